@@ -1,0 +1,59 @@
+"""An event-sourced store with change subscriptions: one log, many views."""
+
+from eventstore.errors import (
+    ConfigError,
+    ConflictError,
+    CorruptEventError,
+    DuplicateEventError,
+    EventStoreError,
+    HistoryDivergedError,
+    HistoryGoneError,
+    InvalidInputError,
+    LimitExceededError,
+    ProjectionError,
+    StorageError,
+    StoreClosedError,
+    TakenOverError,
+)
+from eventstore.events import (
+    ANY,
+    END,
+    NO_STREAM,
+    STREAM_EXISTS,
+    Appended,
+    Cursor,
+    Event,
+    NewEvent,
+    StreamWrite,
+)
+from eventstore.ports import Head
+from eventstore.store import EventStore
+from eventstore.subscription import Subscription
+
+__all__ = [
+    "ANY",
+    "END",
+    "NO_STREAM",
+    "STREAM_EXISTS",
+    "Appended",
+    "ConfigError",
+    "ConflictError",
+    "CorruptEventError",
+    "Cursor",
+    "DuplicateEventError",
+    "Event",
+    "EventStore",
+    "EventStoreError",
+    "Head",
+    "HistoryDivergedError",
+    "HistoryGoneError",
+    "InvalidInputError",
+    "LimitExceededError",
+    "NewEvent",
+    "ProjectionError",
+    "StorageError",
+    "StoreClosedError",
+    "StreamWrite",
+    "Subscription",
+    "TakenOverError",
+]

@@ -1,0 +1,203 @@
+"""Reading the log's tables: the head, cursors, pages of events, consumers.
+
+Every function works within the transaction of the driver it is given, so that whatever it
+reads belongs to one snapshot.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from eventstore.errors import HistoryDivergedError, HistoryGoneError, TakenOverError
+from eventstore.events import Cursor, Event
+from eventstore.ports import ConsumerState, Head, Page, Query
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventstore.backends.driver import Driver
+
+PAGE_BYTES: Final = 8 * 1024 * 1024
+"""A page ends early once it holds this much content: what bounds a reader's memory."""
+
+SEARCH_WINDOW: Final = 200_000
+"""Positions that one filtered page searches at the most, so that it returns in a time
+that does not depend on how rare the matches are."""
+
+_HEAD = "SELECT log_id, first_position, position, recorded_us, hash FROM head"
+
+# The columns stand in the order of Event's fields.
+_EVENTS = (
+    "SELECT e.position, s.name, e.version, e.type, e.commit_position, e.id, e.content, "
+    "e.data, e.metadata, e.recorded_us, e.hash FROM event e JOIN stream s ON s.id = {} "
+    "WHERE e.position > ? AND e.position <= ?"
+)
+# The unary plus keeps SQLite from starting at the streams and sorting all their events.
+_BY_POSITION = _EVENTS.format("+e.stream_id")
+_BY_STREAM = _EVENTS.format("e.stream_id") + " AND e.stream_id = ? AND e.version > ?"
+
+
+def read_head(driver: Driver) -> Head:
+    """Read the head row."""
+    row = driver.row(_HEAD)
+    if row is None:
+        raise LookupError("the head row is missing")
+    return Head(*row)
+
+
+def hash_at(driver: Driver, head: Head, position: int) -> bytes:
+    """Return the chain's hash at a committed position; empty where it is not kept."""
+    if position == head.position:
+        return head.hash
+    row = driver.row("SELECT hash FROM event WHERE position = ?", (position,))
+    return bytes(row[0]) if row else b""
+
+
+def check_cursor(driver: Driver, head: Head, cursor: Cursor) -> None:
+    """Raise HistoryDivergedError unless the log contains this cursor."""
+
+    def diverged(reason: str) -> HistoryDivergedError:
+        return HistoryDivergedError(cursor.position, head.position, reason)
+
+    if cursor.log_id != head.log_id:
+        raise diverged(f"it was made by log {cursor.log_id}, this is {head.log_id}")
+    if cursor.position > head.position:
+        raise diverged("it lies beyond the head")
+    if cursor.position >= head.first_position and cursor.hash != hash_at(
+        driver, head, cursor.position
+    ):
+        raise diverged("another event is stored at that position")
+
+
+def check_owner(driver: Driver, name: str, epoch: int) -> None:
+    """Raise TakenOverError unless ``epoch`` is still the consumer's."""
+    row = driver.row("SELECT epoch, owner FROM consumer WHERE name = ?", (name,))
+    if row is None or row[0] != epoch:
+        raise TakenOverError(name, row[1] if row else "a removal of the consumer")
+
+
+def read_consumers(driver: Driver) -> list[ConsumerState]:
+    """Read every named consumer, by name."""
+    log_id = read_head(driver).log_id
+    return [
+        ConsumerState(name, Cursor(log_id, position, digest), epoch, owner, seen_us)
+        for name, position, digest, epoch, owner, seen_us in driver.rows(
+            "SELECT name, position, hash, epoch, owner, seen_us FROM consumer ORDER BY name"
+        )
+    ]
+
+
+def read_page(driver: Driver, query: Query) -> Page:
+    """Read one page, forwards or backwards."""
+    head = read_head(driver)
+    _check_start(driver, head, query)
+    until = head.position if query.until is None else min(query.until, head.position)
+    if query.backwards:
+        return _read_backwards(driver, head, query, until)
+    if query.streams is not None or query.types is not None:
+        until = min(until, query.after + SEARCH_WINDOW)
+    events, full = _fetch(driver, query, query.after, until, query.limit)
+    end = events[-1].position if full else max(until, query.after)
+    ends: dict[int, bytes] = {}
+    if query.whole_commits:
+        end = _to_commit_end(driver, query, events, end)
+        ends = _missing_ends(driver, events)
+    through = Cursor(head.log_id, end, hash_at(driver, head, end))
+    return Page(events, through, head, ends=ends)
+
+
+def _read_backwards(driver: Driver, head: Head, query: Query, until: int) -> Page:
+    events, full = _fetch(driver, query, query.after, until, query.limit)
+    floor = events[-1].position - 1 if full else query.after
+    return Page(events, head.cursor, head, floor)
+
+
+def _check_start(driver: Driver, head: Head, query: Query) -> None:
+    if query.after < head.first_position - 1:
+        raise HistoryGoneError(query.after, head.first_position)
+    if query.expect is not None:
+        check_cursor(driver, head, query.expect)
+    elif query.after > head.position:
+        raise HistoryDivergedError(query.after, head.position, "it lies beyond the head")
+    if query.consumer is not None:
+        check_owner(driver, *query.consumer)
+
+
+def _to_commit_end(driver: Driver, query: Query, events: list[Event], end: int) -> int:
+    """Extend a page to the end of the commit it stops in; drop that commit past ``until``."""
+    row = driver.row("SELECT commit_position FROM event WHERE position = ?", (end,))
+    commit = row[0] if row else end
+    if commit == end:
+        return end
+    if query.until is None or commit <= query.until:
+        events += _fetch(driver, query, end, commit, None)[0]
+        return int(commit)
+    while events and events[-1].commit == commit:
+        events.pop()
+    start = driver.row(
+        "SELECT min(position) FROM event WHERE position > ? AND position <= ? "
+        "AND commit_position = ?",
+        (query.after, end, commit),
+    )
+    return int(start[0]) - 1 if start else query.after
+
+
+def _missing_ends(driver: Driver, events: Sequence[Event]) -> dict[int, bytes]:
+    """Return the hash at the end of each commit whose last event was filtered out."""
+    matched = {event.position for event in events}
+    missing = sorted({event.commit for event in events} - matched)
+    return dict(driver.lookup("SELECT position, hash FROM event WHERE position IN ({})", missing))
+
+
+class _Statement(NamedTuple):
+    sql: str
+    parameters: list[Any]
+
+
+def _statement(driver: Driver, query: Query, after: int, until: int) -> _Statement | None:
+    """Return the query for a range, or ``None`` where the stream does not exist."""
+    parameters: list[Any] = [after, until]
+    sql, order = _BY_POSITION, "position"
+    if query.streams is not None and query.streams.endswith("/"):
+        # "0" is the character after "/": the range of names that begin with the category.
+        sql += " AND s.name >= ? AND s.name < ?"
+        parameters += [query.streams, query.streams[:-1] + "0"]
+    elif query.streams is not None:
+        found = driver.row("SELECT id, version FROM stream WHERE name = ?", (query.streams,))
+        if found is None:
+            return None
+        stream_id, version = found
+        # Walk whichever is shorter: the stream's own events, or the range of positions.
+        if query.after_version or version <= until - after:
+            sql, order = _BY_STREAM, "version"
+            parameters += [stream_id, query.after_version]
+        else:
+            sql += " AND +e.stream_id = ?"
+            parameters.append(stream_id)
+    if query.types is not None:
+        sql += f" AND e.type IN ({', '.join('?' * len(query.types))})"
+        parameters += query.types
+    direction = " DESC" if query.backwards else ""
+    return _Statement(f"{sql} ORDER BY e.{order}{direction}", parameters)
+
+
+def _fetch(
+    driver: Driver, query: Query, after: int, until: int, limit: int | None
+) -> tuple[list[Event], bool]:
+    """Return matching events of a range, and whether limit or size cut them short."""
+    statement = _statement(driver, query, after, until)
+    events: list[Event] = []
+    if statement is None:
+        return events, False
+    sql, parameters = statement
+    if limit is not None:
+        sql, parameters = sql + " LIMIT ?", [*parameters, limit]
+    size = 0
+    for rows in driver.stream(sql, parameters):
+        chunk = [Event(*row) for row in rows]
+        events += chunk
+        if limit is not None:
+            size += sum([len(event.raw_data or b"") for event in chunk])
+            if size >= PAGE_BYTES:
+                return events, True
+    return events, limit is not None and len(events) >= limit

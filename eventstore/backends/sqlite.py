@@ -1,0 +1,211 @@
+"""The log in one SQLite file, or in memory.
+
+Durable by ``synchronous=FULL`` in WAL mode: each commit is fsynced before it returns.
+Readers take a snapshot each and never wait for the writer. ``memory://`` is the same
+code on one shared connection that lives as long as the store.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import uuid_utils
+from sqlalchemy import URL, Engine, create_engine, event, inspect, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from eventstore import chain
+from eventstore.backends import reading, schema, writing
+from eventstore.backends.driver import Driver
+from eventstore.backends.locks import WriteTurn
+from eventstore.errors import ConfigError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from eventstore.ports import (
+        Clock,
+        ConsumerState,
+        Head,
+        InlineProjection,
+        Operation,
+        Outcome,
+        Page,
+        Query,
+    )
+
+BUSY_SECONDS: Final = 30.0
+"""How long SQLite waits for a writer that does not take part in the turns."""
+
+READ_CONNECTIONS: Final = 8
+"""Connections kept for reading; the store never reads more pages than this at once."""
+
+
+def database_path(url: str) -> Path | None:
+    """Return the file that a SQLite URL names, made absolute; ``None`` for ``memory://``."""
+    if url.startswith("memory:"):
+        return None
+    try:
+        database = make_url(url).database
+    except ArgumentError as error:
+        raise ConfigError(f"{url!r} is not a database URL: {error}") from error
+    if not database or database == ":memory:":
+        raise ConfigError(f"{url!r} names no file: use sqlite:///events.db, or memory://")
+    # Resolved, so that processes which reach the file by different links share its locks.
+    return Path(database).expanduser().resolve()
+
+
+class SqliteBackend:
+    """A log on SQLite; see :class:`eventstore.ports.Backend`."""
+
+    def __init__(self, url: str, clock: Clock, inline: Sequence[InlineProjection] = ()) -> None:
+        self.url = url
+        self.path = database_path(url)
+        self._clock = clock
+        self._inline = tuple(inline)
+        self._turn: WriteTurn | None = None
+        # A single shared connection can serve one thread at a time only.
+        self._memory_lock = threading.RLock()
+
+    def open(self) -> None:
+        """Create or check the schema, and bring inline projections up to date."""
+        with translate_errors(self._where):
+            self._engine = make_engine(self.path)
+            if self.path is not None:
+                self._turn = WriteTurn(self.path)
+            self._writer = self._engine.connect()
+            with self._transaction() as driver:
+                self._prepare(driver)
+
+    def _prepare(self, driver: Driver) -> None:
+        connection = driver.connection
+        if not inspect(connection).has_table("head"):
+            schema.metadata.create_all(connection, checkfirst=False)
+            log_id = str(uuid_utils.uuid7())
+            driver.run(
+                "INSERT INTO head VALUES (1, ?, ?, 1, 0, 0, ?)",
+                (schema.SCHEMA_VERSION, log_id, chain.genesis(log_id)),
+            )
+        schema.check_version(driver.row("SELECT schema_version FROM head"), self._where)
+        for projection in self._inline:
+            projection.setup(connection)
+            writing.catch_up_inline(driver, projection, reading.read_head(driver))
+
+    def close(self) -> None:
+        """Release every connection."""
+        self._writer.close()
+        self._engine.dispose()
+        if self._turn is not None:
+            self._turn.close()
+
+    def head(self) -> Head:
+        """Return the committed head."""
+        with self._snapshot() as driver:
+            return reading.read_head(driver)
+
+    def page(self, query: Query) -> Page:
+        """Read one page from one snapshot."""
+        with self._snapshot() as driver:
+            return reading.read_page(driver, query)
+
+    def write(self, group: Sequence[Operation]) -> list[Outcome]:
+        """Carry out a group in one durable transaction."""
+        with translate_errors(self._where), self._transaction() as driver:
+            return writing.write_group(driver, group, self._inline, self._clock())
+
+    def consumers(self) -> list[ConsumerState]:
+        """Return every named consumer, by name."""
+        with self._snapshot() as driver:
+            return reading.read_consumers(driver)
+
+    def describe(self) -> dict[str, str | int]:
+        """Return the kind, SQLite's version, and the sizes of the file and its WAL."""
+        facts: dict[str, str | int] = {
+            "backend": "sqlite" if self.path else "memory",
+            "sqlite": sqlite3.sqlite_version,
+        }
+        if self.path is not None:
+            wal = self.path.with_name(self.path.name + "-wal")
+            facts |= {
+                "file": str(self.path),
+                "bytes": self.path.stat().st_size,
+                "wal_bytes": wal.stat().st_size if wal.exists() else 0,
+            }
+        return facts
+
+    @property
+    def _where(self) -> str:
+        return str(self.path) if self.path else self.url
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Driver]:
+        """Hold the turn to write and a transaction; commit at the end, or leave nothing."""
+        with self._memory_lock if self._turn is None else self._turn.hold():
+            driver = Driver(self._writer)
+            driver.run("BEGIN IMMEDIATE")
+            try:
+                yield driver
+                driver.run("COMMIT")
+            except BaseException:
+                self._writer.rollback()
+                if driver.in_transaction:
+                    driver.run("ROLLBACK")
+                raise
+            # Ends what a view's statements began in SQLAlchemy's own bookkeeping.
+            self._writer.commit()
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[Driver]:
+        with translate_errors(self._where):
+            if self.path is None:
+                with self._memory_lock:
+                    yield Driver(self._writer)
+                return
+            with self._engine.connect() as connection:
+                driver = Driver(connection)
+                driver.run("BEGIN")
+                try:
+                    yield driver
+                finally:
+                    driver.run("ROLLBACK")
+
+
+@contextmanager
+def translate_errors(where: str) -> Iterator[None]:
+    """Turn every error of SQLite and SQLAlchemy into StorageError, saying where."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise StorageError(where, _explain(str(error.orig))) from error
+    except (SQLAlchemyError, sqlite3.Error, OSError, LookupError) as error:
+        raise StorageError(where, _explain(str(error))) from error
+
+
+def _explain(reason: str) -> str:
+    if "unable to open database file" in reason or "No such file or directory" in reason:
+        return f"{reason}: does its directory exist, and may this user write there?"
+    if "not a database" in reason or "no such column" in reason:
+        return f"{reason}: it is no event log; name another file"
+    return reason
+
+
+def make_engine(path: Path | None) -> Engine:
+    """Make an engine that leaves BEGIN and COMMIT to its users."""
+    engine = create_engine(
+        URL.create("sqlite", database=str(path) if path else None),
+        isolation_level="AUTOCOMMIT",
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        **({"pool_size": READ_CONNECTIONS + 1} if path else {"poolclass": StaticPool}),
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    return engine

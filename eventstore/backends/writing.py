@@ -1,0 +1,208 @@
+"""Writing the log's tables: one group of operations within one transaction.
+
+The transaction must hold the head before any of this runs, so that nothing read here can
+change before it commits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from eventstore.backends.reading import check_cursor, check_owner, read_head, read_page
+from eventstore.errors import EventStoreError, ProjectionError
+from eventstore.events import Appended, Cursor, Event
+from eventstore.planning import KnownEvent, Plan
+from eventstore.ports import (
+    Acknowledge,
+    Append,
+    ConsumerState,
+    Head,
+    InlineProjection,
+    OpenConsumer,
+    Operation,
+    Outcome,
+    Query,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from eventstore.backends.driver import Driver
+
+_KNOWN = (
+    "SELECT e.id, e.position, s.name, e.type, e.commit_position, e.content, e.salt, e.digest "
+    "FROM event e JOIN stream s ON s.id = e.stream_id WHERE e.id IN ({})"
+)
+_INSERT = (
+    "INSERT INTO event (position, stream_id, version, id, type, commit_position, content, "
+    "data, metadata, recorded_us, salt, digest, hash) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def write_group(
+    driver: Driver,
+    group: Sequence[Operation],
+    inline: Sequence[InlineProjection],
+    now_us: int,
+) -> list[Outcome]:
+    """Carry out a group; an operation that conflicts is an error value among the outcomes."""
+    head = read_head(driver)
+    writes = [
+        write for operation in group if isinstance(operation, Append) for write in operation.writes
+    ]
+    streams = _read_streams(driver, sorted({write.stream for write in writes}))
+    plan = Plan(
+        head,
+        {name: version for name, (_, version) in streams.items()},
+        _read_known(driver, [event.raw_id for write in writes for event in write.events]),
+        lambda commit: _earlier_call(driver, head, commit),
+        now_us,
+    )
+    outcomes = [_carry_out(driver, plan, operation) for operation in group]
+    if plan.planned:
+        _store(driver, plan, {name: id_ for name, (id_, _) in streams.items()})
+        events = [planned.event for planned in plan.planned]
+        for projection in inline:
+            catch_up_inline(driver, projection, head)
+            _apply_inline(driver, projection, events, plan.head.cursor)
+    return outcomes
+
+
+def _carry_out(driver: Driver, plan: Plan, operation: Operation) -> Outcome:
+    try:
+        if isinstance(operation, Append):
+            return plan.add(operation)
+        if isinstance(operation, OpenConsumer):
+            return _open_consumer(driver, plan.head, operation, plan.now_us)
+        _acknowledge(driver, operation, plan.now_us)
+    except EventStoreError as error:
+        return error
+    return None
+
+
+def _read_streams(driver: Driver, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+    found = driver.lookup("SELECT name, id, version FROM stream WHERE name IN ({})", names)
+    return {name: (id_, version) for name, id_, version in found}
+
+
+def _read_known(driver: Driver, raw_ids: Iterable[bytes]) -> dict[bytes, KnownEvent]:
+    """Return what is stored under these ids.
+
+    Ids are made in time order, so nearly every new one lies above the largest that is
+    stored, and one look at the end of the index answers for it. Ids given as text sort
+    after all UUIDs and are always looked up.
+    """
+    row = driver.row("SELECT max(id) FROM event WHERE id < ?", (b"\xff",))
+    largest = row[0] if row and row[0] else b""
+    wanted = [raw_id for raw_id in raw_ids if raw_id <= largest or raw_id[0] == 0xFF]
+    return {row[0]: KnownEvent(*row[1:]) for row in driver.lookup(_KNOWN, wanted)}
+
+
+def _earlier_call(driver: Driver, head: Head, commit: int) -> Appended:
+    """Return the result of the call whose last event is at ``commit``."""
+    rows = driver.rows(
+        "SELECT s.name, e.version, e.hash FROM event e JOIN stream s ON s.id = e.stream_id "
+        "WHERE e.position > ? AND e.position <= ? ORDER BY e.position",
+        (_commit_before(driver, commit), commit),
+    )
+    versions = {name: version for name, version, _ in rows}
+    _, version, digest = rows[-1]
+    return Appended(commit, versions, Cursor(head.log_id, commit, digest), True, version)
+
+
+def _commit_before(driver: Driver, commit: int) -> int:
+    row = driver.row(
+        "SELECT position FROM event WHERE position < ? AND commit_position < ? "
+        "ORDER BY position DESC LIMIT 1",
+        (commit, commit),
+    )
+    return row[0] if row else 0
+
+
+def _store(driver: Driver, plan: Plan, ids: dict[str, int]) -> None:
+    old = [(plan.changed[name], ids[name]) for name in plan.changed if name in ids]
+    driver.many("UPDATE stream SET version = ? WHERE id = ?", old)
+    if new := [name for name in plan.changed if name not in ids]:
+        row = driver.row("SELECT max(id) FROM stream")
+        first = (row[0] if row and row[0] else 0) + 1
+        ids = ids | dict(zip(new, range(first, first + len(new)), strict=True))
+        driver.many(
+            "INSERT INTO stream (id, name, version) VALUES (?, ?, ?)",
+            [(ids[name], name, plan.changed[name]) for name in new],
+        )
+    driver.many(_INSERT, [_row(ids[e.stream], e, salt, digest) for e, salt, digest in plan.planned])
+    driver.run(
+        "UPDATE head SET position = ?, recorded_us = ?, hash = ?",
+        (plan.head.position, plan.head.recorded_us, plan.head.hash),
+    )
+
+
+def _row(stream_id: int, event: Event, salt: bytes, digest: bytes) -> tuple[Any, ...]:
+    return (
+        event.position, stream_id, event.version, event.raw_id, event.type, event.commit,
+        event.content, event.raw_data, event.raw_metadata, event.recorded_us, salt, digest,
+        event.hash,
+    )  # fmt: skip
+
+
+def _open_consumer(
+    driver: Driver, head: Head, operation: OpenConsumer, now_us: int
+) -> ConsumerState:
+    row = driver.row("SELECT position, hash, epoch FROM consumer WHERE name = ?", (operation.name,))
+    if row is None:
+        cursor, epoch = operation.start, 1
+        driver.run(
+            "INSERT INTO consumer (position, hash, epoch, owner, seen_us, name) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (cursor.position, cursor.hash, epoch, operation.owner, now_us, operation.name),
+        )
+    else:
+        cursor, epoch = Cursor(head.log_id, row[0], row[1]), row[2] + 1
+        driver.run(
+            "UPDATE consumer SET epoch = ?, owner = ?, seen_us = ? WHERE name = ?",
+            (epoch, operation.owner, now_us, operation.name),
+        )
+    return ConsumerState(operation.name, cursor, epoch, operation.owner, now_us)
+
+
+def _acknowledge(driver: Driver, operation: Acknowledge, now_us: int) -> None:
+    touched = driver.run(
+        "UPDATE consumer SET position = ?, hash = ?, seen_us = ? WHERE name = ? AND epoch = ?",
+        (
+            operation.cursor.position,
+            operation.cursor.hash,
+            now_us,
+            operation.name,
+            operation.epoch,
+        ),
+    )
+    if touched == 0:
+        check_owner(driver, operation.name, operation.epoch)
+
+
+def catch_up_inline(driver: Driver, projection: InlineProjection, head: Head) -> None:
+    """Bring an inline view up to ``head``, inside the caller's transaction.
+
+    It falls behind where a process that does not know the view appended meanwhile.
+    """
+    cursor = projection.cursor(driver.connection)
+    if cursor is not None:
+        check_cursor(driver, head, cursor)
+    at = cursor.position if cursor else head.first_position - 1
+    while at < head.position:
+        page = read_page(driver, Query(after=at, until=head.position, whole_commits=True))
+        _apply_inline(driver, projection, page.events, page.through)
+        at = page.through.position
+
+
+def _apply_inline(
+    driver: Driver, projection: InlineProjection, events: Sequence[Event], cursor: Cursor
+) -> None:
+    try:
+        projection.apply(driver.connection, events, cursor)
+    except EventStoreError:
+        raise
+    except Exception as error:
+        # A view's code is the user's own: whatever it raises is about this view.
+        raise ProjectionError(projection.name, events[0].position, repr(error)) from error

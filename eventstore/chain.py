@@ -1,0 +1,47 @@
+"""The hash chain: what makes a history that was changed afterwards show it.
+
+Every event carries two SHA-256 values. Its *digest* covers a random salt, the data and
+the metadata; its *hash* covers the hash before it and everything else about the event,
+the digest included. Erasing data, metadata and salt together (redaction) therefore keeps
+the chain whole, and what was erased cannot be guessed from the digest. All numbers are
+big-endian and every field of variable length is preceded by its length, so that no two
+different events have the same encoding.
+"""
+
+from __future__ import annotations
+
+import struct
+from hashlib import sha256
+from typing import Final
+
+DIGEST_BYTES: Final = 32
+SALT_BYTES: Final = 16
+
+_content = struct.Struct(">BQ").pack
+_fixed = struct.Struct(">QQQQHHH").pack
+
+
+def genesis(log_id: str) -> bytes:
+    """Return the hash before the first event of a log, different for each log."""
+    return sha256(b"eventstore log 1\0" + log_id.encode()).digest()
+
+
+def content_digest(salt: bytes, content: int, data: bytes, metadata: bytes) -> bytes:
+    """Return the salted digest of an event's content, the part that may be redacted."""
+    return sha256(salt + _content(content, len(data)) + data + metadata).digest()
+
+
+def link(
+    previous: bytes,
+    position: int,
+    version: int,
+    commit: int,
+    recorded_us: int,
+    stream: bytes,
+    type_: bytes,
+    raw_id: bytes,
+    digest: bytes,
+) -> bytes:
+    """Return the chain's hash at an event, from the one before it and the event itself."""
+    fixed = _fixed(position, version, commit, recorded_us, len(stream), len(type_), len(raw_id))
+    return sha256(b"".join((previous, fixed, stream, type_, raw_id, digest))).digest()

@@ -1,0 +1,143 @@
+"""Every error that this package raises on purpose: one root, typed fields.
+
+Each message says what happened, where, and what to do about it. Errors of drivers and
+libraries are translated into these where they occur and chained with ``raise … from``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class EventStoreError(Exception):
+    """Root of every error raised by ``eventstore`` and ``projections``."""
+
+
+class ConfigError(EventStoreError, ValueError):
+    """A setting, URL or environment variable cannot be used as given."""
+
+
+class InvalidInputError(EventStoreError, ValueError):
+    """A name, event or argument was refused before anything was queued.
+
+    ``what`` names the thing that was refused, ``reason`` says why.
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"{what}: {reason}")
+        self.what = what
+        self.reason = reason
+
+
+class LimitExceededError(InvalidInputError):
+    """Something is larger than :mod:`eventstore.limits` allows."""
+
+    def __init__(self, what: str, actual: int, limit: int) -> None:
+        super().__init__(what, f"{actual:,} is over the limit of {limit:,}")
+        self.actual = actual
+        self.limit = limit
+
+
+class ConflictError(EventStoreError):
+    """A stream was not at the version that the append expected; nothing was stored.
+
+    ``expected`` is what the caller asked for, as a version or as ``"STREAM_EXISTS"``;
+    ``actual`` is the stream's version, 0 where there is no such stream.
+    """
+
+    def __init__(self, stream: str, expected: int | str, actual: int) -> None:
+        super().__init__(
+            f"stream {stream!r} is at version {actual}, not {expected}: "
+            "read it again and decide on what it says now"
+        )
+        self.stream = stream
+        self.expected = expected
+        self.actual = actual
+
+
+class DuplicateEventError(EventStoreError):
+    """Some ids of an append are known already, but not as one equal, earlier call.
+
+    Nothing was stored. ``ids`` are the known ones, ``positions`` where they are.
+    """
+
+    def __init__(self, ids: Sequence[str], positions: Sequence[int], reason: str) -> None:
+        super().__init__(
+            f"{len(ids)} event id(s) already stored, first {ids[0]} at position "
+            f"{positions[0]}: {reason}; give new facts new ids"
+        )
+        self.ids = tuple(ids)
+        self.positions = tuple(positions)
+
+
+class HistoryDivergedError(EventStoreError):
+    """A cursor does not belong to this log: it was recreated, restored or failed over.
+
+    ``position`` is the cursor's, ``head`` the last position of the log as it is now.
+    """
+
+    def __init__(self, position: int, head: int, reason: str) -> None:
+        super().__init__(
+            f"position {position} does not belong to this log (its head is {head}): {reason}; "
+            "rebuild what follows from position 0, or bring back the log it was made from"
+        )
+        self.position = position
+        self.head = head
+
+
+class HistoryGoneError(EventStoreError):
+    """A read asked for events that were trimmed; ``first_position`` is the oldest kept."""
+
+    def __init__(self, after: int, first_position: int) -> None:
+        super().__init__(
+            f"events after {after} are asked for, but the log starts at {first_position}: "
+            f"start with after={first_position - 1} or rebuild from a snapshot"
+        )
+        self.after = after
+        self.first_position = first_position
+
+
+class TakenOverError(EventStoreError):
+    """Somebody else opened this consumer, source or projection and owns it now."""
+
+    def __init__(self, name: str, owner: str) -> None:
+        super().__init__(f"{name!r} was taken over by {owner}: only the newest opener goes on")
+        self.name = name
+        self.owner = owner
+
+
+class StoreClosedError(EventStoreError):
+    """The store or subscription is not open (any more)."""
+
+
+class StorageError(EventStoreError):
+    """The database refused or failed; ``where`` names it, the cause is chained."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
+
+
+class CorruptEventError(StorageError):
+    """A stored row is not what was written; ``position`` says which."""
+
+    def __init__(self, where: str, position: int, reason: str) -> None:
+        super().__init__(where, f"event at position {position}: {reason}")
+        self.position = position
+
+
+class ProjectionError(EventStoreError):
+    """A projection could not apply an event; what it applied before stays applied.
+
+    ``projection`` is its name, ``position`` the event's.
+    """
+
+    def __init__(self, projection: str, position: int, reason: str) -> None:
+        super().__init__(f"projection {projection!r} stopped at position {position}: {reason}")
+        self.projection = projection
+        self.position = position
+        self.reason = reason

@@ -1,0 +1,355 @@
+"""The values that users hold: what goes into the log and what comes out of it."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from uuid import UUID
+
+import msgspec
+import uuid_utils
+
+from eventstore import limits
+from eventstore.errors import CorruptEventError, InvalidInputError, LimitExceededError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
+"""What ``data`` may be besides ``bytes``: anything that JSON gives back exactly."""
+
+JSON_CONTENT: Final = 0
+BYTES_CONTENT: Final = 1
+
+
+class Special(Enum):
+    """Arguments that are neither a version nor a position."""
+
+    STREAM_EXISTS = "STREAM_EXISTS"
+    ANY = "ANY"
+    END = "END"
+
+    def __repr__(self) -> str:
+        return self.value
+
+
+NO_STREAM: Final = 0
+"""``expected=NO_STREAM``: the stream must not exist yet."""
+STREAM_EXISTS: Final = Special.STREAM_EXISTS
+"""``expected=STREAM_EXISTS``: the stream must have at least one event."""
+ANY: Final = Special.ANY
+"""``expected=ANY``: append whatever the stream's version is."""
+END: Final = Special.END
+"""``after=END``: follow from the log's head at the time of the call."""
+
+Expected: TypeAlias = int | Literal[Special.ANY, Special.STREAM_EXISTS]
+
+
+def check_name(what: str, name: object, limit: int) -> str:
+    """Return ``name`` if it may be stored; raise :class:`InvalidInputError` otherwise.
+
+    Refused are empty names, control characters (a NUL would fail on PostgreSQL only),
+    lone surrogates (they have no UTF-8) and names longer than ``limit`` bytes.
+    """
+    if not isinstance(name, str) or not name:
+        raise InvalidInputError(what, f"must be a text that is not empty, not {name!r:.80}")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(what, f"{name!r:.80} cannot be written as UTF-8") from error
+    if size > limit:
+        raise LimitExceededError(f"{what} {name[:40]!r}…, bytes", size, limit)
+    if not name.isprintable() and any(unicodedata.category(c) == "Cc" for c in name):
+        raise InvalidInputError(what, f"{name!r:.80} contains a control character")
+    return name
+
+
+def check_stream(name: object) -> str:
+    """Return a valid stream name, ``category/key``; raise InvalidInputError otherwise."""
+    stream = check_name("stream", name, limits.MAX_STREAM_BYTES)
+    category, slash, key = stream.partition("/")
+    if not (category and slash and key) or stream.endswith("/"):
+        raise InvalidInputError(f"stream {stream!r}", "must be named category/key")
+    return stream
+
+
+def _exact_json(what: str, value: object) -> bytes:
+    """Encode ``value``, refusing whatever would not come back equal.
+
+    Decoding again and comparing costs less than walking the value in Python, and it is the
+    promise itself: msgspec would turn NaN into null, integer keys, datetimes and bytes
+    into strings, and tuples into lists, without a word.
+    """
+    try:
+        encoded = msgspec.json.encode(value)
+        exact = msgspec.json.decode(encoded) == value
+    except RecursionError as error:
+        raise InvalidInputError(what, "is nested too deeply, or contains itself") from error
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        raise InvalidInputError(what, f"is not a JSON value: {error}") from error
+    if not exact:
+        raise InvalidInputError(
+            what, f"JSON cannot hold {_find_inexact(value, '$')} exactly; convert it first"
+        )
+    return encoded
+
+
+def _find_inexact(value: object, path: str) -> str:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                return f"the key {key!r:.60} at {path}"
+            if not _comes_back(inner):
+                return _find_inexact(inner, f"{path}.{key}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            if not _comes_back(inner):
+                return _find_inexact(inner, f"{path}[{index}]")
+    return f"{value!r:.60} ({type(value).__name__}) at {path}"
+
+
+def _comes_back(value: object) -> bool:
+    try:
+        return bool(msgspec.json.decode(msgspec.json.encode(value)) == value)
+    except (TypeError, ValueError, msgspec.MsgspecError):
+        return False
+
+
+class NewEvent:
+    """An event that is about to be appended.
+
+    ``type`` names the fact (``"RuleDefined"``); ``data`` is a JSON value or ``bytes``;
+    ``metadata`` a JSON object about the event (who, why), ``{}`` where absent. Both are
+    encoded here and now, so later changes to them change nothing, and a value that
+    JSON cannot hold exactly (NaN, keys that are not strings, tuples, datetimes) raises
+    :class:`InvalidInputError` at once.
+
+    ``id`` identifies the fact for ever: appending the same event again stores nothing.
+    Give a natural key (a text or a UUID), or leave it to a time-ordered UUIDv7 (RFC 9562).
+    """
+
+    __slots__ = ("content", "raw_data", "raw_id", "raw_metadata", "type")
+
+    def __init__(
+        self,
+        type: str,  # noqa: A002 - the field's own word, and the name users write
+        data: JSON | bytes,
+        *,
+        id: str | UUID | None = None,  # noqa: A002
+        metadata: Mapping[str, JSON] | None = None,
+    ) -> None:
+        self.type: Final = check_name("event type", type, limits.MAX_TYPE_BYTES)
+        if id is None:
+            self.raw_id = uuid_utils.uuid7().bytes
+        else:
+            text = str(id) if isinstance(id, UUID) else id
+            self.raw_id = pack_id(check_name("event id", text, limits.MAX_ID_BYTES))
+        if isinstance(data, bytes | bytearray | memoryview):
+            self.content, self.raw_data = BYTES_CONTENT, bytes(data)
+        else:
+            self.content, self.raw_data = JSON_CONTENT, _exact_json(f"data of {type!r}", data)
+        self.raw_metadata = self._encode_metadata(metadata)
+        if len(self.raw_data) > limits.MAX_EVENT_BYTES:
+            raise LimitExceededError(
+                f"data of {type!r}, bytes", len(self.raw_data), limits.MAX_EVENT_BYTES
+            )
+
+    def _encode_metadata(self, metadata: Mapping[str, JSON] | None) -> bytes:
+        if not metadata:
+            return b""
+        if not isinstance(metadata, dict):
+            metadata = dict(metadata)
+        encoded = _exact_json(f"metadata of {self.type!r}", metadata)
+        if len(encoded) > limits.MAX_METADATA_BYTES:
+            raise LimitExceededError(
+                f"metadata of {self.type!r}, bytes", len(encoded), limits.MAX_METADATA_BYTES
+            )
+        return encoded
+
+    @property
+    def id(self) -> str:
+        """The identity of the fact, fixed when it was made."""
+        return unpack_id(self.raw_id)
+
+    @property
+    def data(self) -> Any:
+        """The data as it will be read back: a fresh copy each time."""
+        return (
+            self.raw_data if self.content == BYTES_CONTENT else msgspec.json.decode(self.raw_data)
+        )
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata as it will be read back: a fresh copy each time."""
+        return msgspec.json.decode(self.raw_metadata) if self.raw_metadata else {}
+
+    def __repr__(self) -> str:
+        return f"NewEvent({self.type!r}, {self.data!r:.200}, id={self.id!r})"
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """A fact in the log. Immutable; ``raw_*`` fields hold it exactly as stored.
+
+    Reads build these by the hundred thousand, so decoding waits until it is asked for:
+    ``data``, ``metadata``, ``id`` and ``recorded_at`` are properties.
+    """
+
+    position: int
+    """Place in the whole log: 1, 2, 3 … without holes, in commit order."""
+    stream: str
+    """``category/key`` of the thing that the event is about."""
+    version: int
+    """Place in its stream, from 1."""
+    type: str
+    """What happened, for example ``"RuleDefined"``."""
+    commit: int
+    """Position of the last event that was committed together with this one."""
+    raw_id: bytes
+    content: int
+    raw_data: bytes | None
+    """``None`` once the content was redacted."""
+    raw_metadata: bytes | None
+    recorded_us: int
+    """Time of the commit in microseconds since the epoch; never runs backwards."""
+    hash: bytes
+    """The chain's SHA-256 up to and including this event."""
+
+    @property
+    def id(self) -> str:
+        """The identity that the writer gave it."""
+        return unpack_id(self.raw_id)
+
+    @property
+    def recorded_at(self) -> datetime:
+        """Time of the commit, aware, UTC."""
+        return from_microseconds(self.recorded_us)
+
+    @property
+    def data(self) -> Any:
+        """The JSON value or the bytes; a fresh copy on each access, ``None`` if redacted.
+
+        Raises :class:`CorruptEventError` where the stored text is not JSON any more.
+        """
+        if self.raw_data is None or self.content == BYTES_CONTENT:
+            return self.raw_data
+        return self._decode(self.raw_data)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The JSON object that came with the event, ``{}`` where there was none."""
+        return self._decode(self.raw_metadata) if self.raw_metadata else {}
+
+    @property
+    def redacted(self) -> bool:
+        """Whether the content was erased after the fact."""
+        return self.raw_data is None
+
+    def _decode(self, raw: bytes) -> Any:
+        try:
+            return msgspec.json.decode(raw)
+        except msgspec.DecodeError as error:
+            raise CorruptEventError("log", self.position, f"not JSON: {error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as JSON-ready values; bytes are left to the encoder (base64)."""
+        return {
+            "position": self.position,
+            "stream": self.stream,
+            "version": self.version,
+            "id": self.id,
+            "type": self.type,
+            "data": self.data,
+            "metadata": self.metadata,
+            "recorded_at": self.recorded_at.isoformat(),
+            "commit": self.commit,
+        }
+
+
+class Cursor(msgspec.Struct, frozen=True, order=False):
+    """Where a follower is, and in which history.
+
+    ``log_id`` names the log, ``position`` the last event taken, ``hash`` the chain's value
+    there. A log that was recreated, restored from an older copy or failed over to a
+    lagging replica does not match, and using the cursor raises HistoryDivergedError.
+    """
+
+    log_id: str
+    position: int
+    hash: bytes
+
+    def __str__(self) -> str:
+        return f"{self.log_id}:{self.position}:{self.hash.hex()}"
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """Read what ``str(cursor)`` wrote; raise InvalidInputError for anything else."""
+        try:
+            log_id, position, digest = text.split(":")
+            return cls(log_id, int(position), bytes.fromhex(digest))
+        except ValueError as error:
+            raise InvalidInputError(f"cursor {text!r:.100}", "is not id:position:hash") from error
+
+
+@dataclass(frozen=True, slots=True)
+class StreamWrite:
+    """Events for one stream within an atomic ``append_many``."""
+
+    stream: str
+    events: Sequence[NewEvent]
+    expected: Expected = ANY
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What an append did.
+
+    ``position`` and ``version`` are those of the last event; ``versions`` gives the new
+    version of each stream; ``cursor`` is the place in history just after the append.
+    ``duplicate`` is True where all events were stored already by an earlier, equal call,
+    whose result this is.
+    """
+
+    position: int
+    versions: Mapping[str, int] = field(default_factory=dict)
+    cursor: Cursor | None = None
+    duplicate: bool = False
+    version: int = 0
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TEXT_ID: Final = 0xFF
+"""First byte of an id that is stored as text. Others are 16 bytes of a UUID, which keeps
+the unique index small; a UUID that itself begins with this byte is stored as text."""
+
+
+def from_microseconds(value: int) -> datetime:
+    """Turn microseconds since the epoch into an aware UTC time, without rounding."""
+    seconds, micros = divmod(value, 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Turn an aware time into microseconds since the epoch, without rounding."""
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def pack_id(event_id: str) -> bytes:
+    """Encode an event id for storage: 16 bytes for a UUID in canonical form, else text."""
+    if len(event_id) == 36:
+        try:
+            packed = UUID(event_id)
+        except ValueError:
+            pass
+        else:
+            if packed.bytes[0] != _TEXT_ID and str(packed) == event_id:
+                return packed.bytes
+    return b"\xff" + event_id.encode()
+
+
+def unpack_id(packed: bytes) -> str:
+    """Undo :func:`pack_id`."""
+    return packed[1:].decode() if packed[0] == _TEXT_ID else str(UUID(bytes=packed))

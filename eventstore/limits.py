@@ -1,0 +1,31 @@
+"""Every size limit of the log, in one place and the same on every backend.
+
+A limit that is passed raises :class:`~eventstore.errors.LimitExceededError` before
+anything is queued, so an oversize append never takes part in a transaction.
+"""
+
+from typing import Final
+
+MAX_STREAM_BYTES: Final = 1024
+"""Longest stream name, in bytes of UTF-8."""
+
+MAX_TYPE_BYTES: Final = 255
+"""Longest event type, in bytes of UTF-8."""
+
+MAX_ID_BYTES: Final = 255
+"""Longest event id, in bytes of UTF-8."""
+
+MAX_CONSUMER_BYTES: Final = 255
+"""Longest consumer or projection name, in bytes of UTF-8."""
+
+MAX_METADATA_BYTES: Final = 64 * 1024
+"""Largest metadata of one event, in bytes of encoded JSON."""
+
+MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
+"""Largest data of one event, in bytes as stored."""
+
+MAX_COMMIT_EVENTS: Final = 50_000
+"""Most events that one append call may commit together."""
+
+MAX_COMMIT_BYTES: Final = 256 * 1024 * 1024
+"""Largest sum of data and metadata that one append call may commit together."""

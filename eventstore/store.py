@@ -1,0 +1,363 @@
+"""The store: append, read and follow one event log."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import anyio
+import msgspec
+
+from eventstore.backends import make_backend
+from eventstore.bridge import Signal, wait_future
+from eventstore.errors import InvalidInputError, StoreClosedError
+from eventstore.events import (
+    ANY,
+    Appended,
+    Cursor,
+    Event,
+    Expected,
+    NewEvent,
+    Special,
+    StreamWrite,
+    check_stream,
+)
+from eventstore.notifiers import make_notifier
+from eventstore.ports import ConsumerState, Head, InlineProjection, OpenConsumer, Page, Query
+from eventstore.subscription import Subscription
+from eventstore.validation import (
+    check_after,
+    check_append,
+    check_limit,
+    check_streams,
+    check_types,
+    check_until,
+)
+from eventstore.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from eventstore.ports import Clock
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+POLL_SECONDS: Final = 1.0
+"""How often a waiting follower looks at the log without having been woken."""
+
+READERS: Final = 8
+"""Pages read at once, in threads of the store's own: a hundred followers share them."""
+
+PAGE_EVENTS: Final = 4096
+
+
+def system_clock() -> int:
+    """Return the time in microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+class EventStore:
+    """One event log, and everything that one program does with it.
+
+    Open it with ``async with EventStore.open(url) as store:``. It runs on asyncio and on
+    trio. One store may be used by any number of tasks of the event loop that opened it.
+
+    Every method raises :class:`~eventstore.errors.StorageError` where the database fails and
+    :class:`~eventstore.errors.StoreClosedError` where the store is not open.
+    """
+
+    def __init__(
+        self, url: str, notify: str, inline: Sequence[InlineProjection], clock: Clock, poll: float
+    ) -> None:
+        self.url = url
+        self.poll = poll
+        self.clock = clock
+        self.changed = Signal()
+        self.owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._backend = make_backend(url, clock, inline)
+        self._notifier = make_notifier(notify, self._backend.path)
+        self._writer = Writer(self._backend, self._committed)
+        self._watching = False
+        self._state = "new"
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        notify: str = "auto",
+        inline: Sequence[InlineProjection] = (),
+        clock: Clock = system_clock,
+        poll: float = POLL_SECONDS,
+    ) -> Self:
+        """Name a log to be entered with ``async with``.
+
+        ``url`` is ``sqlite:///events.db`` (four slashes for an absolute path) or
+        ``memory://``; a file that is not there is created. ``notify`` wakes followers in
+        other processes: ``"auto"``, ``"file"`` or ``"none"``. ``inline`` projections are
+        applied inside each append's transaction. ``clock`` gives microseconds since the
+        epoch. ``poll`` is how many seconds a follower waits without a wake-up before it
+        looks for itself.
+
+        Raises ConfigError for a URL or notifier that is not known.
+        """
+        return cls(url, notify, inline, clock, poll)
+
+    async def __aenter__(self) -> Self:
+        if self._state != "new":
+            raise StoreClosedError("a store is entered once: call EventStore.open again")
+        self._limiter = anyio.CapacityLimiter(READERS)
+        await self._in_thread(self._backend.open)
+        self._writer.start()
+        self._state = "open"
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Finish queued appends, store acknowledgements, end followers, release the log."""
+        if self._state != "open":
+            return
+        self._state = "closed"
+        with anyio.CancelScope(shield=True):
+            await self._in_thread(self._writer.close)
+            self.changed.set()
+            await self._in_thread(self._notifier.close)
+            await self._in_thread(self._backend.close)
+
+    async def append(
+        self, stream: str, events: Sequence[NewEvent], *, expected: Expected = ANY
+    ) -> Appended:
+        """Append events to one stream; return once they are durable.
+
+        ``expected`` is the version that the stream must have: a number, ``NO_STREAM``,
+        ``STREAM_EXISTS`` or ``ANY``. Raises ConflictError where it has another,
+        DuplicateEventError where an id is known with other content, InvalidInputError or
+        LimitExceededError for what may not be stored. If the call is cancelled, or fails
+        with StorageError, the outcome may be unknown: append the same events again.
+        """
+        return await self.append_many([StreamWrite(stream, events, expected)])
+
+    async def append_many(self, writes: Iterable[StreamWrite]) -> Appended:
+        """Append to several different streams as one commit: all of it, or nothing.
+
+        Raises what :meth:`append` raises.
+        """
+        self._check_open()
+        appended: Appended = await wait_future(self._writer.submit(check_append(writes)))
+        return appended
+
+    def read(
+        self,
+        *,
+        after: int | Cursor = 0,
+        until: int | Cursor | None = None,
+        streams: str | None = None,
+        types: Iterable[str] | None = None,
+        backwards: bool = False,
+        limit: int | None = None,
+    ) -> EventReader:
+        """Read the events in ``(after, until]`` that match, and end.
+
+        ``until=None`` is the head as the reading begins. ``streams`` is a category ending
+        in ``/``, or one exact name; ``types`` a set of event types. ``backwards`` gives
+        the same events in the other order. Iterating raises HistoryGoneError where
+        ``after`` lies before the first position that is kept, and HistoryDivergedError
+        where it is beyond the head or a Cursor of another history.
+        """
+        start = check_after(after)
+        if isinstance(start, Special):
+            raise InvalidInputError("after=END", "only a subscription starts there")
+        query = Query(
+            after=start.position if isinstance(start, Cursor) else start,
+            until=check_until(until),
+            streams=check_streams(streams),
+            types=check_types(types),
+            backwards=backwards,
+            expect=start if isinstance(start, Cursor) else None,
+        )
+        return EventReader(self, query, check_limit(limit))
+
+    def read_stream(
+        self,
+        stream: str,
+        *,
+        after_version: int = 0,
+        backwards: bool = False,
+        limit: int | None = None,
+    ) -> EventReader:
+        """Read one stream's events after a version, and end. No such stream, no events."""
+        if type(after_version) is not int or after_version < 0:
+            raise InvalidInputError(f"after_version={after_version!r:.40}", "is no version")
+        query = Query(
+            streams=check_stream(stream), after_version=after_version, backwards=backwards
+        )
+        return EventReader(self, query, check_limit(limit), from_first=True)
+
+    async def head(self) -> Head:
+        """Return where the log ends (``position``, ``hash``) and begins (``first_position``)."""
+        return await self._run(self._backend.head)
+
+    def subscribe_changes(
+        self,
+        *,
+        after: int | Cursor | Special = 0,
+        streams: str | None = None,
+        types: Iterable[str] | None = None,
+        consumer: str | None = None,
+    ) -> Subscription:
+        """Follow the log: every matching event after ``after``, in order, without an end.
+
+        With ``consumer``, the log keeps this follower's cursor under that name, and
+        ``after`` only says where a new name begins. See :class:`Subscription`.
+        """
+        return Subscription(
+            self,
+            after=check_after(after),
+            streams=check_streams(streams),
+            types=check_types(types),
+            consumer=consumer,
+        )
+
+    async def consumers(self) -> list[ConsumerState]:
+        """Return every named consumer with its cursor, by name."""
+        return await self._run(self._backend.consumers)
+
+    async def status(self) -> dict[str, Any]:
+        """Return what an operator asks first, as JSON-ready values."""
+        head = await self.head()
+        facts = await self._run(self._backend.describe)
+        consumers = await self.consumers()
+        now = self.clock()
+        return {
+            "url": self.url,
+            **facts,
+            **self._notifier.describe(),
+            "log_id": head.log_id,
+            "first_position": head.first_position,
+            "position": head.position,
+            "hash": head.hash.hex(),
+            "consumers": [
+                {
+                    "name": consumer.name,
+                    "position": consumer.cursor.position,
+                    "lag": head.position - consumer.cursor.position,
+                    "owner": consumer.owner,
+                    "seen_seconds_ago": round((now - consumer.seen_us) / 1e6, 1),
+                }
+                for consumer in consumers
+            ],
+        }
+
+    async def page(self, query: Query) -> Page:
+        """Read one page: what readers, subscriptions and projections are built from."""
+        return await self._run(self._backend.page, query)
+
+    async def open_consumer(self, name: str, start: Cursor) -> ConsumerState:
+        """Own a consumer's name, creating it at ``start``; the owner before loses it."""
+        self._check_open()
+        state: ConsumerState = await wait_future(
+            self._writer.submit(OpenConsumer(name, self.owner, start))
+        )
+        return state
+
+    @property
+    def writer(self) -> Writer:
+        """The thread that writes, for acknowledgements."""
+        self._check_open()
+        return self._writer
+
+    def watch(self) -> None:
+        """Start to listen for other processes' commits, once; called before a first read."""
+        if not self._watching:
+            self._watching = True
+            self._notifier.start(self.changed.set)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the store was closed."""
+        return self._state == "closed"
+
+    def _committed(self, position: int) -> None:
+        self.changed.set()
+        self._notifier.publish(position)
+
+    def _check_open(self) -> None:
+        if self._state != "open":
+            raise StoreClosedError(
+                f"the store {self.url} is {'not open yet' if self._state == 'new' else 'closed'}: "
+                "use it inside 'async with EventStore.open(…) as store'"
+            )
+
+    async def _run(self, function: Callable[..., T], *args: Any) -> T:
+        self._check_open()
+        return await self._in_thread(function, *args)
+
+    async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
+        return await anyio.to_thread.run_sync(function, *args, limiter=self._limiter)
+
+
+class EventReader:
+    """An async iterator over a range of events; it holds no connection between pages."""
+
+    def __init__(
+        self, store: EventStore, query: Query, limit: int | None, *, from_first: bool = False
+    ) -> None:
+        self._store = store
+        self._query = query
+        self._left = limit
+        self._from_first = from_first
+        self._started = False
+        self._ended = limit == 0
+        self._events: Iterator[Event] = iter(())
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        for event in self._events:
+            return event
+        while not self._ended:
+            await self._fetch()
+            for event in self._events:
+                return event
+        raise StopAsyncIteration
+
+    async def _fetch(self) -> None:
+        if not self._started:
+            await self._begin()
+        wanted = PAGE_EVENTS if self._left is None else min(self._left, PAGE_EVENTS)
+        page = await self._store.page(msgspec.structs.replace(self._query, limit=wanted))
+        if self._left is not None:
+            self._left -= len(page.events)
+        self._events = iter(page.events)
+        if self._query.backwards:
+            self._query = msgspec.structs.replace(self._query, until=page.floor)
+            self._ended = page.floor <= self._query.after
+        else:
+            self._query = msgspec.structs.replace(
+                self._query, after=page.through.position, expect=page.through
+            )
+            self._ended = page.through.position >= (self._query.until or 0)
+        self._ended = self._ended or self._left == 0
+
+    async def _begin(self) -> None:
+        self._started = True
+        head = await self._store.head()
+        after, until = self._query.after, self._query.until
+        if self._from_first:
+            after = head.first_position - 1
+        until = head.position if until is None else min(until, head.position)
+        self._query = msgspec.structs.replace(self._query, after=after, until=until)

@@ -1,0 +1,266 @@
+"""Following the log: ordered, gap-free, resumable, and woken early where that works."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import msgspec
+
+from eventstore import limits
+from eventstore.bridge import wait_future
+from eventstore.errors import InvalidInputError, TakenOverError
+from eventstore.events import END, Cursor, Event, NewEvent, Special, check_name
+from eventstore.ports import Acknowledge, Page, Query
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from eventstore.store import EventStore
+
+PAGE_EVENTS: Final = 1024
+"""Events read at once: what a slow follower costs in memory, with the limit in bytes."""
+
+
+class Subscription:
+    """An async iterator over every matching event after a cursor; it never ends by itself.
+
+    Events come once, in order and without a gap, whatever happens to notifiers: those
+    only decide how early. A slow follower costs one page of memory and is never skipped
+    ahead. For one task at a time; :meth:`aclose` may be called from any task of the loop
+    and ends a reader that is waiting.
+
+    With a ``consumer`` name the log keeps the cursor. Asking for the next event marks the
+    one before as done; the stored cursor follows within 200 ms or 1,000 events, on
+    ``ack(flush=True)`` and on ``aclose``. After a crash the events since then come again,
+    so a consumer's effects should bear repetition. The newest opener of a name owns it;
+    the earlier one gets TakenOverError.
+
+    Iterating raises HistoryDivergedError where the log is not the one that the cursor was
+    made from, HistoryGoneError where the events were trimmed, and StoreClosedError when
+    the store is closed.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        *,
+        after: int | Cursor | Special,
+        streams: str | None,
+        types: tuple[str, ...] | None,
+        consumer: str | None,
+    ) -> None:
+        if consumer is not None:
+            check_name("consumer", consumer, limits.MAX_CONSUMER_BYTES)
+        self._store = store
+        self._after = after
+        self._consumer = consumer
+        self._epoch = 0
+        self._query = Query(streams=streams, types=types, limit=PAGE_EVENTS)
+        self._events: Sequence[Event] = ()
+        self._index = 0
+        self._page: Page | None = None
+        self._cursor: Cursor | None = after if isinstance(after, Cursor) else None
+        self._done: Cursor | None = None
+        self._log_id = ""
+        self._seen = 0
+        self._opened = False
+        self._closed = False
+        self._woken = anyio.Event()
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """Where the follower is: at the last event it was given, or searched past it.
+
+        ``None`` until the first event is asked for, unless it started from a Cursor.
+        """
+        return self._cursor
+
+    @property
+    def position(self) -> int:
+        """The position of :attr:`cursor`."""
+        if self._cursor is not None:
+            return self._cursor.position
+        return self._after if isinstance(self._after, int) else 0
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether every event up to the head, as last seen, has been given out."""
+        return (
+            self._page is not None
+            and self._index >= len(self._events)
+            and self._page.through.position >= self._page.head.position
+        )
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __aenter__(self) -> Self:
+        await self._open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def __anext__(self) -> Event:
+        self._mark_done()
+        while self._index >= len(self._events):
+            await self._advance(whole_commits=False)
+        event = self._events[self._index]
+        self._index += 1
+        self._cursor = Cursor(self._log_id, event.position, event.hash)
+        return event
+
+    def commits(self) -> Commits:
+        """Iterate over ``(cursor, events)`` of whole commits instead of single events.
+
+        A commit of which no event matches is passed over.
+        """
+        # What was read ahead as single events may stop in the middle of a commit.
+        self._events, self._index, self._page = (), 0, None
+        return Commits(self._next_commit)
+
+    async def _next_commit(self) -> tuple[Cursor, list[Event]]:
+        self._mark_done()
+        while self._index >= len(self._events):
+            await self._advance(whole_commits=True)
+        assert self._page is not None  # noqa: S101 - _advance has set it
+        start, commit = self._index, self._events[self._index].commit
+        while self._index < len(self._events) and self._events[self._index].commit == commit:
+            self._index += 1
+        events = list(self._events[start : self._index])
+        last = events[-1]
+        digest = last.hash if last.position == commit else self._page.ends[commit]
+        self._cursor = Cursor(self._log_id, commit, digest)
+        return self._cursor, events
+
+    async def ack(self, *, flush: bool = False) -> None:
+        """Mark the last event given out as done; with ``flush``, return once that is stored.
+
+        Does nothing without a consumer name. A flush raises TakenOverError where the name
+        was lost.
+        """
+        self._mark_done()
+        if flush and self._done is not None:
+            await self._store_done(self._done)
+
+    async def reject(self, event: Event, reason: str) -> None:
+        """Record that this consumer cannot use an event, for operators to see.
+
+        Appends ``ChangeRejected`` to the stream ``consumer/NAME``, once per event however
+        often it is called. Raises InvalidInputError without a consumer name.
+        """
+        if self._consumer is None:
+            raise InvalidInputError("reject", "only a named consumer can: give consumer=…")
+        rejection = NewEvent(
+            "ChangeRejected",
+            {
+                "consumer": self._consumer,
+                "position": event.position,
+                "stream": event.stream,
+                "reason": reason,
+            },
+            id=f"rejected:{event.position}:{self._consumer}"[: limits.MAX_ID_BYTES],
+        )
+        await self._store.append(f"consumer/{self._consumer}", [rejection])
+
+    async def aclose(self) -> None:
+        """Store what was marked as done, and end; a reader that waits stops iterating."""
+        if self._closed:
+            return
+        self._closed = True
+        self._woken.set()
+        if self._done is not None and not self._store.closed:
+            with anyio.CancelScope(shield=True), suppress(TakenOverError):
+                await self._store_done(self._done)
+
+    async def _store_done(self, done: Cursor) -> None:
+        assert self._consumer is not None  # noqa: S101 - only a consumer has done anything
+        writer = self._store.writer
+        writer.forget(self._consumer)
+        await wait_future(writer.submit(Acknowledge(self._consumer, self._epoch, done)))
+
+    def _mark_done(self) -> None:
+        if self._consumer is None or not self._opened or self._cursor is None:
+            return
+        if self._done is None or self._done.position != self._cursor.position:
+            self._done = self._cursor
+            self._store.writer.note(self._consumer, self._epoch, self._cursor)
+
+    async def _open(self) -> None:
+        if self._opened:
+            return
+        # Listening comes before the first read, or a change in between would wait a poll.
+        self._store.watch()
+        start = await self._resolve(self._after)
+        if self._consumer is not None:
+            state = await self._store.open_consumer(self._consumer, start)
+            self._epoch, start = state.epoch, state.cursor
+            self._query = msgspec.structs.replace(
+                self._query, consumer=(self._consumer, self._epoch)
+            )
+        self._cursor, self._log_id = start, start.log_id
+        self._opened = True
+
+    async def _resolve(self, after: int | Cursor | Special) -> Cursor:
+        if isinstance(after, Cursor):
+            return after
+        if after is END:
+            return (await self._store.head()).cursor
+        assert isinstance(after, int)  # noqa: S101 - END is the only Special that gets here
+        page = await self._store.page(Query(after=after, until=after))
+        return page.through
+
+    async def _advance(self, *, whole_commits: bool) -> None:
+        """Read another page, waiting first where the log has no more."""
+        if self._closed:
+            raise StopAsyncIteration
+        await self._open()
+        if self._page is not None and self._page.through.position > self.position:
+            self._move_to(self._page.through)
+        if self.caught_up:
+            await self._wait()
+        seen = self._store.changed.count
+        cursor = self._cursor
+        assert cursor is not None  # noqa: S101 - set by _open
+        page = await self._store.page(
+            msgspec.structs.replace(
+                self._query, after=cursor.position, expect=cursor, whole_commits=whole_commits
+            )
+        )
+        self._seen, self._page = seen, page
+        self._events, self._index = page.events, 0
+        if not page.events:
+            self._move_to(page.through)
+
+    def _move_to(self, cursor: Cursor) -> None:
+        """Pass over what does not match, so that a quiet follower still advances."""
+        self._cursor = cursor
+        self._mark_done()
+
+    async def _wait(self) -> None:
+        self._woken = anyio.Event()
+        await self._store.changed.wait(self._seen, self._store.poll, self._woken)
+        if self._closed:
+            raise StopAsyncIteration
+
+
+class Commits:
+    """An async iterator over ``(cursor, events)``, one item per commit; see Subscription."""
+
+    def __init__(self, take: Callable[[], Awaitable[tuple[Cursor, list[Event]]]]) -> None:
+        self._take = take
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[Cursor, list[Event]]:
+        return await self._take()

@@ -1,0 +1,99 @@
+"""Checking what callers hand in, before any of it is queued."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventstore import limits
+from eventstore.errors import InvalidInputError, LimitExceededError
+from eventstore.events import (
+    ANY,
+    END,
+    STREAM_EXISTS,
+    Cursor,
+    NewEvent,
+    Special,
+    StreamWrite,
+    check_stream,
+)
+from eventstore.ports import Append
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def check_append(writes: Iterable[StreamWrite]) -> Append:
+    """Return a valid append; raise InvalidInputError or LimitExceededError otherwise."""
+    checked = [_check_write(write) for write in writes]
+    if not checked:
+        raise InvalidInputError("append", "has no streams to write to")
+    if len({write.stream for write in checked}) < len(checked):
+        raise InvalidInputError("append_many", "names one stream twice; put its events together")
+    events = [event for write in checked for event in write.events]
+    if len(events) > limits.MAX_COMMIT_EVENTS:
+        raise LimitExceededError("events of one append", len(events), limits.MAX_COMMIT_EVENTS)
+    size = sum([len(event.raw_data) + len(event.raw_metadata) for event in events])
+    if size > limits.MAX_COMMIT_BYTES:
+        raise LimitExceededError("bytes of one append", size, limits.MAX_COMMIT_BYTES)
+    if len({event.raw_id for event in events}) < len(events):
+        raise InvalidInputError("append", "brings one event id twice")
+    return Append(checked, len(events), size)
+
+
+def _check_write(write: StreamWrite) -> StreamWrite:
+    stream = check_stream(write.stream)
+    expected = write.expected
+    valid = expected is ANY or expected is STREAM_EXISTS or type(expected) is int
+    if not valid or (isinstance(expected, int) and expected < 0):
+        raise InvalidInputError(
+            f"expected={expected!r} for {stream!r}",
+            "use a version from 0 on, NO_STREAM, STREAM_EXISTS or ANY",
+        )
+    events = tuple(write.events)
+    if not events:
+        raise InvalidInputError(f"append to {stream!r}", "has no events")
+    for event in events:
+        if not isinstance(event, NewEvent):
+            raise InvalidInputError(f"append to {stream!r}", f"{event!r:.80} is not a NewEvent")
+    return StreamWrite(stream, events, expected)
+
+
+def check_after(after: object) -> int | Cursor | Special:
+    """Return a valid start of a range; raise InvalidInputError otherwise."""
+    if isinstance(after, Cursor) or after is END or (type(after) is int and after >= 0):
+        return after
+    raise InvalidInputError(f"after={after!r:.80}", "use a position from 0 on, a Cursor or END")
+
+
+def check_streams(streams: object) -> str | None:
+    """Return a valid stream filter: a category ending in ``/``, an exact name, or None."""
+    if streams is None:
+        return None
+    if isinstance(streams, str) and streams.endswith("/") and len(streams) > 1:
+        return streams
+    return check_stream(streams)
+
+
+def check_types(types: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Return a valid filter by event type, in a fixed order; ``None`` for all."""
+    if types is None:
+        return None
+    if isinstance(types, str):
+        raise InvalidInputError(f"types={types!r}", "give a set of names, not one text")
+    return tuple(sorted(set(types)))
+
+
+def check_limit(limit: object) -> int | None:
+    """Return a valid limit on the number of events; ``None`` for no limit."""
+    if limit is None or (type(limit) is int and limit >= 0):
+        return limit
+    raise InvalidInputError(f"limit={limit!r:.40}", "use a number from 0 on, or None")
+
+
+def check_until(until: object) -> int | None:
+    """Return a valid end of a range, a position; ``None`` for the head."""
+    if isinstance(until, Cursor):
+        return until.position
+    if until is None or (type(until) is int and until >= 0):
+        return until
+    raise InvalidInputError(f"until={until!r:.80}", "use a position from 0 on, or None")

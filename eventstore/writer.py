@@ -1,0 +1,171 @@
+"""The one thread of a store that writes: group commit, and acknowledgements on the side.
+
+Everything that waits at the same time shares one transaction and one fsync. A group that
+fails as a whole is tried again one by one, so that each append succeeds or fails on its
+own; that is safe even where the first try did commit, because ids are checked first.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from eventstore.errors import EventStoreError, StoreClosedError
+from eventstore.events import Appended
+from eventstore.ports import Acknowledge, Append
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from eventstore.events import Cursor
+    from eventstore.ports import Backend, Operation, Outcome
+
+GROUP_EVENTS: Final = 2_000
+GROUP_BYTES: Final = 8 * 1024 * 1024
+"""Where a group ends, so that other processes get their turn; one larger append goes alone."""
+
+ACK_SECONDS: Final = 0.2
+ACK_EVENTS: Final = 1_000
+"""A consumer's cursor is stored this long, or this many events, after it moved."""
+
+
+@dataclass(slots=True)
+class _Note:
+    acknowledge: Acknowledge
+    events: int
+
+
+class Writer:
+    """Takes operations from any thread or task and carries them out in order.
+
+    ``on_commit`` is called with the new head position after each group that appended,
+    from the writer's thread; whatever it raises is not the append's concern, so it must
+    not raise.
+    """
+
+    def __init__(self, backend: Backend, on_commit: Callable[[int], None]) -> None:
+        self._backend = backend
+        self._on_commit = on_commit
+        self._ready = threading.Condition()
+        self._queue: deque[tuple[Operation, Future[Any]]] = deque()
+        self._notes: dict[str, _Note] = {}
+        self._flush_at: float | None = None
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="eventstore-writer", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def submit(self, operation: Operation) -> Future[Any]:
+        """Queue an operation; the future gives its outcome or raises its error."""
+        future: Future[Any] = Future()
+        with self._ready:
+            if self._closing:
+                raise StoreClosedError("the store is closed: open it again to write")
+            self._queue.append((operation, future))
+            self._ready.notify()
+        return future
+
+    def note(self, name: str, epoch: int, cursor: Cursor) -> None:
+        """Remember a consumer's progress, to be stored with the next group or soon after."""
+        with self._ready:
+            note = self._notes.get(name)
+            if note is not None and note.acknowledge.epoch > epoch:
+                return
+            events = note.events + 1 if note else 1
+            self._notes[name] = _Note(Acknowledge(name, epoch, cursor), events)
+            if self._flush_at is None:
+                self._flush_at = time.monotonic() + ACK_SECONDS
+                self._ready.notify()
+            elif events >= ACK_EVENTS:
+                self._flush_at = 0.0
+                self._ready.notify()
+
+    def forget(self, name: str) -> None:
+        """Drop what is noted for a consumer, because a flush is about to store it."""
+        with self._ready:
+            self._notes.pop(name, None)
+
+    def close(self, timeout: float = 30.0) -> None:
+        """Carry out what is queued, store what is noted, and end the thread.
+
+        After ``timeout`` seconds (another process holds the file, say) the rest is left:
+        the futures raise StoreClosedError.
+        """
+        with self._ready:
+            self._closing = True
+            self._ready.notify()
+        self._thread.join(timeout)
+        with self._ready:
+            left, self._queue = list(self._queue), deque()
+        for _, future in left:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(StoreClosedError("the store closed before this was written"))
+
+    def _run(self) -> None:
+        while (group := self._next_group()) is not None:
+            if group:
+                self._carry_out(group)
+
+    def _next_group(self) -> list[tuple[Operation, Future[Any]]] | None:
+        with self._ready:
+            while not self._queue and not self._closing:
+                now = time.monotonic()
+                if self._flush_at is not None and now >= self._flush_at:
+                    break
+                self._ready.wait(None if self._flush_at is None else self._flush_at - now)
+            group = self._take_queued()
+            for note in self._notes.values():
+                group.append((note.acknowledge, Future()))
+            self._notes.clear()
+            self._flush_at = None
+            return None if self._closing and not group else group
+
+    def _take_queued(self) -> list[tuple[Operation, Future[Any]]]:
+        group: list[tuple[Operation, Future[Any]]] = []
+        events = size = 0
+        while self._queue:
+            operation, future = self._queue[0]
+            if isinstance(operation, Append):
+                events += operation.events
+                size += operation.size
+                if group and (events > GROUP_EVENTS or size > GROUP_BYTES):
+                    break
+            self._queue.popleft()
+            if future.set_running_or_notify_cancel():
+                group.append((operation, future))
+        return group
+
+    def _carry_out(self, group: Sequence[tuple[Operation, Future[Any]]]) -> None:
+        try:
+            outcomes = self._backend.write([operation for operation, _ in group])
+        except Exception as error:
+            # Whatever a driver or a view raises belongs to the callers, not to this thread.
+            if len(group) == 1:
+                group[0][1].set_exception(error)
+            else:
+                for one in group:
+                    self._carry_out([one])
+            return
+        self._announce(group, outcomes)
+        for (_, future), outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome, EventStoreError):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+    def _announce(
+        self, group: Sequence[tuple[Operation, Future[Any]]], outcomes: Sequence[Outcome]
+    ) -> None:
+        positions = [
+            outcome.position
+            for (operation, _), outcome in zip(group, outcomes, strict=True)
+            if isinstance(outcome, Appended) and not outcome.duplicate
+        ]
+        if positions:
+            self._on_commit(max(positions))
