@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -313,10 +313,10 @@ class Appended:
     """
 
     position: int
-    versions: Mapping[str, int] = field(default_factory=dict)
-    cursor: Cursor | None = None
-    duplicate: bool = False
-    version: int = 0
+    versions: Mapping[str, int]
+    cursor: Cursor
+    duplicate: bool
+    version: int
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -85,6 +85,8 @@ class EventStore:
         self._writer = Writer(self._backend, self._committed)
         self._watching = False
         self._state = "new"
+        self.seen = Cursor("", 0, b"")
+        """The newest head that this store has read or written, without asking again."""
 
     @classmethod
     def open(
@@ -114,6 +116,7 @@ class EventStore:
             raise StoreClosedError("a store is entered once: call EventStore.open again")
         self._limiter = anyio.CapacityLimiter(READERS)
         await self._in_thread(self._backend.open)
+        self.seen = (await self._in_thread(self._backend.head)).cursor
         self._writer.start()
         self._state = "open"
         return self
@@ -157,6 +160,7 @@ class EventStore:
         """
         self._check_open()
         appended: Appended = await wait_future(self._writer.submit(check_append(writes)))
+        self._see(appended.cursor)
         return appended
 
     def read(
@@ -208,7 +212,9 @@ class EventStore:
 
     async def head(self) -> Head:
         """Return where the log ends (``position``, ``hash``) and begins (``first_position``)."""
-        return await self._run(self._backend.head)
+        head = await self._run(self._backend.head)
+        self._see(head.cursor)
+        return head
 
     def subscribe_changes(
         self,
@@ -217,9 +223,11 @@ class EventStore:
         streams: str | None = None,
         types: Iterable[str] | None = None,
         consumer: str | None = None,
+        follow: bool = True,
     ) -> Subscription:
         """Follow the log: every matching event after ``after``, in order, without an end.
 
+        ``follow=False`` ends it once it has caught up, for a worker that runs now and then.
         With ``consumer``, the log keeps this follower's cursor under that name, and
         ``after`` only says where a new name begins. See :class:`Subscription`.
         """
@@ -229,6 +237,7 @@ class EventStore:
             streams=check_streams(streams),
             types=check_types(types),
             consumer=consumer,
+            follow=follow,
         )
 
     async def consumers(self) -> list[ConsumerState]:
@@ -263,7 +272,9 @@ class EventStore:
 
     async def page(self, query: Query) -> Page:
         """Read one page: what readers, subscriptions and projections are built from."""
-        return await self._run(self._backend.page, query)
+        page = await self._run(self._backend.page, query)
+        self._see(page.head.cursor)
+        return page
 
     async def open_consumer(self, name: str, start: Cursor) -> ConsumerState:
         """Own a consumer's name, creating it at ``start``; the owner before loses it."""
@@ -289,6 +300,10 @@ class EventStore:
     def closed(self) -> bool:
         """Whether the store was closed."""
         return self._state == "closed"
+
+    def _see(self, cursor: Cursor) -> None:
+        if cursor.position > self.seen.position:
+            self.seen = cursor
 
     def _committed(self, position: int) -> None:
         self.changed.set()

@@ -26,7 +26,9 @@ PAGE_EVENTS: Final = 1024
 
 
 class Subscription:
-    """An async iterator over every matching event after a cursor; it never ends by itself.
+    """An async iterator over every matching event after a cursor.
+
+    It never ends by itself, unless it was asked with ``follow=False`` to end at the head.
 
     Events come once, in order and without a gap, whatever happens to notifiers: those
     only decide how early. A slow follower costs one page of memory and is never skipped
@@ -52,12 +54,14 @@ class Subscription:
         streams: str | None,
         types: tuple[str, ...] | None,
         consumer: str | None,
+        follow: bool,
     ) -> None:
         if consumer is not None:
             check_name("consumer", consumer, limits.MAX_CONSUMER_BYTES)
         self._store = store
         self._after = after
         self._consumer = consumer
+        self._follow = follow
         self._epoch = 0
         self._query = Query(streams=streams, types=types, limit=PAGE_EVENTS)
         self._events: Sequence[Event] = ()
@@ -227,6 +231,8 @@ class Subscription:
         if self._page is not None and self._page.through.position > self.position:
             self._move_to(self._page.through)
         if self.caught_up:
+            if not self._follow:
+                raise StopAsyncIteration
             await self._wait()
         seen = self._store.changed.count
         cursor = self._cursor

@@ -1,0 +1,241 @@
+"""The commands, their options and their help; what they do is in the other modules."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path  # noqa: TC003 - typer reads annotations at run time
+from typing import Annotated, Literal, Optional
+
+import typer
+
+from eventstore.cli import looking, moving
+from eventstore.cli.run import Options, run
+from projections.rules.formats import known_formats
+
+app = typer.Typer(
+    name="eventstore",
+    help="One log of events: rule files become events, events become files, workers follow.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Url = Annotated[
+    Optional[str],  # noqa: UP045 - typer reads it at run time
+    typer.Option(help="The log: sqlite:///FILE or memory://. Also EVENTSTORE_URL."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one value a line.")]
+Format = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        help=f"How files are read: {', '.join(known_formats())}.",
+        autocompletion=lambda: list(known_formats()),
+    ),
+]
+Source = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="The directory's name within the log; default its path."),
+]
+AllowEmpty = Annotated[
+    bool, typer.Option("--allow-empty", help="An empty directory may remove every rule.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def common(
+    context: typer.Context,
+    *,
+    url: Url = None,
+    json: Json = False,
+    config: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Settings file; default config/eventstore.toml. Also EVENTSTORE_CONFIG."),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Take what every command shares."""
+    if show_version:
+        typer.echo(version("ruletide"))
+        raise typer.Exit
+    context.obj = Options(url, json, config, verbose)
+
+
+def _options(context: typer.Context, url: str | None, json: bool) -> Options:
+    given: Options = context.obj
+    return Options(url or given.url, json or given.json, given.config, given.verbose)
+
+
+@app.command()
+def up(
+    context: typer.Context,
+    *,
+    rules: Annotated[Path, typer.Option(help="The directory of rule files to follow.")],
+    to: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A directory to keep equal to the log."),
+    ] = None,
+    format: Format = None,  # noqa: A002 - the word that users write
+    source: Source = None,
+    allow_empty: AllowEmpty = False,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Do the main job: follow a directory of rules, project it, print each change."""
+    run(
+        _options(context, url, json),
+        lambda session: moving.up(
+            session, rules, to, moving.SyncOptions(format, source, allow_empty)
+        ),
+    )
+
+
+@app.command()
+def sync(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Argument(help="The directory of rule files.")],
+    *,
+    format: Format = None,  # noqa: A002 - the word that users write
+    once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
+    source: Source = None,
+    allow_empty: AllowEmpty = False,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Be the master: files become events."""
+    run(
+        _options(context, url, json),
+        lambda session: moving.sync(
+            session, directory, moving.SyncOptions(format, source, allow_empty), once=once
+        ),
+    )
+
+
+@app.command()
+def project(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Argument(help="The directory to keep equal to the log.")],
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Catch up and end.")] = False,
+    at: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, help="Make it as of this position, and end."),
+    ] = None,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Turn events into files, now or as of any position."""
+    run(
+        _options(context, url, json),
+        lambda session: moving.project(session, directory, once=once, at=at),
+    )
+
+
+@app.command()
+def tail(
+    context: typer.Context,
+    *,
+    after: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, help="Start after this position; default at the beginning."),
+    ] = None,
+    consumer: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Keep the place under this name, and resume there."),
+    ] = None,
+    streams: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Only a category (rule/) or one stream (rule/R1)."),
+    ] = None,
+    no_follow: Annotated[bool, typer.Option("--no-follow", help="End at the head.")] = False,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Be a worker: print changes as they come."""
+    run(
+        _options(context, url, json),
+        lambda session: looking.tail(session, after, consumer, streams, follow=not no_follow),
+    )
+
+
+@app.command()
+def rules(context: typer.Context, *, url: Url = None, json: Json = False) -> None:
+    """List the rules that stand, with their states."""
+    run(_options(context, url, json), looking.rules)
+
+
+@app.command()
+def state(
+    context: typer.Context,
+    rule: Annotated[str, typer.Argument(help="The rule's id; it need not exist yet.")],
+    state: Annotated[Literal["enabled", "disabled", "clipped"], typer.Argument()],
+    *,
+    reason: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Why."),
+    ] = None,
+    until: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="When it ends: 2026-01-31T12:00+00:00, or from now: 30m, 2h, 7d."),
+    ] = None,
+    confidence_max: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="For clipped: the highest confidence that findings keep."),
+    ] = None,
+    by: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Who says so; default the user's login name."),
+    ] = None,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Set a rule's operational state; every worker hears of it at once."""
+    expires_at = _parse_until(until) if until is not None else None
+    run(
+        _options(context, url, json),
+        lambda session: looking.set_state(
+            session,
+            rule,
+            looking.NewState(state, confidence_max, expires_at, reason, by or getpass.getuser()),
+        ),
+    )
+
+
+@app.command()
+def history(
+    context: typer.Context,
+    stream: Annotated[str, typer.Argument(help="A stream (rule/R1), or a rule's id (R1).")],
+    *,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Show everything that happened to one stream."""
+    run(_options(context, url, json), lambda session: looking.history(session, stream))
+
+
+@app.command()
+def status(context: typer.Context, *, url: Url = None, json: Json = False) -> None:
+    """Show the log, its notifier and its consumers."""
+    run(_options(context, url, json), looking.status)
+
+
+def _parse_until(text: str) -> datetime:
+    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    if text[-1:] in units and text[:-1].isdigit():
+        return datetime.now(UTC) + timedelta(**{units[text[-1]]: int(text[:-1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is neither a time such as 2026-01-31T12:00+00:00 nor a duration such as 2h"
+        ) from error
+    return moment if moment.tzinfo is not None else moment.astimezone()
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,109 @@
+"""Commands that look at the log, and the one that sets a rule's state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from eventstore.cli.render import describe, fact_table, rule_table
+from eventstore.errors import InvalidInputError
+from projections.rules import CompiledRule, RuleState, RuleStore
+from projections.rules.events import RULES, STATES
+from projections.rules.model import encode_rule, encode_state
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from typing import Any
+
+    from eventstore.cli.run import Session
+    from projections.rules.model import StateName
+
+
+async def tail(
+    session: Session,
+    after: int | None,
+    consumer: str | None,
+    streams: str | None,
+    *,
+    follow: bool,
+) -> None:
+    """Print changes as they come; with a consumer, resume where it left off."""
+    async with session.open_store() as store:
+        changes = store.subscribe_changes(
+            after=after or 0, streams=streams, consumer=consumer, follow=follow
+        )
+        async with changes:
+            async for event in changes:
+                session.show(event.to_dict(), describe(event))
+
+
+async def rules(session: Session) -> None:
+    """List the rules that stand."""
+    async with session.open_store() as store:
+        found = await RuleStore(store).load_compiled()
+    if session.json:
+        for rule in found:
+            session.show(_rule_values(rule), "")
+    elif found:
+        session.show(None, rule_table(found))
+    else:
+        session.say("no rules yet: sync a directory with 'eventstore sync DIR --once'")
+
+
+def _rule_values(rule: CompiledRule) -> dict[str, Any]:
+    return {**encode_rule(rule), "state": encode_state(rule.state)}
+
+
+@dataclass(frozen=True, slots=True)
+class NewState:
+    """What the command line says about a state."""
+
+    state: StateName
+    confidence_max: float | None
+    expires_at: datetime | None
+    reason: str | None
+    by: str
+
+
+async def set_state(session: Session, rule_id: str, new: NewState) -> None:
+    """Set a rule's state and show it as it was stored."""
+    if new.confidence_max is not None and new.state != "clipped":
+        raise InvalidInputError("--confidence-max", "goes with the state 'clipped' only")
+    state = RuleState(new.state, new.confidence_max, new.expires_at, new.reason)
+    async with session.open_store() as store:
+        await RuleStore(store).set_state(rule_id, state, new.by)
+        exists = [event async for event in store.read_stream(RULES + rule_id, limit=1)]
+        stored = [
+            event async for event in store.read_stream(STATES + rule_id, backwards=True, limit=1)
+        ]
+    session.show(stored[0].to_dict(), describe(stored[0]))
+    if not exists:
+        session.say(f"note: there is no rule {rule_id!r} yet; the state waits for it")
+
+
+async def history(session: Session, stream: str) -> None:
+    """Show a stream's events, or for a bare rule id those of the rule and its state."""
+    streams = [stream] if "/" in stream else [RULES + stream, STATES + stream]
+    async with session.open_store() as store:
+        events = [event for name in streams async for event in store.read_stream(name)]
+    if not events:
+        raise InvalidInputError(f"stream {stream!r}", "has no events; 'eventstore tail' shows all")
+    for event in sorted(events, key=lambda event: event.position):
+        session.show(event.to_dict(), describe(event))
+
+
+async def status(session: Session) -> None:
+    """Show what an operator asks first."""
+    async with session.open_store() as store:
+        facts = await store.status()
+    consumers = facts.pop("consumers")
+    if session.json:
+        session.show({**facts, "consumers": consumers}, "")
+        return
+    session.show(None, fact_table(facts.items()))
+    for consumer in consumers:
+        session.say(
+            f"consumer {consumer['name']}: position {consumer['position']}, "
+            f"{consumer['lag']} behind, seen {consumer['seen_seconds_ago']} s ago, "
+            f"{consumer['owner']}"
+        )

@@ -1,0 +1,148 @@
+"""Running a command: settings in, errors out as one line, interruption as a clean end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import msgspec
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from eventstore.config import Settings, load_settings
+from eventstore.errors import EventStoreError
+from eventstore.store import EventStore
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What every command takes, from before its name or after it."""
+
+    url: str | None = None
+    json: bool = False
+    config: Path | None = None
+    verbose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A command's settings and its way to speak."""
+
+    settings: Settings
+    json: bool
+
+    def open_store(self) -> EventStore:
+        """Name the log that the settings say, to be entered."""
+        settings = self.settings
+        return EventStore.open(settings.url, notify=settings.notify, poll=settings.poll_seconds)
+
+    def say(self, text: str) -> None:
+        """Print a line for people; nothing with ``--json``."""
+        if not self.json:
+            console.print(text, markup=False)
+            sys.stdout.flush()
+
+    def show(self, value: Any, rendered: RenderableType) -> None:
+        """Print a value: as one line of JSON, or as people want it."""
+        if self.json:
+            sys.stdout.write(to_json(value) + "\n")
+        elif isinstance(rendered, str):
+            console.print(rendered, markup=False)
+        else:
+            console.print(rendered)
+        sys.stdout.flush()
+
+    def progress(self, what: str) -> Progress:
+        """Return a progress bar on stderr; it shows on a terminal only."""
+        return Progress(
+            TextColumn(what),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=errors,
+            transient=True,
+            disable=self.json or not errors.is_terminal,
+        )
+
+
+def to_json(value: Any) -> str:
+    """Encode a value as one line of JSON; bytes become base64."""
+    return msgspec.json.encode(value).decode()
+
+
+def run(options: Options, command: Callable[[Session], Awaitable[None]]) -> None:
+    """Run a command to its end, or until Ctrl-C or SIGTERM, which are a clean end as well.
+
+    Exits with status 1 and one line on stderr for any EventStoreError.
+    """
+    logging.basicConfig(
+        level=logging.INFO if options.verbose else logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=errors, show_path=False, show_time=False)],
+        force=True,
+    )
+    try:
+        settings = load_settings(options.config)
+        if options.url is not None:
+            settings = msgspec.structs.replace(settings, url=options.url)
+        anyio.run(_until_interrupted, command, Session(settings, options.json))
+    except KeyboardInterrupt:
+        return
+    except BrokenPipeError:
+        # Whoever read our output has gone (``| head``); nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (EventStoreError, OSError, BaseExceptionGroup) as error:
+        _fail(error)
+
+
+async def _until_interrupted(
+    command: Callable[[Session], Awaitable[None]], session: Session
+) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(_cancel_on_signal, group.cancel_scope)
+        await command(session)
+        group.cancel_scope.cancel()
+
+
+async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+def _fail(error: BaseException) -> None:
+    causes = list(_leaves(error))
+    if all(isinstance(cause, BrokenPipeError) for cause in causes):
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    if not all(isinstance(cause, EventStoreError | OSError) for cause in causes):
+        raise error
+    errors.print(f"error: {causes[0]}", markup=False)
+    raise typer.Exit(1)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

@@ -1,0 +1,120 @@
+"""Settings: built-in defaults, then a TOML file, then environment variables.
+
+Every setting has one name: ``poll_seconds`` in the file is ``EVENTSTORE_POLL_SECONDS`` in
+the environment, ``format`` in the section ``[rules]`` is ``EVENTSTORE_RULES_FORMAT``. The
+file ``config/eventstore.toml`` documents each of them with its default.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from eventstore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PREFIX: Final = "EVENTSTORE_"
+
+DEFAULT_FILE: Final = Path("config/eventstore.toml")
+"""Read from the working directory if it is there and no other file is named."""
+
+Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(gt=0)]
+
+
+class RuleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The section ``[rules]``: how a directory of rules becomes events."""
+
+    format: str = "ttp"
+    source: str = ""
+    max_bytes: Count = 1_048_576
+    allow_empty: bool = False
+    settle_seconds: Seconds = 0.01
+    hasty_settle_seconds: Seconds = 0.2
+    rescan_seconds: Seconds = 5.0
+
+
+class ProjectionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The section ``[projection]``: how events become files."""
+
+    on_error: Literal["set_aside", "stop"] = "set_aside"
+    heal_seconds: Seconds = 5.0
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every setting there is."""
+
+    url: str = "sqlite:///eventstore.db"
+    notify: Literal["auto", "file", "none"] = "auto"
+    poll_seconds: Seconds = 1.0
+    rules: RuleSettings = RuleSettings()
+    projection: ProjectionSettings = ProjectionSettings()
+
+
+def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings in force.
+
+    ``file`` is the TOML file to read; without it ``EVENTSTORE_CONFIG``, else
+    ``config/eventstore.toml`` where that exists. Raises ConfigError naming the file or
+    variable for anything that is not known or not valid.
+    """
+    environ = os.environ if environ is None else environ
+    named = file or (Path(environ["EVENTSTORE_CONFIG"]) if "EVENTSTORE_CONFIG" in environ else None)
+    values: dict[str, Any] = {}
+    if named is not None or DEFAULT_FILE.is_file():
+        values = _read_file(named or DEFAULT_FILE)
+    for variable, path in variables():
+        if variable in environ:
+            _set(values, path, environ[variable], variable)
+    return _convert(values, "the settings")
+
+
+def variables() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield each environment variable with the path of the setting it stands for."""
+    yield from _variables(Settings, ())
+
+
+def _variables(
+    kind: type[msgspec.Struct], prefix: tuple[str, ...]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for field in msgspec.structs.fields(kind):
+        path = (*prefix, field.name)
+        if isinstance(field.default, msgspec.Struct):
+            yield from _variables(type(field.default), path)
+        else:
+            yield PREFIX + "_".join(path).upper(), path
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"settings file {file}: {error}") from error
+    _convert(values, f"settings file {file}")
+    return values
+
+
+def _set(values: dict[str, Any], path: tuple[str, ...], text: str, variable: str) -> None:
+    section: dict[str, Any] = {}
+    inner = section
+    for name in path[:-1]:
+        inner = inner.setdefault(name, {})
+    inner[path[-1]] = text.strip()
+    _convert(section, f"environment variable {variable}")
+    for name in path[:-1]:
+        values = values.setdefault(name, {})
+    values[path[-1]] = text.strip()
+
+
+def _convert(values: dict[str, Any], where: str) -> Settings:
+    try:
+        # Not strict, because the environment only knows texts.
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {error}") from error

@@ -1,0 +1,16 @@
+"""Rules: files that engineers review become events, and engines follow them."""
+
+from projections.rules.model import CompiledRule, RuleChange, RuleState
+from projections.rules.scan import SourceError
+from projections.rules.store import RuleStore
+from projections.rules.sync import RuleSync, SyncReport
+
+__all__ = [
+    "CompiledRule",
+    "RuleChange",
+    "RuleState",
+    "RuleStore",
+    "RuleSync",
+    "SourceError",
+    "SyncReport",
+]

@@ -1,0 +1,94 @@
+"""What the log says about rules: which stand, from which files, and what was rejected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from eventstore.errors import InvalidInputError
+from projections.rules.events import (
+    REJECTION_ENDED,
+    RULE_DEFINED,
+    RULE_REJECTED,
+    RULE_REMOVED,
+    RULES,
+    SOURCES,
+)
+
+if TYPE_CHECKING:
+    from eventstore import Cursor, Event, EventStore
+
+_TYPES: Final = (RULE_DEFINED, RULE_REMOVED, RULE_REJECTED, REJECTION_ENDED)
+
+
+class KnownRule(msgspec.Struct, frozen=True):
+    """A rule's latest definition, without its content."""
+
+    rule_id: str
+    path: str
+    source: str
+    format: str
+    sha256: str
+
+
+class _Rejection(msgspec.Struct, frozen=True):
+    path: str
+    sha256: str = ""
+    reason: str = ""
+
+
+@dataclass
+class KnownRules:
+    """A fold over the rule events, brought up to date with :meth:`refresh`.
+
+    ``rules`` maps the id of each rule that stands to its definition; ``rejections`` maps
+    the path of each file of ``source`` that is rejected to the hash and the reason;
+    ``versions`` gives the version of every stream that has been seen.
+    """
+
+    source: str
+    rules: dict[str, KnownRule] = field(default_factory=dict)
+    rejections: dict[str, tuple[str, str]] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    cursor: Cursor | int = 0
+
+    @property
+    def source_stream(self) -> str:
+        """The stream of this source's rejections."""
+        return SOURCES + self.source
+
+    async def refresh(self, store: EventStore) -> None:
+        """Take in what was appended since the last time."""
+        head = await store.head()
+        async for event in store.read(after=self.cursor, until=head.position, types=_TYPES):
+            self.apply(event)
+        self.cursor = head.cursor
+
+    def apply(self, event: Event) -> None:
+        """Take in one event; one that is not as it should be is passed over."""
+        self.versions[event.stream] = event.version
+        if event.raw_data is None:
+            return
+        try:
+            if event.stream == self.source_stream:
+                self._apply_rejection(event, event.raw_data)
+            elif event.stream.startswith(RULES):
+                self._apply_rule(event, event.raw_data)
+        except (msgspec.MsgspecError, InvalidInputError):
+            return
+
+    def _apply_rule(self, event: Event, raw: bytes) -> None:
+        rule_id = event.stream.removeprefix(RULES)
+        if event.type == RULE_DEFINED:
+            self.rules[rule_id] = msgspec.json.decode(raw, type=KnownRule)
+        elif event.type == RULE_REMOVED:
+            self.rules.pop(rule_id, None)
+
+    def _apply_rejection(self, event: Event, raw: bytes) -> None:
+        rejection = msgspec.json.decode(raw, type=_Rejection)
+        if event.type == RULE_REJECTED:
+            self.rejections[rejection.path] = rejection.sha256, rejection.reason
+        else:
+            self.rejections.pop(rejection.path, None)

@@ -1,0 +1,263 @@
+"""The values of the rules seam, and their exact form as JSON in the log."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
+
+import msgspec
+
+from eventstore.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eventstore.events import JSON
+
+StateName: TypeAlias = Literal["enabled", "disabled", "clipped"]
+"""What an operator may set a rule to."""
+
+ChangeKind: TypeAlias = Literal["definition", "state"]
+"""What changed about a rule."""
+
+Emit: TypeAlias = tuple[str, str | None, str, int | float]
+"""``(technique_id, sub_technique_id, tactic, confidence)`` of one finding."""
+
+STATE_NAMES: Final[tuple[str, ...]] = get_args(StateName)
+
+# msgspec writes integers of up to 64 bits, signed or unsigned, and refuses longer ones.
+_MIN_INT: Final = -(2**63)
+_MAX_INT: Final = 2**64 - 1
+
+
+def check_number(what: str, value: object) -> int | float:
+    """Return ``value`` if it is a finite number that JSON holds exactly.
+
+    Raises :class:`InvalidInputError` for booleans, NaN, infinities, integers of more than
+    64 bits and everything that is no number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidInputError(what, f"must be a number, not {value!r:.80}")
+    if isinstance(value, int):
+        if not _MIN_INT <= value <= _MAX_INT:
+            raise InvalidInputError(what, "must fit into 64 bits")
+    elif not math.isfinite(value):
+        raise InvalidInputError(what, f"must be a finite number, not {value!r}")
+    return value
+
+
+def _check_text(what: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise InvalidInputError(what, f"must be a text or None, not {value!r:.80}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(what, f"{value!r:.80} cannot be written as UTF-8") from error
+
+
+def _to_utc(what: str, value: object) -> datetime | None:
+    if value is None:
+        return None
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise InvalidInputError(what, f"must be an aware datetime or None, not {value!r:.80}")
+    try:
+        return value.astimezone(UTC).replace(fold=0)  # UTC repeats no hour
+    except OverflowError as error:
+        raise InvalidInputError(what, f"{value} does not exist in UTC") from error
+
+
+def _parse_time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleState:
+    """An operator's word on a rule: whether it fires, until when, and who said so.
+
+    ``disabled`` never fires; ``clipped`` lowers a finding's confidence to
+    ``confidence_max`` and never raises it. Times are aware and kept in UTC. Raises
+    :class:`InvalidInputError` for an unknown state, a naive time, a ``confidence_max``
+    that is not a finite number, or a text that has no UTF-8.
+    """
+
+    state: StateName = "enabled"
+    confidence_max: int | float | None = None
+    expires_at: datetime | None = None
+    reason: str | None = None
+    set_by: str | None = None
+    set_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.state not in STATE_NAMES:
+            raise InvalidInputError(
+                "rule state", f"{self.state!r:.80} is none of {', '.join(STATE_NAMES)}"
+            )
+        if self.confidence_max is not None:
+            check_number("confidence_max", self.confidence_max)
+        for field in ("reason", "set_by"):
+            _check_text(field, getattr(self, field))
+        for field in ("expires_at", "set_at"):
+            object.__setattr__(self, field, _to_utc(field, getattr(self, field)))
+
+    def is_expired(self, now: datetime) -> bool:
+        """Whether the state has ended at ``now`` (aware); from ``expires_at`` on, it has."""
+        if now.tzinfo is None:
+            raise InvalidInputError("now", "must be an aware datetime")
+        return self.expires_at is not None and self.expires_at <= now
+
+    def effective(self, now: datetime) -> RuleState:
+        """Return the state that holds at ``now`` (aware): this one, or the default once expired."""
+        return RuleState() if self.is_expired(now) else self
+
+
+class CompiledRule(NamedTuple):
+    """A rule as an engine takes it, with its current state stamped on.
+
+    ``rule_version`` is the author's number. ``match_spec`` is a JSON object in the
+    language of the rule's format. A removed rule has neither ``applies_to`` nor ``emits``.
+    """
+
+    rule_id: str
+    rule_version: int
+    name: str
+    applies_to: frozenset[str]
+    match_spec: dict[str, Any]
+    emits: tuple[Emit, ...]
+    evidence_fields: tuple[str, ...]
+    state: RuleState
+    description: str = ""
+
+    @property
+    def removed(self) -> bool:
+        """Whether this stands for a rule that is gone."""
+        return not self.applies_to and not self.emits
+
+
+class RuleChange(NamedTuple):
+    """One logged change: of a definition (a CompiledRule) or of a state (a RuleState)."""
+
+    change_kind: ChangeKind
+    rule_id: str
+    new_value: CompiledRule | RuleState
+
+
+def removed_rule(rule_id: str) -> CompiledRule:
+    """Build what stands for the rule ``rule_id`` once it is gone; ``rule_version`` is 0."""
+    return CompiledRule(rule_id, 0, "", frozenset(), {}, (), (), RuleState())
+
+
+def encode_rule(rule: CompiledRule) -> dict[str, JSON]:
+    """Turn a rule into JSON values, the same for equal rules; the state is left out.
+
+    The state changes on its own and has events of its own. ``match_spec`` is shared with
+    the rule, not copied.
+    """
+    return {
+        "rule_id": rule.rule_id,
+        "rule_version": rule.rule_version,
+        "name": rule.name,
+        "applies_to": sorted(rule.applies_to),
+        "match_spec": rule.match_spec,
+        "emits": [
+            {
+                "technique_id": technique_id,
+                "sub_technique_id": sub_technique_id,
+                "tactic": tactic,
+                "confidence": confidence,
+            }
+            for technique_id, sub_technique_id, tactic, confidence in rule.emits
+        ],
+        "evidence_fields": list(rule.evidence_fields),
+        "description": rule.description,
+    }
+
+
+class _StoredEmit(msgspec.Struct):
+    technique_id: str
+    sub_technique_id: str | None
+    tactic: str
+    confidence: int | float
+
+
+class _StoredRule(msgspec.Struct):
+    rule_id: str
+    rule_version: int
+    name: str
+    applies_to: frozenset[str]
+    match_spec: dict[str, Any]
+    emits: list[_StoredEmit]
+    evidence_fields: tuple[str, ...]
+    description: str
+
+
+class _StoredState(msgspec.Struct):
+    state: StateName
+    confidence_max: int | float | None = None
+    expires_at: str | None = None
+    reason: str | None = None
+    set_by: str | None = None
+    set_at: str | None = None
+
+
+_DEFAULT_STATE: Final = RuleState()
+
+
+def decode_rule(data: Mapping[str, JSON], state: RuleState = _DEFAULT_STATE) -> CompiledRule:
+    """Undo :func:`encode_rule` and stamp ``state`` on.
+
+    Unknown keys are ignored, so that older readers understand newer writers. Raises
+    :class:`InvalidInputError` naming the field that is missing or of the wrong type.
+    """
+    try:
+        stored = msgspec.convert(data, _StoredRule)
+    except msgspec.ValidationError as error:
+        raise InvalidInputError("stored rule", str(error)) from error
+    return CompiledRule(
+        rule_id=stored.rule_id,
+        rule_version=stored.rule_version,
+        name=stored.name,
+        applies_to=stored.applies_to,
+        match_spec=stored.match_spec,
+        emits=tuple(
+            (emit.technique_id, emit.sub_technique_id, emit.tactic, emit.confidence)
+            for emit in stored.emits
+        ),
+        evidence_fields=stored.evidence_fields,
+        state=state,
+        description=stored.description,
+    )
+
+
+def encode_state(state: RuleState) -> dict[str, JSON]:
+    """Turn a state into JSON values; times become ISO 8601 in UTC, to the microsecond."""
+    return {
+        "state": state.state,
+        "confidence_max": state.confidence_max,
+        "expires_at": state.expires_at.isoformat() if state.expires_at else None,
+        "reason": state.reason,
+        "set_by": state.set_by,
+        "set_at": state.set_at.isoformat() if state.set_at else None,
+    }
+
+
+def decode_state(data: Mapping[str, JSON]) -> RuleState:
+    """Undo :func:`encode_state`; raise :class:`InvalidInputError` for anything else.
+
+    Only ``state`` is required, and unknown keys are ignored.
+    """
+    try:
+        stored = msgspec.convert(data, _StoredState)
+        return RuleState(
+            state=stored.state,
+            confidence_max=stored.confidence_max,
+            expires_at=_parse_time(stored.expires_at),
+            reason=stored.reason,
+            set_by=stored.set_by,
+            set_at=_parse_time(stored.set_at),
+        )
+    except (msgspec.ValidationError, ValueError) as error:
+        raise InvalidInputError("stored rule state", str(error)) from error

@@ -1,0 +1,167 @@
+"""What a directory of rule files holds right now.
+
+A scan is the truth; watch events only say when to look. Contents are hashed once per
+(path, device, inode, size, mtime, ctime) and again while a file is so young that the clock
+might not have moved between two edits of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from eventstore.errors import EventStoreError
+from projections.rules.formats import is_rule_file
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterator
+
+MAX_RULE_BYTES: Final = 1024 * 1024
+"""Default size limit of one rule file; a larger one is rejected without being read."""
+
+YOUNG_NS: Final = 50_000_000
+"""A file changed within this long may change again without a new mtime: file systems
+take their time from a clock that ticks every 1 to 10 ms, some network ones more slowly."""
+
+
+class SourceError(EventStoreError):
+    """A directory of rules cannot be taken as it is; what is known of it stays.
+
+    ``root`` is the directory.
+    """
+
+    def __init__(self, root: Path, reason: str) -> None:
+        super().__init__(f"{root}: {reason}")
+        self.root = root
+        self.reason = reason
+
+
+class Stamp(NamedTuple):
+    """What changes with a file's content, as far as its directory entry can tell."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedFile:
+    """One rule file: its hash, or why it could not be read (``problem``)."""
+
+    path: str
+    stamp: Stamp
+    sha256: str
+    problem: str | None = None
+
+
+class Scanner:
+    """Looks at one directory tree again and again, reading only what may have changed.
+
+    ``filename`` is matched against the whole base name; hidden files and folders never
+    count. Paths are relative to ``root``, with ``/``.
+    """
+
+    def __init__(
+        self, root: Path, filename: re.Pattern[str], max_bytes: int = MAX_RULE_BYTES
+    ) -> None:
+        self.root = root
+        self._filename = filename
+        self._max_bytes = max_bytes
+        self._hashed: dict[str, tuple[ScannedFile, int]] = {}
+
+    def scan(self) -> dict[str, ScannedFile]:
+        """Return every rule file below the root by its path.
+
+        Raises SourceError where the root is missing, is no directory or cannot be listed,
+        and where a directory below it cannot be: half a tree is worse than none.
+        """
+        found: dict[str, ScannedFile] = {}
+        real_root = os.path.realpath(self.root)
+        for path, entry in self._walk(self.root, ""):
+            try:
+                found[path] = self._look_at(path, entry, real_root)
+            except FileNotFoundError:
+                continue  # It went while we looked: the next scan tells.
+            except OSError as error:
+                found[path] = _problem(path, f"cannot be read: {error.strerror}")
+        self._hashed = {path: self._hashed[path] for path in found if path in self._hashed}
+        return found
+
+    def read(self, file: ScannedFile) -> bytes | None:
+        """Return the content that a scan hashed; ``None`` where it has changed since."""
+        try:
+            content = (self.root / file.path).read_bytes()
+        except OSError:
+            return None
+        return content if _sha256(content) == file.sha256 else None
+
+    def _walk(self, folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        try:
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except FileNotFoundError as error:
+            if not prefix:
+                raise SourceError(self.root, "is not there; its rules stay as they are") from error
+            return
+        except OSError as error:
+            reason = f"{prefix or 'it'} cannot be listed: {error.strerror}"
+            raise SourceError(self.root, reason) from error
+        if any(entry.name == ".eventstore.json" for entry in entries):
+            raise SourceError(
+                self.root,
+                f"{prefix or 'it'} is a projected directory: syncing it would feed the log with "
+                "its own output; name the directory that people edit",
+            )
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(Path(entry.path), f"{prefix}{entry.name}/")
+            elif is_rule_file(entry.name, self._filename):
+                yield prefix + entry.name, entry
+
+    def _look_at(self, path: str, entry: os.DirEntry[str], real_root: str) -> ScannedFile:
+        if entry.is_symlink():
+            target = os.path.realpath(entry.path)
+            if not target.startswith(real_root + os.sep):
+                return _problem(path, "is a link that leads out of the directory")
+        stamp = _stamp(entry.stat())
+        known = self._hashed.get(path)
+        if known is not None:
+            file, hashed_ns = known
+            if file.stamp == stamp and hashed_ns - stamp.mtime_ns > YOUNG_NS:
+                return file
+        if not entry.is_file():
+            return _problem(path, "is no regular file")
+        if stamp.size > self._max_bytes:
+            size = f"has {stamp.size:,} bytes, more than the {self._max_bytes:,} of a rule"
+            return ScannedFile(path, stamp, "", size)
+        now_ns = time.time_ns()
+        with Path(entry.path).open("rb") as stream:
+            content = stream.read(self._max_bytes + 1)
+            after = _stamp(os.fstat(stream.fileno()))
+        file = ScannedFile(path, after, _sha256(content))
+        if after == stamp:
+            self._hashed[path] = (file, now_ns)
+        return file
+
+
+def _problem(path: str, reason: str) -> ScannedFile:
+    return ScannedFile(path, Stamp(0, 0, 0, 0, 0), "", reason)
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return Stamp(
+        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,287 @@
+"""The master's part: a directory of rule files becomes events, and stays followed."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import anyio
+
+from eventstore import limits
+from eventstore.backends.sqlite import database_path
+from eventstore.bridge import Signal
+from eventstore.errors import ConflictError, EventStoreError
+from eventstore.events import NewEvent, StreamWrite, check_stream
+from eventstore.notifiers.watcher import Watcher
+from projections.rules.events import (
+    REJECTION_ENDED,
+    RULE_DEFINED,
+    RULE_REJECTED,
+    RULE_REMOVED,
+    RULES,
+    SOURCES,
+    encode_content,
+)
+from projections.rules.formats import get_format
+from projections.rules.judge import Readable, Verdict, judge
+from projections.rules.known import KnownRules
+from projections.rules.model import encode_rule
+from projections.rules.scan import MAX_RULE_BYTES, ScannedFile, Scanner, SourceError
+from projections.rules.settle import Settle, SettleTimes, find_git_lock
+
+if TYPE_CHECKING:
+    import os
+    import re
+    from collections.abc import Callable, Iterator
+
+    from eventstore import EventStore
+
+log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+RESCAN_SECONDS: Final = 5.0
+"""How often ``run`` looks at the directory without having been woken."""
+
+ATTEMPTS: Final = 5
+"""How often a scan is repeated when another master appended meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What one look at the directory found.
+
+    ``defined`` and ``removed`` count what was appended; ``rejected`` the files that are
+    rejected now, ``unchanged`` those whose rule stands as it is. ``position`` is that of
+    the commit, ``None`` where nothing had to be appended.
+    """
+
+    defined: int = 0
+    removed: int = 0
+    rejected: int = 0
+    unchanged: int = 0
+    position: int | None = None
+
+
+class RuleSync:
+    """Brings the log in line with a directory of rule files.
+
+    ``format`` is a registered rule format (``ttp``, ``sigma``, ``raw``). ``source`` names
+    the directory within the log, by default by its path: removals and rejections concern
+    rules of the same source only. ``filename`` overrides the format's allow-list of base
+    names, ``max_bytes`` the size limit of a file. If every one of several rules would be
+    removed at once, that is refused unless ``allow_empty``: an unmounted directory looks
+    just like an empty one.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        root: str | os.PathLike[str],
+        *,
+        format: str = "ttp",  # noqa: A002 - the word that users write
+        source: str | None = None,
+        filename: re.Pattern[str] | None = None,
+        max_bytes: int = MAX_RULE_BYTES,
+        allow_empty: bool = False,
+        settle: SettleTimes = SettleTimes(),  # noqa: B008 - it is immutable
+        rescan_seconds: float = RESCAN_SECONDS,
+    ) -> None:
+        self._store = store
+        self._root = Path(root).absolute()
+        self._format = get_format(format)
+        self._scanner = Scanner(self._root, filename or self._format.filename, max_bytes)
+        self._known = KnownRules(source or str(self._root))
+        check_stream(SOURCES + self._known.source)
+        self._allow_empty = allow_empty
+        self._settle = settle
+        self._rescan_seconds = rescan_seconds
+        self._parsed: dict[str, Readable] = {}
+        self._limiter = anyio.CapacityLimiter(1)
+        _refuse_own_log(store.url, self._root)
+
+    async def sync_once(self) -> SyncReport:
+        """Look at the directory once, and append what has changed as one commit.
+
+        Raises SourceError where the directory is missing, or empty without
+        ``allow_empty``; bad files raise nothing, they are rejected and reported.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            await self._known.refresh(self._store)
+            verdict = await self._look()
+            if verdict.unsettled and attempt < ATTEMPTS:
+                continue
+            try:
+                return await self._commit(verdict)
+            except ConflictError:
+                # Another master appended since the refresh: look again, at both.
+                if attempt == ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def run(self, on_report: Callable[[SyncReport], None] | None = None) -> None:
+        """Reconcile, then follow the directory until cancelled.
+
+        ``on_report`` is called after each look that appended something. Trouble with the
+        directory or the log is logged and tried again; it does not end the run.
+        """
+        changed = Signal()
+        # Watching begins before the first scan, or a change between them would be lost.
+        watcher = Watcher(self._root, changed.set, recursive=True)
+        watcher.start()
+        trouble = ""
+        try:
+            while True:
+                seen = changed.count
+                try:
+                    report = await self._sync_settled()
+                    trouble = ""
+                    if report.position is not None and on_report is not None:
+                        on_report(report)
+                except EventStoreError as error:
+                    if str(error) != trouble:
+                        log.warning("%s", error)
+                    trouble = str(error)
+                await changed.wait(seen, self._rescan_seconds, anyio.Event())
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(watcher.close, limiter=self._limiter)
+
+    async def _sync_settled(self) -> SyncReport:
+        """Look until the directory has come to rest, then commit what it says."""
+        settle = Settle(self._settle)
+        while True:
+            await self._known.refresh(self._store)
+            verdict = await self._look()
+            if not verdict.changes_anything and not verdict.unsettled:
+                return _report(verdict, None)
+            busy = verdict.unsettled > 0 or find_git_lock(self._root) is not None
+            wait = settle.wait(self._files, hasty=verdict.hasty, busy=busy)
+            if wait <= 0:
+                try:
+                    return await self._commit(verdict)
+                except ConflictError:
+                    continue
+            await anyio.sleep(wait)
+
+    async def _look(self) -> Verdict:
+        self._files = await self._in_thread(self._scanner.scan)
+        verdict = await self._in_thread(
+            partial(judge, self._known, self._files, self._format.name, self._parse)
+        )
+        kept = {readable.file.path for readable in verdict.defined}
+        self._parsed = {path: self._parsed[path] for path in kept & self._parsed.keys()}
+        self._guard(verdict)
+        return verdict
+
+    def _parse(self, file: ScannedFile) -> Readable | None:
+        done = self._parsed.get(file.path)
+        if done is not None and done.file == file:
+            return done
+        content = self._scanner.read(file)
+        if content is None:
+            return None
+        readable = Readable(file, content, self._format.read(file.path, content))
+        self._parsed[file.path] = readable
+        return readable
+
+    def _guard(self, verdict: Verdict) -> None:
+        remains = verdict.defined or verdict.unchanged or verdict.rejected or verdict.unsettled
+        if len(verdict.removed) > 1 and not remains and not self._allow_empty:
+            raise SourceError(
+                self._root,
+                f"holds no rules any more, but {len(verdict.removed)} stand in the log; they "
+                "stay: if the directory is really meant to be empty, say so with --allow-empty",
+            )
+
+    async def _commit(self, verdict: Verdict) -> SyncReport:
+        position = None
+        for writes in _portions(self._writes(verdict)):
+            position = (await self._store.append_many(writes)).position
+        return _report(verdict, position)
+
+    def _writes(self, verdict: Verdict) -> Iterator[StreamWrite]:
+        source, versions = self._known.source, self._known.versions
+        # Removals come first, so that whoever takes the path over finds it free.
+        for rule in verdict.removed:
+            stream = RULES + rule.rule_id
+            data = {"rule_id": rule.rule_id, "path": rule.path, "source": source}
+            yield StreamWrite(stream, [NewEvent(RULE_REMOVED, data)], versions.get(stream, 0))
+        for readable in verdict.defined:
+            stream = RULES + readable.parsed.rule_id
+            yield StreamWrite(stream, [self._definition(readable)], versions.get(stream, 0))
+        notes = [
+            NewEvent(
+                RULE_REJECTED,
+                {
+                    "path": rejected.path,
+                    "source": source,
+                    "sha256": rejected.sha256,
+                    "reason": rejected.reason,
+                    "line": rejected.line,
+                },
+            )
+            for rejected in verdict.new_rejections
+        ]
+        notes += [
+            NewEvent(REJECTION_ENDED, {"path": path, "source": source}) for path in verdict.ended
+        ]
+        if notes:
+            stream = self._known.source_stream
+            yield StreamWrite(stream, notes, versions.get(stream, 0))
+
+    def _definition(self, readable: Readable) -> NewEvent:
+        return NewEvent(
+            RULE_DEFINED,
+            {
+                "rule_id": readable.parsed.rule_id,
+                "path": readable.file.path,
+                "source": self._known.source,
+                "format": self._format.name,
+                "sha256": readable.file.sha256,
+                **encode_content(readable.content),
+                "rule": encode_rule(readable.parsed.compiled),
+            },
+        )
+
+    async def _in_thread(self, function: Callable[[], _T]) -> _T:
+        return await anyio.to_thread.run_sync(function, limiter=self._limiter)
+
+
+def _report(verdict: Verdict, position: int | None) -> SyncReport:
+    return SyncReport(
+        len(verdict.defined),
+        len(verdict.removed),
+        len(verdict.rejected),
+        verdict.unchanged,
+        position,
+    )
+
+
+def _portions(writes: Iterator[StreamWrite]) -> Iterator[list[StreamWrite]]:
+    """Cut a change that is larger than one commit may be; nearly always there is one."""
+    portion: list[StreamWrite] = []
+    events = size = 0
+    for write in writes:
+        count = len(write.events)
+        bytes_ = sum(len(event.raw_data) for event in write.events)
+        if portion and (
+            events + count > limits.MAX_COMMIT_EVENTS or size + bytes_ > limits.MAX_COMMIT_BYTES
+        ):
+            yield portion
+            portion, events, size = [], 0, 0
+        portion.append(write)
+        events += count
+        size += bytes_
+    if portion:
+        yield portion
+
+
+def _refuse_own_log(url: str, root: Path) -> None:
+    path = database_path(url) if url.startswith("sqlite:") else None
+    if path is not None and path.is_relative_to(root.resolve()):
+        raise SourceError(
+            root, f"contains the log itself ({path}): put the log outside of what is synced"
+        )

@@ -1,0 +1,151 @@
+"""Bringing a projection up to the log and keeping it there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
+
+import anyio
+
+from eventstore.errors import HistoryGoneError
+from eventstore.ports import Query
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from eventstore import Cursor, EventStore
+    from eventstore.ports import Head
+    from projections.projection import Healing, Projection
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with the position reached and the position aimed at."""
+
+BATCH_EVENTS: Final = 2_000
+"""Events applied at once while catching up; a batch ends where a commit ends."""
+
+HEAL_SECONDS: Final = 5.0
+"""How often ``run`` looks for what somebody changed behind the projection's back."""
+
+
+class ProjectionRunner:
+    """Applies the log to one projection: up to now, for ever, or all over again.
+
+    A runner owns its projection only while one of its methods runs. ``progress`` is told
+    how far it has come. Every method raises ProjectionBusyError where another runner owns
+    the projection, HistoryDivergedError where it was computed from another history, and
+    ProjectionError where an event cannot be applied and the projection is set to stop.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        projection: Projection,
+        *,
+        progress: Progress | None = None,
+        heal_seconds: float = HEAL_SECONDS,
+    ) -> None:
+        self._store = store
+        self._projection = projection
+        self._progress = progress
+        self._heal_seconds = heal_seconds
+        self._limiter = anyio.CapacityLimiter(1)
+
+    async def catch_up(self, until: int | None = None) -> Cursor:
+        """Apply every commit that ends at or before ``until`` (default: the head), and heal.
+
+        A projection that is already past ``until`` is computed again from nothing, so the
+        view is always the one as of that commit. Returns where it is.
+        """
+        async with self._owned() as start:
+            head = await self._store.head()
+            if until is not None and start is not None and start.position > until:
+                return await self._rebuild(head, until)
+            cursor = await self._apply(head, start, until)
+            await self._heal()
+            return cursor
+
+    async def run(self) -> None:
+        """Catch up, then apply each commit as it comes, and heal; until cancelled."""
+        async with self._owned() as start:
+            cursor = await self._apply(await self._store.head(), start, None)
+            await self._heal()
+            subscription = self._store.subscribe_changes(after=cursor)
+            async with subscription:
+                while True:
+                    with anyio.move_on_after(self._heal_seconds):
+                        async for reached, events in subscription.commits():
+                            with anyio.CancelScope(shield=True):
+                                await self._in_thread(self._projection.apply, events, reached)
+                    await self._heal()
+
+    async def rebuild(self, until: int | None = None) -> Cursor:
+        """Compute the view again from the first event; the old one serves until then."""
+        async with self._owned():
+            return await self._rebuild(await self._store.head(), until)
+
+    async def _rebuild(self, head: Head, until: int | None) -> Cursor:
+        await self._in_thread(self._projection.begin_rebuild)
+        cursor = await self._apply(head, None, until)
+        await self._in_thread(self._projection.finish_rebuild)
+        return cursor
+
+    async def _apply(self, head: Head, cursor: Cursor | None, until: int | None) -> Cursor:
+        """Apply from ``cursor`` up to ``until``, a batch of whole commits at a time."""
+        target = head.position if until is None else min(until, head.position)
+        if cursor is None:
+            if head.first_position > 1:
+                raise HistoryGoneError(0, head.first_position)
+            cursor = (await self._store.page(Query(after=0, until=0))).through
+            await self._in_thread(self._projection.apply, [], cursor)
+        while cursor.position < target:
+            page = await self._store.page(
+                Query(
+                    after=cursor.position,
+                    until=target,
+                    limit=BATCH_EVENTS,
+                    whole_commits=True,
+                    expect=cursor,
+                )
+            )
+            if page.through == cursor:
+                break  # The rest of the range is the beginning of a commit that ends past it.
+            # Cancelled between effect and cursor, a thread would go on unwatched.
+            with anyio.CancelScope(shield=True):
+                await self._in_thread(self._projection.apply, page.events, page.through)
+            cursor = page.through
+            if self._progress is not None:
+                self._progress(cursor.position, target)
+        return cursor
+
+    async def _heal(self) -> None:
+        if not hasattr(self._projection, "damaged"):
+            return
+        projection = cast("Healing", self._projection)
+        positions = await self._in_thread(projection.damaged)
+        if not positions:
+            return
+        log.warning("%s: mending %d files", self._projection.name, len(positions))
+        events = [
+            event
+            for position in positions
+            for event in (await self._store.page(Query(after=position - 1, until=position))).events
+        ]
+        await self._in_thread(projection.mend, events)
+
+    @asynccontextmanager
+    async def _owned(self) -> AsyncIterator[Cursor | None]:
+        head = await self._store.head()
+        cursor = await self._in_thread(self._projection.open, head.log_id)
+        try:
+            yield cursor
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._in_thread(self._projection.close)
+
+    async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
+        return await anyio.to_thread.run_sync(function, *args, limiter=self._limiter)

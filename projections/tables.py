@@ -1,0 +1,278 @@
+"""Database views: tables that are a function of the log, with their cursor beside them."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from eventstore.backends.locks import WriteTurn
+from eventstore.backends.sqlite import database_path, make_engine, translate_errors
+from eventstore.errors import ConfigError, HistoryDivergedError, ProjectionError, TakenOverError
+from eventstore.events import Cursor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from eventstore.events import Event
+
+log = logging.getLogger(__name__)
+
+OnError: TypeAlias = Literal["stop", "set_aside"]
+"""What happens to an event that cannot be applied; the same live and in a rebuild."""
+
+_ledger = MetaData()
+
+projection_table: Final = Table(
+    "projection",
+    _ledger,
+    Column("name", String, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("log_id", String),
+    Column("position", BigInteger),
+    Column("hash", LargeBinary),
+    # Rises with each opening; a runner that holds an older one has lost the view.
+    Column("epoch", BigInteger, nullable=False),
+)
+
+set_aside_table: Final = Table(
+    "projection_set_aside",
+    _ledger,
+    Column("projection", String, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("reason", String, nullable=False),
+)
+
+
+class TableProjection(ABC):
+    """A view in database tables: give it a name, tables, and what each event does to them.
+
+    Subclass it with ``name``, ``metadata`` (an SQLAlchemy MetaData of its own tables) and
+    :meth:`handle`. Raise ``version`` with each change to tables or meaning: the view is
+    then computed again from the first event.
+
+    Inline, in the log's own database: ``EventStore.open(url, inline=[View()])``; every
+    append then updates the view in its own transaction. Followed, in any database:
+    ``ProjectionRunner(store, View().at("sqlite:///views.db"))``. Either way the cursor is
+    stored in the same transaction as the effect, so each event takes effect exactly once.
+
+    With ``on_error="stop"`` an exception in :meth:`handle` is a ProjectionError: the append
+    fails, or the runner stops before that commit. With ``"set_aside"`` the event is
+    recorded in the table ``projection_set_aside`` and passed over.
+    """
+
+    name: ClassVar[str]
+    metadata: ClassVar[MetaData]
+    version: ClassVar[int] = 1
+
+    def __init__(self, *, on_error: OnError = "stop") -> None:
+        self.on_error = on_error
+
+    @abstractmethod
+    def handle(self, connection: Connection, event: Event) -> None:
+        """Apply one event. Runs within a transaction: neither commit nor roll back."""
+
+    def at(self, url: str) -> FollowedTables:
+        """Return this view in the database at ``url``, to be driven by a ProjectionRunner."""
+        return FollowedTables(self, url)
+
+    def setup(self, connection: Connection) -> None:
+        """Create the tables where they are missing, or anew where ``version`` has changed."""
+        _ledger.create_all(connection)
+        c = projection_table.c
+        stored = connection.execute(
+            select(c.version).where(c.name == self.name)
+        ).scalar_one_or_none()
+        if stored is None:
+            connection.execute(
+                insert(projection_table).values(name=self.name, version=self.version, epoch=0)
+            )
+        elif stored != self.version:
+            self.reset(connection)
+        self.metadata.create_all(connection)
+
+    def reset(self, connection: Connection) -> None:
+        """Empty the view, as if no event had been applied."""
+        self.metadata.drop_all(connection)
+        self.metadata.create_all(connection)
+        connection.execute(delete(set_aside_table).where(set_aside_table.c.projection == self.name))
+        connection.execute(
+            update(projection_table)
+            .where(projection_table.c.name == self.name)
+            .values(version=self.version, log_id=None, position=None, hash=None)
+        )
+
+    def cursor(self, connection: Connection) -> Cursor | None:
+        """Return how far the view has come; ``None`` where it has seen nothing."""
+        c = projection_table.c
+        row = connection.execute(
+            select(c.log_id, c.position, c.hash).where(c.name == self.name)
+        ).one()
+        return Cursor(*row) if row.log_id is not None else None
+
+    def apply(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
+        """Apply whole commits and store ``cursor``, within the caller's transaction."""
+        connection.exec_driver_sql("SAVEPOINT projection_apply")
+        try:
+            for event in events:
+                self._handle(connection, event)
+        except ProjectionError:
+            if self.on_error == "stop":
+                raise
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT projection_apply")
+            for event in events:
+                self._handle_or_set_aside(connection, event)
+        connection.exec_driver_sql("RELEASE SAVEPOINT projection_apply")
+        connection.execute(
+            update(projection_table)
+            .where(projection_table.c.name == self.name)
+            .values(log_id=cursor.log_id, position=cursor.position, hash=cursor.hash)
+        )
+
+    def _handle(self, connection: Connection, event: Event) -> None:
+        try:
+            self.handle(connection, event)
+        except ProjectionError:
+            raise
+        except Exception as error:
+            # A handler is the view's own code; whatever it raises is about this event.
+            raise ProjectionError(self.name, event.position, repr(error)) from error
+
+    def _handle_or_set_aside(self, connection: Connection, event: Event) -> None:
+        connection.exec_driver_sql("SAVEPOINT projection_event")
+        try:
+            self._handle(connection, event)
+        except ProjectionError as error:
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT projection_event")
+            log.warning("%s; it is set aside", error)
+            connection.execute(
+                insert(set_aside_table).values(
+                    projection=self.name, position=event.position, reason=error.reason
+                )
+            )
+        connection.exec_driver_sql("RELEASE SAVEPOINT projection_event")
+
+
+class FollowedTables:
+    """A :class:`TableProjection` in a database of its own; see projections.projection.
+
+    The newest opener owns the view: an earlier runner gets TakenOverError with its next
+    batch, which is then not applied. A rebuild is one transaction, so readers see the
+    old view until the new one is complete; in the log's own file appends wait for it.
+    """
+
+    def __init__(self, view: TableProjection, url: str) -> None:
+        path = database_path(url)
+        if path is None:
+            raise ConfigError(f"a followed view cannot live in {url!r}: name a SQLite file")
+        self.name = view.name
+        self._view = view
+        self._path = path
+        self._epoch = 0
+        self._rebuild: ExitStack | None = None
+
+    def open(self, log_id: str) -> Cursor | None:
+        """Own the view; return how far it has come."""
+        with translate_errors(str(self._path)):
+            self._turn = WriteTurn(self._path)
+            self._engine = make_engine(self._path)
+        with self._transaction() as connection:
+            self._view.setup(connection)
+            cursor = self._view.cursor(connection)
+            self._epoch = self._claim(connection)
+        if cursor is not None and cursor.log_id != log_id:
+            self.close()
+            raise HistoryDivergedError(
+                cursor.position, 0, f"view {self.name!r} in {self._path} was made from another log"
+            )
+        return cursor
+
+    def apply(self, events: Sequence[Event], cursor: Cursor) -> None:
+        """Apply whole commits and store ``cursor``, in one transaction."""
+        if self._rebuild is not None:
+            self._view.apply(self._rebuilding, events, cursor)
+            return
+        try:
+            self._apply(events, cursor)
+        except ProjectionError as error:
+            # What came before the commit that cannot be applied is kept.
+            bad = next(event.commit for event in events if event.position >= error.position)
+            good = [event for event in events if event.commit < bad]
+            if good:
+                self._apply(good, Cursor(cursor.log_id, good[-1].position, good[-1].hash))
+            raise
+
+    def begin_rebuild(self) -> None:
+        """Start from nothing, inside a transaction that nobody else sees."""
+        rebuild = ExitStack()
+        self._rebuilding = rebuild.enter_context(self._transaction())
+        self._rebuild = rebuild
+        self._view.reset(self._rebuilding)
+
+    def finish_rebuild(self) -> None:
+        """Commit the new view in the place of the old one."""
+        rebuild, self._rebuild = self._rebuild, None
+        if rebuild is not None:
+            rebuild.close()
+
+    def close(self) -> None:
+        """Give the view up; an unfinished rebuild is rolled back."""
+        rebuild, self._rebuild = self._rebuild, None
+        if rebuild is not None:
+            log.info("the rebuild of %s was not finished; the old view stays", self.name)
+            self._rebuilding.exec_driver_sql("ROLLBACK")
+            self._rebuilding.exec_driver_sql("BEGIN")
+            rebuild.close()
+        self._engine.dispose()
+        self._turn.close()
+
+    def _apply(self, events: Sequence[Event], cursor: Cursor) -> None:
+        with self._transaction() as connection:
+            self._check_owner(connection)
+            self._view.apply(connection, events, cursor)
+
+    def _claim(self, connection: Connection) -> int:
+        c = projection_table.c
+        epoch: int = connection.execute(select(c.epoch).where(c.name == self.name)).scalar_one()
+        connection.execute(
+            update(projection_table).where(c.name == self.name).values(epoch=epoch + 1)
+        )
+        return epoch + 1
+
+    def _check_owner(self, connection: Connection) -> None:
+        c = projection_table.c
+        epoch = connection.execute(select(c.epoch).where(c.name == self.name)).scalar_one()
+        if epoch != self._epoch:
+            raise TakenOverError(f"projection {self.name}", "a newer runner")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with (
+            translate_errors(str(self._path)),
+            self._turn.hold(),
+            self._engine.connect() as connection,
+        ):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.exec_driver_sql("ROLLBACK")
+                raise
+            connection.exec_driver_sql("COMMIT")
