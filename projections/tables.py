@@ -193,16 +193,12 @@ class FollowedTables:
         with translate_errors(str(self._path)):
             self._turn = WriteTurn(self._path)
             self._engine = make_engine(self._path)
-        with self._transaction() as connection:
-            self._view.setup(connection)
-            cursor = self._view.cursor(connection)
-            self._epoch = self._claim(connection)
-        if cursor is not None and cursor.log_id != log_id:
+        try:
+            with self._transaction() as connection:
+                return self._open(connection, log_id)
+        except BaseException:
             self.close()
-            raise HistoryDivergedError(
-                cursor.position, 0, f"view {self.name!r} in {self._path} was made from another log"
-            )
-        return cursor
+            raise
 
     def apply(self, events: Sequence[Event], cursor: Cursor) -> None:
         """Apply whole commits and store ``cursor``, in one transaction."""
@@ -224,6 +220,7 @@ class FollowedTables:
         rebuild = ExitStack()
         self._rebuilding = rebuild.enter_context(self._transaction())
         self._rebuild = rebuild
+        self._check_owner(self._rebuilding)
         self._view.reset(self._rebuilding)
 
     def finish_rebuild(self) -> None:
@@ -242,6 +239,17 @@ class FollowedTables:
             rebuild.close()
         self._engine.dispose()
         self._turn.close()
+
+    def _open(self, connection: Connection, log_id: str) -> Cursor | None:
+        self._view.setup(connection)
+        cursor = self._view.cursor(connection)
+        if cursor is not None and cursor.log_id != log_id:
+            # Before the claim: whoever is in the wrong log takes nothing over.
+            raise HistoryDivergedError(
+                cursor.position, 0, f"view {self.name!r} in {self._path} was made from another log"
+            )
+        self._epoch = self._claim(connection)
+        return cursor
 
     def _apply(self, events: Sequence[Event], cursor: Cursor) -> None:
         with self._transaction() as connection:

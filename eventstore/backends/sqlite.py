@@ -78,6 +78,7 @@ class SqliteBackend:
             if self.path is not None:
                 self._turn = WriteTurn(self.path)
             self._writer = self._engine.connect()
+            self._identity = _identity(self.path)
             with self._transaction() as driver:
                 self._prepare(driver)
 
@@ -141,10 +142,22 @@ class SqliteBackend:
     def _where(self) -> str:
         return str(self.path) if self.path else self.url
 
+    def _check_same_file(self) -> None:
+        """Raise StorageError once another file, or none, is at the path.
+
+        SQLite would go on with the old one: appends to it would be lost without a word, and
+        a follower would wait for ever.
+        """
+        if _identity(self.path) != self._identity:
+            raise StorageError(
+                self._where, "the file was replaced or removed: close the store and open it again"
+            )
+
     @contextmanager
     def _transaction(self) -> Iterator[Driver]:
         """Hold the turn to write and a transaction; commit at the end, or leave nothing."""
         with self._memory_lock if self._turn is None else self._turn.hold():
+            self._check_same_file()
             driver = Driver(self._writer)
             driver.run("BEGIN IMMEDIATE")
             try:
@@ -165,6 +178,7 @@ class SqliteBackend:
                 with self._memory_lock:
                     yield Driver(self._writer)
                 return
+            self._check_same_file()
             with self._engine.connect() as connection:
                 driver = Driver(connection)
                 driver.run("BEGIN")
@@ -172,6 +186,16 @@ class SqliteBackend:
                     yield driver
                 finally:
                     driver.run("ROLLBACK")
+
+
+def _identity(path: Path | None) -> tuple[int, int] | None:
+    if path is None:
+        return None
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def _meaning(event: Event) -> str:
         return f"{event.type}  {event.stream}  {error}"
     if isinstance(data, dict) and event.type in _SENTENCES:
         verb, template = _SENTENCES[event.type]
-        if event.type == rule_events.RULE_DEFINED and event.version == 1:
+        if event.type == rule_events.RULE_DEFINED and data.get("previous_path") is None:
             verb = "added"
         return f"{verb:<9} {template(data)}"
     shown = f"{len(data)} bytes" if isinstance(data, bytes) else to_json(data)
@@ -43,7 +43,9 @@ def _meaning(event: Event) -> str:
 
 
 def _definition(data: dict[str, Any]) -> str:
-    return f"{data.get('rule_id')}  {data.get('path')}"
+    previous = data.get("previous_path") or data.get("path")
+    moved = f" (was {previous})" if previous != data.get("path") else ""
+    return f"{data.get('rule_id')}  {data.get('path')}{moved}"
 
 
 def _rejection(data: dict[str, Any]) -> str:
@@ -68,7 +70,7 @@ _SENTENCES: Final = {
     rule_events.RULE_DEFINED: ("changed", _definition),
     rule_events.RULE_REMOVED: ("removed", _definition),
     rule_events.RULE_REJECTED: ("rejected", _rejection),
-    rule_events.REJECTION_ENDED: ("settled", lambda data: str(data.get("path"))),
+    rule_events.REJECTION_ENDED: ("cleared", lambda data: str(data.get("path"))),
     rule_events.RULE_STATE_SET: ("state", _state),
 }
 

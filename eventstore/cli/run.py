@@ -8,7 +8,7 @@ import signal
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import msgspec
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
-    from rich.console import RenderableType
+    from rich.table import Table
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
-console = Console(highlight=False, soft_wrap=True)
+
+PIPE_WIDTH: Final = 240
+"""Columns of a table that is not printed on a terminal, so that nothing is cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +58,22 @@ class Session:
     def say(self, text: str) -> None:
         """Print a line for people; nothing with ``--json``."""
         if not self.json:
-            console.print(text, markup=False)
-            sys.stdout.flush()
+            self._write(text)
 
-    def show(self, value: Any, rendered: RenderableType) -> None:
+    def show(self, value: Any, rendered: str | Table) -> None:
         """Print a value: as one line of JSON, or as people want it."""
         if self.json:
-            sys.stdout.write(to_json(value) + "\n")
+            self._write(to_json(value))
         elif isinstance(rendered, str):
-            console.print(rendered, markup=False)
+            self._write(rendered)
         else:
-            console.print(rendered)
+            width = None if sys.stdout.isatty() else PIPE_WIDTH
+            Console(highlight=False, width=width).print(rendered)
+
+    def _write(self, line: str) -> None:
+        # Names from files may hold what a terminal would obey, or what has no UTF-8.
+        shown = "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in line)
+        sys.stdout.write(shown + "\n")
         sys.stdout.flush()
 
     def progress(self, what: str) -> Progress:
@@ -105,9 +112,6 @@ def run(options: Options, command: Callable[[Session], Awaitable[None]]) -> None
         anyio.run(_until_interrupted, command, Session(settings, options.json))
     except KeyboardInterrupt:
         return
-    except BrokenPipeError:
-        # Whoever read our output has gone (``| head``); nothing is left to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (EventStoreError, OSError, BaseExceptionGroup) as error:
         _fail(error)
 
@@ -131,6 +135,7 @@ async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
 def _fail(error: BaseException) -> None:
     causes = list(_leaves(error))
     if all(isinstance(cause, BrokenPipeError) for cause in causes):
+        # Whoever read our output has gone (``| head``); nothing is left to say.
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return

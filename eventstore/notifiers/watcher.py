@@ -68,6 +68,7 @@ class Watcher:
                 if not self.trouble:
                     log.warning("cannot watch %s: %s; looking on a timer", self._directory, error)
                 self.trouble = f"cannot watch {self._directory}: {error}"
+                self._wake()
                 self._stop.wait(RETRY_SECONDS)
 
     def _watch(self) -> None:
@@ -83,9 +84,9 @@ class Watcher:
             recursive=self._recursive,
             raise_interrupt=False,
         )
-        self.trouble = ""
         first = True
         for change in changes:
+            self.trouble = ""
             if change or first:
                 # The first one covers what changed before the watch stood.
                 first = False

@@ -5,7 +5,8 @@ type               stream                  data
 =================  ======================  ==============================================
 ``RuleDefined``    ``rule/ID``             ``rule_id, path, source, format, sha256``, the
                                            exact file as ``content`` (text) or ``base64``,
-                                           and ``rule``, the compiled rule
+                                           ``rule``, the compiled rule, and
+                                           ``previous_path``, null where no rule stood
 ``RuleRemoved``    ``rule/ID``             ``rule_id, path, source``
 ``RuleRejected``   ``source/NAME``         ``path, source, sha256, reason, line``
 ``RejectionEnded`` ``source/NAME``         ``path, source``

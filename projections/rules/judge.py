@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from projections.rules.formats import ParsedRule, RuleFormatError
 from projections.rules.known import KnownRule, KnownRules
-from projections.rules.scan import ScannedFile
+from projections.rules.scan import ScannedFile, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +110,6 @@ def _read(file: ScannedFile, parse: Parse) -> Readable | None:
     if printable(file.path) != file.path:
         raise RuleFormatError(printable(file.path), "its name is not UTF-8: rename it")
     return parse(file)
-
-
-def printable(path: str) -> str:
-    """Return a path as text that can be stored, also where the name is not UTF-8."""
-    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _settle_claim(

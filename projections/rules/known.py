@@ -19,6 +19,7 @@ from projections.rules.events import (
 
 if TYPE_CHECKING:
     from eventstore import Cursor, Event, EventStore
+    from eventstore.errors import ConflictError
 
 _TYPES: Final = (RULE_DEFINED, RULE_REMOVED, RULE_REJECTED, REJECTION_ENDED)
 
@@ -65,6 +66,12 @@ class KnownRules:
         async for event in store.read(after=self.cursor, until=head.position, types=_TYPES):
             self.apply(event)
         self.cursor = head.cursor
+
+    async def learn(self, store: EventStore, conflict: ConflictError) -> None:
+        """Take in what a conflict was about, also where it was no rule event."""
+        await self.refresh(store)
+        stream = conflict.stream
+        self.versions[stream] = max(self.versions.get(stream, 0), conflict.actual)
 
     def apply(self, event: Event) -> None:
         """Take in one event; one that is not as it should be is passed over."""

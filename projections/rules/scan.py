@@ -7,8 +7,10 @@ might not have moved between two edits of it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,10 +86,12 @@ class Scanner:
         """
         found: dict[str, ScannedFile] = {}
         real_root = os.path.realpath(self.root)
-        for path, entry in self._walk(self.root, ""):
+        for path, entry in self._walk():
             try:
                 found[path] = self._look_at(path, entry, real_root)
             except FileNotFoundError:
+                if os.path.islink(entry.path):  # noqa: PTH114 - as cheap as the rest
+                    found[path] = _problem(path, "is a link to nothing")
                 continue  # It went while we looked: the next scan tells.
             except OSError as error:
                 found[path] = _problem(path, f"cannot be read: {error.strerror}")
@@ -97,35 +101,42 @@ class Scanner:
     def read(self, file: ScannedFile) -> bytes | None:
         """Return the content that a scan hashed; ``None`` where it has changed since."""
         try:
-            content = (self.root / file.path).read_bytes()
+            content, _ = _read_regular(self.root / file.path, self._max_bytes)
         except OSError:
             return None
         return content if _sha256(content) == file.sha256 else None
 
-    def _walk(self, folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    def _walk(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        # Not by recursion: a tree may be nested more deeply than Python's stack.
+        folders = [(str(self.root), "")]
+        while folders:
+            folder, prefix = folders.pop()
+            for entry in self._list(folder, prefix):
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append((entry.path, f"{prefix}{entry.name}/"))
+                elif is_rule_file(entry.name, self._filename):
+                    yield prefix + entry.name, entry
+
+    def _list(self, folder: str, prefix: str) -> list[os.DirEntry[str]]:
         try:
             with os.scandir(folder) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except FileNotFoundError as error:
             if not prefix:
                 raise SourceError(self.root, "is not there; its rules stay as they are") from error
-            return
+            return []
         except OSError as error:
-            reason = f"{prefix or 'it'} cannot be listed: {error.strerror}"
+            reason = f"{printable(prefix) or 'it'} cannot be listed: {error.strerror}"
             raise SourceError(self.root, reason) from error
         if any(entry.name == ".eventstore.json" for entry in entries):
             raise SourceError(
                 self.root,
-                f"{prefix or 'it'} is a projected directory: syncing it would feed the log with "
-                "its own output; name the directory that people edit",
+                f"{printable(prefix) or 'it'} is a projected directory: syncing it would feed the "
+                "log with its own output; name the directory that people edit",
             )
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from self._walk(Path(entry.path), f"{prefix}{entry.name}/")
-            elif is_rule_file(entry.name, self._filename):
-                yield prefix + entry.name, entry
+        return entries
 
     def _look_at(self, path: str, entry: os.DirEntry[str], real_root: str) -> ScannedFile:
         if entry.is_symlink():
@@ -136,7 +147,8 @@ class Scanner:
         known = self._hashed.get(path)
         if known is not None:
             file, hashed_ns = known
-            if file.stamp == stamp and hashed_ns - stamp.mtime_ns > YOUNG_NS:
+            changed_ns = max(stamp.mtime_ns, stamp.ctime_ns)
+            if file.stamp == stamp and hashed_ns - changed_ns > YOUNG_NS:
                 return file
         if not entry.is_file():
             return _problem(path, "is no regular file")
@@ -144,13 +156,30 @@ class Scanner:
             size = f"has {stamp.size:,} bytes, more than the {self._max_bytes:,} of a rule"
             return ScannedFile(path, stamp, "", size)
         now_ns = time.time_ns()
-        with Path(entry.path).open("rb") as stream:
-            content = stream.read(self._max_bytes + 1)
-            after = _stamp(os.fstat(stream.fileno()))
+        content, after = _read_regular(Path(entry.path), self._max_bytes)
         file = ScannedFile(path, after, _sha256(content))
         if after == stamp:
             self._hashed[path] = (file, now_ns)
         return file
+
+
+def printable(path: str) -> str:
+    """Return a path as text that can be stored, also where the name is not UTF-8."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _read_regular(path: Path, max_bytes: int) -> tuple[bytes, Stamp]:
+    """Read at most one byte more than a rule may have, and what the file is afterwards.
+
+    Opened without blocking, and only read if it is still a regular file: a named pipe that
+    took its place would never end.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file any more")
+        content = stream.read(max_bytes + 1)
+        return content, _stamp(os.fstat(stream.fileno()))
 
 
 def _problem(path: str, reason: str) -> ScannedFile:

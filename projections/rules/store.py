@@ -64,7 +64,7 @@ class RuleStore:
                 for stream, event in self._latest.items()
                 if stream.startswith(RULES) and event.type == RULE_DEFINED
             )
-            rules = [rule for _, event in defined if (rule := self._compile(event)) is not None]
+            rules = [self._compile(event) for _, event in defined]
         if len(self._loads) < PINNED_LOADS:
             self._loads.append(cursor)
         return rules
@@ -104,18 +104,13 @@ class RuleStore:
 
         A definition carries the rule's current state.
         """
-        try:
-            if event.type == RULE_STATE_SET and event.stream.startswith(STATES):
-                rule_id = event.stream.removeprefix(STATES)
-                return RuleChange("state", rule_id, decode_state(_data(event)["state"]))
-            rule_id = event.stream.removeprefix(RULES)
-            if event.type == RULE_REMOVED:
-                return RuleChange("definition", rule_id, removed_rule(rule_id))
-            state = await self.get_state(rule_id)
-            return RuleChange("definition", rule_id, decode_rule(_data(event)["rule"], state))
-        except (KeyError, InvalidInputError):
-            # Not written by a master: no engine can use it, and the log shows it as it is.
-            return None
+        change = _read_change(event)
+        if change is None or not isinstance(change.new_value, CompiledRule):
+            return change
+        if event.type == RULE_REMOVED:
+            return change
+        state = await self.get_state(change.rule_id)
+        return change._replace(new_value=change.new_value._replace(state=state))
 
     def _subscribe(self) -> Subscription:
         if self._loads:
@@ -127,29 +122,54 @@ class RuleStore:
         """Bring the latest event of each stream up to date; the caller holds the lock."""
         head = await self._store.head()
         reader = self._store.read(after=self._cursor or 0, until=head.position, types=_TYPES)
-        async for event in reader:
-            self._latest[event.stream] = event
+        latest = {event.stream: event async for event in reader}
+        for stream, event in latest.items():
+            if _read_change(event) is not None:
+                self._latest[stream] = event
+            else:
+                await self._fold_back(stream)
         self._cursor = head.cursor
         return head.cursor
 
-    def _compile(self, event: Event) -> CompiledRule | None:
-        try:
-            rule_id = event.stream.removeprefix(RULES)
-            return decode_rule(_data(event)["rule"], self._state_of(rule_id))
-        except (KeyError, InvalidInputError):
-            return None
+    async def _fold_back(self, stream: str) -> None:
+        """Find the last good event of a stream that ends in one that nobody can use."""
+        async for event in self._store.read_stream(stream, backwards=True):
+            if event.type in _TYPES and _read_change(event) is not None:
+                self._latest[stream] = event
+                return
+
+    def _compile(self, event: Event) -> CompiledRule:
+        rule_id = event.stream.removeprefix(RULES)
+        return decode_rule(_data(event)["rule"], self._state_of(rule_id))
 
     def _state_of(self, rule_id: str) -> RuleState:
         event = self._latest.get(STATES + rule_id)
         if event is None:
             return RuleState()
-        try:
-            return decode_state(_data(event)["state"]).effective(self._now())
-        except (KeyError, InvalidInputError):
-            return RuleState()
+        return decode_state(_data(event)["state"]).effective(self._now())
 
     def _now(self) -> datetime:
         return from_microseconds(self._store.clock())
+
+
+def _read_change(event: Event) -> RuleChange | None:
+    """Return what an event says, before any state is stamped on; ``None`` for nothing.
+
+    What was not written by a master or an operator is of no use to engines: it is passed
+    over, and the log shows it as it is.
+    """
+    try:
+        if event.type == RULE_STATE_SET and event.stream.startswith(STATES):
+            rule_id = event.stream.removeprefix(STATES)
+            return RuleChange("state", rule_id, decode_state(_data(event)["state"]))
+        if not event.stream.startswith(RULES):
+            return None
+        rule_id = event.stream.removeprefix(RULES)
+        if event.type == RULE_REMOVED:
+            return RuleChange("definition", rule_id, removed_rule(rule_id))
+        return RuleChange("definition", rule_id, decode_rule(_data(event)["rule"]))
+    except (KeyError, InvalidInputError):
+        return None
 
 
 def _data(event: Event) -> dict[str, Any]:
@@ -168,13 +188,18 @@ class RuleChanges:
     def __init__(self, rules: RuleStore, subscription: Subscription) -> None:
         self._rules = rules
         self.subscription = subscription
+        # Taken from the subscription, not given out yet: a cancelled call loses nothing.
+        self._taken: Event | None = None
 
     def __aiter__(self) -> RuleChanges:
         return self
 
     async def __anext__(self) -> RuleChange:
         while True:
-            change = await self._rules.change_of(await anext(self.subscription))
+            if self._taken is None:
+                self._taken = await anext(self.subscription)
+            change = await self._rules.change_of(self._taken)
+            self._taken = None
             if change is not None:
                 return change
 
@@ -190,14 +215,17 @@ class RuleCommits:
         self._rules = rules
         self.subscription = subscription
         self._commits = subscription.commits()
+        self._taken: list[Event] = []
 
     def __aiter__(self) -> RuleCommits:
         return self
 
     async def __anext__(self) -> list[RuleChange]:
         while True:
-            _, events = await anext(self._commits)
-            changes = [await self._rules.change_of(event) for event in events]
+            if not self._taken:
+                _, self._taken = await anext(self._commits)
+            changes = [await self._rules.change_of(event) for event in self._taken]
+            self._taken = []
             if found := [change for change in changes if change is not None]:
                 return found
 

@@ -13,7 +13,7 @@ import anyio
 from eventstore import limits
 from eventstore.backends.sqlite import database_path
 from eventstore.bridge import Signal
-from eventstore.errors import ConflictError, EventStoreError
+from eventstore.errors import ConflictError, EventStoreError, InvalidInputError, StoreClosedError
 from eventstore.events import NewEvent, StreamWrite, check_stream
 from eventstore.notifiers.watcher import Watcher
 from projections.rules.events import (
@@ -25,7 +25,7 @@ from projections.rules.events import (
     SOURCES,
     encode_content,
 )
-from projections.rules.formats import get_format
+from projections.rules.formats import RuleFormatError, get_format
 from projections.rules.judge import Readable, Verdict, judge
 from projections.rules.known import KnownRules
 from projections.rules.model import encode_rule
@@ -115,17 +115,19 @@ class RuleSync:
                 continue
             try:
                 return await self._commit(verdict)
-            except ConflictError:
+            except ConflictError as conflict:
                 # Another master appended since the refresh: look again, at both.
                 if attempt == ATTEMPTS:
                     raise
+                await self._known.learn(self._store, conflict)
         raise AssertionError("unreachable")
 
     async def run(self, on_report: Callable[[SyncReport], None] | None = None) -> None:
         """Reconcile, then follow the directory until cancelled.
 
         ``on_report`` is called after each look that appended something. Trouble with the
-        directory or the log is logged and tried again; it does not end the run.
+        directory or the log is logged and tried again; it does not end the run. Raises
+        StoreClosedError once the store is closed.
         """
         changed = Signal()
         # Watching begins before the first scan, or a change between them would be lost.
@@ -140,6 +142,8 @@ class RuleSync:
                     trouble = ""
                     if report.position is not None and on_report is not None:
                         on_report(report)
+                except StoreClosedError:
+                    raise  # Nothing will ever be appended again.
                 except EventStoreError as error:
                     if str(error) != trouble:
                         log.warning("%s", error)
@@ -162,7 +166,8 @@ class RuleSync:
             if wait <= 0:
                 try:
                     return await self._commit(verdict)
-                except ConflictError:
+                except ConflictError as conflict:
+                    await self._known.learn(self._store, conflict)
                     continue
             await anyio.sleep(wait)
 
@@ -184,6 +189,11 @@ class RuleSync:
         if content is None:
             return None
         readable = Readable(file, content, self._format.read(file.path, content))
+        try:
+            self._definition(readable)
+        except InvalidInputError as error:
+            # One rule that no event can hold must not stop the others.
+            raise RuleFormatError(file.path, str(error)) from error
         self._parsed[file.path] = readable
         return readable
 
@@ -228,16 +238,19 @@ class RuleSync:
         notes += [
             NewEvent(REJECTION_ENDED, {"path": path, "source": source}) for path in verdict.ended
         ]
-        if notes:
-            stream = self._known.source_stream
-            yield StreamWrite(stream, notes, versions.get(stream, 0))
+        stream = self._known.source_stream
+        for start in range(0, len(notes), limits.MAX_COMMIT_EVENTS):
+            portion = notes[start : start + limits.MAX_COMMIT_EVENTS]
+            yield StreamWrite(stream, portion, versions.get(stream, 0) + start)
 
     def _definition(self, readable: Readable) -> NewEvent:
+        previous = self._known.rules.get(readable.parsed.rule_id)
         return NewEvent(
             RULE_DEFINED,
             {
                 "rule_id": readable.parsed.rule_id,
                 "path": readable.file.path,
+                "previous_path": previous.path if previous else None,
                 "source": self._known.source,
                 "format": self._format.name,
                 "sha256": readable.file.sha256,

@@ -1,0 +1,263 @@
+"""File operations that cannot leave a directory, whatever stands in it.
+
+Every component of a path is opened on its own, relative to the directory above it, and
+never through a symbolic link (``openat`` with ``O_NOFOLLOW``), so a link that somebody puts
+there a moment later leads nowhere either. Needs a POSIX system.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from eventstore.errors import ConfigError, StorageError
+from projections.directory.claims import PRIVATE, parents
+from projections.directory.safe_names import (
+    ObstructedError,
+    clear_directory,
+    clear_stranger,
+    link,
+    make_directory,
+    raw,
+)
+
+if sys.platform != "win32":
+    import fcntl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_DIRECTORY: Final = (
+    os.O_RDONLY
+    | getattr(os, "O_DIRECTORY", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+)
+# Without O_NONBLOCK, opening a FIFO would wait for a writer for ever.
+_READ: Final = (
+    os.O_RDONLY
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+)
+_NOT_THERE: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+_OPEN_DIRECTORIES: Final = 256
+
+
+@contextmanager
+def translate_errors(where: str) -> Iterator[None]:
+    """Turn what the operating system raises into StorageError, naming the file."""
+    try:
+        yield
+    except OSError as error:
+        name = error.filename2 or error.filename
+        if isinstance(name, bytes):
+            name = name.decode("utf-8", "replace")
+        reason = error.strerror or type(error).__name__
+        raise StorageError(where, f"{name}: {reason}" if name else reason) from error
+
+
+class SafeTree:
+    """One directory, held open. Paths are relative to it, parted by ``/`` and checked before.
+
+    Methods raise OSError where the system fails. Directories below stay open until
+    :meth:`release`. With ``fsync`` false nothing is forced to the disk: for tests, and for
+    trees that are cheaper to rebuild than to keep.
+    """
+
+    def __init__(self, root: Path, *, fsync: bool = True) -> None:
+        if os.open not in os.supports_dir_fd:
+            raise ConfigError("a directory projection needs a POSIX system")
+        self._path = Path(os.path.realpath(root))
+        self._fsync = fsync
+        self._root = os.open(self._path, _DIRECTORY)
+        self._open: dict[str, int] = {}
+        self._unsynced: set[str] = set()
+        self._staged = 0
+
+    def lock(self) -> None:
+        """Own the directory until :meth:`close`; BlockingIOError where another does."""
+        if sys.platform != "win32":
+            fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        self.release()
+        os.close(self._root)
+
+    def release(self) -> None:
+        """Close the directories below the root: between calls, others may move them."""
+        for descriptor in self._open.values():
+            os.close(descriptor)
+        self._open.clear()
+
+    def check(self) -> None:
+        """Raise StorageError where the root was removed or replaced."""
+        try:
+            now = self._path.stat()
+        except FileNotFoundError:
+            now = None
+        if now is None or not os.path.samestat(now, os.fstat(self._root)):
+            raise StorageError(
+                str(self._path),
+                "was removed or replaced while in use: start the projection again to rebuild it",
+            )
+
+    def lstat(self, path: str) -> os.stat_result | None:
+        """Return the status of ``path``, a link's own included; ``None`` if nothing is there."""
+        directory, _, name = path.rpartition("/")
+        try:
+            descriptor = self._directory(directory)
+            return os.stat(raw(name), dir_fd=descriptor, follow_symlinks=False)
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return None
+            raise
+
+    def read(self, path: str) -> bytes | None:
+        """Return a regular file's content, ``None`` where there is no such file."""
+        directory, _, name = path.rpartition("/")
+        try:
+            descriptor = os.open(raw(name), _READ, dir_fd=self._directory(directory))
+        except OSError as error:
+            if error.errno in _NOT_THERE or error.errno == errno.ENXIO:
+                return None
+            raise
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            with open(descriptor, "rb", buffering=0, closefd=False) as file:
+                return file.readall()
+        finally:
+            os.close(descriptor)
+
+    def stage(self, content: bytes) -> str:
+        """Write ``content`` under a private name in the root, durably; return the name."""
+        self._staged += 1
+        name = f"{PRIVATE}-{self._staged:x}.tmp"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        descriptor = os.open(name, flags, 0o666, dir_fd=self._root)
+        with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor
+            rest = memoryview(content)
+            while rest:
+                rest = rest[file.write(rest) :]
+            if self._fsync:
+                os.fsync(descriptor)
+        return name
+
+    def place(self, staged: str, path: str, *, ours: bool) -> None:
+        """Give a staged file its name at once; make the directories that it needs.
+
+        What stands there is replaced if it is ``ours``. Otherwise a symbolic link or an
+        empty directory makes way, and anything else raises :class:`ObstructedError`.
+        """
+        directory, _, name = path.rpartition("/")
+        descriptor = self._directory(directory, create=True)
+        if ours:
+            clear_directory(descriptor, name)
+            os.replace(staged, raw(name), src_dir_fd=self._root, dst_dir_fd=descriptor)
+        else:
+            clear_stranger(descriptor, name)
+            link(self._root, staged, descriptor, name)
+        self.touch(path)
+
+    def write_private(self, name: str, content: bytes) -> None:
+        """Replace one of the projection's own files in the root, at once and durably."""
+        try:
+            self.place(self.stage(content), name, ours=True)
+        except ObstructedError as error:
+            raise StorageError(str(self._path), f"{error}: move it away") from error
+        self.sync()
+
+    def remove(self, path: str) -> None:
+        """Remove a file or a link, if it is there. A directory stays: it is not ours."""
+        directory, _, name = path.rpartition("/")
+        try:
+            os.unlink(raw(name), dir_fd=self._directory(directory))
+        except IsADirectoryError:
+            return
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return
+            raise
+        self.touch(path)
+
+    def prune(self, paths: Iterable[str]) -> None:
+        """Remove the directories above ``paths`` that are empty now."""
+        above = {parent for path in paths for parent in parents(path)}
+        for path in sorted(above, key=lambda path: path.count("/"), reverse=True):
+            directory, _, name = path.rpartition("/")
+            try:
+                os.rmdir(raw(name), dir_fd=self._directory(directory))
+            except OSError as error:
+                if error.errno in _NOT_THERE or error.errno in {errno.ENOTEMPTY, errno.EBUSY}:
+                    continue
+                raise
+            if path in self._open:
+                os.close(self._open.pop(path))
+            self.touch(path)
+
+    def touch(self, path: str) -> None:
+        """Note that the directory of ``path`` has to reach the disk."""
+        self._unsynced.add(path.rpartition("/")[0])
+
+    def sync(self) -> None:
+        """Force every changed directory to the disk."""
+        if self._fsync:
+            for path in self._unsynced:
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    os.fsync(self._directory(path))
+        self._unsynced.clear()
+
+    def entries(self, path: str = "") -> list[tuple[str, bool]]:
+        """Return the paths in a directory and whether each is one; nothing if it is none."""
+        try:
+            descriptor = self._directory(path)
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return []
+            raise
+        prefix = f"{path}/" if path else ""
+        with os.scandir(descriptor) as found:
+            return [(prefix + e.name, e.is_dir(follow_symlinks=False)) for e in found]
+
+    def _directory(self, path: str, *, create: bool = False) -> int:
+        if not path:
+            return self._root
+        if (known := self._open.get(path)) is not None:
+            return known
+        descriptor, at = self._root, ""
+        for name in path.split("/"):
+            above, at = at, f"{at}/{name}" if at else name
+            if (known := self._open.get(at)) is None:
+                if len(self._open) >= _OPEN_DIRECTORIES:
+                    self._release_except(above)
+                known = self._open[at] = self._enter(descriptor, name, at, create=create)
+            descriptor = known
+        return descriptor
+
+    def _release_except(self, path: str) -> None:
+        kept = self._open.pop(path, None)
+        self.release()
+        if kept is not None:
+            self._open[path] = kept
+
+    def _enter(self, above: int, name: str, path: str, *, create: bool) -> int:
+        if create:
+            try:
+                make_directory(above, name)
+            except FileExistsError:
+                pass
+            else:
+                self.touch(path)
+        try:
+            return os.open(raw(name), _DIRECTORY, dir_fd=above)
+        except OSError as error:
+            if create and error.errno in {errno.ENOTDIR, errno.ELOOP}:
+                raise ObstructedError(f"{path!r} is a file that is not ours") from error
+            raise

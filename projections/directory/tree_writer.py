@@ -1,0 +1,189 @@
+"""Changing many files of a directory so that a crash in between can be told from a stranger.
+
+New paths are announced in a dot-file before the first of them is written. Whatever is found
+there after a crash, with the announced content, is ours to remove or to replace; any other
+file that no manifest lists is somebody's, and stays.
+"""
+
+from __future__ import annotations
+
+import stat
+import time
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from projections.directory.claims import PRIVATE, parents
+from projections.directory.safe_names import ObstructedError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from os import stat_result
+
+    from projections.directory.safe_tree import SafeTree
+
+INTENT: Final = f"{PRIVATE}-intent.json"
+
+_YOUNG_NS: Final = 50_000_000
+"""A file changed so shortly before it was looked at may change again within the same tick
+of the file system's clock (4 ms or 10 ms), unnoticed: its status proves nothing yet."""
+
+
+class Seen:
+    """Remembers what was found in each file, so that only what moved is read again."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[tuple[int, ...], str, bool]] = {}
+
+    def holds(self, tree: SafeTree, path: str, digest: str, size: int) -> bool:
+        """Return whether ``path`` is a regular file with this SHA-256 (hex) and size."""
+        status = tree.lstat(path)
+        if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != size:
+            return False
+        known = self._known.get(path)
+        if known is None or not known[2] or known[0] != _signature(status):
+            try:
+                content = tree.read(path)
+            except PermissionError:
+                return False  # Nobody can read it as it is; what is written again, one can.
+            if content is None:
+                return False
+            self.remember(path, status, sha256(content).hexdigest())
+        return self._known[path][1] == digest
+
+    def remember(self, path: str, status: stat_result | None, digest: str) -> None:
+        """Note that ``path`` had this content when it had this status, just now."""
+        if status is not None:
+            settled = time.time_ns() - status.st_ctime_ns > _YOUNG_NS
+            self._known[path] = (_signature(status), digest, settled)
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Drop what is known of these paths."""
+        for path in paths:
+            self._known.pop(path, None)
+
+
+def _signature(status: stat_result) -> tuple[int, ...]:
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def update(
+    tree: SafeTree,
+    seen: Seen,
+    ours: Collection[str],
+    writes: Mapping[str, bytes],
+    removes: Collection[str],
+) -> dict[str, str]:
+    """Write and remove files; return the paths that a stranger obstructs, and how.
+
+    ``ours`` are the paths of the last manifest. Everything is staged before anything
+    changes, so a full disk changes nothing. Files that stand in the way of others go first,
+    the rest only when what is new is there: a file that moves is never missing.
+    """
+    fresh = {
+        path: sha256(content).hexdigest()
+        for path, content in writes.items()
+        if path not in ours and not path.startswith(PRIVATE)
+    }
+    if fresh:
+        tree.write_private(INTENT, msgspec.json.encode(fresh))
+    staged = {path: tree.stage(content) for path, content in writes.items()}
+    first = _in_the_way(writes, removes)
+    _remove(tree, first)
+    obstructed = {}
+    for path, name in staged.items():
+        try:
+            tree.place(name, path, ours=path not in fresh)
+        except ObstructedError as error:
+            obstructed[path] = f"{path!r} cannot be written: {error}"
+            tree.remove(name)
+            tree.prune([path])
+        else:
+            seen.remember(path, tree.lstat(path), sha256(writes[path]).hexdigest())
+    _remove(tree, [path for path in removes if path not in first])
+    seen.forget(removes)
+    tree.sync()
+    return obstructed
+
+
+def settle(tree: SafeTree, ours: Collection[str], kept: Collection[str]) -> None:
+    """Remove what an update that was cut short has left: staged files, and announced ones.
+
+    ``ours`` are the paths of the last manifest, ``kept`` the private files that it needs.
+    """
+    for name, _ in tree.entries():
+        if name.startswith(PRIVATE) and (
+            name.endswith(".tmp") or (name.endswith(".kept") and name not in kept)
+        ):
+            tree.remove(name)
+    announced = _announced(tree)
+    for path, digest in announced.items():
+        if path not in ours:
+            content = tree.read(path)
+            if content is not None and sha256(content).hexdigest() == digest:
+                tree.remove(path)
+    tree.prune(announced)
+    tree.sync()
+    tree.remove(INTENT)
+
+
+def finish(tree: SafeTree, ours: Collection[str], kept: Collection[str]) -> None:
+    """Drop what is not needed once the manifest is published."""
+    tree.remove(INTENT)
+    for name in kept:
+        if name not in ours:
+            tree.remove(name)
+
+
+def obstacle(tree: SafeTree, ours: Collection[str], path: str) -> str | None:
+    """Say which stranger's file keeps ``path`` from being written, if one does."""
+    for parent in reversed(list(parents(path))):
+        status = tree.lstat(parent)
+        if status is None or stat.S_ISLNK(status.st_mode) or parent in ours:
+            return None
+        if not stat.S_ISDIR(status.st_mode):
+            return f"{parent!r} is a file that is not ours"
+    status = tree.lstat(path)
+    if status is None or stat.S_ISLNK(status.st_mode):
+        return None
+    if not stat.S_ISDIR(status.st_mode):
+        return None if path in ours else f"{path!r} is a file that is not ours"
+    return _strange_below(tree, ours, path)
+
+
+def _strange_below(tree: SafeTree, ours: Collection[str], path: str) -> str | None:
+    needed = {parent for each in ours for parent in parents(each)}
+    todo = [path]
+    while todo:
+        for found, is_directory in tree.entries(todo.pop()):
+            if is_directory and found in needed:
+                todo.append(found)
+            elif is_directory or found not in ours:
+                return f"{path!r} is a directory with {found!r} in it, which is not ours"
+    return None
+
+
+def _announced(tree: SafeTree) -> dict[str, str]:
+    raw = tree.read(INTENT)
+    try:
+        return {} if raw is None else msgspec.json.decode(raw, type=dict[str, str])
+    except msgspec.MsgspecError:
+        return {}  # It is written at once and complete: somebody else wrote this.
+
+
+def _in_the_way(writes: Mapping[str, bytes], removes: Collection[str]) -> set[str]:
+    if not removes:
+        return set()
+    needed = {parent for path in writes for parent in parents(path)}
+    return {
+        path
+        for path in removes
+        if path in needed or any(parent in writes for parent in parents(path))
+    }
+
+
+def _remove(tree: SafeTree, paths: Collection[str]) -> None:
+    for path in paths:
+        tree.remove(path)
+    tree.prune(paths)

@@ -1,0 +1,46 @@
+"""Fixtures that run commands, to their end or in the background."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from support.commands import Run, Running, command, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run a command to its end in an empty working directory."""
+
+    def run_command(*words: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*words),
+            cwd=tmp_path,
+            env=environment(**extra),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run_command
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Start commands in the background; whatever still runs at the end is killed."""
+    running: list[Running] = []
+
+    def start_command(*words: str, cwd: Path = tmp_path) -> Running:
+        running.append(Running(words, cwd))
+        return running[-1]
+
+    yield start_command
+    for one in running:
+        one.process.kill()
+        one.process.communicate()

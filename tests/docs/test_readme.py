@@ -1,0 +1,68 @@
+"""What the documents say is run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def python_blocks() -> list[tuple[str, str]]:
+    files = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+    return [
+        (f"{file.relative_to(REPOSITORY)}-{number}", block)
+        for file in files
+        for number, block in enumerate(
+            re.findall(r"```python\n(.*?)```", file.read_text(), re.DOTALL)
+        )
+    ]
+
+
+BLOCKS = python_blocks()
+
+
+def test_there_are_blocks_to_run() -> None:
+    assert any(name.startswith("README.md") for name, _ in BLOCKS)
+
+
+@pytest.mark.parametrize(("name", "block"), BLOCKS, ids=[name for name, _ in BLOCKS])
+def test_every_python_block_of_the_documents_runs(name: str, block: str, tmp_path: Path) -> None:
+    (tmp_path / "config").symlink_to(REPOSITORY / "config")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+
+
+def test_every_link_within_the_documents_leads_somewhere() -> None:
+    files = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]
+    links = [
+        (file, target.split("#")[0])
+        for file in files
+        for target in re.findall(r"\]\((?!https?:)([^)#][^)]*)\)", file.read_text())
+    ]
+    assert links
+    assert [(str(f), t) for f, t in links if not (f.parent / t).exists()] == []
+
+
+def test_every_test_named_by_the_guarantees_exists() -> None:
+    text = (REPOSITORY / "docs" / "guarantees.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    assert len(named) >= 20
+    missing = [
+        f"{file}::{test}"
+        for file, test in named
+        if f"def {test}(" not in (REPOSITORY / file).read_text()
+    ]
+    assert missing == []

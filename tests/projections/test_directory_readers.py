@@ -1,0 +1,38 @@
+"""What a reader beside a running projection sees: whole commits, or a typed error."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from support.rule_log import Change, RuleLog, expected_files
+
+from projections import DirectoryProjection
+from projections.directory.manifest import UnsettledTreeError, read_tree
+
+
+def test_every_set_that_is_read_is_the_one_of_its_cursor(
+    log: RuleLog, live: DirectoryProjection, root: Path
+) -> None:
+    for number in range(60):
+        moved = [Change(f"R{n}", f"{(n + number) % 5}/{n}", b"%d" % number) for n in range(8)]
+        log.commit(*moved)
+    writer = threading.Thread(target=log.feed, args=(live, [1] * 60))
+    writer.start()
+    seen = set()
+    while writer.is_alive():
+        cursor, files = read_tree(root, attempts=10_000, pause=0.0005)
+        assert files == expected_files(log.commits[: cursor.position // 8])
+        seen.add(cursor.position)
+    writer.join()
+    assert len(seen) > 1
+    assert read_tree(root)[0] == log.cursor()
+
+
+def test_a_set_that_never_agrees_is_a_typed_error_that_names_a_file(
+    log: RuleLog, live: DirectoryProjection, root: Path
+) -> None:
+    log.commit(Change("R1", "a.yml", b"1"))
+    log.feed(live)
+    (root / "a.yml").write_bytes(b"2")
+    with pytest.raises(UnsettledTreeError, match=r"'a\.yml' is not what the manifest says"):
+        read_tree(root, attempts=3, pause=0)

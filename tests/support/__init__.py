@@ -1,0 +1,1 @@
+"""Helpers of the tests: waiting without sleeping, logs to test, processes to start."""

@@ -1,0 +1,57 @@
+"""The command line run as a user runs it: as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if "EVENTSTORE" not in name}
+    return {**clean, "PYTHONPATH": str(REPOSITORY), "NO_COLOR": "1", **extra}
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "eventstore.cli", *words]
+
+
+class Running:
+    """A command in the background, whose lines are read one at a time."""
+
+    def __init__(self, words: Sequence[str], cwd: Path) -> None:
+        self.process = subprocess.Popen(
+            command(*words),
+            cwd=cwd,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def line(self) -> str:
+        """Wait for the next line of output; the test's own timeout is the deadline."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            assert self.process.stderr is not None
+            raise AssertionError(f"the command ended: {self.process.stderr.read()}")
+        return line.rstrip("\n")
+
+    def lines_until(self, text: str) -> list[str]:
+        """Read lines up to and including the first that contains ``text``."""
+        lines = [self.line()]
+        while text not in lines[-1]:
+            lines.append(self.line())
+        return lines
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C and wait for the end."""
+        self.process.send_signal(2)
+        return self.process.wait(30)

@@ -1,0 +1,53 @@
+"""The logs that the contract suite runs on, and small things to fill them with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from eventstore import Event, NewEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+LOG_URLS: Final[dict[str, Callable[[Path], str]]] = {
+    "sqlite": lambda directory: f"sqlite:///{directory}/events.db",
+    "memory": lambda _: "memory://",
+}
+"""URL scheme of each backend, and how to name a fresh log of its kind."""
+
+LASTING: Final = ("sqlite",)
+"""The backends whose log is still there once the store that wrote it is closed."""
+
+START_US: Final = 1_700_000_000_000_000
+"""Where an injected clock begins, in microseconds since the epoch."""
+
+
+class FakeClock:
+    """A clock that moves only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now_us = START_US
+
+    def __call__(self) -> int:
+        return self.now_us
+
+
+def some(count: int, type_: str = "Happened") -> list[NewEvent]:
+    """Return ``count`` new events whose data counts from 0."""
+    return [NewEvent(type_, index) for index in range(count)]
+
+
+def ids(values: Iterable[object]) -> list[str]:
+    """Return distinct test ids for values that have no short text of their own."""
+    return [f"{number}-{type(value).__name__}" for number, value in enumerate(values)]
+
+
+def positions(events: Iterable[Event]) -> list[int]:
+    """Return the events' places in the log."""
+    return [event.position for event in events]
+
+
+def data(events: Iterable[Event]) -> list[Any]:
+    """Return the events' data."""
+    return [event.data for event in events]

@@ -1,0 +1,38 @@
+"""Awaiting what shall become true, with a deadline and without guessing how long it takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Awaitable, Callable
+
+T = TypeVar("T")
+
+DEADLINE = 20.0
+"""Seconds after which a test gives up; far above what anything takes on a busy machine."""
+
+
+async def eventually(condition: Callable[[], Awaitable[object]], within: float = DEADLINE) -> None:
+    """Return once ``condition`` gives something true; raise TimeoutError after the deadline."""
+    with anyio.fail_after(within):
+        while not await condition():  # noqa: ASYNC110
+            await anyio.sleep(0.005)  # the condition has no event to wait for
+
+
+async def take(source: AsyncIterable[T], count: int, within: float = DEADLINE) -> list[T]:
+    """Return the next ``count`` items of something that may never end."""
+    items: list[T] = []
+    iterator = aiter(source)
+    with anyio.fail_after(within):
+        while len(items) < count:
+            items.append(await anext(iterator))
+    return items
+
+
+async def collect(source: AsyncIterable[T], within: float = DEADLINE) -> list[T]:
+    """Return all items of something that ends."""
+    with anyio.fail_after(within):
+        return [item async for item in source]
