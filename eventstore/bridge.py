@@ -36,10 +36,10 @@ def loop_caller() -> Callable[[Callable[[], Any]], None]:
 
 
 async def wait_future(future: Future[T]) -> T:
-    """Await a future that a thread will complete; cancelling withdraws what did not begin."""
+    """Await a future that is completed in this loop; cancelling withdraws what did not begin."""
     if not future.done():
-        woken, call = anyio.Event(), loop_caller()
-        future.add_done_callback(lambda _: call(woken.set))
+        woken = anyio.Event()
+        future.add_done_callback(lambda _: woken.set())
         try:
             await woken.wait()
         except BaseException:

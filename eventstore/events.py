@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -16,7 +17,7 @@ from eventstore import limits
 from eventstore.errors import CorruptEventError, InvalidInputError, LimitExceededError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 """What ``data`` may be besides ``bytes``: anything that JSON gives back exactly."""
@@ -90,11 +91,28 @@ def _exact_json(what: str, value: object) -> bytes:
         raise InvalidInputError(what, "is nested too deeply, or contains itself") from error
     except (TypeError, ValueError, msgspec.MsgspecError) as error:
         raise InvalidInputError(what, f"is not a JSON value: {error}") from error
+    brackets = encoded.count(b"[") + encoded.count(b"{")
+    if brackets > limits.MAX_NESTING and _nested_deeper(value, limits.MAX_NESTING):
+        raise InvalidInputError(what, f"is nested more than {limits.MAX_NESTING} deep")
     if not exact:
         raise InvalidInputError(
             what, f"JSON cannot hold {_find_inexact(value, '$')} exactly; convert it first"
         )
     return encoded
+
+
+def _nested_deeper(value: object, limit: int) -> bool:
+    level: list[object] = [value]
+    for _ in range(limit + 1):
+        containers = [one for one in level if isinstance(one, list | dict)]
+        if not containers:
+            return False
+        level = [
+            inner
+            for one in containers
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    return True
 
 
 def _find_inexact(value: object, path: str) -> str:
@@ -158,10 +176,13 @@ class NewEvent:
             )
 
     def _encode_metadata(self, metadata: Mapping[str, JSON] | None) -> bytes:
+        if metadata is None:
+            return b""
+        if not isinstance(metadata, Mapping):
+            raise InvalidInputError(f"metadata of {self.type!r}", "must be a JSON object")
+        metadata = dict(metadata)
         if not metadata:
             return b""
-        if not isinstance(metadata, dict):
-            metadata = dict(metadata)
         encoded = _exact_json(f"metadata of {self.type!r}", metadata)
         if len(encoded) > limits.MAX_METADATA_BYTES:
             raise LimitExceededError(

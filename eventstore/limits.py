@@ -24,6 +24,9 @@ MAX_METADATA_BYTES: Final = 64 * 1024
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """Largest data of one event, in bytes as stored."""
 
+MAX_NESTING: Final = 128
+"""Deepest nesting of data and metadata: readable wherever a program's own stack stands."""
+
 MAX_COMMIT_EVENTS: Final = 50_000
 """Most events that one append call may commit together."""
 

@@ -12,8 +12,8 @@ import anyio
 import msgspec
 
 from eventstore.backends import make_backend
-from eventstore.bridge import Signal, wait_future
-from eventstore.errors import InvalidInputError, StoreClosedError
+from eventstore.bridge import Signal, loop_caller, wait_future
+from eventstore.errors import InvalidInputError, StorageError, StoreClosedError
 from eventstore.events import (
     ANY,
     Appended,
@@ -53,6 +53,9 @@ POLL_SECONDS: Final = 1.0
 
 READERS: Final = 8
 """Pages read at once, in threads of the store's own: a hundred followers share them."""
+
+MAX_VERSION: Final = 2**63 - 1
+"""What a database column can hold; no stream gets there."""
 
 PAGE_EVENTS: Final = 4096
 
@@ -117,7 +120,7 @@ class EventStore:
         self._limiter = anyio.CapacityLimiter(READERS)
         await self._in_thread(self._backend.open)
         self.seen = (await self._in_thread(self._backend.head)).cursor
-        self._writer.start()
+        self._writer.start(loop_caller())
         self._state = "open"
         return self
 
@@ -206,7 +209,9 @@ class EventStore:
         if type(after_version) is not int or after_version < 0:
             raise InvalidInputError(f"after_version={after_version!r:.40}", "is no version")
         query = Query(
-            streams=check_stream(stream), after_version=after_version, backwards=backwards
+            streams=check_stream(stream),
+            after_version=min(after_version, MAX_VERSION),
+            backwards=backwards,
         )
         return EventReader(self, query, check_limit(limit), from_first=True)
 
@@ -318,7 +323,12 @@ class EventStore:
 
     async def _run(self, function: Callable[..., T], *args: Any) -> T:
         self._check_open()
-        return await self._in_thread(function, *args)
+        try:
+            return await self._in_thread(function, *args)
+        except StorageError:
+            # A connection that was closed meanwhile is no fault of the database.
+            self._check_open()
+            raise
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         return await anyio.to_thread.run_sync(function, *args, limiter=self._limiter)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -10,12 +11,12 @@ import msgspec
 
 from eventstore import limits
 from eventstore.bridge import wait_future
-from eventstore.errors import InvalidInputError, TakenOverError
+from eventstore.errors import DuplicateEventError, InvalidInputError, TakenOverError
 from eventstore.events import END, Cursor, Event, NewEvent, Special, check_name
 from eventstore.ports import Acknowledge, Page, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -74,6 +75,7 @@ class Subscription:
         self._opened = False
         self._closed = False
         self._woken = anyio.Event()
+        self._guard = anyio.ResourceGuard("reading from")
 
     @property
     def cursor(self) -> Cursor | None:
@@ -115,13 +117,31 @@ class Subscription:
         await self.aclose()
 
     async def __anext__(self) -> Event:
-        self._mark_done()
-        while self._index >= len(self._events):
-            await self._advance(whole_commits=False)
+        with self._reading():
+            await self._fill(whole_commits=False)
         event = self._events[self._index]
         self._index += 1
         self._cursor = Cursor(self._log_id, event.position, event.hash)
         return event
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            with self._guard:
+                yield
+        except anyio.BusyResourceError as error:
+            reason = "is being read by another task: give each task a subscription of its own"
+            raise InvalidInputError("subscription", reason) from error
+
+    async def _fill(self, *, whole_commits: bool) -> None:
+        """Return once there is an event to give out; StopAsyncIteration once closed."""
+        if self._closed:
+            raise StopAsyncIteration
+        self._mark_done()
+        while self._index >= len(self._events):
+            await self._advance(whole_commits=whole_commits)
+        if self._closed:
+            raise StopAsyncIteration
 
     def commits(self) -> Commits:
         """Iterate over ``(cursor, events)`` of whole commits instead of single events.
@@ -133,9 +153,8 @@ class Subscription:
         return Commits(self._next_commit)
 
     async def _next_commit(self) -> tuple[Cursor, list[Event]]:
-        self._mark_done()
-        while self._index >= len(self._events):
-            await self._advance(whole_commits=True)
+        with self._reading():
+            await self._fill(whole_commits=True)
         assert self._page is not None  # noqa: S101 - _advance has set it
         start, commit = self._index, self._events[self._index].commit
         while self._index < len(self._events) and self._events[self._index].commit == commit:
@@ -164,6 +183,7 @@ class Subscription:
         """
         if self._consumer is None:
             raise InvalidInputError("reject", "only a named consumer can: give consumer=…")
+        name = sha256(self._consumer.encode()).hexdigest()
         rejection = NewEvent(
             "ChangeRejected",
             {
@@ -172,9 +192,12 @@ class Subscription:
                 "stream": event.stream,
                 "reason": reason,
             },
-            id=f"rejected:{event.position}:{self._consumer}"[: limits.MAX_ID_BYTES],
+            id=f"rejected:{event.position}:{name}",
         )
-        await self._store.append(f"consumer/{self._consumer}", [rejection])
+        stream = f"consumer/{self._consumer.rstrip('/') or name}"
+        # The first reason stands: an event that comes again may fail with another one.
+        with suppress(DuplicateEventError):
+            await self._store.append(stream, [rejection])
 
     async def aclose(self) -> None:
         """Store what was marked as done, and end; a reader that waits stops iterating."""
@@ -189,7 +212,7 @@ class Subscription:
     async def _store_done(self, done: Cursor) -> None:
         assert self._consumer is not None  # noqa: S101 - only a consumer has done anything
         writer = self._store.writer
-        writer.forget(self._consumer)
+        writer.forget(self._consumer, self._epoch)
         await wait_future(writer.submit(Acknowledge(self._consumer, self._epoch, done)))
 
     def _mark_done(self) -> None:
@@ -204,7 +227,7 @@ class Subscription:
             return
         # Listening comes before the first read, or a change in between would wait a poll.
         self._store.watch()
-        start = await self._resolve(self._after)
+        start = await self._start()
         if self._consumer is not None:
             state = await self._store.open_consumer(self._consumer, start)
             self._epoch, start = state.epoch, state.cursor
@@ -213,6 +236,13 @@ class Subscription:
             )
         self._cursor, self._log_id = start, start.log_id
         self._opened = True
+
+    async def _start(self) -> Cursor:
+        # A name that is known has its own cursor; where new ones begin may be gone by now.
+        for state in await self._store.consumers() if self._consumer is not None else ():
+            if state.name == self._consumer:
+                return state.cursor
+        return await self._resolve(self._after)
 
     async def _resolve(self, after: int | Cursor | Special) -> Cursor:
         if isinstance(after, Cursor):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from eventstore import limits
 from eventstore.errors import InvalidInputError, LimitExceededError
@@ -14,6 +14,7 @@ from eventstore.events import (
     NewEvent,
     Special,
     StreamWrite,
+    check_name,
     check_stream,
 )
 from eventstore.ports import Append
@@ -22,9 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+def _listed(what: str, values: object) -> list[Any]:
+    try:
+        return list(cast("Iterable[Any]", values))
+    except TypeError as error:
+        raise InvalidInputError(what, f"{values!r:.80} is no list") from error
+
+
 def check_append(writes: Iterable[StreamWrite]) -> Append:
     """Return a valid append; raise InvalidInputError or LimitExceededError otherwise."""
-    checked = [_check_write(write) for write in writes]
+    checked = [_check_write(write) for write in _listed("append", writes)]
     if not checked:
         raise InvalidInputError("append", "has no streams to write to")
     if len({write.stream for write in checked}) < len(checked):
@@ -40,7 +48,9 @@ def check_append(writes: Iterable[StreamWrite]) -> Append:
     return Append(checked, len(events), size)
 
 
-def _check_write(write: StreamWrite) -> StreamWrite:
+def _check_write(write: object) -> StreamWrite:
+    if not isinstance(write, StreamWrite):
+        raise InvalidInputError("append_many", f"{write!r:.80} is not a StreamWrite")
     stream = check_stream(write.stream)
     expected = write.expected
     valid = expected is ANY or expected is STREAM_EXISTS or type(expected) is int
@@ -49,7 +59,7 @@ def _check_write(write: StreamWrite) -> StreamWrite:
             f"expected={expected!r} for {stream!r}",
             "use a version from 0 on, NO_STREAM, STREAM_EXISTS or ANY",
         )
-    events = tuple(write.events)
+    events = tuple(_listed(f"append to {stream!r}", write.events))
     if not events:
         raise InvalidInputError(f"append to {stream!r}", "has no events")
     for event in events:
@@ -60,9 +70,19 @@ def _check_write(write: StreamWrite) -> StreamWrite:
 
 def check_after(after: object) -> int | Cursor | Special:
     """Return a valid start of a range; raise InvalidInputError otherwise."""
-    if isinstance(after, Cursor) or after is END or (type(after) is int and after >= 0):
-        return after
+    if isinstance(after, Cursor):
+        return check_cursor_fields(after)
+    if after is END or (type(after) is int and after >= 0):
+        return cast("int | Special", after)
     raise InvalidInputError(f"after={after!r:.80}", "use a position from 0 on, a Cursor or END")
+
+
+def check_cursor_fields(cursor: Cursor) -> Cursor:
+    """Return a cursor made of a text, a position and bytes; raise InvalidInputError otherwise."""
+    fields = (type(cursor.log_id), type(cursor.position), type(cursor.hash))
+    if fields != (str, int, bytes) or cursor.position < 0:
+        raise InvalidInputError(f"{cursor!r:.80}", "is no cursor that a log gave out")
+    return cursor
 
 
 def check_streams(streams: object) -> str | None:
@@ -70,7 +90,7 @@ def check_streams(streams: object) -> str | None:
     if streams is None:
         return None
     if isinstance(streams, str) and streams.endswith("/") and len(streams) > 1:
-        return streams
+        return check_name("streams", streams, limits.MAX_STREAM_BYTES)
     return check_stream(streams)
 
 
@@ -80,7 +100,8 @@ def check_types(types: Iterable[str] | None) -> tuple[str, ...] | None:
         return None
     if isinstance(types, str):
         raise InvalidInputError(f"types={types!r}", "give a set of names, not one text")
-    return tuple(sorted(set(types)))
+    names = [check_name("types", name, limits.MAX_TYPE_BYTES) for name in _listed("types", types)]
+    return tuple(sorted(set(names)))
 
 
 def check_limit(limit: object) -> int | None:
@@ -93,7 +114,7 @@ def check_limit(limit: object) -> int | None:
 def check_until(until: object) -> int | None:
     """Return a valid end of a range, a position; ``None`` for the head."""
     if isinstance(until, Cursor):
-        return until.position
+        return check_cursor_fields(until).position
     if until is None or (type(until) is int and until >= 0):
         return until
     raise InvalidInputError(f"until={until!r:.80}", "use a position from 0 on, or None")

@@ -7,11 +7,13 @@ own; that is safe even where the first try did commit, because ids are checked f
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.errors import EventStoreError, StoreClosedError
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from eventstore.events import Cursor
     from eventstore.ports import Backend, Operation, Outcome
+
+log = logging.getLogger(__name__)
 
 GROUP_EVENTS: Final = 2_000
 GROUP_BYTES: Final = 8 * 1024 * 1024
@@ -57,8 +61,14 @@ class Writer:
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="eventstore-writer", daemon=True)
 
-    def start(self) -> None:
-        """Start the thread."""
+    def start(self, deliver: Callable[[Callable[[], Any]], None]) -> None:
+        """Start the thread; ``deliver`` runs a callable where the futures are awaited.
+
+        A group's results are delivered together: woken one by one, the first callers would
+        be back with new appends before the rest have been told, and groups would be half
+        as large.
+        """
+        self._deliver = deliver
         self._thread.start()
 
     def submit(self, operation: Operation) -> Future[Any]:
@@ -86,10 +96,12 @@ class Writer:
                 self._flush_at = 0.0
                 self._ready.notify()
 
-    def forget(self, name: str) -> None:
-        """Drop what is noted for a consumer, because a flush is about to store it."""
+    def forget(self, name: str, epoch: int) -> None:
+        """Drop what this owner noted, because its flush is about to store it."""
         with self._ready:
-            self._notes.pop(name, None)
+            note = self._notes.get(name)
+            if note is not None and note.acknowledge.epoch == epoch:
+                del self._notes[name]
 
     def close(self, timeout: float = 30.0) -> None:
         """Carry out what is queued, store what is noted, and end the thread.
@@ -144,20 +156,17 @@ class Writer:
     def _carry_out(self, group: Sequence[tuple[Operation, Future[Any]]]) -> None:
         try:
             outcomes = self._backend.write([operation for operation, _ in group])
-        except Exception as error:
-            # Whatever a driver or a view raises belongs to the callers, not to this thread.
+        except BaseException as error:
+            # Whatever a driver or a view raises, SystemExit too, belongs to the callers: this
+            # thread's end would leave every append waiting for ever.
             if len(group) == 1:
-                group[0][1].set_exception(error)
+                self._deliver(partial(group[0][1].set_exception, error))
             else:
                 for one in group:
                     self._carry_out([one])
             return
         self._announce(group, outcomes)
-        for (_, future), outcome in zip(group, outcomes, strict=True):
-            if isinstance(outcome, EventStoreError):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
+        self._deliver(partial(_complete, group, outcomes))
 
     def _announce(
         self, group: Sequence[tuple[Operation, Future[Any]]], outcomes: Sequence[Outcome]
@@ -168,4 +177,16 @@ class Writer:
             if isinstance(outcome, Appended) and not outcome.duplicate
         ]
         if positions:
-            self._on_commit(max(positions))
+            try:
+                self._on_commit(max(positions))
+            except Exception:
+                # Written first, notified afterwards: a lost hint is no failed append.
+                log.exception("notifying followers failed; they read on a timer instead")
+
+
+def _complete(group: Sequence[tuple[Operation, Future[Any]]], outcomes: Sequence[Outcome]) -> None:
+    for (_, future), outcome in zip(group, outcomes, strict=True):
+        if isinstance(outcome, EventStoreError):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)

@@ -102,6 +102,10 @@ class ProjectionRunner:
                 raise HistoryGoneError(0, head.first_position)
             cursor = (await self._store.page(Query(after=0, until=0))).through
             await self._in_thread(self._projection.apply, [], cursor)
+        else:
+            # Also where nothing is left to apply: a log restored from a copy ends earlier.
+            at = cursor.position
+            await self._store.page(Query(after=at, until=at, limit=1, expect=cursor))
         while cursor.position < target:
             page = await self._store.page(
                 Query(

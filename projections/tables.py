@@ -78,7 +78,7 @@ class TableProjection(ABC):
     recorded in the table ``projection_set_aside`` and passed over.
     """
 
-    name: ClassVar[str]
+    name: str
     metadata: ClassVar[MetaData]
     version: ClassVar[int] = 1
 

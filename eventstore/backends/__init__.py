@@ -21,7 +21,7 @@ BACKENDS: Final[dict[str, Callable[[str, Clock, Sequence[InlineProjection]], Sql
 
 def make_backend(url: str, clock: Clock, inline: Sequence[InlineProjection]) -> SqliteBackend:
     """Make the backend that ``url`` names; raise ConfigError for one that is not known."""
-    scheme, found, _ = url.partition(":")
+    scheme, found, _ = str(url).partition(":")
     if not found or scheme not in BACKENDS:
         known = ", ".join(f"{name}://" for name in BACKENDS)
         raise ConfigError(f"the log's URL {url!r} is not known: it begins with one of {known}")

@@ -13,6 +13,7 @@ import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 if sys.platform != "win32":
     import fcntl
@@ -20,6 +21,19 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+_turns: WeakSet[WriteTurn] = WeakSet()
+
+
+def _close_in_child() -> None:
+    # flock belongs to the open file: a forked child's copy would keep a dead writer's turn.
+    for turn in list(_turns):
+        turn.close()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 class WriteTurn:
@@ -33,6 +47,7 @@ class WriteTurn:
     def __init__(self, path: Path) -> None:
         self._gate = _open(path.with_name(path.name + "-gate"))
         self._writer = _open(path.with_name(path.name + "-writer"))
+        _turns.add(self)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -52,6 +67,7 @@ class WriteTurn:
 
     def close(self) -> None:
         """Release the lock files. They stay on disk: removing one would split the lock."""
+        _turns.discard(self)
         os.close(self._gate)
         os.close(self._writer)
 

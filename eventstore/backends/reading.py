@@ -193,11 +193,12 @@ def _fetch(
     if limit is not None:
         sql, parameters = sql + " LIMIT ?", [*parameters, limit]
     size = 0
-    for rows in driver.stream(sql, parameters):
-        chunk = [Event(*row) for row in rows]
-        events += chunk
+    # Row by row: a chunk of large events would be in memory before its size is known.
+    for row in driver.stream(sql, parameters):
+        event = Event(*row)
+        events.append(event)
         if limit is not None:
-            size += sum([len(event.raw_data or b"") for event in chunk])
+            size += len(event.raw_data or b"") + len(event.raw_metadata or b"")
             if size >= PAGE_BYTES:
                 return events, True
     return events, limit is not None and len(events) >= limit

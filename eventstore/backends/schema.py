@@ -107,14 +107,28 @@ _SQLITE_RULES = (
     """CREATE TRIGGER event_kept BEFORE DELETE ON event
     WHEN OLD.position >= (SELECT first_position FROM head)
     BEGIN SELECT RAISE(ABORT, 'events are never deleted'); END""",
-    # INSERT OR REPLACE fires no delete trigger, so an insert must be past the head.
+    # INSERT OR REPLACE fires no delete trigger, so an insert must be past the head and
+    # meet no row that its replacing would remove.
     """CREATE TRIGGER event_appended BEFORE INSERT ON event
     WHEN NEW.position <= (SELECT position FROM head)
+      OR EXISTS (SELECT 1 FROM event WHERE id = NEW.id)
+      OR EXISTS (SELECT 1 FROM event WHERE stream_id = NEW.stream_id AND version = NEW.version)
     BEGIN SELECT RAISE(ABORT, 'events are only appended'); END""",
     """CREATE TRIGGER head_forward BEFORE UPDATE ON head
     WHEN NEW.position < OLD.position OR NEW.log_id <> OLD.log_id
       OR NEW.first_position < OLD.first_position
     BEGIN SELECT RAISE(ABORT, 'the head only moves forward'); END""",
+    """CREATE TRIGGER head_once BEFORE INSERT ON head WHEN EXISTS (SELECT 1 FROM head)
+    BEGIN SELECT RAISE(ABORT, 'there is one head'); END""",
+    # A stream's name is part of its events.
+    """CREATE TRIGGER stream_named BEFORE UPDATE ON stream
+    WHEN NEW.id <> OLD.id OR NEW.name <> OLD.name OR NEW.version < OLD.version
+    BEGIN SELECT RAISE(ABORT, 'streams keep their names'); END""",
+    """CREATE TRIGGER stream_kept BEFORE DELETE ON stream
+    BEGIN SELECT RAISE(ABORT, 'streams are never deleted'); END""",
+    """CREATE TRIGGER stream_new BEFORE INSERT ON stream
+    WHEN EXISTS (SELECT 1 FROM stream WHERE id = NEW.id OR name = NEW.name)
+    BEGIN SELECT RAISE(ABORT, 'streams are only added'); END""",
     """CREATE TRIGGER head_kept BEFORE DELETE ON head
     BEGIN SELECT RAISE(ABORT, 'the head is never deleted'); END""",
 )

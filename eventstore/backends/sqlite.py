@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -47,16 +47,22 @@ READ_CONNECTIONS: Final = 8
 
 def database_path(url: str) -> Path | None:
     """Return the file that a SQLite URL names, made absolute; ``None`` for ``memory://``."""
-    if url.startswith("memory:"):
+    if url == "memory://":
         return None
+    if url.startswith("memory:"):
+        raise ConfigError(f"{url!r} is not known: a log in memory is memory://")
     try:
-        database = make_url(url).database
-    except ArgumentError as error:
+        parsed = make_url(url)
+        database = parsed.database or ""
+        # Resolved, so that processes which reach the file by different links share its locks.
+        path = Path(database).expanduser().resolve()
+    except (ArgumentError, ValueError, RuntimeError, OSError) as error:
         raise ConfigError(f"{url!r} is not a database URL: {error}") from error
-    if not database or database == ":memory:":
+    if database in {"", ":memory:"} or not path.name:
         raise ConfigError(f"{url!r} names no file: use sqlite:///events.db, or memory://")
-    # Resolved, so that processes which reach the file by different links share its locks.
-    return Path(database).expanduser().resolve()
+    if parsed.host or parsed.query:
+        raise ConfigError(f"{url!r} has a host or options, which a file has not: leave them out")
+    return path
 
 
 class SqliteBackend:
@@ -73,14 +79,21 @@ class SqliteBackend:
 
     def open(self) -> None:
         """Create or check the schema, and bring inline projections up to date."""
-        with translate_errors(self._where):
+        with translate_errors(self._where), ExitStack() as undo:
             self._engine = make_engine(self.path)
+            undo.callback(self._engine.dispose)
             if self.path is not None:
                 self._turn = WriteTurn(self.path)
-            self._writer = self._engine.connect()
+                undo.callback(self._turn.close)
+            # Within the turn: two connections that switch a fresh file to WAL at once get
+            # "database is locked", whatever their timeout.
+            with self._turn.hold() if self._turn else nullcontext():
+                self._writer = self._engine.connect()
+                undo.callback(self._writer.close)
             self._identity = _identity(self.path)
             with self._transaction() as driver:
                 self._prepare(driver)
+            undo.pop_all()
 
     def _prepare(self, driver: Driver) -> None:
         connection = driver.connection
@@ -98,7 +111,8 @@ class SqliteBackend:
 
     def close(self) -> None:
         """Release every connection."""
-        self._writer.close()
+        with self._memory_lock:
+            self._writer.close()
         self._engine.dispose()
         if self._turn is not None:
             self._turn.close()

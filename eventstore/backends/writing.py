@@ -35,8 +35,7 @@ _KNOWN = (
 )
 _INSERT = (
     "INSERT INTO event (position, stream_id, version, id, type, commit_position, content, "
-    "data, metadata, recorded_us, salt, digest, hash) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "data, metadata, recorded_us, salt, digest, hash) VALUES"
 )
 
 
@@ -127,11 +126,12 @@ def _store(driver: Driver, plan: Plan, ids: dict[str, int]) -> None:
         row = driver.row("SELECT max(id) FROM stream")
         first = (row[0] if row and row[0] else 0) + 1
         ids = ids | dict(zip(new, range(first, first + len(new)), strict=True))
-        driver.many(
-            "INSERT INTO stream (id, name, version) VALUES (?, ?, ?)",
+        driver.insert(
+            "INSERT INTO stream (id, name, version) VALUES",
             [(ids[name], name, plan.changed[name]) for name in new],
         )
-    driver.many(_INSERT, [_row(ids[e.stream], e, salt, digest) for e, salt, digest in plan.planned])
+    rows = [_row(ids[e.stream], e, salt, digest) for e, salt, digest in plan.planned]
+    driver.insert(_INSERT, rows)
     driver.run(
         "UPDATE head SET position = ?, recorded_us = ?, hash = ?",
         (plan.head.position, plan.head.recorded_us, plan.head.hash),
@@ -151,6 +151,7 @@ def _open_consumer(
 ) -> ConsumerState:
     row = driver.row("SELECT position, hash, epoch FROM consumer WHERE name = ?", (operation.name,))
     if row is None:
+        check_cursor(driver, head, operation.start)
         cursor, epoch = operation.start, 1
         driver.run(
             "INSERT INTO consumer (position, hash, epoch, owner, seen_us, name) "
@@ -186,7 +187,12 @@ def catch_up_inline(driver: Driver, projection: InlineProjection, head: Head) ->
 
     It falls behind where a process that does not know the view appended meanwhile.
     """
-    cursor = projection.cursor(driver.connection)
+    try:
+        cursor = projection.cursor(driver.connection)
+    except EventStoreError:
+        raise
+    except BaseException as error:
+        raise ProjectionError(projection.name, head.position, repr(error)) from error
     if cursor is not None:
         check_cursor(driver, head, cursor)
     at = cursor.position if cursor else head.first_position - 1
@@ -203,6 +209,7 @@ def _apply_inline(
         projection.apply(driver.connection, events, cursor)
     except EventStoreError:
         raise
-    except Exception as error:
+    except BaseException as error:
         # A view's code is the user's own: whatever it raises is about this view.
-        raise ProjectionError(projection.name, events[0].position, repr(error)) from error
+        first = events[0].position if events else cursor.position
+        raise ProjectionError(projection.name, first, repr(error)) from error

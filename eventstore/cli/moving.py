@@ -10,6 +10,7 @@ import anyio
 from eventstore.cli.render import describe
 from projections import DirectoryProjection, ProjectionRunner
 from projections.rules import RuleSync, SyncReport
+from projections.rules.expiry import StateExpiry
 from projections.rules.settle import SettleTimes
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ async def up(session: Session, rules: Path, to: Path | None, options: SyncOption
                 session.say(f"keeping {to} equal to the log")
                 group.start_soon(_runner(session, store, to).run)
             group.start_soon(_print_changes, session, changes)
+            group.start_soon(StateExpiry(store).run)
             await master.run()
 
 
@@ -66,8 +68,10 @@ async def sync(session: Session, directory: Path, options: SyncOptions, *, once:
         master = _master(session, store, directory, options)
         if once:
             report(await master.sync_once())
-        else:
-            session.say(f"following {directory}")
+            return
+        session.say(f"following {directory}")
+        async with anyio.create_task_group() as group:
+            group.start_soon(StateExpiry(store).run)
             await master.run(report)
 
 

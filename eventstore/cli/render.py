@@ -72,6 +72,7 @@ _SENTENCES: Final = {
     rule_events.RULE_REJECTED: ("rejected", _rejection),
     rule_events.REJECTION_ENDED: ("cleared", lambda data: str(data.get("path"))),
     rule_events.RULE_STATE_SET: ("state", _state),
+    rule_events.RULE_STATE_EXPIRED: ("expired", lambda data: f"{data.get('rule_id')}  enabled"),
 }
 
 

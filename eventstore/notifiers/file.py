@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from eventstore.notifiers.watcher import Watcher
 
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT
+
 
 class FileNotifier:
     """Touches a file on ``publish``, and watches its directory once started."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._file = str(directory / "position")
         self._watcher: Watcher | None = None
         self._trouble = ""
 
@@ -38,9 +41,12 @@ class FileNotifier:
     def publish(self, position: int) -> None:
         """Write the position into the file. Never raises: a lost hint is a later reader."""
         try:
-            self._directory.mkdir(exist_ok=True)
             # Opened each time (10 us), so that a removed directory heals by itself.
-            file = os.open(self._directory / "position", os.O_WRONLY | os.O_CREAT, 0o644)
+            try:
+                file = os.open(self._file, _FLAGS, 0o644)
+            except FileNotFoundError:
+                self._directory.mkdir(exist_ok=True)
+                file = os.open(self._file, _FLAGS, 0o644)
             try:
                 os.write(file, b"%020d\n" % position)
             finally:

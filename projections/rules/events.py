@@ -11,6 +11,8 @@ type               stream                  data
 ``RuleRejected``   ``source/NAME``         ``path, source, sha256, reason, line``
 ``RejectionEnded`` ``source/NAME``         ``path, source``
 ``RuleStateSet``   ``rule-state/ID``       ``rule_id, state``
+``RuleStateExpired``  ``rule-state/ID``    ``rule_id, state`` (the default), ``ended``, the
+                                           position of the state that has ended
 =================  ======================  ==============================================
 """
 
@@ -28,6 +30,7 @@ RULE_REMOVED: Final = "RuleRemoved"
 RULE_REJECTED: Final = "RuleRejected"
 REJECTION_ENDED: Final = "RejectionEnded"
 RULE_STATE_SET: Final = "RuleStateSet"
+RULE_STATE_EXPIRED: Final = "RuleStateExpired"
 
 RULES: Final = "rule/"
 STATES: Final = "rule-state/"

@@ -95,8 +95,9 @@ def judge(
             claims[readable.parsed.rule_id].append(readable)
         elif rule is not None:
             held.add(rule.rule_id)
+    broken = frozenset(held)
     for rule_id, claimants in sorted(claims.items()):
-        _settle_claim(known, verdict, rule_id, claimants, mine, held)
+        _settle_claim(known, verdict, rule_id, claimants, mine, held, broken)
     taken = held | {rule_id for rule_id in claims if rule_id in known.rules}
     taken |= {readable.parsed.rule_id for readable in verdict.defined}
     verdict.removed = [rule for rule in mine.values() if rule.rule_id not in taken]
@@ -119,19 +120,23 @@ def _settle_claim(
     claimants: list[Readable | KnownRule],
     mine: Mapping[str, KnownRule],
     held: set[str],
+    broken: frozenset[str],
 ) -> None:
     """Give a rule id to one file: to the one that has it, else to the first by path."""
     current = known.rules.get(rule_id)
     foreign = current is not None and current.source != known.source
+    kept = current is not None and rule_id in broken
     winner = min(claimants, key=lambda c: (current is None or _path(c) != current.path, _path(c)))
     for claimant in claimants:
         if isinstance(claimant, KnownRule):
             # Unchanged since its definition, so it has the id in the log and wins.
             verdict.unchanged += 1
-        elif claimant is winner and not foreign:
+        elif claimant is winner and not foreign and not kept:
             verdict.defined.append(claimant)
         else:
             owner = f"source {current.source!r}" if foreign and current else repr(_path(winner))
+            if kept and current:
+                owner = repr(current.path)
             reason = f"rule id {rule_id!r} is already taken by {owner}: give this rule its own"
             file = claimant.file
             verdict.rejected.append(Rejected(file.path, file.sha256, reason))

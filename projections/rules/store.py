@@ -10,7 +10,14 @@ import anyio
 
 from eventstore.errors import EventStoreError, InvalidInputError
 from eventstore.events import NewEvent, check_stream, from_microseconds
-from projections.rules.events import RULE_DEFINED, RULE_REMOVED, RULE_STATE_SET, RULES, STATES
+from projections.rules.events import (
+    RULE_DEFINED,
+    RULE_REMOVED,
+    RULE_STATE_EXPIRED,
+    RULE_STATE_SET,
+    RULES,
+    STATES,
+)
 from projections.rules.model import (
     CompiledRule,
     RuleChange,
@@ -27,7 +34,8 @@ if TYPE_CHECKING:
 
     from eventstore import Cursor, Event, EventStore, Subscription
 
-_TYPES: Final = frozenset({RULE_DEFINED, RULE_REMOVED, RULE_STATE_SET})
+_STATE_TYPES: Final = frozenset({RULE_STATE_SET, RULE_STATE_EXPIRED})
+_TYPES: Final = frozenset({RULE_DEFINED, RULE_REMOVED}) | _STATE_TYPES
 
 PINNED_LOADS: Final = 64
 """Loads remembered for subscriptions to start from. Past it the newest are forgotten,
@@ -159,7 +167,7 @@ def _read_change(event: Event) -> RuleChange | None:
     over, and the log shows it as it is.
     """
     try:
-        if event.type == RULE_STATE_SET and event.stream.startswith(STATES):
+        if event.type in _STATE_TYPES and event.stream.startswith(STATES):
             rule_id = event.stream.removeprefix(STATES)
             return RuleChange("state", rule_id, decode_state(_data(event)["state"]))
         if not event.stream.startswith(RULES):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from projections.rules import RuleSync
+from projections.rules import RuleSync, SourceError
 from projections.rules.settle import SettleTimes
 from support.waiting import collect, eventually
 
@@ -88,15 +88,15 @@ async def stands(store: EventStore, rule_id: str, content: str | None) -> None:
 
 
 @asynccontextmanager
-async def following(store: EventStore, root: Path, **settings: Any) -> AsyncIterator[RuleSync]:
-    """Run a master over ``root`` for the block, once it has read what is there."""
-    settings = {"settle": QUICK, "rescan_seconds": NEVER, "source": "test"} | settings
-    sync = RuleSync(store, root, **settings)
-    if root.is_dir():
-        await RuleSync(store, root, **settings).sync_once()
+async def following(store: EventStore, root: Path, **settings: Any) -> AsyncIterator[None]:
+    """Run a master over ``root`` for the block, after a first look where it is there."""
+    with_defaults: dict[str, Any] = {"settle": QUICK, "rescan_seconds": NEVER, "source": "test"}
+    with_defaults |= settings
+    with suppress(SourceError):
+        await RuleSync(store, root, **with_defaults).sync_once()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(sync.run)
-        yield sync
+        tasks.start_soon(RuleSync(store, root, **with_defaults).run)
+        yield
         tasks.cancel_scope.cancel()
 
 

@@ -1,0 +1,99 @@
+"""The command: ``python -m benchmarks [NAME …] [--quick] [--json] [--dir DIR]``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sqlite3
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from benchmarks.appends import batches, concurrent, singles
+from benchmarks.idle import idle
+from benchmarks.latency import saving, waking
+from benchmarks.measure import Row, Setting
+from benchmarks.reading import reading
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
+    "singles": singles,
+    "batches": batches,
+    "concurrent": concurrent,
+    "reading": reading,
+    "saving": saving,
+    "waking": waking,
+    "idle": idle,
+}
+
+
+def run(name: str, base: Path | None, *, quick: bool) -> list[Row]:
+    """Run one benchmark in a directory of its own, which is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-", dir=base) as folder:
+        return anyio.run(BENCHMARKS[name], Setting(Path(folder).resolve(), quick))
+
+
+def as_table(rows: Sequence[Row]) -> Table:
+    """Return everything in one table, a section for each benchmark."""
+    table = Table("benchmark", "who", "unit", caption=machine())
+    for column in ("median", "p99", "worst", "first ÷ this"):
+        table.add_column(column, justify="right")
+    benchmark = ""
+    for row in rows:
+        if row.benchmark != benchmark:
+            table.add_section()
+        title = row.benchmark if row.benchmark != benchmark else ""
+        benchmark = row.benchmark
+        numbers = [_number(value) for value in (row.median, row.p99, row.worst, row.ratio)]
+        table.add_row(title, row.name, row.unit, *numbers)
+    return table
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.2f}"
+
+
+def machine() -> str:
+    """Describe what the figures were measured on."""
+    return (
+        f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what was asked for and print it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--quick", action="store_true", help="a tenth of the work, less exact")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--dir", type=Path, help="where to put the files; decides the disk")
+    asked = parser.parse_args(arguments)
+    if unknown := set(asked.names) - BENCHMARKS.keys():
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    rows: list[Row] = []
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        names = asked.names or list(BENCHMARKS)
+        for name in progress.track(names, description="benchmarks"):
+            rows += run(name, asked.dir, quick=asked.quick)
+    if asked.json:
+        json.dump({"machine": machine(), "rows": [r.to_dict() for r in rows]}, sys.stdout, indent=1)
+        sys.stdout.write("\n")
+    else:
+        Console(width=None if sys.stdout.isatty() else 140).print(as_table(rows))
+
+
+if __name__ == "__main__":
+    main()

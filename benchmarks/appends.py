@@ -1,0 +1,229 @@
+"""Appending: one event at a time, a thousand at a time, and from 64 tasks at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import anyio
+
+from benchmarks.data import STREAMS, TYPE, new_events, payload
+from benchmarks.group import GroupLoop
+from benchmarks.measure import Contestant, Row, Setting, measure, rate_rows
+from benchmarks.peer import Peer
+from benchmarks.plain import PlainLog
+from eventstore import EventStore, NewEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from typing import Self
+
+    from eventsourcing.persistence import StoredEvent
+
+Run: TypeAlias = "Callable[[], Awaitable[None]]"
+
+BATCH: Final = 1_000
+TASKS: Final = 64
+ALL: Final = range(TASKS)
+
+
+class Field:
+    """Our store, the floor and the peer, each on a file of its own."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+
+    async def __aenter__(self) -> Self:
+        folder = self._setting.folder
+        async with AsyncExitStack() as stack:
+            self.store = await stack.enter_async_context(
+                EventStore.open(f"sqlite:///{folder / 'ours.db'}")
+            )
+            self.plain = await PlainLog.create(folder / "plain.db")
+            stack.callback(self.plain.close)
+            self.peer = Peer(folder / "peer.db")
+            stack.callback(self.peer.close)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+
+async def singles(setting: Setting) -> list[Row]:
+    """One task appends one event after another, awaiting each: events/s.
+
+    Ours (``NewEvent(…)`` included), the floor (plain ``sqlite3``, rows made ready, the same
+    statements, one fsynced commit each), and pyeventsourcing at both levels. Events of
+    250 bytes, over 64 streams in turn.
+    """
+    count = setting.scaled(1_500)
+    async with Field(setting) as field:
+        rates = await measure(
+            [
+                Contestant("ours", count, partial(_our_singles, field.store, count)),
+                Contestant("floor: plain sqlite3", count, partial(_floor, field.plain, count, 1)),
+                *_peers(field.peer, count, 1),
+            ],
+            setting.rounds,
+        )
+    return rate_rows("single appends", rates)
+
+
+async def batches(setting: Setting) -> list[Row]:
+    """One task appends 1,000 events per call, to one of 64 streams in turn: events/s.
+
+    Ours with ``NewEvent(…)`` timed, as the peer's application triggers its events within
+    the time, and ours with events made ready, as the peer's recorder gets its own.
+    """
+    count = setting.scaled(10) * BATCH
+    async with Field(setting) as field:
+        rates = await measure(
+            [
+                Contestant("ours", count, partial(_our_batches, field.store, count, made=False)),
+                Contestant(
+                    "ours, events made ready",
+                    count,
+                    partial(_our_batches, field.store, count, made=True),
+                ),
+                Contestant(
+                    "floor: plain sqlite3", count, partial(_floor, field.plain, count, BATCH)
+                ),
+                *_peers(field.peer, count, BATCH),
+            ],
+            setting.rounds,
+        )
+    return rate_rows("batches of 1,000", rates)
+
+
+async def concurrent(setting: Setting) -> list[Row]:
+    """64 tasks append single events at once, each to a stream of its own: events/s.
+
+    Ours beside ours with one task, beside a bare group commit (64 tasks, one thread that
+    drains a queue into plain ``sqlite3``), and beside pyeventsourcing from 64 threads,
+    which is the nearest it has: its calls block, and it commits once for each.
+    """
+    count = setting.scaled(6_400) // TASKS * TASKS
+    few = setting.scaled(1_500)
+    async with Field(setting) as field:
+        loop = GroupLoop(field.plain)
+        rates = await measure(
+            [
+                Contestant("ours, 64 tasks", count, partial(_our_tasks, field.store, count)),
+                Contestant("ours, 1 task", few, partial(_our_singles, field.store, few)),
+                Contestant(
+                    "floor: group commit of plain sqlite3",
+                    count,
+                    partial(_floor_tasks, field.plain, loop, count),
+                ),
+                *_peer_threads(field.peer, few // TASKS),
+            ],
+            setting.rounds,
+        )
+        loop.close()
+    return rate_rows("64 tasks", rates)
+
+
+def _our_singles(store: EventStore, count: int) -> Run:
+    async def run() -> None:
+        for number in range(count):
+            await store.append(STREAMS[number % 64], [NewEvent(TYPE, payload(number))])
+
+    return run
+
+
+def _our_batches(store: EventStore, count: int, *, made: bool) -> Run:
+    ready = [new_events(BATCH) if made else None for _ in range(count // BATCH)]
+
+    async def run() -> None:
+        for number, events in enumerate(ready):
+            await store.append(STREAMS[number % 64], events or new_events(BATCH))
+
+    return run
+
+
+def _our_tasks(store: EventStore, count: int) -> Run:
+    async def one(stream: str) -> None:
+        for number in range(count // TASKS):
+            await store.append(stream, [NewEvent(TYPE, payload(number))])
+
+    async def run() -> None:
+        async with anyio.create_task_group() as group:
+            for stream in STREAMS:
+                group.start_soon(one, stream)
+
+    return run
+
+
+def _floor(log: PlainLog, count: int, size: int) -> Run:
+    streams = [ALL] if size == 1 else [[number % 64] for number in range(count // size)]
+    rows = [row for some in streams for row in log.ready(count // len(streams), some)]
+
+    async def run() -> None:
+        for start in range(0, count, size):
+            log.append(rows[start : start + size])
+
+    return run
+
+
+def _floor_tasks(log: PlainLog, loop: GroupLoop, count: int) -> Run:
+    rows = [log.ready(count // TASKS, [number]) for number in ALL]
+
+    async def one(number: int) -> None:
+        for row in rows[number]:
+            await loop.append(row)
+
+    async def run() -> None:
+        async with anyio.create_task_group() as group:
+            for number in ALL:
+                group.start_soon(one, number)
+
+    return run
+
+
+def _peers(peer: Peer, count: int, size: int) -> list[Contestant]:
+    def recorder() -> Run:
+        parts = [peer.ready(size, [number % 64]) for number in range(count // size)]
+
+        async def run() -> None:
+            for part in parts:
+                peer.recorder.insert_events(part)
+
+        return run
+
+    async def application() -> None:
+        for number in range(count // size):
+            peer.tune(number % 64, size)
+
+    return [
+        Contestant("pyeventsourcing, recorder", count, recorder),
+        Contestant("pyeventsourcing, application", count, lambda: application),
+    ]
+
+
+def _peer_threads(peer: Peer, each: int) -> list[Contestant]:
+    def insert(part: Sequence[StoredEvent]) -> None:
+        for stored in part:
+            peer.recorder.insert_events([stored])
+
+    def save(number: int) -> None:
+        for _ in range(each):
+            peer.tune(number, 1)
+
+    def recorder() -> Run:
+        return partial(_in_threads, insert, [peer.ready(each, [number]) for number in ALL])
+
+    def application() -> Run:
+        return partial(_in_threads, save, ALL)
+
+    return [
+        Contestant("pyeventsourcing, recorder, 64 threads", each * TASKS, recorder),
+        Contestant("pyeventsourcing, application, 64 threads", each * TASKS, application),
+    ]
+
+
+async def _in_threads(work: Callable[[Any], object], items: Sequence[Any]) -> None:
+    with ThreadPoolExecutor(TASKS) as pool:
+        list(pool.map(work, items))

@@ -1,0 +1,98 @@
+"""The processes that are measured: a master, a follower, and a bare watcher.
+
+``python -m benchmarks.children master URL DIR | follower URL | watcher DIR``. Each says
+``ready`` once it is, then a JSON list per change: the monotonic clock in nanoseconds, which
+all processes of a Linux machine share, and what came. Each ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+from watchfiles import watch
+
+from eventstore import END, EventStore
+from eventstore.notifiers.watcher import CHECK_MS, STEP_MS
+from projections.rules import RuleSync
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+
+def say(*words: Any) -> None:
+    """Write one line to the benchmark."""
+    sys.stdout.write(json.dumps(words) + "\n")
+    sys.stdout.flush()
+
+
+async def master(url: str, folder: str) -> None:
+    """Turn a directory of ``ttp`` rules into events until the end."""
+    async with EventStore.open(url) as store:
+        sync = RuleSync(store, folder, format="ttp")
+        await sync.sync_once()
+        say("ready")
+        await sync.run()
+
+
+async def follower(url: str) -> None:
+    """Report the position, and the file's SHA-256 if there is one, of every new event."""
+    async with (
+        EventStore.open(url) as store,
+        store.subscribe_changes(after=END) as changes,
+    ):
+        say("ready")
+        async for event in changes:
+            now = time.monotonic_ns()
+            say(now, event.data.get("sha256", event.position))
+
+
+def watcher(folder: str) -> None:
+    """Report the SHA-256 of each file that plain watchfiles names, at the store's step."""
+    changes = watch(
+        folder,
+        watch_filter=None,
+        step=STEP_MS,
+        debounce=4 * STEP_MS,
+        rust_timeout=CHECK_MS,
+        yield_on_timeout=True,
+    )
+    say("ready")
+    for batch in changes:
+        for path in {path for _, path in batch}:
+            try:
+                digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+            except OSError:
+                continue
+            say(time.monotonic_ns(), digest)
+
+
+def _end_with_stdin() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
+ASYNC_ROLES: Final[dict[str, Callable[..., Awaitable[None]]]] = {
+    "master": master,
+    "follower": follower,
+}
+
+
+def main(role: str, *arguments: str) -> None:
+    """Play one role."""
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    if role in ASYNC_ROLES:
+        anyio.run(ASYNC_ROLES[role], *arguments)
+    else:
+        watcher(*arguments)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

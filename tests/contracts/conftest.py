@@ -1,0 +1,39 @@
+"""Every test of this directory runs on every backend and on every event loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support.logs import LASTING, LOG_URLS, FakeClock
+
+from eventstore import EventStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest.fixture(params=sorted(LOG_URLS))
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Name a log that is not there yet."""
+    return LOG_URLS[request.param](tmp_path)
+
+
+@pytest.fixture(params=LASTING)
+def lasting_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Name a log that can be opened again, and by two stores at once."""
+    return LOG_URLS[request.param](tmp_path)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Give a clock that stands still."""
+    return FakeClock()
+
+
+@pytest.fixture
+async def store(url: str, clock: FakeClock) -> AsyncIterator[EventStore]:
+    """Give an open store on an empty log."""
+    async with EventStore.open(url, clock=clock) as store:
+        yield store

@@ -1,0 +1,192 @@
+"""Named followers: the log keeps their cursor, and the newest opener owns the name."""
+
+import anyio
+import pytest
+from support.logs import FakeClock, positions, some
+from support.waiting import collect, eventually, take
+
+from eventstore import END, EventStore, InvalidInputError, TakenOverError
+from eventstore.ports import ConsumerState
+
+pytestmark = pytest.mark.anyio
+
+
+async def stored(store: EventStore, name: str = "w") -> ConsumerState:
+    """Return what the log remembers of a consumer."""
+    return next(state for state in await store.consumers() if state.name == name)
+
+
+async def test_a_consumer_resumes_at_the_event_it_did_not_finish(store: EventStore) -> None:
+    await store.append("a/1", some(5))
+    async with store.subscribe_changes(consumer="w") as first:
+        assert positions(await take(first, 3)) == [1, 2, 3]
+    async with store.subscribe_changes(consumer="w") as second:
+        assert positions(await take(second, 3)) == [3, 4, 5]
+
+
+async def test_a_consumer_resumes_after_reopening(lasting_url: str) -> None:
+    async with EventStore.open(lasting_url) as store:
+        await store.append("a/1", some(5))
+        async with store.subscribe_changes(consumer="w") as subscription:
+            await take(subscription, 3)
+            await subscription.ack()
+    async with (
+        EventStore.open(lasting_url) as store,
+        store.subscribe_changes(consumer="w") as subscription,
+    ):
+        assert positions(await take(subscription, 2)) == [4, 5]
+
+
+async def test_asking_for_the_next_event_stores_the_one_before_soon(store: EventStore) -> None:
+    await store.append("a/1", some(3))
+    subscription = store.subscribe_changes(consumer="w")
+    await take(subscription, 3)
+
+    async def follows() -> bool:
+        return (await stored(store)).cursor.position == 2
+
+    await eventually(follows)
+
+
+async def test_a_flush_has_stored_the_cursor_when_it_returns(store: EventStore) -> None:
+    done = await store.append("a/1", some(3))
+    subscription = store.subscribe_changes(consumer="w")
+    await take(subscription, 3)
+    await subscription.ack(flush=True)
+    assert (await stored(store)).cursor == done.cursor
+
+
+async def test_after_only_says_where_a_new_name_begins(store: EventStore) -> None:
+    await store.append("a/1", some(3))
+    async with store.subscribe_changes(consumer="w", after=END) as subscription:
+        assert subscription.position == 3
+    await store.append("a/1", some(1))
+    async with store.subscribe_changes(consumer="w", after=0) as subscription:
+        assert positions(await take(subscription, 1)) == [4]
+
+
+async def test_a_filtered_consumer_on_a_quiet_stream_advances(store: EventStore) -> None:
+    subscription = store.subscribe_changes(consumer="w", streams="quiet/")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(collect, subscription)
+        await store.append("loud/1", some(20))
+
+        async def follows() -> bool:
+            states = await store.consumers()
+            return bool(states) and states[0].cursor.position == 20
+
+        await eventually(follows)
+        await subscription.aclose()
+
+
+async def test_the_newest_opener_owns_the_name(store: EventStore) -> None:
+    await store.append("a/1", some(2))
+    first = store.subscribe_changes(consumer="w")
+    await take(first, 2)
+    async with store.subscribe_changes(consumer="w") as second:
+        await store.append("a/1", some(1))
+        with pytest.raises(TakenOverError) as caught:
+            await take(first, 1)
+        assert caught.value.name == "w"
+        assert positions(await take(second, 2)) == [1, 2]
+
+
+async def test_a_waiting_owner_learns_that_it_lost_the_name(url: str) -> None:
+    async with EventStore.open(url, poll=0.02) as store, anyio.create_task_group() as tasks:
+        first = store.subscribe_changes(consumer="w")
+
+        async def follow() -> None:
+            with pytest.raises(TakenOverError):
+                await take(first, 1)
+
+        tasks.start_soon(follow)
+        await eventually(store.consumers)
+        async with store.subscribe_changes(consumer="w"):
+            pass
+
+
+async def test_a_lost_owner_cannot_move_the_cursor(store: EventStore) -> None:
+    await store.append("a/1", some(3))
+    first = store.subscribe_changes(consumer="w")
+    await take(first, 3)
+    second = store.subscribe_changes(consumer="w")
+    await take(second, 1)
+    await second.ack(flush=True)
+    with pytest.raises(TakenOverError):
+        await first.ack(flush=True)
+    await first.aclose()
+    assert (await stored(store)).cursor.position == 1
+
+
+async def test_a_lost_owner_s_close_leaves_the_new_one_s_progress(store: EventStore) -> None:
+    await store.append("a/1", some(3))
+    first = store.subscribe_changes(consumer="w")
+    await take(first, 1)
+    await first.ack(flush=True)
+    second = store.subscribe_changes(consumer="w")
+    await take(second, 2)
+    await second.ack()
+    await first.aclose()
+
+    async def follows() -> bool:
+        return (await stored(store)).cursor.position == 3
+
+    await eventually(follows, within=5)
+
+
+async def test_consumers_do_not_disturb_each_other(store: EventStore) -> None:
+    await store.append("a/1", some(4))
+    for name, count in (("a", 1), ("b", 4), ("c", 2)):
+        subscription = store.subscribe_changes(consumer=name)
+        await take(subscription, count)
+        await subscription.ack(flush=True)
+    states = await store.consumers()
+    assert [(s.name, s.cursor.position) for s in states] == [("a", 1), ("b", 4), ("c", 2)]
+
+
+async def test_a_consumer_of_commits_is_moved_by_whole_commits(store: EventStore) -> None:
+    for _ in range(3):
+        await store.append("a/1", some(2))
+    async with store.subscribe_changes(consumer="w") as subscription:
+        await take(subscription.commits(), 2)
+    assert (await stored(store)).cursor.position == 2
+
+
+async def test_status_tells_lag_owner_and_time(store: EventStore, clock: FakeClock) -> None:
+    await store.append("a/1", some(5))
+    async with store.subscribe_changes(consumer="w") as subscription:
+        await take(subscription, 2)
+        await subscription.ack(flush=True)
+        clock.now_us += 3_000_000
+        (facts,) = (await store.status())["consumers"]
+    assert (facts["name"], facts["position"], facts["lag"]) == ("w", 2, 3)
+    assert (facts["seen_seconds_ago"], facts["owner"]) == (3.0, store.owner)
+
+
+async def test_a_rejection_is_recorded_once_whatever_its_reason(store: EventStore) -> None:
+    await store.append("a/1", some(1))
+    subscription = store.subscribe_changes(consumer="w", streams="a/")
+    (event,) = await take(subscription, 1)
+    for reason in ("bad", "bad", "bad at 0x7f"):
+        await subscription.reject(event, reason)
+    (recorded,) = await collect(store.read(types={"ChangeRejected"}))
+    assert recorded.stream == "consumer/w"
+    assert recorded.data == {"consumer": "w", "position": 1, "stream": "a/1", "reason": "bad"}
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "a/b", "a/"])
+async def test_every_allowed_consumer_name_may_reject(store: EventStore, name: str) -> None:
+    await store.append("a/1", some(1))
+    for consumer in (name, name[:-1] + "y"):
+        subscription = store.subscribe_changes(consumer=consumer, streams="a/")
+        (event,) = await take(subscription, 1)
+        await subscription.reject(event, "bad")
+    assert len(await collect(store.read(types={"ChangeRejected"}))) == 2
+
+
+async def test_only_a_named_consumer_may_reject(store: EventStore) -> None:
+    await store.append("a/1", some(1))
+    subscription = store.subscribe_changes()
+    (event,) = await take(subscription, 1)
+    with pytest.raises(InvalidInputError):
+        await subscription.reject(event, "bad")

@@ -1,0 +1,37 @@
+"""No backend is left out of the contract suite, and the public names are the intended ones."""
+
+from support.logs import LASTING, LOG_URLS
+
+import eventstore
+from eventstore.backends import BACKENDS
+
+INTENDED = {
+    "ANY", "END", "NO_STREAM", "STREAM_EXISTS",
+    "Appended", "Cursor", "Event", "EventStore", "Head", "NewEvent", "StreamWrite",
+    "Subscription",
+    "ConfigError", "ConflictError", "CorruptEventError", "DuplicateEventError",
+    "EventStoreError", "HistoryDivergedError", "HistoryGoneError", "InvalidInputError",
+    "LimitExceededError", "ProjectionError", "StorageError", "StoreClosedError",
+    "TakenOverError",
+}  # fmt: skip
+
+
+def test_every_backend_is_in_the_contract_suite() -> None:
+    assert set(LOG_URLS) == set(BACKENDS)
+    assert set(LASTING) == set(BACKENDS) - {"memory"}
+
+
+def test_the_public_names_are_exactly_the_intended_ones() -> None:
+    assert set(eventstore.__all__) == INTENDED
+    assert len(eventstore.__all__) == len(INTENDED)
+    assert all(hasattr(eventstore, name) for name in eventstore.__all__)
+
+
+def test_every_error_has_the_one_root() -> None:
+    errors = [
+        value
+        for value in vars(eventstore).values()
+        if isinstance(value, type) and issubclass(value, Exception)
+    ]
+    assert len(errors) == sum(name.endswith("Error") for name in INTENDED)
+    assert all(issubclass(error, eventstore.EventStoreError) for error in errors)

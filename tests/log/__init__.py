@@ -1,0 +1,1 @@
+"""What only a log in a file has: other processes, crashes, damage."""

@@ -1,0 +1,60 @@
+"""Writers of several processes take turns: none is starved (promise 2)."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+from support.audit import audit
+from support.processes import child, lines, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WRITER = """
+import time
+async def main():
+    name, size, seconds = arguments[0], int(arguments[1]), float(arguments[2])
+    async with EventStore.open(url, notify="none") as store:
+        say("ready"); sys.stdin.readline()
+        begin, calls, worst = time.monotonic(), 0, 0.0
+        while (now := time.monotonic()) < begin + seconds:
+            await store.append(f"s/{name}", [NewEvent("T", number) for number in range(size)])
+            worst = max(worst, time.monotonic() - now)
+            calls += 1
+    say(name, size, calls, worst)
+"""
+
+
+def measure(url: str, seconds: float) -> dict[str, tuple[int, int, float]]:
+    """Run two appenders and a batch writer; return size, calls and worst wait of each."""
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(child(WRITER, url, name, size, seconds))
+            for name, size in (("one", 1), ("two", 1), ("batch", 500))
+        ]
+        for process in processes:
+            wait_for(process, "ready")
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        words = [next(lines(process)).split() for process in processes]
+    return {name: (int(size), int(calls), float(worst)) for name, size, calls, worst in words}
+
+
+@pytest.mark.parametrize("seconds", [1.5, pytest.param(20.0, marks=pytest.mark.soak)])
+def test_appenders_beside_a_batch_writer_all_get_their_turns(
+    path: Path, url: str, seconds: float
+) -> None:
+    figures = measure(url, seconds)
+    for name, (size, calls, worst) in figures.items():
+        print(
+            f"{name}: {calls / seconds:,.0f} appends/s of {size}, worst wait {worst * 1e3:.0f} ms"
+        )
+    assert audit(path) == sum(size * calls for size, calls, _ in figures.values())
+    one, two, batch = (figures[name][1] for name in ("one", "two", "batch"))
+    # Turns alternate, so each writer's share is about a third; a starved one has none.
+    assert min(one, two, batch) * 4 > max(one, two, batch)
+    assert max(worst for _, _, worst in figures.values()) < 1.0

@@ -1,0 +1,136 @@
+"""Many followers, slow followers, batched acknowledgements: who pays for what (promise 6)."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from support.logs import positions, some
+from support.waiting import eventually, take
+
+from eventstore import EventStore
+from eventstore.ports import Acknowledge
+from eventstore.subscription import PAGE_EVENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventstore.ports import Operation
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_acknowledgements_of_thousands_of_events_are_few(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with EventStore.open(url) as store:
+        await store.append("a/1", some(5000))
+        acknowledged: list[int] = []
+        write = store._backend.write
+
+        def counting(group: Sequence[Operation]) -> Any:
+            acknowledged.extend(
+                operation.cursor.position
+                for operation in group
+                if isinstance(operation, Acknowledge)
+            )
+            return write(group)
+
+        monkeypatch.setattr(store._backend, "write", counting)
+        async with store.subscribe_changes(consumer="w") as subscription:
+            await take(subscription, 5000)
+        assert acknowledged == sorted(acknowledged)
+        # Every 1,000 events or 200 ms, whichever is first, and once on closing.
+        assert 1 <= len(acknowledged) <= 60
+
+
+async def test_a_follower_that_stands_still_holds_one_page_and_no_writer(url: str) -> None:
+    async with EventStore.open(url) as store:
+        await store.append("a/1", some(10))
+        slow, fast = store.subscribe_changes(), store.subscribe_changes()
+        await take(slow, 1)
+        await take(fast, 10)
+        for _ in range(20):
+            await store.append("a/1", some(300))
+            await take(fast, 300)
+        assert len(slow._events) <= PAGE_EVENTS
+        assert positions(await take(slow, 6009)) == list(range(2, 6011))
+
+
+async def test_hundreds_of_followers_share_a_few_threads(url: str) -> None:
+    async with EventStore.open(url) as store:
+        seen: list[int] = []
+
+        async def follow() -> None:
+            seen.extend(positions(await take(store.subscribe_changes(), 5)))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(200):
+                tasks.start_soon(follow)
+            for _ in range(5):
+                await store.append("a/1", some(1))
+                assert threading.active_count() < 40
+        assert sorted(seen) == sorted([1, 2, 3, 4, 5] * 200)
+
+
+async def test_followers_leave_the_default_thread_pool_alone(url: str) -> None:
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    async with EventStore.open(url, poll=0.01) as store, anyio.create_task_group() as tasks:
+        for _ in range(100):
+            tasks.start_soon(take, store.subscribe_changes(), 1)
+        for _ in range(50):
+            await anyio.lowlevel.checkpoint()
+            assert limiter.borrowed_tokens == 0
+        tasks.cancel_scope.cancel()
+
+
+async def test_an_append_that_waits_in_the_queue_is_withdrawn_when_cancelled(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with EventStore.open(url) as store:
+        gate, entered = threading.Event(), threading.Event()
+        write = store._backend.write
+
+        def gated(group: Sequence[Operation]) -> Any:
+            entered.set()
+            gate.wait(20)
+            return write(group)
+
+        monkeypatch.setattr(store._backend, "write", gated)
+        queued = some(1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(store.append, "a/1", some(1))
+
+            async def writing() -> bool:
+                return entered.is_set()
+
+            await eventually(writing)
+            with anyio.move_on_after(0.05) as scope:
+                await store.append("b/1", queued)
+            assert scope.cancelled_caught
+            gate.set()
+        assert (await store.head()).position == 1
+        assert not (await store.append("b/1", queued)).duplicate
+
+
+async def test_an_append_that_was_running_when_cancelled_is_settled_by_repeating_it(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with EventStore.open(url) as store:
+        gate = threading.Event()
+        write = store._backend.write
+
+        def gated(group: Sequence[Operation]) -> Any:
+            gate.wait(20)
+            return write(group)
+
+        monkeypatch.setattr(store._backend, "write", gated)
+        running = some(2)
+        with anyio.move_on_after(0.05) as scope:
+            await store.append("a/1", running)
+        assert scope.cancelled_caught
+        gate.set()
+        again = await store.append("a/1", running)
+        assert (again.duplicate, again.position) == (True, 2)

@@ -1,0 +1,199 @@
+"""Several processes on one file: order, wake-ups, takeover."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from support.audit import audit
+from support.logs import positions, some
+from support.processes import child, wait_for
+from support.waiting import DEADLINE, collect, eventually, take
+
+from eventstore import EventStore, TakenOverError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+
+APPEND = """
+async def main():
+    async with EventStore.open(url) as store:
+        say("ready"); sys.stdin.readline()
+        for number in range(int(arguments[1])):
+            await store.append(f"s/{arguments[0]}", [NewEvent("T", number)])
+    say("done")
+"""
+CONSUME = """
+async def main():
+    async with EventStore.open(url) as store:
+        async with store.subscribe_changes(consumer="w") as subscription:
+            async for event in subscription:
+                await subscription.ack(flush=True)
+                say("took", event.position)
+                if event.position == 3:
+                    say("waiting"); sys.stdin.readline()
+"""
+FORK = """
+import os
+async def main():
+    async with EventStore.open(url, notify="none") as store:
+        await store.append("a/1", [NewEvent("T", 1)])
+        child = os.fork()
+        if child == 0:
+            asyncio.events._set_running_loop(None)
+            async def again():
+                async with EventStore.open(url, notify="none") as mine:
+                    return (await mine.append("a/1", [NewEvent("T", 2)])).position
+            say("child", asyncio.run(again()))
+            os._exit(0)
+        os.waitpid(child, 0)
+        say("parent", (await store.append("a/1", [NewEvent("T", 3)])).position)
+"""
+
+HOLD = """
+import os, signal
+async def main():
+    async with EventStore.open(url, notify="none") as store:
+        with store._backend._turn.hold():
+            if os.fork() == 0:
+                signal.alarm(30)
+                say("forked"); os.close(1)
+                signal.pause()
+            sys.stdin.readline()
+"""
+
+
+def go(process: object) -> None:
+    """Let a process that waits for a line continue."""
+    stdin = getattr(process, "stdin", None)
+    assert stdin is not None
+    stdin.write("go\n")
+    stdin.flush()
+
+
+def test_processes_that_append_at_once_leave_one_gapless_order(path: Path, url: str) -> None:
+    with ExitStack() as stack:
+        processes = [stack.enter_context(child(APPEND, url, name, 100)) for name in "abc"]
+        for process in processes:
+            wait_for(process, "ready")
+        for process in processes:
+            go(process)
+        for process in processes:
+            wait_for(process, "done")
+    assert audit(path) == 300
+    connection = sqlite3.connect(path)
+    counts = connection.execute("SELECT count(DISTINCT version) FROM event GROUP BY stream_id")
+    assert counts.fetchall() == [(100,), (100,), (100,)]
+    connection.close()
+
+
+@pytest.mark.parametrize("notify", ["file", "none"])
+async def test_a_follower_sees_each_commit_of_another_process_in_order(
+    url: str, notify: str
+) -> None:
+    with child(APPEND, url, "a", 200) as process:
+        async with EventStore.open(url, notify=notify, poll=0.05) as store:
+            await anyio.to_thread.run_sync(wait_for, process, "ready")
+            go(process)
+            assert positions(await take(store.subscribe_changes(), 200)) == list(range(1, 201))
+
+
+async def test_the_file_notifier_wakes_a_follower_long_before_its_timer(url: str) -> None:
+    async with EventStore.open(url, poll=3600) as store:
+        subscription = store.subscribe_changes()
+        await store.append("a/1", some(1))
+        await take(subscription, 1)
+        async with EventStore.open(url) as other, anyio.create_task_group() as tasks:
+            tasks.start_soon(take, subscription, 2)
+            # The watch begins in a thread of its own; appended to until it has noticed.
+            while subscription.position < 3:
+                await other.append("a/1", some(1))
+
+                async def noticed(at: int = (await other.head()).position) -> bool:
+                    return subscription.position >= min(at, 3)
+
+                with anyio.move_on_after(0.5):
+                    await eventually(noticed)
+
+
+async def test_a_consumer_is_taken_over_from_another_process(url: str) -> None:
+    async with EventStore.open(url) as store:
+        await store.append("a/1", some(5))
+        with child(CONSUME, url) as process:
+            await anyio.to_thread.run_sync(wait_for, process, "waiting")
+            mine = store.subscribe_changes(consumer="w")
+            assert positions(await take(mine, 2)) == [4, 5]
+        async with store.subscribe_changes(consumer="w"):
+            with pytest.raises(TakenOverError):
+                await take(mine, 1)
+
+
+async def test_a_killed_consumer_s_successor_goes_on_after_its_last_flush(url: str) -> None:
+    async with EventStore.open(url) as store:
+        await store.append("a/1", some(5))
+        with child(CONSUME, url) as process:
+            await anyio.to_thread.run_sync(wait_for, process, "took 2")
+            process.kill()
+        async with store.subscribe_changes(consumer="w") as subscription:
+            (event,) = await take(subscription, 1)
+            assert event.position in {3, 4}
+
+
+def test_a_forked_child_may_open_the_log_for_itself(path: Path, url: str) -> None:
+    with child(FORK, url) as process:
+        output, _ = process.communicate(timeout=DEADLINE)
+    assert output.split("\n")[:2] == ["child 2", "parent 3"]
+    assert audit(path) == 3
+
+
+def test_a_dead_writer_s_forked_child_keeps_no_turn(path: Path, url: str) -> None:
+    with child(HOLD, url) as holder:
+        wait_for(holder, "forked")
+        holder.kill()
+        with child(APPEND, url, "a", 3) as process:
+            go(process)
+            process.communicate(timeout=10)
+    assert audit(path) == 3
+
+
+async def test_a_foreign_writer_only_delays(path: Path, url: str) -> None:
+    async with EventStore.open(url) as store:
+        await store.append("a/1", some(1))
+        foreign = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        foreign.execute("BEGIN IMMEDIATE")
+        done = anyio.Event()
+
+        async def append() -> None:
+            await store.append("a/1", some(1))
+            done.set()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(append)
+            assert positions(await collect(store.read())) == [1]
+            await anyio.wait_all_tasks_blocked()
+            assert not done.is_set()
+            foreign.execute("ROLLBACK")
+        foreign.close()
+        assert (await store.head()).position == 2
+
+
+async def test_stores_that_open_a_fresh_file_at_once_agree_on_it(tmp_path: Path) -> None:
+    for number in range(15):
+        url = f"sqlite:///{tmp_path}/{number}.db"
+        ids: list[str] = []
+
+        async def open_it(url: str = url, ids: list[str] = ids) -> None:
+            async with EventStore.open(url, notify="none") as store:
+                await store.append("a/1", some(1))
+                ids.append((await store.head()).log_id)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(open_it)
+        assert len(set(ids)) == 1
+        assert audit(tmp_path / f"{number}.db") == 5

@@ -1,0 +1,35 @@
+"""What tests of the master and of the rule store share: a log, a clock, a directory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support.logs import FakeClock
+
+from eventstore import EventStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Give a clock that stands still."""
+    return FakeClock()
+
+
+@pytest.fixture
+async def store(clock: FakeClock) -> AsyncIterator[EventStore]:
+    """Give an open store on an empty log in memory."""
+    async with EventStore.open("memory://", clock=clock) as store:
+        yield store
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Give an empty directory for rules."""
+    root = tmp_path / "rules"
+    root.mkdir()
+    return root

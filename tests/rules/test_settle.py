@@ -1,0 +1,105 @@
+"""When a directory has come to rest: pure arithmetic on an injected clock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from projections.rules.settle import Settle, SettleTimes, find_git_lock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TIMES = SettleTimes(whole=1.0, hasty=20.0, longest=1_000.0)
+
+
+class Seconds:
+    """A clock that moves only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def seconds() -> Seconds:
+    return Seconds()
+
+
+@pytest.fixture
+def settle(seconds: Seconds) -> Settle:
+    return Settle(TIMES, seconds)
+
+
+def test_a_whole_change_waits_for_its_time_and_no_longer(settle: Settle, seconds: Seconds) -> None:
+    assert settle.wait("x", hasty=False, busy=False) == 1.0
+    seconds.now = 0.25
+    assert settle.wait("x", hasty=False, busy=False) == 0.75
+    seconds.now = 1.0
+    assert settle.wait("x", hasty=False, busy=False) == 0.0
+
+
+def test_what_may_be_an_edit_in_progress_waits_longer(settle: Settle, seconds: Seconds) -> None:
+    settle.wait("x", hasty=True, busy=False)
+    seconds.now = 19.0
+    assert settle.wait("x", hasty=True, busy=False) == 1.0
+    seconds.now = 20.0
+    assert settle.wait("x", hasty=True, busy=False) == 0.0
+
+
+def test_every_further_change_begins_the_wait_again(settle: Settle, seconds: Seconds) -> None:
+    for now in range(10):
+        seconds.now = float(now)
+        assert settle.wait(now, hasty=False, busy=False) == 1.0
+
+
+def test_a_file_that_came_back_ends_the_longer_wait(settle: Settle, seconds: Seconds) -> None:
+    settle.wait("gone", hasty=True, busy=False)
+    seconds.now = 5.0
+    assert settle.wait("back", hasty=False, busy=False) == 1.0
+
+
+def test_an_announced_change_is_waited_for_however_still_it_is(
+    settle: Settle, seconds: Seconds
+) -> None:
+    for now in (0.0, 10.0, 999.0):
+        seconds.now = now
+        assert settle.wait("x", hasty=False, busy=True) > 0
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_directory_that_never_rests_is_taken_as_it_is_in_the_end(
+    settle: Settle, seconds: Seconds, busy: bool
+) -> None:
+    settle.wait(0, hasty=True, busy=busy)
+    seconds.now = 1_000.0
+    assert settle.wait(1, hasty=True, busy=busy) == 0.0
+
+
+def test_the_lock_of_the_work_tree_around_is_found(tmp_path: Path) -> None:
+    rules = tmp_path / "deep" / "rules"
+    rules.mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    assert find_git_lock(rules) is None
+    (tmp_path / ".git" / "index.lock").touch()
+    assert find_git_lock(rules) == tmp_path / ".git" / "index.lock"
+    assert find_git_lock(tmp_path) == tmp_path / ".git" / "index.lock"
+
+
+def test_the_lock_of_an_outer_work_tree_is_somebody_elses(tmp_path: Path) -> None:
+    rules = tmp_path / "inner" / "rules"
+    rules.mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "index.lock").touch()
+    (tmp_path / "inner" / ".git").mkdir()
+    assert find_git_lock(rules) is None
+
+
+def test_a_git_folder_that_cannot_be_looked_into_is_no_lock(tmp_path: Path) -> None:
+    # Stands for a folder of another user: pathlib's tests would raise OSError here, too.
+    (tmp_path / ".git").mkdir()
+    deep = tmp_path / "/".join(["d" * 200] * 30)
+    assert find_git_lock(deep) is None

@@ -1,0 +1,448 @@
+"""The master that stays: each way to save a file is one change, whatever the watch misses."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+import pytest
+from support.logs import positions
+from support.master import (
+    NEVER,
+    QUICK,
+    fill,
+    following,
+    logged,
+    marked,
+    rejected,
+    standing,
+    stands,
+    told,
+    ttp,
+)
+from support.waiting import eventually
+
+from eventstore import EventStore
+from eventstore.notifiers.watcher import Watcher
+from projections.rules import RuleSync, SyncReport
+from projections.rules.scan import ScannedFile, Scanner
+from projections.rules.settle import SettleTimes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+
+NEW = ttp("A", "second, and longer than the first")
+
+
+@pytest.fixture(autouse=True)
+def _watch_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at the watched place more often than a server needs to."""
+    monkeypatch.setattr("eventstore.notifiers.watcher.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("eventstore.notifiers.watcher.CHECK_MS", 50)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
+    """Count the masters' looks at their directories."""
+    looks = Looks()
+    scan = Scanner.scan
+
+    def counted(scanner: Scanner) -> dict[str, ScannedFile]:
+        found = scan(scanner)
+        looks.count += 1
+        return found
+
+    monkeypatch.setattr(Scanner, "scan", counted)
+    return looks
+
+
+class Looks:
+    """How often a directory was scanned."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def more(self, count: int) -> None:
+        """Return after so many more looks; the first may have begun before."""
+        target = self.count + count
+
+        async def reached() -> bool:
+            return self.count >= target
+
+        await eventually(reached)
+
+
+async def changes_of(store: EventStore, root: Path, rule_id: str) -> list[str]:
+    """Return what happened to a rule, once all that was done before is noticed."""
+    await marked(store, root)
+    return [event.type for event in await logged(store) if event.stream == f"rule/{rule_id}"]
+
+
+def in_place(file: Path) -> None:
+    with file.open("r+") as stream:
+        stream.write(NEW)
+
+
+def by_rename(file: Path) -> None:
+    file.with_name(".a.tmp").write_text(NEW)
+    file.with_name(".a.tmp").rename(file)
+
+
+def by_a_visible_rename(file: Path) -> None:
+    file.with_name("a.yml.tmp").write_text(NEW)
+    file.with_name("a.yml.tmp").rename(file)
+
+
+def truncate_then_write(file: Path) -> None:
+    with file.open("w") as stream:
+        stream.flush()
+        os.fsync(stream.fileno())
+        stream.write(NEW)
+
+
+def delete_and_recreate(file: Path) -> None:
+    file.unlink()
+    file.write_text(NEW)
+
+
+def in_two_writes(file: Path) -> None:
+    with file.open("w", buffering=1) as stream:
+        stream.write(NEW[:40])
+        stream.flush()
+        stream.write(NEW[40:])
+
+
+def with_a_backup(file: Path) -> None:
+    backup = file.with_name("a.yml~")
+    os.link(file, backup)
+    file.unlink()
+    file.write_text(NEW)
+    backup.unlink()
+
+
+SAVES = [
+    in_place,
+    by_rename,
+    by_a_visible_rename,
+    truncate_then_write,
+    delete_and_recreate,
+    in_two_writes,
+    with_a_backup,
+]
+
+
+@pytest.mark.parametrize("save", SAVES)
+async def test_each_way_to_save_is_one_change(
+    store: EventStore, root: Path, save: Callable[[Path], None]
+) -> None:
+    fill(root, {"a.yml": ttp("A")})
+    async with following(store, root):
+        save(root / "a.yml")
+        await stands(store, "A", NEW)
+        assert await changes_of(store, root, "A") == ["RuleDefined", "RuleDefined"]
+    assert await logged(store, "RuleRejected") == []
+
+
+@pytest.mark.parametrize("gap", ["empty", "half", "gone"])
+async def test_a_file_that_is_not_whole_for_a_moment_is_left_alone(
+    store: EventStore, root: Path, looks: Looks, gap: str
+) -> None:
+    fill(root, {"a.yml": ttp("A")})
+    async with following(store, root, settle=SettleTimes(whole=0.03, hasty=0.5)):
+        await looks.more(1)
+        if gap == "gone":
+            (root / "a.yml").unlink()
+        else:
+            fill(root, {"a.yml": NEW[:40] if gap == "half" else ""})
+        await looks.more(1)
+        fill(root, {"a.yml": NEW})
+        await stands(store, "A", NEW)
+    assert await told(store) == [("RuleDefined", "A")] * 2
+
+
+async def test_a_rename_is_one_definition(store: EventStore, root: Path) -> None:
+    fill(root, {"a.yml": ttp("A")})
+    async with following(store, root):
+        (root / "a.yml").rename(root / "z.yml")
+
+        async def moved() -> bool:
+            return (await standing(store))["A"] == ("z.yml", ttp("A"))
+
+        await eventually(moved)
+        assert await changes_of(store, root, "A") == ["RuleDefined", "RuleDefined"]
+
+
+async def test_a_deletion_is_a_removal(store: EventStore, root: Path) -> None:
+    fill(root, {"a.yml": ttp("A"), "b.yml": ttp("B")})
+    async with following(store, root):
+        (root / "a.yml").unlink()
+        await stands(store, "A", None)
+        assert await changes_of(store, root, "A") == ["RuleDefined", "RuleRemoved"]
+
+
+async def test_touching_a_file_is_no_change(store: EventStore, root: Path) -> None:
+    fill(root, {"a.yml": ttp("A")})
+    async with following(store, root):
+        os.utime(root / "a.yml")
+        (root / "a.yml").chmod(0o600)
+        assert await changes_of(store, root, "A") == ["RuleDefined"]
+
+
+async def test_a_broken_file_is_rejected_and_its_repair_noticed(
+    store: EventStore, root: Path
+) -> None:
+    fill(root, {"a.yml": ttp("A")})
+    async with following(store, root):
+        fill(root, {"a.yml": "["})
+
+        async def bad() -> bool:
+            return list(await rejected(store)) == ["a.yml"]
+
+        await eventually(bad)
+        fill(root, {"a.yml": NEW})
+        await stands(store, "A", NEW)
+        assert await rejected(store) == {}
+
+
+async def test_scratch_files_cause_nothing_at_all(
+    store: EventStore, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "projections")
+    async with following(store, root):
+        for name in (".a.yml.swp", "4913", "a.yml~", "#a.yml#"):
+            (root / name).write_text("[")
+        await marked(store, root)
+    assert len(await logged(store)) == 1
+    assert not caplog.records
+
+
+async def test_a_new_folder_with_files_at_once_is_seen_whole(store: EventStore, root: Path) -> None:
+    async with following(store, root):
+        for n in range(10):
+            fill(root, {f"new{n}/deep/er/r{n}.yml": ttp(f"R{n}")})
+
+        async def complete() -> bool:
+            return len(await standing(store)) == 10
+
+        await eventually(complete)
+
+
+async def test_a_folder_moved_in_and_out_is_seen_whole(
+    store: EventStore, root: Path, tmp_path: Path
+) -> None:
+    outside = fill(tmp_path / "outside", {f"r{n}.yml": ttp(f"R{n}") for n in range(5)})
+    fill(root, {"stays.yml": ttp("STAYS")})
+    async with following(store, root):
+        outside.rename(root / "inside")
+
+        async def count(expected: int) -> None:
+            async def so() -> bool:
+                return len(await standing(store)) == expected
+
+            await eventually(so)
+
+        await count(6)
+        fill(root, {"inside/r0.yml": ttp("R0", "edited after the move")})
+        await stands(store, "R0", ttp("R0", "edited after the move"))
+        (root / "inside").rename(outside)
+        await count(1)
+
+
+async def test_files_that_change_together_are_one_commit(store: EventStore, root: Path) -> None:
+    fill(root, {f"r{n}.yml": ttp(f"R{n}") for n in range(30)})
+    async with following(store, root):
+        before = (await store.head()).position
+        for n in range(30):
+            fill(root, {f"r{n}.yml": ttp(f"R{n}", "second")})
+        await stands(store, "R29", ttp("R29", "second"))
+        await marked(store, root)
+        commits = Counter(event.commit for event in await logged(store))
+    assert commits == {before: before, before + 30: 30, before + 31: 1}
+
+
+async def test_a_checkout_in_progress_is_waited_for(
+    store: EventStore, root: Path, looks: Looks
+) -> None:
+    fill(root, {".git/index.lock": "", "a.yml": ttp("A")})
+    async with following(store, root):
+        fill(root, {"a.yml": NEW})
+        await looks.more(6)
+        assert (await standing(store))["A"] == ("a.yml", ttp("A"))
+        fill(root, {"b.yml": ttp("B")})
+        (root / ".git" / "index.lock").unlink()
+        await stands(store, "A", NEW)
+    assert {event.commit for event in (await logged(store))[1:]} == {3}
+
+
+async def test_a_root_that_is_deleted_and_recreated_is_followed_again(
+    store: EventStore, root: Path
+) -> None:
+    fill(root, {"a.yml": ttp("A")})
+    async with following(store, root):
+        shutil.rmtree(root)
+        fill(root, {"a.yml": NEW})
+        await stands(store, "A", NEW)
+        fill(root, {"a.yml": ttp("A", "third")})
+        await stands(store, "A", ttp("A", "third"))
+    assert await logged(store, "RuleRemoved") == []
+
+
+async def test_a_root_that_is_not_there_yet_is_waited_for(store: EventStore, root: Path) -> None:
+    shutil.rmtree(root)
+    async with following(store, root):
+        await anyio.wait_all_tasks_blocked()
+        fill(root, {"a.yml": NEW})
+        await stands(store, "A", NEW)
+
+
+async def test_a_root_that_is_a_link_may_lead_elsewhere(
+    store: EventStore, root: Path, tmp_path: Path
+) -> None:
+    fill(root, {"a.yml": ttp("A")})
+    other = fill(tmp_path / "other", {"a.yml": NEW})
+    link = tmp_path / "link"
+    link.symlink_to(root)
+    async with following(store, link):
+        (tmp_path / "next").symlink_to(other)
+        (tmp_path / "next").rename(link)
+        await stands(store, "A", NEW)
+        fill(other, {"a.yml": ttp("A", "third")})
+        await stands(store, "A", ttp("A", "third"))
+
+
+async def test_kubernetes_swaps_are_one_change(store: EventStore, root: Path) -> None:
+    fill(root, {"..1/a.yml": ttp("A"), "..2/a.yml": NEW})
+    (root / "..data").symlink_to("..1")
+    (root / "a.yml").symlink_to("..data/a.yml")
+    async with following(store, root):
+        (root / "..tmp").symlink_to("..2")
+        (root / "..tmp").rename(root / "..data")
+        await stands(store, "A", NEW)
+        assert await changes_of(store, root, "A") == ["RuleDefined", "RuleDefined"]
+
+
+async def test_a_name_that_is_not_utf8_does_not_blind_the_watch(
+    store: EventStore, root: Path
+) -> None:
+    async with following(store, root):
+        (root / os.fsdecode(b"\xff.txt")).write_text("kills an iterator")
+        fill(root, {"a.yml": NEW})
+        await stands(store, "A", NEW)
+        await marked(store, root)
+
+
+class NoWatch:
+    """What iterating over a watch does where the system allows no more of them."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __iter__(self) -> NoWatch:
+        return self
+
+    def __next__(self) -> None:
+        raise OSError("inotify watch limit reached")
+
+
+async def test_a_watch_that_fails_asks_for_a_look_at_once(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventstore.notifiers.watcher.watch", NoWatch)
+    monkeypatch.setattr("eventstore.notifiers.watcher.RETRY_SECONDS", NEVER)
+    woken = threading.Event()
+    watcher = Watcher(root, woken.set, recursive=True)
+    watcher.start()
+    try:
+        assert await anyio.to_thread.run_sync(woken.wait, 10)
+        assert "inotify" in watcher.trouble
+    finally:
+        watcher.close()
+
+
+async def test_a_watch_that_never_works_is_replaced_by_looking_on_a_timer(
+    store: EventStore, root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("eventstore.notifiers.watcher.watch", NoWatch)
+    async with following(store, root, rescan_seconds=0.05):
+        for n in range(3):
+            fill(root, {"a.yml": ttp("A", f"edit {n}")})
+            await stands(store, "A", ttp("A", f"edit {n}"))
+    told_once = [record for record in caplog.records if "inotify" in record.getMessage()]
+    assert len(told_once) == 1
+
+
+async def test_trouble_is_logged_once_and_does_not_end_the_run(
+    store: EventStore, root: Path, looks: Looks, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(root, {"a.yml": ttp("A"), "b.yml": ttp("B")})
+    async with following(store, root, rescan_seconds=0.02):
+        for name in ("a.yml", "b.yml"):
+            (root / name).unlink()
+
+        async def warned() -> bool:
+            return "--allow-empty" in caplog.text
+
+        await eventually(warned)
+        await looks.more(3)
+        fill(root, {"c.yml": ttp("C")})
+        await stands(store, "C", ttp("C"))
+    assert caplog.text.count("--allow-empty") == 1
+    assert list(await standing(store)) == ["C"]
+
+
+async def test_each_commit_is_reported(store: EventStore, root: Path) -> None:
+    reports: list[SyncReport] = []
+    sync = RuleSync(store, root, source="test", settle=QUICK, rescan_seconds=NEVER)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(sync.run, reports.append)
+        await marked(store, root)
+        await marked(store, root)
+        tasks.cancel_scope.cancel()
+    assert [(report.position, report.defined) for report in reports][:1] == [(1, 1)]
+    assert positions(await logged(store)) == [1, 2]
+
+
+async def test_cancelling_leaves_no_thread_behind(store: EventStore, root: Path) -> None:
+    async with following(store, root):
+        await marked(store, root)
+    assert not [thread for thread in threading.enumerate() if "watch" in thread.name]
+
+
+async def test_two_masters_following_one_directory_append_each_edit_once(
+    tmp_path: Path, root: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/events.db"
+    fill(root, {"a.yml": ttp("A")})
+    async with (
+        EventStore.open(url) as one,
+        EventStore.open(url) as two,
+        following(one, root),
+        following(two, root),
+    ):
+        for edit in range(5):
+            fill(root, {"a.yml": ttp("A", f"edit {edit}")})
+            await stands(one, "A", ttp("A", f"edit {edit}"))
+        assert len(await changes_of(one, root, "A")) == 1 + 5
+
+
+async def test_a_slow_writer_converges_on_the_final_content(
+    store: EventStore, root: Path, looks: Looks
+) -> None:
+    fill(root, {"a.yml": ttp("A")})
+    async with following(store, root, settle=SettleTimes(whole=0.1)):
+        with (root / "a.yml").open("a") as stream:
+            for n in range(5):
+                stream.write(f"# line {n}\n")
+                stream.flush()
+                await looks.more(1)
+        await stands(store, "A", (root / "a.yml").read_text())
+        assert (await changes_of(store, root, "A"))[2:] == []
