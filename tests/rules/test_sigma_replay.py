@@ -14,6 +14,7 @@ import pytest
 from support.master import rejected
 
 from eventstore import EventStore
+from projections import DirectoryProjection, ProjectionRunner
 from projections.rules import RuleSync
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "EVENTSTORE_SIGMA_HISTORY"
 SAMPLES = 20
+PROJECTED = 100
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
@@ -115,6 +117,23 @@ async def test_the_log_holds_every_tree_of_the_history(history: Path, root: Path
             assert (len(files), digest(files)) == (step.tree_files, step.tree_sha256)
         again = RuleSync(store, root, format="raw", source="sigma")
         assert (await again.sync_once()).position is None
+
+
+async def test_the_projected_tree_equals_the_oracle_at_every_sampled_commit(
+    history: Path, root: Path, tmp_path: Path
+) -> None:
+    live = tmp_path / "live"
+    async with EventStore.open("memory://") as store:
+        steps = await replay(store, history, root, "raw")
+        runner = ProjectionRunner(store, DirectoryProjection(live, fsync=False))
+        for step in [*steps[:: len(steps) // PROJECTED], steps[-1]]:
+            await runner.catch_up(until=step.position)
+            files = {
+                str(path.relative_to(live)): path.read_bytes()
+                for path in live.rglob("*")
+                if path.is_file() and not path.name.startswith(".eventstore")
+            }
+            assert (len(files), digest(files)) == (step.tree_files, step.tree_sha256)
 
 
 async def test_sigma_takes_or_refuses_every_state_with_a_reason(history: Path, root: Path) -> None:
