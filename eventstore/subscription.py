@@ -117,8 +117,7 @@ class Subscription:
         await self.aclose()
 
     async def __anext__(self) -> Event:
-        with self._reading():
-            await self._fill(whole_commits=False)
+        await self._fill(whole_commits=False)
         event = self._events[self._index]
         self._index += 1
         self._cursor = Cursor(self._log_id, event.position, event.hash)
@@ -138,8 +137,11 @@ class Subscription:
         if self._closed:
             raise StopAsyncIteration
         self._mark_done()
-        while self._index >= len(self._events):
-            await self._advance(whole_commits=whole_commits)
+        if self._index < len(self._events):
+            return
+        with self._reading():
+            while self._index >= len(self._events):
+                await self._advance(whole_commits=whole_commits)
         if self._closed:
             raise StopAsyncIteration
 
@@ -153,8 +155,7 @@ class Subscription:
         return Commits(self._next_commit)
 
     async def _next_commit(self) -> tuple[Cursor, list[Event]]:
-        with self._reading():
-            await self._fill(whole_commits=True)
+        await self._fill(whole_commits=True)
         assert self._page is not None  # noqa: S101 - _advance has set it
         start, commit = self._index, self._events[self._index].commit
         while self._index < len(self._events) and self._events[self._index].commit == commit:
