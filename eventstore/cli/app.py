@@ -6,11 +6,11 @@ import getpass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path  # noqa: TC003 - typer reads annotations at run time
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Final, Literal, Optional
 
 import typer
 
-from eventstore.cli import looking, moving
+from eventstore.cli import checking, looking, moving
 from eventstore.cli.run import Options, run
 from projections.rules.formats import known_formats
 
@@ -21,6 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+INTERRUPTED: Final = 130
+"""The status of a check that Ctrl-C ended: it must not pass for one that found nothing."""
 
 Url = Annotated[
     Optional[str],  # noqa: UP045 - typer reads it at run time
@@ -113,6 +116,29 @@ def sync(
             session, directory, moving.SyncOptions(format, source, allow_empty), once=once
         ),
     )
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    directory: Annotated[
+        Path, typer.Argument(help="The directory of rule files.", exists=True, file_okay=False)
+    ],
+    *,
+    format: Format = None,  # noqa: A002 - the word that users write
+    json: Json = False,
+) -> None:
+    """Judge rule files as the master would, without any log; status 1 where it finds faults."""
+    if format is not None and format not in known_formats():
+        raise typer.BadParameter(f"{format!r} is none of {', '.join(known_formats())}")
+    findings = run(
+        _options(context, None, json),
+        lambda session: checking.check(session, directory, format),
+    )
+    if findings is None:
+        raise typer.Exit(INTERRUPTED)
+    if findings:
+        raise typer.Exit(1)
 
 
 @app.command()
