@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, Optional
 
 import typer
 
-from eventstore.cli import checking, looking, moving
+from eventstore.cli import checking, looking, moving, rebuilding
 from eventstore.cli.run import Options, run
 from projections.rules.formats import known_formats
 
@@ -158,6 +158,36 @@ def project(
     run(
         _options(context, url, json),
         lambda session: moving.project(session, directory, once=once, at=at),
+    )
+
+
+@app.command()
+def rebuild(
+    context: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help=f"The view: {', '.join(rebuilding.VIEWS)}.",
+            autocompletion=lambda: list(rebuilding.VIEWS),
+        ),
+    ],
+    *,
+    to: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="For directory: which one."),
+    ] = None,
+    database: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="For tables: sqlite:///FILE; default the log's own file."),
+    ] = None,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Compute a view again from the first event; the old one serves until it is complete."""
+    rebuilding.check_usage(name, to, database)
+    run(
+        _options(context, url, json),
+        lambda session: rebuilding.rebuild(session, name, to, database),
     )
 
 
