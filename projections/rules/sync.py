@@ -23,6 +23,7 @@ from projections.rules.events import (
     SOURCES,
 )
 from projections.rules.known import KnownRules
+from projections.rules.ownership import SourceLock
 from projections.rules.reader import RuleReader
 from projections.rules.scan import MAX_RULE_BYTES, SourceError
 from projections.rules.settle import Settle, SettleTimes, find_git_lock
@@ -92,16 +93,24 @@ class RuleSync:
             self._root, self._known, format=format, filename=filename, max_bytes=max_bytes
         )
         check_stream(SOURCES + self._known.source)
+        self._lock = SourceLock(store, self._known.source)
         self._allow_empty = allow_empty
         self._settle = settle
         self._rescan_seconds = rescan_seconds
         self._limiter = anyio.CapacityLimiter(1)
         _refuse_own_log(store.url, self._root)
 
+    @property
+    def owner(self) -> str:
+        """Who follows the source, ``HOST:PID``, as ``run`` last saw it; empty before that."""
+        return self._lock.owner
+
     async def sync_once(self) -> SyncReport:
         """Look at the directory once, and append what has changed as one commit.
 
-        Raises SourceError where the directory is missing, or empty without
+        Needs not own the source: the log is read before the files, and what is appended
+        expects the log as it was read, so that a master who follows the source is neither
+        reverted nor repeated. Raises SourceError where the directory is missing, or empty without
         ``allow_empty``; bad files raise nothing, they are rejected and reported.
         """
         for attempt in range(1, ATTEMPTS + 1):
@@ -121,10 +130,19 @@ class RuleSync:
     async def run(self, on_report: Callable[[SyncReport], None] | None = None) -> None:
         """Reconcile, then follow the directory until cancelled.
 
-        ``on_report`` is called after each look that appended something. Trouble with the
-        directory or the log is logged and tried again; it does not end the run. Raises
-        StoreClosedError once the store is closed.
+        A source has one owner: where another ``run`` of the same source of the same log
+        goes on, in any process of this host, this one stands by, and takes over within a
+        second of the other's end. ``on_report`` is called after each look that appended
+        something. Trouble with the directory or the log is logged and tried again; it does
+        not end the run. Raises StoreClosedError once the store is closed.
         """
+        try:
+            await self._lock.acquire()
+            await self._follow(on_report)
+        finally:
+            self._lock.release()
+
+    async def _follow(self, on_report: Callable[[SyncReport], None] | None) -> None:
         changed = Signal()
         # Watching begins before the first scan, or a change between them would be lost.
         watcher = Watcher(self._root, changed.set, recursive=True)
