@@ -94,6 +94,7 @@ class RuleSync:
         )
         check_stream(SOURCES + self._known.source)
         self._lock = SourceLock(store, self._known.source)
+        self._watcher: Watcher | None = None
         self._allow_empty = allow_empty
         self._settle = settle
         self._rescan_seconds = rescan_seconds
@@ -104,6 +105,11 @@ class RuleSync:
     def owner(self) -> str:
         """Who follows the source, ``HOST:PID``, as ``run`` last saw it; empty before that."""
         return self._lock.owner
+
+    @property
+    def trouble(self) -> str:
+        """Why ``run`` looks at the directory on a timer only; empty while it can be watched."""
+        return self._watcher.trouble if self._watcher is not None else ""
 
     async def sync_once(self) -> SyncReport:
         """Look at the directory once, and append what has changed as one commit.
@@ -145,7 +151,7 @@ class RuleSync:
     async def _follow(self, on_report: Callable[[SyncReport], None] | None) -> None:
         changed = Signal()
         # Watching begins before the first scan, or a change between them would be lost.
-        watcher = Watcher(self._root, changed.set, recursive=True)
+        self._watcher = watcher = Watcher(self._root, changed.set, recursive=True)
         watcher.start()
         trouble = ""
         try:
