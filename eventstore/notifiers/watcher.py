@@ -107,7 +107,8 @@ class Watcher:
 def _check_limits(changes: set[tuple[Change, str]]) -> None:
     """Raise where a directory that has just come may have got no watch of its own.
 
-    An exhausted limit makes a new watch fail; one that grows passes over it in silence.
+    An exhausted limit makes a new watch fail; one that grows passes over it in silence. A
+    probe needs a place of its own, so among many directories at once it may find one free.
     """
     for change, path in changes:
         if change is Change.added and os.path.isdir(path):  # noqa: PTH112 - it may be no UTF-8

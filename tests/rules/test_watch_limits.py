@@ -33,9 +33,7 @@ watcher.start()
 woken.acquire(timeout=20)
 if grow:
     assert not watcher.trouble, watcher.trouble
-    for name in "abcdef":
-        (root / name).mkdir()
-        woken.acquire(timeout=20)
+    (root / "new").mkdir()
 for _ in range(5):
     assert woken.acquire(timeout=20)
 print(watcher.trouble)
@@ -64,7 +62,7 @@ def test_without_a_watch_it_looks_on_a_timer_and_says_so_once(tmp_path: Path, li
 
 
 def test_a_tree_that_outgrows_the_limit_is_not_passed_over_in_silence(tmp_path: Path) -> None:
-    done = watch_within("max_inotify_watches", 3, tmp_path, "grow")
+    done = watch_within("max_inotify_watches", 1, tmp_path, "grow")
     assert done.returncode == 0, done.stderr
     assert "looking on a timer" in done.stderr
 
