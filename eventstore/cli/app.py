@@ -6,11 +6,11 @@ import getpass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path  # noqa: TC003 - typer reads annotations at run time
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Final, Literal, Optional
 
 import typer
 
-from eventstore.cli import looking, moving
+from eventstore.cli import checking, looking, moving, rebuilding
 from eventstore.cli.run import Options, run
 from projections.rules.formats import known_formats
 
@@ -21,6 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+INTERRUPTED: Final = 130
+"""The status of a check that Ctrl-C ended: it must not pass for one that found nothing."""
 
 Url = Annotated[
     Optional[str],  # noqa: UP045 - typer reads it at run time
@@ -116,6 +119,29 @@ def sync(
 
 
 @app.command()
+def check(
+    context: typer.Context,
+    directory: Annotated[
+        Path, typer.Argument(help="The directory of rule files.", exists=True, file_okay=False)
+    ],
+    *,
+    format: Format = None,  # noqa: A002 - the word that users write
+    json: Json = False,
+) -> None:
+    """Judge rule files as the master would, without any log; status 1 where it finds faults."""
+    if format is not None and format not in known_formats():
+        raise typer.BadParameter(f"{format!r} is none of {', '.join(known_formats())}")
+    findings = run(
+        _options(context, None, json),
+        lambda session: checking.check(session, directory, format),
+    )
+    if findings is None:
+        raise typer.Exit(INTERRUPTED)
+    if findings:
+        raise typer.Exit(1)
+
+
+@app.command()
 def project(
     context: typer.Context,
     directory: Annotated[Path, typer.Argument(help="The directory to keep equal to the log.")],
@@ -132,6 +158,36 @@ def project(
     run(
         _options(context, url, json),
         lambda session: moving.project(session, directory, once=once, at=at),
+    )
+
+
+@app.command()
+def rebuild(
+    context: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(
+            help=f"The view: {', '.join(rebuilding.VIEWS)}.",
+            autocompletion=lambda: list(rebuilding.VIEWS),
+        ),
+    ],
+    *,
+    to: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="For directory: which one."),
+    ] = None,
+    database: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="For tables: sqlite:///FILE; default the log's own file."),
+    ] = None,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Compute a view again from the first event; the old one serves until it is complete."""
+    rebuilding.check_usage(name, to, database)
+    run(
+        _options(context, url, json),
+        lambda session: rebuilding.rebuild(session, name, to, database),
     )
 
 

@@ -10,6 +10,7 @@ from eventstore.errors import InvalidInputError
 from projections.rules import CompiledRule, RuleState, RuleStore
 from projections.rules.events import RULES, STATES
 from projections.rules.model import encode_rule, encode_state
+from projections.rules.ownership import source_owners
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -96,9 +97,10 @@ async def status(session: Session) -> None:
     """Show what an operator asks first."""
     async with session.open_store() as store:
         facts = await store.status()
+        sources = [{"name": name, "owner": owner} for name, owner in source_owners(store)]
     consumers = facts.pop("consumers")
     if session.json:
-        session.show({**facts, "consumers": consumers}, "")
+        session.show({**facts, "consumers": consumers, "sources": sources}, "")
         return
     session.show(None, fact_table(facts.items()))
     for consumer in consumers:
@@ -107,3 +109,5 @@ async def status(session: Session) -> None:
             f"{consumer['lag']} behind, seen {consumer['seen_seconds_ago']} s ago, "
             f"{consumer['owner']}"
         )
+    for source in sources:
+        session.say(f"source {source['name']}: followed by {source['owner']}")

@@ -8,7 +8,7 @@ import signal
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 import msgspec
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.table import Table
+
+T = TypeVar("T")
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -70,6 +72,11 @@ class Session:
             width = None if sys.stdout.isatty() else PIPE_WIDTH
             Console(highlight=False, width=width).print(rendered)
 
+    def note(self, text: str) -> None:
+        """Print a line for people on stderr, beside the output proper; nothing with ``--json``."""
+        if not self.json:
+            errors.print(text, markup=False)
+
     def _write(self, line: str) -> None:
         # Names from files may hold what a terminal would obey, or what has no UTF-8.
         shown = "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in line)
@@ -94,10 +101,11 @@ def to_json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def run(options: Options, command: Callable[[Session], Awaitable[None]]) -> None:
+def run(options: Options, command: Callable[[Session], Awaitable[T]]) -> T | None:
     """Run a command to its end, or until Ctrl-C or SIGTERM, which are a clean end as well.
 
-    Exits with status 1 and one line on stderr for any EventStoreError.
+    Returns what the command returned, ``None`` where it was interrupted. Exits with status 1
+    and one line on stderr for any EventStoreError.
     """
     logging.basicConfig(
         level=logging.INFO if options.verbose else logging.WARNING,
@@ -109,19 +117,22 @@ def run(options: Options, command: Callable[[Session], Awaitable[None]]) -> None
         settings = load_settings(options.config)
         if options.url is not None:
             settings = msgspec.structs.replace(settings, url=options.url)
-        anyio.run(_until_interrupted, command, Session(settings, options.json))
+        results: list[T] = []
+        anyio.run(_until_interrupted, command, Session(settings, options.json), results)
     except KeyboardInterrupt:
-        return
+        return None
     except (EventStoreError, OSError, BaseExceptionGroup) as error:
         _fail(error)
+        return None
+    return results[0] if results else None
 
 
 async def _until_interrupted(
-    command: Callable[[Session], Awaitable[None]], session: Session
+    command: Callable[[Session], Awaitable[T]], session: Session, results: list[T]
 ) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(_cancel_on_signal, group.cancel_scope)
-        await command(session)
+        results.append(await command(session))
         group.cancel_scope.cancel()
 
 

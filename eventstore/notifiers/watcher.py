@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from watchfiles import watch
+from watchfiles import Change, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +31,9 @@ class Watcher:
 
     A hint and no more: what changed is for the caller to find out. A watch that fails or
     goes blind (limits, odd names, a directory replaced, renamed or mounted over) is begun
-    again, with a ``wake`` in case something was missed; ``trouble`` says why meanwhile.
+    again, with a ``wake`` in case something was missed. While none can be made, as where the
+    system's limits are exhausted, ``wake`` comes on a timer instead (RETRY_SECONDS):
+    ``trouble`` says why, and so does the log, once.
     """
 
     def __init__(
@@ -65,9 +69,10 @@ class Watcher:
                 self._watch()
             except Exception as error:
                 # A watch fails for reasons that no list covers: limits, names, mounts.
+                trouble = f"cannot watch {self._directory}: {error}{_advice(str(error))}"
                 if not self.trouble:
-                    log.warning("cannot watch %s: %s; looking on a timer", self._directory, error)
-                self.trouble = f"cannot watch {self._directory}: {error}"
+                    log.warning("%s; looking on a timer", trouble)
+                self.trouble = trouble
                 self._wake()
                 self._stop.wait(RETRY_SECONDS)
 
@@ -92,9 +97,34 @@ class Watcher:
                 first = False
                 self.wakes += 1
                 self._wake()
+            if self._recursive:
+                _check_limits(change)
             if _identity(self._directory) != watched:
                 self._wake()
                 return
+
+
+def _check_limits(changes: set[tuple[Change, str]]) -> None:
+    """Raise where a directory that has just come may have got no watch of its own.
+
+    An exhausted limit makes a new watch fail; one that grows passes over it in silence. A
+    probe needs a place of its own, so among many directories at once it may find one free.
+    """
+    for change, path in changes:
+        if change is Change.added and os.path.isdir(path):  # noqa: PTH112 - it may be no UTF-8
+            with suppress(FileNotFoundError):
+                probe = watch(path, recursive=False, rust_timeout=1, yield_on_timeout=True)
+                next(probe)
+                probe.close()
+            return
+
+
+def _advice(reason: str) -> str:
+    if "watch limit" in reason:
+        return " (the sysctl fs.inotify.max_user_watches raises it)"
+    if "os error 24" in reason:
+        return " (the sysctl fs.inotify.max_user_instances raises it)"
+    return ""
 
 
 def _identity(directory: Path) -> tuple[str, int, int]:

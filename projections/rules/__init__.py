@@ -4,6 +4,7 @@ from projections.rules.model import CompiledRule, RuleChange, RuleState
 from projections.rules.scan import SourceError
 from projections.rules.store import RuleStore
 from projections.rules.sync import RuleSync, SyncReport
+from projections.rules.views import RuleTables
 
 __all__ = [
     "CompiledRule",
@@ -11,6 +12,7 @@ __all__ = [
     "RuleState",
     "RuleStore",
     "RuleSync",
+    "RuleTables",
     "SourceError",
     "SyncReport",
 ]

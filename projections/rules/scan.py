@@ -28,7 +28,11 @@ MAX_RULE_BYTES: Final = 1024 * 1024
 
 YOUNG_NS: Final = 50_000_000
 """A file changed within this long may change again without a new mtime: file systems
-take their time from a clock that ticks every 1 to 10 ms, some network ones more slowly."""
+take their time from a clock that ticks every 1 to 10 ms."""
+
+COARSE_NS: Final = 2_500_000_000
+"""The same where the time is a whole second: some network file systems tick once a second,
+FAT once in two."""
 
 
 class SourceError(EventStoreError):
@@ -148,7 +152,8 @@ class Scanner:
         if known is not None:
             file, hashed_ns = known
             changed_ns = max(stamp.mtime_ns, stamp.ctime_ns)
-            if file.stamp == stamp and hashed_ns - changed_ns > YOUNG_NS:
+            young_ns = COARSE_NS if changed_ns % 1_000_000_000 == 0 else YOUNG_NS
+            if file.stamp == stamp and hashed_ns - changed_ns > young_ns:
                 return file
         if not entry.is_file():
             return _problem(path, "is no regular file")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -13,23 +12,20 @@ import anyio
 from eventstore import limits
 from eventstore.backends.sqlite import database_path
 from eventstore.bridge import Signal
-from eventstore.errors import ConflictError, EventStoreError, InvalidInputError, StoreClosedError
+from eventstore.errors import ConflictError, EventStoreError, StoreClosedError
 from eventstore.events import NewEvent, StreamWrite, check_stream
 from eventstore.notifiers.watcher import Watcher
 from projections.rules.events import (
     REJECTION_ENDED,
-    RULE_DEFINED,
     RULE_REJECTED,
     RULE_REMOVED,
     RULES,
     SOURCES,
-    encode_content,
 )
-from projections.rules.formats import RuleFormatError, get_format
-from projections.rules.judge import Readable, Verdict, judge
 from projections.rules.known import KnownRules
-from projections.rules.model import encode_rule
-from projections.rules.scan import MAX_RULE_BYTES, ScannedFile, Scanner, SourceError
+from projections.rules.ownership import SourceLock
+from projections.rules.reader import RuleReader
+from projections.rules.scan import MAX_RULE_BYTES, SourceError
 from projections.rules.settle import Settle, SettleTimes, find_git_lock
 
 if TYPE_CHECKING:
@@ -38,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from eventstore import EventStore
+    from projections.rules.judge import Verdict
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -91,21 +88,35 @@ class RuleSync:
     ) -> None:
         self._store = store
         self._root = Path(root).absolute()
-        self._format = get_format(format)
-        self._scanner = Scanner(self._root, filename or self._format.filename, max_bytes)
         self._known = KnownRules(source or str(self._root))
+        self._reader = RuleReader(
+            self._root, self._known, format=format, filename=filename, max_bytes=max_bytes
+        )
         check_stream(SOURCES + self._known.source)
+        self._lock = SourceLock(store, self._known.source)
+        self._watcher: Watcher | None = None
         self._allow_empty = allow_empty
         self._settle = settle
         self._rescan_seconds = rescan_seconds
-        self._parsed: dict[str, Readable] = {}
         self._limiter = anyio.CapacityLimiter(1)
         _refuse_own_log(store.url, self._root)
+
+    @property
+    def owner(self) -> str:
+        """Who follows the source, ``HOST:PID``, as ``run`` last saw it; empty before that."""
+        return self._lock.owner
+
+    @property
+    def trouble(self) -> str:
+        """Why ``run`` looks at the directory on a timer only; empty while it can be watched."""
+        return self._watcher.trouble if self._watcher is not None else ""
 
     async def sync_once(self) -> SyncReport:
         """Look at the directory once, and append what has changed as one commit.
 
-        Raises SourceError where the directory is missing, or empty without
+        Needs not own the source: the log is read before the files, and what is appended
+        expects the log as it was read, so that a master who follows the source is neither
+        reverted nor repeated. Raises SourceError where the directory is missing, or empty without
         ``allow_empty``; bad files raise nothing, they are rejected and reported.
         """
         for attempt in range(1, ATTEMPTS + 1):
@@ -125,13 +136,22 @@ class RuleSync:
     async def run(self, on_report: Callable[[SyncReport], None] | None = None) -> None:
         """Reconcile, then follow the directory until cancelled.
 
-        ``on_report`` is called after each look that appended something. Trouble with the
-        directory or the log is logged and tried again; it does not end the run. Raises
-        StoreClosedError once the store is closed.
+        A source has one owner: where another ``run`` of the same source of the same log
+        goes on, in any process of this host, this one stands by, and takes over within a
+        second of the other's end. ``on_report`` is called after each look that appended
+        something. Trouble with the directory or the log is logged and tried again; it does
+        not end the run. Raises StoreClosedError once the store is closed.
         """
+        try:
+            await self._lock.acquire()
+            await self._follow(on_report)
+        finally:
+            self._lock.release()
+
+    async def _follow(self, on_report: Callable[[SyncReport], None] | None) -> None:
         changed = Signal()
         # Watching begins before the first scan, or a change between them would be lost.
-        watcher = Watcher(self._root, changed.set, recursive=True)
+        self._watcher = watcher = Watcher(self._root, changed.set, recursive=True)
         watcher.start()
         trouble = ""
         try:
@@ -162,7 +182,7 @@ class RuleSync:
             if not verdict.changes_anything and not verdict.unsettled:
                 return _report(verdict, None)
             busy = verdict.unsettled > 0 or find_git_lock(self._root) is not None
-            wait = settle.wait(self._files, hasty=verdict.hasty, busy=busy)
+            wait = settle.wait(self._reader.files, hasty=verdict.hasty, busy=busy)
             if wait <= 0:
                 try:
                     return await self._commit(verdict)
@@ -172,30 +192,9 @@ class RuleSync:
             await anyio.sleep(wait)
 
     async def _look(self) -> Verdict:
-        self._files = await self._in_thread(self._scanner.scan)
-        verdict = await self._in_thread(
-            partial(judge, self._known, self._files, self._format.name, self._parse)
-        )
-        kept = {readable.file.path for readable in verdict.defined}
-        self._parsed = {path: self._parsed[path] for path in kept & self._parsed.keys()}
+        verdict = await self._in_thread(self._reader.look)
         self._guard(verdict)
         return verdict
-
-    def _parse(self, file: ScannedFile) -> Readable | None:
-        done = self._parsed.get(file.path)
-        if done is not None and done.file == file:
-            return done
-        content = self._scanner.read(file)
-        if content is None:
-            return None
-        readable = Readable(file, content, self._format.read(file.path, content))
-        try:
-            self._definition(readable)
-        except InvalidInputError as error:
-            # One rule that no event can hold must not stop the others.
-            raise RuleFormatError(file.path, str(error)) from error
-        self._parsed[file.path] = readable
-        return readable
 
     def _guard(self, verdict: Verdict) -> None:
         remains = verdict.defined or verdict.unchanged or verdict.rejected or verdict.unsettled
@@ -221,7 +220,7 @@ class RuleSync:
             yield StreamWrite(stream, [NewEvent(RULE_REMOVED, data)], versions.get(stream, 0))
         for readable in verdict.defined:
             stream = RULES + readable.parsed.rule_id
-            yield StreamWrite(stream, [self._definition(readable)], versions.get(stream, 0))
+            yield StreamWrite(stream, [self._reader.definition(readable)], versions.get(stream, 0))
         notes = [
             NewEvent(
                 RULE_REJECTED,
@@ -242,22 +241,6 @@ class RuleSync:
         for start in range(0, len(notes), limits.MAX_COMMIT_EVENTS):
             portion = notes[start : start + limits.MAX_COMMIT_EVENTS]
             yield StreamWrite(stream, portion, versions.get(stream, 0) + start)
-
-    def _definition(self, readable: Readable) -> NewEvent:
-        previous = self._known.rules.get(readable.parsed.rule_id)
-        return NewEvent(
-            RULE_DEFINED,
-            {
-                "rule_id": readable.parsed.rule_id,
-                "path": readable.file.path,
-                "previous_path": previous.path if previous else None,
-                "source": self._known.source,
-                "format": self._format.name,
-                "sha256": readable.file.sha256,
-                **encode_content(readable.content),
-                "rule": encode_rule(readable.parsed.compiled),
-            },
-        )
 
     async def _in_thread(self, function: Callable[[], _T]) -> _T:
         return await anyio.to_thread.run_sync(function, limiter=self._limiter)

@@ -15,7 +15,7 @@ import pytest
 from support.master import fill, rejected, standing, ttp
 
 from projections.rules import RuleSync, SourceError
-from projections.rules.scan import ScannedFile, Scanner
+from projections.rules.scan import ScannedFile, Scanner, Stamp
 
 if TYPE_CHECKING:
     from eventstore import EventStore
@@ -180,6 +180,24 @@ def test_an_equal_stamp_of_a_young_file_is_not_believed(
     file.write_text("two")
     monkeypatch.setattr("projections.rules.scan._stamp", lambda status: first.stamp)
     assert look.scan()["x.yml"].sha256 != first.sha256
+
+
+@pytest.mark.parametrize(
+    ("age_ns", "fraction_ns", "believed"),
+    [(2_400_000_000, 0, False), (2_600_000_000, 0, True), (2_400_000_000, 1, True)],
+)
+def test_a_time_of_whole_seconds_is_believed_after_two_and_a_half(
+    root: Path, monkeypatch: pytest.MonkeyPatch, age_ns: int, fraction_ns: int, believed: bool
+) -> None:
+    file = fill(root, {"x.yml": "one"}) / "x.yml"
+    changed_ns = 1_700_000_000 * 10**9 + fraction_ns
+    stamp = Stamp(1, 1, 3, changed_ns, changed_ns)
+    monkeypatch.setattr("projections.rules.scan._stamp", lambda status: stamp)
+    monkeypatch.setattr("projections.rules.scan.time.time_ns", lambda: changed_ns + age_ns)
+    look = scanner(root)
+    first = look.scan()["x.yml"]
+    file.write_text("two")
+    assert (look.scan()["x.yml"] == first) == believed
 
 
 @pytest.mark.parametrize("when", [0, 4_000_000_000, 2**33])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from projections.rules.settle import Settle, SettleTimes, find_git_lock
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TIMES = SettleTimes(whole=1.0, hasty=20.0, longest=1_000.0)
 
@@ -103,3 +101,42 @@ def test_a_git_folder_that_cannot_be_looked_into_is_no_lock(tmp_path: Path) -> N
     (tmp_path / ".git").mkdir()
     deep = tmp_path / "/".join(["d" * 200] * 30)
     assert find_git_lock(deep) is None
+
+
+def test_the_lock_of_a_linked_work_tree_is_where_its_file_says(tmp_path: Path) -> None:
+    rules = tmp_path / "tree" / "rules"
+    rules.mkdir(parents=True)
+    real = tmp_path / "main" / ".git" / "worktrees" / "tree"
+    real.mkdir(parents=True)
+    for named in (str(real), "../main/.git/worktrees/tree"):
+        (tmp_path / "tree" / ".git").write_text(f"gitdir: {named}\n")
+        assert find_git_lock(rules) is None
+        (real / "index.lock").touch()
+        found = find_git_lock(rules)
+        assert found is not None
+        assert found.samefile(real / "index.lock")
+        (real / "index.lock").unlink()
+
+
+def test_the_lock_of_a_work_tree_that_git_itself_links_is_found(tmp_path: Path) -> None:
+    def git(*words: str, folder: str = "main") -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        done = subprocess.run(
+            ["git", "-C", str(tmp_path / folder), *who, *words], capture_output=True, check=True
+        )
+        return done.stdout.decode().strip()
+
+    (tmp_path / "main").mkdir()
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    git("worktree", "add", "-q", "../tree")
+    lock = Path(git("rev-parse", "--absolute-git-dir", folder="tree")) / "index.lock"
+    lock.touch()
+    assert find_git_lock(tmp_path / "tree") == lock
+    assert find_git_lock(tmp_path / "main") is None
+
+
+@pytest.mark.parametrize("content", [b"", b"gitdir:", b"nonsense", b"gitdir: \0", b"gitdir: gone"])
+def test_a_git_file_that_leads_nowhere_is_no_lock(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / ".git").write_bytes(content)
+    assert find_git_lock(tmp_path) is None

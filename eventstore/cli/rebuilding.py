@@ -1,0 +1,65 @@
+"""The command that computes a view again from the first event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import typer
+
+from eventstore.errors import InvalidInputError
+from projections import DirectoryProjection, ProjectionRunner
+from projections.rules import RuleTables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eventstore.cli.run import Session
+    from projections import Projection
+
+DIRECTORY: Final = "directory"
+RULES: Final = RuleTables.name
+VIEWS: Final = (DIRECTORY, RULES)
+"""The views that have a name here."""
+
+
+def check_usage(name: str, to: Path | None, database: str | None) -> None:
+    """Refuse a place that is not the named view's own, as wrong usage."""
+    if name == DIRECTORY and (to is None or database is not None):
+        raise typer.BadParameter("the view 'directory' needs --to DIR, and no --database")
+    if name in VIEWS and name != DIRECTORY and to is not None:
+        raise typer.BadParameter(f"the view {name!r} is in a database: give --database URL")
+
+
+async def rebuild(session: Session, name: str, to: Path | None, database: str | None) -> None:
+    """Compute a view again; the old one serves until then, and stays if this is interrupted.
+
+    Without ``database`` tables are those in the log's own file.
+    """
+    place = str(to) if to is not None else database or session.settings.url
+    view = _view(session, name, to, place)
+    async with session.open_store() as store:
+        with session.progress(f"rebuilding {name}") as bar:
+            task = bar.add_task("events", total=None)
+            runner = ProjectionRunner(
+                store,
+                view,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+            try:
+                reached = await runner.rebuild()
+            except anyio.get_cancelled_exc_class():
+                session.note(f"interrupted: {place} stays as it was")
+                raise
+    session.show(
+        {"view": name, "place": place, "position": reached.position},
+        f"{name} in {place} is rebuilt, at position {reached.position}",
+    )
+
+
+def _view(session: Session, name: str, to: Path | None, place: str) -> Projection:
+    if name == DIRECTORY and to is not None:
+        return DirectoryProjection(to, on_error=session.settings.projection.on_error)
+    if name == RULES:
+        return RuleTables().at(place)
+    raise InvalidInputError(f"view {name!r}", f"is not known; known are {', '.join(VIEWS)}")

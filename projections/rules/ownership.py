@@ -1,0 +1,181 @@
+"""One owner per source: two masters on one directory would undo each other's work.
+
+Where the log is a file, the owner holds an advisory lock on a file beside it
+(``NAME-source-DIGEST``), which the system releases with the process, however it ended. A
+log in memory belongs to one program, and so do its sources.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sys
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary, WeakSet
+
+import anyio
+import msgspec
+
+from eventstore.backends.sqlite import database_path
+from eventstore.errors import StorageError, StoreClosedError
+
+if sys.platform != "win32":
+    import fcntl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from eventstore import EventStore
+
+log = logging.getLogger(__name__)
+
+STANDBY_SECONDS: Final = 0.5
+"""How often a master that stands by looks whether the owner has gone."""
+
+_in_memory: WeakKeyDictionary[EventStore, dict[str, SourceLock]] = WeakKeyDictionary()
+_guard = threading.Lock()
+_held: WeakSet[SourceLock] = WeakSet()
+
+
+class _Note(msgspec.Struct):
+    """What the lock file says, for people who ask who holds it."""
+
+    source: str
+    owner: str
+
+
+class SourceLock:
+    """The right to follow ``source`` into the log of ``store``.
+
+    ``owner`` is who has it, as last seen: ``HOST:PID``, empty where nobody is known to.
+    """
+
+    def __init__(self, store: EventStore, source: str) -> None:
+        self._store = store
+        self._source = source
+        self._path = _lock_path(store, source)
+        self._file: int | None = None
+        self.owner = ""
+
+    def try_acquire(self) -> bool:
+        """Take the source unless somebody else has it; say whether that worked.
+
+        Raises StorageError where the lock file cannot be made.
+        """
+        if self._path is None or sys.platform == "win32":
+            with _guard:
+                holder = _in_memory.setdefault(self._store, {}).setdefault(self._source, self)
+            self.owner = self._store.owner
+            return holder is self
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise StorageError(f"lock of source {self._source!r}", str(error)) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.owner = _read(file).owner
+            os.close(file)
+            return False
+        self._file, self.owner = file, self._store.owner
+        _held.add(self)
+        note = msgspec.json.encode(_Note(self._source, self.owner))
+        os.truncate(file, 0)
+        os.pwrite(file, note, 0)
+        return True
+
+    async def acquire(self) -> None:
+        """Take the source, waiting for as long as somebody else has it.
+
+        Says once on the log that this one stands by, and that it took over. Raises
+        StoreClosedError once the store is closed.
+        """
+        trouble, waits = "", 0
+        while not self._store.closed:
+            try:
+                if self.try_acquire():
+                    if waits > 1:
+                        log.warning("took over source %r", self._source)
+                    return
+                waits += 1
+                # Not at the first time: that may be somebody who only asked for the owner.
+                found = f"is followed by {self.owner}; standing by" if waits > 1 else trouble
+            except StorageError as error:
+                found = str(error)
+            if found != trouble:
+                log.warning("source %r %s", self._source, found)
+            trouble = found
+            await anyio.sleep(STANDBY_SECONDS)
+        raise StoreClosedError(f"the store {self._store.url} is closed")
+
+    def release(self) -> None:
+        """Give the source up, if it is held. The lock file stays: removing it would split it."""
+        if self._path is None or sys.platform == "win32":
+            with _guard:
+                owners = _in_memory.get(self._store, {})
+                if owners.get(self._source) is self:
+                    del owners[self._source]
+            return
+        _held.discard(self)
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+
+
+def source_owners(store: EventStore) -> Iterator[tuple[str, str]]:
+    """Yield each source of the log that a master follows now, with its owner."""
+    path = _log_path(store)
+    if path is None or sys.platform == "win32":
+        for source, holder in sorted(_in_memory.get(store, {}).items()):
+            yield source, holder.owner
+        return
+    for lock in sorted(path.parent.glob(f"{_glob_safe(path.name)}-source-*")):
+        with suppress(OSError):
+            file = os.open(lock, os.O_RDONLY)
+            try:
+                # Shared: looking must not keep others who look, nor look like an owner.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                note = _read(file)
+                if note.source:
+                    yield note.source, note.owner
+            finally:
+                os.close(file)
+
+
+def _read(file: int) -> _Note:
+    try:
+        return msgspec.json.decode(os.pread(file, 65536, 0), type=_Note)
+    except msgspec.MsgspecError:
+        return _Note("", "")  # Its owner has only just taken it.
+
+
+def _lock_path(store: EventStore, source: str) -> Path | None:
+    path = _log_path(store)
+    if path is None:
+        return None
+    # A digest: a source is named like a path, and a file is not.
+    digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return path.with_name(f"{path.name}-source-{digest}")
+
+
+def _log_path(store: EventStore) -> Path | None:
+    return database_path(store.url) if store.url.startswith("sqlite:") else None
+
+
+def _glob_safe(name: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def _close_in_child() -> None:
+    # flock belongs to the open file: a forked child's copy would keep a dead owner's source.
+    for lock in list(_held):
+        lock.release()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_close_in_child)

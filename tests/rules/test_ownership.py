@@ -1,0 +1,184 @@
+"""One owner per source: the second master stands by, and takes over when the first ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from support.commands import command, environment
+from support.master import fill, logged, standing, stands, ttp
+from support.processes import child, wait_for
+from support.waiting import eventually
+
+from eventstore import EventStore, StoreClosedError
+from projections.rules import RuleSync
+from projections.rules.ownership import SourceLock, source_owners
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+
+MASTER = """
+from projections.rules import RuleSync
+
+async def main():
+    async with EventStore.open(url) as store:
+        master = RuleSync(store, arguments[0], source="main")
+        following = asyncio.create_task(master.run(lambda report: say("appended")))
+        while not master.owner:
+            await asyncio.sleep(0.01)
+        say("owner", master.owner.rpartition(":")[2])
+        await following
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return fill(tmp_path / "rules", {"a.yml": ttp("A")})
+
+
+@pytest.fixture(params=["file", "memory"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/log.db"
+
+
+async def is_standing_by(master: RuleSync) -> None:
+    async def so() -> bool:
+        return bool(master.owner)
+
+    await eventually(so)
+
+
+async def test_the_second_follows_nothing_until_the_first_ends(url: str, root: Path) -> None:
+    reports: list[str] = []
+    async with EventStore.open(url) as store, anyio.create_task_group() as tasks:
+        first, second = (RuleSync(store, root, source="main") for _ in range(2))
+        ending = anyio.CancelScope()
+
+        async def run_first() -> None:
+            with ending:
+                await first.run(lambda _: reports.append("first"))
+
+        tasks.start_soon(run_first)
+        await stands(store, "A", ttp("A"))
+        tasks.start_soon(second.run, lambda _: reports.append("second"))
+        await is_standing_by(second)
+        fill(root, {"a.yml": ttp("A", "edited")})
+        await stands(store, "A", ttp("A", "edited"))
+        assert set(reports) == {"first"}
+        ending.cancel()
+        fill(root, {"b.yml": ttp("B")})
+        await stands(store, "B", ttp("B"))
+        assert reports[-1] == "second"
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_killed_owner_is_followed_by_the_one_that_stood_by(
+    tmp_path: Path, root: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/log.db"
+    async with EventStore.open(url) as store:
+        with child(MASTER, url, root) as owner:
+            await anyio.to_thread.run_sync(wait_for, owner, "appended")
+            with child(MASTER, url, root) as standby:
+                await anyio.to_thread.run_sync(wait_for, standby, f"owner {owner.pid}")
+                os.kill(owner.pid, signal.SIGKILL)
+                fill(root, {"a.yml": ttp("A", "while nobody looked")})
+                await anyio.to_thread.run_sync(wait_for, standby, "appended")
+        assert (await standing(store))["A"][1] == ttp("A", "while nobody looked")
+
+
+async def test_no_edit_is_appended_twice_by_two_processes(tmp_path: Path, root: Path) -> None:
+    url = f"sqlite:///{tmp_path}/log.db"
+    async with EventStore.open(url) as store:
+        with child(MASTER, url, root), child(MASTER, url, root):
+            for number in range(5):
+                fill(root, {f"{n}.yml": ttp(f"R{n}", f"edit {number}") for n in range(5)})
+                for n in range(5):
+                    await stands(store, f"R{n}", ttp(f"R{n}", f"edit {number}"))
+        events = await logged(store, "RuleDefined")
+    told = Counter((event.stream, event.data["content"]) for event in events)
+    assert set(told.values()) == {1}
+
+
+async def test_sources_of_other_names_have_owners_of_their_own(url: str, tmp_path: Path) -> None:
+    async with EventStore.open(url) as store, anyio.create_task_group() as tasks:
+        for name in ("one", "two"):
+            folder = fill(tmp_path / name, {f"{name}.yml": ttp(name)})
+            tasks.start_soon(RuleSync(store, folder, source=name).run)
+        for name in ("one", "two"):
+            await stands(store, name, ttp(name))
+        owners = sorted(source_owners(store))
+        assert owners == [("one", store.owner), ("two", store.owner)]
+        tasks.cancel_scope.cancel()
+    assert list(source_owners(store)) == []
+
+
+async def test_one_look_needs_no_ownership_and_repeats_nothing(url: str, root: Path) -> None:
+    async with EventStore.open(url) as store, anyio.create_task_group() as tasks:
+        tasks.start_soon(RuleSync(store, root, source="main").run)
+        await stands(store, "A", ttp("A"))
+        fill(root, {"b.yml": ttp("B")})
+        await RuleSync(store, root, source="main").sync_once()
+        assert set(await standing(store)) == {"A", "B"}
+        await stands(store, "B", ttp("B"))
+        tasks.cancel_scope.cancel()
+        assert len(await logged(store, "RuleDefined")) == 2
+
+
+async def test_a_closed_store_ends_the_wait(tmp_path: Path, root: Path) -> None:
+    url = f"sqlite:///{tmp_path}/log.db"
+    ended = anyio.Event()
+
+    async def run(master: RuleSync) -> None:
+        with pytest.raises(StoreClosedError):
+            await master.run()
+        ended.set()
+
+    async with EventStore.open(url) as other, anyio.create_task_group() as tasks:
+        lock = SourceLock(other, "main")
+        assert lock.try_acquire()
+        async with EventStore.open(url) as store:
+            master = RuleSync(store, root, source="main")
+            tasks.start_soon(run, master)
+            await is_standing_by(master)
+        with anyio.fail_after(10):
+            await ended.wait()
+        lock.release()
+
+
+def test_a_forked_child_does_not_keep_its_parents_source(tmp_path: Path) -> None:
+    store = EventStore.open(f"sqlite:///{tmp_path}/log.db")
+    lock = SourceLock(store, "main")
+    assert lock.try_acquire()
+    ready, until = os.pipe(), os.pipe()
+    child_id = os.fork()
+    if child_id == 0:
+        os.close(until[1])
+        os.write(ready[1], b"!")
+        os.read(until[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    lock.release()
+    again = SourceLock(store, "main")
+    assert again.try_acquire()
+    again.release()
+    for end in (*ready, *until):
+        os.close(end)
+    os.waitpid(child_id, 0)
+
+
+async def test_status_shows_who_follows(tmp_path: Path, root: Path) -> None:
+    url = f"sqlite:///{tmp_path}/log.db"
+    with child(MASTER, url, root) as owner:
+        await anyio.to_thread.run_sync(wait_for, owner, "appended")
+        done = await anyio.run_process(command("status", "--url", url, "--json"), env=environment())
+    (source,) = json.loads(done.stdout)["sources"]
+    assert source["name"] == "main"
+    assert source["owner"].endswith(f":{owner.pid}")

@@ -1,0 +1,91 @@
+"""The system's limits on watching, made small in a user namespace of the test's own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from support.master import NEVER, QUICK, fill, stands, ttp
+from support.processes import ROOT
+from support.waiting import eventually
+
+from eventstore import EventStore
+from projections.rules import RuleSync
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+UNSHARE = shutil.which("unshare")
+
+PROGRAM = """
+import logging, pathlib, sys, threading
+from eventstore.notifiers import watcher as module
+logging.basicConfig(format="%(message)s")
+module.RETRY_SECONDS = 0.05
+root, grow = pathlib.Path(sys.argv[1]), sys.argv[2] == "grow"
+woken = threading.Semaphore(0)
+watcher = module.Watcher(root, woken.release, recursive=True)
+watcher.start()
+woken.acquire(timeout=20)
+if grow:
+    assert not watcher.trouble, watcher.trouble
+    (root / "new").mkdir()
+for _ in range(5):
+    assert woken.acquire(timeout=20)
+print(watcher.trouble)
+watcher.close()
+"""
+
+
+def watch_within(limit: str, value: int, root: Path, mode: str) -> subprocess.CompletedProcess[str]:
+    """Run the program where the system allows so few of ``limit``."""
+    if UNSHARE is None or subprocess.run([UNSHARE, "-Ur", "true"], check=False).returncode:
+        pytest.skip("user namespaces are not available here: limits cannot be made small")
+    shell = f'echo {value} > /proc/sys/user/{limit} && exec "$@"'
+    words = [UNSHARE, "-Ur", "sh", "-c", shell, "sh", sys.executable, "-c", PROGRAM]
+    return subprocess.run(
+        [*words, str(root), mode], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("limit", ["max_inotify_instances", "max_inotify_watches"])
+def test_without_a_watch_it_looks_on_a_timer_and_says_so_once(tmp_path: Path, limit: str) -> None:
+    done = watch_within(limit, 0, tmp_path, "still")
+    assert done.returncode == 0, done.stderr
+    assert "cannot watch" in done.stdout
+    assert limit.replace("inotify", "user") in done.stdout
+    assert done.stderr.count("looking on a timer") == 1
+
+
+def test_a_tree_that_outgrows_the_limit_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    done = watch_within("max_inotify_watches", 1, tmp_path, "grow")
+    assert done.returncode == 0, done.stderr
+    assert "looking on a timer" in done.stderr
+
+
+@pytest.mark.anyio
+async def test_the_master_shows_its_trouble_and_follows_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_watch(*_: object, **__: object) -> None:
+        raise OSError("OS file watch limit reached")
+
+    monkeypatch.setattr("eventstore.notifiers.watcher.watch", no_watch)
+    monkeypatch.setattr("eventstore.notifiers.watcher.RETRY_SECONDS", 0.05)
+    root = fill(tmp_path / "rules", {"a.yml": ttp("A")})
+    async with EventStore.open("memory://") as store, anyio.create_task_group() as tasks:
+        master = RuleSync(store, root, settle=QUICK, rescan_seconds=NEVER)
+        assert not master.trouble
+        tasks.start_soon(master.run)
+
+        async def told() -> bool:
+            return "max_user_watches" in master.trouble
+
+        await eventually(told)
+        fill(root, {"a.yml": ttp("A", "edited")})
+        await stands(store, "A", ttp("A", "edited"))
+        tasks.cancel_scope.cancel()
