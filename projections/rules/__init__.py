@@ -2,6 +2,7 @@
 
 from projections.rules.model import CompiledRule, RuleChange, RuleState
 from projections.rules.scan import SourceError
+from projections.rules.shared import SharedRuleStore, get_rule_store
 from projections.rules.store import RuleStore
 from projections.rules.sync import RuleSync, SyncReport
 
@@ -11,6 +12,8 @@ __all__ = [
     "RuleState",
     "RuleStore",
     "RuleSync",
+    "SharedRuleStore",
     "SourceError",
     "SyncReport",
+    "get_rule_store",
 ]
