@@ -57,7 +57,7 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def matches(spec: dict[str, Any], event: dict[str, Any]) -> bool:
-    """Whether a group, or a condition on one field, holds for an event: see config/rules/README.md."""
+    """Whether a group or a condition holds for an event: see config/rules/README.md."""
     if "field" not in spec:
         return all(GROUPS[key](matches(one, event) for one in spec[key]) for key in spec)
     [comparison] = spec.keys() - {"field"}

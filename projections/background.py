@@ -80,6 +80,8 @@ class Background:
 
     def __init__(self) -> None:
         self.closed = False
+        # Reentrant, because an iterator may be collected, and discard its call, at any time.
+        self._gate = threading.RLock()
         self._ready = threading.Event()
         self._thread = threading.Thread(
             target=anyio.run, args=[self._main], name="eventstore-background", daemon=True
@@ -104,10 +106,10 @@ class Background:
         """Run a callable in the loop; raise StoreClosedError where that cannot be any more."""
         if _current is not self:
             raise StoreClosedError("it was closed, or opened before a fork: subscribe again")
-        try:
+        with self._gate:
+            if self.closed:
+                raise StoreClosedError("it was closed meanwhile: subscribe again")
             self._loop.call_soon_threadsafe(function, context=self._context)
-        except RuntimeError as error:
-            raise StoreClosedError("the process is ending") from error
 
     def start(self, function: Callable[[], Awaitable[T]]) -> Call[T]:
         """Begin to run a coroutine function."""
@@ -132,9 +134,11 @@ class Background:
 
     def close(self) -> None:
         """End everything that runs, and the thread."""
-        self.soon(self._stop.set)
+        with self._gate:
+            # Nothing is begun after this, so nobody waits for what never runs.
+            self.soon(self._stop.set)
+            self.closed = True
         self._thread.join(CLOSING_SECONDS)
-        self.closed = True
 
 
 _current: Background | None = None

@@ -193,7 +193,8 @@ def _from_directory(settings: Settings) -> tuple[object, Callable[[], SharedRule
             store,
             root,
             format=rules.format,
-            source=rules.source or None,
+            # Named like its log, so that the two can be moved together.
+            source=rules.source or root.name,
             max_bytes=rules.max_bytes,
             allow_empty=rules.allow_empty,
             settle=SettleTimes(rules.settle_seconds, rules.hasty_settle_seconds),

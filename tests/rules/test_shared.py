@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,10 @@ import pytest
 import trio
 from support.commands import environment
 from support.master import fill, ttp
-from support.waiting import take
+from support.waiting import eventually, take
 
 from eventstore import ConfigError, StorageError, StoreClosedError
-from projections.background import close_background
+from projections.background import close_background, get_background
 from projections.rules import RuleState, SharedRuleStore, SourceError, get_rule_store
 
 if TYPE_CHECKING:
@@ -175,6 +176,20 @@ def test_a_directory_that_went_missing_leaves_the_rules_known_before(
     assert (rule.rule_id, rule.state.state) == ("A", "disabled")
 
 
+def test_a_directory_may_move_together_with_its_log(
+    rules: SharedRuleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ids(rules) == ["A"]
+    close_background()
+    Path("new").mkdir()
+    for path in ("rules", "rules.eventstore.db"):
+        Path(path).rename(Path("new") / path)
+    fill(Path("new/rules"), {"A.yml": ttp("A", "second")})
+    monkeypatch.chdir("new")
+    moved = asyncio.run(get_rule_store().load_compiled())
+    assert [(rule.rule_id, rule.name) for rule in moved] == [("A", "second")]
+
+
 def test_a_log_that_cannot_be_opened_is_tried_again(rules: SharedRuleStore) -> None:
     Path("rules.eventstore.db").mkdir()
     with pytest.raises(StorageError):
@@ -189,6 +204,43 @@ def test_a_subscription_does_not_outlive_what_it_follows(rules: SharedRuleStore)
     with pytest.raises(StoreClosedError):
         asyncio.run(take(changes, 1))
     assert ids(rules) == ["A"], "the store itself opens again"
+
+
+def test_whoever_waits_is_told_when_the_store_is_closed(rules: SharedRuleStore) -> None:
+    async def wait() -> None:
+        await rules.load_compiled()
+        changes: Any = rules.subscribe_changes()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.to_thread.run_sync, close_background)
+            with pytest.raises(StoreClosedError):
+                await take(changes, 5)
+
+    asyncio.run(wait())
+
+
+def test_a_waiting_iterator_that_is_dropped_leaves_nothing_behind(rules: SharedRuleStore) -> None:
+    async def drop_and_look() -> None:
+        await rules.load_compiled()
+        before = await tasks_running()
+        changes: Any = rules.subscribe_changes()
+        with anyio.move_on_after(0.01):
+            await anext(changes)
+        assert await tasks_running() == before + 1
+        del changes
+        gc.collect()
+
+        async def as_before() -> bool:
+            return await tasks_running() == before
+
+        await eventually(as_before)
+
+    async def tasks_running() -> int:
+        async def count() -> int:
+            return len(asyncio.all_tasks())
+
+        return await get_background().call(count)
+
+    asyncio.run(drop_and_look())
 
 
 FORKS = """
