@@ -31,6 +31,7 @@ Count: TypeAlias = Annotated[int, msgspec.Meta(gt=0)]
 class RuleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The section ``[rules]``: how a directory of rules becomes events."""
 
+    dir: Annotated[str, msgspec.Meta(min_length=1)] = "rules"
     format: str = "ttp"
     source: str = ""
     max_bytes: Count = 1_048_576
@@ -53,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str = "sqlite:///eventstore.db"
     notify: Literal["auto", "file", "none"] = "auto"
     poll_seconds: Seconds = 1.0
+    rule_store_type: str = "filesystem"
     rules: RuleSettings = RuleSettings()
     projection: ProjectionSettings = ProjectionSettings()
 

@@ -21,7 +21,7 @@ def test_the_documented_file_holds_every_setting_with_its_default() -> None:
 def test_the_documented_file_names_every_environment_variable() -> None:
     text = DOCUMENTED.read_text()
     names = [name for name, _ in variables()]
-    assert len(names) == 12
+    assert len(names) == 14
     assert [name for name in names if f"# {name}\n" not in text] == []
 
 
@@ -43,6 +43,7 @@ def test_the_environment_prevails_over_the_file(tmp_path: Path) -> None:
         ("EVENTSTORE_POLL_SECONDS", "-1"),
         ("EVENTSTORE_NOTIFY", "pigeon"),
         ("EVENTSTORE_RULES_ALLOW_EMPTY", "perhaps"),
+        ("EVENTSTORE_RULES_DIR", " "),
         ("EVENTSTORE_PROJECTION_ON_ERROR", "ignore"),
     ],
 )

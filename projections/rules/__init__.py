@@ -2,6 +2,7 @@
 
 from projections.rules.model import CompiledRule, RuleChange, RuleState
 from projections.rules.scan import SourceError
+from projections.rules.shared import SharedRuleStore, get_rule_store
 from projections.rules.store import RuleStore
 from projections.rules.sync import RuleSync, SyncReport
 from projections.rules.views import RuleTables
@@ -13,6 +14,8 @@ __all__ = [
     "RuleStore",
     "RuleSync",
     "RuleTables",
+    "SharedRuleStore",
     "SourceError",
     "SyncReport",
+    "get_rule_store",
 ]

@@ -1,0 +1,217 @@
+"""One rule store per log and process, for callers that neither open nor close it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+import anyio
+
+from eventstore.backends.sqlite import database_path
+from eventstore.config import load_settings
+from eventstore.errors import ConfigError
+from eventstore.store import EventStore
+from projections.background import Background, Call, abandon, get_background
+from projections.rules.home import RuleHome
+from projections.rules.settle import SettleTimes
+from projections.rules.sync import RuleSync
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from eventstore import Event
+    from eventstore.config import Settings
+    from projections.rules.model import CompiledRule, RuleChange, RuleState
+    from projections.rules.store import RuleChanges, RuleCommits
+
+T = TypeVar("T")
+
+LOG_SUFFIX: Final = ".eventstore.db"
+"""The log of the directory ``rules`` is ``rules.eventstore.db``, beside it."""
+
+
+class SharedRuleStore:
+    """A :class:`~projections.rules.RuleStore` that opens itself; see :func:`get_rule_store`.
+
+    Every method may be called in any event loop, asyncio's or trio's, one after another
+    or at the same time. Cancelling a caller ends nothing but its own wait.
+    """
+
+    def __init__(
+        self, make_log: Callable[[], EventStore], make_sync: Callable[[EventStore], RuleSync] | None
+    ) -> None:
+        self._make_log = make_log
+        self._make_sync = make_sync
+        self._opened: tuple[Background, RuleHome] | None = None
+
+    async def load_compiled(self) -> list[CompiledRule]:
+        """Return every rule that stands, by id, with its current state stamped on.
+
+        Waits until the directory has been looked at once. Raises SourceError where it is
+        missing and the log knows no rules from before; otherwise those still stand.
+        """
+        return await self._call(RuleHome.load_compiled)
+
+    async def get_state(self, rule_id: str) -> RuleState:
+        """Return a rule's current state: the default for an unknown id or an expired state."""
+        return await self._call(lambda home: home.rules.get_state(rule_id))
+
+    async def set_state(self, rule_id: str, state: RuleState, set_by: str) -> None:
+        """Set a rule's state, stamped with who and when; the rule need not exist yet.
+
+        Raises what :meth:`RuleStore.set_state <projections.rules.RuleStore.set_state>`
+        raises.
+        """
+        return await self._call(lambda home: home.rules.set_state(rule_id, state, set_by))
+
+    async def change_of(self, event: Event) -> RuleChange | None:
+        """Return what a logged event means for an engine; ``None`` for nothing."""
+        return await self._call(lambda home: home.rules.change_of(event))
+
+    def subscribe_changes(self) -> AsyncIterator[RuleChange]:
+        """Follow changes of definitions and states: one item per logged change, in order.
+
+        Starts at the oldest load that no subscription has started from yet. Where nothing
+        is open yet, this opens the log before it returns.
+        """
+        return self._follow(lambda home: home.rules.subscribe_changes())
+
+    def subscribe_commits(self) -> AsyncIterator[list[RuleChange]]:
+        """Follow like :meth:`subscribe_changes`, the changes of each commit together."""
+        return self._follow(lambda home: home.rules.subscribe_commits())
+
+    async def _call(self, function: Callable[[RuleHome], Awaitable[T]]) -> T:
+        background, home = self._at_home()
+        return await background.call(partial(home.use, function))
+
+    def _follow(self, subscribe: Callable[[RuleHome], Any]) -> SharedChanges[Any]:
+        background, home = self._at_home()
+
+        async def subscribed(home: RuleHome) -> Any:
+            return subscribe(home)
+
+        return SharedChanges(background, background.start(partial(home.use, subscribed)).result())
+
+    def _at_home(self) -> tuple[Background, RuleHome]:
+        background = get_background()
+        with _lock:
+            if self._opened is None or self._opened[0] is not background:
+                if self._opened is not None and not self._opened[0].closed:
+                    abandon(self._opened)
+                home = RuleHome(background.tasks, self._make_log, self._make_sync)
+                self._opened = background, home
+            return self._opened
+
+
+class SharedChanges(Generic[T]):
+    """An async iterator whose reading goes on in the background.
+
+    A caller that is cancelled loses nothing: what was taken for it is given out next time.
+    """
+
+    def __init__(self, background: Background, source: RuleChanges | RuleCommits) -> None:
+        self._background = background
+        self._source: Any = source
+        self._pending: Call[T] | None = None
+        self._guard = anyio.ResourceGuard("reading from")
+
+    def __aiter__(self) -> SharedChanges[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        with self._guard:
+            if self._pending is None:
+                self._pending = self._background.start(self._source.__anext__)
+            pending = self._pending
+            await pending.finished()
+            self._pending = None
+            return pending.result()
+
+    async def aclose(self) -> None:
+        """End the subscription; a waiting reader stops iterating."""
+        await self._background.call(self._source.aclose)
+
+    def __del__(self) -> None:
+        if self._pending is not None:
+            self._background.discard(self._pending)
+
+
+_stores: dict[object, SharedRuleStore] = {}
+_lock = threading.Lock()
+
+
+def get_rule_store() -> SharedRuleStore:
+    """Return the rule store that the settings choose, without entering or closing it.
+
+    ``EVENTSTORE_RULE_STORE_TYPE`` is ``filesystem`` (the default: the rules directory
+    ``EVENTSTORE_RULES_DIR`` of this host, with its log in a file beside it) or
+    ``database`` (the log at ``EVENTSTORE_URL``, which a master syncs files into). It may
+    be called on every request and from any event loop: one log per URL or directory and
+    process is opened at its first use, does its background work in a thread of its own,
+    and is closed with the process. Raises ConfigError, a ValueError, for a setting that is
+    not known.
+    """
+    settings = load_settings()
+    kind = settings.rule_store_type.strip().lower()
+    if kind not in _MAKERS:
+        raise ConfigError(
+            f"EVENTSTORE_RULE_STORE_TYPE is {settings.rule_store_type!r:.80}: "
+            f"it must be one of {', '.join(_MAKERS)}"
+        )
+    key, make = _MAKERS[kind](settings)
+    with _lock:
+        if key not in _stores:
+            _stores[key] = make()
+        return _stores[key]
+
+
+def _from_database(settings: Settings) -> tuple[object, Callable[[], SharedRuleStore]]:
+    path = database_path(settings.url) if settings.url.startswith("sqlite:") else None
+    # Made absolute, because it is opened later and perhaps from another directory.
+    url = settings.url if path is None else f"sqlite:///{path}"
+    make_log = partial(EventStore.open, url, notify=settings.notify, poll=settings.poll_seconds)
+    make_log()  # Names what is wrong with a URL at once; nothing is opened.
+    return ("database", url), lambda: SharedRuleStore(make_log, None)
+
+
+def _from_directory(settings: Settings) -> tuple[object, Callable[[], SharedRuleStore]]:
+    # Links are left as they are: one that is pointed at another release keeps its log.
+    root = Path(os.path.abspath(Path(settings.rules.dir).expanduser()))  # noqa: PTH100
+    log = root.with_name(root.name + LOG_SUFFIX) if root.name else None
+    if log is None or "?" in str(log):
+        raise ConfigError(f"EVENTSTORE_RULES_DIR {str(root)!r}: no log can be named beside it")
+    make_log = partial(
+        EventStore.open, f"sqlite:///{log}", notify=settings.notify, poll=settings.poll_seconds
+    )
+    rules = settings.rules
+
+    def make_sync(store: EventStore) -> RuleSync:
+        return RuleSync(
+            store,
+            root,
+            format=rules.format,
+            # Named like its log, so that the two can be moved together.
+            source=rules.source or root.name,
+            max_bytes=rules.max_bytes,
+            allow_empty=rules.allow_empty,
+            settle=SettleTimes(rules.settle_seconds, rules.hasty_settle_seconds),
+            rescan_seconds=rules.rescan_seconds,
+        )
+
+    make_sync(make_log())  # Names an unknown format, or a log within the directory, at once.
+    return ("filesystem", root, rules.format), lambda: SharedRuleStore(make_log, make_sync)
+
+
+_MAKERS: Final = {"filesystem": _from_directory, "database": _from_database}
+
+
+def _forget() -> None:
+    global _lock  # noqa: PLW0603 - another thread of the parent may have held it
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

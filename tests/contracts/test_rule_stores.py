@@ -1,0 +1,247 @@
+"""Every rule store, however it was come by, behaves the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from support.commands import environment
+from support.rule_stores import DESKS, Desk
+from support.waiting import take
+
+from eventstore import InvalidInputError
+from projections.rules import CompiledRule, RuleChange, RuleState, RuleStore, SharedRuleStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=sorted(DESKS))
+async def desk(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Desk]:
+    """Give each rule store in turn, with an empty directory of rules."""
+    (tmp_path / "rules").mkdir()
+    async with DESKS[request.param](tmp_path, monkeypatch) as desk:
+        yield desk
+
+
+def names(changes: list[RuleChange]) -> list[str]:
+    """Return the name of each changed definition, the state of each changed state."""
+    return [
+        value.name if isinstance(value, CompiledRule) else value.state for _, _, value in changes
+    ]
+
+
+async def nothing_waits(changes: AsyncIterator[RuleChange]) -> bool:
+    with anyio.move_on_after(0.05):
+        await anext(changes)
+        return False
+    return True
+
+
+def test_both_kinds_have_the_same_methods() -> None:
+    def public(kind: type) -> set[str]:
+        return {name for name in vars(kind) if not name.startswith("_")}
+
+    assert public(RuleStore) == public(SharedRuleStore)
+    assert len(public(RuleStore)) >= 5
+
+
+async def test_loading_stamps_the_current_state_on_each_rule(desk: Desk) -> None:
+    await desk.edit("A")
+    await desk.edit("B")
+    await desk.rules.set_state("B", RuleState("clipped", 0.3, reason="noisy"), set_by="ana")
+    first, second = await desk.rules.load_compiled()
+    assert (first.rule_id, first.state) == ("A", RuleState())
+    assert first.applies_to == {"process"}
+    assert first.match_spec == {"image": "cmd.exe"}
+    assert first.emits == (("T1059", None, "execution", 0.5),)
+    assert second.state == await desk.rules.get_state("B")
+    assert (second.state.state, second.state.confidence_max) == ("clipped", 0.3)
+    assert (second.state.reason, second.state.set_by) == ("noisy", "ana")
+    assert second.state.set_at is not None
+
+
+async def test_an_empty_directory_is_no_rules(desk: Desk) -> None:
+    assert await desk.rules.load_compiled() == []
+
+
+async def test_an_unknown_rule_has_the_default_state(desk: Desk) -> None:
+    assert await desk.rules.get_state("never seen") == RuleState()
+    assert await desk.rules.get_state("") == RuleState()
+
+
+async def test_a_state_may_be_set_before_its_rule_exists(desk: Desk) -> None:
+    await desk.rules.set_state("A", RuleState("disabled"), set_by="ana")
+    await desk.edit("A")
+    assert [rule.state.state for rule in await desk.rules.load_compiled()] == ["disabled"]
+
+
+async def test_a_state_of_what_cannot_be_a_rule_is_refused(desk: Desk) -> None:
+    with pytest.raises(InvalidInputError):
+        await desk.rules.set_state("", RuleState("disabled"), set_by="ana")
+
+
+async def test_a_state_that_has_expired_reads_as_the_default(desk: Desk) -> None:
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    await desk.rules.set_state("A", RuleState("disabled", expires_at=past), set_by="ana")
+    assert await desk.rules.get_state("A") == RuleState()
+
+
+async def test_what_changes_between_loading_and_subscribing_is_seen(desk: Desk) -> None:
+    await desk.edit("A")
+    await desk.rules.load_compiled()
+    await desk.edit("A", "between")
+    await desk.rules.set_state("A", RuleState("disabled"), set_by="ana")
+    changes = desk.rules.subscribe_changes()
+    assert names(await take(changes, 2)) == ["between", "disabled"]
+    assert await nothing_waits(changes)
+
+
+async def test_five_edits_are_five_items(desk: Desk) -> None:
+    await desk.rules.load_compiled()
+    changes = desk.rules.subscribe_changes()
+    for number in range(5):
+        await desk.edit("A", f"edit{number}")
+    assert names(await take(changes, 5)) == [f"edit{number}" for number in range(5)]
+    assert await nothing_waits(changes)
+
+
+async def test_the_same_state_twice_is_two_items(desk: Desk) -> None:
+    await desk.rules.load_compiled()
+    changes = desk.rules.subscribe_changes()
+    for _ in range(2):
+        await desk.rules.set_state("A", RuleState("disabled"), set_by="ana")
+    assert names(await take(changes, 2)) == ["disabled"] * 2
+    assert await nothing_waits(changes)
+
+
+async def test_a_removal_carries_the_real_id_and_nothing_to_apply(desk: Desk) -> None:
+    await desk.edit("A")
+    await desk.edit("B")
+    await desk.rules.load_compiled()
+    changes = desk.rules.subscribe_changes()
+    await desk.remove("A")
+    ((kind, rule_id, rule),) = await take(changes, 1)
+    assert isinstance(rule, CompiledRule)
+    assert (kind, rule_id, rule.rule_id) == ("definition", "A", "A")
+    assert (rule.applies_to, rule.emits) == (frozenset(), ())
+
+
+SET_STATE = """
+import sys, anyio
+from eventstore import EventStore
+from projections.rules import RuleState, RuleStore
+async def main():
+    async with EventStore.open(sys.argv[1]) as store:
+        await RuleStore(store).set_state("A", RuleState("disabled"), set_by="another")
+anyio.run(main)
+"""
+
+
+async def test_a_state_set_in_another_process_is_seen(desk: Desk) -> None:
+    if desk.log.url == "memory://":
+        pytest.skip("a log in memory belongs to one process")
+    await desk.rules.load_compiled()
+    changes = desk.rules.subscribe_changes()
+    words = [sys.executable, "-c", SET_STATE, desk.log.url]
+    await anyio.run_process(words, env=environment(), stderr=subprocess.PIPE)
+    assert names(await take(changes, 1)) == ["disabled"]
+    assert (await desk.rules.get_state("A")).set_by == "another"
+
+
+async def test_nine_followers_each_get_everything(desk: Desk) -> None:
+    for number in range(9):
+        await desk.rules.load_compiled()
+        await desk.edit("A", f"edit{number}")
+    followers = [desk.rules.subscribe_changes() for _ in range(9)]
+    for number, changes in enumerate(followers):
+        expected = [f"edit{n}" for n in range(number, 9)]
+        assert names(await take(changes, len(expected))) == expected
+
+
+async def test_a_follower_that_raises_harms_nobody_and_goes_on(desk: Desk) -> None:
+    await desk.rules.load_compiled()
+    clumsy, careful = desk.rules.subscribe_changes(), desk.rules.subscribe_changes()
+    for state in (RuleState("disabled"), RuleState("clipped"), RuleState("enabled")):
+        await desk.rules.set_state("A", state, set_by="ana")
+
+    async def stumble() -> None:
+        async for _ in clumsy:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await stumble()
+    assert names(await take(careful, 3)) == ["disabled", "clipped", "enabled"]
+    assert names(await take(clumsy, 2)) == ["clipped", "enabled"]
+
+
+async def test_a_follower_that_is_cancelled_loses_nothing(desk: Desk) -> None:
+    await desk.rules.load_compiled()
+    changes = desk.rules.subscribe_changes()
+    seen: list[RuleChange] = []
+    for _ in range(20):
+        assert await nothing_waits_at_once(changes, seen)
+        await desk.rules.set_state("A", RuleState("disabled"), set_by="ana")
+    seen += await take(changes, 20 - len(seen))
+    assert names(seen) == ["disabled"] * 20
+    assert await nothing_waits(changes)
+
+
+async def nothing_waits_at_once(changes: AsyncIterator[RuleChange], seen: list[RuleChange]) -> bool:
+    with anyio.move_on_after(0.001):
+        seen.append(await anext(changes))
+    return True
+
+
+async def test_a_state_expires_as_an_event_though_nobody_reads_it(desk: Desk) -> None:
+    await desk.edit("A")
+    await desk.rules.load_compiled()
+    changes = desk.rules.subscribe_changes()
+    soon = datetime.now(UTC) + timedelta(seconds=0.2)
+    await desk.rules.set_state("A", RuleState("disabled", expires_at=soon), set_by="ana")
+    items = await take(changes, 2)
+    assert [(kind, rule_id) for kind, rule_id, _ in items] == [("state", "A")] * 2
+    assert items[1].new_value == RuleState()
+    assert datetime.now(UTC) >= soon
+    assert [rule.state for rule in await desk.rules.load_compiled()] == [RuleState()]
+
+
+async def test_a_commit_comes_whole(desk: Desk) -> None:
+    await desk.rules.load_compiled()
+    commits = desk.rules.subscribe_commits()
+    await desk.edit("A")
+    await desk.rules.set_state("A", RuleState("disabled"), set_by="ana")
+    first, second = await take(commits, 2)
+    assert (names(first), names(second)) == (["first"], ["disabled"])
+
+
+async def test_returned_values_are_the_callers_own(desk: Desk) -> None:
+    await desk.edit("A")
+    await desk.rules.load_compiled()
+    one, other = desk.rules.subscribe_changes(), desk.rules.subscribe_changes()
+    await desk.edit("A", "second")
+    (loaded,) = await desk.rules.load_compiled()
+    ((_, _, changed),) = await take(one, 1)
+    for rule in (loaded, changed):
+        assert isinstance(rule, CompiledRule)
+        rule.match_spec["image"] = "spoiled"
+    ((_, _, fresh),) = await take(other, 1)
+    assert isinstance(fresh, CompiledRule)
+    for rule in (fresh, *await desk.rules.load_compiled()):
+        assert rule.match_spec == {"image": "cmd.exe"}
+
+
+async def test_closing_ends_the_iteration(desk: Desk) -> None:
+    changes: Any = desk.rules.subscribe_changes()
+    await changes.aclose()
+    with pytest.raises(StopAsyncIteration):
+        await anext(changes)

@@ -1,0 +1,172 @@
+"""States end on time, once, as events, whether or not anybody reads them."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from support.master import logged
+from support.waiting import eventually, take
+
+from eventstore import EventStore, NewEvent
+from eventstore.events import from_microseconds
+from projections.rules import RuleState, RuleStore
+from projections.rules.expiry import StateExpiry
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from support.logs import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+SECOND = 1_000_000
+MALFORMED: list[tuple[str, NewEvent]] = [
+    ("rule-state/A", NewEvent("RuleStateSet", None)),
+    ("rule-state/A", NewEvent("RuleStateSet", b"\xff")),
+    ("rule-state/A", NewEvent("RuleStateSet", {"state": 7})),
+    ("rule-state/A", NewEvent("RuleStateSet", {"state": {"state": "on fire"}})),
+    ("rule-state/A", NewEvent("RuleStateSet", {"state": {"state": "disabled", "expires_at": "x"}})),
+    ("rule-state/A", NewEvent("RuleStateExpired", [])),
+]
+
+
+@pytest.fixture
+async def store(clock: FakeClock) -> AsyncIterator[EventStore]:
+    """Give a log whose followers look at the clock often."""
+    async with EventStore.open("memory://", clock=clock, poll=0.01) as store:
+        yield store
+
+
+@asynccontextmanager
+async def expiring(store: EventStore, runners: int = 1) -> AsyncIterator[None]:
+    """End states for the block."""
+    async with anyio.create_task_group() as tasks:
+        for _ in range(runners):
+            tasks.start_soon(StateExpiry(store).run)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def disable(store: EventStore, rule_id: str, seconds: float) -> None:
+    """Disable a rule for so many seconds of the store's own clock."""
+    until = from_microseconds(store.clock()) + timedelta(seconds=seconds)
+    await RuleStore(store).set_state(rule_id, RuleState("disabled", expires_at=until), "ana")
+
+
+async def expired(store: EventStore) -> list[str]:
+    """Return the rules whose state has ended, in that order."""
+    return [event.data["rule_id"] for event in await logged(store, "RuleStateExpired")]
+
+
+async def ended(store: EventStore, *rule_ids: str) -> None:
+    """Return once exactly these have ended, in this order."""
+
+    async def so() -> bool:
+        return len(await expired(store)) >= len(rule_ids)
+
+    await eventually(so)
+    assert await expired(store) == list(rule_ids)
+
+
+async def test_a_state_ends_on_time_and_not_before(store: EventStore, clock: FakeClock) -> None:
+    async with expiring(store):
+        await disable(store, "A", 10)
+        await disable(store, "B", 5)
+        clock.now_us += 5 * SECOND
+        await ended(store, "B")  # Had A's been ended early, it would have come first.
+        clock.now_us += 5 * SECOND
+        await ended(store, "B", "A")
+
+
+async def test_followers_see_the_default_once_a_state_has_ended(
+    store: EventStore, clock: FakeClock
+) -> None:
+    changes = RuleStore(store).subscribe_changes()
+    async with expiring(store):
+        await disable(store, "A", 1)
+        clock.now_us += SECOND
+        first, second = await take(changes, 2)
+    assert (first.new_value.state, second.rule_id) == ("disabled", "A")
+    assert second.new_value == RuleState()
+
+
+@pytest.mark.parametrize("runners", [2, 5])
+async def test_a_state_ends_once_however_many_run(
+    store: EventStore, clock: FakeClock, runners: int
+) -> None:
+    async with expiring(store, runners):
+        for rule_id in ("A", "B", "C"):
+            await disable(store, rule_id, 1)
+            clock.now_us += SECOND
+            await ended(store, *"ABC"[: "ABC".index(rule_id) + 1])
+    assert len(await expired(store)) == 3
+
+
+async def test_a_state_set_again_meanwhile_is_left_alone(
+    store: EventStore, clock: FakeClock
+) -> None:
+    async with expiring(store):
+        await disable(store, "A", 10)
+        await disable(store, "A", 20)
+        await disable(store, "B", 10)
+        clock.now_us += 10 * SECOND
+        await ended(store, "B")
+        assert (await RuleStore(store).get_state("A")).state == "disabled"
+        clock.now_us += 10 * SECOND
+        await ended(store, "B", "A")
+
+
+async def test_one_that_missed_the_new_state_changes_nothing(
+    store: EventStore, clock: FakeClock
+) -> None:
+    await disable(store, "A", 10)
+    (old,) = await logged(store, "RuleStateSet")
+    await disable(store, "A", 100)
+    clock.now_us += 10 * SECOND
+    await StateExpiry(store)._expire("rule-state/A", old)
+    assert await expired(store) == []
+
+
+async def test_a_state_lifted_by_hand_does_not_end_again(
+    store: EventStore, clock: FakeClock
+) -> None:
+    async with expiring(store):
+        await disable(store, "A", 1)
+        await RuleStore(store).set_state("A", RuleState("clipped", 0.5), "ana")
+        await disable(store, "B", 1)
+        clock.now_us += 5 * SECOND
+        await ended(store, "B")
+
+
+async def test_what_fell_due_while_nothing_ran_ends_at_the_next_start(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    url = f"sqlite:///{tmp_path}/events.db"
+    async with EventStore.open(url, clock=clock) as store:
+        await disable(store, "A", 10)
+    clock.now_us += 60 * SECOND
+    for _ in range(2):
+        async with EventStore.open(url, clock=clock, poll=0.01) as store, expiring(store):
+            await ended(store, "A")
+
+
+@pytest.mark.parametrize(("stream", "event"), MALFORMED)
+async def test_a_malformed_state_is_passed_over(
+    store: EventStore, clock: FakeClock, stream: str, event: NewEvent
+) -> None:
+    async with expiring(store):
+        await store.append(stream, [event])
+        await disable(store, "B", 1)
+        clock.now_us += SECOND
+
+        async def b_ended() -> bool:
+            events = [e async for e in store.read_stream("rule-state/B")]
+            return [e.type for e in events] == ["RuleStateSet", "RuleStateExpired"]
+
+        await eventually(b_ended)
+    assert [e.type async for e in store.read_stream("rule-state/A")] == [event.type]

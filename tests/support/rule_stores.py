@@ -1,0 +1,96 @@
+"""The rule stores that one contract suite runs on, each with a master to edit its rules."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from eventstore import EventStore
+from projections.background import close_background
+from projections.rules import RuleStore, RuleSync, SharedRuleStore, get_rule_store
+from projections.rules.expiry import StateExpiry
+from support.master import fill, stands, ttp
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    import pytest
+
+
+@dataclass
+class Desk:
+    """A rule store, the log behind it, and the directory that its rules come from."""
+
+    rules: RuleStore | SharedRuleStore
+    log: EventStore
+    root: Path
+    follows: bool
+
+    async def edit(self, rule_id: str, name: str = "first") -> None:
+        """Save a rule, and return once it is in the log."""
+        fill(self.root, {f"{rule_id}.yml": ttp(rule_id, name)})
+        await self._sync(rule_id, ttp(rule_id, name))
+
+    async def remove(self, rule_id: str) -> None:
+        """Delete a rule's file, and return once that is in the log."""
+        (self.root / f"{rule_id}.yml").unlink()
+        await self._sync(rule_id, None)
+
+    async def _sync(self, rule_id: str, content: str | None) -> None:
+        if not self.follows:
+            await RuleSync(self.log, self.root, source="test").sync_once()
+        await stands(self.log, rule_id, content)
+
+
+@asynccontextmanager
+async def _plain(url: str, root: Path) -> AsyncIterator[Desk]:
+    async with EventStore.open(url) as log, anyio.create_task_group() as tasks:
+        tasks.start_soon(StateExpiry(log).run)
+        yield Desk(RuleStore(log), log, root, follows=False)
+        tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _shared(url: str, root: Path, *, follows: bool) -> AsyncIterator[Desk]:
+    try:
+        async with EventStore.open(url) as log:
+            rules = get_rule_store()
+            await rules.get_state("any")  # The first use opens it, and begins to follow.
+            yield Desk(rules, log, root, follows)
+    finally:
+        close_background()
+
+
+def _memory(tmp_path: Path, _: pytest.MonkeyPatch) -> AbstractAsyncContextManager[Desk]:
+    return _plain("memory://", tmp_path / "rules")
+
+
+def _sqlite(tmp_path: Path, _: pytest.MonkeyPatch) -> AbstractAsyncContextManager[Desk]:
+    return _plain(f"sqlite:///{tmp_path}/events.db", tmp_path / "rules")
+
+
+def _database(tmp_path: Path, env: pytest.MonkeyPatch) -> AbstractAsyncContextManager[Desk]:
+    url = f"sqlite:///{tmp_path}/events.db"
+    env.setenv("EVENTSTORE_RULE_STORE_TYPE", "database")
+    env.setenv("EVENTSTORE_URL", url)
+    return _shared(url, tmp_path / "rules", follows=False)
+
+
+def _filesystem(tmp_path: Path, env: pytest.MonkeyPatch) -> AbstractAsyncContextManager[Desk]:
+    env.setenv("EVENTSTORE_RULE_STORE_TYPE", "filesystem")
+    env.setenv("EVENTSTORE_RULES_DIR", str(tmp_path / "rules"))
+    return _shared(f"sqlite:///{tmp_path}/rules.eventstore.db", tmp_path / "rules", follows=True)
+
+
+DESKS: Final[dict[str, Callable[[Path, pytest.MonkeyPatch], AbstractAsyncContextManager[Desk]]]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "get-database": _database,
+    "get-filesystem": _filesystem,
+}
+"""Every rule store there is, by name."""
