@@ -27,7 +27,7 @@ from eventstore.events import (
 )
 from eventstore.notifiers import make_notifier
 from eventstore.ports import ConsumerState, Head, InlineProjection, OpenConsumer, Page, Query
-from eventstore.subscription import Subscription
+from eventstore.subscription import Subscription, rejection_stream
 from eventstore.validation import (
     check_after,
     check_append,
@@ -253,8 +253,11 @@ class EventStore:
         """Return what an operator asks first, as JSON-ready values."""
         head = await self.head()
         facts = await self._run(self._backend.describe)
-        consumers = await self.consumers()
         now = self.clock()
+        consumers = [
+            (consumer, await self._last_rejection(consumer.name))
+            for consumer in await self.consumers()
+        ]
         return {
             "url": self.url,
             **facts,
@@ -270,10 +273,18 @@ class EventStore:
                     "lag": head.position - consumer.cursor.position,
                     "owner": consumer.owner,
                     "seen_seconds_ago": round((now - consumer.seen_us) / 1e6, 1),
+                    "rejections": rejection.version if rejection else 0,
+                    "last_rejection": rejection.data if rejection else None,
                 }
-                for consumer in consumers
+                for consumer, rejection in consumers
             ],
         }
+
+    async def _last_rejection(self, consumer: str) -> Event | None:
+        stream = rejection_stream(consumer)
+        async for event in self.read_stream(stream, backwards=True, limit=1):
+            return event
+        return None
 
     async def page(self, query: Query) -> Page:
         """Read one page: what readers, subscriptions and projections are built from."""

@@ -184,7 +184,6 @@ class Subscription:
         """
         if self._consumer is None:
             raise InvalidInputError("reject", "only a named consumer can: give consumer=…")
-        name = sha256(self._consumer.encode()).hexdigest()
         rejection = NewEvent(
             "ChangeRejected",
             {
@@ -193,9 +192,9 @@ class Subscription:
                 "stream": event.stream,
                 "reason": reason,
             },
-            id=f"rejected:{event.position}:{name}",
+            id=f"rejected:{event.position}:{sha256(self._consumer.encode()).hexdigest()}",
         )
-        stream = f"consumer/{self._consumer.rstrip('/') or name}"
+        stream = rejection_stream(self._consumer)
         # The first reason stands: an event that comes again may fail with another one.
         with suppress(DuplicateEventError):
             await self._store.append(stream, [rejection])
@@ -288,6 +287,12 @@ class Subscription:
         await self._store.changed.wait(self._seen, self._store.poll, self._woken)
         if self._closed:
             raise StopAsyncIteration
+
+
+def rejection_stream(consumer: str) -> str:
+    """Return the stream of what a consumer rejected: one event, and one version, for each."""
+    name = consumer.rstrip("/") or sha256(consumer.encode()).hexdigest()
+    return f"consumer/{name}"
 
 
 class Commits:

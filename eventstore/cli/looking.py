@@ -107,7 +107,14 @@ async def status(session: Session) -> None:
         session.say(
             f"consumer {consumer['name']}: position {consumer['position']}, "
             f"{consumer['lag']} behind, seen {consumer['seen_seconds_ago']} s ago, "
-            f"{consumer['owner']}"
+            f"{consumer['owner']}{_rejections(consumer)}"
         )
     for source in sources:
         session.say(f"source {source['name']}: followed by {source['owner']}")
+
+
+def _rejections(consumer: dict[str, Any]) -> str:
+    last = consumer["last_rejection"]
+    if not last:
+        return ""
+    return f"; {consumer['rejections']} rejected, last {last['position']}: {last['reason']}"

@@ -29,7 +29,6 @@ from projections.rules.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from datetime import datetime
 
     from eventstore import Cursor, Event, EventStore, Subscription
@@ -93,7 +92,7 @@ class RuleStore:
         event = NewEvent(RULE_STATE_SET, {"rule_id": rule_id, "state": encode_state(stamped)})
         await self._store.append(check_stream(STATES + rule_id), [event])
 
-    def subscribe_changes(self) -> AsyncIterator[RuleChange]:
+    def subscribe_changes(self) -> RuleChanges:
         """Follow changes of definitions and states: one item per logged change, in order.
 
         Starts at the oldest load that no subscription has started from yet, without one at
@@ -103,7 +102,7 @@ class RuleStore:
         """
         return RuleChanges(self, self._subscribe())
 
-    def subscribe_commits(self) -> AsyncIterator[list[RuleChange]]:
+    def subscribe_commits(self) -> RuleCommits:
         """Follow like :meth:`subscribe_changes`, the changes of each commit together."""
         return RuleCommits(self, self._subscribe())
 
@@ -198,6 +197,7 @@ class RuleChanges:
         self.subscription = subscription
         # Taken from the subscription, not given out yet: a cancelled call loses nothing.
         self._taken: Event | None = None
+        self._given: Event | None = None
 
     def __aiter__(self) -> RuleChanges:
         return self
@@ -207,9 +207,19 @@ class RuleChanges:
             if self._taken is None:
                 self._taken = await anext(self.subscription)
             change = await self._rules.change_of(self._taken)
-            self._taken = None
+            self._given, self._taken = self._taken, None
             if change is not None:
                 return change
+
+    async def reject(self, reason: str) -> None:
+        """Record that this worker cannot use the change it was given last, and why.
+
+        Operators see it in ``eventstore status``. Raises InvalidInputError without a
+        ``consumer`` name, and before the first change.
+        """
+        if self._given is None:
+            raise InvalidInputError("reject", "no change has been given out yet")
+        await self.subscription.reject(self._given, reason)
 
     async def aclose(self) -> None:
         """End the subscription; a waiting reader stops iterating."""

@@ -262,16 +262,31 @@ async def test_what_a_stranger_wrote_is_passed_over_live_and_when_loading(
 async def test_a_consumer_goes_on_where_it_was(store: EventStore, master: Master) -> None:
     worker = RuleStore(store, consumer="worker")
     await worker.load_compiled()
-    async with worker.subscribe_changes().subscription as _:  # type: ignore[attr-defined]
+    async with worker.subscribe_changes().subscription as _:
         pass
     first = RuleStore(store, consumer="worker").subscribe_changes()
     for number in range(3):
         await master.edit("A", f"edit{number}")
     assert names(await take(first, 2)) == ["edit0", "edit1"]
-    await first.aclose()  # type: ignore[attr-defined]
+    await first.aclose()
     again = RuleStore(store, consumer="worker").subscribe_changes()
     assert names(await take(again, 2)) == ["edit1", "edit2"]
     assert [consumer.name for consumer in await store.consumers()] == ["worker"]
+
+
+async def test_a_worker_s_rejection_is_shown_with_its_reason() -> None:
+    async with EventStore.open("memory://") as store:
+        await RuleStore(store).set_state("A", RuleState("disabled"), "ana")
+        changes = RuleStore(store, consumer="engine").subscribe_changes()
+        with pytest.raises(InvalidInputError, match="no change"):
+            await changes.reject("too early")
+        await RuleStore(store).set_state("B", RuleState("disabled"), "ana")
+        await anext(changes)
+        await changes.reject("no such rule here")
+        await changes.aclose()
+        (shown,) = (await store.status())["consumers"]
+        assert shown["rejections"] == 1
+        assert shown["last_rejection"]["reason"] == "no such rule here"
 
 
 async def test_commits_come_whole(store: EventStore, root: Path, rules: RuleStore) -> None:
