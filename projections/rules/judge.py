@@ -7,6 +7,7 @@ cannot be judged one after the other.
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -78,13 +79,14 @@ def judge(
     mine = {rule.path: rule for rule in known.rules.values() if rule.source == known.source}
     claims: dict[str, list[Readable | KnownRule]] = defaultdict(list)
     held: set[str] = set()
+    twins = _look_alikes(files, mine)
     for path, file in files.items():
         rule = mine.get(path)
         if rule is not None and rule.sha256 == file.sha256 and rule.format == format_name:
             claims[rule.rule_id].append(rule)
             continue
         try:
-            readable = _read(file, parse)
+            readable = _read(file, parse, twins.get(path))
         except RuleFormatError as error:
             shown = printable(path)
             verdict.rejected.append(Rejected(shown, file.sha256, error.reason, error.line))
@@ -105,7 +107,28 @@ def judge(
     return verdict
 
 
-def _read(file: ScannedFile, parse: Parse) -> Readable | None:
+def _look_alikes(files: Mapping[str, ScannedFile], mine: Mapping[str, KnownRule]) -> dict[str, str]:
+    """Return each path that nobody can tell from another, with that other path.
+
+    Two spellings of one name in Unicode (a composed letter, or a letter and its accent)
+    look the same to a reviewer, and are one file where the file system normalises names.
+    The path that has a rule keeps it, else the first one.
+    """
+    forms: dict[str, list[str]] = defaultdict(list)
+    for path in files:
+        if not path.isascii():
+            forms[unicodedata.normalize("NFC", path)].append(path)
+    twins: dict[str, str] = {}
+    for paths in forms.values():
+        first = min(paths, key=lambda path: (path not in mine, path))
+        twins.update((path, first) for path in paths if path != first)
+    return twins
+
+
+def _read(file: ScannedFile, parse: Parse, twin: str | None) -> Readable | None:
+    if twin is not None:
+        other = ascii(twin)
+        raise RuleFormatError(file.path, f"its name looks just like {other}: rename one of them")
     if file.problem is not None:
         raise RuleFormatError(file.path, file.problem)
     if printable(file.path) != file.path:

@@ -97,5 +97,5 @@ class KnownRules:
         rejection = msgspec.json.decode(raw, type=_Rejection)
         if event.type == RULE_REJECTED:
             self.rejections[rejection.path] = rejection.sha256, rejection.reason
-        else:
+        elif event.type == REJECTION_ENDED:
             self.rejections.pop(rejection.path, None)

@@ -174,6 +174,8 @@ def _read_change(event: Event) -> RuleChange | None:
         rule_id = event.stream.removeprefix(RULES)
         if event.type == RULE_REMOVED:
             return RuleChange("definition", rule_id, removed_rule(rule_id))
+        if event.type != RULE_DEFINED:
+            return None
         return RuleChange("definition", rule_id, decode_rule(_data(event)["rule"]))
     except (KeyError, InvalidInputError):
         return None

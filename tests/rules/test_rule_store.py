@@ -14,6 +14,7 @@ from support.waiting import take
 from eventstore import EventStore, EventStoreError, InvalidInputError, NewEvent, StorageError
 from eventstore.events import from_microseconds
 from projections.rules import CompiledRule, RuleChange, RuleState, RuleStore, RuleSync
+from projections.rules.model import encode_rule, removed_rule
 from projections.rules.store import PINNED_LOADS
 
 if TYPE_CHECKING:
@@ -235,6 +236,7 @@ STRANGERS: list[tuple[str, NewEvent]] = [
     ("rule/A", NewEvent("RuleDefined", {"rule": {"rule_id": 1}})),
     ("rule/A", NewEvent("RuleDefined", b"\xff")),
     ("rule/A", NewEvent("RuleStateSet", {"state": {"state": "disabled"}})),
+    ("rule/A", NewEvent("RuleStateSet", {"rule": encode_rule(removed_rule("A"))})),
     ("rule-state/A", NewEvent("RuleStateSet", {"state": {"state": "on fire"}})),
     ("rule-state/A", NewEvent("RuleStateSet", None)),
     ("rule-state/A", NewEvent("RuleRemoved", {})),

@@ -350,6 +350,22 @@ async def test_names_and_ids_that_differ_in_case_are_different(
     assert await standing(store) == {"R": ("a.yml", ttp("R")), "r": ("A.yml", ttp("r"))}
 
 
+async def test_a_name_that_only_looks_like_another_is_rejected(
+    store: EventStore, root: Path, sync: Sync
+) -> None:
+    composed, decomposed = "caf\u00e9.txt", "cafe\u0301.txt"
+    fill(root, {decomposed: "one"})
+    assert (await sync(format="raw")).defined == 1
+    fill(root, {composed: "two"})
+    report = await sync(format="raw")
+    assert (report.defined, report.rejected) == (0, 1)
+    (reason,) = (await rejected(store)).values()
+    assert "looks just like 'cafe\\u0301.txt'" in reason
+    (root / decomposed).unlink()
+    report = await sync(format="raw")
+    assert (report.defined, report.removed, report.rejected) == (1, 1, 0)
+
+
 async def test_another_format_defines_the_same_files_again(
     store: EventStore, root: Path, sync: Sync
 ) -> None:
