@@ -44,7 +44,8 @@ class Editor:
 
     async def edit(self) -> None:
         """Do one thing at random."""
-        kind = self._dice.choice(KINDS)
+        few = len(self._free()) < FILES // 2
+        kind = self._dice.choice((Editor.add, Editor.mend) if few else KINDS)
         if await kind(self) is not False:
             self.kinds[kind.__name__] = self.kinds.get(kind.__name__, 0) + 1
         self.script.settled()
@@ -64,9 +65,7 @@ class Editor:
         self._save(f"d{self._dice.randrange(FOLDERS)}/{self._name()}", self._text(self._fresh_id()))
 
     async def delete(self) -> None:
-        paths = [*self._good(), *self.script.rejected]
-        if len(paths) > FILES // 2:
-            self._remove(self._pick(sorted(paths)))
+        self._remove(self._pick(sorted(self.script.files)))
 
     async def recreate(self) -> None:
         path = self._pick(self._free())
@@ -193,6 +192,6 @@ class Editor:
 KINDS: Final = (
     *(Editor.change, Editor.change, Editor.add, Editor.delete, Editor.recreate, Editor.rename),
     *(Editor.move_folder, Editor.check_out, Editor.change_id, Editor.swap_ids),
-    *(Editor.break_one, Editor.break_one, Editor.mend),
+    *(Editor.break_one, Editor.break_one, Editor.mend, Editor.mend),
     *(Editor.duplicate, Editor.inherit),
 )

@@ -112,8 +112,9 @@ class Script:
         return claims
 
     def _give(self, rule_id: str, paths: list[str], stood: Standing | None) -> Standing:
-        if stood is not None and stood.path in self.files:
-            if self.files[stood.path].rule_id is None:
-                return stood  # Broken, it keeps its id until it is mended or goes.
-        path = stood.path if stood is not None and stood.path in paths else min(paths)
+        if stood is None or stood.path not in self.files:
+            return Standing(min(paths), self.files[min(paths)])
+        if self.files[stood.path].rule_id is None:
+            return stood  # Broken, it keeps its id until it is mended or goes.
+        path = stood.path if stood.path in paths else min(paths)
         return Standing(path, self.files[path])
