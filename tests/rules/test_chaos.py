@@ -105,7 +105,10 @@ class Chaos:
         async def so() -> bool:
             return self.standing().get(rule_id) == (rule.path, rule.text.sha256)
 
-        await eventually(so, KNOWN_WITHIN)
+        try:
+            await eventually(so, KNOWN_WITHIN)
+        except TimeoutError:
+            assert self.standing().get(rule_id) == (rule.path, rule.text.sha256)
 
     def standing(self) -> dict[str, tuple[str, str]]:
         """Return path and hash of each rule that stands in the log, by a fold of its own."""

@@ -34,6 +34,8 @@ async def main():
     async with EventStore.open(url) as store:
         async with store.subscribe_changes(consumer=name) as changes:
             async for event in changes:
+                # Work takes a while, so that a kill finds events given out and not done.
+                await asyncio.sleep(0.005)
                 os.write(out, b"%d %s\\n" % (event.position, event.hash.hex().encode()))
 """
 DIRECTORY: Final = """

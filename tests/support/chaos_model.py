@@ -53,7 +53,7 @@ class Script:
     """
 
     def __init__(self, record: Path) -> None:
-        self._record = record.open("a")
+        self._record = record
         self.edits = 0
         self.files: dict[str, Text] = {}
         self.rules: dict[str, Standing] = {}
@@ -101,8 +101,8 @@ class Script:
 
     def _step(self, **step: object) -> None:
         self.edits += 1
-        self._record.write(json.dumps(step) + "\n")
-        self._record.flush()
+        with self._record.open("a") as record:
+            record.write(json.dumps(step) + "\n")
 
     def _claims(self) -> dict[str, list[str]]:
         claims: dict[str, list[str]] = {}
