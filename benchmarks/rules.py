@@ -111,7 +111,7 @@ async def swapping(setting: Setting) -> list[Row]:
             await anyio.sleep(2 * QUIET_SECONDS)
             samples[f"of {size:,} rules"] = [
                 await _edit(folder, engine, random.randrange(size), at)
-                for at in range(setting.scaled(SAMPLES))
+                for at in range(1, setting.scaled(SAMPLES) + 1)
             ]
     return _rows("edit → swapped", samples)
 
