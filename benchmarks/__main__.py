@@ -22,6 +22,7 @@ from benchmarks.idle import idle
 from benchmarks.latency import saving, waking
 from benchmarks.measure import Row, Setting
 from benchmarks.reading import reading
+from benchmarks.rules import memory, silencing, swapping, syncing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -34,6 +35,10 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "saving": saving,
     "waking": waking,
     "idle": idle,
+    "syncing": syncing,
+    "swapping": swapping,
+    "silencing": silencing,
+    "memory": memory,
 }
 
 

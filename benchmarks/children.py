@@ -1,8 +1,9 @@
 """The processes that are measured: a master, a follower, and a bare watcher.
 
-``python -m benchmarks.children master URL DIR | follower URL | watcher DIR``. Each says
-``ready`` once it is, then a JSON list per change: the monotonic clock in nanoseconds, which
-all processes of a Linux machine share, and what came. Each ends with its standard input.
+``python -m benchmarks.children master URL DIR | follower URL | engine URL | watcher DIR``.
+Each says ``ready`` once it is, then a JSON list per change: the monotonic clock in
+nanoseconds, which all processes of a Linux machine share, and what came. Each ends with its
+standard input.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from watchfiles import watch
 
 from eventstore import END, EventStore
 from eventstore.notifiers.watcher import CHECK_MS, STEP_MS
-from projections.rules import RuleSync
+from projections.rules import CompiledRule, RuleStore, RuleSync
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -54,6 +55,24 @@ async def follower(url: str) -> None:
             say(now, event.data.get("sha256", event.position))
 
 
+async def engine(url: str) -> None:
+    """Keep a table of rules; after each swap, report the last change's description or reason."""
+    async with EventStore.open(url) as store:
+        rules = RuleStore(store)
+        table = {rule.rule_id: rule for rule in await rules.load_compiled()}
+        commits = rules.subscribe_commits()
+        say("ready")
+        async for changes in commits:
+            table = dict(table)
+            for _, rule_id, value in changes:
+                if isinstance(value, CompiledRule):
+                    table[rule_id] = value
+                elif rule_id in table:
+                    table[rule_id] = table[rule_id]._replace(state=value)
+            now = time.monotonic_ns()
+            say(now, value.description if isinstance(value, CompiledRule) else value.reason)
+
+
 def watcher(folder: str) -> None:
     """Report the SHA-256 of each file that plain watchfiles names, at the store's step."""
     changes = watch(
@@ -82,6 +101,7 @@ def _end_with_stdin() -> None:
 ASYNC_ROLES: Final[dict[str, Callable[..., Awaitable[None]]]] = {
     "master": master,
     "follower": follower,
+    "engine": engine,
 }
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import queue
+import resource
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
     from typing import Self
 
 PATIENCE_SECONDS: Final = 30.0
@@ -74,6 +75,11 @@ class Child:
         """Return the processor time that the child has used so far, all threads together."""
         # Linux names the processor clock of process N with the number (~N << 3) | 2.
         return time.clock_gettime((~self._process.pid << 3) | 2)
+
+    def resident_bytes(self) -> int:
+        """Return how much memory the child has resident now."""
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        return int(pages) * resource.getpagesize()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None

@@ -99,6 +99,9 @@ def judge(
             held.add(rule.rule_id)
     broken = frozenset(held)
     for rule_id, claimants in sorted(claims.items()):
+        if len(claimants) == 1 and isinstance(claimants[0], KnownRule):
+            verdict.unchanged += 1  # By far the most, at each look.
+            continue
         _settle_claim(known, verdict, rule_id, claimants, mine, held, broken)
     taken = held | {rule_id for rule_id in claims if rule_id in known.rules}
     taken |= {readable.parsed.rule_id for readable in verdict.defined}
