@@ -97,7 +97,7 @@ async def status(session: Session) -> None:
     """Show what an operator asks first."""
     async with session.open_store() as store:
         facts = await store.status()
-        sources = [{"name": name, "owner": owner} for name, owner in source_owners(store)]
+        sources = [source._asdict() for source in source_owners(store)]
     consumers = facts.pop("consumers")
     if session.json:
         session.show({**facts, "consumers": consumers, "sources": sources}, "")
@@ -110,7 +110,8 @@ async def status(session: Session) -> None:
             f"{consumer['owner']}{_rejections(consumer)}"
         )
     for source in sources:
-        session.say(f"source {source['name']}: followed by {source['owner']}")
+        trouble = f"; {source['trouble']}" if source["trouble"] else ""
+        session.say(f"source {source['name']}: followed by {source['owner']}{trouble}")
 
 
 def _rejections(consumer: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
 import anyio
@@ -46,6 +46,15 @@ class _Note(msgspec.Struct):
 
     source: str
     owner: str
+    trouble: str = ""
+
+
+class SourceOwner(NamedTuple):
+    """Who follows a source, and what keeps them from doing it well; empty where nothing does."""
+
+    name: str
+    owner: str
+    trouble: str
 
 
 class SourceLock:
@@ -60,6 +69,7 @@ class SourceLock:
         self._path = _lock_path(store, source)
         self._file: int | None = None
         self.owner = ""
+        self.trouble = ""
 
     def try_acquire(self) -> bool:
         """Take the source unless somebody else has it; say whether that worked.
@@ -83,10 +93,22 @@ class SourceLock:
             return False
         self._file, self.owner = file, self._store.owner
         _held.add(self)
-        note = msgspec.json.encode(_Note(self._source, self.owner))
-        os.truncate(file, 0)
-        os.pwrite(file, note, 0)
+        self._write_note()
         return True
+
+    def report(self, trouble: str) -> None:
+        """Tell whoever asks for the owner what is wrong; empty once nothing is."""
+        if trouble != self.trouble:
+            self.trouble = trouble
+            self._write_note()
+
+    def _write_note(self) -> None:
+        if self._file is None:
+            return
+        note = msgspec.json.encode(_Note(self._source, self.owner, self.trouble))
+        with suppress(OSError):  # A full disk keeps nobody from following.
+            os.truncate(self._file, 0)
+            os.pwrite(self._file, note, 0)
 
     async def acquire(self) -> None:
         """Take the source, waiting for as long as somebody else has it.
@@ -126,12 +148,12 @@ class SourceLock:
             os.close(file)
 
 
-def source_owners(store: EventStore) -> Iterator[tuple[str, str]]:
+def source_owners(store: EventStore) -> Iterator[SourceOwner]:
     """Yield each source of the log that a master follows now, with its owner."""
     path = _log_path(store)
     if path is None or sys.platform == "win32":
         for source, holder in sorted(_in_memory.get(store, {}).items()):
-            yield source, holder.owner
+            yield SourceOwner(source, holder.owner, holder.trouble)
         return
     for lock in sorted(path.parent.glob(f"{_glob_safe(path.name)}-source-*")):
         with suppress(OSError):
@@ -142,7 +164,7 @@ def source_owners(store: EventStore) -> Iterator[tuple[str, str]]:
             except BlockingIOError:
                 note = _read(file)
                 if note.source:
-                    yield note.source, note.owner
+                    yield SourceOwner(note.source, note.owner, note.trouble)
             finally:
                 os.close(file)
 

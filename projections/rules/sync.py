@@ -168,6 +168,8 @@ class RuleSync:
                     if str(error) != trouble:
                         log.warning("%s", error)
                     trouble = str(error)
+                # In `status`, where somebody looks who does not read this process's log.
+                self._lock.report(trouble or self.trouble)
                 await changed.wait(seen, self._rescan_seconds, anyio.Event())
         finally:
             with anyio.CancelScope(shield=True):

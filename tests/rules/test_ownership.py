@@ -115,7 +115,7 @@ async def test_sources_of_other_names_have_owners_of_their_own(url: str, tmp_pat
         for name in ("one", "two"):
             await stands(store, name, ttp(name))
         owners = sorted(source_owners(store))
-        assert owners == [("one", store.owner), ("two", store.owner)]
+        assert owners == [("one", store.owner, ""), ("two", store.owner, "")]
         tasks.cancel_scope.cancel()
     assert list(source_owners(store)) == []
 
@@ -172,6 +172,27 @@ def test_a_forked_child_does_not_keep_its_parents_source(tmp_path: Path) -> None
     for end in (*ready, *until):
         os.close(end)
     os.waitpid(child_id, 0)
+
+
+async def test_status_shows_what_keeps_the_owner_from_following(tmp_path: Path, root: Path) -> None:
+    url = f"sqlite:///{tmp_path}/log.db"
+    with child(MASTER, url, root) as owner:
+        await anyio.to_thread.run_sync(wait_for, owner, "appended")
+        root.rename(tmp_path / "away")
+        async with EventStore.open(url) as store:
+
+            async def told() -> bool:
+                return ["is not there" in source.trouble for source in source_owners(store)] == [
+                    True
+                ]
+
+            await eventually(told)
+            (tmp_path / "away").rename(root)
+
+            async def well_again() -> bool:
+                return [source.trouble for source in source_owners(store)] == [""]
+
+            await eventually(well_again)
 
 
 async def test_status_shows_who_follows(tmp_path: Path, root: Path) -> None:

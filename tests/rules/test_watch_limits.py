@@ -15,6 +15,7 @@ from support.waiting import eventually
 
 from eventstore import EventStore
 from projections.rules import RuleSync
+from projections.rules.ownership import source_owners
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +84,8 @@ async def test_the_master_shows_its_trouble_and_follows_all_the_same(
         tasks.start_soon(master.run)
 
         async def told() -> bool:
-            return "max_user_watches" in master.trouble
+            shown = [source.trouble for source in source_owners(store)]
+            return "max_user_watches" in master.trouble and shown == [master.trouble]
 
         await eventually(told)
         fill(root, {"a.yml": ttp("A", "edited")})
