@@ -107,8 +107,8 @@ class SourceLock:
             return
         note = msgspec.json.encode(_Note(self._source, self.owner, self.trouble))
         with suppress(OSError):  # A full disk keeps nobody from following.
-            os.truncate(self._file, 0)
-            os.pwrite(self._file, note, 0)
+            # One write over all that was there: whoever looks meanwhile never sees half.
+            os.pwrite(self._file, note.ljust(os.fstat(self._file).st_size), 0)
 
     async def acquire(self) -> None:
         """Take the source, waiting for as long as somebody else has it.
