@@ -6,7 +6,7 @@ import getpass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path  # noqa: TC003 - typer reads annotations at run time
-from typing import Annotated, Final, Literal, Optional
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -26,19 +26,19 @@ INTERRUPTED: Final = 130
 """The status of a check that Ctrl-C ended: it must not pass for one that found nothing."""
 
 Url = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads it at run time
+    str | None,
     typer.Option(help="The log: sqlite:///FILE or memory://. Also EVENTSTORE_URL."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one value a line.")]
 Format = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(
         help=f"How files are read: {', '.join(known_formats())}.",
         autocompletion=lambda: list(known_formats()),
     ),
 ]
 Source = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(help="The directory's name within the log; default its path."),
 ]
 AllowEmpty = Annotated[
@@ -53,7 +53,7 @@ def common(
     url: Url = None,
     json: Json = False,
     config: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Settings file; default config/eventstore.toml. Also EVENTSTORE_CONFIG."),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
@@ -79,7 +79,7 @@ def up(
     *,
     rules: Annotated[Path, typer.Option(help="The directory of rule files to follow.")],
     to: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="A directory to keep equal to the log."),
     ] = None,
     format: Format = None,  # noqa: A002 - the word that users write
@@ -148,7 +148,7 @@ def project(
     *,
     once: Annotated[bool, typer.Option("--once", help="Catch up and end.")] = False,
     at: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(min=0, help="Make it as of this position, and end."),
     ] = None,
     url: Url = None,
@@ -173,11 +173,11 @@ def rebuild(
     ],
     *,
     to: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="For directory: which one."),
     ] = None,
     database: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="For tables: sqlite:///FILE; default the log's own file."),
     ] = None,
     url: Url = None,
@@ -196,15 +196,15 @@ def tail(
     context: typer.Context,
     *,
     after: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(min=0, help="Start after this position; default at the beginning."),
     ] = None,
     consumer: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Keep the place under this name, and resume there."),
     ] = None,
     streams: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Only a category (rule/) or one stream (rule/R1)."),
     ] = None,
     no_follow: Annotated[bool, typer.Option("--no-follow", help="End at the head.")] = False,
@@ -231,19 +231,19 @@ def state(
     state: Annotated[Literal["enabled", "disabled", "clipped"], typer.Argument()],
     *,
     reason: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Why."),
     ] = None,
     until: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="When it ends: 2026-01-31T12:00+00:00, or from now: 30m, 2h, 7d."),
     ] = None,
     confidence_max: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(help="For clipped: the highest confidence that findings keep."),
     ] = None,
     by: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Who says so; default the user's login name."),
     ] = None,
     url: Url = None,
