@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
 from eventstore.errors import EventStoreError
 from eventstore.events import Appended, Cursor, Event, StreamWrite
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Clock: TypeAlias = Callable[[], int]
 """Returns the time in microseconds since the epoch."""
@@ -141,6 +144,8 @@ class Backend(Protocol):
     """
 
     url: str
+    path: Path | None
+    """The file that the log lives in, where it is one: what a file notifier watches beside."""
 
     def open(self) -> None:
         """Create or check the schema, and bring inline projections up to date."""

@@ -10,16 +10,16 @@ from eventstore.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from eventstore.ports import Clock, InlineProjection
+    from eventstore.ports import Backend, Clock, InlineProjection
 
-BACKENDS: Final[dict[str, Callable[[str, Clock, Sequence[InlineProjection]], SqliteBackend]]] = {
+BACKENDS: Final[dict[str, Callable[[str, Clock, Sequence[InlineProjection]], Backend]]] = {
     "sqlite": SqliteBackend,
     "memory": SqliteBackend,
 }
 """URL scheme to backend. Every one of them is in the contract suite."""
 
 
-def make_backend(url: str, clock: Clock, inline: Sequence[InlineProjection]) -> SqliteBackend:
+def make_backend(url: str, clock: Clock, inline: Sequence[InlineProjection]) -> Backend:
     """Make the backend that ``url`` names; raise ConfigError for one that is not known."""
     scheme, found, _ = str(url).partition(":")
     if not found or scheme not in BACKENDS:

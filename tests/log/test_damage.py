@@ -14,6 +14,7 @@ from support.processes import child
 from support.waiting import DEADLINE, collect, take
 
 from eventstore import CorruptEventError, EventStore, StorageError
+from eventstore.backends.sqlite import SqliteBackend
 
 pytestmark = pytest.mark.anyio
 
@@ -230,7 +231,9 @@ async def test_a_full_disk_is_a_typed_error_and_the_store_goes_on(path: Path, ur
 
     async with EventStore.open(url) as store:
         await store.append("a/1", some(1))
-        writer = store._backend._writer
+        backend = store._backend
+        assert isinstance(backend, SqliteBackend)
+        writer = backend._writer
         pages = writer.execute(text("PRAGMA page_count")).scalar()
         writer.execute(text(f"PRAGMA max_page_count = {pages}"))
         with pytest.raises(StorageError, match="full"):
