@@ -30,6 +30,8 @@ class Head(msgspec.Struct, frozen=True):
     position: int
     recorded_us: int
     hash: bytes
+    base_hash: bytes | None = None
+    """The chain's hash before the first position; ``None`` where nothing was trimmed."""
 
     @property
     def cursor(self) -> Cursor:
@@ -144,6 +146,7 @@ class Backend(Protocol):
     """
 
     url: str
+    """Names the log in messages: as it was given, without a password."""
     path: Path | None
     """The file that the log lives in, where it is one: what a file notifier watches beside."""
 

@@ -1,15 +1,16 @@
-"""The driver's own connection, for the log's hot path.
+"""The drivers' own connections, for the log's hot path.
 
-SQLAlchemy makes the schema, keeps the connections and runs the views' statements. The
-log's ten statements never change, so they go to the driver as they are: through
-SQLAlchemy one durable append took 1.1 ms where the driver takes 0.3
-(docs/decisions/0003-sql-on-the-hot-path.md).
+SQLAlchemy keeps the connections and runs the views' statements. The log's own statements
+never change, so they go to the driver as they are: through SQLAlchemy one durable append
+took 1.1 ms where the driver takes 0.3 (docs/decisions/0003-sql-on-the-hot-path.md).
 """
 
 from __future__ import annotations
 
+import sqlite3
+from abc import ABC, abstractmethod
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,15 +25,85 @@ CHUNK: Final = 500
 """Values per IN list: far below the variable limit of every SQLite build."""
 
 
-class Driver:
+class Driver(ABC):
     """Runs SQL with ``?`` parameters on the DBAPI connection beneath ``connection``.
 
     Views that share the transaction use ``connection`` itself.
     """
 
+    for_update: ClassVar[str] = ""
+    """What a SELECT ends with to lock its rows, where the transaction itself does not."""
+
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._raw: Any = connection.connection.driver_connection
+
+    @property
+    @abstractmethod
+    def in_transaction(self) -> bool:
+        """Whether the database still has a transaction open on this connection."""
+
+    @abstractmethod
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return all rows of a query."""
+
+    @abstractmethod
+    def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        """Return the first row of a query, or ``None``."""
+
+    @abstractmethod
+    def events(
+        self, sql: str, order: str, parameters: Sequence[Any], limit: int | None, size: int
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query for events, ordered, at most ``limit`` of them.
+
+        ``sql`` selects the columns of an event, in the order of its fields. Whoever stops
+        after ``size`` bytes of content has not had much more than that in memory.
+        """
+
+    @abstractmethod
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Execute a statement; return how many rows it touched."""
+
+    @abstractmethod
+    def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Execute a statement once per row."""
+
+    @abstractmethod
+    def script(self, sql: str) -> None:
+        """Execute several statements, without parameters, in the open transaction."""
+
+    @abstractmethod
+    def lock_schema(self) -> None:
+        """Keep others from changing the schema until the transaction ends."""
+
+    @abstractmethod
+    def has_table(self, name: str) -> bool:
+        """Whether there is such a table where the log lives."""
+
+    @abstractmethod
+    def lookup(self, sql: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query whose ``IN ({})`` takes a list of values."""
+
+    def insert(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows, many per statement; ``sql`` ends in ``VALUES``.
+
+        sqlite3 lets go of the interpreter lock at each step of a statement, and wins it
+        back from a busy event loop after 5 ms: with one step per row, a batch of 1,000
+        beside such a loop took seconds, all the while holding the turn to write.
+        """
+        start, size = 0, ROWS
+        while start < len(rows):
+            while size > len(rows) - start:
+                size //= 2
+            some = rows[start : start + size]
+            marks = f"({', '.join('?' * len(some[0]))})"
+            self.run(f"{sql} {', '.join([marks] * size)}", list(chain.from_iterable(some)))
+            start += size
+
+
+class SqliteDriver(Driver):
+    """SQL on a connection of the module sqlite3."""
 
     @property
     def in_transaction(self) -> bool:
@@ -49,8 +120,18 @@ class Driver:
         found: tuple[Any, ...] | None = self._raw.execute(sql, parameters).fetchone()
         return found
 
-    def stream(self, sql: str, parameters: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a query, holding one of them at a time."""
+    def events(
+        self,
+        sql: str,
+        order: str,
+        parameters: Sequence[Any],
+        limit: int | None,
+        size: int,  # noqa: ARG002 - SQLite computes a row when it is asked for it
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query for events, holding one of them at a time."""
+        sql = f"{sql} ORDER BY {order}"
+        if limit is not None:
+            sql, parameters = f"{sql} LIMIT ?", [*parameters, limit]
         cursor = self._raw.execute(sql, parameters)
         try:
             yield from cursor
@@ -66,24 +147,25 @@ class Driver:
         """Execute a statement once per row."""
         self._raw.executemany(sql, rows)
 
-    def insert(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows, many per statement; ``sql`` ends in ``VALUES``.
+    def script(self, sql: str) -> None:
+        """Execute several statements; sqlite3's own way would commit first."""
+        statement = ""
+        for line in sql.splitlines(keepends=True):
+            statement += line
+            if sqlite3.complete_statement(statement):
+                self._raw.execute(statement)
+                statement = ""
 
-        sqlite3 lets go of the interpreter lock at each step of a statement, and wins it
-        back from a busy event loop after 5 ms: with one step per row, a batch of 1,000
-        beside such a loop took seconds, all the while holding the turn to write.
-        """
-        start, size = 0, ROWS
-        while start < len(rows):
-            while size > len(rows) - start:
-                size //= 2
-            some = rows[start : start + size]
-            marks = f"({', '.join('?' * len(some[0]))})"
-            self._raw.execute(f"{sql} {', '.join([marks] * size)}", list(chain.from_iterable(some)))
-            start += size
+    def lock_schema(self) -> None:
+        """Do nothing: a transaction that writes has the file for itself."""
+
+    def has_table(self, name: str) -> bool:
+        """Whether the file has such a table."""
+        found = self.row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,))
+        return found is not None
 
     def lookup(self, sql: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a query whose ``{}`` takes a list of values, in chunks."""
+        """Yield the rows of a query whose ``IN ({})`` takes a list of values, in chunks."""
         for start in range(0, len(values), CHUNK):
             chunk = values[start : start + CHUNK]
             yield from self.rows(sql.format(", ".join("?" * len(chunk))), chunk)

@@ -24,7 +24,7 @@ SEARCH_WINDOW: Final = 200_000
 """Positions that one filtered page searches at the most, so that it returns in a time
 that does not depend on how rare the matches are."""
 
-_HEAD = "SELECT log_id, first_position, position, recorded_us, hash FROM head"
+_HEAD = "SELECT log_id, first_position, position, recorded_us, hash, base_hash FROM head"
 
 # The columns stand in the order of Event's fields.
 _EVENTS = (
@@ -37,9 +37,13 @@ _BY_POSITION = _EVENTS.format("+e.stream_id")
 _BY_STREAM = _EVENTS.format("e.stream_id") + " AND e.stream_id = ? AND e.version > ?"
 
 
-def read_head(driver: Driver) -> Head:
-    """Read the head row."""
-    row = driver.row(_HEAD)
+def read_head(driver: Driver, *, lock: bool = False) -> Head:
+    """Read the head row; ``lock`` keeps it as it is until the transaction ends.
+
+    Locking is a statement of its own, and the first one: whatever is read after it is read
+    from what the appends before this one have committed.
+    """
+    row = driver.row(_HEAD + driver.for_update if lock else _HEAD)
     if row is None:
         raise LookupError("the head row is missing")
     return Head(*row)
@@ -49,6 +53,8 @@ def hash_at(driver: Driver, head: Head, position: int) -> bytes:
     """Return the chain's hash at a committed position; empty where it is not kept."""
     if position == head.position:
         return head.hash
+    if position == head.first_position - 1:
+        return head.base_hash or b""
     row = driver.row("SELECT hash FROM event WHERE position = ?", (position,))
     return bytes(row[0]) if row else b""
 
@@ -63,9 +69,8 @@ def check_cursor(driver: Driver, head: Head, cursor: Cursor) -> None:
         raise diverged(f"it was made by log {cursor.log_id}, this is {head.log_id}")
     if cursor.position > head.position:
         raise diverged("it lies beyond the head")
-    if cursor.position >= head.first_position and cursor.hash != hash_at(
-        driver, head, cursor.position
-    ):
+    known = hash_at(driver, head, cursor.position)
+    if (known or cursor.position >= head.first_position) and cursor.hash != known:
         raise diverged("another event is stored at that position")
 
 
@@ -151,6 +156,7 @@ def _missing_ends(driver: Driver, events: Sequence[Event]) -> dict[int, bytes]:
 
 class _Statement(NamedTuple):
     sql: str
+    order: str
     parameters: list[Any]
 
 
@@ -178,7 +184,7 @@ def _statement(driver: Driver, query: Query, after: int, until: int) -> _Stateme
         sql += f" AND e.type IN ({', '.join('?' * len(query.types))})"
         parameters += query.types
     direction = " DESC" if query.backwards else ""
-    return _Statement(f"{sql} ORDER BY e.{order}{direction}", parameters)
+    return _Statement(sql, f"e.{order}{direction}", parameters)
 
 
 def _fetch(
@@ -189,12 +195,8 @@ def _fetch(
     events: list[Event] = []
     if statement is None:
         return events, False
-    sql, parameters = statement
-    if limit is not None:
-        sql, parameters = sql + " LIMIT ?", [*parameters, limit]
     size = 0
-    # Row by row: a chunk of large events would be in memory before its size is known.
-    for row in driver.stream(sql, parameters):
+    for row in driver.events(*statement, limit, PAGE_BYTES):
         event = Event(*row)
         events.append(event)
         if limit is not None:

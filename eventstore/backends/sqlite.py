@@ -11,32 +11,24 @@ import sqlite3
 import threading
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-import uuid_utils
-from sqlalchemy import URL, Engine, create_engine, event, inspect, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from eventstore import chain
-from eventstore.backends import reading, schema, writing
-from eventstore.backends.driver import Driver
+from eventstore.backends.driver import SqliteDriver
 from eventstore.backends.locks import WriteTurn
+from eventstore.backends.sql import SqlBackend
 from eventstore.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from eventstore.ports import (
-        Clock,
-        ConsumerState,
-        Head,
-        InlineProjection,
-        Operation,
-        Outcome,
-        Page,
-        Query,
-    )
+    from eventstore.backends.driver import Driver
+    from eventstore.ports import Clock, InlineProjection
+
+T = TypeVar("T")
 
 BUSY_SECONDS: Final = 30.0
 """How long SQLite waits for a writer that does not take part in the turns."""
@@ -65,14 +57,15 @@ def database_path(url: str) -> Path | None:
     return path
 
 
-class SqliteBackend:
+class SqliteBackend(SqlBackend):
     """A log on SQLite; see :class:`eventstore.ports.Backend`."""
 
+    dialect = "sqlite"
+
     def __init__(self, url: str, clock: Clock, inline: Sequence[InlineProjection] = ()) -> None:
+        super().__init__(clock, inline)
         self.url = url
         self.path = database_path(url)
-        self._clock = clock
-        self._inline = tuple(inline)
         self._turn: WriteTurn | None = None
         # A single shared connection can serve one thread at a time only.
         self._memory_lock = threading.RLock()
@@ -91,23 +84,8 @@ class SqliteBackend:
                 self._writer = self._engine.connect()
                 undo.callback(self._writer.close)
             self._identity = _identity(self.path)
-            with self._transaction() as driver:
-                self._prepare(driver)
+            self._prepare()
             undo.pop_all()
-
-    def _prepare(self, driver: Driver) -> None:
-        connection = driver.connection
-        if not inspect(connection).has_table("head"):
-            schema.metadata.create_all(connection, checkfirst=False)
-            log_id = str(uuid_utils.uuid7())
-            driver.run(
-                "INSERT INTO head VALUES (1, ?, ?, 1, 0, 0, ?)",
-                (schema.SCHEMA_VERSION, log_id, chain.genesis(log_id)),
-            )
-        schema.check_version(driver.row("SELECT schema_version FROM head"), self._where)
-        for projection in self._inline:
-            projection.setup(connection)
-            writing.catch_up_inline(driver, projection, reading.read_head(driver))
 
     def close(self) -> None:
         """Release every connection."""
@@ -116,26 +94,6 @@ class SqliteBackend:
         self._engine.dispose()
         if self._turn is not None:
             self._turn.close()
-
-    def head(self) -> Head:
-        """Return the committed head."""
-        with self._snapshot() as driver:
-            return reading.read_head(driver)
-
-    def page(self, query: Query) -> Page:
-        """Read one page from one snapshot."""
-        with self._snapshot() as driver:
-            return reading.read_page(driver, query)
-
-    def write(self, group: Sequence[Operation]) -> list[Outcome]:
-        """Carry out a group in one durable transaction."""
-        with translate_errors(self._where), self._transaction() as driver:
-            return writing.write_group(driver, group, self._inline, self._clock())
-
-    def consumers(self) -> list[ConsumerState]:
-        """Return every named consumer, by name."""
-        with self._snapshot() as driver:
-            return reading.read_consumers(driver)
 
     def describe(self) -> dict[str, str | int]:
         """Return the kind, SQLite's version, and the sizes of the file and its WAL."""
@@ -167,15 +125,17 @@ class SqliteBackend:
                 self._where, "the file was replaced or removed: close the store and open it again"
             )
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Driver]:
+    def _write(self, function: Callable[[Driver], T]) -> T:
         """Hold the turn to write and a transaction; commit at the end, or leave nothing."""
-        with self._memory_lock if self._turn is None else self._turn.hold():
+        with (
+            translate_errors(self._where),
+            self._memory_lock if self._turn is None else self._turn.hold(),
+        ):
             self._check_same_file()
-            driver = Driver(self._writer)
+            driver = SqliteDriver(self._writer)
             driver.run("BEGIN IMMEDIATE")
             try:
-                yield driver
+                result = function(driver)
                 driver.run("COMMIT")
             except BaseException:
                 self._writer.rollback()
@@ -184,17 +144,18 @@ class SqliteBackend:
                 raise
             # Ends what a view's statements began in SQLAlchemy's own bookkeeping.
             self._writer.commit()
+            return result
 
     @contextmanager
     def _snapshot(self) -> Iterator[Driver]:
         with translate_errors(self._where):
             if self.path is None:
                 with self._memory_lock:
-                    yield Driver(self._writer)
+                    yield SqliteDriver(self._writer)
                 return
             self._check_same_file()
             with self._engine.connect() as connection:
-                driver = Driver(connection)
+                driver = SqliteDriver(connection)
                 driver.run("BEGIN")
                 try:
                     yield driver

@@ -41,7 +41,7 @@ FORBIDDEN = [
     "UPDATE head SET position = 1",
     "UPDATE head SET log_id = 'other'",
     "UPDATE head SET first_position = 0",
-    "REPLACE INTO head SELECT one, 1, 'other', first_position, 0, 0, hash FROM head",
+    "REPLACE INTO head SELECT one, 1, 'other', first_position, 0, 0, hash, NULL FROM head",
     f"REPLACE INTO event SELECT position + 3, stream_id, version, id, {COLUMNS}",
     f"REPLACE INTO event SELECT position + 3, stream_id, version + 9, id, {COLUMNS}",
     "UPDATE stream SET name = 'x' || name",
