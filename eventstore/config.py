@@ -52,7 +52,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting there is."""
 
     url: str = "sqlite:///eventstore.db"
-    notify: Literal["auto", "file", "none"] = "auto"
+    notify: Literal["auto", "file", "postgres", "none"] = "auto"
     poll_seconds: Seconds = 1.0
     rule_store_type: str = "filesystem"
     rules: RuleSettings = RuleSettings()

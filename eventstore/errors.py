@@ -114,12 +114,17 @@ class StoreClosedError(EventStoreError):
 
 
 class StorageError(EventStoreError):
-    """The database refused or failed; ``where`` names it, the cause is chained."""
+    """The database refused or failed; ``where`` names it, the cause is chained.
 
-    def __init__(self, where: str, reason: str) -> None:
+    ``transient`` is True where the connection failed rather than the request: the same
+    call may well work again.
+    """
+
+    def __init__(self, where: str, reason: str, *, transient: bool = False) -> None:
         super().__init__(f"{where}: {reason}")
         self.where = where
         self.reason = reason
+        self.transient = transient
 
 
 class CorruptEventError(StorageError):

@@ -78,13 +78,14 @@ class EventStore:
     def __init__(
         self, url: str, notify: str, inline: Sequence[InlineProjection], clock: Clock, poll: float
     ) -> None:
-        self.url = url
         self.poll = poll
         self.clock = clock
         self.changed = Signal()
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         self._backend = make_backend(url, clock, inline)
-        self._notifier = make_notifier(notify, self._backend.path)
+        self.url = self._backend.url
+        """Names the log, without a password."""
+        self._notifier = make_notifier(notify, url, self._backend.path)
         self._writer = Writer(self._backend, self._committed)
         self._watching = False
         self._state = "new"
@@ -103,12 +104,13 @@ class EventStore:
     ) -> Self:
         """Name a log to be entered with ``async with``.
 
-        ``url`` is ``sqlite:///events.db`` (four slashes for an absolute path) or
-        ``memory://``; a file that is not there is created. ``notify`` wakes followers in
-        other processes: ``"auto"``, ``"file"`` or ``"none"``. ``inline`` projections are
-        applied inside each append's transaction. ``clock`` gives microseconds since the
-        epoch. ``poll`` is how many seconds a follower waits without a wake-up before it
-        looks for itself.
+        ``url`` is ``sqlite:///events.db`` (four slashes for an absolute path),
+        ``postgresql://user:password@host/database`` (with any of libpq's parameters) or
+        ``memory://``; a file or table that is not there is created. ``notify`` wakes followers
+        in other processes: ``"auto"``, ``"file"``, ``"postgres"`` or ``"none"``. ``inline``
+        projections are applied inside each append's transaction. ``clock`` gives microseconds
+        since the epoch. ``poll`` is how many seconds a follower waits without a wake-up before
+        it looks for itself.
 
         Raises ConfigError for a URL or notifier that is not known.
         """

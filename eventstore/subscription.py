@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
@@ -10,8 +11,9 @@ import anyio
 import msgspec
 
 from eventstore import limits
+from eventstore.backoff import Backoff
 from eventstore.bridge import wait_future
-from eventstore.errors import DuplicateEventError, InvalidInputError, TakenOverError
+from eventstore.errors import DuplicateEventError, InvalidInputError, StorageError, TakenOverError
 from eventstore.events import END, Cursor, Event, NewEvent, Special, check_name
 from eventstore.ports import Acknowledge, Page, Query
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from eventstore.store import EventStore
+
+log = logging.getLogger(__name__)
 
 PAGE_EVENTS: Final = 1024
 """Events read at once: what a slow follower costs in memory, with the limit in bytes."""
@@ -41,6 +45,9 @@ class Subscription:
     ``ack(flush=True)`` and on ``aclose``. After a crash the events since then come again,
     so a consumer's effects should bear repetition. The newest opener of a name owns it;
     the earlier one gets TakenOverError.
+
+    A database that cannot be reached for a while ends nothing: the subscription says so in
+    the program's log and goes on when it can. (With ``follow=False`` it is a StorageError.)
 
     Iterating raises HistoryDivergedError where the log is not the one that the cursor was
     made from, HistoryGoneError where the events were trimmed, and StoreClosedError when
@@ -267,7 +274,7 @@ class Subscription:
         seen = self._store.changed.count
         cursor = self._cursor
         assert cursor is not None  # noqa: S101 - set by _open
-        page = await self._store.page(
+        page = await self._read(
             msgspec.structs.replace(
                 self._query, after=cursor.position, expect=cursor, whole_commits=whole_commits
             )
@@ -276,6 +283,30 @@ class Subscription:
         self._events, self._index = page.events, 0
         if not page.events:
             self._move_to(page.through)
+
+    async def _read(self, query: Query) -> Page:
+        """Read a page; outlive a database that cannot be reached for a while."""
+        backoff = Backoff()
+        while True:
+            try:
+                page = await self._store.page(query)
+            except StorageError as error:
+                if not error.transient or not self._follow:
+                    raise
+                if backoff.failures == 0:
+                    log.warning("%s; following goes on once it can be read again", error)
+                await self._pause(backoff.next())
+            else:
+                if backoff.failures:
+                    log.warning("the log can be read again, at position %d", page.head.position)
+                return page
+
+    async def _pause(self, seconds: float) -> None:
+        self._woken = anyio.Event()
+        with anyio.move_on_after(seconds):
+            await self._woken.wait()
+        if self._closed:
+            raise StopAsyncIteration
 
     def _move_to(self, cursor: Cursor) -> None:
         """Pass over what does not match, so that a quiet follower still advances."""

@@ -2,7 +2,8 @@
 
 Everything that waits at the same time shares one transaction and one fsync. A group that
 fails as a whole is tried again one by one, so that each append succeeds or fails on its
-own; that is safe even where the first try did commit, because ids are checked first.
+own, or as it was where the connection was lost; that is safe even where the first try did
+commit, because ids are checked first.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from eventstore.errors import EventStoreError, StoreClosedError
+from eventstore.errors import EventStoreError, StorageError, StoreClosedError
 from eventstore.events import Appended
 from eventstore.ports import Acknowledge, Append
 
@@ -37,6 +38,17 @@ ACK_EVENTS: Final = 1_000
 """A consumer's cursor is stored this long, or this many events, after it moved."""
 
 
+RETRY_SECONDS: Final = 1.0
+"""An acknowledgement that met a lost connection is tried again after this long."""
+
+
+class _Queued(NamedTuple):
+    """An operation, and who waits for its outcome: nobody where it was only noted."""
+
+    operation: Operation
+    future: Future[Any] | None
+
+
 @dataclass(slots=True)
 class _Note:
     acknowledge: Acknowledge
@@ -55,7 +67,7 @@ class Writer:
         self._backend = backend
         self._on_commit = on_commit
         self._ready = threading.Condition()
-        self._queue: deque[tuple[Operation, Future[Any]]] = deque()
+        self._queue: deque[_Queued] = deque()
         self._notes: dict[str, _Note] = {}
         self._flush_at: float | None = None
         self._closing = False
@@ -77,7 +89,7 @@ class Writer:
         with self._ready:
             if self._closing:
                 raise StoreClosedError("the store is closed: open it again to write")
-            self._queue.append((operation, future))
+            self._queue.append(_Queued(operation, future))
             self._ready.notify()
         return future
 
@@ -116,7 +128,7 @@ class Writer:
         with self._ready:
             left, self._queue = list(self._queue), deque()
         for _, future in left:
-            if future.set_running_or_notify_cancel():
+            if future is not None and future.set_running_or_notify_cancel():
                 future.set_exception(StoreClosedError("the store closed before this was written"))
 
     def _run(self) -> None:
@@ -124,7 +136,7 @@ class Writer:
             if group:
                 self._carry_out(group)
 
-    def _next_group(self) -> list[tuple[Operation, Future[Any]]] | None:
+    def _next_group(self) -> list[_Queued] | None:
         with self._ready:
             while not self._queue and not self._closing:
                 now = time.monotonic()
@@ -133,48 +145,74 @@ class Writer:
                 self._ready.wait(None if self._flush_at is None else self._flush_at - now)
             group = self._take_queued()
             for note in self._notes.values():
-                group.append((note.acknowledge, Future()))
+                group.append(_Queued(note.acknowledge, None))
             self._notes.clear()
             self._flush_at = None
             return None if self._closing and not group else group
 
-    def _take_queued(self) -> list[tuple[Operation, Future[Any]]]:
-        group: list[tuple[Operation, Future[Any]]] = []
+    def _take_queued(self) -> list[_Queued]:
+        group: list[_Queued] = []
         events = size = 0
         while self._queue:
-            operation, future = self._queue[0]
+            operation, future = one = self._queue[0]
             if isinstance(operation, Append):
                 events += operation.events
                 size += operation.size
                 if group and (events > GROUP_EVENTS or size > GROUP_BYTES):
                     break
             self._queue.popleft()
-            if future.set_running_or_notify_cancel():
-                group.append((operation, future))
+            if future is None or future.set_running_or_notify_cancel():
+                group.append(one)
         return group
 
-    def _carry_out(self, group: Sequence[tuple[Operation, Future[Any]]]) -> None:
+    def _carry_out(self, group: Sequence[_Queued]) -> None:
         try:
-            outcomes = self._backend.write([operation for operation, _ in group])
+            outcomes, repeated = self._write([one.operation for one in group])
         except BaseException as error:
             # Whatever a driver or a view raises, SystemExit too, belongs to the callers: this
             # thread's end would leave every append waiting for ever.
-            if len(group) == 1:
-                self._deliver(partial(group[0][1].set_exception, error))
-            else:
+            if len(group) > 1 and not _is_transient(error):
                 for one in group:
                     self._carry_out([one])
+            else:
+                self._fail(group, error)
             return
-        self._announce(group, outcomes)
+        self._announce(outcomes, repeated=repeated)
         self._deliver(partial(_complete, group, outcomes))
 
-    def _announce(
-        self, group: Sequence[tuple[Operation, Future[Any]]], outcomes: Sequence[Outcome]
-    ) -> None:
+    def _write(self, operations: Sequence[Operation]) -> tuple[list[Outcome], bool]:
+        """Write a group, once more where the connection was lost; return whether it was.
+
+        The first try may have committed. The second one settles it, because it finds the
+        ids that are stored.
+        """
+        try:
+            return self._backend.write(operations), False
+        except StorageError as error:
+            if not error.transient:
+                raise
+            log.info("writing again after: %s", error)
+            return self._backend.write(operations), True
+
+    def _fail(self, group: Sequence[_Queued], error: BaseException) -> None:
+        for one in group:
+            if one.future is None and _is_transient(error):
+                self._note_again(one.operation)
+        self._deliver(partial(_refuse, group, error))
+
+    def _note_again(self, operation: Operation) -> None:
+        """Keep a consumer's progress for later: the last event may have been its last."""
+        assert isinstance(operation, Acknowledge)  # noqa: S101 - only these come from notes
+        with self._ready:
+            if operation.name not in self._notes and not self._closing:
+                self._notes[operation.name] = _Note(operation, 1)
+                self._flush_at = self._flush_at or time.monotonic() + RETRY_SECONDS
+
+    def _announce(self, outcomes: Sequence[Outcome], *, repeated: bool) -> None:
         positions = [
             outcome.position
-            for (operation, _), outcome in zip(group, outcomes, strict=True)
-            if isinstance(outcome, Appended) and not outcome.duplicate
+            for outcome in outcomes
+            if isinstance(outcome, Appended) and (repeated or not outcome.duplicate)
         ]
         if positions:
             try:
@@ -184,8 +222,20 @@ class Writer:
                 log.exception("notifying followers failed; they read on a timer instead")
 
 
-def _complete(group: Sequence[tuple[Operation, Future[Any]]], outcomes: Sequence[Outcome]) -> None:
+def _is_transient(error: BaseException) -> bool:
+    return isinstance(error, StorageError) and error.transient
+
+
+def _refuse(group: Sequence[_Queued], error: BaseException) -> None:
+    for one in group:
+        if one.future is not None:
+            one.future.set_exception(error)
+
+
+def _complete(group: Sequence[_Queued], outcomes: Sequence[Outcome]) -> None:
     for (_, future), outcome in zip(group, outcomes, strict=True):
+        if future is None:
+            continue
         if isinstance(outcome, EventStoreError):
             future.set_exception(outcome)
         else:

@@ -12,16 +12,32 @@ if TYPE_CHECKING:
 
     from eventstore.ports import Backend, Clock, InlineProjection
 
+
+def _postgres(url: str, clock: Clock, inline: Sequence[InlineProjection]) -> Backend:
+    try:
+        from eventstore.backends.postgres import PostgresBackend  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(
+            f"a log on PostgreSQL needs the driver: pip install 'ruletide[postgres]' ({error})"
+        ) from error
+    return PostgresBackend(url, clock, inline)
+
+
 BACKENDS: Final[dict[str, Callable[[str, Clock, Sequence[InlineProjection]], Backend]]] = {
     "sqlite": SqliteBackend,
     "memory": SqliteBackend,
+    "postgresql": _postgres,
 }
 """URL scheme to backend. Every one of them is in the contract suite."""
+
+ALIASES: Final = {"postgres": "postgresql", "postgresql+psycopg": "postgresql"}
+"""Other ways in which people write these schemes."""
 
 
 def make_backend(url: str, clock: Clock, inline: Sequence[InlineProjection]) -> Backend:
     """Make the backend that ``url`` names; raise ConfigError for one that is not known."""
     scheme, found, _ = str(url).partition(":")
+    scheme = ALIASES.get(scheme, scheme)
     if not found or scheme not in BACKENDS:
         known = ", ".join(f"{name}://" for name in BACKENDS)
         raise ConfigError(f"the log's URL {url!r} is not known: it begins with one of {known}")

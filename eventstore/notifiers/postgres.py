@@ -1,0 +1,171 @@
+"""Waking followers by LISTEN and NOTIFY, on a connection of its own.
+
+A notification carries a position and nothing else, and is sent after the commit: inside the
+transaction it would hold a lock of the whole server until the commit is done. One thread
+listens, publishes and sends heartbeats, because a session that died is silent. After every
+reconnect it listens first and wakes the followers second, so that they read what they may
+have missed.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+
+from eventstore.backoff import Backoff
+from eventstore.postgres import connect, connection_info
+from eventstore.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS: Final = 5.0
+"""How often the session is asked whether it lives, and how long it may take to answer."""
+
+
+class PostgresNotifier:
+    """Listens and notifies on the channel of the schema that the log lives in.
+
+    A proxy that pools transactions gives no session to listen on: name the server itself,
+    or rely on the timed reads with ``notify="none"``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._info = connection_info(url)
+        self._wake: Callable[[], None] | None = None
+        self._published = -1
+        self._position = -1
+        self._closing = False
+        self._started = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._bell, self._rung = socket.socketpair()
+        self._bell.setblocking(False)
+        self._rung.setblocking(False)
+        self._wakes = 0
+        self._connects = 0
+        self._trouble = ""
+
+    def start(self, wake: Callable[[], None]) -> None:
+        """Begin to listen."""
+        self._wake = wake
+        self._ensure_thread()
+        self._ring()
+
+    def publish(self, position: int) -> None:
+        """Hand the position to the thread. Never waits, never raises."""
+        self._position = position
+        self._ensure_thread()
+        self._ring()
+
+    def close(self) -> None:
+        """Stop, once what was published last has been sent or has failed."""
+        self._closing = True
+        if self._thread is not None:
+            self._ring()
+            self._thread.join()
+        self._bell.close()
+        self._rung.close()
+
+    def describe(self) -> dict[str, str | int]:
+        """Return the kind, how often it woke and connected, and the present trouble."""
+        facts: dict[str, str | int] = {"notifier": "postgres", "wakes": self._wakes}
+        facts["reconnects"] = max(0, self._connects - 1)
+        return facts | ({"trouble": self._trouble} if self._trouble else {})
+
+    def _ensure_thread(self) -> None:
+        with self._started:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="eventstore-listener", daemon=True
+                )
+                self._thread.start()
+
+    def _ring(self) -> None:
+        # A full buffer means that the thread has been told already.
+        with suppress(BlockingIOError):
+            self._bell.send(b"!")
+
+    def _run(self) -> None:
+        watchdog, backoff = Watchdog(), Backoff()
+        try:
+            while not self._closing:
+                try:
+                    self._serve(watchdog, backoff)
+                except (psycopg.Error, OSError) as error:
+                    self._report(" ".join(str(error).split()))
+                    if not self._closing:
+                        self._pause(backoff.next())
+        finally:
+            watchdog.close()
+
+    def _report(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            log.warning("cannot listen: %s; followers read on a timer meanwhile", trouble)
+        self._trouble = trouble
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._closing and (left := until - time.monotonic()) > 0:
+            if select.select([self._rung], [], [], left)[0]:
+                self._hear_bell()
+
+    def _serve(self, watchdog: Watchdog, backoff: Backoff) -> None:
+        """Listen and publish on one connection, until it fails or the notifier closes."""
+        with connect(self._info) as connection:
+            with watchdog.limit(connection, HEARTBEAT_SECONDS):
+                channel = _channel(connection)
+                connection.execute(f'LISTEN "{channel}"'.encode())
+            self._connects += 1
+            self._call_wake()
+            beat = time.monotonic() + HEARTBEAT_SECONDS
+            while not (self._closing and self._published >= self._position):
+                with watchdog.limit(connection, HEARTBEAT_SECONDS):
+                    if self._position > self._published:
+                        self._send(connection, channel)
+                    elif time.monotonic() >= beat:
+                        connection.execute("SELECT 1")
+                        beat = time.monotonic() + HEARTBEAT_SECONDS
+                        self._trouble = ""
+                        backoff.reset()
+                    if _received(connection):
+                        self._trouble = ""
+                        self._wakes += 1
+                        self._call_wake()
+                wait = max(0.0, beat - time.monotonic())
+                select.select([connection.fileno(), self._rung.fileno()], [], [], wait)
+                self._hear_bell()
+
+    def _send(self, connection: psycopg.Connection[Any], channel: str) -> None:
+        position = self._position
+        connection.execute("SELECT pg_notify(%s, %s)", (channel, str(position)))
+        self._published = position
+
+    def _call_wake(self) -> None:
+        if self._wake is not None and not self._closing:
+            self._wake()
+
+    def _hear_bell(self) -> None:
+        with suppress(BlockingIOError):
+            while self._rung.recv(4096):
+                pass
+
+
+def _channel(connection: psycopg.Connection[Any]) -> str:
+    row = connection.execute("SELECT md5(current_schema())").fetchone()
+    return f"eventstore_{row[0] if row else ''}"
+
+
+def _received(connection: psycopg.Connection[Any]) -> bool:
+    """Whether anything arrived that another process sent."""
+    own = connection.info.backend_pid
+    notices = list(connection.notifies(timeout=0))
+    return any(notice.pid != own for notice in notices)
