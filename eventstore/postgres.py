@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from eventstore.errors import ConfigError
 
+if TYPE_CHECKING:
+    from eventstore.watchdog import Watchdog
+
+CONNECT_SECONDS: Final = 10
+"""How long connecting may take, for each host of the URL."""
+
 DEFAULTS: Final = {
-    "connect_timeout": "10",
+    "connect_timeout": str(CONNECT_SECONDS),
     "fallback_application_name": "eventstore",
     "keepalives_idle": "15",
     "keepalives_interval": "5",
@@ -57,7 +63,7 @@ def safe_url(url: str) -> str:
     return f"postgresql://{where}/{given.get('dbname') or ''}"
 
 
-def connect(info: str) -> psycopg.Connection[tuple[Any, ...]]:
+def connect(info: str, watchdog: Watchdog) -> psycopg.Connection[tuple[Any, ...]]:
     """Connect in autocommit mode, with limits and durability as the log needs them."""
     connection = psycopg.connect(info, autocommit=True)
     limits = " UNION ALL ".join(
@@ -69,7 +75,12 @@ def connect(info: str) -> psycopg.Connection[tuple[Any, ...]]:
         "SELECT set_config('synchronous_commit', 'on', false) "
         "WHERE current_setting('synchronous_commit') = 'off'"
     )
-    connection.execute(f"{limits} UNION ALL {durable}".encode())
+    try:
+        with watchdog.limit(connection, CONNECT_SECONDS):
+            connection.execute(f"{limits} UNION ALL {durable}".encode())
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -30,8 +30,7 @@ class Watchdog:
         self._running: dict[int, tuple[float, int]] = {}
         self._idle = True
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="eventstore-watchdog", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     @contextmanager
     def limit(self, connection: Any, seconds: float) -> Iterator[None]:
@@ -39,7 +38,9 @@ class Watchdog:
         key = id(connection)
         with self._changed:
             self._running[key] = time.monotonic() + seconds, connection.fileno()
-            if self._idle:
+            if self._thread is None:
+                self._start()
+            elif self._idle:
                 self._changed.notify()
         try:
             yield
@@ -52,7 +53,12 @@ class Watchdog:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="eventstore-watchdog", daemon=True)
+        self._thread.start()
 
     def _run(self) -> None:
         with self._changed:

@@ -40,12 +40,12 @@ OPERATION_SECONDS: Final = 60.0
 """How long one read or one group may take before its connection is given up."""
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str, watchdog: Watchdog) -> Engine:
     """Make an engine that leaves BEGIN and COMMIT to its users."""
     info = connection_info(url)
     return create_engine(
         "postgresql+psycopg://",
-        creator=lambda: connect(info),
+        creator=lambda: connect(info, watchdog),
         isolation_level="AUTOCOMMIT",
         pool_size=IDLE_CONNECTIONS,
         max_overflow=READ_CONNECTIONS - IDLE_CONNECTIONS,
@@ -80,8 +80,10 @@ class PostgresBackend(SqlBackend):
         super().__init__(clock, inline)
         self.url = safe_url(url)
         self.path = None
-        self._engine = make_engine(url)
+        self._watchdog = Watchdog()
+        self._engine = make_engine(url, self._watchdog)
         self._writer: Connection | None = None
+        self._closed = False
 
     @property
     def _where(self) -> str:
@@ -90,13 +92,13 @@ class PostgresBackend(SqlBackend):
     def open(self) -> None:
         """Create or check the schema, and bring inline projections up to date."""
         with ExitStack() as undo:
-            self._watchdog = Watchdog()
             undo.callback(self.close)
             self._prepare()
             undo.pop_all()
 
     def close(self) -> None:
-        """Release every connection."""
+        """Release every connection; one that still reads goes once it has read."""
+        self._closed = True
         if self._writer is not None:
             self._writer.close()
         self._engine.dispose()
@@ -144,15 +146,15 @@ class PostgresBackend(SqlBackend):
 
     @contextmanager
     def _snapshot(self) -> Iterator[Driver]:
-        with (
-            translate_errors(self._where),
-            self._engine.connect() as connection,
-            self._transaction(
-                connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-            ) as driver,
-        ):
-            yield driver
-            driver.run("COMMIT")
+        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        with translate_errors(self._where), self._engine.connect() as connection:
+            try:
+                with self._transaction(connection, begin) as driver:
+                    yield driver
+                    driver.run("COMMIT")
+            finally:
+                if self._closed and not connection.invalidated:
+                    connection.invalidate()
 
     @contextmanager
     def _transaction(self, connection: Connection, begin: str) -> Iterator[Driver]:

@@ -181,7 +181,7 @@ def _statement(driver: Driver, query: Query, after: int, until: int) -> _Stateme
             sql += " AND +e.stream_id = ?"
             parameters.append(stream_id)
     if query.types is not None:
-        sql += f" AND e.type IN ({', '.join('?' * len(query.types))})"
+        sql += f" AND e.type IN ({', '.join('?' * len(query.types)) or 'NULL'})"
         parameters += query.types
     direction = " DESC" if query.backwards else ""
     return _Statement(sql, f"e.{order}{direction}", parameters)

@@ -47,9 +47,6 @@ class PostgresNotifier:
         self._closing = False
         self._started = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._bell, self._rung = socket.socketpair()
-        self._bell.setblocking(False)
-        self._rung.setblocking(False)
         self._wakes = 0
         self._connects = 0
         self._trouble = ""
@@ -72,8 +69,8 @@ class PostgresNotifier:
         if self._thread is not None:
             self._ring()
             self._thread.join()
-        self._bell.close()
-        self._rung.close()
+            self._bell.close()
+            self._rung.close()
 
     def describe(self) -> dict[str, str | int]:
         """Return the kind, how often it woke and connected, and the present trouble."""
@@ -84,6 +81,9 @@ class PostgresNotifier:
     def _ensure_thread(self) -> None:
         with self._started:
             if self._thread is None:
+                self._bell, self._rung = socket.socketpair()
+                self._bell.setblocking(False)
+                self._rung.setblocking(False)
                 self._thread = threading.Thread(
                     target=self._run, name="eventstore-listener", daemon=True
                 )
@@ -120,7 +120,7 @@ class PostgresNotifier:
 
     def _serve(self, watchdog: Watchdog, backoff: Backoff) -> None:
         """Listen and publish on one connection, until it fails or the notifier closes."""
-        with connect(self._info) as connection:
+        with connect(self._info, watchdog) as connection:
             with watchdog.limit(connection, HEARTBEAT_SECONDS):
                 channel = _channel(connection)
                 connection.execute(f'LISTEN "{channel}"'.encode())

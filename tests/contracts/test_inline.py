@@ -45,7 +45,7 @@ class CountByStream:
             connection.execute(
                 text(
                     "INSERT INTO counted VALUES (:stream, 1) "
-                    "ON CONFLICT (stream) DO UPDATE SET n = n + 1"
+                    "ON CONFLICT (stream) DO UPDATE SET n = counted.n + 1"
                 ),
                 {"stream": event.stream},
             )
