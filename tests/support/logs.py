@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore import Event, NewEvent
+from support.postgres import shared_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
 LOG_URLS: Final[dict[str, Callable[[Path], str]]] = {
     "sqlite": lambda directory: f"sqlite:///{directory}/events.db",
     "memory": lambda _: "memory://",
+    "postgresql": lambda _: shared_server().fresh_schema(),
 }
 """URL scheme of each backend, and how to name a fresh log of its kind."""
 
-LASTING: Final = ("sqlite",)
+LASTING: Final = ("sqlite", "postgresql")
 """The backends whose log is still there once the store that wrote it is closed."""
 
 START_US: Final = 1_700_000_000_000_000
