@@ -103,7 +103,7 @@ class Proxy:
         self._call(thaw)
 
     def refuse(self) -> None:
-        """Refuse new connections; those that are there stay."""
+        """Refuse new connections; those that bytes have gone through stay."""
 
         def refuse() -> None:
             if self._listener is not None:
@@ -192,7 +192,7 @@ class Pair:
         try:
             await self.proxy.loop.create_connection(lambda: self.server, *self.proxy.upstream)
         except OSError:
-            import traceback; traceback.print_exc(); self.cut()
+            self.cut()
 
     def cut(self) -> None:
         """Break both connections and forget what was not delivered."""
