@@ -21,6 +21,7 @@ from benchmarks.appends import batches, concurrent, singles
 from benchmarks.idle import idle
 from benchmarks.latency import saving, waking
 from benchmarks.measure import Row, Setting
+from benchmarks.postgres import pg_batches, pg_concurrent, pg_reading, pg_singles, pg_waking
 from benchmarks.reading import reading
 from benchmarks.rules import memory, silencing, swapping, syncing
 
@@ -39,6 +40,11 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "swapping": swapping,
     "silencing": silencing,
     "memory": memory,
+    "pg-singles": pg_singles,
+    "pg-batches": pg_batches,
+    "pg-concurrent": pg_concurrent,
+    "pg-reading": pg_reading,
+    "pg-waking": pg_waking,
 }
 
 

@@ -12,7 +12,7 @@ import anyio
 from benchmarks.data import STREAMS, TYPE, new_events, payload
 from benchmarks.group import GroupLoop
 from benchmarks.measure import Contestant, Row, Setting, measure, rate_rows
-from benchmarks.peer import Peer
+from benchmarks.peer import Peer, sqlite_settings
 from benchmarks.plain import PlainLog
 from eventstore import EventStore, NewEvent
 
@@ -43,7 +43,7 @@ class Field:
             )
             self.plain = await PlainLog.create(folder / "plain.db")
             stack.callback(self.plain.close)
-            self.peer = Peer(folder / "peer.db")
+            self.peer = Peer(sqlite_settings(folder / "peer.db"))
             stack.callback(self.peer.close)
             self._stack = stack.pop_all()
         return self
@@ -63,9 +63,9 @@ async def singles(setting: Setting) -> list[Row]:
     async with Field(setting) as field:
         rates = await measure(
             [
-                Contestant("ours", count, partial(_our_singles, field.store, count)),
+                Contestant("ours", count, partial(our_singles, field.store, count)),
                 Contestant("floor: plain sqlite3", count, partial(_floor, field.plain, count, 1)),
-                *_peers(field.peer, count, 1),
+                *peers(field.peer, count, 1),
             ],
             setting.rounds,
         )
@@ -82,16 +82,16 @@ async def batches(setting: Setting) -> list[Row]:
     async with Field(setting) as field:
         rates = await measure(
             [
-                Contestant("ours", count, partial(_our_batches, field.store, count, made=False)),
+                Contestant("ours", count, partial(our_batches, field.store, count, made=False)),
                 Contestant(
                     "ours, events made ready",
                     count,
-                    partial(_our_batches, field.store, count, made=True),
+                    partial(our_batches, field.store, count, made=True),
                 ),
                 Contestant(
                     "floor: plain sqlite3", count, partial(_floor, field.plain, count, BATCH)
                 ),
-                *_peers(field.peer, count, BATCH),
+                *peers(field.peer, count, BATCH),
             ],
             setting.rounds,
         )
@@ -111,8 +111,8 @@ async def concurrent(setting: Setting) -> list[Row]:
         loop = GroupLoop(field.plain)
         rates = await measure(
             [
-                Contestant("ours, 64 tasks", count, partial(_our_tasks, field.store, count)),
-                Contestant("ours, 1 task", few, partial(_our_singles, field.store, few)),
+                Contestant("ours, 64 tasks", count, partial(our_tasks, field.store, count)),
+                Contestant("ours, 1 task", few, partial(our_singles, field.store, few)),
                 Contestant(
                     "floor: group commit of plain sqlite3",
                     count,
@@ -126,7 +126,7 @@ async def concurrent(setting: Setting) -> list[Row]:
     return rate_rows("64 tasks", rates)
 
 
-def _our_singles(store: EventStore, count: int) -> Run:
+def our_singles(store: EventStore, count: int) -> Run:
     async def run() -> None:
         for number in range(count):
             await store.append(STREAMS[number % 64], [NewEvent(TYPE, payload(number))])
@@ -134,7 +134,7 @@ def _our_singles(store: EventStore, count: int) -> Run:
     return run
 
 
-def _our_batches(store: EventStore, count: int, *, made: bool) -> Run:
+def our_batches(store: EventStore, count: int, *, made: bool) -> Run:
     ready = [new_events(BATCH) if made else None for _ in range(count // BATCH)]
 
     async def run() -> None:
@@ -144,7 +144,7 @@ def _our_batches(store: EventStore, count: int, *, made: bool) -> Run:
     return run
 
 
-def _our_tasks(store: EventStore, count: int) -> Run:
+def our_tasks(store: EventStore, count: int) -> Run:
     async def one(stream: str) -> None:
         for number in range(count // TASKS):
             await store.append(stream, [NewEvent(TYPE, payload(number))])
@@ -183,7 +183,7 @@ def _floor_tasks(log: PlainLog, loop: GroupLoop, count: int) -> Run:
     return run
 
 
-def _peers(peer: Peer, count: int, size: int) -> list[Contestant]:
+def peers(peer: Peer, count: int, size: int) -> list[Contestant]:
     def recorder() -> Run:
         parts = [peer.ready(size, [number % 64]) for number in range(count // size)]
 

@@ -1,8 +1,8 @@
-"""The library to compare with: pyeventsourcing on SQLite, at two levels.
+"""The library to compare with: pyeventsourcing, at two levels.
 
 Its *recorder* stores ``StoredEvent`` values made ready beforehand: the least it can do.
 Its *application* is what its users call: ``aggregate.note(…)`` and ``app.save(aggregate)``.
-Both commit durably once per call (WAL, and SQLite's default of ``synchronous=FULL``).
+Both commit durably once per call (on SQLite: WAL, and its default of ``synchronous=FULL``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from eventsourcing.persistence import StoredEvent
 from benchmarks.data import payload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 TOPIC: Final = "benchmarks.peer:Rule.Tuned"
@@ -37,18 +37,21 @@ class Rule(Aggregate):
         self.last = data
 
 
-class Peer:
-    """An application with 64 aggregates, and its recorder, on one file."""
+def sqlite_settings(path: Path) -> dict[str, str]:
+    """Return the peer's settings for a file."""
+    return {
+        "PERSISTENCE_MODULE": "eventsourcing.sqlite",
+        "SQLITE_DBNAME": str(path),
+        "SQLITE_LOCK_TIMEOUT": "60",
+        "SQLITE_POOL_TIMEOUT": "60",
+    }
 
-    def __init__(self, path: Path) -> None:
-        self.app: Application[UUID] = Application(
-            env={
-                "PERSISTENCE_MODULE": "eventsourcing.sqlite",
-                "SQLITE_DBNAME": str(path),
-                "SQLITE_LOCK_TIMEOUT": "60",
-                "SQLITE_POOL_TIMEOUT": "60",
-            }
-        )
+
+class Peer:
+    """An application with 64 aggregates, and its recorder, on one database."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self.app: Application[UUID] = Application(env=settings)
         self.recorder = self.app.recorder
         self.aggregates = [Rule() for _ in range(64)]
         self.app.save(*self.aggregates)

@@ -19,7 +19,7 @@ from benchmarks.data import STREAMS, TYPE, payload
 from eventstore import EventStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 _INSERT: Final = (
@@ -37,6 +37,25 @@ ReadyRow = tuple[Any, ...]
 """An event's columns from ``stream_id`` on; the two positions are given as it is written."""
 
 
+def ready_rows() -> Callable[[int, Sequence[int]], list[ReadyRow]]:
+    """Return a maker of rows for numbered streams in turn, hashes and salts left to chance."""
+    versions: Counter[int] = Counter()
+
+    def row(at: int, stream_id: int) -> ReadyRow:
+        versions[stream_id] += 1
+        data = msgspec.json.encode(payload(at))
+        return (
+            stream_id, versions[stream_id], uuid_utils.uuid7().bytes, TYPE, 0, data, b"",
+            1_700_000_000_000_000, os.urandom(16), os.urandom(32), os.urandom(32),
+        )  # fmt: skip
+
+    def ready(count: int, streams: Sequence[int]) -> list[ReadyRow]:
+        numbers = itertools.islice(itertools.cycle(streams), count)
+        return [row(at, number + 1) for at, number in enumerate(numbers)]
+
+    return ready
+
+
 class PlainLog:
     """A log file that is written and read without the store."""
 
@@ -45,7 +64,7 @@ class PlainLog:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             self._raw.execute(f"PRAGMA {pragma}")
         self._position = 0
-        self._versions: Counter[int] = Counter()
+        self.ready = ready_rows()
 
     @classmethod
     async def create(cls, path: Path) -> PlainLog:
@@ -56,19 +75,6 @@ class PlainLog:
         rows = [(number, name) for number, name in enumerate(STREAMS, 1)]
         log._raw.executemany("INSERT INTO stream (id, name, version) VALUES (?, ?, 0)", rows)
         return log
-
-    def ready(self, count: int, streams: Sequence[int]) -> list[ReadyRow]:
-        """Return rows for the numbered streams in turn, hashes and salts left to chance."""
-        numbers = itertools.islice(itertools.cycle(streams), count)
-        return [self._ready(at, number + 1) for at, number in enumerate(numbers)]
-
-    def _ready(self, at: int, stream_id: int) -> ReadyRow:
-        self._versions[stream_id] += 1
-        data = msgspec.json.encode(payload(at))
-        return (
-            stream_id, self._versions[stream_id], uuid_utils.uuid7().bytes, TYPE, 0, data, b"",
-            1_700_000_000_000_000, os.urandom(16), os.urandom(32), os.urandom(32),
-        )  # fmt: skip
 
     def append(self, rows: Sequence[ReadyRow]) -> None:
         """Write rows in one durable transaction, with every look-up that the store does."""

@@ -9,7 +9,7 @@ import msgspec
 
 from benchmarks.data import STREAMS, new_events
 from benchmarks.measure import Contestant, Row, Setting, measure, rate_rows
-from benchmarks.peer import Peer
+from benchmarks.peer import Peer, sqlite_settings
 from benchmarks.plain import PlainLog
 from eventstore import EventStore
 
@@ -31,7 +31,7 @@ async def reading(setting: Setting) -> list[Row]:
     followers do. 200,000 events of 250 bytes of JSON, over 64 streams.
     """
     count = setting.scaled(200_000)
-    ours, theirs = setting.folder / "ours.db", Peer(setting.folder / "peer.db")
+    ours, theirs = setting.folder / "ours.db", Peer(sqlite_settings(setting.folder / "peer.db"))
     await _fill(ours, theirs, count)
     plain = PlainLog(ours)
     async with EventStore.open(f"sqlite:///{ours}") as store:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import msgspec
 
 from eventstore import chain
 from eventstore.errors import ConflictError, DuplicateEventError
@@ -22,10 +24,11 @@ from eventstore.events import (
     NewEvent,
     unpack_id,
 )
-from eventstore.ports import Append, Head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterator, Mapping
+
+    from eventstore.ports import Append, Head
 
 
 class KnownEvent(NamedTuple):
@@ -39,22 +42,55 @@ class KnownEvent(NamedTuple):
     salt: bytes | None
     digest: bytes
 
+    def equals(self, stream: str, event: NewEvent) -> bool:
+        """Whether ``event``, for ``stream``, is what is stored."""
+        if (stream, event.type, event.content) != (self.stream, self.type, self.content):
+            return False
+        if self.salt is None:
+            # Redacted: the content is gone for good, so the id alone has to decide.
+            return True
+        digest = chain.content_digest(self.salt, event.content, event.raw_data, event.raw_metadata)
+        return digest == self.digest
 
-class PlannedEvent(NamedTuple):
-    """An event about to be inserted, with the two columns that readers never see."""
 
-    event: Event
-    salt: bytes
-    digest: bytes
+class _Fresh(NamedTuple):
+    """An event of an earlier append in the same transaction."""
+
+    position: int
+    commit: int
+    stream: str
+    event: NewEvent
+
+    def equals(self, stream: str, event: NewEvent) -> bool:
+        """Whether ``event``, for ``stream``, is the same."""
+        mine = self.event
+        return (stream, event.type, event.content, event.raw_data, event.raw_metadata) == (
+            self.stream, mine.type, mine.content, mine.raw_data, mine.raw_metadata,
+        )  # fmt: skip
+
+
+Row: TypeAlias = tuple[Any, ...]
+"""An event's columns as the log's table has them."""
+
+
+class _Accepted(NamedTuple):
+    """An append that will be stored: its versions afterwards, and where it ends."""
+
+    append: Append
+    versions: dict[str, int]
+    commit: int
 
 
 @dataclass(slots=True)
 class Plan:
-    """One transaction's appends: starts from the head row, collects what to insert.
+    """One transaction's appends: what each of them does, then the rows to insert.
 
-    ``versions`` holds the current version of every stream that the group names, ``known``
-    what is stored under its ids, ``earlier`` looks up the result of an earlier call by the
-    position of its commit. ``now_us`` is the commit time.
+    ``head`` is the head row before, ``versions`` the current version of every stream that
+    the group names, ``known`` what is stored under its ids; ``earlier`` looks up the result
+    of an earlier call by the position of its commit. ``now_us`` is the commit time.
+
+    Deciding comes first and is cheap. Hashing is put off until :meth:`rows` is iterated, so
+    that a database across a network works on the first rows meanwhile.
     """
 
     head: Head
@@ -62,21 +98,43 @@ class Plan:
     known: dict[bytes, KnownEvent]
     earlier: Callable[[int], Appended]
     now_us: int
-    planned: list[PlannedEvent] = field(default_factory=list)
     changed: dict[str, int] = field(default_factory=dict)
+    _accepted: list[_Accepted] = field(default_factory=list)
+    _fresh: dict[bytes, _Fresh] = field(default_factory=dict)
+    _indexed: int = 0
+    _position: int = 0
     _results: dict[int, Appended] = field(default_factory=dict)
 
-    def add(self, append: Append) -> Appended:
-        """Plan one append; raise and change nothing where it conflicts or repeats."""
+    def __post_init__(self) -> None:
+        self._position = self.head.position
+
+    def add(self, append: Append) -> Callable[[], Appended]:
+        """Decide one append; return what gives its result once the rows were iterated.
+
+        Raises, and changes nothing, where the append conflicts or repeats.
+        """
         raw_ids = [event.raw_id for write in append.writes for event in write.events]
-        if known := [raw_id for raw_id in raw_ids if raw_id in self.known]:
+        self._index_fresh()
+        known = [raw_id for raw_id in raw_ids if raw_id in self.known or raw_id in self._fresh]
+        if known:
             return self._repeat(append, raw_ids, known)
         for write in append.writes:
             _check_expected(write.stream, write.expected, self.versions.get(write.stream, 0))
-        return self._insert(append, raw_ids)
+        return self._accept(append)
 
-    def _repeat(self, append: Append, raw_ids: list[bytes], known: list[bytes]) -> Appended:
-        stored = [self.known[raw_id] for raw_id in known]
+    def _index_fresh(self) -> None:
+        """Find the appends before this one by their ids; a group of one needs no index."""
+        for accepted in self._accepted[self._indexed :]:
+            start = accepted.commit - accepted.append.events + 1
+            pairs = ((w.stream, e) for w in accepted.append.writes for e in w.events)
+            for position, (stream, event) in enumerate(pairs, start):
+                self._fresh[event.raw_id] = _Fresh(position, accepted.commit, stream, event)
+        self._indexed = len(self._accepted)
+
+    def _repeat(
+        self, append: Append, raw_ids: list[bytes], known: list[bytes]
+    ) -> Callable[[], Appended]:
+        stored = [self.known.get(raw_id) or self._fresh[raw_id] for raw_id in known]
 
         def refuse(reason: str) -> DuplicateEventError:
             ids = [unpack_id(raw_id) for raw_id in known]
@@ -88,59 +146,69 @@ class Plan:
             raise refuse("they came from more than one earlier call")
         pairs = ((w.stream, e) for w in append.writes for e in w.events)
         for (stream, event), one in zip(pairs, stored, strict=True):
-            if not _same_content(stream, event, one):
+            if not one.equals(stream, event):
                 raise refuse(f"the one at position {one.position} has other content")
         commit = stored[0].commit
-        first = self._results.get(commit) or self.earlier(commit)
-        return Appended(first.position, first.versions, first.cursor, True, first.version)
 
-    def _insert(self, append: Append, raw_ids: Iterable[bytes]) -> Appended:
-        start, previous = self.head.position, self.head.hash
-        commit = start + append.events
-        now = max(self.now_us, self.head.recorded_us)
-        salts = os.urandom(chain.SALT_BYTES * append.events)
-        position = start
-        ids = iter(raw_ids)
-        versions: dict[str, int] = {}
-        version = 0
-        for write in append.writes:
-            name = write.stream.encode()
-            version = self.versions.get(write.stream, 0)
-            for new in write.events:
-                offset = (position - start) * chain.SALT_BYTES
-                salt = salts[offset : offset + chain.SALT_BYTES]
-                position += 1
-                version += 1
-                raw_id = next(ids)
-                digest = chain.content_digest(salt, new.content, new.raw_data, new.raw_metadata)
-                previous = chain.link(
-                    previous,
-                    position,
-                    version,
-                    commit,
-                    now,
-                    name,
-                    new.type.encode(),
-                    raw_id,
-                    digest,
-                )
-                event = Event(
-                    position, write.stream, version, new.type, commit, raw_id,
-                    new.content, new.raw_data, new.raw_metadata, now, previous,
-                )  # fmt: skip
-                self.planned.append(PlannedEvent(event, salt, digest))
-                self.known[raw_id] = KnownEvent(
-                    position, write.stream, new.type, commit, new.content, salt, digest
-                )
-            versions[write.stream] = version
+        def result() -> Appended:
+            first = self._results.get(commit) or self.earlier(commit)
+            return Appended(first.position, first.versions, first.cursor, True, first.version)
+
+        return result
+
+    def _accept(self, append: Append) -> Callable[[], Appended]:
+        versions = {
+            write.stream: self.versions.get(write.stream, 0) + len(write.events)
+            for write in append.writes
+        }
+        self._position += append.events
+        commit = self._position
         self.versions.update(versions)
         self.changed.update(versions)
-        self.head = Head(self.head.log_id, self.head.first_position, commit, now, previous)
-        done = Appended(
-            commit, versions, Cursor(self.head.log_id, commit, previous), False, version
+        self._accepted.append(_Accepted(append, versions, commit))
+        return lambda: self._results[commit]
+
+    def rows(self, stream_ids: Mapping[str, int], events: list[Event] | None) -> Iterator[Row]:
+        """Yield the row of each event, in order; afterwards :attr:`head` is the new head.
+
+        The events themselves are added to ``events`` where it is given.
+        """
+        now = max(self.now_us, self.head.recorded_us)
+        position, previous = self.head.position, self.head.hash
+        for append, versions, commit in self._accepted:
+            version = 0
+            salts = iter(_salts(append.events))
+            for write in append.writes:
+                stream, name = write.stream, write.stream.encode()
+                stream_id, version = stream_ids[stream], versions[stream] - len(write.events)
+                for new in write.events:
+                    position += 1
+                    version += 1
+                    raw_id, kind, salt = new.raw_id, new.content, next(salts)
+                    data, extra = new.raw_data, new.raw_metadata
+                    digest = chain.content_digest(salt, kind, data, extra)
+                    type_ = new.type.encode()
+                    previous = chain.link(
+                        previous, position, version, commit, now, name, type_, raw_id, digest
+                    )
+                    if events is not None:
+                        place = position, stream, version, new.type, commit
+                        events.append(Event(*place, raw_id, kind, data, extra, now, previous))
+                    yield (
+                        position, stream_id, version, raw_id, new.type, commit, kind, data,
+                        extra, now, salt, digest, previous,
+                    )  # fmt: skip
+            cursor = Cursor(self.head.log_id, commit, previous)
+            self._results[commit] = Appended(commit, versions, cursor, False, version)
+        self.head = msgspec.structs.replace(
+            self.head, position=position, recorded_us=now, hash=previous
         )
-        self._results[commit] = done
-        return done
+
+
+def _salts(count: int) -> list[bytes]:
+    size = chain.SALT_BYTES
+    drawn = os.urandom(size * count)
+    return [drawn[at : at + size] for at in range(0, size * count, size)]
 
 
 def _check_expected(stream: str, expected: Expected, actual: int) -> None:
@@ -151,13 +219,3 @@ def _check_expected(stream: str, expected: Expected, actual: int) -> None:
             raise ConflictError(stream, "STREAM_EXISTS", actual)
     elif expected != actual:
         raise ConflictError(stream, expected, actual)
-
-
-def _same_content(stream: str, event: NewEvent, known: KnownEvent) -> bool:
-    if (stream, event.type, event.content) != (known.stream, known.type, known.content):
-        return False
-    if known.salt is None:
-        # Redacted: the content is gone for good, so the id alone has to decide.
-        return True
-    digest = chain.content_digest(known.salt, event.content, event.raw_data, event.raw_metadata)
-    return digest == known.digest

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sqlite3
 from abc import ABC, abstractmethod
-from itertools import chain
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,18 +25,25 @@ CHUNK: Final = 500
 """Values per IN list: far below the variable limit of every SQLite build."""
 
 
-class Driver(ABC):
-    """Runs SQL with ``?`` parameters on the DBAPI connection beneath ``connection``.
+Query: TypeAlias = "tuple[str, Sequence[Any]]"
+"""SQL with ``?`` parameters, and their values."""
 
-    Views that share the transaction use ``connection`` itself.
-    """
+
+class Driver(ABC):
+    """Runs SQL with ``?`` parameters on the DBAPI connection beneath SQLAlchemy's."""
 
     for_update: ClassVar[str] = ""
     """What a SELECT ends with to lock its rows, where the transaction itself does not."""
 
     def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+        self._connection = connection
         self._raw: Any = connection.connection.driver_connection
+
+    @property
+    def connection(self) -> Connection:
+        """SQLAlchemy's connection, for views that share the transaction."""
+        self.flush()
+        return self._connection
 
     @property
     @abstractmethod
@@ -66,8 +73,23 @@ class Driver(ABC):
         """Execute a statement; return how many rows it touched."""
 
     @abstractmethod
+    def defer(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Execute a statement no later than the next one, whose exchange it may share.
+
+        For statements of which nothing is asked back; what goes wrong is raised then.
+        """
+
+    @abstractmethod
+    def together(self, *queries: Query) -> list[list[tuple[Any, ...]]]:
+        """Return all rows of several queries, in one exchange where there is a network."""
+
+    @abstractmethod
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Execute a statement once per row."""
+        """Execute a statement once per row, no later than the next statement."""
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Execute what was deferred, before somebody else uses the connection."""
 
     @abstractmethod
     def script(self, sql: str) -> None:
@@ -82,24 +104,32 @@ class Driver(ABC):
         """Whether there is such a table where the log lives."""
 
     @abstractmethod
+    def listed(self, sql: str, values: Sequence[Any]) -> list[Query]:
+        """Return the queries, any number, that ask ``sql`` for values in its ``IN ({})``."""
+
     def lookup(self, sql: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query whose ``IN ({})`` takes a list of values."""
+        yield from chain.from_iterable(self.together(*self.listed(sql, values)))
 
-    def insert(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows, many per statement; ``sql`` ends in ``VALUES``.
+    def insert(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Insert rows, many per statement, no later than the next one.
+
+        ``sql`` ends in ``VALUES``.
 
         sqlite3 lets go of the interpreter lock at each step of a statement, and wins it
         back from a busy event loop after 5 ms: with one step per row, a batch of 1,000
         beside such a loop took seconds, all the while holding the turn to write.
         """
-        start, size = 0, ROWS
-        while start < len(rows):
-            while size > len(rows) - start:
-                size //= 2
-            some = rows[start : start + size]
-            marks = f"({', '.join('?' * len(some[0]))})"
-            self.run(f"{sql} {', '.join([marks] * size)}", list(chain.from_iterable(some)))
-            start += size
+        source = iter(rows)
+        while left := list(islice(source, ROWS)):
+            marks = f"({', '.join('?' * len(left[0]))})"
+            size = ROWS
+            while left:
+                while size > len(left):
+                    size //= 2
+                values = list(chain.from_iterable(left[:size]))
+                self.defer(f"{sql} {', '.join([marks] * size)}", values)
+                del left[:size]
 
 
 class SqliteDriver(Driver):
@@ -143,9 +173,20 @@ class SqliteDriver(Driver):
         count: int = self._raw.execute(sql, parameters).rowcount
         return count
 
+    def defer(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Execute a statement at once: there is no exchange to save."""
+        self._raw.execute(sql, parameters)
+
+    def together(self, *queries: Query) -> list[list[tuple[Any, ...]]]:
+        """Return all rows of several queries."""
+        return [self.rows(sql, parameters) for sql, parameters in queries]
+
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Execute a statement once per row."""
         self._raw.executemany(sql, rows)
+
+    def flush(self) -> None:
+        """Do nothing: nothing is ever put off."""
 
     def script(self, sql: str) -> None:
         """Execute several statements; sqlite3's own way would commit first."""
@@ -164,8 +205,7 @@ class SqliteDriver(Driver):
         found = self.row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,))
         return found is not None
 
-    def lookup(self, sql: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a query whose ``IN ({})`` takes a list of values, in chunks."""
-        for start in range(0, len(values), CHUNK):
-            chunk = values[start : start + CHUNK]
-            yield from self.rows(sql.format(", ".join("?" * len(chunk))), chunk)
+    def listed(self, sql: str, values: Sequence[Any]) -> list[Query]:
+        """Return a query for each chunk of the values."""
+        chunks = [values[start : start + CHUNK] for start in range(0, len(values), CHUNK)]
+        return [(sql.format(", ".join("?" * len(chunk))), chunk) for chunk in chunks]

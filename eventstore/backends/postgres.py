@@ -163,7 +163,7 @@ class PostgresBackend(SqlBackend):
         with self._watchdog.limit(raw, OPERATION_SECONDS):
             driver = PostgresDriver(connection)
             try:
-                driver.run(begin)
+                driver.defer(begin)
                 yield driver
             except BaseException:
                 _roll_back(connection, raw)

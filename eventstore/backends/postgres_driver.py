@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import cache
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.pq import TransactionStatus
@@ -11,6 +13,10 @@ from eventstore.backends.driver import Driver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from eventstore.backends.driver import Query
 
 COPY_ROWS: Final = 8
 """From so many rows on, COPY is faster than INSERT (64 rows: 0.4 ms and 1.6 ms)."""
@@ -53,6 +59,10 @@ class PostgresDriver(Driver):
 
     for_update = " FOR UPDATE"
 
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._deferred: list[Query] = []
+
     @property
     def in_transaction(self) -> bool:
         """Whether the database still has a transaction open on this connection."""
@@ -60,14 +70,12 @@ class PostgresDriver(Driver):
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""
-        cursor = self._raw.execute(_placeholders(sql), parameters or None, binary=True)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
+        found: list[tuple[Any, ...]] = self._execute(sql, parameters).fetchall()
         return found
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """Return the first row of a query, or ``None``."""
-        cursor = self._raw.execute(_placeholders(sql), parameters or None, binary=True)
-        found: tuple[Any, ...] | None = cursor.fetchone()
+        found: tuple[Any, ...] | None = self._execute(sql, parameters).fetchone()
         return found
 
     def events(
@@ -79,17 +87,52 @@ class PostgresDriver(Driver):
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Execute a statement; return how many rows it touched."""
-        count: int = self._raw.execute(_placeholders(sql), parameters or None).rowcount
+        count: int = self._execute(sql, parameters).rowcount
         return count
 
+    def defer(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Execute a statement together with the next one."""
+        self._deferred.append((sql, parameters))
+
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Execute a statement once per row, all of them in one exchange."""
-        if rows := list(rows):
-            with self._raw.cursor() as cursor:
-                cursor.executemany(_placeholders(sql), rows)
+        """Execute a statement once per row, together with the next one."""
+        self._deferred += [(sql, row) for row in rows]
+
+    def together(self, *queries: Query) -> list[list[tuple[Any, ...]]]:
+        """Return all rows of several queries, in one exchange."""
+        if len(queries) < 2 and not self._deferred:
+            return [self.rows(*query) for query in queries]
+        with self._pipeline():
+            cursors = [self._send(sql, parameters) for sql, parameters in queries]
+            return [cursor.fetchall() for cursor in cursors]
+
+    def flush(self) -> None:
+        """Execute what was deferred."""
+        if self._deferred:
+            with self._pipeline():
+                pass
+
+    def _execute(self, sql: str, parameters: Sequence[Any]) -> Any:
+        if not self._deferred:
+            return self._send(sql, parameters)
+        with self._pipeline():
+            return self._send(sql, parameters)
+
+    @contextmanager
+    def _pipeline(self) -> Iterator[None]:
+        """Send what was deferred and what the block sends as one exchange."""
+        deferred, self._deferred = self._deferred, []
+        with self._raw.pipeline():
+            for sql, parameters in deferred:
+                self._send(sql, parameters)
+            yield
+
+    def _send(self, sql: str, parameters: Sequence[Any]) -> Any:
+        return self._raw.execute(_placeholders(sql), parameters or None, binary=True)
 
     def script(self, sql: str) -> None:
         """Execute several statements, without parameters, in the open transaction."""
+        self.flush()
         self._raw.execute(sql.encode())
 
     def lock_schema(self) -> None:
@@ -105,16 +148,18 @@ class PostgresDriver(Driver):
         )
         return found is not None
 
-    def lookup(self, sql: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a query whose ``IN ({})`` takes a list of values."""
-        if values:
-            yield from self.rows(sql.replace("IN ({})", "= ANY(?)"), [list(values)])
+    def listed(self, sql: str, values: Sequence[Any]) -> list[Query]:
+        """Return one query that takes all the values as an array, or none."""
+        return [(sql.replace("IN ({})", "= ANY(?)"), [list(values)])] if values else []
 
-    def insert(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows; ``sql`` ends in ``VALUES``. Many go by COPY."""
-        if len(rows) < COPY_ROWS:
-            super().insert(sql, rows)
+    def insert(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Insert rows; ``sql`` ends in ``VALUES``. Many go by COPY, each as soon as it is made."""
+        source = iter(rows)
+        first = list(islice(source, COPY_ROWS))
+        if len(first) < COPY_ROWS:
+            super().insert(sql, first)
             return
+        self.flush()
         with self._raw.cursor() as cursor, cursor.copy(_as_copy(sql)) as copy:
-            for row in rows:
+            for row in chain(first, source):
                 copy.write_row(row)

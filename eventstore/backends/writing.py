@@ -7,7 +7,7 @@ hundred followers would otherwise hold up the appends.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eventstore.backends.reading import check_cursor, check_owner, read_head, read_page
 from eventstore.errors import EventStoreError, ProjectionError
@@ -26,7 +26,7 @@ from eventstore.ports import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from eventstore.backends.driver import Driver
 
@@ -34,6 +34,8 @@ _KNOWN = (
     "SELECT e.id, e.position, s.name, e.type, e.commit_position, e.content, e.salt, e.digest "
     "FROM event e JOIN stream s ON s.id = e.stream_id WHERE e.id IN ({})"
 )
+_STREAMS = "SELECT name, id, version FROM stream WHERE name IN ({})"
+_LARGEST = "SELECT id FROM event WHERE id < ? ORDER BY id DESC LIMIT 1"
 _INSERT = (
     "INSERT INTO event (position, stream_id, version, id, type, commit_position, content, "
     "data, metadata, recorded_us, salt, digest, hash) VALUES"
@@ -52,50 +54,57 @@ def write_group(
     writes = [
         write for operation in group if isinstance(operation, Append) for write in operation.writes
     ]
-    streams = _read_streams(driver, sorted({write.stream for write in writes}))
+    streams, largest = _read_streams(driver, sorted({write.stream for write in writes}))
+    raw_ids = [event.raw_id for write in writes for event in write.events]
     plan = Plan(
         head,
         {name: version for name, (_, version) in streams.items()},
-        _read_known(driver, [event.raw_id for write in writes for event in write.events]),
+        _read_known(driver, raw_ids, largest),
         lambda commit: _earlier_call(driver, head, commit),
         now_us,
     )
-    outcomes = [_carry_out(driver, plan, operation) for operation in group]
-    if plan.planned:
-        _store(driver, plan, {name: id_ for name, (id_, _) in streams.items()})
-        events = [planned.event for planned in plan.planned]
+    outcomes = [_carry_out(driver, plan, operation, head) for operation in group]
+    if plan.changed:
+        events: list[Event] | None = [] if inline else None
+        _store(driver, plan, {name: id_ for name, (id_, _) in streams.items()}, events)
         for projection in inline:
             catch_up_inline(driver, projection, head)
-            _apply_inline(driver, projection, events, plan.head.cursor)
-    return outcomes
+            _apply_inline(driver, projection, events or (), plan.head.cursor)
+    return [outcome() if callable(outcome) else outcome for outcome in outcomes]
 
 
-def _carry_out(driver: Driver, plan: Plan, operation: Operation) -> Outcome:
+def _carry_out(
+    driver: Driver, plan: Plan, operation: Operation, head: Head
+) -> Outcome | Callable[[], Appended]:
     try:
         if isinstance(operation, Append):
             return plan.add(operation)
         if isinstance(operation, OpenConsumer):
-            return _open_consumer(driver, plan.head, operation, plan.now_us)
+            return _open_consumer(driver, head, operation, plan.now_us)
         _acknowledge(driver, operation, plan.now_us)
     except EventStoreError as error:
         return error
     return None
 
 
-def _read_streams(driver: Driver, names: Sequence[str]) -> dict[str, tuple[int, int]]:
-    found = driver.lookup("SELECT name, id, version FROM stream WHERE name IN ({})", names)
-    return {name: (id_, version) for name, id_, version in found}
+def _read_streams(driver: Driver, names: Sequence[str]) -> tuple[dict[str, tuple[int, int]], bytes]:
+    """Return id and version of each stream by name, and the largest UUID that is stored."""
+    if not names:
+        return {}, b""
+    *found, largest = driver.together(*driver.listed(_STREAMS, names), (_LARGEST, (b"\xff",)))
+    streams = {name: (id_, version) for rows in found for name, id_, version in rows}
+    return streams, largest[0][0] if largest else b""
 
 
-def _read_known(driver: Driver, raw_ids: Iterable[bytes]) -> dict[bytes, KnownEvent]:
+def _read_known(
+    driver: Driver, raw_ids: Iterable[bytes], largest: bytes
+) -> dict[bytes, KnownEvent]:
     """Return what is stored under these ids.
 
-    Ids are made in time order, so nearly every new one lies above the largest that is
+    Ids are made in time order, so nearly every new one lies above the ``largest`` that is
     stored, and one look at the end of the index answers for it. Ids given as text sort
     after all UUIDs and are always looked up.
     """
-    row = driver.row("SELECT id FROM event WHERE id < ? ORDER BY id DESC LIMIT 1", (b"\xff",))
-    largest = row[0] if row else b""
     wanted = [raw_id for raw_id in raw_ids if raw_id <= largest or raw_id[0] == 0xFF]
     return {row[0]: KnownEvent(*row[1:]) for row in driver.lookup(_KNOWN, wanted)}
 
@@ -121,7 +130,7 @@ def _commit_before(driver: Driver, commit: int) -> int:
     return row[0] if row else 0
 
 
-def _store(driver: Driver, plan: Plan, ids: dict[str, int]) -> None:
+def _store(driver: Driver, plan: Plan, ids: dict[str, int], events: list[Event] | None) -> None:
     old = [(plan.changed[name], ids[name]) for name in plan.changed if name in ids]
     driver.many("UPDATE stream SET version = ? WHERE id = ?", old)
     if new := [name for name in plan.changed if name not in ids]:
@@ -132,20 +141,11 @@ def _store(driver: Driver, plan: Plan, ids: dict[str, int]) -> None:
             "INSERT INTO stream (id, name, version) VALUES",
             [(ids[name], name, plan.changed[name]) for name in new],
         )
-    rows = [_row(ids[e.stream], e, salt, digest) for e, salt, digest in plan.planned]
-    driver.insert(_INSERT, rows)
-    driver.run(
+    driver.insert(_INSERT, plan.rows(ids, events))
+    driver.defer(
         "UPDATE head SET position = ?, recorded_us = ?, hash = ?",
         (plan.head.position, plan.head.recorded_us, plan.head.hash),
     )
-
-
-def _row(stream_id: int, event: Event, salt: bytes, digest: bytes) -> tuple[Any, ...]:
-    return (
-        event.position, stream_id, event.version, event.raw_id, event.type, event.commit,
-        event.content, event.raw_data, event.raw_metadata, event.recorded_us, salt, digest,
-        event.hash,
-    )  # fmt: skip
 
 
 def _open_consumer(

@@ -81,7 +81,7 @@ CREATE TRIGGER event_kept BEFORE DELETE ON event FOR EACH ROW EXECUTE FUNCTION e
 CREATE FUNCTION event_appended() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$
 BEGIN
-    IF EXISTS (SELECT 1 FROM event e, head h WHERE e.position < h.first_position) THEN
+    IF (SELECT min(position) FROM event) < (SELECT first_position FROM head) THEN
         RAISE EXCEPTION 'events are only appended'
             USING ERRCODE = 'integrity_constraint_violation';
     END IF;
