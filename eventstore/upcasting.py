@@ -7,6 +7,7 @@ hashes are those of the log, and so cursors stay good.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeGuard, TypeVar
@@ -84,8 +85,9 @@ class Upcasters:
         a forgotten ``return``: say ``(None, metadata)`` where null is meant.
 
         Raises ConfigError for a second function for one shape, for a chain that would come
-        back to where it began, for a schema that is no number from 1 on, and once a store
-        uses the registry; InvalidInputError for a name that no type can have.
+        back to where it began, for a schema that is no number from 1 on, for what cannot be
+        called with data and metadata, and once a store uses the registry; InvalidInputError
+        for a name that no type can have.
         """
         source = Shape(check_name("event type", type, limits.MAX_TYPE_BYTES), schema)
         to = type if to is None else check_name("event type", to, limits.MAX_TYPE_BYTES)
@@ -97,6 +99,7 @@ class Upcasters:
                 raise ConfigError(f"{shape.schema!r:.40} is no schema: use a number from 1 on")
 
         def register(function: F) -> F:
+            _check_function(function)
             self._add(source, _Lift(function, target))
             return function
 
@@ -211,6 +214,18 @@ def _shape(event: Event) -> Shape | None:
 
 def _is_schema(value: object) -> TypeGuard[int]:
     return type(value) is int and value >= 1
+
+
+def _check_function(function: object) -> None:
+    """Raise ConfigError now for what would fail on an old event, perhaps years from now."""
+    if not callable(function) or inspect.iscoroutinefunction(function):
+        raise ConfigError(f"{function!r:.80} is no upcaster: register a plain function")
+    try:
+        inspect.signature(function).bind(None, {})
+    except TypeError as error:
+        raise ConfigError(f"{function!r:.80} is no upcaster (data, metadata): {error}") from error
+    except ValueError:
+        return  # Some functions written in C do not tell.
 
 
 def _told(shape: Shape) -> str:

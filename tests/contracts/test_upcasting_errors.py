@@ -21,6 +21,7 @@ from eventstore import (
     UpcastError,
     Upcasters,
 )
+from eventstore.ports import Query
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable
@@ -175,6 +176,17 @@ async def test_whole_commits_end_before_its_commit(
                 await take(store.subscribe_changes(after=changes.cursor or 0).commits(), 1)
 
 
+async def test_a_page_of_whole_commits_ends_at_the_end_of_one(
+    url: str, log_with_a_bad_event: Callable[[EventStore], Any]
+) -> None:
+    async with EventStore.open(url, upcasters=failing()) as store:
+        await log_with_a_bad_event(store)
+        page = await store.page(Query(streams="a/", whole_commits=True))
+        commits = await take(store.subscribe_changes().commits(), 2)
+        assert page.through == commits[-1][0]
+        assert positions(page.events) == [1, 2, 4, 5]
+
+
 async def test_once_the_function_is_mended_a_consumer_goes_on_at_that_event(
     lasting_url: str, log_with_a_bad_event: Callable[[EventStore], Any]
 ) -> None:
@@ -252,3 +264,15 @@ def test_nothing_is_registered_once_a_store_uses_them() -> None:
     EventStore.open("memory://", upcasters=upcasters)
     with pytest.raises(ConfigError, match="before a store is opened"):
         upcasters.register("Other", to="Else")(careful)
+
+
+async def lift_later(data: Any, metadata: dict[str, Any]) -> Any:
+    """Be no plain function."""
+
+
+@pytest.mark.parametrize("function", [lambda: 1, lambda data: data, lift_later, 7, None], ids=repr)
+def test_what_cannot_lift_is_refused_when_it_is_registered(function: Any) -> None:
+    upcasters = Upcasters()
+    with pytest.raises(ConfigError, match="no upcaster"):
+        upcasters.register("A", to="B")(function)
+    upcasters.register("A", to="B")(max)
