@@ -14,6 +14,7 @@ from eventstore.errors import (
     StorageError,
     StoreClosedError,
     TakenOverError,
+    UpcastError,
 )
 from eventstore.events import (
     ANY,
@@ -29,6 +30,7 @@ from eventstore.events import (
 from eventstore.ports import Head
 from eventstore.store import EventStore
 from eventstore.subscription import Subscription
+from eventstore.upcasting import Upcasters
 
 __all__ = [
     "ANY",
@@ -56,4 +58,6 @@ __all__ = [
     "StreamWrite",
     "Subscription",
     "TakenOverError",
+    "UpcastError",
+    "Upcasters",
 ]

@@ -146,3 +146,21 @@ class ProjectionError(EventStoreError):
         self.projection = projection
         self.position = position
         self.reason = reason
+
+
+class UpcastError(EventStoreError):
+    """An upcaster failed on an event, or returned what no event can hold.
+
+    ``function`` names it, ``position`` and ``type`` are the event's, the type as it was
+    handed to the function. The stored event is as it was.
+    """
+
+    def __init__(self, function: str, position: int, type: str, reason: str) -> None:  # noqa: A002
+        super().__init__(
+            f"upcaster {function} cannot lift the event of type {type!r} at position {position}: "
+            f"{reason}; mend the function, the log is as it was"
+        )
+        self.function = function
+        self.position = position
+        self.type = type
+        self.reason = reason

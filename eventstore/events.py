@@ -214,6 +214,7 @@ class NewEvent:
 class Event(msgspec.Struct, frozen=True, gc=False):
     """A fact in the log. Immutable; ``raw_*`` fields hold it exactly as stored.
 
+    Where an upcaster has lifted it, its type and content are those that the function returned.
     Reads build these by the hundred thousand, so decoding waits until it is asked for:
     ``data``, ``metadata``, ``id`` and ``recorded_at`` are properties.
     """

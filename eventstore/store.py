@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
@@ -28,6 +29,7 @@ from eventstore.events import (
 from eventstore.notifiers import make_notifier
 from eventstore.ports import ConsumerState, Head, InlineProjection, OpenConsumer, Page, Query
 from eventstore.subscription import Subscription, rejection_stream
+from eventstore.upcasting import LiftedView, lifted_page
 from eventstore.validation import (
     check_after,
     check_append,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from eventstore.ports import Clock
+    from eventstore.upcasting import Upcasters
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -76,15 +79,29 @@ class EventStore:
     """
 
     def __init__(
-        self, url: str, notify: str, inline: Sequence[InlineProjection], clock: Clock, poll: float
+        self,
+        url: str,
+        notify: str,
+        inline: Sequence[InlineProjection],
+        clock: Clock,
+        poll: float,
+        upcasters: Upcasters | None = None,
     ) -> None:
         self.poll = poll
         self.clock = clock
         self.changed = Signal()
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
+        if upcasters is not None:
+            upcasters.seal()
+            inline = [LiftedView(view, upcasters) for view in inline]
         self._backend = make_backend(url, clock, inline)
         self.url = self._backend.url
         """Names the log, without a password."""
+        self._read_page: Callable[[Query], Page] = (
+            self._backend.page
+            if upcasters is None
+            else partial(lifted_page, upcasters, self._backend.page)
+        )
         self._notifier = make_notifier(notify, url, self._backend.path)
         self._writer = Writer(self._backend, self._committed)
         self._watching = False
@@ -101,6 +118,7 @@ class EventStore:
         inline: Sequence[InlineProjection] = (),
         clock: Clock = system_clock,
         poll: float = POLL_SECONDS,
+        upcasters: Upcasters | None = None,
     ) -> Self:
         """Name a log to be entered with ``async with``.
 
@@ -110,11 +128,11 @@ class EventStore:
         in other processes: ``"auto"``, ``"file"``, ``"postgres"`` or ``"none"``. ``inline``
         projections are applied inside each append's transaction. ``clock`` gives microseconds
         since the epoch. ``poll`` is how many seconds a follower waits without a wake-up before
-        it looks for itself.
+        it looks for itself. ``upcasters`` lift events of older shapes wherever they are read.
 
         Raises ConfigError for a URL or notifier that is not known.
         """
-        return cls(url, notify, inline, clock, poll)
+        return cls(url, notify, inline, clock, poll, upcasters)
 
     async def __aenter__(self) -> Self:
         if self._state != "new":
@@ -181,10 +199,11 @@ class EventStore:
         """Read the events in ``(after, until]`` that match, and end.
 
         ``until=None`` is the head as the reading begins. ``streams`` is a category ending
-        in ``/``, or one exact name; ``types`` a set of event types. ``backwards`` gives
-        the same events in the other order. Iterating raises HistoryGoneError where
-        ``after`` lies before the first position that is kept, and HistoryDivergedError
-        where it is beyond the head or a Cursor of another history.
+        in ``/``, or one exact name; ``types`` a set of event types, as upcasters have lifted
+        them. ``backwards`` gives the same events in the other order. Iterating raises
+        HistoryGoneError where ``after`` lies before the first position that is kept,
+        HistoryDivergedError where it is beyond the head or a Cursor of another history, and
+        UpcastError at an event that cannot be lifted.
         """
         start = check_after(after)
         if isinstance(start, Special):
@@ -290,7 +309,7 @@ class EventStore:
 
     async def page(self, query: Query) -> Page:
         """Read one page: what readers, subscriptions and projections are built from."""
-        page = await self._run(self._backend.page, query)
+        page = await self._run(self._read_page, query)
         self._see(page.head.cursor)
         return page
 

@@ -8,11 +8,11 @@ from eventstore.backends import BACKENDS
 INTENDED = {
     "ANY", "END", "NO_STREAM", "STREAM_EXISTS",
     "Appended", "Cursor", "Event", "EventStore", "Head", "NewEvent", "StreamWrite",
-    "Subscription",
+    "Subscription", "Upcasters",
     "ConfigError", "ConflictError", "CorruptEventError", "DuplicateEventError",
     "EventStoreError", "HistoryDivergedError", "HistoryGoneError", "InvalidInputError",
     "LimitExceededError", "ProjectionError", "StorageError", "StoreClosedError",
-    "TakenOverError",
+    "TakenOverError", "UpcastError",
 }  # fmt: skip
 
 

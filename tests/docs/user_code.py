@@ -8,10 +8,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert
 
-from eventstore import END, STREAM_EXISTS, Appended, Cursor, Event, EventStore, NewEvent
+from eventstore import (
+    END,
+    STREAM_EXISTS,
+    Appended,
+    Cursor,
+    Event,
+    EventStore,
+    NewEvent,
+    Upcasters,
+)
 from projections import DirectoryProjection, ProjectionRunner, TableProjection
 from projections.rules import CompiledRule, RuleChange, RuleState, RuleStore, RuleSync, SyncReport
 
@@ -29,8 +39,21 @@ class Seen(TableProjection):
         connection.execute(insert(seen).values(position=event.position, type=event.type))
 
 
+upcasters = Upcasters()
+
+
+@upcasters.register("Ordered", to="Placed")
+def split_lines(data: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:
+    return {"lines": [{"sku": data["sku"], "n": 1}]}
+
+
+@upcasters.register("Placed", schema=1)
+def note_who(data: Any, metadata: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    return data, metadata | {"by": split_lines(data, {})["by"]}
+
+
 async def use_the_log(url: str) -> tuple[Appended, Cursor | None]:
-    async with EventStore.open(url, inline=[Seen()], poll=0.5) as store:
+    async with EventStore.open(url, inline=[Seen()], poll=0.5, upcasters=upcasters) as store:
         done: Appended = await store.append(
             "order/1", [NewEvent("Placed", {"lines": [{"sku": "a", "n": 2}]})], expected=0
         )
