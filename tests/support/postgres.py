@@ -87,6 +87,7 @@ class Server:
         self._guard = subprocess.Popen(
             ["/bin/sh", "-c", GUARD, "guard", str(self.directory)],
             cwd="/",
+            env=programs.ENVIRONMENT,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -205,6 +206,8 @@ class Server:
             self.stop("immediate")
         finally:
             self._guard.communicate()
+            if self.directory.exists():
+                raise PostgresError(f"could not remove {self.directory}")
 
     def log(self, most: int = 4000) -> str:
         """Return the end of what the server wrote about itself, at most so many bytes of it."""
