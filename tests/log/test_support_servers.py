@@ -239,7 +239,7 @@ def test_bytes_in_pieces_trigger_once() -> None:
 
 def test_frozen_by_bytes_it_delivers_them_later() -> None:
     with echo() as (proxy, connect), connect() as client:
-        fired = proxy.when(b"stop", proxy.freeze)
+        fired = proxy.when(b"stop", proxy.freeze, sender="server")
         client.sendall(b"stop")
         assert fired.wait(DEADLINE)
         client.settimeout(0.1)
