@@ -166,6 +166,8 @@ def _channel(connection: psycopg.Connection[Any]) -> str:
 
 def _received(connection: psycopg.Connection[Any]) -> bool:
     """Whether anything arrived that another process sent."""
-    own = connection.info.backend_pid
-    notices = list(connection.notifies(timeout=0))
-    return any(notice.pid != own for notice in notices)
+    own, found = connection.info.backend_pid, False
+    # One call gives either what came during earlier statements or what comes now.
+    while notices := list(connection.notifies(timeout=0)):
+        found = found or any(notice.pid != own for notice in notices)
+    return found
