@@ -44,8 +44,8 @@ class Query(msgspec.Struct, frozen=True):
 
     ``until=None`` is the head. ``streams`` is a category where it ends in ``/``, one exact
     name otherwise; ``after_version`` narrows the latter. With ``expect`` the page is read
-    only if the log still has that cursor. ``consumer`` (name, epoch) makes the read fail
-    once somebody took it over.
+    only if the log still has that cursor. ``consumers`` (name, epoch) are looked up in the
+    same snapshot: the page says which of them somebody else has opened since.
     """
 
     after: int = 0
@@ -57,7 +57,7 @@ class Query(msgspec.Struct, frozen=True):
     limit: int = 1024
     whole_commits: bool = False
     expect: Cursor | None = None
-    consumer: tuple[str, int] | None = None
+    consumers: tuple[tuple[str, int], ...] = ()
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -74,6 +74,8 @@ class Page(msgspec.Struct, frozen=True):
     head: Head
     floor: int = 0
     ends: Mapping[int, bytes] = {}
+    lost: Mapping[tuple[str, int], str] = {}
+    """Those of the query's consumers that are lost, with who owns the name now."""
 
 
 class ConsumerState(msgspec.Struct, frozen=True):
@@ -163,7 +165,7 @@ class Backend(Protocol):
         """Read one page from one snapshot of the log.
 
         Raises HistoryGoneError below the first position, HistoryDivergedError where
-        ``expect`` is not in the log, TakenOverError where the consumer is lost.
+        ``expect`` is not in the log.
         """
 
     def write(self, group: Sequence[Operation]) -> list[Outcome]:

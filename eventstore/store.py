@@ -29,6 +29,7 @@ from eventstore.events import (
 from eventstore.notifiers import make_notifier
 from eventstore.ports import ConsumerState, Head, InlineProjection, OpenConsumer, Page, Query
 from eventstore.subscription import Subscription, rejection_stream
+from eventstore.tail import Tail
 from eventstore.upcasting import LiftedView, lifted_page
 from eventstore.validation import (
     check_after,
@@ -140,7 +141,9 @@ class EventStore:
         self._limiter = anyio.CapacityLimiter(READERS)
         await self._in_thread(self._backend.open)
         self.seen = (await self._in_thread(self._backend.head)).cursor
-        self._writer.start(loop_caller())
+        self.tail = Tail(self.page, lambda: self.changed.count)
+        """What the followers of this store share."""
+        self._writer.start(loop_caller(), self._lost)
         self._state = "open"
         return self
 
@@ -319,7 +322,16 @@ class EventStore:
         state: ConsumerState = await wait_future(
             self._writer.submit(OpenConsumer(name, self.owner, start))
         )
+        if (earlier := self.tail.consumers.get(name)) is not None:
+            self._lost(name, earlier, self.owner)
+        self.tail.consumers[name] = state.epoch
         return state
+
+    def release_consumer(self, name: str, epoch: int) -> None:
+        """Look after a consumer no longer: its subscription has ended."""
+        self.tail.lost.pop((name, epoch), None)
+        if self.tail.consumers.get(name) == epoch:
+            del self.tail.consumers[name]
 
     @property
     def writer(self) -> Writer:
@@ -345,6 +357,10 @@ class EventStore:
     def _committed(self, position: int) -> None:
         self.changed.set()
         self._notifier.publish(position)
+
+    def _lost(self, name: str, epoch: int, owner: str) -> None:
+        self.tail.lost[name, epoch] = owner
+        self.changed.set()
 
     def _check_open(self) -> None:
         if self._state != "open":

@@ -76,9 +76,22 @@ def check_cursor(driver: Driver, head: Head, cursor: Cursor) -> None:
 
 def check_owner(driver: Driver, name: str, epoch: int) -> None:
     """Raise TakenOverError unless ``epoch`` is still the consumer's."""
-    row = driver.row("SELECT epoch, owner FROM consumer WHERE name = ?", (name,))
-    if row is None or row[0] != epoch:
-        raise TakenOverError(name, row[1] if row else "a removal of the consumer")
+    for owner in _lost(driver, [(name, epoch)]).values():
+        raise TakenOverError(name, owner)
+
+
+def _lost(driver: Driver, consumers: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """Return those consumers whose epoch is not theirs any more, with the present owner."""
+    names = [name for name, _ in consumers]
+    owners = {
+        name: (epoch, owner)
+        for name, epoch, owner in driver.lookup(
+            "SELECT name, epoch, owner FROM consumer WHERE name IN ({})", names
+        )
+    }
+    gone = (-1, "a removal of the consumer")
+    present = [(one, owners.get(one[0], gone)) for one in consumers]
+    return {one: owner for one, (epoch, owner) in present if epoch != one[1]}
 
 
 def read_consumers(driver: Driver) -> list[ConsumerState]:
@@ -108,7 +121,7 @@ def read_page(driver: Driver, query: Query) -> Page:
         end = _to_commit_end(driver, query, events, end)
         ends = _missing_ends(driver, events)
     through = Cursor(head.log_id, end, hash_at(driver, head, end))
-    return Page(events, through, head, ends=ends)
+    return Page(events, through, head, ends=ends, lost=_lost(driver, query.consumers))
 
 
 def _read_backwards(driver: Driver, head: Head, query: Query, until: int) -> Page:
@@ -124,8 +137,6 @@ def _check_start(driver: Driver, head: Head, query: Query) -> None:
         check_cursor(driver, head, query.expect)
     elif query.after > head.position:
         raise HistoryDivergedError(query.after, head.position, "it lies beyond the head")
-    if query.consumer is not None:
-        check_owner(driver, *query.consumer)
 
 
 def _to_commit_end(driver: Driver, query: Query, events: list[Event], end: int) -> int:
