@@ -119,6 +119,29 @@ Operation: TypeAlias = Append | OpenConsumer | Acknowledge
 Outcome: TypeAlias = Appended | ConsumerState | EventStoreError | None
 
 
+class News(msgspec.Struct, frozen=True):
+    """What one transaction appended: whole commits, and the cursor just before them."""
+
+    previous: Cursor
+    events: tuple[Event, ...]
+
+    @property
+    def position(self) -> int:
+        """The last of the events' positions."""
+        return self.events[-1].position
+
+
+class Wake(Protocol):
+    """What a notifier calls, from any thread, when the log may have grown."""
+
+    def __call__(self, position: int | None = None, news: News | None = None) -> None:
+        """Wake the followers.
+
+        ``position`` is how far the log is said to have come, ``None`` where that is not
+        known; ``news`` is what was appended, where the notifier vouches for it.
+        """
+
+
 @runtime_checkable
 class InlineProjection(Protocol):
     """A view that is updated inside the append's own transaction.
@@ -168,8 +191,12 @@ class Backend(Protocol):
         ``expect`` is not in the log.
         """
 
-    def write(self, group: Sequence[Operation]) -> list[Outcome]:
+    def write(
+        self, group: Sequence[Operation], tell: Callable[[News], None] | None = None
+    ) -> list[Outcome]:
         """Carry out a group in one durable transaction; one outcome per operation.
+
+        Where ``tell`` is given it is called, after the commit, with what was appended.
 
         An operation that conflicts is an error *value* and leaves the others alone. An
         exception means that nothing of the group was stored, or, if it was raised by the
@@ -186,11 +213,14 @@ class Backend(Protocol):
 class Notifier(Protocol):
     """Wakes followers of other processes early. A hint: it may be late, doubled or lost."""
 
-    def start(self, wake: Callable[[], None]) -> None:
-        """Begin to call ``wake`` (from any thread) when the log may have grown."""
+    carries_news: bool
+    """Whether ``publish`` has a use for what was appended."""
 
-    def publish(self, position: int) -> None:
-        """Tell other processes that ``position`` was committed. Never raises."""
+    def start(self, log_id: str, wake: Wake) -> None:
+        """Begin to call ``wake`` when that log may have grown."""
+
+    def publish(self, log_id: str, position: int, news: News | None) -> None:
+        """Tell other processes that ``position`` was committed. Never waits, never raises."""
 
     def close(self) -> None:
         """Stop; ``wake`` is not called any more afterwards."""

@@ -81,6 +81,7 @@ class Subscription:
         self._log_id = ""
         self._seen = 0
         self._reads = 0
+        self._was_woken = False
         self._opened = False
         self._closed = False
         self._woken = anyio.Event()
@@ -294,7 +295,7 @@ class Subscription:
         self._seen = self._store.changed.count
         page = tail.take(query) if self._follow and self._page is not None else None
         if page is not None and page.through == query.expect:
-            await self._outlive(lambda: tail.refresh(self._reads))
+            await self._outlive(lambda: tail.refresh(self._reads, woken=self._was_woken))
             page = tail.take(query)
         self._reads = tail.reads
         if page is None:
@@ -341,7 +342,7 @@ class Subscription:
 
     async def _wait(self) -> None:
         self._woken = anyio.Event()
-        await self._store.changed.wait(self._seen, self._store.poll, self._woken)
+        self._was_woken = await self._store.changed.wait(self._seen, self._store.poll, self._woken)
         if self._closed:
             raise StopAsyncIteration
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eventstore.events import Cursor
-    from eventstore.ports import Backend, Operation, Outcome
+    from eventstore.ports import Backend, News, Operation, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +58,17 @@ class _Note:
 class Writer:
     """Takes operations from any thread or task and carries them out in order.
 
-    ``on_commit`` is called with the new head position after each group that appended,
-    from the writer's thread; whatever it raises is not the append's concern, so it must
-    not raise.
+    ``on_commit`` is called with the new head position after each group that appended, and
+    with what it appended where that is known, from the writer's thread; whatever it raises
+    is not the append's concern, so it must not raise.
     """
 
-    def __init__(self, backend: Backend, on_commit: Callable[[int], None]) -> None:
+    def __init__(
+        self, backend: Backend, on_commit: Callable[[int, News | None], None], *, news: bool
+    ) -> None:
         self._backend = backend
+        self._tell = self._hear if news else None
+        self._news: News | None = None
         self._on_commit = on_commit
         self._ready = threading.Condition()
         self._queue: deque[_Queued] = deque()
@@ -195,12 +199,16 @@ class Writer:
         ids that are stored.
         """
         try:
-            return self._backend.write(operations), False
+            self._news = None
+            return self._backend.write(operations, self._tell), False
         except StorageError as error:
             if not error.transient:
                 raise
             log.info("writing again after: %s", error)
-            return self._backend.write(operations), True
+            return self._backend.write(operations, self._tell), True
+
+    def _hear(self, news: News) -> None:
+        self._news = news
 
     def _fail(self, group: Sequence[_Queued], error: BaseException) -> None:
         for one in group:
@@ -234,7 +242,7 @@ class Writer:
         ]
         if positions:
             try:
-                self._on_commit(max(positions))
+                self._on_commit(max(positions), self._news)
             except Exception:
                 # Written first, notified afterwards: a lost hint is no failed append.
                 log.exception("notifying followers failed; they read on a timer instead")

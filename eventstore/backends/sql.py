@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ConsumerState,
         Head,
         InlineProjection,
+        News,
         Operation,
         Outcome,
         Page,
@@ -80,11 +81,17 @@ class SqlBackend(ABC):
         """Return every named consumer, by name."""
         return self._read(reading.read_consumers)
 
-    def write(self, group: Sequence[Operation]) -> list[Outcome]:
+    def write(
+        self, group: Sequence[Operation], tell: Callable[[News], None] | None = None
+    ) -> list[Outcome]:
         """Carry out a group in one durable transaction."""
-        return self._write(
-            lambda driver: writing.write_group(driver, group, self._inline, self._clock())
+        news: list[News] | None = [] if tell is not None else None
+        outcomes = self._write(
+            lambda driver: writing.write_group(driver, group, self._inline, self._clock(), news)
         )
+        if tell is not None and news:
+            tell(news[-1])
+        return outcomes
 
     def _prepare(self) -> None:
         """Bring the schema, then the inline views, up to date."""
