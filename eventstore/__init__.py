@@ -1,6 +1,7 @@
 """An event-sourced store with change subscriptions: one log, many views."""
 
 from eventstore.errors import (
+    ChangeRejectedError,
     ConfigError,
     ConflictError,
     CorruptEventError,
@@ -10,6 +11,7 @@ from eventstore.errors import (
     HistoryGoneError,
     InvalidInputError,
     LimitExceededError,
+    NotAppliedError,
     ProjectionError,
     StorageError,
     StoreClosedError,
@@ -38,6 +40,7 @@ __all__ = [
     "NO_STREAM",
     "STREAM_EXISTS",
     "Appended",
+    "ChangeRejectedError",
     "ConfigError",
     "ConflictError",
     "CorruptEventError",
@@ -52,6 +55,7 @@ __all__ = [
     "InvalidInputError",
     "LimitExceededError",
     "NewEvent",
+    "NotAppliedError",
     "ProjectionError",
     "StorageError",
     "StoreClosedError",

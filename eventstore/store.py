@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import anyio
 import msgspec
 
+from eventstore.applied import wait_applied
 from eventstore.backends import make_backend
 from eventstore.bridge import Signal, loop_caller, wait_future
 from eventstore.config import keys_in_force
@@ -44,6 +45,8 @@ from eventstore.validation import (
     check_after,
     check_append,
     check_limit,
+    check_names,
+    check_shard,
     check_streams,
     check_types,
     check_until,
@@ -270,12 +273,15 @@ class EventStore:
         types: Iterable[str] | None = None,
         consumer: str | None = None,
         follow: bool = True,
+        shard: tuple[int, int] | None = None,
     ) -> Subscription:
         """Follow the log: every matching event after ``after``, in order, without an end.
 
         ``follow=False`` ends it once it has caught up, for a worker that runs now and then.
         With ``consumer``, the log keeps this follower's cursor under that name, and
-        ``after`` only says where a new name begins. See :class:`Subscription`.
+        ``after`` only says where a new name begins. ``shard=(i, n)`` takes the ``i``-th of
+        ``n`` parts, so that ``n`` followers share the work: a stream belongs to one part as
+        a whole, which keeps its order. See :class:`Subscription`.
         """
         return Subscription(
             self,
@@ -284,7 +290,26 @@ class EventStore:
             types=check_types(types),
             consumer=consumer,
             follow=follow,
+            shard=check_shard(shard),
         )
+
+    async def wait_applied(
+        self,
+        position: int,
+        consumers: Iterable[str] | None = None,
+        *,
+        timeout: float = 30.0,
+    ) -> list[ConsumerState]:
+        """Return once named consumers have done everything up to ``position``.
+
+        ``consumers`` are all that the log knows where left out. What a consumer has done is
+        stored within 200 ms, or at once by ``ack(flush=True)``. Raises ChangeRejectedError as
+        soon as one of them has rejected an event of the commit at ``position``, and
+        NotAppliedError, a TimeoutError, after ``timeout`` seconds.
+        """
+        check_until(position)
+        names = None if consumers is None else check_names(consumers)
+        return await wait_applied(self, position, names, timeout)
 
     async def consumers(self) -> list[ConsumerState]:
         """Return every named consumer with its cursor, by name."""
@@ -294,11 +319,7 @@ class EventStore:
         """Return what an operator asks first, as JSON-ready values."""
         head = await self.head()
         facts = await self._run(self._backend.describe)
-        now = self.clock()
-        consumers = [
-            (consumer, await self._last_rejection(consumer.name))
-            for consumer in await self.consumers()
-        ]
+        consumers = [await self._about(state, head) for state in await self.consumers()]
         return {
             "url": self.url,
             **facts,
@@ -307,18 +328,29 @@ class EventStore:
             "first_position": head.first_position,
             "position": head.position,
             "hash": head.hash.hex(),
-            "consumers": [
-                {
-                    "name": consumer.name,
-                    "position": consumer.cursor.position,
-                    "lag": head.position - consumer.cursor.position,
-                    "owner": consumer.owner,
-                    "seen_seconds_ago": round((now - consumer.seen_us) / 1e6, 1),
-                    "rejections": rejection.version if rejection else 0,
-                    "last_rejection": rejection.data if rejection else None,
-                }
-                for consumer, rejection in consumers
-            ],
+            "consumers": consumers,
+        }
+
+    async def _about(self, state: ConsumerState, head: Head) -> dict[str, Any]:
+        """Return what ``status`` says of a consumer.
+
+        Its lag in seconds is the age of the first event that it has not done.
+        """
+        rejection = await self._last_rejection(state.name)
+        now, waiting_since = self.clock(), self.clock()
+        at = max(state.cursor.position, head.first_position - 1)
+        async for event in self.read(after=at, limit=1):
+            waiting_since = event.recorded_us
+        return {
+            "name": state.name,
+            "position": state.cursor.position,
+            "lag": head.position - state.cursor.position,
+            "lag_seconds": round(max(0, now - waiting_since) / 1e6, 1),
+            "owner": state.owner,
+            "host": state.owner.rpartition(":")[0],
+            "seen_seconds_ago": round((now - state.seen_us) / 1e6, 1),
+            "rejections": rejection.version if rejection else 0,
+            "last_rejection": rejection.data if rejection else None,
         }
 
     async def _last_rejection(self, consumer: str) -> Event | None:

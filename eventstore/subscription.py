@@ -6,6 +6,7 @@ import logging
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeVar
+from zlib import crc32
 
 import anyio
 import msgspec
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+CHANGE_REJECTED: Final = "ChangeRejected"
 
 PAGE_EVENTS: Final = 1024
 """Events read at once: what a slow follower costs in memory, with the limit in bytes."""
@@ -64,6 +67,7 @@ class Subscription:
         types: tuple[str, ...] | None,
         consumer: str | None,
         follow: bool,
+        shard: tuple[int, int] | None = None,
     ) -> None:
         if consumer is not None:
             check_name("consumer", consumer, limits.MAX_CONSUMER_BYTES)
@@ -71,6 +75,7 @@ class Subscription:
         self._after = after
         self._consumer = consumer
         self._follow = follow
+        self._shard = shard
         self._epoch = 0
         self._query = Query(streams=streams, types=types, limit=PAGE_EVENTS)
         self._events: Sequence[Event] = ()
@@ -195,7 +200,7 @@ class Subscription:
         if self._consumer is None:
             raise InvalidInputError("reject", "only a named consumer can: give consumer=…")
         rejection = NewEvent(
-            "ChangeRejected",
+            CHANGE_REJECTED,
             {
                 "consumer": self._consumer,
                 "position": event.position,
@@ -303,7 +308,7 @@ class Subscription:
             tail.join(page)
             tail.lost.update(page.lost)
         self._check_owner()
-        return page
+        return page if self._shard is None else _part(page, *self._shard)
 
     def _check_owner(self) -> None:
         if self._consumer is not None:
@@ -351,6 +356,14 @@ def rejection_stream(consumer: str) -> str:
     """Return the stream of what a consumer rejected: one event, and one version, for each."""
     name = consumer.rstrip("/") or sha256(consumer.encode()).hexdigest()
     return f"consumer/{name}"
+
+
+def _part(page: Page, index: int, count: int) -> Page:
+    """Return what of a page belongs to one of ``count`` parts, by the streams' CRC-32."""
+    mine = [event for event in page.events if crc32(event.stream.encode()) % count == index]
+    # A commit whose last event is another's needs a cursor all the same.
+    ends = {event.position: event.hash for event in page.events if event.position == event.commit}
+    return msgspec.structs.replace(page, events=mine, ends={**page.ends, **ends})
 
 
 class Commits:
