@@ -1,6 +1,7 @@
 """An event-sourced store with change subscriptions: one log, many views."""
 
 from eventstore.errors import (
+    ArchiveError,
     ConfigError,
     ConflictError,
     CorruptEventError,
@@ -8,8 +9,10 @@ from eventstore.errors import (
     EventStoreError,
     HistoryDivergedError,
     HistoryGoneError,
+    HistoryHeldError,
     InvalidInputError,
     LimitExceededError,
+    NotEmptyError,
     ProjectionError,
     StorageError,
     StoreClosedError,
@@ -38,6 +41,7 @@ __all__ = [
     "NO_STREAM",
     "STREAM_EXISTS",
     "Appended",
+    "ArchiveError",
     "ConfigError",
     "ConflictError",
     "CorruptEventError",
@@ -49,9 +53,11 @@ __all__ = [
     "Head",
     "HistoryDivergedError",
     "HistoryGoneError",
+    "HistoryHeldError",
     "InvalidInputError",
     "LimitExceededError",
     "NewEvent",
+    "NotEmptyError",
     "ProjectionError",
     "StorageError",
     "StoreClosedError",

@@ -63,6 +63,7 @@ class Subscription:
         types: tuple[str, ...] | None,
         consumer: str | None,
         follow: bool,
+        kept: bool = False,
     ) -> None:
         if consumer is not None:
             check_name("consumer", consumer, limits.MAX_CONSUMER_BYTES)
@@ -71,7 +72,7 @@ class Subscription:
         self._consumer = consumer
         self._follow = follow
         self._epoch = 0
-        self._query = Query(streams=streams, types=types, limit=PAGE_EVENTS)
+        self._query = Query(streams=streams, types=types, limit=PAGE_EVENTS, kept=kept)
         self._events: Sequence[Event] = ()
         self._index = 0
         self._page: Page | None = None
@@ -257,7 +258,7 @@ class Subscription:
         if after is END:
             return (await self._store.head()).cursor
         assert isinstance(after, int)  # noqa: S101 - END is the only Special that gets here
-        page = await self._store.page(Query(after=after, until=after))
+        page = await self._store.page(Query(after=after, until=after, kept=self._query.kept))
         return page.through
 
     async def _advance(self, *, whole_commits: bool) -> None:

@@ -41,7 +41,7 @@ def _as_page(sql: str, order: str, limited: bool) -> str:
     A result arrives as a whole: without this, a page of 1,024 events of 16 MB would be in
     memory before its size is known.
     """
-    columns = sql.index(" FROM event e")
+    columns = sql.index(" FROM ")
     length = "coalesce(octet_length(e.data) + octet_length(e.metadata), 0)"
     inner = (
         f"{sql[:columns]}, sum({length}) OVER (ORDER BY {order}) - {length} AS before"

@@ -32,6 +32,7 @@ _EVENTS = (
     "e.data, e.metadata, e.recorded_us, e.hash FROM event e JOIN stream s ON s.id = {} "
     "WHERE e.position > ? AND e.position <= ?"
 )
+_KEPT = _EVENTS.replace("FROM event e", "FROM kept e").format("e.stream_id")
 # The unary plus keeps SQLite from starting at the streams and sorting all their events.
 _BY_POSITION = _EVENTS.format("+e.stream_id")
 _BY_STREAM = _EVENTS.format("e.stream_id") + " AND e.stream_id = ? AND e.version > ?"
@@ -62,7 +63,8 @@ def hash_at(driver: Driver, head: Head, position: int) -> bytes:
         return head.hash
     if position == head.first_position - 1:
         return head.base_hash or b""
-    row = driver.row("SELECT hash FROM event WHERE position = ?", (position,))
+    table = "event" if position >= head.first_position else "kept"
+    row = driver.row(f"SELECT hash FROM {table} WHERE position = ?", (position,))  # noqa: S608
     return bytes(row[0]) if row else b""
 
 
@@ -117,6 +119,8 @@ def read_page(driver: Driver, query: Query) -> Page:
     """Read one page, forwards or backwards."""
     head = read_head(driver)
     _check_start(driver, head, query)
+    if query.after < head.first_position - 1:
+        return _read_kept(driver, head, query)
     until = head.position if query.until is None else min(query.until, head.position)
     if query.backwards:
         return _read_backwards(driver, head, query, until)
@@ -138,8 +142,27 @@ def _read_backwards(driver: Driver, head: Head, query: Query, until: int) -> Pag
     return Page(events, head.cursor, head, floor)
 
 
+def _read_kept(driver: Driver, head: Head, query: Query) -> Page:
+    """Read a page of what trimming has kept; the log itself begins where the last one ends."""
+    last = head.first_position - 1
+    until = last if query.until is None else min(query.until, last)
+    sql, parameters = _filtered(_KEPT, query, query.after, until)
+    events, full = _collect(driver, _Statement(sql, "e.position", parameters), query.limit)
+    ends: dict[int, bytes] = {}
+    if query.whole_commits and events:
+        after, commit = events[-1].position, events[-1].commit
+        sql, parameters = _filtered(_KEPT, query, after, min(commit, until))
+        events += _collect(driver, _Statement(sql, "e.position", parameters), None)[0]
+        # Where a commit's end is gone, its last event stands for it.
+        ends = {event.commit: event.hash for event in events}
+        ends[last] = head.base_hash or b""
+    end = events[-1].position if full else max(until, query.after)
+    through = Cursor(head.log_id, end, hash_at(driver, head, end))
+    return Page(events, through, head, ends=ends)
+
+
 def _check_start(driver: Driver, head: Head, query: Query) -> None:
-    if query.after < head.first_position - 1:
+    if query.after < head.first_position - 1 and (query.backwards or not query.kept):
         raise HistoryGoneError(query.after, head.first_position)
     if query.expect is not None:
         check_cursor(driver, head, query.expect)
@@ -183,13 +206,11 @@ class _Statement(NamedTuple):
 
 def _statement(driver: Driver, query: Query, after: int, until: int) -> _Statement | None:
     """Return the query for a range, or ``None`` where the stream does not exist."""
-    parameters: list[Any] = [after, until]
     sql, order = _BY_POSITION, "position"
-    if query.streams is not None and query.streams.endswith("/"):
-        # "0" is the character after "/": the range of names that begin with the category.
-        sql += " AND s.name >= ? AND s.name < ?"
-        parameters += [query.streams, query.streams[:-1] + "0"]
-    elif query.streams is not None:
+    if query.streams is None or query.streams.endswith("/"):
+        sql, parameters = _filtered(sql, query, after, until)
+    else:
+        parameters = [after, until]
         found = driver.row("SELECT id, version FROM stream WHERE name = ?", (query.streams,))
         if found is None:
             return None
@@ -201,11 +222,29 @@ def _statement(driver: Driver, query: Query, after: int, until: int) -> _Stateme
         else:
             sql += " AND +e.stream_id = ?"
             parameters.append(stream_id)
-    if query.types is not None:
-        sql += f" AND e.type IN ({', '.join('?' * len(query.types)) or 'NULL'})"
-        parameters += query.types
+        sql += _of_types(query, parameters)
     direction = " DESC" if query.backwards else ""
     return _Statement(sql, f"e.{order}{direction}", parameters)
+
+
+def _filtered(sql: str, query: Query, after: int, until: int) -> tuple[str, list[Any]]:
+    """Narrow events in a range of positions to those of a category, a stream, or types."""
+    parameters: list[Any] = [after, until]
+    if query.streams is not None and query.streams.endswith("/"):
+        # "0" is the character after "/": the range of names that begin with the category.
+        sql += " AND s.name >= ? AND s.name < ?"
+        parameters += [query.streams, query.streams[:-1] + "0"]
+    elif query.streams is not None:
+        sql += " AND s.name = ?"
+        parameters.append(query.streams)
+    return sql + _of_types(query, parameters), parameters
+
+
+def _of_types(query: Query, parameters: list[Any]) -> str:
+    if query.types is None:
+        return ""
+    parameters += query.types
+    return f" AND e.type IN ({', '.join('?' * len(query.types)) or 'NULL'})"
 
 
 def _fetch(
@@ -213,9 +252,12 @@ def _fetch(
 ) -> tuple[list[Event], bool]:
     """Return matching events of a range, and whether limit or size cut them short."""
     statement = _statement(driver, query, after, until)
+    return ([], False) if statement is None else _collect(driver, statement, limit)
+
+
+def _collect(driver: Driver, statement: _Statement, limit: int | None) -> tuple[list[Event], bool]:
+    """Return a statement's events, and whether limit or size cut them short."""
     events: list[Event] = []
-    if statement is None:
-        return events, False
     size = 0
     for row in driver.events(*statement, limit, PAGE_BYTES):
         event = Event(*row)

@@ -9,9 +9,9 @@ INTENDED = {
     "ANY", "END", "NO_STREAM", "STREAM_EXISTS",
     "Appended", "Cursor", "Event", "EventStore", "Head", "NewEvent", "StreamWrite",
     "Subscription", "Upcasters",
-    "ConfigError", "ConflictError", "CorruptEventError", "DuplicateEventError",
-    "EventStoreError", "HistoryDivergedError", "HistoryGoneError", "InvalidInputError",
-    "LimitExceededError", "ProjectionError", "StorageError", "StoreClosedError",
+    "ArchiveError", "ConfigError", "ConflictError", "CorruptEventError", "DuplicateEventError",
+    "EventStoreError", "HistoryDivergedError", "HistoryGoneError", "HistoryHeldError", "InvalidInputError",
+    "LimitExceededError", "NotEmptyError", "ProjectionError", "StorageError", "StoreClosedError",
     "TakenOverError", "UpcastError",
 }  # fmt: skip
 
