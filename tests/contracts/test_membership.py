@@ -10,8 +10,8 @@ INTENDED = {
     "Appended", "Cursor", "Event", "EventStore", "Head", "NewEvent", "StreamWrite",
     "Subscription", "Upcasters",
     "ArchiveError", "ConfigError", "ConflictError", "CorruptEventError", "DuplicateEventError",
-    "EventStoreError", "HistoryDivergedError", "HistoryGoneError", "HistoryHeldError", "InvalidInputError",
-    "LimitExceededError", "NotEmptyError", "ProjectionError", "StorageError", "StoreClosedError",
+    "EventStoreError", "HistoryDivergedError", "HistoryGoneError", "HistoryHeldError",
+    "InvalidInputError", "LimitExceededError", "NotEmptyError", "ProjectionError", "StorageError", "StoreClosedError",
     "TakenOverError", "UpcastError",
 }  # fmt: skip
 
