@@ -91,13 +91,53 @@ class HistoryDivergedError(EventStoreError):
 class HistoryGoneError(EventStoreError):
     """A read asked for events that were trimmed; ``first_position`` is the oldest kept."""
 
-    def __init__(self, after: int, first_position: int) -> None:
+    def __init__(self, after: int, first_position: int, advice: str = "") -> None:
+        advice = advice or (
+            f"start with after={first_position - 1}, or give kept=True to begin with what "
+            "trimming has kept"
+        )
         super().__init__(
-            f"events after {after} are asked for, but the log starts at {first_position}: "
-            f"start with after={first_position - 1} or rebuild from a snapshot"
+            f"events after {after} are asked for, but the log starts at {first_position}: {advice}"
         )
         self.after = after
         self.first_position = first_position
+
+
+class HistoryHeldError(EventStoreError):
+    """A trim would take events that a named consumer has not seen; nothing was trimmed.
+
+    ``consumer`` is the slowest one, ``position`` how far it has come.
+    """
+
+    def __init__(self, consumer: str, position: int, last: int) -> None:
+        super().__init__(
+            f"consumer {consumer!r} is at position {position} and has not seen the events up to "
+            f"{last}: trim before {position + 1} at most, or force it (--force)"
+        )
+        self.consumer = consumer
+        self.position = position
+
+
+class ArchiveError(EventStoreError):
+    """An export cannot be read: it is truncated, altered, or no export at all.
+
+    ``where`` names it, ``offset`` is the byte at which that showed.
+    """
+
+    def __init__(self, where: str, offset: int, reason: str) -> None:
+        super().__init__(f"{where}, byte {offset:,}: {reason}; nothing of it was taken over")
+        self.where = where
+        self.offset = offset
+        self.reason = reason
+
+
+class NotEmptyError(EventStoreError):
+    """What should be filled holds something already; ``where`` names it. Nothing was changed."""
+
+    def __init__(self, where: str, found: str, advice: str) -> None:
+        super().__init__(f"{where} {found}: {advice}")
+        self.where = where
+        self.found = found
 
 
 class TakenOverError(EventStoreError):

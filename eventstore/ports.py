@@ -6,9 +6,17 @@ implementation serves asyncio and trio alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Protocol,
+    TypeAlias,
+    TypeGuard,
+    runtime_checkable,
+)
 
 import msgspec
 
@@ -17,6 +25,11 @@ from eventstore.events import Appended, Cursor, Event, StreamWrite
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from eventstore.records import KeptRecord, Record, StreamRecord
+
+TRIMS: Final = "log/trims"
+"""The stream that records each trim and names its archive."""
 
 Clock: TypeAlias = Callable[[], int]
 """Returns the time in microseconds since the epoch."""
@@ -45,7 +58,9 @@ class Query(msgspec.Struct, frozen=True):
     ``until=None`` is the head. ``streams`` is a category where it ends in ``/``, one exact
     name otherwise; ``after_version`` narrows the latter. With ``expect`` the page is read
     only if the log still has that cursor. ``consumers`` (name, epoch) are looked up in the
-    same snapshot: the page says which of them somebody else has opened since.
+    same snapshot: the page says which of them somebody else has opened since. With ``kept`` a
+    read that begins below the first position starts with the events that trimming has kept;
+    their positions have holes.
     """
 
     after: int = 0
@@ -58,6 +73,7 @@ class Query(msgspec.Struct, frozen=True):
     whole_commits: bool = False
     expect: Cursor | None = None
     consumers: tuple[tuple[str, int], ...] = ()
+    kept: bool = False
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -76,6 +92,19 @@ class Page(msgspec.Struct, frozen=True):
     ends: Mapping[int, bytes] = {}
     lost: Mapping[tuple[str, int], str] = {}
     """Those of the query's consumers that are lost, with who owns the name now."""
+
+
+class StoredEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event's row as a whole: the event, and what the hash chain needs of its content.
+
+    ``salt`` is ``None`` once the event was redacted. Nothing is checked: in a database that
+    was tampered with, any field may hold anything.
+    """
+
+    event: Event
+    """Its ``stream`` is empty where the row names a stream that is not there."""
+    salt: bytes | None
+    digest: bytes
 
 
 class ConsumerState(msgspec.Struct, frozen=True):
@@ -115,7 +144,23 @@ class Acknowledge:
     cursor: Cursor
 
 
-Operation: TypeAlias = Append | OpenConsumer | Acknowledge
+@dataclass(frozen=True, slots=True)
+class Trim:
+    """Take away the events up to ``cut``, all but those at the positions to ``keep``.
+
+    ``first_position`` is the log's as this was decided; ``notice`` is the append that
+    records it, in the same commit. Without ``force`` a consumer that has not reached the
+    cut is a HistoryHeldError. The result is the notice's Appended.
+    """
+
+    cut: Cursor
+    first_position: int
+    keep: Sequence[int]
+    force: bool
+    notice: Append
+
+
+Operation: TypeAlias = Append | OpenConsumer | Acknowledge | Trim
 Outcome: TypeAlias = Appended | ConsumerState | EventStoreError | None
 
 
@@ -163,6 +208,30 @@ class InlineProjection(Protocol):
 
 
 @runtime_checkable
+class SnapshotProjection(InlineProjection, Protocol):
+    """A view that may begin with what trimming has kept, because it says so."""
+
+    from_snapshot: bool
+    """Whether the events that trimming keeps, and those since, give the same view."""
+
+    def reset(self, connection: Any) -> None:
+        """Empty the view, as if no event had been applied."""
+
+
+def can_start_from_kept(projection: InlineProjection) -> TypeGuard[SnapshotProjection]:
+    """Whether a view can be computed from what trimming has kept and the rest of the log."""
+    return isinstance(projection, SnapshotProjection) and projection.from_snapshot
+
+
+def archive_advice(view: str) -> str:
+    """Say what brings back a view that needs events which were trimmed."""
+    return (
+        f"view {view!r} needs them: import the archives that the stream {TRIMS!r} names into "
+        "new logs, compute the view from those in turn, and go on here"
+    )
+
+
+@runtime_checkable
 class Backend(Protocol):
     """Where a log lives.
 
@@ -191,6 +260,13 @@ class Backend(Protocol):
         ``expect`` is not in the log.
         """
 
+    def stored(self, after: int, limit: int) -> list[StoredEvent]:
+        """Return the rows that follow ``after``, in position order, from one snapshot.
+
+        At most ``limit`` of them, and fewer where their content is large; none only at the
+        end of the log. They come as they are, neither lifted nor checked.
+        """
+
     def write(
         self, group: Sequence[Operation], tell: Callable[[News], None] | None = None
     ) -> list[Outcome]:
@@ -208,6 +284,53 @@ class Backend(Protocol):
 
     def describe(self) -> dict[str, str | int]:
         """Return facts for ``status``: kind, version, location, sizes in bytes."""
+
+
+@runtime_checkable
+class Portable(Protocol):
+    """What a backend gives to those who move a whole log, or cut its beginning off.
+
+    Pages hold at most ``limit`` items and some megabytes. Every method raises StorageError
+    where the database fails.
+    """
+
+    def outline(self) -> tuple[Head, list[ConsumerState]]:
+        """Return the head and all consumers as of one moment."""
+
+    def streams(self, after: int, until: int, limit: int) -> list[tuple[int, StreamRecord]]:
+        """Return streams by number, after a number, with their versions at a position."""
+
+    def kept(self, after: int, limit: int) -> list[KeptRecord]:
+        """Return the events that trimming has kept, by position, after a position."""
+
+    def load(self, records: Iterable[Record]) -> Head:
+        """Fill an empty log with an export's records, in one durable transaction.
+
+        The first one is a LogRecord. Whatever ``records`` raises leaves the log empty.
+        Raises NotEmptyError where there are events, streams or consumers.
+        """
+
+    def cut(self, before: int | None, before_us: int | None) -> Cursor:
+        """Return the end of the last commit that lies wholly before a position, or a time.
+
+        That of the last event before the first position where there is none.
+        """
+
+    def hashes(self, positions: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Return the chain's hash at events of the log or kept ones, by position."""
+
+    def backup(self, target: Path, progress: Callable[[int, int], None]) -> int:
+        """Copy the database's file as of one moment; return the position it is at.
+
+        Raises ConfigError, naming what to use instead, where the log is no file.
+        """
+
+    def restore(self, copy: Path, progress: Callable[[int, int], None], *, replace: bool) -> int:
+        """Put such a copy in this log's place; called while it is not open."""
+
+
+class MovableLog(Backend, Portable, Protocol):
+    """What every backend is: a log, and what moves logs."""
 
 
 class Notifier(Protocol):

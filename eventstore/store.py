@@ -7,11 +7,13 @@ import os
 import socket
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 import msgspec
 
+from eventstore import moving, retention
 from eventstore.applied import wait_applied
 from eventstore.backends import make_backend
 from eventstore.bridge import Signal, loop_caller, wait_future
@@ -28,8 +30,10 @@ from eventstore.events import (
     StreamWrite,
     check_stream,
 )
+from eventstore.moving import cancellable, no_progress
 from eventstore.notifiers import make_notifier
 from eventstore.ports import (
+    Acknowledge,
     ConsumerState,
     Head,
     InlineProjection,
@@ -38,6 +42,7 @@ from eventstore.ports import (
     Page,
     Query,
 )
+from eventstore.retention import Keep, keep_nothing
 from eventstore.subscription import Subscription, rejection_stream
 from eventstore.tail import Tail
 from eventstore.upcasting import LiftedView, lifted_page
@@ -55,10 +60,13 @@ from eventstore.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
     from types import TracebackType
     from typing import Self
 
+    from eventstore.moving import Moved, Progress
     from eventstore.ports import Clock
+    from eventstore.retention import Trimmed
     from eventstore.upcasting import Upcasters
 
 log = logging.getLogger(__name__)
@@ -108,7 +116,6 @@ class EventStore:
         if upcasters is not None:
             upcasters.seal()
             inline = [LiftedView(view, upcasters) for view in inline]
-        self._lift: Callable[[Event], Event] | None = upcasters.lift if upcasters else None
         self._backend = make_backend(url, clock, inline)
         self.url = self._backend.url
         """Names the log, without a password."""
@@ -117,6 +124,7 @@ class EventStore:
             if upcasters is None
             else partial(lifted_page, upcasters, self._backend.page)
         )
+        self._lift: Callable[[Event], Event] = upcasters.lift if upcasters else _as_it_is
         self._notifier = make_notifier(
             notify, url, self._backend.path, keys_in_force() if notify_keys is None else notify_keys
         )
@@ -218,12 +226,14 @@ class EventStore:
         types: Iterable[str] | None = None,
         backwards: bool = False,
         limit: int | None = None,
+        kept: bool = False,
     ) -> EventReader:
         """Read the events in ``(after, until]`` that match, and end.
 
         ``until=None`` is the head as the reading begins. ``streams`` is a category ending
         in ``/``, or one exact name; ``types`` a set of event types, as upcasters have lifted
-        them. ``backwards`` gives the same events in the other order. Iterating raises
+        them. ``backwards`` gives the same events in the other order. With ``kept`` a read that
+        begins below the first position starts with what trimming has kept. Iterating raises
         HistoryGoneError where ``after`` lies before the first position that is kept,
         HistoryDivergedError where it is beyond the head or a Cursor of another history, and
         UpcastError at an event that cannot be lifted.
@@ -238,6 +248,7 @@ class EventStore:
             types=check_types(types),
             backwards=backwards,
             expect=start if isinstance(start, Cursor) else None,
+            kept=kept,
         )
         return EventReader(self, query, check_limit(limit))
 
@@ -274,6 +285,7 @@ class EventStore:
         consumer: str | None = None,
         follow: bool = True,
         shard: tuple[int, int] | None = None,
+        kept: bool = False,
     ) -> Subscription:
         """Follow the log: every matching event after ``after``, in order, without an end.
 
@@ -281,7 +293,9 @@ class EventStore:
         With ``consumer``, the log keeps this follower's cursor under that name, and
         ``after`` only says where a new name begins. ``shard=(i, n)`` takes the ``i``-th of
         ``n`` parts, so that ``n`` followers share the work: a stream belongs to one part as
-        a whole, which keeps its order. See :class:`Subscription`.
+        a whole, which keeps its order. With ``kept`` a follower that is below the first
+        position goes on with what trimming has kept since where it was, instead of
+        HistoryGoneError. See :class:`Subscription`.
         """
         return Subscription(
             self,
@@ -291,6 +305,7 @@ class EventStore:
             consumer=consumer,
             follow=follow,
             shard=check_shard(shard),
+            kept=kept,
         )
 
     async def wait_applied(
@@ -382,6 +397,118 @@ class EventStore:
         if self.tail.consumers.get(name) == epoch:
             del self.tail.consumers[name]
 
+    async def skip_gone(self, consumer: str) -> Cursor:
+        """Move a named consumer on to the first position, if it is below; return where it is.
+
+        What was trimmed is then passed over for good: for a consumer that got
+        HistoryGoneError and has no use for what was kept. The owner before loses the name.
+        """
+        head = await self.head()
+        first = Cursor(head.log_id, head.first_position - 1, head.base_hash or b"")
+        state = await self.open_consumer(consumer, first)
+        if state.cursor.position >= first.position:
+            return state.cursor
+        await wait_future(self.writer.submit(Acknowledge(consumer, state.epoch, first)))
+        return first
+
+    async def export(
+        self,
+        file: str | os.PathLike[str] | IO[bytes],
+        *,
+        replace: bool = False,
+        progress: Progress = no_progress,
+    ) -> Moved:
+        """Write the whole log as of now into one file, for :meth:`import_from`.
+
+        ``file`` is a path, under whose name a whole export or nothing appears, or a binary
+        stream. ``progress`` is told events done and all, from a thread. Raises NotEmptyError
+        where the path exists, unless ``replace``; CorruptEventError where the log is not
+        what was written.
+        """
+        return await self._run(
+            cancellable(partial(moving.export_to, self._backend, file, replace=replace)), progress
+        )
+
+    async def import_from(
+        self, file: str | os.PathLike[str] | IO[bytes], *, progress: Progress = no_progress
+    ) -> Moved:
+        """Become the log that an export holds: all of it in one transaction, or nothing.
+
+        Positions, ids, times, hashes, the log's identity and the consumers' cursors are those
+        of the exported log. Views are not part of it; rebuild them. Raises ArchiveError for a
+        file that is not exactly what was exported, NotEmptyError where this log is not empty.
+        """
+        moved = await self._run(
+            cancellable(partial(moving.import_file, self._backend, file)), progress
+        )
+        self.seen = (await self._in_thread(self._backend.head)).cursor
+        self.tail.reset()
+        self._committed(moved.position, None)
+        return moved
+
+    async def trim(
+        self,
+        before: int | datetime,
+        *,
+        archive: str | os.PathLike[str] | None = None,
+        reason: str = "",
+        by: str = "",
+        keep: Keep = keep_nothing,
+        force: bool = False,
+        progress: Progress = no_progress,
+    ) -> Trimmed:
+        """Take away the commits that lie wholly before a position, or before an aware time.
+
+        They go into an archive first: an export, by default beside the log's file. Of them
+        ``keep`` chooses the events that views still need; none where it is not given. Then
+        one transaction keeps those, raises the first position and appends ``HistoryTrimmed``
+        to the stream ``log/trims``. Reading below it is HistoryGoneError from then on.
+
+        Raises HistoryHeldError where a named consumer has not come so far, unless ``force``,
+        and NotEmptyError where the archive exists.
+        """
+        request = retention.make_request(before, archive, reason, by, keep, force=force)
+        operation, trimmed = await self._run(
+            cancellable(partial(retention.prepare_trim, self._backend, request, self._lift)),
+            progress,
+        )
+        if operation is not None:
+            self._see((await wait_future(self.writer.submit(operation))).cursor)
+        return trimmed
+
+    async def backup(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        replace: bool = False,
+        progress: Progress = no_progress,
+    ) -> int:
+        """Copy the log's file, views included, as of one moment; return the position it is at.
+
+        Writers go on meanwhile. The copy is a log of its own, or comes back by
+        :meth:`restore`. Raises ConfigError, saying what to use, where the log is no file.
+        """
+        moving.check_free(Path(file), replace=replace)
+        return await self._run(cancellable(partial(self._backend.backup, Path(file))), progress)
+
+    @classmethod
+    async def restore(
+        cls,
+        copy: str | os.PathLike[str],
+        url: str,
+        *,
+        replace: bool = False,
+        progress: Progress = no_progress,
+    ) -> int:
+        """Put a backup in the place of the log at ``url``; return the position it is at.
+
+        With ``replace`` a log that is there is overwritten in one transaction; followers that
+        had come further than the copy get HistoryDivergedError. Raises NotEmptyError without.
+        """
+        backend = make_backend(url, system_clock, ())
+        run = cancellable(partial(backend.restore, Path(copy), replace=replace))
+        return await anyio.to_thread.run_sync(run, progress)
+
     @property
     def writer(self) -> Writer:
         """The thread that writes, for acknowledgements."""
@@ -442,6 +569,10 @@ class EventStore:
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         return await anyio.to_thread.run_sync(function, *args, limiter=self._limiter)
+
+
+def _as_it_is(event: Event) -> Event:
+    return event
 
 
 class EventReader:

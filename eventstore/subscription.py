@@ -68,6 +68,7 @@ class Subscription:
         consumer: str | None,
         follow: bool,
         shard: tuple[int, int] | None = None,
+        kept: bool = False,
     ) -> None:
         if consumer is not None:
             check_name("consumer", consumer, limits.MAX_CONSUMER_BYTES)
@@ -77,7 +78,7 @@ class Subscription:
         self._follow = follow
         self._shard = shard
         self._epoch = 0
-        self._query = Query(streams=streams, types=types, limit=PAGE_EVENTS)
+        self._query = Query(streams=streams, types=types, limit=PAGE_EVENTS, kept=kept)
         self._events: Sequence[Event] = ()
         self._index = 0
         self._page: Page | None = None
@@ -267,7 +268,7 @@ class Subscription:
         if after is END:
             return (await self._store.head()).cursor
         assert isinstance(after, int)  # noqa: S101 - END is the only Special that gets here
-        page = await self._store.page(Query(after=after, until=after))
+        page = await self._store.page(Query(after=after, until=after, kept=self._query.kept))
         return page.through
 
     async def _advance(self, *, whole_commits: bool) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventstore.errors import EventStoreError, StorageError, StoreClosedError, TakenOverError
 from eventstore.events import Appended
-from eventstore.ports import Acknowledge, Append
+from eventstore.ports import Acknowledge, Append, Trim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -167,6 +167,8 @@ class Writer:
         events = size = 0
         while self._queue:
             operation, future = one = self._queue[0]
+            if isinstance(operation, Trim) and group:
+                break  # What others have read in this transaction would be gone.
             if isinstance(operation, Append):
                 events += operation.events
                 size += operation.size
@@ -175,6 +177,8 @@ class Writer:
             self._queue.popleft()
             if future is None or future.set_running_or_notify_cancel():
                 group.append(one)
+            if isinstance(operation, Trim):
+                break
         return group
 
     def _carry_out(self, group: Sequence[_Queued]) -> None:

@@ -81,6 +81,8 @@ class TableProjection(ABC):
     name: str
     metadata: ClassVar[MetaData]
     version: ClassVar[int] = 1
+    from_snapshot: bool = False
+    """Whether the events that trimming keeps, and those since, give the same tables."""
 
     def __init__(self, *, on_error: OnError = "stop") -> None:
         self.on_error = on_error
@@ -183,6 +185,7 @@ class FollowedTables:
         if path is None:
             raise ConfigError(f"a followed view cannot live in {url!r}: name a SQLite file")
         self.name = view.name
+        self.from_snapshot = view.from_snapshot
         self._view = view
         self._path = path
         self._epoch = 0

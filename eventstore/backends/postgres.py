@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
@@ -75,6 +76,7 @@ class PostgresBackend(SqlBackend):
     """A log on PostgreSQL 13 or newer; see :class:`eventstore.ports.Backend`."""
 
     dialect = "postgresql"
+    _advice = "use pg_dump and pg_restore, or 'eventstore export' and 'eventstore import'"
 
     def __init__(self, url: str, clock: Clock, inline: Sequence[InlineProjection] = ()) -> None:
         super().__init__(clock, inline)
@@ -162,6 +164,7 @@ class PostgresBackend(SqlBackend):
         raw = connection.connection.driver_connection
         with self._watchdog.limit(raw, OPERATION_SECONDS):
             driver = PostgresDriver(connection)
+            driver.keep_alive = partial(self._watchdog.extend, raw, OPERATION_SECONDS)
             try:
                 driver.defer(begin)
                 yield driver

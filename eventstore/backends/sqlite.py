@@ -17,6 +17,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from eventstore.backends import copying
 from eventstore.backends.driver import SqliteDriver
 from eventstore.backends.locks import WriteTurn
 from eventstore.backends.sql import SqlBackend
@@ -109,6 +110,18 @@ class SqliteBackend(SqlBackend):
                 "wal_bytes": wal.stat().st_size if wal.exists() else 0,
             }
         return facts
+
+    def backup(self, target: Path, progress: Callable[[int, int], None]) -> int:
+        """Copy the file as of one moment, while writers go on."""
+        if self.path is None:
+            return super().backup(target, progress)
+        return copying.backup(self.path, target, progress)
+
+    def restore(self, copy: Path, progress: Callable[[int, int], None], *, replace: bool) -> int:
+        """Put a copy in this log's place, in one transaction."""
+        if self.path is None:
+            return super().restore(copy, progress, replace=replace)
+        return copying.restore(copy, self.path, progress, replace=replace)
 
     @property
     def _where(self) -> str:

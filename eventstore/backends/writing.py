@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eventstore.backends import trimming
 from eventstore.backends.reading import check_cursor, check_owner, read_head, read_page
-from eventstore.errors import EventStoreError, ProjectionError
+from eventstore.errors import EventStoreError, HistoryGoneError, ProjectionError
 from eventstore.events import Appended, Cursor, Event
 from eventstore.planning import KnownEvent, Plan
 from eventstore.ports import (
@@ -24,12 +25,16 @@ from eventstore.ports import (
     Operation,
     Outcome,
     Query,
+    Trim,
+    archive_advice,
+    can_start_from_kept,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from eventstore.backends.driver import Driver
+    from eventstore.events import StreamWrite
 
 _KNOWN = (
     "SELECT e.id, e.position, s.name, e.type, e.commit_position, e.content, e.salt, e.digest "
@@ -56,9 +61,7 @@ def write_group(
     """
     appends = not all(isinstance(operation, Acknowledge) for operation in group)
     head = read_head(driver, lock=appends)
-    writes = [
-        write for operation in group if isinstance(operation, Append) for write in operation.writes
-    ]
+    writes = [write for operation in group for write in _writes(operation)]
     streams, largest = _read_streams(driver, sorted({write.stream for write in writes}))
     raw_ids = [event.raw_id for write in writes for event in write.events]
     plan = Plan(
@@ -68,6 +71,10 @@ def write_group(
         lambda commit: _earlier_call(driver, head, commit),
         now_us,
     )
+    if any(isinstance(operation, Trim) for operation in group):
+        # Afterwards the views could not read what they lack any more.
+        for projection in inline:
+            catch_up_inline(driver, projection, head)
     outcomes = [_carry_out(driver, plan, operation, head) for operation in group]
     if plan.changed:
         events: list[Event] | None = [] if inline or news is not None else None
@@ -80,12 +87,21 @@ def write_group(
     return [outcome() if callable(outcome) else outcome for outcome in outcomes]
 
 
+def _writes(operation: Operation) -> Sequence[StreamWrite]:
+    if isinstance(operation, Trim):
+        operation = operation.notice
+    return operation.writes if isinstance(operation, Append) else ()
+
+
 def _carry_out(
     driver: Driver, plan: Plan, operation: Operation, head: Head
 ) -> Outcome | Callable[[], Appended]:
     try:
         if isinstance(operation, Append):
             return plan.add(operation)
+        if isinstance(operation, Trim):
+            trimming.trim(driver, head, operation)
+            return plan.add(operation.notice)
         if isinstance(operation, OpenConsumer):
             return _open_consumer(driver, head, operation, plan.now_us)
         _acknowledge(driver, operation, plan.now_us)
@@ -194,7 +210,8 @@ def _acknowledge(driver: Driver, operation: Acknowledge, now_us: int) -> None:
 def catch_up_inline(driver: Driver, projection: InlineProjection, head: Head) -> None:
     """Bring an inline view up to ``head``, inside the caller's transaction.
 
-    It falls behind where a process that does not know the view appended meanwhile.
+    It falls behind where a process that does not know the view appended meanwhile. Where
+    what it lacks was trimmed, it is computed again from what was kept, if it can be.
     """
     try:
         cursor = projection.cursor(driver.connection)
@@ -204,9 +221,16 @@ def catch_up_inline(driver: Driver, projection: InlineProjection, head: Head) ->
         raise ProjectionError(projection.name, head.position, repr(error)) from error
     if cursor is not None:
         check_cursor(driver, head, cursor)
-    at = cursor.position if cursor else head.first_position - 1
+    at = cursor.position if cursor else 0
+    if at < head.first_position - 1:
+        if not can_start_from_kept(projection):
+            raise HistoryGoneError(at, head.first_position, archive_advice(projection.name))
+        projection.reset(driver.connection)
+        at = 0
     while at < head.position:
-        page = read_page(driver, Query(after=at, until=head.position, whole_commits=True))
+        page = read_page(
+            driver, Query(after=at, until=head.position, whole_commits=True, kept=True)
+        )
         _apply_inline(driver, projection, page.events, page.through)
         at = page.through.position
 

@@ -118,6 +118,12 @@ class Claims:
             self._try(key)
         return [key for key in fresh if key in self.waiting]
 
+    def position_of(self, key: str) -> int | None:
+        """Return the event that defines a key's file, held or waiting; ``None`` without one."""
+        path = self._path_of.get(key)
+        claim = self.waiting.get(key) if path is None else self.files[path]
+        return None if claim is None else claim.position
+
     def why(self, key: str) -> str:
         """Say why ``key`` waits."""
         path = self.waiting[key].path

@@ -81,6 +81,8 @@ class DirectoryProjection:
             raise ConfigError(f"on_error={on_error!r}: say 'set_aside' or 'stop'")
         self.name = name
         self.root = Path(root)
+        # ``keep_rules`` keeps what the files of rules need, and knows of no others.
+        self.from_snapshot = files is rule_file
         self._files = files
         self._stop = on_error == "stop"
         self._fsync = fsync

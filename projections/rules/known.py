@@ -63,7 +63,8 @@ class KnownRules:
     async def refresh(self, store: EventStore) -> None:
         """Take in what was appended since the last time."""
         head = await store.head()
-        async for event in store.read(after=self.cursor, until=head.position, types=_TYPES):
+        changes = store.read(after=self.cursor, until=head.position, types=_TYPES, kept=True)
+        async for event in changes:
             self.apply(event)
         self.cursor = head.cursor
 

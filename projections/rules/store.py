@@ -111,7 +111,7 @@ class RuleStore:
 
         A definition carries the rule's current state.
         """
-        change = _read_change(event)
+        change = read_change(event)
         if change is None or not isinstance(change.new_value, CompiledRule):
             return change
         if event.type == RULE_REMOVED:
@@ -123,15 +123,21 @@ class RuleStore:
         if self._loads:
             self._started = self._loads.popleft()
         start = self._started or self._store.seen
-        return self._store.subscribe_changes(after=start, types=_TYPES, consumer=self._consumer)
+        # Below the first position go on with what was kept: the latest word on each rule, and
+        # a removal of each one that went. Missing them is what must never happen.
+        return self._store.subscribe_changes(
+            after=start, types=_TYPES, consumer=self._consumer, kept=True
+        )
 
     async def _fold(self) -> Cursor:
         """Bring the latest event of each stream up to date; the caller holds the lock."""
         head = await self._store.head()
-        reader = self._store.read(after=self._cursor or 0, until=head.position, types=_TYPES)
+        reader = self._store.read(
+            after=self._cursor or 0, until=head.position, types=_TYPES, kept=True
+        )
         latest = {event.stream: event async for event in reader}
         for stream, event in latest.items():
-            if _read_change(event) is not None:
+            if read_change(event) is not None:
                 self._latest[stream] = event
             else:
                 await self._fold_back(stream)
@@ -141,9 +147,14 @@ class RuleStore:
     async def _fold_back(self, stream: str) -> None:
         """Find the last good event of a stream that ends in one that nobody can use."""
         async for event in self._store.read_stream(stream, backwards=True):
-            if event.type in _TYPES and _read_change(event) is not None:
+            if event.type in _TYPES and read_change(event) is not None:
                 self._latest[stream] = event
                 return
+        before = (await self._store.head()).first_position - 1
+        kept = self._store.read(until=before, streams=stream, types=_TYPES, kept=True)
+        good = [event async for event in kept if read_change(event) is not None]
+        if good:
+            self._latest[stream] = good[-1]
 
     def _compile(self, event: Event) -> CompiledRule:
         rule_id = event.stream.removeprefix(RULES)
@@ -159,7 +170,7 @@ class RuleStore:
         return from_microseconds(self._store.clock())
 
 
-def _read_change(event: Event) -> RuleChange | None:
+def read_change(event: Event) -> RuleChange | None:
     """Return what an event says, before any state is stamped on; ``None`` for nothing.
 
     What was not written by a master or an operator is of no use to engines: it is passed

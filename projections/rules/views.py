@@ -111,6 +111,7 @@ class RuleTables(TableProjection):
     """
 
     name = "rules"
+    from_snapshot = True
     metadata: ClassVar[MetaData] = _tables
 
     def handle(self, connection: Connection, event: Event) -> None:
@@ -214,6 +215,14 @@ _HANDLERS: Final = {
     (STATES, RULE_STATE_SET): _set_state,
     (STATES, RULE_STATE_EXPIRED): _set_state,
 }
+
+
+def rejected_path(event: Event) -> str | None:
+    """Return the file that a rejection, or its end, is about; ``None`` where it says none."""
+    try:
+        return msgspec.convert(_data(event), _Rejection).path
+    except (EventStoreError, msgspec.ValidationError):
+        return None
 
 
 def _data(event: Event) -> dict[str, Any]:
