@@ -76,6 +76,19 @@ class Page(msgspec.Struct, frozen=True):
     ends: Mapping[int, bytes] = {}
 
 
+class StoredEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event's row as a whole: the event, and what the hash chain needs of its content.
+
+    ``salt`` is ``None`` once the event was redacted. Nothing is checked: in a database that
+    was tampered with, any field may hold anything.
+    """
+
+    event: Event
+    """Its ``stream`` is empty where the row names a stream that is not there."""
+    salt: bytes | None
+    digest: bytes
+
+
 class ConsumerState(msgspec.Struct, frozen=True):
     """A named follower as the log remembers it. Times are microseconds since the epoch."""
 
@@ -164,6 +177,13 @@ class Backend(Protocol):
 
         Raises HistoryGoneError below the first position, HistoryDivergedError where
         ``expect`` is not in the log, TakenOverError where the consumer is lost.
+        """
+
+    def stored(self, after: int, limit: int) -> list[StoredEvent]:
+        """Return the rows that follow ``after``, in position order, from one snapshot.
+
+        At most ``limit`` of them, and fewer where their content is large; none only at the
+        end of the log. They come as they are, neither lifted nor checked.
         """
 
     def write(self, group: Sequence[Operation]) -> list[Outcome]:

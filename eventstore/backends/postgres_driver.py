@@ -47,10 +47,8 @@ def _as_page(sql: str, order: str, limited: bool) -> str:
         f"{sql[:columns]}, sum({length}) OVER (ORDER BY {order}) - {length} AS before"
         f"{sql[columns:]} ORDER BY {order}{' LIMIT ?' if limited else ''}"
     )
-    wanted = (
-        "position, name, version, type, commit_position, id, content, data, metadata, "
-        "recorded_us, hash"
-    )
+    selected = sql[:columns].removeprefix("SELECT ").replace("coalesce(s.name, '') AS ", "")
+    wanted = ", ".join(column.split(".")[-1] for column in selected.split(", "))
     return f"SELECT {wanted} FROM ({inner}) page WHERE before < ?"  # noqa: S608 - our own SQL
 
 

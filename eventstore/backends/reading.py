@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventstore.errors import HistoryDivergedError, HistoryGoneError, TakenOverError
 from eventstore.events import Cursor, Event
-from eventstore.ports import ConsumerState, Head, Page, Query
+from eventstore.ports import ConsumerState, Head, Page, Query, StoredEvent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,13 @@ _EVENTS = (
 # The unary plus keeps SQLite from starting at the streams and sorting all their events.
 _BY_POSITION = _EVENTS.format("+e.stream_id")
 _BY_STREAM = _EVENTS.format("e.stream_id") + " AND e.stream_id = ? AND e.version > ?"
+
+# A row whose stream is missing is read as well: whoever checks the log has to see it.
+_STORED = (
+    "SELECT e.position, coalesce(s.name, '') AS name, e.version, e.type, e.commit_position, e.id, "
+    "e.content, e.data, e.metadata, e.recorded_us, e.hash, e.salt, e.digest "
+    "FROM event e LEFT JOIN stream s ON s.id = e.stream_id WHERE e.position > ?"
+)
 
 
 def read_head(driver: Driver, *, lock: bool = False) -> Head:
@@ -90,6 +97,20 @@ def read_consumers(driver: Driver) -> list[ConsumerState]:
             "SELECT name, position, hash, epoch, owner, seen_us FROM consumer ORDER BY name"
         )
     ]
+
+
+def read_stored(driver: Driver, after: int, limit: int) -> list[StoredEvent]:
+    """Read whole rows in position order, until ``limit`` or the size of a page is reached."""
+    found: list[StoredEvent] = []
+    size = 0
+    for row in driver.events(_STORED, "e.position", [after], limit, PAGE_BYTES):
+        *columns, salt, digest = row
+        event = Event(*columns)
+        found.append(StoredEvent(event, salt, digest))
+        size += len(event.raw_data or b"") + len(event.raw_metadata or b"")
+        if size >= PAGE_BYTES:
+            break
+    return found
 
 
 def read_page(driver: Driver, query: Query) -> Page:

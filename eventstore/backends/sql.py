@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Outcome,
         Page,
         Query,
+        StoredEvent,
     )
 
 T = TypeVar("T")
@@ -79,6 +80,10 @@ class SqlBackend(ABC):
     def consumers(self) -> list[ConsumerState]:
         """Return every named consumer, by name."""
         return self._read(reading.read_consumers)
+
+    def stored(self, after: int, limit: int) -> list[StoredEvent]:
+        """Return the rows that follow ``after``, as they are."""
+        return self._read(lambda driver: reading.read_stored(driver, after, limit))
 
     def write(self, group: Sequence[Operation]) -> list[Outcome]:
         """Carry out a group in one durable transaction."""
