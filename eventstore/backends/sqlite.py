@@ -206,5 +206,7 @@ def make_engine(path: Path | None) -> Engine:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        # What is erased, or moved to another page, leaves zeros behind.
+        connection.execute("PRAGMA secure_delete=ON")
 
     return engine

@@ -7,9 +7,11 @@ hundred followers would otherwise hold up the appends.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
+from eventstore.backends import redacting
 from eventstore.backends.reading import check_cursor, check_owner, read_head, read_page
+from eventstore.backends.redacting import Erasure
 from eventstore.errors import EventStoreError, ProjectionError
 from eventstore.events import Appended, Cursor, Event
 from eventstore.planning import KnownEvent, Plan
@@ -23,12 +25,15 @@ from eventstore.ports import (
     Operation,
     Outcome,
     Query,
+    Redact,
 )
+from eventstore.redaction import REDACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from eventstore.backends.driver import Driver
+    from eventstore.events import StreamWrite
 
 _KNOWN = (
     "SELECT e.id, e.position, s.name, e.type, e.commit_position, e.content, e.salt, e.digest "
@@ -51,9 +56,11 @@ def write_group(
     """Carry out a group; an operation that conflicts is an error value among the outcomes."""
     appends = not all(isinstance(operation, Acknowledge) for operation in group)
     head = read_head(driver, lock=appends)
-    writes = [
-        write for operation in group if isinstance(operation, Append) for write in operation.writes
+    steps = [
+        redacting.prepare(driver, head, operation) if isinstance(operation, Redact) else operation
+        for operation in group
     ]
+    writes = [write for step in steps for write in _writes(step)]
     streams, largest = _read_streams(driver, sorted({write.stream for write in writes}))
     raw_ids = [event.raw_id for write in writes for event in write.events]
     plan = Plan(
@@ -63,20 +70,40 @@ def write_group(
         lambda commit: _earlier_call(driver, head, commit),
         now_us,
     )
-    outcomes = [_carry_out(driver, plan, operation, head) for operation in group]
+    outcomes = [_carry_out(driver, plan, step, head) for step in steps]
     if plan.changed:
         events: list[Event] | None = [] if inline else None
         _store(driver, plan, {name: id_ for name, (id_, _) in streams.items()}, events)
         for projection in inline:
             catch_up_inline(driver, projection, head)
             _apply_inline(driver, projection, events or (), plan.head.cursor)
+            if _redacts(events or ()):
+                # A view that cannot erase has gone back to having seen nothing.
+                catch_up_inline(driver, projection, plan.head)
     return [outcome() if callable(outcome) else outcome for outcome in outcomes]
 
 
+_Step: TypeAlias = Append | OpenConsumer | Acknowledge | Erasure | EventStoreError
+"""An operation, as far as it can be decided before the plan is made."""
+
+
+def _writes(step: Operation | _Step) -> Sequence[StreamWrite]:
+    append = step.append if isinstance(step, Erasure) else step
+    return append.writes if isinstance(append, Append) else ()
+
+
+def _redacts(events: Sequence[Event]) -> bool:
+    return any(event.stream == REDACTIONS for event in events)
+
+
 def _carry_out(
-    driver: Driver, plan: Plan, operation: Operation, head: Head
+    driver: Driver, plan: Plan, operation: _Step, head: Head
 ) -> Outcome | Callable[[], Appended]:
+    if isinstance(operation, EventStoreError):
+        return operation
     try:
+        if isinstance(operation, Erasure):
+            return redacting.erase(driver, plan, operation)
         if isinstance(operation, Append):
             return plan.add(operation)
         if isinstance(operation, OpenConsumer):
@@ -189,19 +216,27 @@ def catch_up_inline(driver: Driver, projection: InlineProjection, head: Head) ->
 
     It falls behind where a process that does not know the view appended meanwhile.
     """
+    at = _inline_position(driver, projection, head)
+    while at < head.position:
+        page = read_page(driver, Query(after=at, until=head.position, whole_commits=True))
+        _apply_inline(driver, projection, page.events, page.through)
+        at = page.through.position
+        if _redacts(page.events):
+            at = _inline_position(driver, projection, head)
+
+
+def _inline_position(driver: Driver, projection: InlineProjection, head: Head) -> int:
+    """Return where a view is; just before the first position where it has seen nothing."""
     try:
         cursor = projection.cursor(driver.connection)
     except EventStoreError:
         raise
     except BaseException as error:
         raise ProjectionError(projection.name, head.position, repr(error)) from error
-    if cursor is not None:
-        check_cursor(driver, head, cursor)
-    at = cursor.position if cursor else head.first_position - 1
-    while at < head.position:
-        page = read_page(driver, Query(after=at, until=head.position, whole_commits=True))
-        _apply_inline(driver, projection, page.events, page.through)
-        at = page.through.position
+    if cursor is None:
+        return head.first_position - 1
+    check_cursor(driver, head, cursor)
+    return cursor.position
 
 
 def _apply_inline(

@@ -1,0 +1,86 @@
+"""Erasing the content of one event, in the transaction of the event that says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from eventstore.errors import EventStoreError, InvalidInputError
+from eventstore.events import Appended, Cursor, StreamWrite, pack_id
+from eventstore.ports import Append
+from eventstore.redaction import LOG, REDACTIONS, Redaction, redaction_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventstore.backends.driver import Driver
+    from eventstore.planning import Plan
+    from eventstore.ports import Head, Redact
+
+# The table is one of two constants: an event is in the log, or kept of a trimmed prefix.
+_TARGET: Final = (
+    "SELECT s.name, e.version, e.type, e.content FROM {} e JOIN stream s ON s.id = e.stream_id "
+    "WHERE e.position = ?"
+)
+_ERASE: Final = "UPDATE {} SET data = NULL, metadata = NULL, salt = NULL WHERE position = ?"
+_KEPT_REDACTION: Final = (
+    "SELECT e.position, e.version, e.hash FROM kept e JOIN stream s ON s.id = e.stream_id "
+    "WHERE e.id = ? AND s.name = ?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """A redaction that may go ahead: the table of the row, and the event to append."""
+
+    position: int
+    table: str
+    raw_id: bytes
+    append: Append
+    earlier: Appended | None
+    """The result of an earlier call whose event was trimmed since."""
+
+
+def prepare(driver: Driver, head: Head, operation: Redact) -> Erasure | EventStoreError:
+    """Find the event to erase; an operation that is refused is an error value."""
+    position = operation.position
+    table = "kept" if position < head.first_position else "event"
+    row = driver.row(_TARGET.format(table), (position,))
+    where = f"position={position}"
+    if row is None:
+        gone = " any more" if position < head.first_position else ""
+        return InvalidInputError(where, f"no event is there{gone}")
+    stream, version, type_, content = row
+    if stream.startswith(LOG):
+        reason = f"is an event of {stream!r}: what the log says about itself stays"
+        return InvalidInputError(where, reason)
+    redaction = Redaction(position, stream, version, type_, operation.reason, operation.by)
+    event = redaction.event(content)
+    append = Append([StreamWrite(REDACTIONS, [event])], 1, len(event.raw_data))
+    raw_id = pack_id(redaction_id(position))
+    return Erasure(position, table, raw_id, append, _trimmed_redaction(driver, head, raw_id))
+
+
+def _trimmed_redaction(driver: Driver, head: Head, raw_id: bytes) -> Appended | None:
+    if head.first_position == 1:
+        return None
+    row = driver.row(_KEPT_REDACTION, (raw_id, REDACTIONS))
+    if row is None:
+        return None
+    position, version, digest = row
+    cursor = Cursor(head.log_id, position, digest)
+    return Appended(position, {REDACTIONS: version}, cursor, True, version)
+
+
+def erase(driver: Driver, plan: Plan, erasure: Erasure) -> Callable[[], Appended]:
+    """Erase the row and append the event, unless it is there already; return the result's maker.
+
+    The row is erased in any case: an event with this id proves nothing about it.
+    """
+    result: Callable[[], Appended] | None
+    if (earlier := erasure.earlier) is not None:
+        result = lambda: earlier  # noqa: E731
+    else:
+        result = plan.result_of(erasure.raw_id, REDACTIONS) or plan.add(erasure.append)
+    driver.run(_ERASE.format(erasure.table), (erasure.position,))
+    return result
