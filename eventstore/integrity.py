@@ -126,6 +126,12 @@ class Checker:
         """The last position that was taken in."""
         return self._position
 
+    @property
+    def _certain(self) -> bool:
+        """Whether the last event is what it was, so that its time is known."""
+        known = self.events > 0 or not self._trimmed
+        return known and bool(self._links) and self._commit is not None
+
     def take(self, rows: Iterable[StoredEvent]) -> None:
         """Check the next rows."""
         for row in rows:
@@ -179,7 +185,7 @@ class Checker:
 
     def _lose(self, event: Event) -> None:
         """Go on behind an event of which nothing is certain."""
-        self._links = (event.hash,) if isinstance(event.hash, bytes) else ()
+        self._links = _links(event.hash)
         self._commit = None
         self._missing += 1
         if isinstance(event.position, int):
@@ -269,9 +275,8 @@ class Checker:
             self.found.add(None, "head", what)
         elif self._links and head.hash not in self._links:
             self.found.add(None, "head", "its hash is not that of the last event")
-        elif self._links and self._commit is not None and self._recorded_us != head.recorded_us:
-            if self.events or not self._trimmed:
-                self.found.add(None, "head", "its time is not that of the last event")
+        elif self._certain and self._recorded_us != head.recorded_us:
+            self.found.add(None, "head", "its time is not that of the last event")
         if head.base_hash is not None and not self._trimmed and head.base_hash != _genesis(head):
             self.found.add(None, "head", "has a hash of events before the first one")
 
@@ -319,6 +324,10 @@ class Checker:
     def _refuse_anchor(self, what: str) -> None:
         position = self._anchor.position if self._anchor else None
         self.found.add(position, f"anchor {position}", what)
+
+
+def _links(digest: object) -> tuple[bytes, ...]:
+    return (digest,) if isinstance(digest, bytes) else ()
 
 
 def _genesis(head: Head) -> bytes:

@@ -122,19 +122,15 @@ class Plan:
             _check_expected(write.stream, write.expected, self.versions.get(write.stream, 0))
         return self._accept(append)
 
-    def result_of(self, raw_id: bytes, stream: str) -> Callable[[], Appended] | None:
-        """Return what gives the result of the call that stored ``raw_id`` in ``stream``.
-
-        ``None`` where none did; raises DuplicateEventError where it is in another stream.
-        """
+    def stream_of(self, raw_id: bytes) -> str | None:
+        """Return the stream of the event with this id; ``None`` where there is none."""
         self._index_fresh()
         stored = self.known.get(raw_id) or self._fresh.get(raw_id)
-        if stored is None:
-            return None
-        if stored.stream != stream:
-            reason = f"it belongs to stream {stored.stream!r}"
-            raise DuplicateEventError([unpack_id(raw_id)], [stored.position], reason)
-        return self._again(stored.commit)
+        return stored.stream if stored is not None else None
+
+    def result_of(self, raw_id: bytes) -> Callable[[], Appended]:
+        """Return what gives the result of the call that stored the event with this id."""
+        return self._again((self.known.get(raw_id) or self._fresh[raw_id]).commit)
 
     def _index_fresh(self) -> None:
         """Find the appends before this one by their ids; a group of one needs no index."""

@@ -32,19 +32,17 @@ class Redaction(msgspec.Struct, frozen=True):
     reason: str
     by: str | None = None
 
-    def event(self, content: int) -> NewEvent:
-        """Return the event to append; its id makes the same redaction known again.
+    def event(self, content: int, event_id: str | None = None) -> NewEvent:
+        """Return the event to append.
 
         Of an erased row nothing else tells whether it was JSON or bytes (``content``).
         """
         data = msgspec.structs.asdict(self)
-        return NewEvent(
-            EVENT_REDACTED, data, id=redaction_id(self.position), metadata={"content": content}
-        )
+        return NewEvent(EVENT_REDACTED, data, id=event_id, metadata={"content": content})
 
 
 def redaction_id(position: int) -> str:
-    """Return the id of the event that says that ``position`` was redacted."""
+    """Return the id of the event that redacts ``position``: one is enough."""
     return f"redacted:{position}"
 
 

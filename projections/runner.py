@@ -11,6 +11,7 @@ import anyio
 
 from eventstore.errors import HistoryGoneError
 from eventstore.ports import Query
+from projections.projection import OutdatedViewError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -65,23 +66,38 @@ class ProjectionRunner:
             head = await self._store.head()
             if until is not None and start is not None and start.position > until:
                 return await self._rebuild(head, until)
-            cursor = await self._apply(head, start, until)
+            cursor = await self._catch_up(head, start, until)
             await self._heal()
             return cursor
 
     async def run(self) -> None:
         """Catch up, then apply each commit as it comes, and heal; until cancelled."""
         async with self._owned() as start:
-            cursor = await self._apply(await self._store.head(), start, None)
-            await self._heal()
-            subscription = self._store.subscribe_changes(after=cursor)
-            async with subscription:
-                while True:
-                    with anyio.move_on_after(self._heal_seconds):
-                        async for reached, events in subscription.commits():
-                            with anyio.CancelScope(shield=True):
-                                await self._in_thread(self._projection.apply, events, reached)
-                    await self._heal()
+            cursor = await self._catch_up(await self._store.head(), start, None)
+            while True:
+                await self._heal()
+                try:
+                    await self._follow(cursor)
+                except OutdatedViewError as error:
+                    log.info("%s", error)
+                cursor = await self._rebuild(await self._store.head(), None)
+
+    async def _follow(self, cursor: Cursor) -> None:
+        """Apply each commit as it comes, until that takes a rebuild."""
+        async with self._store.subscribe_changes(after=cursor) as subscription:
+            while True:
+                with anyio.move_on_after(self._heal_seconds):
+                    async for reached, events in subscription.commits():
+                        with anyio.CancelScope(shield=True):
+                            await self._in_thread(self._projection.apply, events, reached)
+                await self._heal()
+
+    async def _catch_up(self, head: Head, start: Cursor | None, until: int | None) -> Cursor:
+        try:
+            return await self._apply(head, start, until)
+        except OutdatedViewError as error:
+            log.info("%s", error)
+            return await self._rebuild(await self._store.head(), until)
 
     async def rebuild(self, until: int | None = None) -> Cursor:
         """Compute the view again from the first event; the old one serves until then."""

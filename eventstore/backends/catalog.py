@@ -46,7 +46,8 @@ FROM pg_indexes WHERE schemaname = current_schema() AND tablename = ANY(?)
 """
 _TRIGGERS = """
 SELECT 'trigger ' || g.tgname || ' on ' || t.relname,
-    replace(pg_get_triggerdef(g.oid), quote_ident(current_schema()) || '.', '') || ' ' || g.tgenabled::text
+    replace(pg_get_triggerdef(g.oid), quote_ident(current_schema()) || '.', '')
+    || ' ' || g.tgenabled::text
 FROM pg_trigger g JOIN pg_class t ON t.oid = g.tgrelid
 WHERE t.relnamespace = current_schema()::regnamespace AND t.relname = ANY(?)
     AND NOT g.tgisinternal
@@ -74,14 +75,12 @@ def as_catalog(rows: Iterable[tuple[Any, ...]]) -> dict[str, str]:
 
 def sqlite_catalog(connection: sqlite3.Connection) -> dict[str, str]:
     """Return the log's tables, indexes and triggers."""
-    marks = ", ".join("?" * len(TABLES))
     return as_catalog(
-        connection.execute(
-            "SELECT type || ' ' || name || CASE WHEN type = 'table' THEN '' ELSE ' on ' || "
-            "tbl_name END, coalesce(sql, '') FROM sqlite_master "
-            f"WHERE lower(tbl_name) IN ({marks})",  # noqa: S608 - only question marks
-            TABLES,
+        (f"{kind} {name}" if kind == "table" else f"{kind} {name} on {table}", sql or "")
+        for kind, name, table, sql in connection.execute(
+            "SELECT type, name, tbl_name, sql FROM sqlite_master"
         )
+        if str(table).lower() in TABLES
     )
 
 

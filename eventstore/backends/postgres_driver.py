@@ -150,9 +150,7 @@ class PostgresDriver(Driver):
     def catalog(self) -> dict[str, str]:
         """Return the columns, constraints, indexes and triggers of the log's tables."""
         tables = list(TABLES)
-        return as_catalog(
-            row for query in POSTGRES_QUERIES for row in self.rows(query, (tables,))
-        )
+        return as_catalog(row for query in POSTGRES_QUERIES for row in self.rows(query, (tables,)))
 
     def expected_catalog(self) -> dict[str, str]:
         """Return the catalog of a fresh log, as it was written down."""

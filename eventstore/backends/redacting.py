@@ -37,6 +37,8 @@ class Erasure:
     table: str
     raw_id: bytes
     append: Append
+    spare: Append
+    """The same with another id, should a caller have used that one for an event of its own."""
     earlier: Appended | None
     """The result of an earlier call whose event was trimmed since."""
 
@@ -55,10 +57,13 @@ def prepare(driver: Driver, head: Head, operation: Redact) -> Erasure | EventSto
         reason = f"is an event of {stream!r}: what the log says about itself stays"
         return InvalidInputError(where, reason)
     redaction = Redaction(position, stream, version, type_, operation.reason, operation.by)
-    event = redaction.event(content)
-    append = Append([StreamWrite(REDACTIONS, [event])], 1, len(event.raw_data))
     raw_id = pack_id(redaction_id(position))
-    return Erasure(position, table, raw_id, append, _trimmed_redaction(driver, head, raw_id))
+    append, spare = (
+        Append([StreamWrite(REDACTIONS, [event])], 1, len(event.raw_data))
+        for event in (redaction.event(content, redaction_id(position)), redaction.event(content))
+    )
+    earlier = _trimmed_redaction(driver, head, raw_id)
+    return Erasure(position, table, raw_id, append, spare, earlier)
 
 
 def _trimmed_redaction(driver: Driver, head: Head, raw_id: bytes) -> Appended | None:
@@ -73,14 +78,14 @@ def _trimmed_redaction(driver: Driver, head: Head, raw_id: bytes) -> Appended | 
 
 
 def erase(driver: Driver, plan: Plan, erasure: Erasure) -> Callable[[], Appended]:
-    """Erase the row and append the event, unless it is there already; return the result's maker.
+    """Erase the row, append the event unless it is there already; return what gives its result.
 
     The row is erased in any case: an event with this id proves nothing about it.
     """
-    result: Callable[[], Appended] | None
-    if (earlier := erasure.earlier) is not None:
-        result = lambda: earlier  # noqa: E731
-    else:
-        result = plan.result_of(erasure.raw_id, REDACTIONS) or plan.add(erasure.append)
     driver.run(_ERASE.format(erasure.table), (erasure.position,))
-    return result
+    if (earlier := erasure.earlier) is not None:
+        return lambda: earlier
+    known = plan.stream_of(erasure.raw_id)
+    if known is None:
+        return plan.add(erasure.append)
+    return plan.result_of(erasure.raw_id) if known == REDACTIONS else plan.add(erasure.spare)
