@@ -71,7 +71,8 @@ def _state(data: dict[str, Any]) -> str:
 
 def _redaction(data: dict[str, Any]) -> str:
     by = f" by {data['by']}" if data.get("by") else ""
-    return f"{data.get('type')} at {data.get('position')}, {data.get('stream')}{by} ({data.get('reason')})"
+    what = f"{data.get('type')} at {data.get('position')}, {data.get('stream')}"
+    return f"{what}{by} ({data.get('reason')})"
 
 
 _SENTENCES: Final = {

@@ -77,7 +77,8 @@ def _conclude(session: Session, report: Report | None, count: int) -> None:
     if count:
         session.show(values, f"{text}{count + report.more} findings{more}")
     else:
-        session.show(values, f"{text}all as written\nanchor: {report.cursor}")
+        session.show(values, f"{text}all as written")
+        session.say(f"anchor: {report.cursor}")
 
 
 def _refuse_missing(url: str) -> None:
