@@ -15,6 +15,7 @@ import msgspec
 from eventstore import verifying
 from eventstore.backends import make_backend
 from eventstore.bridge import Signal, loop_caller, wait_future
+from eventstore.config import keys_in_force
 from eventstore.errors import InvalidInputError, StorageError, StoreClosedError
 from eventstore.events import (
     ANY,
@@ -28,8 +29,17 @@ from eventstore.events import (
     check_stream,
 )
 from eventstore.notifiers import make_notifier
-from eventstore.ports import ConsumerState, Head, InlineProjection, OpenConsumer, Page, Query
+from eventstore.ports import (
+    ConsumerState,
+    Head,
+    InlineProjection,
+    News,
+    OpenConsumer,
+    Page,
+    Query,
+)
 from eventstore.subscription import Subscription, rejection_stream
+from eventstore.tail import Tail
 from eventstore.upcasting import LiftedView, lifted_page
 from eventstore.validation import (
     check_after,
@@ -90,6 +100,7 @@ class EventStore:
         clock: Clock,
         poll: float,
         upcasters: Upcasters | None = None,
+        notify_keys: Sequence[str] | None = None,
     ) -> None:
         self.poll = poll
         self.clock = clock
@@ -98,6 +109,7 @@ class EventStore:
         if upcasters is not None:
             upcasters.seal()
             inline = [LiftedView(view, upcasters) for view in inline]
+        self._lift: Callable[[Event], Event] | None = upcasters.lift if upcasters else None
         self._backend = make_backend(url, clock, inline)
         self.url = self._backend.url
         """Names the log, without a password."""
@@ -106,8 +118,10 @@ class EventStore:
             if upcasters is None
             else partial(lifted_page, upcasters, self._backend.page)
         )
-        self._notifier = make_notifier(notify, url, self._backend.path)
-        self._writer = Writer(self._backend, self._committed)
+        self._notifier = make_notifier(
+            notify, url, self._backend.path, keys_in_force() if notify_keys is None else notify_keys
+        )
+        self._writer = Writer(self._backend, self._committed, news=self._notifier.carries_news)
         self._watching = False
         self._state = "new"
         self.seen = Cursor("", 0, b"")
@@ -123,20 +137,23 @@ class EventStore:
         clock: Clock = system_clock,
         poll: float = POLL_SECONDS,
         upcasters: Upcasters | None = None,
+        notify_keys: Sequence[str] | None = None,
     ) -> Self:
         """Name a log to be entered with ``async with``.
 
         ``url`` is ``sqlite:///events.db`` (four slashes for an absolute path),
         ``postgresql://user:password@host/database`` (with any of libpq's parameters) or
         ``memory://``; a file or table that is not there is created. ``notify`` wakes followers
-        in other processes: ``"auto"``, ``"file"``, ``"postgres"`` or ``"none"``. ``inline``
-        projections are applied inside each append's transaction. ``clock`` gives microseconds
-        since the epoch. ``poll`` is how many seconds a follower waits without a wake-up before
-        it looks for itself. ``upcasters`` lift events of older shapes wherever they are read.
+        in other processes: ``"auto"``, ``"file"``, ``"postgres"``, ``"none"`` or the URL of a
+        Redis, whose messages are signed with the first of ``notify_keys`` (default: those of
+        the environment) and believed if one of them has signed. ``inline`` projections are
+        applied inside each append's transaction. ``clock`` gives microseconds since the epoch.
+        ``poll`` is how many seconds a follower waits without a wake-up before it looks for
+        itself. ``upcasters`` lift events of older shapes wherever they are read.
 
         Raises ConfigError for a URL or notifier that is not known.
         """
-        return cls(url, notify, inline, clock, poll, upcasters)
+        return cls(url, notify, inline, clock, poll, upcasters, notify_keys)
 
     async def __aenter__(self) -> Self:
         if self._state != "new":
@@ -144,7 +161,10 @@ class EventStore:
         self._limiter = anyio.CapacityLimiter(READERS)
         await self._in_thread(self._backend.open)
         self.seen = (await self._in_thread(self._backend.head)).cursor
-        self._writer.start(loop_caller())
+        self.tail = Tail(self.page, lambda: self.changed.looks, self._lift)
+        """What the followers of this store share."""
+        self._call = loop_caller()
+        self._writer.start(self._call, self._lost)
         self._state = "open"
         return self
 
@@ -351,7 +371,16 @@ class EventStore:
         state: ConsumerState = await wait_future(
             self._writer.submit(OpenConsumer(name, self.owner, start))
         )
+        if (earlier := self.tail.consumers.get(name)) is not None:
+            self._lost(name, earlier, self.owner)
+        self.tail.consumers[name] = state.epoch
         return state
+
+    def release_consumer(self, name: str, epoch: int) -> None:
+        """Look after a consumer no longer: its subscription has ended."""
+        self.tail.lost.pop((name, epoch), None)
+        if self.tail.consumers.get(name) == epoch:
+            del self.tail.consumers[name]
 
     @property
     def writer(self) -> Writer:
@@ -363,7 +392,7 @@ class EventStore:
         """Start to listen for other processes' commits, once; called before a first read."""
         if not self._watching:
             self._watching = True
-            self._notifier.start(self.changed.set)
+            self._notifier.start(self.seen.log_id, self._woken)
 
     @property
     def closed(self) -> bool:
@@ -374,9 +403,26 @@ class EventStore:
         if cursor.position > self.seen.position:
             self.seen = cursor
 
-    def _committed(self, position: int) -> None:
+    def _committed(self, position: int, news: News | None) -> None:
+        self._woken(None, news)
+        self._notifier.publish(self.seen.log_id, position, news)
+
+    def _woken(self, position: int | None = None, news: News | None = None) -> None:
+        """Hear from the notifier, in its thread."""
+        if news is not None:
+            self._call(partial(self._offer, news))
+        elif position is None or position > self.tail.position:
+            self.changed.set()
+
+    def _offer(self, news: News) -> None:
+        if self.tail.offer(news):
+            self.changed.set(told=True)
+        elif news.position > self.tail.position:
+            self.changed.set()
+
+    def _lost(self, name: str, epoch: int, owner: str) -> None:
+        self.tail.lost[name, epoch] = owner
         self.changed.set()
-        self._notifier.publish(position)
 
     def _check_open(self) -> None:
         if self._state != "open":

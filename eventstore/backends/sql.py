@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ConsumerState,
         Head,
         InlineProjection,
+        News,
         Operation,
         Outcome,
         Page,
@@ -98,11 +99,17 @@ class SqlBackend(ABC):
         """Return (where, what) of faults in the database itself."""
         return self._read(lambda driver: auditing.find_faults(driver, self.dialect))
 
-    def write(self, group: Sequence[Operation]) -> list[Outcome]:
+    def write(
+        self, group: Sequence[Operation], tell: Callable[[News], None] | None = None
+    ) -> list[Outcome]:
         """Carry out a group in one durable transaction."""
-        return self._write(
-            lambda driver: writing.write_group(driver, group, self._inline, self._clock())
+        news: list[News] | None = [] if tell is not None else None
+        outcomes = self._write(
+            lambda driver: writing.write_group(driver, group, self._inline, self._clock(), news)
         )
+        if tell is not None and news:
+            tell(news[-1])
+        return outcomes
 
     def _prepare(self) -> None:
         """Bring the schema, then the inline views, up to date."""

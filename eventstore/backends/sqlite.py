@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from eventstore.backends.driver import Driver
-    from eventstore.ports import Clock, InlineProjection, Operation, Outcome
+    from eventstore.ports import Clock, InlineProjection, News, Operation, Outcome
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -117,9 +117,11 @@ class SqliteBackend(SqlBackend):
             }
         return facts
 
-    def write(self, group: Sequence[Operation]) -> list[Outcome]:
+    def write(
+        self, group: Sequence[Operation], tell: Callable[[News], None] | None = None
+    ) -> list[Outcome]:
         """Carry out a group in one durable transaction; take what was erased out of the WAL."""
-        outcomes = super().write(group)
+        outcomes = super().write(group, tell)
         if self.path is not None:
             self._unscrubbed |= any(isinstance(operation, Redact) for operation in group)
             if self._unscrubbed:

@@ -21,6 +21,7 @@ from eventstore.ports import (
     ConsumerState,
     Head,
     InlineProjection,
+    News,
     OpenConsumer,
     Operation,
     Outcome,
@@ -52,8 +53,12 @@ def write_group(
     group: Sequence[Operation],
     inline: Sequence[InlineProjection],
     now_us: int,
+    news: list[News] | None = None,
 ) -> list[Outcome]:
-    """Carry out a group; an operation that conflicts is an error value among the outcomes."""
+    """Carry out a group; an operation that conflicts is an error value among the outcomes.
+
+    What is appended is added to ``news`` where that is given.
+    """
     appends = not all(isinstance(operation, Acknowledge) for operation in group)
     head = read_head(driver, lock=appends)
     steps = [
@@ -72,7 +77,7 @@ def write_group(
     )
     outcomes = [_carry_out(driver, plan, step, head) for step in steps]
     if plan.changed:
-        events: list[Event] | None = [] if inline else None
+        events: list[Event] | None = [] if inline or news is not None else None
         _store(driver, plan, {name: id_ for name, (id_, _) in streams.items()}, events)
         for projection in inline:
             catch_up_inline(driver, projection, head)
@@ -80,6 +85,8 @@ def write_group(
             if _redacts(events or ()):
                 # A view that cannot erase has gone back to having seen nothing.
                 catch_up_inline(driver, projection, plan.head)
+        if news is not None:
+            news.append(News(head.cursor, tuple(events or ())))
     return [outcome() if callable(outcome) else outcome for outcome in outcomes]
 
 
