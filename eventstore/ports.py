@@ -107,6 +107,26 @@ class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     digest: bytes
 
 
+class Books(msgspec.Struct, frozen=True):
+    """What a log keeps beside its events, read in the snapshot of the last of them.
+
+    ``streams`` are rows of id, name and version. ``faults`` are (where, what) of everything
+    that the backend can judge itself: cursors of another history, and the like.
+    """
+
+    streams: Sequence[tuple[Any, ...]]
+    faults: Sequence[tuple[str, str]]
+
+
+class Audited(msgspec.Struct, frozen=True):
+    """A page of rows as they are; with the last one of the log, ``ended``, come the books."""
+
+    head: Head
+    rows: Sequence[StoredEvent]
+    ended: bool
+    books: Books | None
+
+
 class ConsumerState(msgspec.Struct, frozen=True):
     """A named follower as the log remembers it. Times are microseconds since the epoch."""
 
@@ -160,7 +180,20 @@ class Trim:
     notice: Append
 
 
-Operation: TypeAlias = Append | OpenConsumer | Acknowledge | Trim
+@dataclass(frozen=True, slots=True)
+class Redact:
+    """Erase the content of the event at ``position``.
+
+    The result is the Appended of the event that says so, ``duplicate`` where it had been
+    erased before.
+    """
+
+    position: int
+    reason: str
+    by: str | None
+
+
+Operation: TypeAlias = Append | OpenConsumer | Acknowledge | Trim | Redact
 Outcome: TypeAlias = Appended | ConsumerState | EventStoreError | None
 
 
@@ -204,7 +237,29 @@ class InlineProjection(Protocol):
         """Return how far the view has come, or ``None`` where it has seen nothing."""
 
     def apply(self, connection: Any, events: Sequence[Event], cursor: Cursor) -> None:
-        """Apply whole commits, in order, and store ``cursor`` with their effect."""
+        """Apply whole commits, in order, and store ``cursor`` with their effect.
+
+        A view that holds content of an event which was redacted since (see
+        :mod:`eventstore.redaction`), and cannot take it out, may instead go back to having
+        seen nothing: where its ``cursor`` is then ``None``, it is given the log from the first
+        event, in the same transaction.
+        """
+
+
+class Auditable(Protocol):
+    """What verification reads. Whatever the database cannot read is a StorageError."""
+
+    def head(self) -> Head:
+        """Return the committed head."""
+
+    def audit(self, after: int, limit: int, *, books: bool = True) -> Audited:
+        """Return the rows that follow ``after``, with the books once no more follow."""
+
+    def audit_kept(self, after: int, limit: int) -> list[tuple[StoredEvent, bytes]]:
+        """Return rows that are kept of a trimmed prefix, each with the hash before it."""
+
+    def faults(self) -> list[tuple[str, str]]:
+        """Return (where, what) of faults in the database itself: its file, its schema."""
 
 
 @runtime_checkable
@@ -232,7 +287,7 @@ def archive_advice(view: str) -> str:
 
 
 @runtime_checkable
-class Backend(Protocol):
+class Backend(Auditable, Protocol):
     """Where a log lives.
 
     ``write`` is called from one thread at a time; the others from any number.

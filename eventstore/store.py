@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 import anyio
 import msgspec
 
-from eventstore import moving, retention
+from eventstore import moving, retention, verifying
 from eventstore.applied import wait_applied
 from eventstore.backends import make_backend
 from eventstore.bridge import Signal, loop_caller, wait_future
@@ -51,6 +51,7 @@ from eventstore.validation import (
     check_append,
     check_limit,
     check_names,
+    check_redact,
     check_shard,
     check_streams,
     check_types,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from eventstore.integrity import Report
     from eventstore.moving import Moved, Progress
     from eventstore.ports import Clock
     from eventstore.retention import Trimmed
@@ -329,6 +331,34 @@ class EventStore:
     async def consumers(self) -> list[ConsumerState]:
         """Return every named consumer with its cursor, by name."""
         return await self._run(self._backend.consumers)
+
+    async def verify(
+        self, *, anchor: Cursor | None = None, progress: Progress | None = None
+    ) -> Report:
+        """Check the whole log: every event, the chain, the books, the schema, the file.
+
+        Finds whatever was changed, removed, added or moved behind the log's back, unless
+        the whole history was written anew: against that helps ``anchor``, a cursor that was
+        kept elsewhere. It changes nothing and hinders nobody; history that is trimmed
+        meanwhile begins it again. ``progress`` is called with the position reached and that
+        of the head. What it promises, and what not, is in docs/integrity.md.
+        """
+        return await verifying.verify(self._backend, self._run, anchor, progress)
+
+    async def redact(self, position: int, reason: str, by: str | None = None) -> Appended:
+        """Erase an event's data and metadata for good, and append ``EventRedacted``.
+
+        Both are one transaction. The result is that of the appended event, in the stream
+        ``log/redactions``; an event that was redacted before stays so, ``duplicate`` is then
+        True and nothing is appended. ``reason`` and ``by`` are kept in the log: they must not
+        repeat what is to be forgotten. Raises InvalidInputError where no event is at
+        ``position``, and for an event that the log wrote about itself (``log/``).
+        """
+        self._check_open()
+        redact = check_redact(position, reason, by)
+        appended: Appended = await wait_future(self._writer.submit(redact))
+        self._see(appended.cursor)
+        return appended
 
     async def status(self) -> dict[str, Any]:
         """Return what an operator asks first, as JSON-ready values."""

@@ -17,7 +17,8 @@ from eventstore.events import (
     check_name,
     check_stream,
 )
-from eventstore.ports import Append
+from eventstore.ports import Append, Redact
+from eventstore.redaction import LOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,10 +49,23 @@ def check_append(writes: Iterable[StreamWrite]) -> Append:
     return Append(checked, len(events), size)
 
 
+def check_redact(position: object, reason: object, by: object) -> Redact:
+    """Return a valid redaction; raise InvalidInputError or LimitExceededError otherwise."""
+    if type(position) is not int or not 1 <= position < 2**63:
+        raise InvalidInputError(f"position={position!r:.40}", "no event is there")
+    if not isinstance(reason, str) or not reason.strip():
+        raise InvalidInputError("reason", "say why: with the position it is all that stays")
+    check_name("reason", reason, limits.MAX_METADATA_BYTES)
+    who = None if by is None else check_name("by", by, limits.MAX_CONSUMER_BYTES)
+    return Redact(position, reason, who)
+
+
 def _check_write(write: object) -> StreamWrite:
     if not isinstance(write, StreamWrite):
         raise InvalidInputError("append_many", f"{write!r:.80} is not a StreamWrite")
     stream = check_stream(write.stream)
+    if stream.startswith(LOG):
+        raise InvalidInputError(f"stream {stream!r}", f"{LOG} is what the log says about itself")
     expected = write.expected
     valid = expected is ANY or expected is STREAM_EXISTS or type(expected) is int
     if not valid or (isinstance(expected, int) and expected < 0):

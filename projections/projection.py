@@ -24,6 +24,22 @@ class ProjectionBusyError(EventStoreError):
         self.owner = owner
 
 
+class OutdatedViewError(EventStoreError):
+    """A view holds what was redacted since, and cannot take it out: it is computed again.
+
+    ``projection`` is its name, ``position`` that of the redacted event. Runners take care of
+    it; nothing was applied.
+    """
+
+    def __init__(self, projection: str, position: int) -> None:
+        super().__init__(
+            f"projection {projection!r} was computed from the event at position {position}, "
+            "which was redacted: rebuild it"
+        )
+        self.projection = projection
+        self.position = position
+
+
 class Projection(Protocol):
     """A view computed from events, driven by :class:`~projections.runner.ProjectionRunner`.
 
@@ -48,7 +64,8 @@ class Projection(Protocol):
     def apply(self, events: Sequence[Event], cursor: Cursor) -> None:
         """Apply whole commits and store ``cursor`` together with their effect.
 
-        ``events`` may be empty: then only the cursor moves.
+        ``events`` may be empty: then only the cursor moves. Raises OutdatedViewError, and
+        changes nothing, where only a rebuild takes redacted content out; never in a rebuild.
         """
 
     def begin_rebuild(self) -> None:

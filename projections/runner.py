@@ -11,6 +11,7 @@ import anyio
 
 from eventstore.errors import HistoryGoneError
 from eventstore.ports import TRIMS, Query, archive_advice
+from projections.projection import OutdatedViewError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -79,6 +80,9 @@ class ProjectionRunner:
                 try:
                     async with subscription:
                         await self._follow(subscription)
+                except OutdatedViewError as error:
+                    log.info("%s", error)
+                    cursor = await self._rebuild(await self._store.head(), None)
                 except HistoryGoneError:
                     # Trimmed beyond it while it slept, or raises again for want of a snapshot.
                     cursor = await self._advance(
@@ -103,10 +107,14 @@ class ProjectionRunner:
             return await self._rebuild(await self._store.head(), until)
 
     async def _advance(self, head: Head, start: Cursor | None, until: int | None) -> Cursor:
-        """Go on from ``start``; begin again with what was kept where that was trimmed."""
+        """Go on from ``start``; begin again where that was trimmed, or the view says it must."""
         if head.first_position > 1 and (start is None or start.position < head.first_position - 1):
             return await self._rebuild(head, until)
-        return await self._apply(head, start, until)
+        try:
+            return await self._apply(head, start, until)
+        except OutdatedViewError as error:
+            log.info("%s", error)
+            return await self._rebuild(await self._store.head(), until)
 
     async def _rebuild(self, head: Head, until: int | None) -> Cursor:
         await self._in_thread(self._projection.begin_rebuild)

@@ -23,8 +23,16 @@ from sqlalchemy import (
 
 from eventstore.backends.locks import WriteTurn
 from eventstore.backends.sqlite import database_path, make_engine, translate_errors
-from eventstore.errors import ConfigError, HistoryDivergedError, ProjectionError, TakenOverError
+from eventstore.errors import (
+    ConfigError,
+    HistoryDivergedError,
+    ProjectionError,
+    StorageError,
+    TakenOverError,
+)
 from eventstore.events import Cursor
+from eventstore.redaction import read_redaction
+from projections.projection import OutdatedViewError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +40,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from eventstore.events import Event
+    from eventstore.redaction import Redaction
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +70,20 @@ set_aside_table: Final = Table(
 )
 
 
+redacted_table: Final = Table(
+    "projection_redacted",
+    _ledger,
+    # Redacted events that the view has passed over, or taken out: their redaction, when it
+    # comes by, asks nothing of it any more.
+    Column("projection", String, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+)
+
+
+class _StartAgainError(Exception):
+    """The view was emptied while events were applied to it."""
+
+
 class TableProjection(ABC):
     """A view in database tables: give it a name, tables, and what each event does to them.
 
@@ -83,6 +106,8 @@ class TableProjection(ABC):
     version: ClassVar[int] = 1
     from_snapshot: bool = False
     """Whether the events that trimming keeps, and those since, give the same tables."""
+    takes_redacted: ClassVar[bool] = False
+    """Whether :meth:`handle` is also given events whose content was redacted."""
 
     def __init__(self, *, on_error: OnError = "stop") -> None:
         self.on_error = on_error
@@ -90,6 +115,16 @@ class TableProjection(ABC):
     @abstractmethod
     def handle(self, connection: Connection, event: Event) -> None:
         """Apply one event. Runs within a transaction: neither commit nor roll back."""
+
+    def erase(self, connection: Connection, position: int, stream: str) -> None:  # noqa: ARG002
+        """Take out what :meth:`handle` made of an event that was redacted since.
+
+        Afterwards the view must be what it would be if the event had come redacted. This one
+        empties the view, which is then computed again from the first event: always right,
+        and slow. Override it where rows know the position that they come from; call
+        ``self.reset(connection)`` where that is not enough.
+        """
+        self.reset(connection)
 
     def at(self, url: str) -> FollowedTables:
         """Return this view in the database at ``url``, to be driven by a ProjectionRunner."""
@@ -114,7 +149,8 @@ class TableProjection(ABC):
         """Empty the view, as if no event had been applied."""
         self.metadata.drop_all(connection)
         self.metadata.create_all(connection)
-        connection.execute(delete(set_aside_table).where(set_aside_table.c.projection == self.name))
+        for table in (set_aside_table, redacted_table):
+            connection.execute(delete(table).where(table.c.projection == self.name))
         connection.execute(
             update(projection_table)
             .where(projection_table.c.name == self.name)
@@ -130,8 +166,25 @@ class TableProjection(ABC):
         return Cursor(*row) if row.log_id is not None else None
 
     def apply(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
-        """Apply whole commits and store ``cursor``, within the caller's transaction."""
+        """Apply whole commits and store ``cursor``, within the caller's transaction.
+
+        Where the view had to be emptied because of a redaction, its cursor is ``None``
+        afterwards: it has to be given everything again.
+        """
         connection.exec_driver_sql("SAVEPOINT projection_apply")
+        try:
+            self._apply(connection, events)
+        except _StartAgainError:
+            connection.exec_driver_sql("RELEASE SAVEPOINT projection_apply")
+            return
+        connection.exec_driver_sql("RELEASE SAVEPOINT projection_apply")
+        connection.execute(
+            update(projection_table)
+            .where(projection_table.c.name == self.name)
+            .values(log_id=cursor.log_id, position=cursor.position, hash=cursor.hash)
+        )
+
+    def _apply(self, connection: Connection, events: Sequence[Event]) -> None:
         try:
             for event in events:
                 self._handle(connection, event)
@@ -141,21 +194,43 @@ class TableProjection(ABC):
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT projection_apply")
             for event in events:
                 self._handle_or_set_aside(connection, event)
-        connection.exec_driver_sql("RELEASE SAVEPOINT projection_apply")
-        connection.execute(
-            update(projection_table)
-            .where(projection_table.c.name == self.name)
-            .values(log_id=cursor.log_id, position=cursor.position, hash=cursor.hash)
-        )
 
     def _handle(self, connection: Connection, event: Event) -> None:
         try:
+            if event.redacted:
+                self._note_redacted(connection, event.position)
+                if not self.takes_redacted:
+                    return
+            elif (redaction := read_redaction(event)) is not None:
+                self._take_out(connection, redaction)
             self.handle(connection, event)
+        except _StartAgainError:
+            raise
         except ProjectionError:
             raise
         except Exception as error:
             # A handler is the view's own code; whatever it raises is about this event.
             raise ProjectionError(self.name, event.position, repr(error)) from error
+
+    def _take_out(self, connection: Connection, redaction: Redaction) -> None:
+        """Take an event's content out of the view, unless it never got in."""
+        position = redaction.position
+        c = redacted_table.c
+        known = select(c.position).where(c.projection == self.name, c.position == position)
+        if connection.execute(known).first() is not None:
+            return
+        aside = set_aside_table.c
+        connection.execute(
+            delete(set_aside_table).where(aside.projection == self.name, aside.position == position)
+        )
+        before = self.cursor(connection)
+        self.erase(connection, position, redaction.stream)
+        if before is not None and self.cursor(connection) is None:
+            raise _StartAgainError
+        self._note_redacted(connection, position)
+
+    def _note_redacted(self, connection: Connection, position: int) -> None:
+        connection.execute(insert(redacted_table).values(projection=self.name, position=position))
 
     def _handle_or_set_aside(self, connection: Connection, event: Event) -> None:
         connection.exec_driver_sql("SAVEPOINT projection_event")
@@ -170,6 +245,29 @@ class TableProjection(ABC):
                 )
             )
         connection.exec_driver_sql("RELEASE SAVEPOINT projection_event")
+
+
+def read_cursors(url: str) -> list[tuple[str, Cursor]]:
+    """Return the views in a database, by name, with how far they have come.
+
+    Raises StorageError where there is no such database, or none with views in it.
+    """
+    path = database_path(url)
+    if path is None or not path.exists():
+        raise StorageError(url, "there is no such file with views in it")
+    with translate_errors(str(path)):
+        engine = make_engine(path)
+        try:
+            with engine.connect() as connection:
+                c = projection_table.c
+                rows = connection.execute(
+                    select(c.name, c.log_id, c.position, c.hash)
+                    .where(c.log_id.is_not(None))
+                    .order_by(c.name)
+                ).all()
+        finally:
+            engine.dispose()
+    return [(name, Cursor(*cursor)) for name, *cursor in rows]
 
 
 class FollowedTables:
@@ -206,7 +304,7 @@ class FollowedTables:
     def apply(self, events: Sequence[Event], cursor: Cursor) -> None:
         """Apply whole commits and store ``cursor``, in one transaction."""
         if self._rebuild is not None:
-            self._view.apply(self._rebuilding, events, cursor)
+            self._apply_in(self._rebuilding, events, cursor)
             return
         try:
             self._apply(events, cursor)
@@ -257,7 +355,14 @@ class FollowedTables:
     def _apply(self, events: Sequence[Event], cursor: Cursor) -> None:
         with self._transaction() as connection:
             self._check_owner(connection)
-            self._view.apply(connection, events, cursor)
+            self._apply_in(connection, events, cursor)
+
+    def _apply_in(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
+        self._view.apply(connection, events, cursor)
+        if self._view.cursor(connection) is None:
+            # The transaction ends with this: the old view serves until the rebuild is done.
+            position = next(r.position for e in events if (r := read_redaction(e)) is not None)
+            raise OutdatedViewError(self.name, position)
 
     def _claim(self, connection: Connection) -> int:
         c = projection_table.c

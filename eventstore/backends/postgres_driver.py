@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.pq import TransactionStatus
 
+from eventstore.backends.catalog import POSTGRES_QUERIES, TABLES, as_catalog, kept_pattern
 from eventstore.backends.driver import Driver
 
 if TYPE_CHECKING:
@@ -164,6 +165,19 @@ class PostgresDriver(Driver):
             (name,),
         )
         return found is not None
+
+    def catalog(self) -> dict[str, str]:
+        """Return the columns, constraints, indexes and triggers of the log's tables."""
+        tables = list(TABLES)
+        return as_catalog(row for query in POSTGRES_QUERIES for row in self.rows(query, (tables,)))
+
+    def expected_catalog(self) -> dict[str, str]:
+        """Return the catalog of a fresh log, as it was written down."""
+        return kept_pattern()
+
+    def self_check(self) -> list[str]:
+        """Complain of nothing: the server checks its pages as it reads them."""
+        return []
 
     def listed(self, sql: str, values: Sequence[Any]) -> list[Query]:
         """Return one query that takes all the values as an array, or none."""

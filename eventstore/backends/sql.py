@@ -6,7 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from eventstore.backends import migrations, reading, transfer, trimming, writing
+from eventstore.backends import auditing, migrations, reading, transfer, trimming, writing
 from eventstore.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from eventstore.backends.driver import Driver
     from eventstore.events import Cursor
     from eventstore.ports import (
+        Audited,
         Clock,
         ConsumerState,
         Head,
@@ -91,6 +92,18 @@ class SqlBackend(ABC):
     def stored(self, after: int, limit: int) -> list[StoredEvent]:
         """Return the rows that follow ``after``, as they are."""
         return self._read(lambda driver: reading.read_stored(driver, after, limit))
+
+    def audit(self, after: int, limit: int, *, books: bool = True) -> Audited:
+        """Return the rows that follow ``after``, with the books once no more follow."""
+        return self._read(lambda driver: auditing.read_audited(driver, after, limit, books=books))
+
+    def audit_kept(self, after: int, limit: int) -> list[tuple[StoredEvent, bytes]]:
+        """Return rows that are kept of a trimmed prefix, each with the hash before it."""
+        return self._read(lambda driver: auditing.read_kept(driver, after, limit))
+
+    def faults(self) -> list[tuple[str, str]]:
+        """Return (where, what) of faults in the database itself."""
+        return self._read(lambda driver: auditing.find_faults(driver, self.dialect))
 
     def write(
         self, group: Sequence[Operation], tell: Callable[[News], None] | None = None

@@ -7,10 +7,11 @@ hundred followers would otherwise hold up the appends.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from eventstore.backends import trimming
+from eventstore.backends import redacting, trimming
 from eventstore.backends.reading import check_cursor, check_owner, read_head, read_page
+from eventstore.backends.redacting import Erasure
 from eventstore.errors import EventStoreError, HistoryGoneError, ProjectionError
 from eventstore.events import Appended, Cursor, Event
 from eventstore.planning import KnownEvent, Plan
@@ -25,10 +26,12 @@ from eventstore.ports import (
     Operation,
     Outcome,
     Query,
+    Redact,
     Trim,
     archive_advice,
     can_start_from_kept,
 )
+from eventstore.redaction import REDACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -61,7 +64,11 @@ def write_group(
     """
     appends = not all(isinstance(operation, Acknowledge) for operation in group)
     head = read_head(driver, lock=appends)
-    writes = [write for operation in group for write in _writes(operation)]
+    steps = [
+        redacting.prepare(driver, head, operation) if isinstance(operation, Redact) else operation
+        for operation in group
+    ]
+    writes = [write for step in steps for write in _writes(step)]
     streams, largest = _read_streams(driver, sorted({write.stream for write in writes}))
     raw_ids = [event.raw_id for write in writes for event in write.events]
     plan = Plan(
@@ -75,39 +82,56 @@ def write_group(
         # Afterwards the views could not read what they lack any more.
         for projection in inline:
             catch_up_inline(driver, projection, head)
-    outcomes = [_carry_out(driver, plan, operation, head) for operation in group]
+    outcomes = [_carry_out(driver, plan, step, head) for step in steps]
     if plan.changed:
         events: list[Event] | None = [] if inline or news is not None else None
         _store(driver, plan, {name: id_ for name, (id_, _) in streams.items()}, events)
         for projection in inline:
             catch_up_inline(driver, projection, head)
             _apply_inline(driver, projection, events or (), plan.head.cursor)
+            if _redacts(events or ()):
+                # A view that cannot erase has gone back to having seen nothing.
+                catch_up_inline(driver, projection, plan.head)
         if news is not None:
             news.append(News(head.cursor, tuple(events or ())))
     return [outcome() if callable(outcome) else outcome for outcome in outcomes]
 
 
-def _writes(operation: Operation) -> Sequence[StreamWrite]:
-    if isinstance(operation, Trim):
-        operation = operation.notice
-    return operation.writes if isinstance(operation, Append) else ()
+_Step: TypeAlias = Append | OpenConsumer | Acknowledge | Trim | Erasure | EventStoreError
+"""An operation, as far as it can be decided before the plan is made."""
+
+
+def _writes(step: Operation | _Step) -> Sequence[StreamWrite]:
+    append = step.append if isinstance(step, Erasure) else step
+    append = append.notice if isinstance(append, Trim) else append
+    return append.writes if isinstance(append, Append) else ()
+
+
+def _redacts(events: Sequence[Event]) -> bool:
+    return any(event.stream == REDACTIONS for event in events)
 
 
 def _carry_out(
-    driver: Driver, plan: Plan, operation: Operation, head: Head
+    driver: Driver, plan: Plan, operation: _Step, head: Head
 ) -> Outcome | Callable[[], Appended]:
+    if isinstance(operation, EventStoreError):
+        return operation
+    outcome: Outcome | Callable[[], Appended] = None
     try:
-        if isinstance(operation, Append):
-            return plan.add(operation)
-        if isinstance(operation, Trim):
+        if isinstance(operation, Erasure):
+            outcome = redacting.erase(driver, plan, operation)
+        elif isinstance(operation, Append):
+            outcome = plan.add(operation)
+        elif isinstance(operation, Trim):
             trimming.trim(driver, head, operation)
-            return plan.add(operation.notice)
-        if isinstance(operation, OpenConsumer):
-            return _open_consumer(driver, head, operation, plan.now_us)
-        _acknowledge(driver, operation, plan.now_us)
+            outcome = plan.add(operation.notice)
+        elif isinstance(operation, OpenConsumer):
+            outcome = _open_consumer(driver, head, operation, plan.now_us)
+        else:
+            _acknowledge(driver, operation, plan.now_us)
     except EventStoreError as error:
         return error
-    return None
+    return outcome
 
 
 def _read_streams(driver: Driver, names: Sequence[str]) -> tuple[dict[str, tuple[int, int]], bytes]:
@@ -213,6 +237,19 @@ def catch_up_inline(driver: Driver, projection: InlineProjection, head: Head) ->
     It falls behind where a process that does not know the view appended meanwhile. Where
     what it lacks was trimmed, it is computed again from what was kept, if it can be.
     """
+    at = _inline_position(driver, projection, head)
+    while at < head.position:
+        page = read_page(
+            driver, Query(after=at, until=head.position, whole_commits=True, kept=True)
+        )
+        _apply_inline(driver, projection, page.events, page.through)
+        at = page.through.position
+        if _redacts(page.events):
+            at = _inline_position(driver, projection, head)
+
+
+def _inline_position(driver: Driver, projection: InlineProjection, head: Head) -> int:
+    """Return where a view is; just before the first position where it has seen nothing."""
     try:
         cursor = projection.cursor(driver.connection)
     except EventStoreError:
@@ -227,12 +264,7 @@ def catch_up_inline(driver: Driver, projection: InlineProjection, head: Head) ->
             raise HistoryGoneError(at, head.first_position, archive_advice(projection.name))
         projection.reset(driver.connection)
         at = 0
-    while at < head.position:
-        page = read_page(
-            driver, Query(after=at, until=head.position, whole_commits=True, kept=True)
-        )
-        _apply_inline(driver, projection, page.events, page.through)
-        at = page.through.position
+    return at
 
 
 def _apply_inline(

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from eventstore.cli import checking, looking, moving, rebuilding
+from eventstore.cli import checking, looking, moving, rebuilding, verifying
 from eventstore.cli.run import Options, run
 from projections.rules.formats import known_formats
 
@@ -290,6 +290,52 @@ def wait(
     run(
         _options(context, url, json),
         lambda session: looking.wait(session, position, consumer or (), timeout),
+    )
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    *,
+    anchor: Annotated[
+        str | None,
+        typer.Option(help="A cursor kept elsewhere, ID:POSITION:HASH, that the log must contain."),
+    ] = None,
+    view: Annotated[
+        list[str] | None,
+        typer.Option(help="Also a projected directory, or tables: sqlite:///FILE. Repeatable."),
+    ] = None,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Check that nothing in the log was changed; status 1 where something was."""
+    sound = run(
+        _options(context, url, json),
+        lambda session: verifying.verify(session, anchor, view or []),
+    )
+    if sound is None:
+        raise typer.Exit(INTERRUPTED)
+    if not sound:
+        raise typer.Exit(1)
+
+
+@app.command()
+def redact(
+    context: typer.Context,
+    position: Annotated[int, typer.Argument(min=1, help="The event's position.")],
+    *,
+    reason: Annotated[str, typer.Option(help="Why; it is kept for ever.")],
+    by: Annotated[
+        str | None,
+        typer.Option(help="Who says so; default the user's login name."),
+    ] = None,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Erase an event's content for good; that it was there stays."""
+    run(
+        _options(context, url, json),
+        lambda session: verifying.redact(session, position, reason, by),
     )
 
 

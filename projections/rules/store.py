@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+import msgspec
 
 from eventstore.errors import EventStoreError, InvalidInputError
 from eventstore.events import NewEvent, check_stream, from_microseconds
+from eventstore.redaction import EVENT_REDACTED, read_redaction
 from projections.rules.events import (
     RULE_DEFINED,
     RULE_REMOVED,
@@ -32,9 +34,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from eventstore import Cursor, Event, EventStore, Subscription
+    from eventstore.redaction import Redaction
 
 _STATE_TYPES: Final = frozenset({RULE_STATE_SET, RULE_STATE_EXPIRED})
-_TYPES: Final = frozenset({RULE_DEFINED, RULE_REMOVED}) | _STATE_TYPES
+_RULE_TYPES: Final = frozenset({RULE_DEFINED, RULE_REMOVED})
+_TYPES: Final = _RULE_TYPES | _STATE_TYPES | {EVENT_REDACTED}
 
 PINNED_LOADS: Final = 64
 """Loads remembered for subscriptions to start from. Past it the newest are forgotten,
@@ -69,7 +73,7 @@ class RuleStore:
             defined = sorted(
                 (stream, event)
                 for stream, event in self._latest.items()
-                if stream.startswith(RULES) and event.type == RULE_DEFINED
+                if stream.startswith(RULES) and event.type == RULE_DEFINED and not event.redacted
             )
             rules = [self._compile(event) for _, event in defined]
         if len(self._loads) < PINNED_LOADS:
@@ -111,13 +115,31 @@ class RuleStore:
 
         A definition carries the rule's current state.
         """
+        if (redaction := read_redaction(event)) is not None:
+            return await self._change_of_redaction(redaction, event.position)
         change = read_change(event)
         if change is None or not isinstance(change.new_value, CompiledRule):
             return change
-        if event.type == RULE_REMOVED:
+        if event.type == RULE_REMOVED or event.redacted:
             return change
         state = await self.get_state(change.rule_id)
         return change._replace(new_value=change.new_value._replace(state=state))
+
+    async def _change_of_redaction(self, redaction: Redaction, at: int) -> RuleChange | None:
+        """Return what takes back an event's content; ``None`` where another one stood ``at``."""
+        types = _STATE_TYPES if redaction.stream.startswith(STATES) else _RULE_TYPES
+        erased: RuleChange | None = None
+        async for event in self._store.read(
+            after=redaction.position - 1, streams=redaction.stream, kept=True
+        ):
+            if event.type not in types or (change := read_change(event)) is None:
+                continue
+            if event.position > at:
+                break
+            if event.position > redaction.position:
+                return None
+            erased = change if event.type != RULE_REMOVED else None
+        return erased
 
     def _subscribe(self) -> Subscription:
         if self._loads:
@@ -135,7 +157,12 @@ class RuleStore:
         reader = self._store.read(
             after=self._cursor or 0, until=head.position, types=_TYPES, kept=True
         )
-        latest = {event.stream: event async for event in reader}
+        latest: dict[str, Event] = {}
+        async for event in reader:
+            if (redaction := read_redaction(event)) is not None:
+                await self._erase(redaction)
+            else:
+                latest[event.stream] = event
         for stream, event in latest.items():
             if read_change(event) is not None:
                 self._latest[stream] = event
@@ -143,6 +170,15 @@ class RuleStore:
                 await self._fold_back(stream)
         self._cursor = head.cursor
         return head.cursor
+
+    async def _erase(self, redaction: Redaction) -> None:
+        event = self._latest.get(redaction.stream)
+        if event is not None and event.position == redaction.position:
+            erased = msgspec.structs.replace(event, raw_data=None, raw_metadata=None)
+            self._latest[redaction.stream] = erased
+        elif event is not None and event.position < redaction.position:
+            # It could not be used, and now counts as a removal.
+            await self._fold_back(redaction.stream)
 
     async def _fold_back(self, stream: str) -> None:
         """Find the last good event of a stream that ends in one that nobody can use."""
@@ -162,7 +198,7 @@ class RuleStore:
 
     def _state_of(self, rule_id: str) -> RuleState:
         event = self._latest.get(STATES + rule_id)
-        if event is None:
+        if event is None or event.redacted:
             return RuleState()
         return decode_state(_data(event)["state"]).effective(self._now())
 
@@ -179,11 +215,12 @@ def read_change(event: Event) -> RuleChange | None:
     try:
         if event.type in _STATE_TYPES and event.stream.startswith(STATES):
             rule_id = event.stream.removeprefix(STATES)
-            return RuleChange("state", rule_id, decode_state(_data(event)["state"]))
+            state = RuleState() if event.redacted else decode_state(_data(event)["state"])
+            return RuleChange("state", rule_id, state)
         if not event.stream.startswith(RULES):
             return None
         rule_id = event.stream.removeprefix(RULES)
-        if event.type == RULE_REMOVED:
+        if event.type == RULE_REMOVED or (event.type == RULE_DEFINED and event.redacted):
             return RuleChange("definition", rule_id, removed_rule(rule_id))
         if event.type != RULE_DEFINED:
             return None

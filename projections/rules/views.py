@@ -20,6 +20,8 @@ from sqlalchemy import (
     Text,
     delete,
     insert,
+    or_,
+    select,
     update,
 )
 
@@ -113,6 +115,7 @@ class RuleTables(TableProjection):
     name = "rules"
     from_snapshot = True
     metadata: ClassVar[MetaData] = _tables
+    takes_redacted = True
 
     def handle(self, connection: Connection, event: Event) -> None:
         """Apply one event."""
@@ -120,10 +123,35 @@ class RuleTables(TableProjection):
         handler = _HANDLERS.get((f"{category}/", event.type))
         if handler is None:
             return
+        if event.redacted:
+            # A definition or a state without content takes away the one before it.
+            for table in _BY_RULE.get(f"{category}/", ()):
+                connection.execute(delete(table).where(table.c.rule_id == key))
+            return
         try:
             handler(connection, event, key)
         except (EventStoreError, msgspec.ValidationError, KeyError):
             return
+
+    def erase(self, connection: Connection, position: int, stream: str) -> None:
+        """Take the row out that the event made; the rule, or its state, is as if removed.
+
+        Where other rows depend on it (an older definition that this one, which nobody could
+        use, had left standing; a rejection that it replaced or ended) all is computed anew.
+        """
+        category, _, key = stream.partition("/")
+        for table in _BY_RULE.get(f"{category}/", ()):
+            row = connection.execute(
+                select(table.c.position).where(table.c.rule_id == key)
+            ).scalar_one_or_none()
+            if row == position:
+                connection.execute(delete(table).where(table.c.rule_id == key))
+            elif row is not None and row < position:
+                self.reset(connection)
+        c = rejection_table.c
+        touched = or_(c.position == position, c.ended_position == position)
+        if connection.execute(select(c.position).where(touched)).first() is not None:
+            self.reset(connection)
 
 
 def escape_nul(text: str) -> str:
@@ -206,6 +234,8 @@ def _set_state(connection: Connection, event: Event, rule_id: str) -> None:
         )
     )
 
+
+_BY_RULE: Final = {RULES: (rule_table,), STATES: (state_table,)}
 
 _HANDLERS: Final = {
     (RULES, RULE_DEFINED): _define,
