@@ -6,8 +6,7 @@ import random
 import shutil
 import sqlite3
 from contextlib import closing
-from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import anyio
 import psycopg
@@ -20,6 +19,9 @@ from support.tamper import COLUMNS, EDITS, superuser
 
 from eventstore import Event, EventStore, NewEvent, StorageError, StreamWrite
 from projections import TableProjection
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DEFAULT, SOAK = 150, 1_000
 TIMES: Final = [DEFAULT, pytest.param(SOAK, marks=pytest.mark.soak)]

@@ -17,14 +17,33 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
 
-EVENT: Final = (
-    "position stream_id version id type commit_position content data metadata recorded_us salt "
-    "digest hash"
-).split()
+EVENT: Final = [
+    "position",
+    "stream_id",
+    "version",
+    "id",
+    "type",
+    "commit_position",
+    "content",
+    "data",
+    "metadata",
+    "recorded_us",
+    "salt",
+    "digest",
+    "hash",
+]
 COLUMNS: Final = {
     "event": EVENT,
     "stream": ["id", "name", "version"],
-    "head": "log_id first_position position recorded_us hash base_hash schema_version".split(),
+    "head": [
+        "log_id",
+        "first_position",
+        "position",
+        "recorded_us",
+        "hash",
+        "base_hash",
+        "schema_version",
+    ],
     "consumer": ["position", "hash"],
 }
 """What verification vouches for, by table."""
