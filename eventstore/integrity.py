@@ -273,6 +273,8 @@ class Checker:
         if head.position != self._position:
             what = f"says that the log ends at {head.position}, the last event is {self._position}"
             self.found.add(None, "head", what)
+            if isinstance(head.position, int):
+                self._missing += max(0, head.position - self._position)
         elif self._links and head.hash not in self._links:
             self.found.add(None, "head", "its hash is not that of the last event")
         elif self._certain and self._recorded_us != head.recorded_us:
