@@ -165,7 +165,7 @@ def trim(
             f"{done.events} events are in {done.archive}, {done.kept} of what went are kept; "
             f"the log starts at {first}"
             if done.events
-            else f"nothing to trim: the log starts at {first}",
+            else f"nothing to trim: no whole commit from {first} on lies before {before}",
         )
 
     run(_options(context, url, json), work)

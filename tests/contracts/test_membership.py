@@ -11,7 +11,8 @@ INTENDED = {
     "Subscription", "Upcasters",
     "ArchiveError", "ConfigError", "ConflictError", "CorruptEventError", "DuplicateEventError",
     "EventStoreError", "HistoryDivergedError", "HistoryGoneError", "HistoryHeldError",
-    "InvalidInputError", "LimitExceededError", "NotEmptyError", "ProjectionError", "StorageError", "StoreClosedError",
+    "InvalidInputError", "LimitExceededError", "NotEmptyError",
+    "ProjectionError", "StorageError", "StoreClosedError",
     "TakenOverError", "UpcastError",
 }  # fmt: skip
 
