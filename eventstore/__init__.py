@@ -2,6 +2,7 @@
 
 from eventstore.errors import (
     ArchiveError,
+    ChangeRejectedError,
     ConfigError,
     ConflictError,
     CorruptEventError,
@@ -12,6 +13,7 @@ from eventstore.errors import (
     HistoryHeldError,
     InvalidInputError,
     LimitExceededError,
+    NotAppliedError,
     NotEmptyError,
     ProjectionError,
     StorageError,
@@ -42,6 +44,7 @@ __all__ = [
     "STREAM_EXISTS",
     "Appended",
     "ArchiveError",
+    "ChangeRejectedError",
     "ConfigError",
     "ConflictError",
     "CorruptEventError",
@@ -57,6 +60,7 @@ __all__ = [
     "InvalidInputError",
     "LimitExceededError",
     "NewEvent",
+    "NotAppliedError",
     "NotEmptyError",
     "ProjectionError",
     "StorageError",

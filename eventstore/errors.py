@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class EventStoreError(Exception):
@@ -147,6 +147,32 @@ class TakenOverError(EventStoreError):
         super().__init__(f"{name!r} was taken over by {owner}: only the newest opener goes on")
         self.name = name
         self.owner = owner
+
+
+class ChangeRejectedError(EventStoreError):
+    """A consumer could not use an event, and said so; ``reason`` is its own."""
+
+    def __init__(self, consumer: str, position: int, reason: str) -> None:
+        super().__init__(f"consumer {consumer!r} rejected the event at {position}: {reason}")
+        self.consumer = consumer
+        self.position = position
+        self.reason = reason
+
+
+class NotAppliedError(EventStoreError, TimeoutError):
+    """Some consumers have not done a change in time.
+
+    ``behind`` gives where each of them is, None for one that was never seen.
+    """
+
+    def __init__(self, position: int, behind: Mapping[str, int | None], timeout: float) -> None:
+        places = ", ".join(
+            f"{name} is at {at}" if at is not None else f"{name} was never seen"
+            for name, at in behind.items()
+        )
+        super().__init__(f"position {position} is not done after {timeout:g} s: {places}")
+        self.position = position
+        self.behind = dict(behind)
 
 
 class StoreClosedError(EventStoreError):

@@ -57,9 +57,10 @@ class Query(msgspec.Struct, frozen=True):
 
     ``until=None`` is the head. ``streams`` is a category where it ends in ``/``, one exact
     name otherwise; ``after_version`` narrows the latter. With ``expect`` the page is read
-    only if the log still has that cursor. ``consumer`` (name, epoch) makes the read fail
-    once somebody took it over. With ``kept`` a read that begins below the first position
-    starts with the events that trimming has kept; their positions have holes.
+    only if the log still has that cursor. ``consumers`` (name, epoch) are looked up in the
+    same snapshot: the page says which of them somebody else has opened since. With ``kept`` a
+    read that begins below the first position starts with the events that trimming has kept;
+    their positions have holes.
     """
 
     after: int = 0
@@ -71,7 +72,7 @@ class Query(msgspec.Struct, frozen=True):
     limit: int = 1024
     whole_commits: bool = False
     expect: Cursor | None = None
-    consumer: tuple[str, int] | None = None
+    consumers: tuple[tuple[str, int], ...] = ()
     kept: bool = False
 
 
@@ -89,6 +90,8 @@ class Page(msgspec.Struct, frozen=True):
     head: Head
     floor: int = 0
     ends: Mapping[int, bytes] = {}
+    lost: Mapping[tuple[str, int], str] = {}
+    """Those of the query's consumers that are lost, with who owns the name now."""
 
 
 class StoredEvent(msgspec.Struct, frozen=True, gc=False):
@@ -161,6 +164,29 @@ Operation: TypeAlias = Append | OpenConsumer | Acknowledge | Trim
 Outcome: TypeAlias = Appended | ConsumerState | EventStoreError | None
 
 
+class News(msgspec.Struct, frozen=True):
+    """What one transaction appended: whole commits, and the cursor just before them."""
+
+    previous: Cursor
+    events: tuple[Event, ...]
+
+    @property
+    def position(self) -> int:
+        """The last of the events' positions."""
+        return self.events[-1].position
+
+
+class Wake(Protocol):
+    """What a notifier calls, from any thread, when the log may have grown."""
+
+    def __call__(self, position: int | None = None, news: News | None = None) -> None:
+        """Wake the followers.
+
+        ``position`` is how far the log is said to have come, ``None`` where that is not
+        known; ``news`` is what was appended, where the notifier vouches for it.
+        """
+
+
 @runtime_checkable
 class InlineProjection(Protocol):
     """A view that is updated inside the append's own transaction.
@@ -231,7 +257,7 @@ class Backend(Protocol):
         """Read one page from one snapshot of the log.
 
         Raises HistoryGoneError below the first position, HistoryDivergedError where
-        ``expect`` is not in the log, TakenOverError where the consumer is lost.
+        ``expect`` is not in the log.
         """
 
     def stored(self, after: int, limit: int) -> list[StoredEvent]:
@@ -241,8 +267,12 @@ class Backend(Protocol):
         end of the log. They come as they are, neither lifted nor checked.
         """
 
-    def write(self, group: Sequence[Operation]) -> list[Outcome]:
+    def write(
+        self, group: Sequence[Operation], tell: Callable[[News], None] | None = None
+    ) -> list[Outcome]:
         """Carry out a group in one durable transaction; one outcome per operation.
+
+        Where ``tell`` is given it is called, after the commit, with what was appended.
 
         An operation that conflicts is an error *value* and leaves the others alone. An
         exception means that nothing of the group was stored, or, if it was raised by the
@@ -306,11 +336,14 @@ class MovableLog(Backend, Portable, Protocol):
 class Notifier(Protocol):
     """Wakes followers of other processes early. A hint: it may be late, doubled or lost."""
 
-    def start(self, wake: Callable[[], None]) -> None:
-        """Begin to call ``wake`` (from any thread) when the log may have grown."""
+    carries_news: bool
+    """Whether ``publish`` has a use for what was appended."""
 
-    def publish(self, position: int) -> None:
-        """Tell other processes that ``position`` was committed. Never raises."""
+    def start(self, log_id: str, wake: Wake) -> None:
+        """Begin to call ``wake`` when that log may have grown."""
+
+    def publish(self, log_id: str, position: int, news: News | None) -> None:
+        """Tell other processes that ``position`` was committed. Never waits, never raises."""
 
     def close(self) -> None:
         """Stop; ``wake`` is not called any more afterwards."""

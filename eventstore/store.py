@@ -14,8 +14,10 @@ import anyio
 import msgspec
 
 from eventstore import moving, retention
+from eventstore.applied import wait_applied
 from eventstore.backends import make_backend
 from eventstore.bridge import Signal, loop_caller, wait_future
+from eventstore.config import keys_in_force
 from eventstore.errors import InvalidInputError, StorageError, StoreClosedError
 from eventstore.events import (
     ANY,
@@ -35,17 +37,21 @@ from eventstore.ports import (
     ConsumerState,
     Head,
     InlineProjection,
+    News,
     OpenConsumer,
     Page,
     Query,
 )
 from eventstore.retention import Keep, keep_nothing
 from eventstore.subscription import Subscription, rejection_stream
+from eventstore.tail import Tail
 from eventstore.upcasting import LiftedView, lifted_page
 from eventstore.validation import (
     check_after,
     check_append,
     check_limit,
+    check_names,
+    check_shard,
     check_streams,
     check_types,
     check_until,
@@ -101,6 +107,7 @@ class EventStore:
         clock: Clock,
         poll: float,
         upcasters: Upcasters | None = None,
+        notify_keys: Sequence[str] | None = None,
     ) -> None:
         self.poll = poll
         self.clock = clock
@@ -118,8 +125,10 @@ class EventStore:
             else partial(lifted_page, upcasters, self._backend.page)
         )
         self._lift: Callable[[Event], Event] = upcasters.lift if upcasters else _as_it_is
-        self._notifier = make_notifier(notify, url, self._backend.path)
-        self._writer = Writer(self._backend, self._committed)
+        self._notifier = make_notifier(
+            notify, url, self._backend.path, keys_in_force() if notify_keys is None else notify_keys
+        )
+        self._writer = Writer(self._backend, self._committed, news=self._notifier.carries_news)
         self._watching = False
         self._state = "new"
         self.seen = Cursor("", 0, b"")
@@ -135,20 +144,23 @@ class EventStore:
         clock: Clock = system_clock,
         poll: float = POLL_SECONDS,
         upcasters: Upcasters | None = None,
+        notify_keys: Sequence[str] | None = None,
     ) -> Self:
         """Name a log to be entered with ``async with``.
 
         ``url`` is ``sqlite:///events.db`` (four slashes for an absolute path),
         ``postgresql://user:password@host/database`` (with any of libpq's parameters) or
         ``memory://``; a file or table that is not there is created. ``notify`` wakes followers
-        in other processes: ``"auto"``, ``"file"``, ``"postgres"`` or ``"none"``. ``inline``
-        projections are applied inside each append's transaction. ``clock`` gives microseconds
-        since the epoch. ``poll`` is how many seconds a follower waits without a wake-up before
-        it looks for itself. ``upcasters`` lift events of older shapes wherever they are read.
+        in other processes: ``"auto"``, ``"file"``, ``"postgres"``, ``"none"`` or the URL of a
+        Redis, whose messages are signed with the first of ``notify_keys`` (default: those of
+        the environment) and believed if one of them has signed. ``inline`` projections are
+        applied inside each append's transaction. ``clock`` gives microseconds since the epoch.
+        ``poll`` is how many seconds a follower waits without a wake-up before it looks for
+        itself. ``upcasters`` lift events of older shapes wherever they are read.
 
         Raises ConfigError for a URL or notifier that is not known.
         """
-        return cls(url, notify, inline, clock, poll, upcasters)
+        return cls(url, notify, inline, clock, poll, upcasters, notify_keys)
 
     async def __aenter__(self) -> Self:
         if self._state != "new":
@@ -156,7 +168,10 @@ class EventStore:
         self._limiter = anyio.CapacityLimiter(READERS)
         await self._in_thread(self._backend.open)
         self.seen = (await self._in_thread(self._backend.head)).cursor
-        self._writer.start(loop_caller())
+        self.tail = Tail(self.page, lambda: self.changed.looks, self._lift)
+        """What the followers of this store share."""
+        self._call = loop_caller()
+        self._writer.start(self._call, self._lost)
         self._state = "open"
         return self
 
@@ -269,14 +284,17 @@ class EventStore:
         types: Iterable[str] | None = None,
         consumer: str | None = None,
         follow: bool = True,
+        shard: tuple[int, int] | None = None,
         kept: bool = False,
     ) -> Subscription:
         """Follow the log: every matching event after ``after``, in order, without an end.
 
         ``follow=False`` ends it once it has caught up, for a worker that runs now and then.
         With ``consumer``, the log keeps this follower's cursor under that name, and
-        ``after`` only says where a new name begins. With ``kept`` a follower that is below
-        the first position goes on with what trimming has kept since where it was, instead of
+        ``after`` only says where a new name begins. ``shard=(i, n)`` takes the ``i``-th of
+        ``n`` parts, so that ``n`` followers share the work: a stream belongs to one part as
+        a whole, which keeps its order. With ``kept`` a follower that is below the first
+        position goes on with what trimming has kept since where it was, instead of
         HistoryGoneError. See :class:`Subscription`.
         """
         return Subscription(
@@ -286,8 +304,27 @@ class EventStore:
             types=check_types(types),
             consumer=consumer,
             follow=follow,
+            shard=check_shard(shard),
             kept=kept,
         )
+
+    async def wait_applied(
+        self,
+        position: int,
+        consumers: Iterable[str] | None = None,
+        *,
+        timeout: float = 30.0,
+    ) -> list[ConsumerState]:
+        """Return once named consumers have done everything up to ``position``.
+
+        ``consumers`` are all that the log knows where left out. What a consumer has done is
+        stored within 200 ms, or at once by ``ack(flush=True)``. Raises ChangeRejectedError as
+        soon as one of them has rejected an event of the commit at ``position``, and
+        NotAppliedError, a TimeoutError, after ``timeout`` seconds.
+        """
+        check_until(position)
+        names = None if consumers is None else check_names(consumers)
+        return await wait_applied(self, position, names, timeout)
 
     async def consumers(self) -> list[ConsumerState]:
         """Return every named consumer with its cursor, by name."""
@@ -297,11 +334,7 @@ class EventStore:
         """Return what an operator asks first, as JSON-ready values."""
         head = await self.head()
         facts = await self._run(self._backend.describe)
-        now = self.clock()
-        consumers = [
-            (consumer, await self._last_rejection(consumer.name))
-            for consumer in await self.consumers()
-        ]
+        consumers = [await self._about(state, head) for state in await self.consumers()]
         return {
             "url": self.url,
             **facts,
@@ -310,18 +343,29 @@ class EventStore:
             "first_position": head.first_position,
             "position": head.position,
             "hash": head.hash.hex(),
-            "consumers": [
-                {
-                    "name": consumer.name,
-                    "position": consumer.cursor.position,
-                    "lag": head.position - consumer.cursor.position,
-                    "owner": consumer.owner,
-                    "seen_seconds_ago": round((now - consumer.seen_us) / 1e6, 1),
-                    "rejections": rejection.version if rejection else 0,
-                    "last_rejection": rejection.data if rejection else None,
-                }
-                for consumer, rejection in consumers
-            ],
+            "consumers": consumers,
+        }
+
+    async def _about(self, state: ConsumerState, head: Head) -> dict[str, Any]:
+        """Return what ``status`` says of a consumer.
+
+        Its lag in seconds is the age of the first event that it has not done.
+        """
+        rejection = await self._last_rejection(state.name)
+        now, waiting_since = self.clock(), self.clock()
+        at = max(state.cursor.position, head.first_position - 1)
+        async for event in self.read(after=at, limit=1):
+            waiting_since = event.recorded_us
+        return {
+            "name": state.name,
+            "position": state.cursor.position,
+            "lag": head.position - state.cursor.position,
+            "lag_seconds": round(max(0, now - waiting_since) / 1e6, 1),
+            "owner": state.owner,
+            "host": state.owner.rpartition(":")[0],
+            "seen_seconds_ago": round((now - state.seen_us) / 1e6, 1),
+            "rejections": rejection.version if rejection else 0,
+            "last_rejection": rejection.data if rejection else None,
         }
 
     async def _last_rejection(self, consumer: str) -> Event | None:
@@ -342,7 +386,16 @@ class EventStore:
         state: ConsumerState = await wait_future(
             self._writer.submit(OpenConsumer(name, self.owner, start))
         )
+        if (earlier := self.tail.consumers.get(name)) is not None:
+            self._lost(name, earlier, self.owner)
+        self.tail.consumers[name] = state.epoch
         return state
+
+    def release_consumer(self, name: str, epoch: int) -> None:
+        """Look after a consumer no longer: its subscription has ended."""
+        self.tail.lost.pop((name, epoch), None)
+        if self.tail.consumers.get(name) == epoch:
+            del self.tail.consumers[name]
 
     async def skip_gone(self, consumer: str) -> Cursor:
         """Move a named consumer on to the first position, if it is below; return where it is.
@@ -389,7 +442,8 @@ class EventStore:
             cancellable(partial(moving.import_file, self._backend, file)), progress
         )
         self.seen = (await self._in_thread(self._backend.head)).cursor
-        self._committed(moved.position)
+        self.tail.reset()
+        self._committed(moved.position, None)
         return moved
 
     async def trim(
@@ -465,7 +519,7 @@ class EventStore:
         """Start to listen for other processes' commits, once; called before a first read."""
         if not self._watching:
             self._watching = True
-            self._notifier.start(self.changed.set)
+            self._notifier.start(self.seen.log_id, self._woken)
 
     @property
     def closed(self) -> bool:
@@ -476,9 +530,26 @@ class EventStore:
         if cursor.position > self.seen.position:
             self.seen = cursor
 
-    def _committed(self, position: int) -> None:
+    def _committed(self, position: int, news: News | None) -> None:
+        self._woken(None, news)
+        self._notifier.publish(self.seen.log_id, position, news)
+
+    def _woken(self, position: int | None = None, news: News | None = None) -> None:
+        """Hear from the notifier, in its thread."""
+        if news is not None:
+            self._call(partial(self._offer, news))
+        elif position is None or position > self.tail.position:
+            self.changed.set()
+
+    def _offer(self, news: News) -> None:
+        if self.tail.offer(news):
+            self.changed.set(told=True)
+        elif news.position > self.tail.position:
+            self.changed.set()
+
+    def _lost(self, name: str, epoch: int, owner: str) -> None:
+        self.tail.lost[name, epoch] = owner
         self.changed.set()
-        self._notifier.publish(position)
 
     def _check_open(self) -> None:
         if self._state != "open":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from contextlib import contextmanager, suppress
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
+from zlib import crc32
 
 import anyio
 import msgspec
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from eventstore.store import EventStore
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+CHANGE_REJECTED: Final = "ChangeRejected"
 
 PAGE_EVENTS: Final = 1024
 """Events read at once: what a slow follower costs in memory, with the limit in bytes."""
@@ -63,6 +67,7 @@ class Subscription:
         types: tuple[str, ...] | None,
         consumer: str | None,
         follow: bool,
+        shard: tuple[int, int] | None = None,
         kept: bool = False,
     ) -> None:
         if consumer is not None:
@@ -71,6 +76,7 @@ class Subscription:
         self._after = after
         self._consumer = consumer
         self._follow = follow
+        self._shard = shard
         self._epoch = 0
         self._query = Query(streams=streams, types=types, limit=PAGE_EVENTS, kept=kept)
         self._events: Sequence[Event] = ()
@@ -80,6 +86,8 @@ class Subscription:
         self._done: Cursor | None = None
         self._log_id = ""
         self._seen = 0
+        self._reads = 0
+        self._was_woken = False
         self._opened = False
         self._closed = False
         self._woken = anyio.Event()
@@ -193,7 +201,7 @@ class Subscription:
         if self._consumer is None:
             raise InvalidInputError("reject", "only a named consumer can: give consumer=…")
         rejection = NewEvent(
-            "ChangeRejected",
+            CHANGE_REJECTED,
             {
                 "consumer": self._consumer,
                 "position": event.position,
@@ -216,6 +224,8 @@ class Subscription:
         if self._done is not None and not self._store.closed:
             with anyio.CancelScope(shield=True), suppress(TakenOverError):
                 await self._store_done(self._done)
+        if self._consumer is not None and self._opened:
+            self._store.release_consumer(self._consumer, self._epoch)
 
     async def _store_done(self, done: Cursor) -> None:
         assert self._consumer is not None  # noqa: S101 - only a consumer has done anything
@@ -240,7 +250,7 @@ class Subscription:
             state = await self._store.open_consumer(self._consumer, start)
             self._epoch, start = state.epoch, state.cursor
             self._query = msgspec.structs.replace(
-                self._query, consumer=(self._consumer, self._epoch)
+                self._query, consumers=((self._consumer, self._epoch),)
             )
         self._cursor, self._log_id = start, start.log_id
         self._opened = True
@@ -272,25 +282,47 @@ class Subscription:
             if not self._follow:
                 raise StopAsyncIteration
             await self._wait()
-        seen = self._store.changed.count
         cursor = self._cursor
         assert cursor is not None  # noqa: S101 - set by _open
-        page = await self._read(
+        page = await self._next_page(
             msgspec.structs.replace(
                 self._query, after=cursor.position, expect=cursor, whole_commits=whole_commits
             )
         )
-        self._seen, self._page = seen, page
+        self._page = page
         self._events, self._index = page.events, 0
         if not page.events:
             self._move_to(page.through)
 
-    async def _read(self, query: Query) -> Page:
-        """Read a page; outlive a database that cannot be reached for a while."""
+    async def _next_page(self, query: Query) -> Page:
+        """Return what follows: from what the store's followers share, or read for oneself."""
+        tail = self._store.tail
+        # Counted before looking: a change after the look ends the next wait at once.
+        self._seen = self._store.changed.count
+        page = tail.take(query) if self._follow and self._page is not None else None
+        if page is not None and page.through == query.expect:
+            await self._outlive(lambda: tail.refresh(self._reads, woken=self._was_woken))
+            page = tail.take(query)
+        self._reads = tail.reads
+        if page is None:
+            page = await self._outlive(lambda: self._store.page(query))
+            tail.join(page)
+            tail.lost.update(page.lost)
+        self._check_owner()
+        return page if self._shard is None else _part(page, *self._shard)
+
+    def _check_owner(self) -> None:
+        if self._consumer is not None:
+            owner = self._store.tail.lost.get((self._consumer, self._epoch))
+            if owner is not None:
+                raise TakenOverError(self._consumer, owner)
+
+    async def _outlive(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Read, however long the database cannot be reached."""
         backoff = Backoff()
         while True:
             try:
-                page = await self._store.page(query)
+                result = await read()
             except StorageError as error:
                 if not error.transient or not self._follow:
                     raise
@@ -299,8 +331,8 @@ class Subscription:
                 await self._pause(backoff.next())
             else:
                 if backoff.failures:
-                    log.warning("the log can be read again, at position %d", page.head.position)
-                return page
+                    log.warning("the log can be read again; following goes on")
+                return result
 
     async def _pause(self, seconds: float) -> None:
         self._woken = anyio.Event()
@@ -316,7 +348,7 @@ class Subscription:
 
     async def _wait(self) -> None:
         self._woken = anyio.Event()
-        await self._store.changed.wait(self._seen, self._store.poll, self._woken)
+        self._was_woken = await self._store.changed.wait(self._seen, self._store.poll, self._woken)
         if self._closed:
             raise StopAsyncIteration
 
@@ -325,6 +357,14 @@ def rejection_stream(consumer: str) -> str:
     """Return the stream of what a consumer rejected: one event, and one version, for each."""
     name = consumer.rstrip("/") or sha256(consumer.encode()).hexdigest()
     return f"consumer/{name}"
+
+
+def _part(page: Page, index: int, count: int) -> Page:
+    """Return what of a page belongs to one of ``count`` parts, by the streams' CRC-32."""
+    mine = [event for event in page.events if crc32(event.stream.encode()) % count == index]
+    # A commit whose last event is another's needs a cursor all the same.
+    ends = {event.position: event.hash for event in page.events if event.position == event.commit}
+    return msgspec.structs.replace(page, events=mine, ends={**page.ends, **ends})
 
 
 class Commits:

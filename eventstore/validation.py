@@ -104,6 +104,24 @@ def check_types(types: Iterable[str] | None) -> tuple[str, ...] | None:
     return tuple(sorted(set(names)))
 
 
+def check_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return a valid list of consumers' names."""
+    if isinstance(names, str):
+        raise InvalidInputError(f"consumers={names!r}", "give a list of names, not one text")
+    listed = _listed("consumers", names)
+    return tuple(check_name("consumer", name, limits.MAX_CONSUMER_BYTES) for name in listed)
+
+
+def check_shard(shard: object) -> tuple[int, int] | None:
+    """Return a valid ``(index, count)``; ``None`` for everything."""
+    if shard is None:
+        return None
+    pair = tuple(shard) if isinstance(shard, list | tuple) else ()
+    if len(pair) == 2 and type(pair[0]) is type(pair[1]) is int and 0 <= pair[0] < pair[1]:
+        return pair[0], pair[1]
+    raise InvalidInputError(f"shard={shard!r:.40}", "use (index, count) with 0 <= index < count")
+
+
 def check_limit(limit: object) -> int | None:
     """Return a valid limit on the number of events; ``None`` for no limit."""
     if limit is None or (type(limit) is int and limit >= 0):

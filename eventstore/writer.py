@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from eventstore.errors import EventStoreError, StorageError, StoreClosedError
+from eventstore.errors import EventStoreError, StorageError, StoreClosedError, TakenOverError
 from eventstore.events import Appended
 from eventstore.ports import Acknowledge, Append, Trim
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eventstore.events import Cursor
-    from eventstore.ports import Backend, Operation, Outcome
+    from eventstore.ports import Backend, News, Operation, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +58,17 @@ class _Note:
 class Writer:
     """Takes operations from any thread or task and carries them out in order.
 
-    ``on_commit`` is called with the new head position after each group that appended,
-    from the writer's thread; whatever it raises is not the append's concern, so it must
-    not raise.
+    ``on_commit`` is called with the new head position after each group that appended, and
+    with what it appended where that is known, from the writer's thread; whatever it raises
+    is not the append's concern, so it must not raise.
     """
 
-    def __init__(self, backend: Backend, on_commit: Callable[[int], None]) -> None:
+    def __init__(
+        self, backend: Backend, on_commit: Callable[[int, News | None], None], *, news: bool
+    ) -> None:
         self._backend = backend
+        self._tell = self._hear if news else None
+        self._news: News | None = None
         self._on_commit = on_commit
         self._ready = threading.Condition()
         self._queue: deque[_Queued] = deque()
@@ -73,14 +77,22 @@ class Writer:
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="eventstore-writer", daemon=True)
 
-    def start(self, deliver: Callable[[Callable[[], Any]], None]) -> None:
+    def start(
+        self,
+        deliver: Callable[[Callable[[], Any]], None],
+        lost: Callable[[str, int, str], None],
+    ) -> None:
         """Start the thread; ``deliver`` runs a callable where the futures are awaited.
+
+        ``lost`` is called there with name, epoch and new owner of a consumer whose noted
+        progress could not be stored because its name was taken over.
 
         A group's results are delivered together: woken one by one, the first callers would
         be back with new appends before the rest have been told, and groups would be half
         as large.
         """
         self._deliver = deliver
+        self._lost = lost
         self._thread.start()
 
     def submit(self, operation: Operation) -> Future[Any]:
@@ -182,7 +194,7 @@ class Writer:
                 self._fail(group, error)
             return
         self._announce(outcomes, repeated=repeated)
-        self._deliver(partial(_complete, group, outcomes))
+        self._deliver(partial(self._complete, group, outcomes))
 
     def _write(self, operations: Sequence[Operation]) -> tuple[list[Outcome], bool]:
         """Write a group, once more where the connection was lost; return whether it was.
@@ -191,18 +203,32 @@ class Writer:
         ids that are stored.
         """
         try:
-            return self._backend.write(operations), False
+            self._news = None
+            return self._backend.write(operations, self._tell), False
         except StorageError as error:
             if not error.transient:
                 raise
             log.info("writing again after: %s", error)
-            return self._backend.write(operations), True
+            return self._backend.write(operations, self._tell), True
+
+    def _hear(self, news: News) -> None:
+        self._news = news
 
     def _fail(self, group: Sequence[_Queued], error: BaseException) -> None:
         for one in group:
             if one.future is None and _is_transient(error):
                 self._note_again(one.operation)
         self._deliver(partial(_refuse, group, error))
+
+    def _complete(self, group: Sequence[_Queued], outcomes: Sequence[Outcome]) -> None:
+        for (operation, future), outcome in zip(group, outcomes, strict=True):
+            if future is None:
+                if isinstance(operation, Acknowledge) and isinstance(outcome, TakenOverError):
+                    self._lost(operation.name, operation.epoch, outcome.owner)
+            elif isinstance(outcome, EventStoreError):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
 
     def _note_again(self, operation: Operation) -> None:
         """Keep a consumer's progress for later: the last event may have been its last."""
@@ -220,7 +246,7 @@ class Writer:
         ]
         if positions:
             try:
-                self._on_commit(max(positions))
+                self._on_commit(max(positions), self._news)
             except Exception:
                 # Written first, notified afterwards: a lost hint is no failed append.
                 log.exception("notifying followers failed; they read on a timer instead")
@@ -234,13 +260,3 @@ def _refuse(group: Sequence[_Queued], error: BaseException) -> None:
     for one in group:
         if one.future is not None:
             one.future.set_exception(error)
-
-
-def _complete(group: Sequence[_Queued], outcomes: Sequence[Outcome]) -> None:
-    for (_, future), outcome in zip(group, outcomes, strict=True):
-        if future is None:
-            continue
-        if isinstance(outcome, EventStoreError):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)

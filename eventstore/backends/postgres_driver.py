@@ -35,7 +35,7 @@ def _as_copy(sql: str) -> str:
 
 
 @cache
-def _as_page(sql: str, order: str, limited: bool) -> str:
+def _as_page(sql: str, order: str, *, limited: bool) -> str:
     """Let the database end a page once its content has the size, not the client.
 
     A result arrives as a whole: without this, a page of 1,024 events of 16 MB would be in
@@ -50,6 +50,19 @@ def _as_page(sql: str, order: str, limited: bool) -> str:
     selected = sql[:columns].removeprefix("SELECT ").replace("coalesce(s.name, '') AS ", "")
     wanted = ", ".join(column.split(".")[-1] for column in selected.split(", "))
     return f"SELECT {wanted} FROM ({inner}) page WHERE before < ?"  # noqa: S608 - our own SQL
+
+
+@cache
+def _if_small(sql: str, order: str) -> str:
+    """Give nothing at all where a range of positions holds more than the size.
+
+    Adding up first costs a third of what ending a page in its middle does.
+    """
+    content = (
+        "SELECT coalesce(sum(octet_length(data) + octet_length(metadata)), 0) "
+        "FROM event WHERE position > ? AND position <= ?"
+    )
+    return f"{sql} AND ({content}) < ? ORDER BY {order}"
 
 
 class PostgresDriver(Driver):
@@ -80,8 +93,14 @@ class PostgresDriver(Driver):
         self, sql: str, order: str, parameters: Sequence[Any], limit: int | None, size: int
     ) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query for events, one page of ``size`` bytes at the most."""
-        bound = [*parameters, size] if limit is None else [*parameters, limit, size]
-        yield from self.rows(_as_page(sql, order, limit is not None), bound)
+        if limit is not None:
+            yield from self.rows(_as_page(sql, order, limited=True), [*parameters, limit, size])
+            return
+        after, until, *_ = parameters
+        found = self.rows(_if_small(sql, order), [*parameters, after, until, size])
+        if not found:
+            found = self.rows(_as_page(sql, order, limited=False), [*parameters, size])
+        yield from found
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Execute a statement; return how many rows it touched."""

@@ -85,9 +85,22 @@ def check_cursor(driver: Driver, head: Head, cursor: Cursor) -> None:
 
 def check_owner(driver: Driver, name: str, epoch: int) -> None:
     """Raise TakenOverError unless ``epoch`` is still the consumer's."""
-    row = driver.row("SELECT epoch, owner FROM consumer WHERE name = ?", (name,))
-    if row is None or row[0] != epoch:
-        raise TakenOverError(name, row[1] if row else "a removal of the consumer")
+    for owner in _lost(driver, [(name, epoch)]).values():
+        raise TakenOverError(name, owner)
+
+
+def _lost(driver: Driver, consumers: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """Return those consumers whose epoch is not theirs any more, with the present owner."""
+    names = [name for name, _ in consumers]
+    owners = {
+        name: (epoch, owner)
+        for name, epoch, owner in driver.lookup(
+            "SELECT name, epoch, owner FROM consumer WHERE name IN ({})", names
+        )
+    }
+    gone = (-1, "a removal of the consumer")
+    present = [(one, owners.get(one[0], gone)) for one in consumers]
+    return {one: owner for one, (epoch, owner) in present if epoch != one[1]}
 
 
 def read_consumers(driver: Driver) -> list[ConsumerState]:
@@ -133,7 +146,7 @@ def read_page(driver: Driver, query: Query) -> Page:
         end = _to_commit_end(driver, query, events, end)
         ends = _missing_ends(driver, events)
     through = Cursor(head.log_id, end, hash_at(driver, head, end))
-    return Page(events, through, head, ends=ends)
+    return Page(events, through, head, ends=ends, lost=_lost(driver, query.consumers))
 
 
 def _read_backwards(driver: Driver, head: Head, query: Query, until: int) -> Page:
@@ -147,12 +160,14 @@ def _read_kept(driver: Driver, head: Head, query: Query) -> Page:
     last = head.first_position - 1
     until = last if query.until is None else min(query.until, last)
     sql, parameters = _filtered(_KEPT, query, query.after, until)
-    events, full = _collect(driver, _Statement(sql, "e.position", parameters), query.limit)
+    events, full = _collect(
+        driver, _Statement(sql, "e.position", parameters), query.limit, query.limit
+    )
     ends: dict[int, bytes] = {}
     if query.whole_commits and events:
         after, commit = events[-1].position, events[-1].commit
         sql, parameters = _filtered(_KEPT, query, after, min(commit, until))
-        events += _collect(driver, _Statement(sql, "e.position", parameters), None)[0]
+        events += _collect(driver, _Statement(sql, "e.position", parameters), None, None)[0]
         # Where a commit's end is gone, its last event stands for it.
         ends = {event.commit: event.hash for event in events}
         ends[last] = head.base_hash or b""
@@ -168,8 +183,6 @@ def _check_start(driver: Driver, head: Head, query: Query) -> None:
         check_cursor(driver, head, query.expect)
     elif query.after > head.position:
         raise HistoryDivergedError(query.after, head.position, "it lies beyond the head")
-    if query.consumer is not None:
-        check_owner(driver, *query.consumer)
 
 
 def _to_commit_end(driver: Driver, query: Query, events: list[Event], end: int) -> int:
@@ -251,15 +264,26 @@ def _fetch(
     driver: Driver, query: Query, after: int, until: int, limit: int | None
 ) -> tuple[list[Event], bool]:
     """Return matching events of a range, and whether limit or size cut them short."""
+    some = limit
+    if limit is not None and query.streams is None and query.types is None:
+        # Positions have no holes: so many events are so many positions, whatever a
+        # database without statistics thinks of the range.
+        after, until = _narrow(after, until, limit, backwards=query.backwards)
+        some = None
     statement = _statement(driver, query, after, until)
-    return ([], False) if statement is None else _collect(driver, statement, limit)
+    return ([], False) if statement is None else _collect(driver, statement, limit, some)
 
 
-def _collect(driver: Driver, statement: _Statement, limit: int | None) -> tuple[list[Event], bool]:
-    """Return a statement's events, and whether limit or size cut them short."""
+def _collect(
+    driver: Driver, statement: _Statement, limit: int | None, some: int | None
+) -> tuple[list[Event], bool]:
+    """Return a statement's events, and whether limit or size cut them short.
+
+    ``some`` is the limit that the database has to keep, ``None`` where the range does.
+    """
     events: list[Event] = []
     size = 0
-    for row in driver.events(*statement, limit, PAGE_BYTES):
+    for row in driver.events(*statement, some, PAGE_BYTES):
         event = Event(*row)
         events.append(event)
         if limit is not None:
@@ -267,3 +291,7 @@ def _collect(driver: Driver, statement: _Statement, limit: int | None) -> tuple[
             if size >= PAGE_BYTES:
                 return events, True
     return events, limit is not None and len(events) >= limit
+
+
+def _narrow(after: int, until: int, limit: int, *, backwards: bool) -> tuple[int, int]:
+    return (max(after, until - limit), until) if backwards else (after, min(until, after + limit))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ConsumerState,
         Head,
         InlineProjection,
+        News,
         Operation,
         Outcome,
         Page,
@@ -91,12 +92,18 @@ class SqlBackend(ABC):
         """Return the rows that follow ``after``, as they are."""
         return self._read(lambda driver: reading.read_stored(driver, after, limit))
 
-    def write(self, group: Sequence[Operation]) -> list[Outcome]:
+    def write(
+        self, group: Sequence[Operation], tell: Callable[[News], None] | None = None
+    ) -> list[Outcome]:
         """Carry out a group in one durable transaction."""
+        news: list[News] | None = [] if tell is not None else None
         with self._writing:
-            return self._write(
-                lambda driver: writing.write_group(driver, group, self._inline, self._clock())
+            outcomes = self._write(
+                lambda driver: writing.write_group(driver, group, self._inline, self._clock(), news)
             )
+        if tell is not None and news:
+            tell(news[-1])
+        return outcomes
 
     def outline(self) -> tuple[Head, list[ConsumerState]]:
         """Return the head and all consumers as of one moment."""

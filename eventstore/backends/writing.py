@@ -20,6 +20,7 @@ from eventstore.ports import (
     ConsumerState,
     Head,
     InlineProjection,
+    News,
     OpenConsumer,
     Operation,
     Outcome,
@@ -52,8 +53,12 @@ def write_group(
     group: Sequence[Operation],
     inline: Sequence[InlineProjection],
     now_us: int,
+    news: list[News] | None = None,
 ) -> list[Outcome]:
-    """Carry out a group; an operation that conflicts is an error value among the outcomes."""
+    """Carry out a group; an operation that conflicts is an error value among the outcomes.
+
+    What is appended is added to ``news`` where that is given.
+    """
     appends = not all(isinstance(operation, Acknowledge) for operation in group)
     head = read_head(driver, lock=appends)
     writes = [write for operation in group for write in _writes(operation)]
@@ -72,11 +77,13 @@ def write_group(
             catch_up_inline(driver, projection, head)
     outcomes = [_carry_out(driver, plan, operation, head) for operation in group]
     if plan.changed:
-        events: list[Event] | None = [] if inline else None
+        events: list[Event] | None = [] if inline or news is not None else None
         _store(driver, plan, {name: id_ for name, (id_, _) in streams.items()}, events)
         for projection in inline:
             catch_up_inline(driver, projection, head)
             _apply_inline(driver, projection, events or (), plan.head.cursor)
+        if news is not None:
+            news.append(News(head.cursor, tuple(events or ())))
     return [outcome() if callable(outcome) else outcome for outcome in outcomes]
 
 

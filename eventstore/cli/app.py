@@ -282,6 +282,26 @@ def history(
 
 
 @app.command()
+def wait(
+    context: typer.Context,
+    position: Annotated[int, typer.Argument(min=0, help="Where the change is in the log.")],
+    *,
+    consumer: Annotated[
+        list[str] | None,
+        typer.Option(help="Wait for this one; may be given again. Default: all that are known."),
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0, help="Give up after so many seconds.")] = 30.0,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Wait until every consumer has done a change; status 1 if one rejects it or is late."""
+    run(
+        _options(context, url, json),
+        lambda session: looking.wait(session, position, consumer or (), timeout),
+    )
+
+
+@app.command()
 def status(context: typer.Context, *, url: Url = None, json: Json = False) -> None:
     """Show the log, its notifier and its consumers."""
     run(_options(context, url, json), looking.status)

@@ -13,6 +13,7 @@ from projections.rules.model import encode_rule, encode_state
 from projections.rules.ownership import source_owners
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from typing import Any
 
@@ -130,12 +131,29 @@ async def status(session: Session) -> None:
     for consumer in consumers:
         session.say(
             f"consumer {consumer['name']}: position {consumer['position']}, "
-            f"{consumer['lag']} behind, seen {consumer['seen_seconds_ago']} s ago, "
+            f"{_lag(consumer)}, seen {consumer['seen_seconds_ago']} s ago, "
             f"{consumer['owner']}{_rejections(consumer)}"
         )
     for source in sources:
         trouble = f"; {source['trouble']}" if source["trouble"] else ""
         session.say(f"source {source['name']}: followed by {source['owner']}{trouble}")
+
+
+def _lag(consumer: dict[str, Any]) -> str:
+    if not consumer["lag"]:
+        return "up to date"
+    return f"{consumer['lag']} behind, by {consumer['lag_seconds']} s"
+
+
+async def wait(session: Session, position: int, consumers: Sequence[str], timeout: float) -> None:
+    """Wait until every consumer has done, and accepted, what is at a position."""
+    async with session.open_store() as store:
+        states = await store.wait_applied(position, consumers or None, timeout=timeout)
+    names = [state.name for state in states]
+    session.show(
+        {"position": position, "consumers": names},
+        f"position {position} is done by {', '.join(names) or 'nobody: there are no consumers'}",
+    )
 
 
 def _rejections(consumer: dict[str, Any]) -> str:

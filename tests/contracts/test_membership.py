@@ -9,10 +9,10 @@ INTENDED = {
     "ANY", "END", "NO_STREAM", "STREAM_EXISTS",
     "Appended", "Cursor", "Event", "EventStore", "Head", "NewEvent", "StreamWrite",
     "Subscription", "Upcasters",
-    "ArchiveError", "ConfigError", "ConflictError", "CorruptEventError", "DuplicateEventError",
-    "EventStoreError", "HistoryDivergedError", "HistoryGoneError", "HistoryHeldError",
-    "InvalidInputError", "LimitExceededError", "NotEmptyError",
-    "ProjectionError", "StorageError", "StoreClosedError",
+    "ArchiveError", "ChangeRejectedError", "ConfigError", "ConflictError", "CorruptEventError",
+    "DuplicateEventError", "EventStoreError", "HistoryDivergedError", "HistoryGoneError",
+    "HistoryHeldError", "InvalidInputError", "LimitExceededError", "NotAppliedError",
+    "NotEmptyError", "ProjectionError", "StorageError", "StoreClosedError",
     "TakenOverError", "UpcastError",
 }  # fmt: skip
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from support.logs import LASTING, LOG_URLS, data, positions, some
+from support.old_logs import NAMES as OLD_LOGS
+from support.old_logs import copy_old_log
 from support.plain import catalog, dialect, plain
 from support.waiting import collect
 
@@ -73,6 +75,18 @@ async def test_a_log_of_the_first_schema_becomes_what_a_new_one_is(
     assert len(catalog(url)) > 10
     assert ledger(url) == ledger(fresh)
     assert [row[0] for row in ledger(url)] == [step.number for step in known(dialect(url))]
+
+
+@pytest.mark.parametrize("name", OLD_LOGS)
+async def test_a_log_that_an_earlier_version_wrote_becomes_what_a_new_one_is(
+    name: str, tmp_path: Path
+) -> None:
+    old, fresh = copy_old_log(name, tmp_path).url, f"sqlite:///{tmp_path}/fresh.db"
+    await open_and_close(old)
+    await open_and_close(fresh)
+    ours = {row[1] for row in catalog(fresh)}
+    # What a view added to the file is the view's own.
+    assert [row for row in catalog(old) if row[1] in ours or row[0] == "trigger"] == catalog(fresh)
 
 
 async def test_an_upgraded_log_keeps_its_identity_and_goes_on(url: str) -> None:

@@ -167,12 +167,12 @@ def test_a_cut_breaks_connections_and_lets_new_ones_be() -> None:
 
 def test_an_ordinary_end_arrives_at_the_other_side() -> None:
     with echo() as (proxy, connect), connect() as client:
-        client.sendall(b"a")
+        assert ask(client, b"a") == b"[a]"
         client.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
         deadline = time.monotonic() + DEADLINE
         while proxy.connections:
             assert time.monotonic() < deadline
-            client.recv(16)
 
 
 def test_frozen_it_takes_bytes_and_delivers_them_when_it_thaws() -> None:
@@ -239,7 +239,7 @@ def test_bytes_in_pieces_trigger_once() -> None:
 
 def test_frozen_by_bytes_it_delivers_them_later() -> None:
     with echo() as (proxy, connect), connect() as client:
-        fired = proxy.when(b"stop", proxy.freeze)
+        fired = proxy.when(b"stop", proxy.freeze, sender="server")
         client.sendall(b"stop")
         assert fired.wait(DEADLINE)
         client.settimeout(0.1)

@@ -59,7 +59,7 @@ class Proxy:
         self.pairs: set[Pair] = set()
         self.triggers: list[Trigger] = []
         self.loop = asyncio.new_event_loop()
-        self._listener: asyncio.Server | None = None
+        self._taking: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self.loop.run_forever, name="proxy", daemon=True)
 
     @property
@@ -106,22 +106,23 @@ class Proxy:
         """Refuse new connections; those that bytes have gone through stay."""
 
         def refuse() -> None:
-            if self._listener is not None:
-                self._listener.close()
-                self._listener = None
+            if self._taking is not None:
+                self._taking.cancel()
+                self._taking = None
 
         self._call(refuse)
+        self._call(lambda: None)  # comes after the closing, as above
 
     def accept(self) -> None:
-        """Take connections (again), on the same port as ever; not for use in an action."""
+        """Take connections (again), on the same port as ever."""
 
-        async def accept() -> None:
-            if self._listener is None:
-                self._listener = await self.loop.create_server(
-                    lambda: Pair(self).client, HOST, self.port
-                )
+        def accept() -> None:
+            if self._taking is None:
+                listener = socket.create_server((HOST, self.port))
+                listener.setblocking(False)
+                self._taking = self.loop.create_task(self._take(listener))
 
-        asyncio.run_coroutine_threadsafe(accept(), self.loop).result()
+        self._call(accept)
 
     def when(
         self,
@@ -152,10 +153,27 @@ class Proxy:
     def stop(self) -> None:
         """Refuse, cut, and end the thread."""
         self.refuse()
-        self.cut()
+        asyncio.run_coroutine_threadsafe(self._settle(), self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
+
+    async def _take(self, listener: socket.socket) -> None:
+        """Take clients until cancelled; an asyncio.Server leaks one that it is closed upon."""
+        with listener:
+            while True:
+                client, _ = await self.loop.sock_accept(listener)
+                await self.loop.connect_accepted_socket(lambda: Pair(self).client, client)
+
+    async def _settle(self) -> None:
+        """Cut what there is, and what was just being taken, until sockets and tasks are gone."""
+        me = asyncio.current_task()
+        while (tasks := asyncio.all_tasks() - {me}) or self.pairs:
+            for pair in tuple(self.pairs):
+                pair.cut()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(3):  # connections close in turns of the loop that come after
+            await asyncio.sleep(0)
 
     def _call(self, action: Callable[[], T]) -> T:
         """Run something on the proxy's thread, be it called there or elsewhere."""
