@@ -208,14 +208,22 @@ def tail(
         typer.Option(help="Only a category (rule/) or one stream (rule/R1)."),
     ] = None,
     no_follow: Annotated[bool, typer.Option("--no-follow", help="End at the head.")] = False,
+    kept: Annotated[
+        bool,
+        typer.Option("--kept", help="Where history was trimmed, go on with what was kept of it."),
+    ] = False,
+    skip_gone: Annotated[
+        bool,
+        typer.Option("--skip-gone", help="Where history was trimmed, go on with what is left."),
+    ] = False,
     url: Url = None,
     json: Json = False,
 ) -> None:
     """Be a worker: print changes as they come."""
-    run(
-        _options(context, url, json),
-        lambda session: looking.tail(session, after, consumer, streams, follow=not no_follow),
-    )
+    if skip_gone and (consumer is None or kept):
+        raise typer.BadParameter("--skip-gone goes with --consumer NAME, and not with --kept")
+    what = looking.Tail(after, consumer, streams, not no_follow, kept, skip_gone)
+    run(_options(context, url, json), lambda session: looking.tail(session, what))
 
 
 @app.command()
