@@ -233,7 +233,8 @@ def translate_errors(where: str) -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise StorageError(where, _explain(str(error.orig))) from error
-    except (SQLAlchemyError, sqlite3.Error, OSError, LookupError) as error:
+    except (SQLAlchemyError, sqlite3.Error, OSError, LookupError, UnicodeDecodeError) as error:
+        # Of a damaged schema SQLite complains by quoting it, in bytes that may be no text.
         raise StorageError(where, _explain(str(error))) from error
 
 

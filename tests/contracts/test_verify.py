@@ -215,3 +215,37 @@ async def test_what_was_kept_of_a_beginning_is_checked_too(lasting_url: str) -> 
     assert (await verify(lasting_url)).findings == ()
     tamper(lasting_url, "UPDATE kept SET type = 'Other'")
     assert [f.where for f in (await verify(lasting_url)).findings] == ["kept event 2"]
+
+
+FORGERIES = {
+    "a time that runs backwards": "UPDATE event SET recorded_us = 1 WHERE position = 4",
+    "a commit cut short": "UPDATE event SET commit_position = 5 WHERE position = 5",
+    "a commit that ends before": "UPDATE event SET commit_position = 2 WHERE position = 4",
+    "a version left out": "UPDATE event SET version = 77 WHERE position = 4",
+    "content that nobody redacted": (
+        "UPDATE event SET data = NULL, metadata = NULL, salt = NULL WHERE position = 4"
+    ),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+async def test_a_forger_who_computes_the_chain_must_keep_to_its_rules(
+    lasting_url: str, forgery: str
+) -> None:
+    await fill(lasting_url)
+    tamper(lasting_url, FORGERIES[forgery])
+    rewrite(lasting_url, 3, b"3")
+    assert (await verify(lasting_url)).findings != ()
+
+
+async def test_content_that_came_back_after_its_redaction_is_found(lasting_url: str) -> None:
+    await fill(lasting_url)
+    with superuser(lasting_url) as user:
+        (row,) = user.run("SELECT data, metadata, salt FROM event WHERE position = 3")
+    async with EventStore.open(lasting_url) as store:
+        await store.redact(3, "a request")
+    with superuser(lasting_url) as user:
+        change = "UPDATE event SET data = ?, metadata = ?, salt = ? WHERE position = 3"
+        user.run(change, *row)
+    (finding,) = (await verify(lasting_url)).findings
+    assert (finding.position, "was redacted" in finding.what) == (3, True)

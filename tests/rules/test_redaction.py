@@ -130,12 +130,10 @@ async def test_views_that_follow_equal_views_that_are_rebuilt(tmp_path: Path, se
                     await ProjectionRunner(store, view).catch_up()
                 await rules.load_compiled()
         fresh = RuleTables().at(f"sqlite:///{tmp_path}/fresh.db")
-        for view in (
-            followed,
-            fresh,
-            *(DirectoryProjection(tmp_path / d) for d in ("live", "new")),
-        ):
-            await ProjectionRunner(store, view).catch_up()
+        for tables in (followed, fresh):
+            await ProjectionRunner(store, tables).catch_up()
+        for name in ("live", "new"):
+            await ProjectionRunner(store, DirectoryProjection(tmp_path / name)).catch_up()
         assert await rules.load_compiled() == await RuleStore(store).load_compiled()
         head_position = (await store.head()).position
     assert rows(log) == rows(tmp_path / "views.db") == rows(tmp_path / "fresh.db")
@@ -178,3 +176,24 @@ async def test_a_running_projection_lets_the_file_go(tmp_path: Path) -> None:
             await store.redact(1, "a request")
             await eventually(lambda: files("b.yml"))
             tasks.cancel_scope.cancel()
+
+
+async def test_a_useless_definition_counts_as_a_removal_once_it_is_redacted(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log.db"
+    async with EventStore.open(f"sqlite:///{log}", inline=[RuleTables()]) as store:
+        fill(tmp_path / "rules", {"a.yml": ttp("A")})
+        await RuleSync(store, tmp_path / "rules").sync_once()
+        await store.append("rule/A", [NewEvent("RuleDefined", {"path": "../bad"})])
+        rules, tree = RuleStore(store), DirectoryProjection(tmp_path / "live")
+        await ProjectionRunner(store, tree).catch_up()
+        assert names(await rules.load_compiled()) == {"A": "enabled"}
+        assert (tmp_path / "live" / "a.yml").exists()
+        await store.redact(2, "a request")
+        for reader in (rules, RuleStore(store)):
+            assert await reader.load_compiled() == []
+        for root in ("live", "new"):
+            await ProjectionRunner(store, DirectoryProjection(tmp_path / root)).catch_up()
+            assert not (tmp_path / root / "a.yml").exists()
+    assert rows(log) == [[], [], []]
