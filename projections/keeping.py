@@ -54,10 +54,14 @@ class _Latest:
         self._good: dict[str, int] = {}
         self._known: dict[str, int] = {}
         self._rejections: dict[tuple[str, str], list[int]] = {}
+        # To one view they are removals, to another nothing; without content they cost nothing.
+        self._erased: list[int] = []
 
     def add(self, event: Event) -> None:
         """Take in an event of the rule plane."""
         self._last[event.stream] = event.position
+        if event.redacted:
+            self._erased.append(event.position)
         if event.stream.startswith(SOURCES):
             self._add_rejection(event)
             return
@@ -82,7 +86,8 @@ class _Latest:
     def positions(self) -> set[int]:
         """Return the positions to keep."""
         single = (self._last.values(), self._good.values(), self._known.values())
-        return {*chain(*single), *chain.from_iterable(self._rejections.values())}
+        rejections = chain.from_iterable(self._rejections.values())
+        return {*chain(*single), *rejections, *self._erased}
 
 
 class _Files:
@@ -97,7 +102,6 @@ class _Files:
         self._standing: dict[str, int] = {}
         self._before: set[int] = set()
         self._since: list[int] = []
-        self._erased: set[int] = set()
 
     def add(self, commit: Sequence[Event]) -> None:
         """Take in the definitions and removals of one commit."""
@@ -116,11 +120,9 @@ class _Files:
             position = self._claims.position_of(event.stream)
             if position is not None:
                 self._standing[event.stream] = position
-            elif event.redacted:
-                self._erased.add(event.position)
 
     def positions(self) -> set[int]:
         """Return the positions to keep."""
         standing = self._before.union(self._standing.values(), self._since)
         # Records of what could not be read stay in the manifest, and so do their events.
-        return standing.union(self._claims.rejected, self._erased)
+        return standing.union(self._claims.rejected)

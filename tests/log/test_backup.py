@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +25,9 @@ from projections.rules import RuleTables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from projections import Projection
 
 pytestmark = pytest.mark.anyio
 
@@ -33,6 +35,10 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     return tmp_path / "log.copy"
+
+
+def make_views(folder: Path) -> list[Projection]:
+    return [DirectoryProjection(folder / "live"), RuleTables().at(f"sqlite:///{folder}/v.db")]
 
 
 async def at(url: str, count: int, copy: Path) -> Cursor:
@@ -106,7 +112,7 @@ async def test_followers_of_a_log_that_was_restored_are_told(
     tmp_path: Path, path: Path, url: str, copy: Path
 ) -> None:
     await at(url, 80, copy)
-    views = [DirectoryProjection(tmp_path / "live"), RuleTables().at(f"sqlite:///{tmp_path}/v.db")]
+    views = make_views(tmp_path)
     async with EventStore.open(url) as store, EventStore.open(url, poll=0.05) as open_all_the_time:
         await store.append("a/1", some(15))
         plain = open_all_the_time.subscribe_changes()
@@ -130,7 +136,7 @@ async def test_followers_of_a_log_that_was_restored_are_told(
 
 
 async def test_the_same_across_export_and_import(tmp_path: Path, url: str) -> None:
-    views = [DirectoryProjection(tmp_path / "live"), RuleTables().at(f"sqlite:///{tmp_path}/v.db")]
+    views = make_views(tmp_path)
     async with EventStore.open(url) as store:
         await store.append("a/1", some(80))
         await store.export(tmp_path / "log.export")
@@ -246,9 +252,9 @@ async def main():
             if what == "export":
                 await store.export(f"{folder}/out", replace=True)
             elif what == "trim":
-                head = await store.head()
-                await store.trim(head.first_position + 700, archive=f"{folder}/{number}-{os.getpid()}")
-                await store.append_many([StreamWrite("a/1", [NewEvent("T", i) for i in range(700)])])
+                first = (await store.head()).first_position
+                await store.trim(first + 700, archive=f"{folder}/{number}-{os.getpid()}")
+                await store.append("a/1", [NewEvent("T", i) for i in range(700)])
             elif what == "restore":
                 await EventStore.restore(f"{folder}/{number % 2}.copy", url, replace=True)
             elif what == "import":

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROGRAM = """
-import asyncio, resource, sys, time
+import asyncio, sys, time
 from eventstore import *
 async def main():
     what, url, file, count = sys.argv[1:]
@@ -32,7 +32,10 @@ async def main():
             await store.import_from(file)
         seconds = time.perf_counter() - begun
         assert (await store.head()).position == int(count)
-    print(f"{seconds:.1f} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}")
+    # Not getrusage: what it says begins with the memory of the process that forked this one.
+    with open("/proc/self/status") as status:
+        peak = next(line for line in status if line.startswith("VmHWM")).split()[1]
+    print(f"{seconds:.1f} {int(peak) // 1024}")
 asyncio.run(main())
 """
 
@@ -63,5 +66,5 @@ def test_a_large_log_moves_in_bounded_memory(
             f"{what} {kinds[what == 'import']}: {count:,} events, {seconds} s, {peak} MiB at the "
             f"most ({least} MiB for nothing), file {file.stat().st_size / 1e6:.0f} MB"
         )
-        assert peak < least + 150
+        assert peak < least + 64
     print(f"{time.perf_counter() - begun:.0f} s in all")
