@@ -48,6 +48,12 @@ class Watchdog:
             with self._changed:
                 del self._running[key]
 
+    def extend(self, connection: Any, seconds: float) -> None:
+        """Give the block that uses the connection so many seconds from now on."""
+        with self._changed:
+            _, file = self._running[id(connection)]
+            self._running[id(connection)] = time.monotonic() + seconds, file
+
     def close(self) -> None:
         """End the thread."""
         with self._changed:

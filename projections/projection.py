@@ -28,7 +28,8 @@ class Projection(Protocol):
     """A view computed from events, driven by :class:`~projections.runner.ProjectionRunner`.
 
     All methods are synchronous and are called from one thread at a time. Between ``open``
-    and ``close`` the projection belongs to its runner alone.
+    and ``close`` the projection belongs to its runner alone. One that was made by another
+    version says so once it is open, by an attribute ``outdated = True``: it is then rebuilt.
 
     ``apply`` is all or nothing, cursor included: whatever kills the process, the view is
     afterwards at the old cursor or at the new one (a directory repeats idempotent writes

@@ -65,14 +65,14 @@ class ProjectionRunner:
             head = await self._store.head()
             if until is not None and start is not None and start.position > until:
                 return await self._rebuild(head, until)
-            cursor = await self._apply(head, start, until)
+            cursor = await self._advance(head, start, until)
             await self._heal()
             return cursor
 
     async def run(self) -> None:
         """Catch up, then apply each commit as it comes, and heal; until cancelled."""
         async with self._owned() as start:
-            cursor = await self._apply(await self._store.head(), start, None)
+            cursor = await self._advance(await self._store.head(), start, None)
             await self._heal()
             subscription = self._store.subscribe_changes(after=cursor)
             async with subscription:
@@ -88,9 +88,18 @@ class ProjectionRunner:
         async with self._owned():
             return await self._rebuild(await self._store.head(), until)
 
+    async def _advance(self, head: Head, start: Cursor | None, until: int | None) -> Cursor:
+        """Go on from ``start``; compute anew, unseen until complete, what is outdated."""
+        if getattr(self._projection, "outdated", False):
+            return await self._rebuild(head, until)
+        return await self._apply(head, start, until)
+
     async def _rebuild(self, head: Head, until: int | None) -> Cursor:
         await self._in_thread(self._projection.begin_rebuild)
         cursor = await self._apply(head, None, until)
+        if until is None:
+            # What was appended meanwhile: the old view may have it already.
+            cursor = await self._apply(await self._store.head(), cursor, None)
         await self._in_thread(self._projection.finish_rebuild)
         return cursor
 

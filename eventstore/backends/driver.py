@@ -13,7 +13,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -29,6 +29,10 @@ Query: TypeAlias = "tuple[str, Sequence[Any]]"
 """SQL with ``?`` parameters, and their values."""
 
 
+def _do_nothing() -> None:
+    """Limit nothing."""
+
+
 class Driver(ABC):
     """Runs SQL with ``?`` parameters on the DBAPI connection beneath SQLAlchemy's."""
 
@@ -38,6 +42,8 @@ class Driver(ABC):
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._raw: Any = connection.connection.driver_connection
+        self.keep_alive: Callable[[], None] = _do_nothing
+        """Tells whoever limits how long the work may take that it goes on."""
 
     @property
     def connection(self) -> Connection:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
@@ -162,11 +163,12 @@ class PostgresBackend(SqlBackend):
         raw = connection.connection.driver_connection
         with self._watchdog.limit(raw, OPERATION_SECONDS):
             driver = PostgresDriver(connection)
+            driver.keep_alive = partial(self._watchdog.extend, raw, OPERATION_SECONDS)
             try:
                 driver.defer(begin)
                 yield driver
             except BaseException:
-                _roll_back(connection, raw)
+                roll_back(connection, raw)
                 raise
 
     def _forget_broken_writer(self) -> None:
@@ -178,7 +180,7 @@ class PostgresBackend(SqlBackend):
             self._writer = None
 
 
-def _roll_back(connection: Connection, raw: Any) -> None:
+def roll_back(connection: Connection, raw: Any) -> None:
     """End the transaction, or the connection where that is not possible any more."""
     if not raw.closed:
         try:

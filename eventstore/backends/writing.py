@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eventstore.backends.reading import check_cursor, check_owner, read_head, read_page
+from eventstore.backends.trouble import is_trouble
 from eventstore.errors import EventStoreError, ProjectionError
 from eventstore.events import Appended, Cursor, Event
 from eventstore.planning import KnownEvent, Plan
@@ -194,6 +195,8 @@ def catch_up_inline(driver: Driver, projection: InlineProjection, head: Head) ->
     except EventStoreError:
         raise
     except BaseException as error:
+        if is_trouble(error):
+            raise
         raise ProjectionError(projection.name, head.position, repr(error)) from error
     if cursor is not None:
         check_cursor(driver, head, cursor)
@@ -202,6 +205,7 @@ def catch_up_inline(driver: Driver, projection: InlineProjection, head: Head) ->
         page = read_page(driver, Query(after=at, until=head.position, whole_commits=True))
         _apply_inline(driver, projection, page.events, page.through)
         at = page.through.position
+        driver.keep_alive()
 
 
 def _apply_inline(
@@ -212,6 +216,8 @@ def _apply_inline(
     except EventStoreError:
         raise
     except BaseException as error:
+        if is_trouble(error):
+            raise
         # A view's code is the user's own: whatever it raises is about this view.
         first = events[0].position if events else cursor.position
         raise ProjectionError(projection.name, first, repr(error)) from error

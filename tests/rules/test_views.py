@@ -22,11 +22,11 @@ from projections.rules.expiry import StateExpiry
 from projections.rules.model import encode_rule, encode_state
 from projections.rules.views import (
     RuleTables,
-    escape_nul,
     rejection_table,
     rule_table,
     state_table,
 )
+from projections.tables import escape_nul
 
 TABLES = (rule_table, rejection_table, state_table)
 Rows = dict[str, list[dict[str, Any]]]
