@@ -17,6 +17,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from eventstore.backends.postgres_driver import PostgresDriver
+from eventstore.backends.session_lock import SessionLock, read_held
 from eventstore.backends.sql import SqlBackend
 from eventstore.errors import StorageError
 from eventstore.postgres import connect, connection_info, is_lost, safe_url
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from eventstore.backends.driver import Driver
-    from eventstore.ports import Clock, InlineProjection
+    from eventstore.ports import Clock, InlineProjection, LockHolder, NamedLock
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -85,6 +86,7 @@ class PostgresBackend(SqlBackend):
         self._engine = make_engine(url, self._watchdog)
         self._writer: Connection | None = None
         self._closed = False
+        self._make_lock = partial(SessionLock, connection_info(url), self.url)
 
     @property
     def _where(self) -> str:
@@ -117,6 +119,14 @@ class PostgresBackend(SqlBackend):
             return {"backend": "postgresql", "server": version, "schema": schema, "bytes": size}
 
         return self._read(ask)
+
+    def named_lock(self, name: str) -> NamedLock:
+        """Return a lock on a connection of its own."""
+        return self._make_lock(name)
+
+    def named_locks(self) -> list[LockHolder]:
+        """Return each lock that somebody holds now, by name."""
+        return self._read(read_held)
 
     def _write(self, function: Callable[[Driver], T]) -> T:
         """Call ``function`` in a transaction that writes: commit, or leave nothing."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         ConsumerState,
         Head,
         InlineProjection,
+        LockHolder,
+        NamedLock,
         Operation,
         Outcome,
         Page,
@@ -85,6 +87,14 @@ class SqlBackend(ABC):
         return self._write(
             lambda driver: writing.write_group(driver, group, self._inline, self._clock())
         )
+
+    def named_lock(self, name: str) -> NamedLock | None:  # noqa: ARG002
+        """Return ``None``: who shares the log shares its host, and files to lock."""
+        return None
+
+    def named_locks(self) -> list[LockHolder]:
+        """Return none."""
+        return []
 
     def _prepare(self) -> None:
         """Bring the schema, then the inline views, up to date."""

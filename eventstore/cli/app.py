@@ -178,7 +178,7 @@ def rebuild(
     ] = None,
     database: Annotated[
         str | None,
-        typer.Option(help="For tables: sqlite:///FILE; default the log's own file."),
+        typer.Option(help="For tables: a URL; default the log's own database."),
     ] = None,
     url: Url = None,
     json: Json = False,
