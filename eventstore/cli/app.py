@@ -27,7 +27,7 @@ INTERRUPTED: Final = 130
 
 Url = Annotated[
     str | None,
-    typer.Option(help="The log: sqlite:///FILE or memory://. Also EVENTSTORE_URL."),
+    typer.Option(help="The log: sqlite:///FILE or postgresql://… Also EVENTSTORE_URL."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one value a line.")]
 Format = Annotated[

@@ -56,9 +56,7 @@ async def rebuild(session: Session, name: str, to: Path | None, database: str | 
     )
 
 
-def _view(
-    session: Session, name: str, to: Path | None, database: str
-) -> tuple[Projection, str]:
+def _view(session: Session, name: str, to: Path | None, database: str) -> tuple[Projection, str]:
     """Return the named view, and where it is as people may read it: without a password."""
     if name == DIRECTORY and to is not None:
         return DirectoryProjection(to, on_error=session.settings.projection.on_error), str(to)
