@@ -12,6 +12,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Final,
+    NamedTuple,
     Protocol,
     TypeAlias,
     TypeGuard,
@@ -262,6 +263,37 @@ class Auditable(Protocol):
         """Return (where, what) of faults in the database itself: its file, its schema."""
 
 
+class LockHolder(NamedTuple):
+    """Who holds a named lock, and what they note about it."""
+
+    name: str
+    owner: str
+    note: str
+
+
+class NamedLock(Protocol):
+    """One owner at a time, on whatever host; it ends with the owner's process.
+
+    Called from one thread at a time. The lock is lost with the connection that holds it:
+    who owns it calls ``check`` every few seconds.
+    """
+
+    owner: str
+    """Who has it, as last seen; empty where nobody is known to."""
+
+    def try_acquire(self, owner: str) -> bool:
+        """Take it unless somebody else has it; say whether that worked.
+
+        Raises StorageError where the database fails.
+        """
+
+    def check(self, note: str) -> None:
+        """Raise StorageError once it is lost; show ``note`` beside the owner."""
+
+    def release(self) -> None:
+        """Give it up, if it is held. Raises nothing."""
+
+
 @runtime_checkable
 class SnapshotProjection(InlineProjection, Protocol):
     """A view that may begin with what trimming has kept, because it says so."""
@@ -339,6 +371,12 @@ class Backend(Auditable, Protocol):
 
     def describe(self) -> dict[str, str | int]:
         """Return facts for ``status``: kind, version, location, sizes in bytes."""
+
+    def named_lock(self, name: str) -> NamedLock | None:
+        """Return a lock that all hosts share; ``None`` where the log is on one host only."""
+
+    def named_locks(self) -> list[LockHolder]:
+        """Return each of these locks that somebody holds now, by name."""
 
 
 @runtime_checkable

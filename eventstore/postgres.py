@@ -44,6 +44,9 @@ def connection_info(url: str) -> str:
         given = conninfo_to_dict(f"{scheme.partition('+')[0]}://{rest}")
     except psycopg.ProgrammingError as error:
         reason = str(error).strip()
+        if "percent-encoded" in reason:
+            # libpq quotes the text around it, and that is nearly always the password.
+            reason = "a % in it that is none of an escape is written %25"
         raise ConfigError(f"{safe_url(url)!r} is not a PostgreSQL URL: {reason}") from error
     return make_conninfo(**{**DEFAULTS, **{name: str(given[name]) for name in given}})
 

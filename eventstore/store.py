@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
     from eventstore.integrity import Report
     from eventstore.moving import Moved, Progress
-    from eventstore.ports import Clock
+    from eventstore.ports import Clock, LockHolder, NamedLock
     from eventstore.retention import Trimmed
     from eventstore.upcasting import Upcasters
 
@@ -403,6 +403,14 @@ class EventStore:
         async for event in self.read_stream(stream, backwards=True, limit=1):
             return event
         return None
+
+    def named_lock(self, name: str) -> NamedLock | None:
+        """Return a lock that all hosts share; ``None`` where the log is on one host only."""
+        return self._backend.named_lock(name)
+
+    async def named_locks(self) -> list[LockHolder]:
+        """Return each of these locks that somebody holds now, by name."""
+        return await self._run(self._backend.named_locks)
 
     async def page(self, query: Query) -> Page:
         """Read one page: what readers, subscriptions and projections are built from."""

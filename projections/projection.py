@@ -45,7 +45,9 @@ class Projection(Protocol):
 
     All methods are synchronous and are called from one thread at a time. Between ``open``
     and ``close`` the projection belongs to its runner alone. A view that comes out the same
-    from the events that trimming keeps says so by an attribute ``from_snapshot = True``.
+    from the events that trimming keeps says so by an attribute ``from_snapshot = True``. One
+    that was made by another version says so once it is open, by ``outdated = True``: it is
+    then rebuilt.
 
     ``apply`` is all or nothing, cursor included: whatever kills the process, the view is
     afterwards at the old cursor or at the new one (a directory repeats idempotent writes

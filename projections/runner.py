@@ -107,8 +107,12 @@ class ProjectionRunner:
             return await self._rebuild(await self._store.head(), until)
 
     async def _advance(self, head: Head, start: Cursor | None, until: int | None) -> Cursor:
-        """Go on from ``start``; begin again where that was trimmed, or the view says it must."""
-        if head.first_position > 1 and (start is None or start.position < head.first_position - 1):
+        """Go on from ``start``; begin again, unseen until complete, where that is not possible.
+
+        It was trimmed, or the view was made by another version, or says that it must.
+        """
+        trimmed = start is None or start.position < head.first_position - 1
+        if getattr(self._projection, "outdated", False) or (head.first_position > 1 and trimmed):
             return await self._rebuild(head, until)
         try:
             return await self._apply(head, start, until)
@@ -119,6 +123,9 @@ class ProjectionRunner:
     async def _rebuild(self, head: Head, until: int | None) -> Cursor:
         await self._in_thread(self._projection.begin_rebuild)
         cursor = await self._apply(head, None, until)
+        if until is None:
+            # What was appended meanwhile: the old view may have it already.
+            cursor = await self._apply(await self._store.head(), cursor, None)
         await self._in_thread(self._projection.finish_rebuild)
         return cursor
 

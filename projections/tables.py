@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
 from sqlalchemy import (
@@ -15,44 +15,45 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     delete,
     insert,
     select,
     update,
 )
 
-from eventstore.backends.locks import WriteTurn
-from eventstore.backends.sqlite import database_path, make_engine, translate_errors
-from eventstore.errors import (
-    ConfigError,
-    HistoryDivergedError,
-    ProjectionError,
-    StorageError,
-    TakenOverError,
-)
+from eventstore.backends.sqlite import database_path
+from eventstore.backends.trouble import is_trouble
+from eventstore.errors import HistoryDivergedError, ProjectionError, StorageError, TakenOverError
 from eventstore.events import Cursor
 from eventstore.redaction import read_redaction
+from projections.database import make_database
 from projections.projection import OutdatedViewError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
     from eventstore.events import Event
     from eventstore.redaction import Redaction
+    from projections.database import Rebuild
 
 log = logging.getLogger(__name__)
 
 OnError: TypeAlias = Literal["stop", "set_aside"]
 """What happens to an event that cannot be applied; the same live and in a rebuild."""
 
+ByteOrder: Final = String().with_variant(String(collation="C"), "postgresql")
+ByteOrderText: Final = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that sorts the same in every database: by its bytes in UTF-8, as on SQLite."""
+
 _ledger = MetaData()
 
 projection_table: Final = Table(
     "projection",
     _ledger,
-    Column("name", String, primary_key=True),
+    Column("name", ByteOrder, primary_key=True),
     Column("version", Integer, nullable=False),
     Column("log_id", String),
     Column("position", BigInteger),
@@ -64,7 +65,7 @@ projection_table: Final = Table(
 set_aside_table: Final = Table(
     "projection_set_aside",
     _ledger,
-    Column("projection", String, primary_key=True),
+    Column("projection", ByteOrder, primary_key=True),
     Column("position", BigInteger, primary_key=True, autoincrement=False),
     Column("reason", String, nullable=False),
 )
@@ -82,6 +83,22 @@ redacted_table: Final = Table(
 
 class _StartAgainError(Exception):
     """The view was emptied while events were applied to it."""
+
+
+def escape_nul(text: str) -> str:
+    r"""Return ``text`` without NUL characters, which PostgreSQL refuses: as ``\u0000``.
+
+    Different texts stay different, so keys do: a text that already shows the escape gets its
+    backslashes doubled. Any other text stays as it is.
+    """
+    if "\0" not in text and "\\u0000" not in text:
+        return text
+    return text.replace("\\", "\\\\").replace("\0", "\\u0000")
+
+
+def storable(text: str) -> str:
+    """Return ``text`` as every database takes it: without NUL characters and half characters."""
+    return escape_nul(text).encode(errors="backslashreplace").decode()
 
 
 class TableProjection(ABC):
@@ -132,18 +149,27 @@ class TableProjection(ABC):
 
     def setup(self, connection: Connection) -> None:
         """Create the tables where they are missing, or anew where ``version`` has changed."""
-        _ledger.create_all(connection)
-        c = projection_table.c
-        stored = connection.execute(
-            select(c.version).where(c.name == self.name)
-        ).scalar_one_or_none()
-        if stored is None:
-            connection.execute(
-                insert(projection_table).values(name=self.name, version=self.version, epoch=0)
-            )
-        elif stored != self.version:
+        if self.register(connection):
             self.reset(connection)
         self.metadata.create_all(connection)
+
+    def register(self, connection: Connection) -> bool:
+        """Enter the view in the ledger; return whether the tables are of another version."""
+        _ledger.create_all(connection)
+        stored = self._version(connection)
+        if stored is None:
+            self._enter(connection)
+        return stored not in {None, self.version}
+
+    def is_current(self, connection: Connection) -> bool:
+        """Whether the tables that are there are of this version."""
+        return self._version(connection) == self.version
+
+    def create(self, connection: Connection) -> None:
+        """Create ledger and tables in a schema that has none of them."""
+        _ledger.create_all(connection, checkfirst=False)
+        self.metadata.create_all(connection, checkfirst=False)
+        self._enter(connection)
 
     def reset(self, connection: Connection) -> None:
         """Empty the view, as if no event had been applied."""
@@ -157,11 +183,41 @@ class TableProjection(ABC):
             .values(version=self.version, log_id=None, position=None, hash=None)
         )
 
+    def take_over(self, connection: Connection, schema: str) -> None:
+        """Take what the ledger in ``schema`` says: version, cursor, events passed over."""
+        c, other = projection_table.c, MetaData()
+        ledger = projection_table.to_metadata(other, schema=schema)
+        names = ("version", "log_id", "position", "hash")
+        row = connection.execute(
+            select(*(ledger.c[name] for name in names)).where(ledger.c.name == self.name)
+        ).one()
+        connection.execute(
+            update(projection_table)
+            .where(c.name == self.name)
+            .values(dict(zip(names, row, strict=True)))
+        )
+        for table in (set_aside_table, redacted_table):
+            new = table.to_metadata(other, schema=schema)
+            connection.execute(delete(table).where(table.c.projection == self.name))
+            connection.execute(insert(table).from_select(new.c.keys(), select(new)))
+
+    def _version(self, connection: Connection) -> int | None:
+        c = projection_table.c
+        found = select(c.version).where(c.name == self.name)
+        version: int | None = connection.execute(found).scalar_one_or_none()
+        return version
+
+    def _enter(self, connection: Connection) -> None:
+        connection.execute(
+            insert(projection_table).values(name=self.name, version=self.version, epoch=0)
+        )
+
     def cursor(self, connection: Connection) -> Cursor | None:
         """Return how far the view has come; ``None`` where it has seen nothing."""
         c = projection_table.c
+        # Locked before the tables are, always: whoever writes to the view takes turns here.
         row = connection.execute(
-            select(c.log_id, c.position, c.hash).where(c.name == self.name)
+            select(c.log_id, c.position, c.hash).where(c.name == self.name).with_for_update()
         ).one()
         return Cursor(*row) if row.log_id is not None else None
 
@@ -209,6 +265,8 @@ class TableProjection(ABC):
         except ProjectionError:
             raise
         except Exception as error:
+            if is_trouble(error):
+                raise
             # A handler is the view's own code; whatever it raises is about this event.
             raise ProjectionError(self.name, event.position, repr(error)) from error
 
@@ -241,7 +299,7 @@ class TableProjection(ABC):
             log.warning("%s; it is set aside", error)
             connection.execute(
                 insert(set_aside_table).values(
-                    projection=self.name, position=event.position, reason=error.reason
+                    projection=self.name, position=event.position, reason=storable(error.reason)
                 )
             )
         connection.exec_driver_sql("RELEASE SAVEPOINT projection_event")
@@ -252,21 +310,20 @@ def read_cursors(url: str) -> list[tuple[str, Cursor]]:
 
     Raises StorageError where there is no such database, or none with views in it.
     """
-    path = database_path(url)
+    path = database_path(url) if url.startswith(("sqlite:", "memory:")) else Path()
     if path is None or not path.exists():
         raise StorageError(url, "there is no such file with views in it")
-    with translate_errors(str(path)):
-        engine = make_engine(path)
-        try:
-            with engine.connect() as connection:
-                c = projection_table.c
-                rows = connection.execute(
-                    select(c.name, c.log_id, c.position, c.hash)
-                    .where(c.log_id.is_not(None))
-                    .order_by(c.name)
-                ).all()
-        finally:
-            engine.dispose()
+    database, c = make_database(url), projection_table.c
+    database.open()
+    try:
+        with database.transaction() as connection:
+            rows = connection.execute(
+                select(c.name, c.log_id, c.position, c.hash)
+                .where(c.log_id.is_not(None))
+                .order_by(c.name)
+            ).all()
+    finally:
+        database.close()
     return [(name, Cursor(*cursor)) for name, *cursor in rows]
 
 
@@ -274,28 +331,30 @@ class FollowedTables:
     """A :class:`TableProjection` in a database of its own; see projections.projection.
 
     The newest opener owns the view: an earlier runner gets TakenOverError with its next
-    batch, which is then not applied. A rebuild is one transaction, so readers see the
-    old view until the new one is complete; in the log's own file appends wait for it.
+    batch, which is then not applied. A rebuild is put in the old view's place at once, in
+    one transaction; on SQLite all of it is that transaction, and in the log's own file
+    appends wait for it (:mod:`projections.postgres` says how it is there). A view whose
+    version has changed is ``outdated``: it serves as it was until it has been rebuilt.
     """
 
     def __init__(self, view: TableProjection, url: str) -> None:
-        path = database_path(url)
-        if path is None:
-            raise ConfigError(f"a followed view cannot live in {url!r}: name a SQLite file")
+        self._database = make_database(url)
+        self.place = self._database.url
+        """Names the database, without a password."""
         self.name = view.name
         self.from_snapshot = view.from_snapshot
+        self.outdated = False
         self._view = view
-        self._path = path
         self._epoch = 0
-        self._rebuild: ExitStack | None = None
+        self._at: Cursor | None = None
+        self._rebuilt: Cursor | None = None
+        self._rebuild: Rebuild | None = None
 
     def open(self, log_id: str) -> Cursor | None:
-        """Own the view; return how far it has come."""
-        with translate_errors(str(self._path)):
-            self._turn = WriteTurn(self._path)
-            self._engine = make_engine(self._path)
+        """Own the view; return how far it has come, ``None`` where it has to begin."""
+        self._database.open()
         try:
-            with self._transaction() as connection:
+            with self._database.transaction() as connection:
                 return self._open(connection, log_id)
         except BaseException:
             self.close()
@@ -304,58 +363,75 @@ class FollowedTables:
     def apply(self, events: Sequence[Event], cursor: Cursor) -> None:
         """Apply whole commits and store ``cursor``, in one transaction."""
         if self._rebuild is not None:
-            self._apply_in(self._rebuilding, events, cursor)
+            with self._rebuild.step() as connection:
+                self._apply_in(connection, events, cursor)
+            self._rebuilt = cursor
             return
         try:
-            self._apply(events, cursor)
+            self._apply_or_settle(events, cursor)
         except ProjectionError as error:
             # What came before the commit that cannot be applied is kept.
             bad = next(event.commit for event in events if event.position >= error.position)
             good = [event for event in events if event.commit < bad]
             if good:
-                self._apply(good, Cursor(cursor.log_id, good[-1].position, good[-1].hash))
+                reached = Cursor(cursor.log_id, good[-1].position, good[-1].hash)
+                self._apply_or_settle(good, reached)
             raise
 
     def begin_rebuild(self) -> None:
-        """Start from nothing, inside a transaction that nobody else sees."""
-        rebuild = ExitStack()
-        self._rebuilding = rebuild.enter_context(self._transaction())
-        self._rebuild = rebuild
-        self._check_owner(self._rebuilding)
-        self._view.reset(self._rebuilding)
+        """Start from nothing, where nobody else sees it."""
+        self._rebuilt = None
+        self._rebuild = self._database.rebuild(self._view, self._check_owner)
 
     def finish_rebuild(self) -> None:
-        """Commit the new view in the place of the old one."""
+        """Put the new view in the place of the old one."""
         rebuild, self._rebuild = self._rebuild, None
         if rebuild is not None:
-            rebuild.close()
+            rebuild.finish()
+            self._at, self.outdated = self._rebuilt, False
 
     def close(self) -> None:
-        """Give the view up; an unfinished rebuild is rolled back."""
+        """Give the view up; an unfinished rebuild is dropped."""
         rebuild, self._rebuild = self._rebuild, None
         if rebuild is not None:
             log.info("the rebuild of %s was not finished; the old view stays", self.name)
-            self._rebuilding.exec_driver_sql("ROLLBACK")
-            self._rebuilding.exec_driver_sql("BEGIN")
-            rebuild.close()
-        self._engine.dispose()
-        self._turn.close()
+            rebuild.abandon()
+        self._database.close()
 
     def _open(self, connection: Connection, log_id: str) -> Cursor | None:
-        self._view.setup(connection)
-        cursor = self._view.cursor(connection)
+        self._database.lock_setup(connection)
+        self.outdated = self._view.register(connection)
+        if not self.outdated:
+            self._view.metadata.create_all(connection)
+        cursor = self._at = self._view.cursor(connection)
         if cursor is not None and cursor.log_id != log_id:
             # Before the claim: whoever is in the wrong log takes nothing over.
             raise HistoryDivergedError(
-                cursor.position, 0, f"view {self.name!r} in {self._path} was made from another log"
+                cursor.position, 0, f"view {self.name!r} in {self.place} was made from another log"
             )
         self._epoch = self._claim(connection)
-        return cursor
+        return None if self.outdated else cursor
+
+    def _apply_or_settle(self, events: Sequence[Event], cursor: Cursor) -> None:
+        """Apply; once more where the connection was lost, for it may have been committed."""
+        try:
+            self._apply(events, cursor)
+        except StorageError as error:
+            if not error.transient:
+                raise
+            log.info("applying to %s again after: %s", self.name, error)
+            self._database.forget()
+            self._apply(events, cursor)
 
     def _apply(self, events: Sequence[Event], cursor: Cursor) -> None:
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             self._check_owner(connection)
-            self._apply_in(connection, events, cursor)
+            stored = self._view.cursor(connection)
+            if stored not in {self._at, cursor}:
+                raise TakenOverError(f"projection {self.name}", "somebody who applied events to it")
+            if stored != cursor:
+                self._apply_in(connection, events, cursor)
+        self._at = cursor
 
     def _apply_in(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
         self._view.apply(connection, events, cursor)
@@ -366,29 +442,16 @@ class FollowedTables:
 
     def _claim(self, connection: Connection) -> int:
         c = projection_table.c
-        epoch: int = connection.execute(select(c.epoch).where(c.name == self.name)).scalar_one()
+        found = select(c.epoch).where(c.name == self.name).with_for_update()
+        epoch: int = connection.execute(found).scalar_one()
         connection.execute(
             update(projection_table).where(c.name == self.name).values(epoch=epoch + 1)
         )
         return epoch + 1
 
     def _check_owner(self, connection: Connection) -> None:
+        """Lock the view's row, so that owners take turns; raise once it is another's."""
         c = projection_table.c
-        epoch = connection.execute(select(c.epoch).where(c.name == self.name)).scalar_one()
-        if epoch != self._epoch:
+        found = select(c.epoch).where(c.name == self.name).with_for_update()
+        if connection.execute(found).scalar_one() != self._epoch:
             raise TakenOverError(f"projection {self.name}", "a newer runner")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with (
-            translate_errors(str(self._path)),
-            self._turn.hold(),
-            self._engine.connect() as connection,
-        ):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.exec_driver_sql("ROLLBACK")
-                raise
-            connection.exec_driver_sql("COMMIT")

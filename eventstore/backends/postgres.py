@@ -17,6 +17,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from eventstore.backends.postgres_driver import PostgresDriver
+from eventstore.backends.session_lock import SessionLock, read_held
 from eventstore.backends.sql import SqlBackend
 from eventstore.errors import StorageError
 from eventstore.postgres import connect, connection_info, is_lost, safe_url
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from eventstore.backends.driver import Driver
-    from eventstore.ports import Clock, InlineProjection
+    from eventstore.ports import Clock, InlineProjection, LockHolder, NamedLock
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -86,6 +87,7 @@ class PostgresBackend(SqlBackend):
         self._engine = make_engine(url, self._watchdog)
         self._writer: Connection | None = None
         self._closed = False
+        self._make_lock = partial(SessionLock, connection_info(url), self.url)
 
     @property
     def _where(self) -> str:
@@ -118,6 +120,14 @@ class PostgresBackend(SqlBackend):
             return {"backend": "postgresql", "server": version, "schema": schema, "bytes": size}
 
         return self._read(ask)
+
+    def named_lock(self, name: str) -> NamedLock:
+        """Return a lock on a connection of its own."""
+        return self._make_lock(name)
+
+    def named_locks(self) -> list[LockHolder]:
+        """Return each lock that somebody holds now, by name."""
+        return self._read(read_held)
 
     def _write(self, function: Callable[[Driver], T]) -> T:
         """Call ``function`` in a transaction that writes: commit, or leave nothing."""
@@ -169,7 +179,7 @@ class PostgresBackend(SqlBackend):
                 driver.defer(begin)
                 yield driver
             except BaseException:
-                _roll_back(connection, raw)
+                roll_back(connection, raw)
                 raise
 
     def _forget_broken_writer(self) -> None:
@@ -181,7 +191,7 @@ class PostgresBackend(SqlBackend):
             self._writer = None
 
 
-def _roll_back(connection: Connection, raw: Any) -> None:
+def roll_back(connection: Connection, raw: Any) -> None:
     """End the transaction, or the connection where that is not possible any more."""
     if not raw.closed:
         try:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         ConsumerState,
         Head,
         InlineProjection,
+        LockHolder,
+        NamedLock,
         News,
         Operation,
         Outcome,
@@ -159,6 +161,14 @@ class SqlBackend(ABC):
     def hashes(self, positions: Sequence[int]) -> list[tuple[int, bytes]]:
         """Return the chain's hash at events of the log or kept ones, by position."""
         return self._read(lambda driver: trimming.read_hashes(driver, positions))
+
+    def named_lock(self, name: str) -> NamedLock | None:  # noqa: ARG002
+        """Return ``None``: who shares the log shares its host, and files to lock."""
+        return None
+
+    def named_locks(self) -> list[LockHolder]:
+        """Return none."""
+        return []
 
     def _prepare(self) -> None:
         """Bring the schema, then the inline views, up to date."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from eventstore.backends import redacting, trimming
 from eventstore.backends.reading import check_cursor, check_owner, read_head, read_page
 from eventstore.backends.redacting import Erasure
+from eventstore.backends.trouble import is_trouble
 from eventstore.errors import EventStoreError, HistoryGoneError, ProjectionError
 from eventstore.events import Appended, Cursor, Event
 from eventstore.planning import KnownEvent, Plan
@@ -244,6 +245,7 @@ def catch_up_inline(driver: Driver, projection: InlineProjection, head: Head) ->
         )
         _apply_inline(driver, projection, page.events, page.through)
         at = page.through.position
+        driver.keep_alive()
         if _redacts(page.events):
             at = _inline_position(driver, projection, head)
 
@@ -255,6 +257,8 @@ def _inline_position(driver: Driver, projection: InlineProjection, head: Head) -
     except EventStoreError:
         raise
     except BaseException as error:
+        if is_trouble(error):
+            raise
         raise ProjectionError(projection.name, head.position, repr(error)) from error
     if cursor is not None:
         check_cursor(driver, head, cursor)
@@ -275,6 +279,8 @@ def _apply_inline(
     except EventStoreError:
         raise
     except BaseException as error:
+        if is_trouble(error):
+            raise
         # A view's code is the user's own: whatever it raises is about this view.
         first = events[0].position if events else cursor.position
         raise ProjectionError(projection.name, first, repr(error)) from error

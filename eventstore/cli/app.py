@@ -27,7 +27,7 @@ INTERRUPTED: Final = 130
 
 Url = Annotated[
     str | None,
-    typer.Option(help="The log: sqlite:///FILE or memory://. Also EVENTSTORE_URL."),
+    typer.Option(help="The log: sqlite:///FILE or postgresql://… Also EVENTSTORE_URL."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one value a line.")]
 Format = Annotated[
@@ -178,7 +178,7 @@ def rebuild(
     ] = None,
     database: Annotated[
         str | None,
-        typer.Option(help="For tables: sqlite:///FILE; default the log's own file."),
+        typer.Option(help="For tables: a URL; default the log's own database."),
     ] = None,
     url: Url = None,
     json: Json = False,

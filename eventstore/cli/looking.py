@@ -122,7 +122,7 @@ async def status(session: Session) -> None:
     """Show what an operator asks first."""
     async with session.open_store() as store:
         facts = await store.status()
-        sources = [source._asdict() for source in source_owners(store)]
+        sources = [source._asdict() for source in await source_owners(store)]
     consumers = facts.pop("consumers")
     if session.json:
         session.show({**facts, "consumers": consumers, "sources": sources}, "")

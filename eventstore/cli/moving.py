@@ -35,7 +35,7 @@ async def up(session: Session, rules: Path, to: Path | None, options: SyncOption
     async with session.open_store() as store:
         master = _master(session, store, rules, options)
         start = (await store.head()).cursor
-        session.say(f"{session.settings.url} at position {start.position}: following {rules}")
+        session.say(f"{store.url} at position {start.position}: following {rules}")
         async with (
             store.subscribe_changes(after=start) as changes,
             anyio.create_task_group() as group,

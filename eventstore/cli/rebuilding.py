@@ -34,10 +34,9 @@ def check_usage(name: str, to: Path | None, database: str | None) -> None:
 async def rebuild(session: Session, name: str, to: Path | None, database: str | None) -> None:
     """Compute a view again; the old one serves until then, and stays if this is interrupted.
 
-    Without ``database`` tables are those in the log's own file.
+    Without ``database`` tables are those in the log's own database.
     """
-    place = str(to) if to is not None else database or session.settings.url
-    view = _view(session, name, to, place)
+    view, place = _view(session, name, to, database or session.settings.url)
     async with session.open_store() as store:
         with session.progress(f"rebuilding {name}") as bar:
             task = bar.add_task("events", total=None)
@@ -57,9 +56,11 @@ async def rebuild(session: Session, name: str, to: Path | None, database: str | 
     )
 
 
-def _view(session: Session, name: str, to: Path | None, place: str) -> Projection:
+def _view(session: Session, name: str, to: Path | None, database: str) -> tuple[Projection, str]:
+    """Return the named view, and where it is as people may read it: without a password."""
     if name == DIRECTORY and to is not None:
-        return DirectoryProjection(to, on_error=session.settings.projection.on_error)
+        return DirectoryProjection(to, on_error=session.settings.projection.on_error), str(to)
     if name == RULES:
-        return RuleTables().at(place)
+        view = RuleTables().at(database)
+        return view, view.place
     raise InvalidInputError(f"view {name!r}", f"is not known; known are {', '.join(VIEWS)}")

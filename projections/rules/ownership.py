@@ -1,8 +1,10 @@
 """One owner per source: two masters on one directory would undo each other's work.
 
 Where the log is a file, the owner holds an advisory lock on a file beside it
-(``NAME-source-DIGEST``), which the system releases with the process, however it ended. A
-log in memory belongs to one program, and so do its sources.
+(``NAME-source-DIGEST``), which the system releases with the process, however it ended.
+Where it is on PostgreSQL, the owner's session there holds a lock for all hosts, and the
+owner asks every second whether it still does. A log in memory belongs to one program, and so
+do its sources.
 """
 
 from __future__ import annotations
@@ -36,6 +38,12 @@ log = logging.getLogger(__name__)
 STANDBY_SECONDS: Final = 0.5
 """How often a master that stands by looks whether the owner has gone."""
 
+HEARTBEAT_SECONDS: Final = 1.0
+"""How often an owner asks whether the source is still its own, where it can be lost."""
+
+NAMESPACE: Final = "source/"
+"""What the names of sources' locks begin with."""
+
 _in_memory: WeakKeyDictionary[EventStore, dict[str, SourceLock]] = WeakKeyDictionary()
 _guard = threading.Lock()
 _held: WeakSet[SourceLock] = WeakSet()
@@ -67,6 +75,7 @@ class SourceLock:
         self._store = store
         self._source = source
         self._path = _lock_path(store, source)
+        self._shared = store.named_lock(NAMESPACE + source)
         self._file: int | None = None
         self.owner = ""
         self.trouble = ""
@@ -74,8 +83,12 @@ class SourceLock:
     def try_acquire(self) -> bool:
         """Take the source unless somebody else has it; say whether that worked.
 
-        Raises StorageError where the lock file cannot be made.
+        Raises StorageError where the lock file cannot be made, or the database fails.
         """
+        if self._shared is not None:
+            taken: bool = self._shared.try_acquire(self._store.owner)
+            self.owner = self._shared.owner
+            return taken
         if self._path is None or sys.platform == "win32":
             with _guard:
                 holder = _in_memory.setdefault(self._store, {}).setdefault(self._source, self)
@@ -119,7 +132,7 @@ class SourceLock:
         trouble, waits = "", 0
         while not self._store.closed:
             try:
-                if self.try_acquire():
+                if await anyio.to_thread.run_sync(self.try_acquire):
                     if waits > 1:
                         log.warning("took over source %r", self._source)
                     return
@@ -134,8 +147,24 @@ class SourceLock:
             await anyio.sleep(STANDBY_SECONDS)
         raise StoreClosedError(f"the store {self._store.url} is closed")
 
+    async def end_when_lost(self, scope: anyio.CancelScope) -> None:
+        """Cancel ``scope`` once the source is not this owner's any more; then, or never, return."""
+        if self._shared is None:
+            return  # A lock of this process ends with it, and not before.
+        while True:
+            await anyio.sleep(HEARTBEAT_SECONDS)
+            try:
+                await anyio.to_thread.run_sync(self._shared.check, self.trouble)
+            except StorageError as error:
+                log.warning("source %r may be somebody else's now: %s", self._source, error)
+                scope.cancel()
+                return
+
     def release(self) -> None:
         """Give the source up, if it is held. The lock file stays: removing it would split it."""
+        if self._shared is not None:
+            self._shared.release()
+            return
         if self._path is None or sys.platform == "win32":
             with _guard:
                 owners = _in_memory.get(self._store, {})
@@ -148,8 +177,17 @@ class SourceLock:
             os.close(file)
 
 
-def source_owners(store: EventStore) -> Iterator[SourceOwner]:
-    """Yield each source of the log that a master follows now, with its owner."""
+async def source_owners(store: EventStore) -> list[SourceOwner]:
+    """Return each source of the log that a master follows now, with its owner."""
+    held = [
+        SourceOwner(lock.name.removeprefix(NAMESPACE), lock.owner, lock.note)
+        for lock in await store.named_locks()
+        if lock.name.startswith(NAMESPACE)
+    ]
+    return held or list(_owners_on_this_host(store))
+
+
+def _owners_on_this_host(store: EventStore) -> Iterator[SourceOwner]:
     path = _log_path(store)
     if path is None or sys.platform == "win32":
         for source, holder in sorted(_in_memory.get(store, {}).items()):

@@ -23,7 +23,7 @@ from projections.rules.events import (
     SOURCES,
 )
 from projections.rules.known import KnownRules
-from projections.rules.ownership import SourceLock
+from projections.rules.ownership import STANDBY_SECONDS, SourceLock
 from projections.rules.reader import RuleReader
 from projections.rules.scan import MAX_RULE_BYTES, SourceError
 from projections.rules.settle import Settle, SettleTimes, find_git_lock
@@ -137,16 +137,34 @@ class RuleSync:
         """Reconcile, then follow the directory until cancelled.
 
         A source has one owner: where another ``run`` of the same source of the same log
-        goes on, in any process of this host, this one stands by, and takes over within a
-        second of the other's end. ``on_report`` is called after each look that appended
+        goes on, in any process that can take its place (of this host for a log in a file,
+        of any host for one on PostgreSQL), this one stands by, and takes over within a second
+        of the other's end. An owner that lost its hold on the source, with its connection,
+        stands by in its turn. ``on_report`` is called after each look that appended
         something. Trouble with the directory or the log is logged and tried again; it does
         not end the run. Raises StoreClosedError once the store is closed.
         """
-        try:
-            await self._lock.acquire()
-            await self._follow(on_report)
-        finally:
-            self._lock.release()
+        while True:
+            try:
+                await self._lock.acquire()
+                await self._follow_while_owner(on_report)
+            finally:
+                self._lock.release()
+            # Whoever stands by goes first: they have a connection that works.
+            await anyio.sleep(2 * STANDBY_SECONDS)
+
+    async def _follow_while_owner(self, on_report: Callable[[SyncReport], None] | None) -> None:
+        """Follow until the source is lost; raise what ends following for good."""
+        failure: Exception | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._lock.end_when_lost, tasks.cancel_scope)
+            try:
+                await self._follow(on_report)
+            except Exception as error:
+                failure = error
+                tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
     async def _follow(self, on_report: Callable[[SyncReport], None] | None) -> None:
         changed = Signal()

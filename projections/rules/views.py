@@ -15,9 +15,7 @@ from sqlalchemy import (
     Column,
     Float,
     MetaData,
-    String,
     Table,
-    Text,
     delete,
     insert,
     or_,
@@ -38,7 +36,7 @@ from projections.rules.events import (
     STATES,
 )
 from projections.rules.model import decode_rule, decode_state, encode_rule, encode_state
-from projections.tables import TableProjection
+from projections.tables import ByteOrder, ByteOrderText, TableProjection, escape_nul
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -50,31 +48,31 @@ _tables = MetaData()
 rule_table: Final = Table(
     "rule",
     _tables,
-    Column("rule_id", String, primary_key=True),
+    Column("rule_id", ByteOrder, primary_key=True),
     # NULL where the author's number has more than the 63 bits of a database's integer.
     Column("rule_version", BigInteger),
-    Column("name", Text, nullable=False),
-    Column("source", Text),
-    Column("path", Text),
-    Column("format", Text),
-    Column("sha256", Text),
-    Column("rule", Text, nullable=False),
+    Column("name", ByteOrderText, nullable=False),
+    Column("source", ByteOrderText),
+    Column("path", ByteOrderText),
+    Column("format", ByteOrderText),
+    Column("sha256", ByteOrderText),
+    Column("rule", ByteOrderText, nullable=False),
     Column("position", BigInteger, nullable=False),
-    Column("defined_at", String, nullable=False),
+    Column("defined_at", ByteOrder, nullable=False),
 )
 """The rules that stand. ``rule`` is the compiled rule as JSON."""
 
 rejection_table: Final = Table(
     "rule_rejection",
     _tables,
-    Column("source", String, primary_key=True),
-    Column("path", String, primary_key=True),
-    Column("sha256", Text, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("source", ByteOrder, primary_key=True),
+    Column("path", ByteOrder, primary_key=True),
+    Column("sha256", ByteOrderText, nullable=False),
+    Column("reason", ByteOrderText, nullable=False),
     Column("line", BigInteger),
     Column("stands", Boolean, nullable=False),
     Column("position", BigInteger, nullable=False),
-    Column("rejected_at", String, nullable=False),
+    Column("rejected_at", ByteOrder, nullable=False),
     Column("ended_position", BigInteger),
 )
 """The latest rejection of each file, and whether it ``stands`` or where it ended."""
@@ -82,14 +80,14 @@ rejection_table: Final = Table(
 state_table: Final = Table(
     "rule_state",
     _tables,
-    Column("rule_id", String, primary_key=True),
-    Column("state", String, nullable=False),
+    Column("rule_id", ByteOrder, primary_key=True),
+    Column("state", ByteOrder, nullable=False),
     Column("confidence_max", Float),
-    Column("expires_at", String),
-    Column("reason", Text),
-    Column("set_by", Text),
-    Column("set_at", String),
-    Column("json", Text, nullable=False),
+    Column("expires_at", ByteOrder),
+    Column("reason", ByteOrderText),
+    Column("set_by", ByteOrderText),
+    Column("set_at", ByteOrder),
+    Column("json", ByteOrderText, nullable=False),
     Column("position", BigInteger, nullable=False),
 )
 """The latest state of each rule that ever had one. ``json`` is the state, exactly."""
@@ -152,17 +150,6 @@ class RuleTables(TableProjection):
         touched = or_(c.position == position, c.ended_position == position)
         if connection.execute(select(c.position).where(touched)).first() is not None:
             self.reset(connection)
-
-
-def escape_nul(text: str) -> str:
-    r"""Return ``text`` without NUL characters: they become ``\u0000``.
-
-    Different texts stay different, so keys do: a text that already shows the escape gets its
-    backslashes doubled. Any other text stays as it is.
-    """
-    if "\0" not in text and "\\u0000" not in text:
-        return text
-    return text.replace("\\", "\\\\").replace("\0", "\\u0000")
 
 
 def _define(connection: Connection, event: Event, rule_id: str) -> None:

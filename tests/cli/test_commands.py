@@ -6,18 +6,34 @@ import json
 import re
 import shutil
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from support.commands import REPOSITORY, Run, Running
+from support.logs import LASTING, LOG_URLS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from support.postgres import Server
 
 SAMPLES = REPOSITORY / "config" / "rules" / "ttp"
 
 
+SECRET = "hush-hush"
+
+
+@pytest.fixture(params=LASTING)
+def log(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name an empty log of each kind, which the environment names to commands."""
+    url = LOG_URLS[request.param](tmp_path)
+    monkeypatch.setattr("support.commands.LOG", {"EVENTSTORE_URL": url})
+    return url
+
+
 @pytest.fixture
-def rules(tmp_path: Path) -> Path:
+def rules(log: str, tmp_path: Path) -> Path:
     folder = tmp_path / "rules"
     shutil.copytree(SAMPLES, folder)
     return folder
@@ -83,11 +99,14 @@ def test_a_consumer_resumes_where_it_left_off(run: Run, rules: Path) -> None:
     assert run("tail", "--no-follow", "--consumer", "w1").stdout.count("disabled") == 1
 
 
-def test_status_shows_consumers_and_the_version_of_sqlite(run: Run, rules: Path) -> None:
+def test_status_shows_consumers_and_the_version_of_the_database(
+    run: Run, rules: Path, log: str
+) -> None:
     run("sync", "rules", "--once")
     run("tail", "--no-follow", "--consumer", "w1")
     facts = json.loads(run("status", "--json").stdout)
-    assert re.fullmatch(r"\d+\.\d+\.\d+", facts["sqlite"])
+    version = facts["sqlite"] if log.startswith("sqlite") else facts["server"].split()[0]
+    assert re.fullmatch(r"\d+(\.\d+)+", version)
     assert [(one["name"], one["lag"]) for one in facts["consumers"]] == [("w1", 0)]
 
 
@@ -97,6 +116,12 @@ def test_status_shows_consumers_and_the_version_of_sqlite(run: Run, rules: Path)
         (["--url", "sqlite:////nowhere/at/all.db", "status"], "does its directory exist"),
         (["--url", "mongodb://x", "status"], "begins with one of"),
         (["status", "--url", "sqlite://"], "names no file"),
+        (["status", "--url", f"postgresql://u:{SECRET}@127.0.0.1:1/x"], "refused"),
+        (["status", "--url", f"postgresql://u:{SECRET}@nowhere.invalid/x"], "nowhere.invalid"),
+        (["status", "--url", f"postgresql://u:{SECRET}%@127.0.0.1/x"], "written %25"),
+        (["status", "--url", f"postgresql://u:{SECRET}@127.0.0.1/x?nonsense=1"], "nonsense"),
+        (["status", "--url", f"postgre://u:{SECRET}@127.0.0.1/x"], "begins with one of"),
+        (["rebuild", "rules", "--database", f"postgresql://u:{SECRET}@127.0.0.1:1/x"], "refused"),
         (["sync", "missing", "--once"], "is not there"),
         (["sync", ".", "--format", "yara", "--once"], "known are raw, sigma, ttp"),
         (["history", "rule/unknown"], "has no events"),
@@ -113,6 +138,7 @@ def test_bad_input_is_one_clear_line_and_status_1(run: Run, words: list[str], sa
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert said in done.stderr
+    assert SECRET not in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -125,6 +151,33 @@ def test_wrong_usage_is_status_2(run: Run, words: list[str]) -> None:
     done = run(*words)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_password_is_one_clear_line_and_not_shown(run: Run, postgres: Server) -> None:
+    parts = urlsplit(postgres.url())
+    wrong = f"postgresql://{parts.username}:{SECRET}@{parts.hostname}:{parts.port}{parts.path}"
+    done = run("status", "--url", wrong)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "password authentication failed" in done.stderr
+    assert SECRET not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_no_command_shows_the_password_of_the_log(
+    run: Run, start: Callable[..., Running], postgres: Server, tmp_path: Path
+) -> None:
+    url = postgres.fresh_schema()
+    password = urlsplit(url).password or ""
+    shutil.copytree(SAMPLES, tmp_path / "rules")
+    up = start("up", "--rules", "rules", "--url", url)
+    shown = up.lines_until("    16  ")
+    for words in (["status"], ["status", "--json"], ["rebuild", "rules"], ["rules"]):
+        done = run(*words, "--url", url)
+        assert done.returncode == 0, done.stderr
+        shown += [done.stdout, done.stderr]
+    assert up.interrupt() == 0
+    assert len(password) > 8
+    assert not [text for text in shown if password[:8] in text or unquote(password)[:8] in text]
 
 
 def test_a_file_that_is_no_log_is_refused_and_left_alone(run: Run, tmp_path: Path) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from sqlalchemy import create_engine, text
 from support.commands import REPOSITORY, Run
+from support.logs import LASTING, LOG_URLS
 
 from eventstore.cli import rebuilding
 from eventstore.cli.run import Session
 from eventstore.config import Settings
 from projections import runner
+from projections.rules import RuleTables
+from projections.tables import FollowedTables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,34 +28,51 @@ SAMPLES = REPOSITORY / "config" / "rules" / "ttp"
 COUNT = len(list(SAMPLES.iterdir()))
 
 
-@pytest.fixture
-def log(run: Run, tmp_path: Path) -> Path:
-    """Give a log of the sample rules."""
+@pytest.fixture(params=LASTING)
+def log(
+    request: pytest.FixtureRequest, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """Give a log of the sample rules, which the environment names."""
+    url = LOG_URLS[request.param](tmp_path)
+    monkeypatch.setattr("support.commands.LOG", {"EVENTSTORE_URL": url})
     shutil.copytree(SAMPLES, tmp_path / "rules")
     assert run("sync", "rules", "--once").returncode == 0
-    return tmp_path / "eventstore.db"
+    return url
 
 
-def query(file: Path, sql: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(file)) as connection, connection:
-        return list(connection.execute(sql))
+@pytest.fixture
+def views(log: str, tmp_path: Path) -> str:
+    """Name another database of the log's kind."""
+    (tmp_path / "views").mkdir()
+    return LOG_URLS[log.partition(":")[0]](tmp_path / "views")
 
 
-def test_tables_are_rebuilt_in_another_database(run: Run, log: Path, tmp_path: Path) -> None:
+def query(url: str, sql: str) -> list[tuple[object, ...]]:
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        found = connection.execute(text(sql))
+        rows = [tuple(row) for row in found] if found.returns_rows else []
+    engine.dispose()
+    return rows
+
+
+def test_tables_are_rebuilt_in_another_database(run: Run, log: str, views: str) -> None:
     for _ in range(2):
-        done = run("rebuild", "rules", "--database", "sqlite:///views.db", "--json")
-        assert json.loads(done.stdout)["position"] == COUNT
-        assert query(tmp_path / "views.db", "SELECT count(*) FROM rule") == [(COUNT,)]
-        query(tmp_path / "views.db", "DELETE FROM rule")
+        done = run("rebuild", "rules", "--database", views, "--json")
+        told = json.loads(done.stdout)
+        assert told["position"] == COUNT
+        assert told["place"] == FollowedTables(RuleTables(), views).place
+        assert query(views, "SELECT count(*) FROM rule") == [(COUNT,)]
+        query(views, "DELETE FROM rule")
 
 
-def test_tables_are_rebuilt_in_the_logs_own_file_by_default(run: Run, log: Path) -> None:
+def test_tables_are_rebuilt_in_the_logs_own_database_by_default(run: Run, log: str) -> None:
     run("state", "R1001", "disabled")
     assert run("rebuild", "rules").returncode == 0
     assert query(log, "SELECT rule_id, state FROM rule_state") == [("R1001", "disabled")]
 
 
-def test_a_directory_is_rebuilt(run: Run, log: Path, tmp_path: Path) -> None:
+def test_a_directory_is_rebuilt(run: Run, log: str, tmp_path: Path) -> None:
     for _ in range(2):
         done = run("rebuild", "directory", "--to", "live")
         assert done.stdout == f"directory in live is rebuilt, at position {COUNT}\n"
@@ -83,17 +102,18 @@ def test_a_place_that_is_not_the_views_own_is_wrong_usage(run: Run, words: list[
 @pytest.mark.parametrize("name", rebuilding.VIEWS)
 async def test_an_interrupted_rebuild_leaves_the_old_view(
     run: Run,
-    log: Path,
+    log: str,
+    views: str,
     tmp_path: Path,
     name: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    session = Session(Settings(url=f"sqlite:///{log}"), json=False)
+    session = Session(Settings(url=log), json=False)
     to = tmp_path / "live" if name == "directory" else None
-    database = None if to else f"sqlite:///{tmp_path}/views.db"
+    database = None if to else views
     await rebuilding.rebuild(session, name, to, database)
-    before = view_of(tmp_path)
+    before = view_of(tmp_path, database)
     shutil.rmtree(tmp_path / "rules")
     (tmp_path / "rules").mkdir()
     run("sync", "rules", "--once", "--allow-empty")
@@ -103,10 +123,10 @@ async def test_an_interrupted_rebuild_leaves_the_old_view(
         await rebuilding.rebuild(session, name, to, database)
     assert scope.cancelled_caught
     assert "stays as it was" in capsys.readouterr().err
-    assert view_of(tmp_path) == before
+    assert view_of(tmp_path, database) == before
     monkeypatch.undo()
     await rebuilding.rebuild(session, name, to, database)
-    assert view_of(tmp_path) != before
+    assert view_of(tmp_path, database) != before
 
 
 def cancel_after_some(scope: anyio.CancelScope, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,8 +144,8 @@ def cancel_after_some(scope: anyio.CancelScope, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(runner.ProjectionRunner, "__init__", begin)
 
 
-def view_of(folder: Path) -> object:
+def view_of(folder: Path, database: str | None) -> object:
     """Return the view's content, whichever it is."""
-    if (folder / "views.db").exists():
-        return query(folder / "views.db", "SELECT rule_id, rule FROM rule ORDER BY rule_id")
+    if database is not None:
+        return query(database, "SELECT rule_id, rule FROM rule ORDER BY rule_id")
     return {path.name: path.read_bytes() for path in (folder / "live").glob("*.yml")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.logs import FakeClock
+from support.logs import LOG_URLS, FakeClock
 
 from eventstore import EventStore
 
@@ -20,10 +20,16 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+@pytest.fixture(params=["memory", "postgresql"])
+def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Name an empty log of each kind; one in a file differs from memory in its name only."""
+    return LOG_URLS[request.param](tmp_path)
+
+
 @pytest.fixture
-async def store(clock: FakeClock) -> AsyncIterator[EventStore]:
-    """Give an open store on an empty log in memory."""
-    async with EventStore.open("memory://", clock=clock) as store:
+async def store(log_url: str, clock: FakeClock) -> AsyncIterator[EventStore]:
+    """Give an open store on an empty log of each kind."""
+    async with EventStore.open(log_url, clock=clock) as store:
         yield store
 
 

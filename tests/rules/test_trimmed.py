@@ -93,7 +93,7 @@ class Views:
         return {
             "files": files_below(self.tree),
             "manifest": (self.tree / MANIFEST).read_bytes(),
-            "tables": rows(self.tables),
+            "tables": rows(f"sqlite:///{self.tables}"),
             "loaded": [(encode_rule(rule), rule.state) for rule in loaded],
             "states": [await rules.get_state(key) for key in "ABCD"],
             "known": (known.rules, known.rejections),
@@ -152,9 +152,9 @@ async def test_an_inline_view_is_computed_again_from_what_was_kept(tmp_path: Pat
         await RuleSync(store, root, source="s").sync_once()
         await store.trim(99, keep=keep_rules)
     async with EventStore.open(url, inline=[RuleTables()]) as store:
-        assert [row["rule_id"] for row in rows(log)["rule"]] == ["B", "C"]
+        assert [row["rule_id"] for row in rows(url)["rule"]] == ["B", "C"]
         await RuleStore(store).set_state("B", RuleState("disabled"), "ana")
-        assert [row["rule_id"] for row in rows(log)["rule_state"]] == ["B"]
+        assert [row["rule_id"] for row in rows(url)["rule_state"]] == ["B"]
 
 
 def other_files(event: Event) -> FileChange | None:

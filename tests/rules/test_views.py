@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import tempfile
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Table, create_engine, select
+from support.logs import LASTING, LOG_URLS
 from support.master import fill, ttp
 from support.waiting import eventually
 
@@ -22,24 +22,29 @@ from projections.rules.expiry import StateExpiry
 from projections.rules.model import encode_rule, encode_state
 from projections.rules.views import (
     RuleTables,
-    escape_nul,
     rejection_table,
     rule_table,
     state_table,
 )
+from projections.tables import escape_nul
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.postgres import Server
 
 TABLES = (rule_table, rejection_table, state_table)
 Rows = dict[str, list[dict[str, Any]]]
 
 
-def rows(path: Path) -> Rows:
+def rows(url: str) -> Rows:
     """Return every table as a reader of the database sees it."""
 
     def read(table: Table) -> list[dict[str, Any]]:
         query = select(table).order_by(*table.primary_key)
         return [dict(row) for row in connection.execute(query).mappings()]
 
-    engine = create_engine(f"sqlite:///{path}")
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     with engine.connect() as connection:
         found = {table.name: read(table) for table in TABLES}
     engine.dispose()
@@ -119,12 +124,11 @@ def standing_rejections(history: list[Any]) -> dict[tuple[str, str], bool]:
     return {key: stands for key, stands in found.items() if key in ever}
 
 
-async def compare(folder: Path, history: list[Any]) -> None:
-    log, views = folder / "log.db", folder / "views.db"
-    async with EventStore.open(f"sqlite:///{log}", inline=[RuleTables()]) as store:
+async def compare(log: str, views: str, history: list[Any]) -> Rows:
+    async with EventStore.open(log, inline=[RuleTables()]) as store:
         for stream, type_, data in history:
             await store.append(stream, [NewEvent(type_, data)])
-        runner = ProjectionRunner(store, RuleTables().at(f"sqlite:///{views}"))
+        runner = ProjectionRunner(store, RuleTables().at(views))
         await runner.catch_up()
         found = rows(log)
         assert rows(views) == found
@@ -142,6 +146,7 @@ async def compare(folder: Path, history: list[Any]) -> None:
     rejections = {(row["source"], row["path"]): row["stands"] for row in found["rule_rejection"]}
     assert rejections == standing_rejections(history)
     assert "\0" not in "".join(str(v) for t in found.values() for row in t for v in row.values())
+    return found
 
 
 @settings(max_examples=60, deadline=None)
@@ -150,7 +155,27 @@ def test_the_tables_say_what_the_rule_store_says_inline_followed_and_rebuilt(
     history: list[Any],
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        anyio.run(compare, Path(folder), history)
+        log, views = (f"sqlite:///{folder}/{name}.db" for name in ("log", "views"))
+        anyio.run(compare, log, views, history)
+
+
+@settings(max_examples=20, deadline=None)
+@given(HISTORIES)
+def test_the_tables_are_the_same_on_postgresql(postgres: Server, history: list[Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        log, views = (f"sqlite:///{folder}/{name}.db" for name in ("log", "views"))
+        there = anyio.run(compare, postgres.fresh_schema(), postgres.fresh_schema(), history)
+        assert without_times(there) == without_times(anyio.run(compare, log, views, history))
+
+
+def without_times(tables: Rows) -> Rows:
+    """Leave out when events were recorded, which differs from log to log."""
+    return {
+        name: [
+            {k: v for k, v in row.items() if k not in {"defined_at", "rejected_at"}} for row in t
+        ]
+        for name, t in tables.items()
+    }
 
 
 @given(st.text(alphabet="\0\\u0x", max_size=12), st.text(alphabet="\0\\u0x", max_size=12))
@@ -160,10 +185,11 @@ def test_escaping_keeps_different_texts_different(one: str, other: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_rejection_is_told_with_its_place_and_ends(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", LASTING)
+async def test_a_rejection_is_told_with_its_place_and_ends(tmp_path: Path, kind: str) -> None:
     root = fill(tmp_path / "rules", {"a.yml": ttp("A"), "b.yml": "rule_id: [\n"})
-    log = tmp_path / "log.db"
-    async with EventStore.open(f"sqlite:///{log}", inline=[RuleTables()]) as store:
+    log = LOG_URLS[kind](tmp_path)
+    async with EventStore.open(log, inline=[RuleTables()]) as store:
         master = RuleSync(store, root, source="main")
         await master.sync_once()
         (rule,), (rejection,) = rows(log)["rule"], rows(log)["rule_rejection"]
@@ -179,10 +205,11 @@ async def test_a_rejection_is_told_with_its_place_and_ends(tmp_path: Path) -> No
 
 
 @pytest.mark.anyio
-async def test_a_state_that_expires_is_back_to_the_default(tmp_path: Path) -> None:
-    log = tmp_path / "log.db"
+@pytest.mark.parametrize("kind", LASTING)
+async def test_a_state_that_expires_is_back_to_the_default(tmp_path: Path, kind: str) -> None:
+    log = LOG_URLS[kind](tmp_path)
     past = {"state": {"state": "disabled", "expires_at": "2020-01-01T00:00:00+00:00"}}
-    async with EventStore.open(f"sqlite:///{log}", inline=[RuleTables()]) as store:
+    async with EventStore.open(log, inline=[RuleTables()]) as store:
         await store.append("rule-state/A", [NewEvent("RuleStateSet", past)])
         assert [row["state"] for row in rows(log)["rule_state"]] == ["disabled"]
         async with anyio.create_task_group() as tasks:

@@ -414,7 +414,7 @@ async def test_each_commit_is_reported(store: EventStore, root: Path) -> None:
 async def test_cancelling_leaves_no_thread_behind(store: EventStore, root: Path) -> None:
     async with following(store, root):
         await marked(store, root)
-    assert not [thread for thread in threading.enumerate() if "watch" in thread.name]
+    assert not [thread for thread in threading.enumerate() if thread.name == "eventstore-watch"]
 
 
 async def test_two_masters_following_one_directory_append_each_edit_once(

@@ -84,7 +84,7 @@ async def test_the_master_shows_its_trouble_and_follows_all_the_same(
         tasks.start_soon(master.run)
 
         async def told() -> bool:
-            shown = [source.trouble for source in source_owners(store)]
+            shown = [source.trouble for source in await source_owners(store)]
             return "max_user_watches" in master.trouble and shown == [master.trouble]
 
         await eventually(told)

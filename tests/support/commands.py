@@ -13,9 +13,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+LOG: dict[str, str] = {}
+"""The variable that names the log, where a test has commands use another than their own."""
+
+
 def environment(**extra: str) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if "EVENTSTORE" not in name}
-    return {**clean, "PYTHONPATH": str(REPOSITORY), "NO_COLOR": "1", **extra}
+    return {**clean, "PYTHONPATH": str(REPOSITORY), "NO_COLOR": "1", **LOG, **extra}
 
 
 def command(*words: str) -> list[str]:

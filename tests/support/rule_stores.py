@@ -12,6 +12,7 @@ from eventstore import EventStore
 from projections.background import close_background
 from projections.rules import RuleStore, RuleSync, SharedRuleStore, get_rule_store
 from projections.rules.expiry import StateExpiry
+from support.logs import LOG_URLS
 from support.master import fill, stands, ttp
 
 if TYPE_CHECKING:
@@ -74,11 +75,26 @@ def _sqlite(tmp_path: Path, _: pytest.MonkeyPatch) -> AbstractAsyncContextManage
     return _plain(f"sqlite:///{tmp_path}/events.db", tmp_path / "rules")
 
 
+def _postgresql(tmp_path: Path, _: pytest.MonkeyPatch) -> AbstractAsyncContextManager[Desk]:
+    return _plain(LOG_URLS["postgresql"](tmp_path), tmp_path / "rules")
+
+
 def _database(tmp_path: Path, env: pytest.MonkeyPatch) -> AbstractAsyncContextManager[Desk]:
-    url = f"sqlite:///{tmp_path}/events.db"
+    return _get_database(LOG_URLS["sqlite"](tmp_path), tmp_path, env)
+
+
+def _get_database(
+    url: str, tmp_path: Path, env: pytest.MonkeyPatch
+) -> AbstractAsyncContextManager[Desk]:
     env.setenv("EVENTSTORE_RULE_STORE_TYPE", "database")
     env.setenv("EVENTSTORE_URL", url)
     return _shared(url, tmp_path / "rules", follows=False)
+
+
+def _database_on_postgresql(
+    tmp_path: Path, env: pytest.MonkeyPatch
+) -> AbstractAsyncContextManager[Desk]:
+    return _get_database(LOG_URLS["postgresql"](tmp_path), tmp_path, env)
 
 
 def _filesystem(tmp_path: Path, env: pytest.MonkeyPatch) -> AbstractAsyncContextManager[Desk]:
@@ -90,7 +106,9 @@ def _filesystem(tmp_path: Path, env: pytest.MonkeyPatch) -> AbstractAsyncContext
 DESKS: Final[dict[str, Callable[[Path, pytest.MonkeyPatch], AbstractAsyncContextManager[Desk]]]] = {
     "memory": _memory,
     "sqlite": _sqlite,
+    "postgresql": _postgresql,
     "get-database": _database,
+    "get-database-postgresql": _database_on_postgresql,
     "get-filesystem": _filesystem,
 }
 """Every rule store there is, by name."""
