@@ -129,13 +129,16 @@ class RuleStore:
         """Return what takes back an event's content; ``None`` where another one stood ``at``."""
         types = _STATE_TYPES if redaction.stream.startswith(STATES) else _RULE_TYPES
         erased: RuleChange | None = None
-        async for event in self._store.read(
-            after=redaction.position - 1, streams=redaction.stream, kept=True
-        ):
-            if event.type not in types or (change := read_change(event)) is None:
+        span = self._store.read(
+            after=redaction.position - 1,
+            until=at,
+            streams=redaction.stream,
+            types=types,
+            kept=True,
+        )
+        async for event in span:
+            if (change := read_change(event)) is None:
                 continue
-            if event.position > at:
-                break
             if event.position > redaction.position:
                 return None
             erased = change if event.type != RULE_REMOVED else None

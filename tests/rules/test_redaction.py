@@ -14,6 +14,7 @@ from support.waiting import eventually, take
 from eventstore import EventStore, NewEvent
 from projections import DirectoryProjection, ProjectionRunner
 from projections.directory import read_tree
+from projections.keeping import keep_rules
 from projections.rules import CompiledRule, RuleState, RuleStore, RuleSync
 from projections.rules.known import KnownRules
 from projections.rules.views import RuleTables, rejection_table, rule_table, state_table
@@ -197,3 +198,21 @@ async def test_a_useless_definition_counts_as_a_removal_once_it_is_redacted(
             await ProjectionRunner(store, DirectoryProjection(tmp_path / root)).catch_up()
             assert not (tmp_path / root / "a.yml").exists()
     assert rows(log) == [[], [], []]
+
+
+async def test_followers_hear_of_a_rule_that_is_redacted_after_a_trim(tmp_path: Path) -> None:
+    async with EventStore.open(f"sqlite:///{tmp_path}/log.db") as store:
+        fill(tmp_path / "rules", {"a.yml": ttp("A"), "b.yml": ttp("B")})
+        await RuleSync(store, tmp_path / "rules").sync_once()
+        await store.append("other/1", [NewEvent("Happened", 1)])
+        await store.trim(before=3, archive=tmp_path / "archive", keep=keep_rules)
+        rules = RuleStore(store)
+        assert names(await rules.load_compiled()) == {"A": "enabled", "B": "enabled"}
+        changes = rules.subscribe_changes()
+        await store.redact(1, "a request")
+        (change,) = await take(changes, 1)
+        assert (change.change_kind, change.rule_id) == ("definition", "A")
+        await changes.aclose()
+        for reader in (rules, RuleStore(store)):
+            assert names(await reader.load_compiled()) == {"B": "enabled"}
+        assert (await store.verify()).findings == ()
