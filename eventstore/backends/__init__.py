@@ -40,5 +40,5 @@ def make_backend(url: str, clock: Clock, inline: Sequence[InlineProjection]) -> 
     scheme = ALIASES.get(scheme, scheme)
     if not found or scheme not in BACKENDS:
         known = ", ".join(f"{name}://" for name in BACKENDS)
-        raise ConfigError(f"the log's URL {url!r} is not known: it begins with one of {known}")
+        raise ConfigError(f"the log's URL {scheme!r}… is not known: it begins with one of {known}")
     return BACKENDS[scheme](url, clock, inline)
