@@ -182,15 +182,19 @@ class StoreClosedError(EventStoreError):
 class StorageError(EventStoreError):
     """The database refused or failed; ``where`` names it, the cause is chained.
 
-    ``transient`` is True where the connection failed rather than the request: the same
-    call may well work again.
+    ``transient`` is True where the connection failed rather than the request, ``timed_out``
+    where the database's own limits on time ended it, which leaves nothing behind: in both
+    cases the same call may well work again.
     """
 
-    def __init__(self, where: str, reason: str, *, transient: bool = False) -> None:
+    def __init__(
+        self, where: str, reason: str, *, transient: bool = False, timed_out: bool = False
+    ) -> None:
         super().__init__(f"{where}: {reason}")
         self.where = where
         self.reason = reason
         self.transient = transient
+        self.timed_out = timed_out
 
 
 class CorruptEventError(StorageError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -25,13 +27,27 @@ DEFAULTS: Final = {
 }
 """Connection parameters that a URL may override: a host that has gone is noticed in 30 s."""
 
+FIXED: Final = {"client_encoding": "UTF8"}
+"""Connection parameters that nothing overrides: texts are compared by their bytes in UTF-8."""
+
 SETTINGS: Final = {
     "statement_timeout": "50s",
     "lock_timeout": "30s",
-    # A process that was stopped in the middle of an append would hold up all the others.
-    "idle_in_transaction_session_timeout": "30s",
+    # A process that was stopped in the middle of an append holds up all the others; they have
+    # to be let go before their own patience ends.
+    "idle_in_transaction_session_timeout": "10s",
 }
 """What a session is given wherever the server, role or URL sets no limit of its own."""
+
+GRACE_SECONDS: Final = 10.0
+"""How much longer than the server's own ``statement_timeout`` an answer is waited for."""
+
+
+class Session(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that knows when it was made, and how long an answer may take it."""
+
+    made = 0.0
+    patience: float = CONNECT_SECONDS
 
 
 def connection_info(url: str) -> str:
@@ -40,15 +56,19 @@ def connection_info(url: str) -> str:
     Hosts (several are tried in turn), TLS settings, ``options`` and all else are libpq's.
     """
     scheme, _, rest = url.partition("://")
+    place, _, query = rest.partition("?")
+    reason = "percent-encode what is no letter or digit in user name and password"
     try:
         given = conninfo_to_dict(f"{scheme.partition('+')[0]}://{rest}")
     except psycopg.ProgrammingError as error:
-        reason = str(error).strip()
-        if "percent-encoded" in reason:
-            # libpq quotes the text around it, and that is nearly always the password.
-            reason = "a % in it that is none of an escape is written %25"
-        raise ConfigError(f"{safe_url(url)!r} is not a PostgreSQL URL: {reason}") from error
-    return make_conninfo(**{**DEFAULTS, **{name: str(given[name]) for name in given}})
+        # libpq quotes what it stumbles over: a part of the password, unless it is a parameter.
+        named = re.search(r'query parameter: "\w+"', str(error))
+        reason = str(error).strip() if named and "@" not in query else reason
+        raise ConfigError(f"{safe_url(url)!r} is not a PostgreSQL URL: {reason}") from None
+    # An "@" or "/" within the password moves the rest of it to where host or database belong.
+    if "@" in place.partition("@" if "@" in place.partition("/")[0] else "/")[2]:
+        raise ConfigError(f"the PostgreSQL URL is ambiguous: {reason}")
+    return make_conninfo(**DEFAULTS | {name: str(given[name]) for name in given} | FIXED)
 
 
 def safe_url(url: str) -> str:
@@ -66,9 +86,9 @@ def safe_url(url: str) -> str:
     return f"postgresql://{where}/{given.get('dbname') or ''}"
 
 
-def connect(info: str, watchdog: Watchdog) -> psycopg.Connection[tuple[Any, ...]]:
+def connect(info: str, watchdog: Watchdog) -> Session:
     """Connect in autocommit mode, with limits and durability as the log needs them."""
-    connection = psycopg.connect(info, autocommit=True)
+    connection = Session.connect(info, autocommit=True)
     limits = " UNION ALL ".join(
         f"SELECT set_config('{name}', '{value}', false) WHERE current_setting('{name}') = '0'"
         for name, value in SETTINGS.items()
@@ -81,6 +101,11 @@ def connect(info: str, watchdog: Watchdog) -> psycopg.Connection[tuple[Any, ...]
     try:
         with watchdog.limit(connection, CONNECT_SECONDS):
             connection.execute(f"{limits} UNION ALL {durable}".encode())
+            row = connection.execute(
+                "SELECT extract(epoch FROM current_setting('statement_timeout')::interval)"
+            ).fetchone()
+        connection.made = time.monotonic()
+        connection.patience = float(row[0] if row else 0) + GRACE_SECONDS
     except BaseException:
         connection.close()
         raise
@@ -92,4 +117,24 @@ def is_lost(error: BaseException | None) -> bool:
     if isinstance(error, psycopg.OperationalError):
         # Class 08 is connections, 57P a server that stops or starts; no state: the network.
         return error.sqlstate is None or error.sqlstate[:2] == "08" or error.sqlstate[:3] == "57P"
-    return isinstance(error, psycopg.InterfaceError | OSError)
+    return isinstance(error, _ENDED)
+
+
+def is_timeout(error: BaseException | None) -> bool:
+    """Return whether one of the server's limits on time ended the statement."""
+    return isinstance(error, _TIMEOUTS)
+
+
+_ENDED: Final = (
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    # The server was, or has become, one that only reads: another connection may find the one
+    # that writes.
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.InterfaceError,
+    OSError,
+)
+_TIMEOUTS: Final = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.TransactionTimeout,
+)

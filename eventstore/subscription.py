@@ -51,7 +51,8 @@ class Subscription:
     the earlier one gets TakenOverError.
 
     A database that cannot be reached for a while ends nothing: the subscription says so in
-    the program's log and goes on when it can. (With ``follow=False`` it is a StorageError.)
+    the program's log and goes on when it can. (With ``follow=False``, and on entering it with
+    ``async with``, it is a StorageError.)
 
     Iterating raises HistoryDivergedError where the log is not the one that the cursor was
     made from, HistoryGoneError where the events were trimmed, and StoreClosedError when
@@ -223,7 +224,14 @@ class Subscription:
         self._woken.set()
         if self._done is not None and not self._store.closed:
             with anyio.CancelScope(shield=True), suppress(TakenOverError):
-                await self._store_done(self._done)
+                try:
+                    await self._store_done(self._done)
+                finally:
+                    self._release()
+        else:
+            self._release()
+
+    def _release(self) -> None:
         if self._consumer is not None and self._opened:
             self._store.release_consumer(self._consumer, self._epoch)
 
@@ -275,7 +283,7 @@ class Subscription:
         """Read another page, waiting first where the log has no more."""
         if self._closed:
             raise StopAsyncIteration
-        await self._open()
+        await self._outlive(self._open)
         if self._page is not None and self._page.through.position > self.position:
             self._move_to(self._page.through)
         if self.caught_up:

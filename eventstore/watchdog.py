@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -22,45 +23,64 @@ TICK_SECONDS: Final = 0.5
 """How late the end may come; nothing is looked at while nothing is under way."""
 
 
+@dataclass(eq=False, slots=True)
+class Limit:
+    """How long something may still take: ``seconds`` from when it last went on."""
+
+    seconds: float
+    file: int
+    deadline: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Begin to count again: there was an answer."""
+        self.deadline = time.monotonic() + self.seconds
+
+
 class Watchdog:
     """Limits how long a block may use a connection; see :meth:`limit`."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._running: dict[int, tuple[float, int]] = {}
+        self._running: set[Limit] = set()
         self._idle = True
         self._closed = False
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def limit(self, connection: Any, seconds: float) -> Iterator[None]:
-        """Break the connection (psycopg's, for its ``fileno``) unless the block ends in time."""
-        key = id(connection)
-        with self._changed:
-            self._running[key] = time.monotonic() + seconds, connection.fileno()
-            if self._thread is None:
-                self._start()
-            elif self._idle:
-                self._changed.notify()
+    def limit(self, connection: Any, seconds: float) -> Iterator[Limit]:
+        """Break the connection (psycopg's, for its ``fileno``) unless the block ends in time.
+
+        The block may tell the limit that it goes on. Raises OSError without a descriptor left.
+        """
+        # A descriptor of our own: the driver may close its own within the block, and another
+        # connection be given the number.
+        limit = Limit(seconds, os.dup(connection.fileno()))
         try:
-            yield
+            with self._changed:
+                self._running.add(limit)
+                if self._thread is None:
+                    self._start()
+                elif self._idle:
+                    self._changed.notify()
+            yield limit
         finally:
             with self._changed:
-                del self._running[key]
-
-    def extend(self, connection: Any, seconds: float) -> None:
-        """Give the block that uses the connection so many seconds from now on."""
-        with self._changed:
-            _, file = self._running[id(connection)]
-            self._running[id(connection)] = time.monotonic() + seconds, file
+                self._running.discard(limit)
+                os.close(limit.file)
+                if self._closed and not self._running:
+                    self._changed.notify()
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread, or have it end with the last block that is under way."""
         with self._changed:
             self._closed = True
             self._changed.notify()
-        if self._thread is not None:
-            self._thread.join()
+            thread = None if self._running else self._thread
+        if thread is not None:
+            thread.join()
 
     def _start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="eventstore-watchdog", daemon=True)
@@ -68,16 +88,16 @@ class Watchdog:
 
     def _run(self) -> None:
         with self._changed:
-            while not self._closed:
+            while self._running or not self._closed:
                 self._idle = not self._running
                 self._changed.wait(None if self._idle else TICK_SECONDS)
                 now = time.monotonic()
-                for deadline, file in self._running.values():
-                    if now >= deadline:
-                        _shut_down(file)
+                for limit in self._running:
+                    if now >= limit.deadline:
+                        _shut_down(limit.file)
+            self._thread = None
 
 
 def _shut_down(file: int) -> None:
-    # A descriptor of our own: closing the socket object must not close the driver's.
     with suppress(OSError), socket.socket(fileno=os.dup(file)) as connection:
         connection.shutdown(socket.SHUT_RDWR)

@@ -187,7 +187,7 @@ class Writer:
         except BaseException as error:
             # Whatever a driver or a view raises, SystemExit too, belongs to the callers: this
             # thread's end would leave every append waiting for ever.
-            if len(group) > 1 and not _is_transient(error):
+            if len(group) > 1 and not _is_shared(error):
                 for one in group:
                     self._carry_out([one])
             else:
@@ -254,6 +254,11 @@ class Writer:
 
 def _is_transient(error: BaseException) -> bool:
     return isinstance(error, StorageError) and error.transient
+
+
+def _is_shared(error: BaseException) -> bool:
+    """Whether it befell the group, not one of its operations: each alone would fare the same."""
+    return _is_transient(error) or (isinstance(error, StorageError) and error.timed_out)
 
 
 def _refuse(group: Sequence[_Queued], error: BaseException) -> None:

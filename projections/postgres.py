@@ -17,7 +17,7 @@ from sqlalchemy import MetaData, Table, delete, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.backends.postgres import make_engine, roll_back, translate_errors
-from eventstore.backends.postgres_driver import PostgresDriver
+from eventstore.backends.postgres_driver import LOCK_SCHEMA
 from eventstore.errors import ConfigError
 from eventstore.postgres import connection_info, safe_url
 from eventstore.watchdog import Watchdog
@@ -83,13 +83,13 @@ class PostgresDatabase:
                 connection.exec_driver_sql("BEGIN")
                 yield
                 connection.exec_driver_sql("COMMIT")
-            except BaseException:
-                roll_back(connection, raw)
+            except BaseException as error:
+                roll_back(connection, raw, error)
                 raise
 
     def lock_setup(self, connection: Connection) -> None:
         """Keep others from creating tables until the transaction ends, the log too."""
-        PostgresDriver(connection).lock_schema()
+        connection.exec_driver_sql(LOCK_SCHEMA)
 
     def rebuild(self, view: Rebuildable, check: Callable[[Connection], None]) -> Rebuild:
         """Begin to compute a view again, in tables that only this session has."""

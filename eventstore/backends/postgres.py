@@ -8,19 +8,21 @@ snapshot and wait for nobody.
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 
 from eventstore.backends.postgres_driver import PostgresDriver
 from eventstore.backends.session_lock import SessionLock, read_held
 from eventstore.backends.sql import SqlBackend
 from eventstore.errors import StorageError
-from eventstore.postgres import connect, connection_info, is_lost, safe_url
+from eventstore.postgres import connect, connection_info, is_lost, is_timeout, safe_url
 from eventstore.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -30,28 +32,21 @@ if TYPE_CHECKING:
 
     from eventstore.backends.driver import Driver
     from eventstore.ports import Clock, InlineProjection, LockHolder, NamedLock
+    from eventstore.postgres import Session
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-IDLE_CONNECTIONS: Final = 2
 READ_CONNECTIONS: Final = 8
-"""Connections for reading: how many stay open, and how many there are at the most."""
+"""Connections for reading, one for each page that a store reads at once: none waits for one."""
 
-OPERATION_SECONDS: Final = 60.0
-"""How long one read or one group may take before its connection is given up."""
+IDLE_CONNECTIONS: Final = 2
+"""How many of them stay open."""
 
+WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
+"""Whatever the default is: a snapshot from before the wait for the head would be too old."""
 
-def make_engine(url: str, watchdog: Watchdog) -> Engine:
-    """Make an engine that leaves BEGIN and COMMIT to its users."""
-    info = connection_info(url)
-    return create_engine(
-        "postgresql+psycopg://",
-        creator=lambda: connect(info, watchdog),
-        isolation_level="AUTOCOMMIT",
-        pool_size=IDLE_CONNECTIONS,
-        max_overflow=READ_CONNECTIONS - IDLE_CONNECTIONS,
-    )
+READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 @contextmanager
@@ -62,7 +57,12 @@ def translate_errors(where: str) -> Iterator[None]:
     except (psycopg.Error, SQLAlchemyError, OSError, LookupError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         reason = " ".join(str(cause).split()) or type(cause).__name__
-        raise StorageError(where, _explain(cause, reason), transient=is_lost(cause)) from error
+        raise StorageError(
+            where,
+            _explain(cause, reason),
+            transient=is_lost(cause),
+            timed_out=is_timeout(cause),
+        ) from error
 
 
 def _explain(error: BaseException | None, reason: str) -> str:
@@ -70,7 +70,23 @@ def _explain(error: BaseException | None, reason: str) -> str:
         return f"{reason}: create the schema that the URL's search_path names"
     if isinstance(error, psycopg.errors.UndefinedColumn):
         return f"{reason}: its tables are not an event log's; name another schema or database"
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return f"{reason}: use a role that may, or grant this one what it needs"
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return f"{reason}: another session holds the log (pg_stat_activity shows which); try again"
     return reason
+
+
+def make_engine(url: str, watchdog: Watchdog) -> Engine:
+    """Make an engine that leaves BEGIN and COMMIT to its users."""
+    info = connection_info(url)
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: connect(info, watchdog),
+        isolation_level="AUTOCOMMIT",
+        pool_size=IDLE_CONNECTIONS + 1,
+        max_overflow=READ_CONNECTIONS - IDLE_CONNECTIONS,
+    )
 
 
 class PostgresBackend(SqlBackend):
@@ -81,13 +97,22 @@ class PostgresBackend(SqlBackend):
 
     def __init__(self, url: str, clock: Clock, inline: Sequence[InlineProjection] = ()) -> None:
         super().__init__(clock, inline)
+        self._info = connection_info(url)
         self.url = safe_url(url)
         self.path = None
         self._watchdog = Watchdog()
         self._engine = make_engine(url, self._watchdog)
+        event.listen(self._engine, "checkout", self._drop_old)
         self._writer: Connection | None = None
+        self._writer_lock = threading.Lock()
+        self._lost_at = 0.0
         self._closed = False
-        self._make_lock = partial(SessionLock, connection_info(url), self.url)
+        self._make_lock = partial(SessionLock, self._info, self.url)
+
+    def _drop_old(self, raw: Session, _record: object, _proxy: object) -> None:
+        # Whatever ended one connection, a restart say, has ended those that were made before.
+        if raw.made < self._lost_at:
+            raise DisconnectionError
 
     @property
     def _where(self) -> str:
@@ -101,10 +126,11 @@ class PostgresBackend(SqlBackend):
             undo.pop_all()
 
     def close(self) -> None:
-        """Release every connection; one that still reads goes once it has read."""
+        """Release every connection; one that is being used goes once it has been."""
         self._closed = True
-        if self._writer is not None:
-            self._writer.close()
+        if self._writer_lock.acquire(blocking=False):
+            with self._writer_ends():
+                pass
         self._engine.dispose()
         self._watchdog.close()
 
@@ -131,19 +157,32 @@ class PostgresBackend(SqlBackend):
 
     def _write(self, function: Callable[[Driver], T]) -> T:
         """Call ``function`` in a transaction that writes: commit, or leave nothing."""
-        with translate_errors(self._where):
+        self._writer_lock.acquire()
+        with self._writer_ends(), translate_errors(self._where):
+            if self._closed:
+                raise StorageError(self._where, "the store was closed before this was written")
             if self._writer is None:
                 self._writer = self._engine.connect()
-            try:
-                with self._transaction(self._writer, "BEGIN") as driver:
-                    result = function(driver)
-                    driver.run("COMMIT")
-            except BaseException:
-                self._forget_broken_writer()
-                raise
+            with self._transaction(self._writer, WRITE) as driver:
+                result = function(driver)
+                driver.commit()
             # Ends what a view's statements began in SQLAlchemy's own bookkeeping.
             self._writer.commit()
             return result
+
+    @contextmanager
+    def _writer_ends(self) -> Iterator[None]:
+        """Let go of the writing connection where it is of no use any more, then of its lock."""
+        try:
+            yield
+        finally:
+            writer = self._writer
+            if writer is not None and (self._closed or writer.invalidated):
+                self._writer = None
+                with translate_errors(self._where):
+                    writer.invalidate()
+                    writer.close()
+            self._writer_lock.release()
 
     def _read(self, function: Callable[[Driver], T]) -> T:
         """Call ``function`` in a snapshot; again on a new connection where one was lost."""
@@ -152,48 +191,44 @@ class PostgresBackend(SqlBackend):
         except StorageError as error:
             if not error.transient:
                 raise
-            # Whatever ended this connection, a restart say, has ended those in the pool.
-            self._engine.dispose()
+            self._lost_at = time.monotonic()
             return super()._read(function)
 
     @contextmanager
     def _snapshot(self) -> Iterator[Driver]:
-        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
         with translate_errors(self._where), self._engine.connect() as connection:
             try:
-                with self._transaction(connection, begin) as driver:
+                with self._transaction(connection, READ) as driver:
                     yield driver
-                    driver.run("COMMIT")
+                    driver.commit()
             finally:
                 if self._closed and not connection.invalidated:
                     connection.invalidate()
 
     @contextmanager
-    def _transaction(self, connection: Connection, begin: str) -> Iterator[Driver]:
+    def _transaction(self, connection: Connection, begin: str) -> Iterator[PostgresDriver]:
         """Give a driver within a transaction, which the block commits."""
-        raw = connection.connection.driver_connection
-        with self._watchdog.limit(raw, OPERATION_SECONDS):
-            driver = PostgresDriver(connection)
-            driver.keep_alive = partial(self._watchdog.extend, raw, OPERATION_SECONDS)
-            try:
-                driver.defer(begin)
-                yield driver
-            except BaseException:
-                roll_back(connection, raw)
-                raise
-
-    def _forget_broken_writer(self) -> None:
-        writer, raw = self._writer, None
-        if writer is not None:
-            raw = None if writer.invalidated else writer.connection.driver_connection
-        if writer is not None and (raw is None or raw.closed):
-            writer.close()
-            self._writer = None
+        raw: Any = connection.connection.driver_connection
+        try:
+            with self._watchdog.limit(raw, raw.patience) as limit:
+                try:
+                    driver = PostgresDriver(connection, limit)
+                    driver.keep_alive = limit.go_on
+                    driver.defer(begin)
+                    yield driver
+                except BaseException as error:
+                    limit.go_on()
+                    roll_back(connection, raw, error)
+                    raise
+        except psycopg.OperationalError:
+            if raw.closed and not connection.invalidated:
+                connection.invalidate()
+            raise
 
 
-def roll_back(connection: Connection, raw: Any) -> None:
-    """End the transaction, or the connection where that is not possible any more."""
-    if not raw.closed:
+def roll_back(connection: Connection, raw: Any, error: BaseException) -> None:
+    """End the transaction, or the connection where that is of no use any more."""
+    if not raw.closed and not is_lost(error):
         try:
             raw.rollback()
             connection.rollback()

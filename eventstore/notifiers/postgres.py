@@ -10,7 +10,7 @@ have missed.
 from __future__ import annotations
 
 import logging
-import select
+import selectors
 import socket
 import sys
 import threading
@@ -118,20 +118,24 @@ class PostgresNotifier:
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while not self._closing and (left := until - time.monotonic()) > 0:
-            if select.select([self._rung], [], [], left)[0]:
-                self._hear_bell()
+            _wait(left, self._rung.fileno())
+            self._hear_bell()
 
     def _serve(self, watchdog: Watchdog, backoff: Backoff) -> None:
         """Listen and publish on one connection, until it fails or the notifier closes."""
         with connect(self._info, watchdog) as connection:
             with watchdog.limit(connection, HEARTBEAT_SECONDS):
                 channel = _channel(connection)
-                connection.execute(f'LISTEN "{channel}"'.encode())
             self._connects += 1
-            self._call_wake()
+            listening = False
             beat = time.monotonic() + HEARTBEAT_SECONDS
             while not (self._closing and self._published >= self._position):
                 with watchdog.limit(connection, HEARTBEAT_SECONDS):
+                    if self._wake is not None and not listening:
+                        # Not before: who only publishes need not hear of others' commits.
+                        connection.execute(f'LISTEN "{channel}"'.encode())
+                        listening = True
+                        self._call_wake()
                     if self._position > self._published:
                         self._send(connection, channel)
                     elif time.monotonic() >= beat:
@@ -145,7 +149,7 @@ class PostgresNotifier:
                         self._wakes += 1
                         self._call_wake(position)
                 wait = max(0.0, beat - time.monotonic())
-                select.select([connection.fileno(), self._rung.fileno()], [], [], wait)
+                _wait(wait, connection.fileno(), self._rung.fileno())
                 self._hear_bell()
 
     def _send(self, connection: psycopg.Connection[Any], channel: str) -> None:
@@ -171,11 +175,23 @@ def _channel(connection: psycopg.Connection[Any]) -> str:
 def _received(connection: psycopg.Connection[Any]) -> int | None:
     """Return the highest position that another process has sent; ``None`` for none."""
     own, highest = connection.info.backend_pid, None
-    # One call gives either what came during earlier statements or what comes now.
-    while notices := list(connection.notifies(timeout=0)):
-        for notice in notices:
+    # One call gives either what came during earlier statements or what comes now. Asked until
+    # there is no more, busy publishers would keep this thread here for ever.
+    for _ in range(2):
+        for notice in connection.notifies(timeout=0):
             if notice.pid != own:
                 # Whatever else somebody may have sent wakes everybody.
                 position = int(notice.payload) if notice.payload.isdecimal() else sys.maxsize
                 highest = max(highest or 0, position)
     return highest
+
+
+def _wait(seconds: float, *files: int) -> None:
+    """Return once one of the files can be read, or after a time.
+
+    Not by ``select.select``, which fails for descriptors from 1,024 on.
+    """
+    with selectors.DefaultSelector() as selector:
+        for file in files:
+            selector.register(file, selectors.EVENT_READ)
+        selector.select(seconds)

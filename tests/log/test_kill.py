@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
-from support.audit import audit
+from support.audit import audit_url
+from support.logs import LASTING, LOG_URLS
+from support.plain import plain
 from support.processes import child, lines
 
 if TYPE_CHECKING:
@@ -50,25 +51,27 @@ def write_until_killed(url: str, number: int, seconds: float) -> list[list[str]]
     return acknowledged[:-1]
 
 
-def stored_calls(path: Path) -> dict[str, set[str]]:
+def stored_calls(url: str) -> dict[str, set[str]]:
     """Return the ids of each commit, by its position."""
-    connection = sqlite3.connect(path)
     calls: dict[str, set[str]] = {}
-    for commit, raw_id in connection.execute("SELECT commit_position, id FROM event"):
-        calls.setdefault(str(commit), set()).add(raw_id[1:].decode())
-    connection.close()
+    with plain(url) as connection:
+        for commit, raw_id in connection.execute("SELECT commit_position, id FROM event"):
+            calls.setdefault(str(commit), set()).add(raw_id[1:].decode())
     return calls
 
 
 @pytest.mark.parametrize(
-    "rounds", [15, pytest.param(300, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
+    "rounds", [10, pytest.param(300, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
 )
-def test_a_killed_writer_loses_nothing_it_acknowledged(path: Path, url: str, rounds: int) -> None:
-    random, total = Random(rounds), 0
+@pytest.mark.parametrize("kind", LASTING)
+def test_a_killed_writer_loses_nothing_it_acknowledged(
+    tmp_path: Path, kind: str, rounds: int
+) -> None:
+    random, total, url = Random(rounds), 0, LOG_URLS[kind](tmp_path)
     for number in range(rounds):
         acknowledged = write_until_killed(url, number, random.uniform(0.0, 0.12))
-        events = audit(path)
-        calls = stored_calls(path)
+        events = audit_url(url)
+        calls = stored_calls(url)
         for position, *ids in acknowledged:
             assert calls[position] == set(ids)
         for ids_of_call in calls.values():

@@ -1,4 +1,4 @@
-"""Several processes on one file: order, wake-ups, takeover."""
+"""Several processes on one log: order, wake-ups, takeover."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from support.audit import audit
-from support.logs import positions, some
+from support.audit import audit, audit_url
+from support.logs import LASTING, LOG_URLS, positions, some
+from support.plain import plain
 from support.processes import child, wait_for
 from support.waiting import DEADLINE, collect, eventually, take
 
@@ -68,6 +69,12 @@ async def main():
 """
 
 
+@pytest.fixture(params=LASTING)
+def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Name a fresh log of each kind that processes can share."""
+    return LOG_URLS[request.param](tmp_path)
+
+
 def go(process: object) -> None:
     """Let a process that waits for a line continue."""
     stdin = getattr(process, "stdin", None)
@@ -76,28 +83,27 @@ def go(process: object) -> None:
     stdin.flush()
 
 
-def test_processes_that_append_at_once_leave_one_gapless_order(path: Path, url: str) -> None:
+def test_processes_that_append_at_once_leave_one_gapless_order(log_url: str) -> None:
     with ExitStack() as stack:
-        processes = [stack.enter_context(child(APPEND, url, name, 100)) for name in "abc"]
+        processes = [stack.enter_context(child(APPEND, log_url, name, 100)) for name in "abc"]
         for process in processes:
             wait_for(process, "ready")
         for process in processes:
             go(process)
         for process in processes:
             wait_for(process, "done")
-    assert audit(path) == 300
-    connection = sqlite3.connect(path)
-    counts = connection.execute("SELECT count(DISTINCT version) FROM event GROUP BY stream_id")
-    assert counts.fetchall() == [(100,), (100,), (100,)]
-    connection.close()
+    assert audit_url(log_url) == 300
+    with plain(log_url) as connection:
+        counts = connection.execute("SELECT count(DISTINCT version) FROM event GROUP BY stream_id")
+        assert counts.fetchall() == [(100,), (100,), (100,)]
 
 
-@pytest.mark.parametrize("notify", ["file", "none"])
+@pytest.mark.parametrize("notify", ["auto", "none"])
 async def test_a_follower_sees_each_commit_of_another_process_in_order(
-    url: str, notify: str
+    log_url: str, notify: str
 ) -> None:
-    with child(APPEND, url, "a", 200) as process:
-        async with EventStore.open(url, notify=notify, poll=0.05) as store:
+    with child(APPEND, log_url, "a", 200) as process:
+        async with EventStore.open(log_url, notify=notify, poll=0.05) as store:
             await anyio.to_thread.run_sync(wait_for, process, "ready")
             go(process)
             assert positions(await take(store.subscribe_changes(), 200)) == list(range(1, 201))
@@ -121,10 +127,10 @@ async def test_the_file_notifier_wakes_a_follower_long_before_its_timer(url: str
                     await eventually(noticed)
 
 
-async def test_a_consumer_is_taken_over_from_another_process(url: str) -> None:
-    async with EventStore.open(url) as store:
+async def test_a_consumer_is_taken_over_from_another_process(log_url: str) -> None:
+    async with EventStore.open(log_url) as store:
         await store.append("a/1", some(5))
-        with child(CONSUME, url) as process:
+        with child(CONSUME, log_url) as process:
             await anyio.to_thread.run_sync(wait_for, process, "waiting")
             mine = store.subscribe_changes(consumer="w")
             assert positions(await take(mine, 2)) == [4, 5]
@@ -133,10 +139,10 @@ async def test_a_consumer_is_taken_over_from_another_process(url: str) -> None:
                 await take(mine, 1)
 
 
-async def test_a_killed_consumer_s_successor_goes_on_after_its_last_flush(url: str) -> None:
-    async with EventStore.open(url) as store:
+async def test_a_killed_consumer_s_successor_goes_on_after_its_last_flush(log_url: str) -> None:
+    async with EventStore.open(log_url) as store:
         await store.append("a/1", some(5))
-        with child(CONSUME, url) as process:
+        with child(CONSUME, log_url) as process:
             await anyio.to_thread.run_sync(wait_for, process, "took 2")
             process.kill()
         async with store.subscribe_changes(consumer="w") as subscription:
@@ -144,11 +150,11 @@ async def test_a_killed_consumer_s_successor_goes_on_after_its_last_flush(url: s
             assert event.position in {3, 4}
 
 
-def test_a_forked_child_may_open_the_log_for_itself(path: Path, url: str) -> None:
-    with child(FORK, url) as process:
+def test_a_forked_child_may_open_the_log_for_itself(log_url: str) -> None:
+    with child(FORK, log_url) as process:
         output, _ = process.communicate(timeout=DEADLINE)
     assert output.split("\n")[:2] == ["child 2", "parent 3"]
-    assert audit(path) == 3
+    assert audit_url(log_url) == 3
 
 
 def test_a_dead_writer_s_forked_child_keeps_no_turn(path: Path, url: str) -> None:
@@ -182,9 +188,12 @@ async def test_a_foreign_writer_only_delays(path: Path, url: str) -> None:
         assert (await store.head()).position == 2
 
 
-async def test_stores_that_open_a_fresh_file_at_once_agree_on_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", LASTING)
+async def test_stores_that_open_a_fresh_log_at_once_agree_on_it(tmp_path: Path, kind: str) -> None:
     for number in range(15):
-        url = f"sqlite:///{tmp_path}/{number}.db"
+        directory = tmp_path / str(number)
+        await anyio.Path(directory).mkdir()
+        url = LOG_URLS[kind](directory)
         ids: list[str] = []
 
         async def open_it(url: str = url, ids: list[str] = ids) -> None:
@@ -196,4 +205,4 @@ async def test_stores_that_open_a_fresh_file_at_once_agree_on_it(tmp_path: Path)
             for _ in range(5):
                 tasks.start_soon(open_it)
         assert len(set(ids)) == 1
-        assert audit(tmp_path / f"{number}.db") == 5
+        assert audit_url(url) == 5

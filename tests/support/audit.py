@@ -1,4 +1,4 @@
-"""Checking a log's file from its rows alone, with nothing of the library under test.
+"""Checking a log from its rows alone, with nothing of the library under test.
 
 The hash chain is computed here from its description in words, so that a mistake in the
 library's own code is not repeated.
@@ -7,27 +7,54 @@ library's own code is not repeated.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from pathlib import Path
+import psycopg
 
 ROWS = """SELECT e.position, s.name, e.version, e.id, e.type, e.commit_position, e.content,
 e.data, e.metadata, e.recorded_us, e.salt, e.digest, e.hash
 FROM event e JOIN stream s ON s.id = e.stream_id ORDER BY e.position"""
+HEAD = "SELECT log_id, position, hash FROM head"
+STREAMS = "SELECT name, version FROM stream"
 
 
 def audit(path: Path) -> int:
     """Check positions, versions, commits, times and chain; return the number of events."""
-    connection = sqlite3.connect(path)
-    try:
+    with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute(ROWS).fetchall()
-        head = connection.execute("SELECT log_id, position, hash FROM head").fetchone()
-        streams = dict(connection.execute("SELECT name, version FROM stream"))
+        head = connection.execute(HEAD).fetchone()
+        streams: dict[str, int] = dict(connection.execute(STREAMS))
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    finally:
-        connection.close()
+    return check_rows(rows, head, streams)
+
+
+def audit_postgres(url: str) -> int:
+    """Do the same for a log on PostgreSQL, and see that no event is without its stream."""
+    with psycopg.connect(url) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        rows = connection.execute(ROWS).fetchall()
+        head = connection.execute(HEAD).fetchone()
+        streams: dict[str, int] = dict(connection.execute(STREAMS).fetchall())
+        assert connection.execute("SELECT count(*) FROM event").fetchone() == (len(rows),)
+        assert connection.execute("SELECT count(*) FROM head").fetchone() == (1,)
+    assert head is not None
+    return check_rows(rows, head, streams)
+
+
+def audit_url(url: str) -> int:
+    """Check the log that a URL names."""
+    if url.startswith("sqlite:///"):
+        return audit(Path(url.removeprefix("sqlite:///")))
+    return audit_postgres(url)
+
+
+def check_rows(
+    rows: list[tuple[Any, ...]], head: tuple[str, int, bytes], streams: dict[str, int]
+) -> int:
+    """Check what any log must be, whole from its first event on; return how many it has."""
     assert [row[0] for row in rows] == list(range(1, head[1] + 1))
     assert check_chain(rows, head[0]) == head[2]
     versions: dict[str, int] = {}
