@@ -140,6 +140,8 @@ class PostgresNotifier:
                         self._trouble = ""
                         self._wakes += 1
                         self._call_wake()
+                if self._closing:
+                    continue  # The bell that said so may have rung before the last sending.
                 wait = max(0.0, beat - time.monotonic())
                 select.select([connection.fileno(), self._rung.fileno()], [], [], wait)
                 self._hear_bell()
