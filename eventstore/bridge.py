@@ -59,19 +59,23 @@ class Signal:
         self._lock = threading.Lock()
         self._wakers: set[Callable[[], None]] = set()
         self.count = 0
+        self.looks = 0
+        """How often there was a reason to look for changes: every time but those of ``told``."""
 
-    def set(self) -> None:
-        """Wake all waiters; callable from any thread."""
+    def set(self, *, told: bool = False) -> None:
+        """Wake all waiters; callable from any thread. ``told`` if they need not look for more."""
         with self._lock:
             self.count += 1
+            self.looks += not told
             wakers, self._wakers = self._wakers, set()
         for wake in wakers:
             wake()
 
-    async def wait(self, seen: int, timeout: float, woken: anyio.Event) -> None:
+    async def wait(self, seen: int, timeout: float, woken: anyio.Event) -> bool:
         """Return once ``count`` is not ``seen``, ``woken`` is set, or after the timeout.
 
-        ``timeout`` is in seconds. ``woken`` lets the owner of the wait end it early.
+        ``timeout`` is in seconds. ``woken`` lets the owner of the wait end it early. Returns
+        whether it was woken, rather than the time up.
         """
         call = loop_caller()
 
@@ -80,11 +84,13 @@ class Signal:
 
         with self._lock:
             if self.count != seen:
-                return
+                return True
             self._wakers.add(wake)
         try:
             with anyio.move_on_after(timeout):
                 await woken.wait()
+                return True
         finally:
             with self._lock:
                 self._wakers.discard(wake)
+        return False

@@ -25,6 +25,9 @@ DEFAULT_FILE: Final = Path("config/eventstore.toml")
 """Read from the working directory if it is there and no other file is named."""
 
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
+Notify: TypeAlias = Annotated[
+    str, msgspec.Meta(pattern="^(auto|file|postgres|none|(redis|rediss|unix)://.+)$")
+]
 Count: TypeAlias = Annotated[int, msgspec.Meta(gt=0)]
 
 
@@ -52,11 +55,34 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting there is."""
 
     url: str = "sqlite:///eventstore.db"
-    notify: Literal["auto", "file", "postgres", "none"] = "auto"
+    notify: Notify = "auto"
+    notify_key: str = ""
+    notify_accepted_keys: str = ""
     poll_seconds: Seconds = 1.0
     rule_store_type: str = "filesystem"
     rules: RuleSettings = RuleSettings()
     projection: ProjectionSettings = ProjectionSettings()
+
+    @property
+    def notify_keys(self) -> tuple[str, ...]:
+        """The notifier's keys: the one that signs, then those that are still accepted."""
+        return split_keys(self.notify_key, self.notify_accepted_keys)
+
+
+def split_keys(key: str, accepted: str) -> tuple[str, ...]:
+    """Return the keys of two settings; raise ConfigError for accepted ones without a first."""
+    others = tuple(one.strip() for one in accepted.split(",") if one.strip())
+    if others and not key:
+        raise ConfigError("notify_accepted_keys need a notify_key: the one that signs")
+    return (key, *others) if key else ()
+
+
+def keys_in_force(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Return the notifier's keys that the environment names."""
+    environ = os.environ if environ is None else environ
+    return split_keys(
+        environ.get(f"{PREFIX}NOTIFY_KEY", ""), environ.get(f"{PREFIX}NOTIFY_ACCEPTED_KEYS", "")
+    )
 
 
 def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class EventStoreError(Exception):
@@ -91,13 +91,53 @@ class HistoryDivergedError(EventStoreError):
 class HistoryGoneError(EventStoreError):
     """A read asked for events that were trimmed; ``first_position`` is the oldest kept."""
 
-    def __init__(self, after: int, first_position: int) -> None:
+    def __init__(self, after: int, first_position: int, advice: str = "") -> None:
+        advice = advice or (
+            f"start with after={first_position - 1}, or give kept=True to begin with what "
+            "trimming has kept"
+        )
         super().__init__(
-            f"events after {after} are asked for, but the log starts at {first_position}: "
-            f"start with after={first_position - 1} or rebuild from a snapshot"
+            f"events after {after} are asked for, but the log starts at {first_position}: {advice}"
         )
         self.after = after
         self.first_position = first_position
+
+
+class HistoryHeldError(EventStoreError):
+    """A trim would take events that a named consumer has not seen; nothing was trimmed.
+
+    ``consumer`` is the slowest one, ``position`` how far it has come.
+    """
+
+    def __init__(self, consumer: str, position: int, last: int) -> None:
+        super().__init__(
+            f"consumer {consumer!r} is at position {position} and has not seen the events up to "
+            f"{last}: trim before {position + 1} at most, or force it (--force)"
+        )
+        self.consumer = consumer
+        self.position = position
+
+
+class ArchiveError(EventStoreError):
+    """An export cannot be read: it is truncated, altered, or no export at all.
+
+    ``where`` names it, ``offset`` is the byte at which that showed.
+    """
+
+    def __init__(self, where: str, offset: int, reason: str) -> None:
+        super().__init__(f"{where}, byte {offset:,}: {reason}; nothing of it was taken over")
+        self.where = where
+        self.offset = offset
+        self.reason = reason
+
+
+class NotEmptyError(EventStoreError):
+    """What should be filled holds something already; ``where`` names it. Nothing was changed."""
+
+    def __init__(self, where: str, found: str, advice: str) -> None:
+        super().__init__(f"{where} {found}: {advice}")
+        self.where = where
+        self.found = found
 
 
 class TakenOverError(EventStoreError):
@@ -107,6 +147,32 @@ class TakenOverError(EventStoreError):
         super().__init__(f"{name!r} was taken over by {owner}: only the newest opener goes on")
         self.name = name
         self.owner = owner
+
+
+class ChangeRejectedError(EventStoreError):
+    """A consumer could not use an event, and said so; ``reason`` is its own."""
+
+    def __init__(self, consumer: str, position: int, reason: str) -> None:
+        super().__init__(f"consumer {consumer!r} rejected the event at {position}: {reason}")
+        self.consumer = consumer
+        self.position = position
+        self.reason = reason
+
+
+class NotAppliedError(EventStoreError, TimeoutError):
+    """Some consumers have not done a change in time.
+
+    ``behind`` gives where each of them is, None for one that was never seen.
+    """
+
+    def __init__(self, position: int, behind: Mapping[str, int | None], timeout: float) -> None:
+        places = ", ".join(
+            f"{name} is at {at}" if at is not None else f"{name} was never seen"
+            for name, at in behind.items()
+        )
+        super().__init__(f"position {position} is not done after {timeout:g} s: {places}")
+        self.position = position
+        self.behind = dict(behind)
 
 
 class StoreClosedError(EventStoreError):

@@ -122,6 +122,16 @@ class Plan:
             _check_expected(write.stream, write.expected, self.versions.get(write.stream, 0))
         return self._accept(append)
 
+    def stream_of(self, raw_id: bytes) -> str | None:
+        """Return the stream of the event with this id; ``None`` where there is none."""
+        self._index_fresh()
+        stored = self.known.get(raw_id) or self._fresh.get(raw_id)
+        return stored.stream if stored is not None else None
+
+    def result_of(self, raw_id: bytes) -> Callable[[], Appended]:
+        """Return what gives the result of the call that stored the event with this id."""
+        return self._again((self.known.get(raw_id) or self._fresh[raw_id]).commit)
+
     def _index_fresh(self) -> None:
         """Find the appends before this one by their ids; a group of one needs no index."""
         for accepted in self._accepted[self._indexed :]:
@@ -148,8 +158,9 @@ class Plan:
         for (stream, event), one in zip(pairs, stored, strict=True):
             if not one.equals(stream, event):
                 raise refuse(f"the one at position {one.position} has other content")
-        commit = stored[0].commit
+        return self._again(stored[0].commit)
 
+    def _again(self, commit: int) -> Callable[[], Appended]:
         def result() -> Appended:
             first = self._results.get(commit) or self.earlier(commit)
             return Appended(first.position, first.versions, first.cursor, True, first.version)

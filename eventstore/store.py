@@ -7,13 +7,17 @@ import os
 import socket
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 import msgspec
 
+from eventstore import moving, retention, verifying
+from eventstore.applied import wait_applied
 from eventstore.backends import make_backend
 from eventstore.bridge import Signal, loop_caller, wait_future
+from eventstore.config import keys_in_force
 from eventstore.errors import InvalidInputError, StorageError, StoreClosedError
 from eventstore.events import (
     ANY,
@@ -26,8 +30,19 @@ from eventstore.events import (
     StreamWrite,
     check_stream,
 )
+from eventstore.moving import cancellable, no_progress
 from eventstore.notifiers import make_notifier
-from eventstore.ports import ConsumerState, Head, InlineProjection, OpenConsumer, Page, Query
+from eventstore.ports import (
+    Acknowledge,
+    ConsumerState,
+    Head,
+    InlineProjection,
+    News,
+    OpenConsumer,
+    Page,
+    Query,
+)
+from eventstore.retention import Keep, keep_nothing
 from eventstore.subscription import Subscription, rejection_stream
 from eventstore.tail import Tail
 from eventstore.upcasting import LiftedView, lifted_page
@@ -35,6 +50,9 @@ from eventstore.validation import (
     check_after,
     check_append,
     check_limit,
+    check_names,
+    check_redact,
+    check_shard,
     check_streams,
     check_types,
     check_until,
@@ -43,10 +61,14 @@ from eventstore.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
     from types import TracebackType
     from typing import Self
 
+    from eventstore.integrity import Report
+    from eventstore.moving import Moved, Progress
     from eventstore.ports import Clock, LockHolder, NamedLock
+    from eventstore.retention import Trimmed
     from eventstore.upcasting import Upcasters
 
 log = logging.getLogger(__name__)
@@ -87,6 +109,7 @@ class EventStore:
         clock: Clock,
         poll: float,
         upcasters: Upcasters | None = None,
+        notify_keys: Sequence[str] | None = None,
     ) -> None:
         self.poll = poll
         self.clock = clock
@@ -103,8 +126,11 @@ class EventStore:
             if upcasters is None
             else partial(lifted_page, upcasters, self._backend.page)
         )
-        self._notifier = make_notifier(notify, url, self._backend.path)
-        self._writer = Writer(self._backend, self._committed)
+        self._lift: Callable[[Event], Event] = upcasters.lift if upcasters else _as_it_is
+        self._notifier = make_notifier(
+            notify, url, self._backend.path, keys_in_force() if notify_keys is None else notify_keys
+        )
+        self._writer = Writer(self._backend, self._committed, news=self._notifier.carries_news)
         self._watching = False
         self._state = "new"
         self.seen = Cursor("", 0, b"")
@@ -120,20 +146,23 @@ class EventStore:
         clock: Clock = system_clock,
         poll: float = POLL_SECONDS,
         upcasters: Upcasters | None = None,
+        notify_keys: Sequence[str] | None = None,
     ) -> Self:
         """Name a log to be entered with ``async with``.
 
         ``url`` is ``sqlite:///events.db`` (four slashes for an absolute path),
         ``postgresql://user:password@host/database`` (with any of libpq's parameters) or
         ``memory://``; a file or table that is not there is created. ``notify`` wakes followers
-        in other processes: ``"auto"``, ``"file"``, ``"postgres"`` or ``"none"``. ``inline``
-        projections are applied inside each append's transaction. ``clock`` gives microseconds
-        since the epoch. ``poll`` is how many seconds a follower waits without a wake-up before
-        it looks for itself. ``upcasters`` lift events of older shapes wherever they are read.
+        in other processes: ``"auto"``, ``"file"``, ``"postgres"``, ``"none"`` or the URL of a
+        Redis, whose messages are signed with the first of ``notify_keys`` (default: those of
+        the environment) and believed if one of them has signed. ``inline`` projections are
+        applied inside each append's transaction. ``clock`` gives microseconds since the epoch.
+        ``poll`` is how many seconds a follower waits without a wake-up before it looks for
+        itself. ``upcasters`` lift events of older shapes wherever they are read.
 
         Raises ConfigError for a URL or notifier that is not known.
         """
-        return cls(url, notify, inline, clock, poll, upcasters)
+        return cls(url, notify, inline, clock, poll, upcasters, notify_keys)
 
     async def __aenter__(self) -> Self:
         if self._state != "new":
@@ -141,9 +170,10 @@ class EventStore:
         self._limiter = anyio.CapacityLimiter(READERS)
         await self._in_thread(self._backend.open)
         self.seen = (await self._in_thread(self._backend.head)).cursor
-        self.tail = Tail(self.page, lambda: self.changed.count)
+        self.tail = Tail(self.page, lambda: self.changed.looks, self._lift)
         """What the followers of this store share."""
-        self._writer.start(loop_caller(), self._lost)
+        self._call = loop_caller()
+        self._writer.start(self._call, self._lost)
         self._state = "open"
         return self
 
@@ -198,12 +228,14 @@ class EventStore:
         types: Iterable[str] | None = None,
         backwards: bool = False,
         limit: int | None = None,
+        kept: bool = False,
     ) -> EventReader:
         """Read the events in ``(after, until]`` that match, and end.
 
         ``until=None`` is the head as the reading begins. ``streams`` is a category ending
         in ``/``, or one exact name; ``types`` a set of event types, as upcasters have lifted
-        them. ``backwards`` gives the same events in the other order. Iterating raises
+        them. ``backwards`` gives the same events in the other order. With ``kept`` a read that
+        begins below the first position starts with what trimming has kept. Iterating raises
         HistoryGoneError where ``after`` lies before the first position that is kept,
         HistoryDivergedError where it is beyond the head or a Cursor of another history, and
         UpcastError at an event that cannot be lifted.
@@ -218,6 +250,7 @@ class EventStore:
             types=check_types(types),
             backwards=backwards,
             expect=start if isinstance(start, Cursor) else None,
+            kept=kept,
         )
         return EventReader(self, query, check_limit(limit))
 
@@ -253,12 +286,18 @@ class EventStore:
         types: Iterable[str] | None = None,
         consumer: str | None = None,
         follow: bool = True,
+        shard: tuple[int, int] | None = None,
+        kept: bool = False,
     ) -> Subscription:
         """Follow the log: every matching event after ``after``, in order, without an end.
 
         ``follow=False`` ends it once it has caught up, for a worker that runs now and then.
         With ``consumer``, the log keeps this follower's cursor under that name, and
-        ``after`` only says where a new name begins. See :class:`Subscription`.
+        ``after`` only says where a new name begins. ``shard=(i, n)`` takes the ``i``-th of
+        ``n`` parts, so that ``n`` followers share the work: a stream belongs to one part as
+        a whole, which keeps its order. With ``kept`` a follower that is below the first
+        position goes on with what trimming has kept since where it was, instead of
+        HistoryGoneError. See :class:`Subscription`.
         """
         return Subscription(
             self,
@@ -267,21 +306,65 @@ class EventStore:
             types=check_types(types),
             consumer=consumer,
             follow=follow,
+            shard=check_shard(shard),
+            kept=kept,
         )
+
+    async def wait_applied(
+        self,
+        position: int,
+        consumers: Iterable[str] | None = None,
+        *,
+        timeout: float = 30.0,
+    ) -> list[ConsumerState]:
+        """Return once named consumers have done everything up to ``position``.
+
+        ``consumers`` are all that the log knows where left out. What a consumer has done is
+        stored within 200 ms, or at once by ``ack(flush=True)``. Raises ChangeRejectedError as
+        soon as one of them has rejected an event of the commit at ``position``, and
+        NotAppliedError, a TimeoutError, after ``timeout`` seconds.
+        """
+        check_until(position)
+        names = None if consumers is None else check_names(consumers)
+        return await wait_applied(self, position, names, timeout)
 
     async def consumers(self) -> list[ConsumerState]:
         """Return every named consumer with its cursor, by name."""
         return await self._run(self._backend.consumers)
 
+    async def verify(
+        self, *, anchor: Cursor | None = None, progress: Progress | None = None
+    ) -> Report:
+        """Check the whole log: every event, the chain, the books, the schema, the file.
+
+        Finds whatever was changed, removed, added or moved behind the log's back, unless
+        the whole history was written anew: against that helps ``anchor``, a cursor that was
+        kept elsewhere. It changes nothing and hinders nobody; history that is trimmed
+        meanwhile begins it again. ``progress`` is called with the position reached and that
+        of the head. What it promises, and what not, is in docs/integrity.md.
+        """
+        return await verifying.verify(self._backend, self._run, anchor, progress)
+
+    async def redact(self, position: int, reason: str, by: str | None = None) -> Appended:
+        """Erase an event's data and metadata for good, and append ``EventRedacted``.
+
+        Both are one transaction. The result is that of the appended event, in the stream
+        ``log/redactions``; an event that was redacted before stays so, ``duplicate`` is then
+        True and nothing is appended. ``reason`` and ``by`` are kept in the log: they must not
+        repeat what is to be forgotten. Raises InvalidInputError where no event is at
+        ``position``, and for an event that the log wrote about itself (``log/``).
+        """
+        self._check_open()
+        redact = check_redact(position, reason, by)
+        appended: Appended = await wait_future(self._writer.submit(redact))
+        self._see(appended.cursor)
+        return appended
+
     async def status(self) -> dict[str, Any]:
         """Return what an operator asks first, as JSON-ready values."""
         head = await self.head()
         facts = await self._run(self._backend.describe)
-        now = self.clock()
-        consumers = [
-            (consumer, await self._last_rejection(consumer.name))
-            for consumer in await self.consumers()
-        ]
+        consumers = [await self._about(state, head) for state in await self.consumers()]
         return {
             "url": self.url,
             **facts,
@@ -290,18 +373,29 @@ class EventStore:
             "first_position": head.first_position,
             "position": head.position,
             "hash": head.hash.hex(),
-            "consumers": [
-                {
-                    "name": consumer.name,
-                    "position": consumer.cursor.position,
-                    "lag": head.position - consumer.cursor.position,
-                    "owner": consumer.owner,
-                    "seen_seconds_ago": round((now - consumer.seen_us) / 1e6, 1),
-                    "rejections": rejection.version if rejection else 0,
-                    "last_rejection": rejection.data if rejection else None,
-                }
-                for consumer, rejection in consumers
-            ],
+            "consumers": consumers,
+        }
+
+    async def _about(self, state: ConsumerState, head: Head) -> dict[str, Any]:
+        """Return what ``status`` says of a consumer.
+
+        Its lag in seconds is the age of the first event that it has not done.
+        """
+        rejection = await self._last_rejection(state.name)
+        now, waiting_since = self.clock(), self.clock()
+        at = max(state.cursor.position, head.first_position - 1)
+        async for event in self.read(after=at, limit=1):
+            waiting_since = event.recorded_us
+        return {
+            "name": state.name,
+            "position": state.cursor.position,
+            "lag": head.position - state.cursor.position,
+            "lag_seconds": round(max(0, now - waiting_since) / 1e6, 1),
+            "owner": state.owner,
+            "host": state.owner.rpartition(":")[0],
+            "seen_seconds_ago": round((now - state.seen_us) / 1e6, 1),
+            "rejections": rejection.version if rejection else 0,
+            "last_rejection": rejection.data if rejection else None,
         }
 
     async def _last_rejection(self, consumer: str) -> Event | None:
@@ -341,6 +435,118 @@ class EventStore:
         if self.tail.consumers.get(name) == epoch:
             del self.tail.consumers[name]
 
+    async def skip_gone(self, consumer: str) -> Cursor:
+        """Move a named consumer on to the first position, if it is below; return where it is.
+
+        What was trimmed is then passed over for good: for a consumer that got
+        HistoryGoneError and has no use for what was kept. The owner before loses the name.
+        """
+        head = await self.head()
+        first = Cursor(head.log_id, head.first_position - 1, head.base_hash or b"")
+        state = await self.open_consumer(consumer, first)
+        if state.cursor.position >= first.position:
+            return state.cursor
+        await wait_future(self.writer.submit(Acknowledge(consumer, state.epoch, first)))
+        return first
+
+    async def export(
+        self,
+        file: str | os.PathLike[str] | IO[bytes],
+        *,
+        replace: bool = False,
+        progress: Progress = no_progress,
+    ) -> Moved:
+        """Write the whole log as of now into one file, for :meth:`import_from`.
+
+        ``file`` is a path, under whose name a whole export or nothing appears, or a binary
+        stream. ``progress`` is told events done and all, from a thread. Raises NotEmptyError
+        where the path exists, unless ``replace``; CorruptEventError where the log is not
+        what was written.
+        """
+        return await self._run(
+            cancellable(partial(moving.export_to, self._backend, file, replace=replace)), progress
+        )
+
+    async def import_from(
+        self, file: str | os.PathLike[str] | IO[bytes], *, progress: Progress = no_progress
+    ) -> Moved:
+        """Become the log that an export holds: all of it in one transaction, or nothing.
+
+        Positions, ids, times, hashes, the log's identity and the consumers' cursors are those
+        of the exported log. Views are not part of it; rebuild them. Raises ArchiveError for a
+        file that is not exactly what was exported, NotEmptyError where this log is not empty.
+        """
+        moved = await self._run(
+            cancellable(partial(moving.import_file, self._backend, file)), progress
+        )
+        self.seen = (await self._in_thread(self._backend.head)).cursor
+        self.tail.reset()
+        self._committed(moved.position, None)
+        return moved
+
+    async def trim(
+        self,
+        before: int | datetime,
+        *,
+        archive: str | os.PathLike[str] | None = None,
+        reason: str = "",
+        by: str = "",
+        keep: Keep = keep_nothing,
+        force: bool = False,
+        progress: Progress = no_progress,
+    ) -> Trimmed:
+        """Take away the commits that lie wholly before a position, or before an aware time.
+
+        They go into an archive first: an export, by default beside the log's file. Of them
+        ``keep`` chooses the events that views still need; none where it is not given. Then
+        one transaction keeps those, raises the first position and appends ``HistoryTrimmed``
+        to the stream ``log/trims``. Reading below it is HistoryGoneError from then on.
+
+        Raises HistoryHeldError where a named consumer has not come so far, unless ``force``,
+        and NotEmptyError where the archive exists.
+        """
+        request = retention.make_request(before, archive, reason, by, keep, force=force)
+        operation, trimmed = await self._run(
+            cancellable(partial(retention.prepare_trim, self._backend, request, self._lift)),
+            progress,
+        )
+        if operation is not None:
+            self._see((await wait_future(self.writer.submit(operation))).cursor)
+        return trimmed
+
+    async def backup(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        replace: bool = False,
+        progress: Progress = no_progress,
+    ) -> int:
+        """Copy the log's file, views included, as of one moment; return the position it is at.
+
+        Writers go on meanwhile. The copy is a log of its own, or comes back by
+        :meth:`restore`. Raises ConfigError, saying what to use, where the log is no file.
+        """
+        moving.check_free(Path(file), replace=replace)
+        return await self._run(cancellable(partial(self._backend.backup, Path(file))), progress)
+
+    @classmethod
+    async def restore(
+        cls,
+        copy: str | os.PathLike[str],
+        url: str,
+        *,
+        replace: bool = False,
+        progress: Progress = no_progress,
+    ) -> int:
+        """Put a backup in the place of the log at ``url``; return the position it is at.
+
+        With ``replace`` a log that is there is overwritten in one transaction; followers that
+        had come further than the copy get HistoryDivergedError. Raises NotEmptyError without.
+        """
+        backend = make_backend(url, system_clock, ())
+        run = cancellable(partial(backend.restore, Path(copy), replace=replace))
+        return await anyio.to_thread.run_sync(run, progress)
+
     @property
     def writer(self) -> Writer:
         """The thread that writes, for acknowledgements."""
@@ -351,7 +557,7 @@ class EventStore:
         """Start to listen for other processes' commits, once; called before a first read."""
         if not self._watching:
             self._watching = True
-            self._notifier.start(self.changed.set)
+            self._notifier.start(self.seen.log_id, self._woken)
 
     @property
     def closed(self) -> bool:
@@ -362,9 +568,22 @@ class EventStore:
         if cursor.position > self.seen.position:
             self.seen = cursor
 
-    def _committed(self, position: int) -> None:
-        self.changed.set()
-        self._notifier.publish(position)
+    def _committed(self, position: int, news: News | None) -> None:
+        self._woken(None, news)
+        self._notifier.publish(self.seen.log_id, position, news)
+
+    def _woken(self, position: int | None = None, news: News | None = None) -> None:
+        """Hear from the notifier, in its thread."""
+        if news is not None:
+            self._call(partial(self._offer, news))
+        elif position is None or position > self.tail.position:
+            self.changed.set()
+
+    def _offer(self, news: News) -> None:
+        if self.tail.offer(news):
+            self.changed.set(told=True)
+        elif news.position > self.tail.position:
+            self.changed.set()
 
     def _lost(self, name: str, epoch: int, owner: str) -> None:
         self.tail.lost[name, epoch] = owner
@@ -388,6 +607,10 @@ class EventStore:
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         return await anyio.to_thread.run_sync(function, *args, limiter=self._limiter)
+
+
+def _as_it_is(event: Event) -> Event:
+    return event
 
 
 class EventReader:

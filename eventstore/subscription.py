@@ -6,6 +6,7 @@ import logging
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeVar
+from zlib import crc32
 
 import anyio
 import msgspec
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+CHANGE_REJECTED: Final = "ChangeRejected"
 
 PAGE_EVENTS: Final = 1024
 """Events read at once: what a slow follower costs in memory, with the limit in bytes."""
@@ -64,6 +67,8 @@ class Subscription:
         types: tuple[str, ...] | None,
         consumer: str | None,
         follow: bool,
+        shard: tuple[int, int] | None = None,
+        kept: bool = False,
     ) -> None:
         if consumer is not None:
             check_name("consumer", consumer, limits.MAX_CONSUMER_BYTES)
@@ -71,8 +76,9 @@ class Subscription:
         self._after = after
         self._consumer = consumer
         self._follow = follow
+        self._shard = shard
         self._epoch = 0
-        self._query = Query(streams=streams, types=types, limit=PAGE_EVENTS)
+        self._query = Query(streams=streams, types=types, limit=PAGE_EVENTS, kept=kept)
         self._events: Sequence[Event] = ()
         self._index = 0
         self._page: Page | None = None
@@ -81,6 +87,7 @@ class Subscription:
         self._log_id = ""
         self._seen = 0
         self._reads = 0
+        self._was_woken = False
         self._opened = False
         self._closed = False
         self._woken = anyio.Event()
@@ -194,7 +201,7 @@ class Subscription:
         if self._consumer is None:
             raise InvalidInputError("reject", "only a named consumer can: give consumer=…")
         rejection = NewEvent(
-            "ChangeRejected",
+            CHANGE_REJECTED,
             {
                 "consumer": self._consumer,
                 "position": event.position,
@@ -261,7 +268,7 @@ class Subscription:
         if after is END:
             return (await self._store.head()).cursor
         assert isinstance(after, int)  # noqa: S101 - END is the only Special that gets here
-        page = await self._store.page(Query(after=after, until=after))
+        page = await self._store.page(Query(after=after, until=after, kept=self._query.kept))
         return page.through
 
     async def _advance(self, *, whole_commits: bool) -> None:
@@ -294,7 +301,7 @@ class Subscription:
         self._seen = self._store.changed.count
         page = tail.take(query) if self._follow and self._page is not None else None
         if page is not None and page.through == query.expect:
-            await self._outlive(lambda: tail.refresh(self._reads))
+            await self._outlive(lambda: tail.refresh(self._reads, woken=self._was_woken))
             page = tail.take(query)
         self._reads = tail.reads
         if page is None:
@@ -302,7 +309,7 @@ class Subscription:
             tail.join(page)
             tail.lost.update(page.lost)
         self._check_owner()
-        return page
+        return page if self._shard is None else _part(page, *self._shard)
 
     def _check_owner(self) -> None:
         if self._consumer is not None:
@@ -341,7 +348,7 @@ class Subscription:
 
     async def _wait(self) -> None:
         self._woken = anyio.Event()
-        await self._store.changed.wait(self._seen, self._store.poll, self._woken)
+        self._was_woken = await self._store.changed.wait(self._seen, self._store.poll, self._woken)
         if self._closed:
             raise StopAsyncIteration
 
@@ -350,6 +357,14 @@ def rejection_stream(consumer: str) -> str:
     """Return the stream of what a consumer rejected: one event, and one version, for each."""
     name = consumer.rstrip("/") or sha256(consumer.encode()).hexdigest()
     return f"consumer/{name}"
+
+
+def _part(page: Page, index: int, count: int) -> Page:
+    """Return what of a page belongs to one of ``count`` parts, by the streams' CRC-32."""
+    mine = [event for event in page.events if crc32(event.stream.encode()) % count == index]
+    # A commit whose last event is another's needs a cursor all the same.
+    ends = {event.position: event.hash for event in page.events if event.position == event.commit}
+    return msgspec.structs.replace(page, events=mine, ends={**page.ends, **ends})
 
 
 class Commits:

@@ -12,10 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import anyio
+import msgspec
 
 from eventstore.errors import EventStoreError, StorageError
 from eventstore.events import Cursor
-from eventstore.ports import Head, Page, Query
+from eventstore.ports import Head, News, Page, Query
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -31,19 +32,30 @@ SLICE_EVENTS: Final = 128
 
 READ_EVENTS: Final = 1024
 
+EARLY: Final = 64
+EARLY_SECONDS: Final = 0.01
+"""How many commits that came before their turn are kept, and how long they may wait for it
+until the log is read instead."""
+
 
 class Tail:
     """The newest events of a log, read once for all; see the module.
 
-    ``read`` reads a page, ``signals`` counts the times that something may have changed.
+    ``read`` reads a page, ``signals`` counts the reasons to look for what has changed,
+    ``lift`` is what pages have been through when they come from ``read``.
     Everything here runs in the store's event loop.
     """
 
     def __init__(
-        self, read: Callable[[Query], Awaitable[Page]], signals: Callable[[], int]
+        self,
+        read: Callable[[Query], Awaitable[Page]],
+        signals: Callable[[], int],
+        lift: Callable[[Event], Event] | None = None,
     ) -> None:
         self._read = read
         self._signals = signals
+        self._lift = lift
+        self._early: dict[int, News] = {}
         self._lock = anyio.Lock()
         self._start: Cursor | None = None
         self._head: Head | None = None
@@ -85,15 +97,52 @@ class Tail:
         ends = {event.position: event.hash for event in some if event.position == event.commit}
         return Page(matching, through, head, ends=ends if query.whole_commits else {})
 
-    async def refresh(self, reads: int) -> None:
+    def offer(self, news: News) -> bool:
+        """Take in what a notifier vouches for; return whether the window grew.
+
+        Only what follows the window's own end, hash included, can be used. What comes early
+        is kept for a moment: several processes that commit in turn may publish out of turn.
+        """
+        if self._head is None or news.previous.log_id != self._head.log_id:
+            return False
+        if news.previous.position > self._head.position:
+            if len(self._early) < EARLY:
+                self._early[news.previous.position] = news
+            return False
+        grew = False
+        following: News | None = news
+        while following is not None and following.previous == self._head.cursor:
+            if not self._append(following):
+                break
+            grew = True
+            following = self._early.pop(self._head.position, None)
+        return grew
+
+    def _append(self, news: News) -> bool:
+        assert self._head is not None  # noqa: S101 - offer has looked
+        try:
+            events = [self._lift(e) for e in news.events] if self._lift else news.events
+        except EventStoreError:
+            return False
+        last = news.events[-1]
+        head = msgspec.structs.replace(
+            self._head, position=last.position, recorded_us=last.recorded_us, hash=last.hash
+        )
+        self._extend(events, head, head.cursor)
+        return True
+
+    async def refresh(self, reads: int, *, woken: bool) -> None:
         """Look for what came after the window; one look for all who ask at the same time.
 
-        ``reads`` is how many looks there had been when the caller began to wait: one since
-        then serves it too, if it began after the last signal.
+        Who was ``woken`` needs a look that began after the last reason for one; whose time
+        was up needs one that is newer than ``reads``, their number when it began to wait.
         """
         async with self._lock:
+            if self._early and await self._grows_by_itself():
+                return
             count = self._signals()
-            if self._head is None or (self.reads > reads and self._read_at >= count):
+            served = self._read_at >= count and (woken or self.reads > reads)
+            if self._head is None or served:
                 return
             try:
                 page = await self._read(self._next_query())
@@ -106,12 +155,30 @@ class Tail:
                 return
             self._read_at, self.reads = count, self.reads + 1
             self.lost.update(page.lost)
-            self._extend(page.events, page.head, page.through)
+            self._continue(page)
+            self._early = {at: one for at, one in self._early.items() if at > self.position}
+
+    def _continue(self, page: Page) -> None:
+        """Take in what was read, less what was offered while it was being read."""
+        assert self._head is not None  # noqa: S101 - refresh has looked
+        known = sum(event.position <= self._head.position for event in page.events)
+        at = page.events[known - 1] if known else None
+        if at is not None and at.position == self._head.position and at.hash != self._head.hash:
+            self.reset()
+        elif page.through.position > self._head.position:
+            self._extend(page.events[known:], page.head, page.through)
+
+    async def _grows_by_itself(self) -> bool:
+        """Wait a moment for the commit before those that came early."""
+        before = self.position
+        await anyio.sleep(EARLY_SECONDS)
+        return self.position > before
 
     def reset(self) -> None:
         """Forget the window: every follower reads for itself until it has caught up."""
         self._start, self._head = None, None
         self._events, self._size = [], 0
+        self._early.clear()
 
     def _next_query(self) -> Query:
         assert self._head is not None  # noqa: S101 - refresh has looked

@@ -17,6 +17,7 @@ import msgspec
 from eventstore import limits
 from eventstore.errors import ConfigError, EventStoreError, UpcastError
 from eventstore.events import Cursor, Event, NewEvent, check_name
+from eventstore.ports import can_start_from_kept
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,8 +158,14 @@ class LiftedView:
 
     def __init__(self, view: InlineProjection, upcasters: Upcasters) -> None:
         self.name = view.name
+        self.from_snapshot = can_start_from_kept(view)
         self._view = view
         self._lift = upcasters.lift
+
+    def reset(self, connection: Any) -> None:
+        """Empty the view; called only where it may begin with what trimming has kept."""
+        assert can_start_from_kept(self._view)  # noqa: S101
+        self._view.reset(connection)
 
     def setup(self, connection: Any) -> None:
         """Create what the view needs."""

@@ -17,7 +17,8 @@ from eventstore.events import (
     check_name,
     check_stream,
 )
-from eventstore.ports import Append
+from eventstore.ports import Append, Redact
+from eventstore.redaction import LOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,10 +49,23 @@ def check_append(writes: Iterable[StreamWrite]) -> Append:
     return Append(checked, len(events), size)
 
 
+def check_redact(position: object, reason: object, by: object) -> Redact:
+    """Return a valid redaction; raise InvalidInputError or LimitExceededError otherwise."""
+    if type(position) is not int or not 1 <= position < 2**63:
+        raise InvalidInputError(f"position={position!r:.40}", "no event is there")
+    if not isinstance(reason, str) or not reason.strip():
+        raise InvalidInputError("reason", "say why: with the position it is all that stays")
+    check_name("reason", reason, limits.MAX_METADATA_BYTES)
+    who = None if by is None else check_name("by", by, limits.MAX_CONSUMER_BYTES)
+    return Redact(position, reason, who)
+
+
 def _check_write(write: object) -> StreamWrite:
     if not isinstance(write, StreamWrite):
         raise InvalidInputError("append_many", f"{write!r:.80} is not a StreamWrite")
     stream = check_stream(write.stream)
+    if stream.startswith(LOG):
+        raise InvalidInputError(f"stream {stream!r}", f"{LOG} is what the log says about itself")
     expected = write.expected
     valid = expected is ANY or expected is STREAM_EXISTS or type(expected) is int
     if not valid or (isinstance(expected, int) and expected < 0):
@@ -102,6 +116,24 @@ def check_types(types: Iterable[str] | None) -> tuple[str, ...] | None:
         raise InvalidInputError(f"types={types!r}", "give a set of names, not one text")
     names = [check_name("types", name, limits.MAX_TYPE_BYTES) for name in _listed("types", types)]
     return tuple(sorted(set(names)))
+
+
+def check_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return a valid list of consumers' names."""
+    if isinstance(names, str):
+        raise InvalidInputError(f"consumers={names!r}", "give a list of names, not one text")
+    listed = _listed("consumers", names)
+    return tuple(check_name("consumer", name, limits.MAX_CONSUMER_BYTES) for name in listed)
+
+
+def check_shard(shard: object) -> tuple[int, int] | None:
+    """Return a valid ``(index, count)``; ``None`` for everything."""
+    if shard is None:
+        return None
+    pair = tuple(shard) if isinstance(shard, list | tuple) else ()
+    if len(pair) == 2 and type(pair[0]) is type(pair[1]) is int and 0 <= pair[0] < pair[1]:
+        return pair[0], pair[1]
+    raise InvalidInputError(f"shard={shard!r:.40}", "use (index, count) with 0 <= index < count")
 
 
 def check_limit(limit: object) -> int | None:

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventstore.errors import EventStoreError, StorageError, StoreClosedError, TakenOverError
 from eventstore.events import Appended
-from eventstore.ports import Acknowledge, Append
+from eventstore.ports import Acknowledge, Append, Trim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eventstore.events import Cursor
-    from eventstore.ports import Backend, Operation, Outcome
+    from eventstore.ports import Backend, News, Operation, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +58,17 @@ class _Note:
 class Writer:
     """Takes operations from any thread or task and carries them out in order.
 
-    ``on_commit`` is called with the new head position after each group that appended,
-    from the writer's thread; whatever it raises is not the append's concern, so it must
-    not raise.
+    ``on_commit`` is called with the new head position after each group that appended, and
+    with what it appended where that is known, from the writer's thread; whatever it raises
+    is not the append's concern, so it must not raise.
     """
 
-    def __init__(self, backend: Backend, on_commit: Callable[[int], None]) -> None:
+    def __init__(
+        self, backend: Backend, on_commit: Callable[[int, News | None], None], *, news: bool
+    ) -> None:
         self._backend = backend
+        self._tell = self._hear if news else None
+        self._news: News | None = None
         self._on_commit = on_commit
         self._ready = threading.Condition()
         self._queue: deque[_Queued] = deque()
@@ -163,6 +167,8 @@ class Writer:
         events = size = 0
         while self._queue:
             operation, future = one = self._queue[0]
+            if isinstance(operation, Trim) and group:
+                break  # What others have read in this transaction would be gone.
             if isinstance(operation, Append):
                 events += operation.events
                 size += operation.size
@@ -171,6 +177,8 @@ class Writer:
             self._queue.popleft()
             if future is None or future.set_running_or_notify_cancel():
                 group.append(one)
+            if isinstance(operation, Trim):
+                break
         return group
 
     def _carry_out(self, group: Sequence[_Queued]) -> None:
@@ -195,12 +203,16 @@ class Writer:
         ids that are stored.
         """
         try:
-            return self._backend.write(operations), False
+            self._news = None
+            return self._backend.write(operations, self._tell), False
         except StorageError as error:
             if not error.transient:
                 raise
             log.info("writing again after: %s", error)
-            return self._backend.write(operations), True
+            return self._backend.write(operations, self._tell), True
+
+    def _hear(self, news: News) -> None:
+        self._news = news
 
     def _fail(self, group: Sequence[_Queued], error: BaseException) -> None:
         for one in group:
@@ -234,7 +246,7 @@ class Writer:
         ]
         if positions:
             try:
-                self._on_commit(max(positions))
+                self._on_commit(max(positions), self._news)
             except Exception:
                 # Written first, notified afterwards: a lost hint is no failed append.
                 log.exception("notifying followers failed; they read on a timer instead")

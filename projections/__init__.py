@@ -1,12 +1,13 @@
 """Everything that is computed from the log: files on disk, tables, and what they serve."""
 
 from projections.directory import DirectoryProjection
-from projections.projection import Projection, ProjectionBusyError
+from projections.projection import OutdatedViewError, Projection, ProjectionBusyError
 from projections.runner import ProjectionRunner
 from projections.tables import TableProjection
 
 __all__ = [
     "DirectoryProjection",
+    "OutdatedViewError",
     "Projection",
     "ProjectionBusyError",
     "ProjectionRunner",

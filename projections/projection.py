@@ -24,12 +24,30 @@ class ProjectionBusyError(EventStoreError):
         self.owner = owner
 
 
+class OutdatedViewError(EventStoreError):
+    """A view holds what was redacted since, and cannot take it out: it is computed again.
+
+    ``projection`` is its name, ``position`` that of the redacted event. Runners take care of
+    it; nothing was applied.
+    """
+
+    def __init__(self, projection: str, position: int) -> None:
+        super().__init__(
+            f"projection {projection!r} was computed from the event at position {position}, "
+            "which was redacted: rebuild it"
+        )
+        self.projection = projection
+        self.position = position
+
+
 class Projection(Protocol):
     """A view computed from events, driven by :class:`~projections.runner.ProjectionRunner`.
 
     All methods are synchronous and are called from one thread at a time. Between ``open``
-    and ``close`` the projection belongs to its runner alone. One that was made by another
-    version says so once it is open, by an attribute ``outdated = True``: it is then rebuilt.
+    and ``close`` the projection belongs to its runner alone. A view that comes out the same
+    from the events that trimming keeps says so by an attribute ``from_snapshot = True``. One
+    that was made by another version says so once it is open, by ``outdated = True``: it is
+    then rebuilt.
 
     ``apply`` is all or nothing, cursor included: whatever kills the process, the view is
     afterwards at the old cursor or at the new one (a directory repeats idempotent writes
@@ -48,7 +66,8 @@ class Projection(Protocol):
     def apply(self, events: Sequence[Event], cursor: Cursor) -> None:
         """Apply whole commits and store ``cursor`` together with their effect.
 
-        ``events`` may be empty: then only the cursor moves.
+        ``events`` may be empty: then only the cursor moves. Raises OutdatedViewError, and
+        changes nothing, where only a rebuild takes redacted content out; never in a rebuild.
         """
 
     def begin_rebuild(self) -> None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 import anyio
 
 from eventstore.errors import HistoryGoneError
-from eventstore.ports import Query
+from eventstore.ports import TRIMS, Query, archive_advice
+from projections.projection import OutdatedViewError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from eventstore import Cursor, EventStore
+    from eventstore import Cursor, EventStore, Subscription
     from eventstore.ports import Head
     from projections.projection import Healing, Projection
 
@@ -73,26 +74,51 @@ class ProjectionRunner:
         """Catch up, then apply each commit as it comes, and heal; until cancelled."""
         async with self._owned() as start:
             cursor = await self._advance(await self._store.head(), start, None)
+            while True:
+                await self._heal()
+                subscription = self._store.subscribe_changes(after=cursor)
+                try:
+                    async with subscription:
+                        await self._follow(subscription)
+                except OutdatedViewError as error:
+                    log.info("%s", error)
+                    cursor = await self._rebuild(await self._store.head(), None)
+                except HistoryGoneError:
+                    # Trimmed beyond it while it slept, or raises again for want of a snapshot.
+                    cursor = await self._advance(
+                        await self._store.head(), subscription.cursor, None
+                    )
+
+    async def _follow(self, subscription: Subscription) -> None:
+        while True:
+            with anyio.move_on_after(self._heal_seconds):
+                async for reached, events in subscription.commits():
+                    with anyio.CancelScope(shield=True):
+                        await self._in_thread(self._projection.apply, events, reached)
             await self._heal()
-            subscription = self._store.subscribe_changes(after=cursor)
-            async with subscription:
-                while True:
-                    with anyio.move_on_after(self._heal_seconds):
-                        async for reached, events in subscription.commits():
-                            with anyio.CancelScope(shield=True):
-                                await self._in_thread(self._projection.apply, events, reached)
-                    await self._heal()
 
     async def rebuild(self, until: int | None = None) -> Cursor:
-        """Compute the view again from the first event; the old one serves until then."""
+        """Compute the view again from the first event; the old one serves until then.
+
+        Where the beginning was trimmed a projection that says so (``from_snapshot``) starts
+        with what trimming has kept; any other raises HistoryGoneError.
+        """
         async with self._owned():
             return await self._rebuild(await self._store.head(), until)
 
     async def _advance(self, head: Head, start: Cursor | None, until: int | None) -> Cursor:
-        """Go on from ``start``; compute anew, unseen until complete, what is outdated."""
-        if getattr(self._projection, "outdated", False):
+        """Go on from ``start``; begin again, unseen until complete, where that is not possible.
+
+        It was trimmed, or the view was made by another version, or says that it must.
+        """
+        trimmed = start is None or start.position < head.first_position - 1
+        if getattr(self._projection, "outdated", False) or (head.first_position > 1 and trimmed):
             return await self._rebuild(head, until)
-        return await self._apply(head, start, until)
+        try:
+            return await self._apply(head, start, until)
+        except OutdatedViewError as error:
+            log.info("%s", error)
+            return await self._rebuild(await self._store.head(), until)
 
     async def _rebuild(self, head: Head, until: int | None) -> Cursor:
         await self._in_thread(self._projection.begin_rebuild)
@@ -106,10 +132,11 @@ class ProjectionRunner:
     async def _apply(self, head: Head, cursor: Cursor | None, until: int | None) -> Cursor:
         """Apply from ``cursor`` up to ``until``, a batch of whole commits at a time."""
         target = head.position if until is None else min(until, head.position)
+        kept = head.first_position - 1 if cursor is None else 0
         if cursor is None:
-            if head.first_position > 1:
-                raise HistoryGoneError(0, head.first_position)
-            cursor = (await self._store.page(Query(after=0, until=0))).through
+            self._check_start(head, target)
+            page = await self._store.page(Query(after=0, until=0, kept=True))
+            cursor = page.through
             await self._in_thread(self._projection.apply, [], cursor)
         else:
             # Also where nothing is left to apply: a log restored from a copy ends earlier.
@@ -123,8 +150,12 @@ class ProjectionRunner:
                     limit=BATCH_EVENTS,
                     whole_commits=True,
                     expect=cursor,
+                    kept=cursor.position < kept,
                 )
             )
+            if page.head.first_position != head.first_position and cursor.position < kept:
+                reason = "it was trimmed while the view was computed: again"
+                raise HistoryGoneError(cursor.position, page.head.first_position, reason)
             if page.through == cursor:
                 break  # The rest of the range is the beginning of a commit that ends past it.
             # Cancelled between effect and cursor, a thread would go on unwatched.
@@ -134,6 +165,17 @@ class ProjectionRunner:
             if self._progress is not None:
                 self._progress(cursor.position, target)
         return cursor
+
+    def _check_start(self, head: Head, target: int) -> None:
+        """Raise HistoryGoneError where the view cannot be computed without what was trimmed."""
+        first = head.first_position
+        if first == 1:
+            return
+        if not getattr(self._projection, "from_snapshot", False):
+            raise HistoryGoneError(0, first, archive_advice(self._projection.name))
+        if target < first - 1:
+            reason = f"the view as of {target} is in the archive that {TRIMS!r} names"
+            raise HistoryGoneError(target, first, reason)
 
     async def _heal(self) -> None:
         if not hasattr(self._projection, "damaged"):
@@ -146,7 +188,9 @@ class ProjectionRunner:
         events = [
             event
             for position in positions
-            for event in (await self._store.page(Query(after=position - 1, until=position))).events
+            for event in (
+                await self._store.page(Query(after=position - 1, until=position, kept=True))
+            ).events
         ]
         await self._in_thread(projection.mend, events)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
 from sqlalchemy import (
@@ -21,10 +22,13 @@ from sqlalchemy import (
     update,
 )
 
+from eventstore.backends.sqlite import database_path
 from eventstore.backends.trouble import is_trouble
 from eventstore.errors import HistoryDivergedError, ProjectionError, StorageError, TakenOverError
 from eventstore.events import Cursor
+from eventstore.redaction import read_redaction
 from projections.database import make_database
+from projections.projection import OutdatedViewError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from eventstore.events import Event
+    from eventstore.redaction import Redaction
     from projections.database import Rebuild
 
 log = logging.getLogger(__name__)
@@ -64,6 +69,20 @@ set_aside_table: Final = Table(
     Column("position", BigInteger, primary_key=True, autoincrement=False),
     Column("reason", String, nullable=False),
 )
+
+
+redacted_table: Final = Table(
+    "projection_redacted",
+    _ledger,
+    # Redacted events that the view has passed over, or taken out: their redaction, when it
+    # comes by, asks nothing of it any more.
+    Column("projection", String, primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+)
+
+
+class _StartAgainError(Exception):
+    """The view was emptied while events were applied to it."""
 
 
 def escape_nul(text: str) -> str:
@@ -102,6 +121,10 @@ class TableProjection(ABC):
     name: str
     metadata: ClassVar[MetaData]
     version: ClassVar[int] = 1
+    from_snapshot: bool = False
+    """Whether the events that trimming keeps, and those since, give the same tables."""
+    takes_redacted: ClassVar[bool] = False
+    """Whether :meth:`handle` is also given events whose content was redacted."""
 
     def __init__(self, *, on_error: OnError = "stop") -> None:
         self.on_error = on_error
@@ -109,6 +132,16 @@ class TableProjection(ABC):
     @abstractmethod
     def handle(self, connection: Connection, event: Event) -> None:
         """Apply one event. Runs within a transaction: neither commit nor roll back."""
+
+    def erase(self, connection: Connection, position: int, stream: str) -> None:  # noqa: ARG002
+        """Take out what :meth:`handle` made of an event that was redacted since.
+
+        Afterwards the view must be what it would be if the event had come redacted. This one
+        empties the view, which is then computed again from the first event: always right,
+        and slow. Override it where rows know the position that they come from; call
+        ``self.reset(connection)`` where that is not enough.
+        """
+        self.reset(connection)
 
     def at(self, url: str) -> FollowedTables:
         """Return this view in the database at ``url``, to be driven by a ProjectionRunner."""
@@ -142,7 +175,8 @@ class TableProjection(ABC):
         """Empty the view, as if no event had been applied."""
         self.metadata.drop_all(connection)
         self.metadata.create_all(connection)
-        connection.execute(delete(set_aside_table).where(set_aside_table.c.projection == self.name))
+        for table in (set_aside_table, redacted_table):
+            connection.execute(delete(table).where(table.c.projection == self.name))
         connection.execute(
             update(projection_table)
             .where(projection_table.c.name == self.name)
@@ -150,7 +184,7 @@ class TableProjection(ABC):
         )
 
     def take_over(self, connection: Connection, schema: str) -> None:
-        """Take version, cursor and what was set aside from the ledger in ``schema``."""
+        """Take what the ledger in ``schema`` says: version, cursor, events passed over."""
         c, other = projection_table.c, MetaData()
         ledger = projection_table.to_metadata(other, schema=schema)
         names = ("version", "log_id", "position", "hash")
@@ -162,9 +196,10 @@ class TableProjection(ABC):
             .where(c.name == self.name)
             .values(dict(zip(names, row, strict=True)))
         )
-        aside = set_aside_table.to_metadata(other, schema=schema)
-        connection.execute(delete(set_aside_table).where(set_aside_table.c.projection == self.name))
-        connection.execute(insert(set_aside_table).from_select(aside.c.keys(), select(aside)))
+        for table in (set_aside_table, redacted_table):
+            new = table.to_metadata(other, schema=schema)
+            connection.execute(delete(table).where(table.c.projection == self.name))
+            connection.execute(insert(table).from_select(new.c.keys(), select(new)))
 
     def _version(self, connection: Connection) -> int | None:
         c = projection_table.c
@@ -187,8 +222,25 @@ class TableProjection(ABC):
         return Cursor(*row) if row.log_id is not None else None
 
     def apply(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
-        """Apply whole commits and store ``cursor``, within the caller's transaction."""
+        """Apply whole commits and store ``cursor``, within the caller's transaction.
+
+        Where the view had to be emptied because of a redaction, its cursor is ``None``
+        afterwards: it has to be given everything again.
+        """
         connection.exec_driver_sql("SAVEPOINT projection_apply")
+        try:
+            self._apply(connection, events)
+        except _StartAgainError:
+            connection.exec_driver_sql("RELEASE SAVEPOINT projection_apply")
+            return
+        connection.exec_driver_sql("RELEASE SAVEPOINT projection_apply")
+        connection.execute(
+            update(projection_table)
+            .where(projection_table.c.name == self.name)
+            .values(log_id=cursor.log_id, position=cursor.position, hash=cursor.hash)
+        )
+
+    def _apply(self, connection: Connection, events: Sequence[Event]) -> None:
         try:
             for event in events:
                 self._handle(connection, event)
@@ -198,16 +250,18 @@ class TableProjection(ABC):
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT projection_apply")
             for event in events:
                 self._handle_or_set_aside(connection, event)
-        connection.exec_driver_sql("RELEASE SAVEPOINT projection_apply")
-        connection.execute(
-            update(projection_table)
-            .where(projection_table.c.name == self.name)
-            .values(log_id=cursor.log_id, position=cursor.position, hash=cursor.hash)
-        )
 
     def _handle(self, connection: Connection, event: Event) -> None:
         try:
+            if event.redacted:
+                self._note_redacted(connection, event.position)
+                if not self.takes_redacted:
+                    return
+            elif (redaction := read_redaction(event)) is not None:
+                self._take_out(connection, redaction)
             self.handle(connection, event)
+        except _StartAgainError:
+            raise
         except ProjectionError:
             raise
         except Exception as error:
@@ -215,6 +269,26 @@ class TableProjection(ABC):
                 raise
             # A handler is the view's own code; whatever it raises is about this event.
             raise ProjectionError(self.name, event.position, repr(error)) from error
+
+    def _take_out(self, connection: Connection, redaction: Redaction) -> None:
+        """Take an event's content out of the view, unless it never got in."""
+        position = redaction.position
+        c = redacted_table.c
+        known = select(c.position).where(c.projection == self.name, c.position == position)
+        if connection.execute(known).first() is not None:
+            return
+        aside = set_aside_table.c
+        connection.execute(
+            delete(set_aside_table).where(aside.projection == self.name, aside.position == position)
+        )
+        before = self.cursor(connection)
+        self.erase(connection, position, redaction.stream)
+        if before is not None and self.cursor(connection) is None:
+            raise _StartAgainError
+        self._note_redacted(connection, position)
+
+    def _note_redacted(self, connection: Connection, position: int) -> None:
+        connection.execute(insert(redacted_table).values(projection=self.name, position=position))
 
     def _handle_or_set_aside(self, connection: Connection, event: Event) -> None:
         connection.exec_driver_sql("SAVEPOINT projection_event")
@@ -229,6 +303,28 @@ class TableProjection(ABC):
                 )
             )
         connection.exec_driver_sql("RELEASE SAVEPOINT projection_event")
+
+
+def read_cursors(url: str) -> list[tuple[str, Cursor]]:
+    """Return the views in a database, by name, with how far they have come.
+
+    Raises StorageError where there is no such database, or none with views in it.
+    """
+    path = database_path(url) if url.startswith(("sqlite:", "memory:")) else Path()
+    if path is None or not path.exists():
+        raise StorageError(url, "there is no such file with views in it")
+    database, c = make_database(url), projection_table.c
+    database.open()
+    try:
+        with database.transaction() as connection:
+            rows = connection.execute(
+                select(c.name, c.log_id, c.position, c.hash)
+                .where(c.log_id.is_not(None))
+                .order_by(c.name)
+            ).all()
+    finally:
+        database.close()
+    return [(name, Cursor(*cursor)) for name, *cursor in rows]
 
 
 class FollowedTables:
@@ -246,6 +342,7 @@ class FollowedTables:
         self.place = self._database.url
         """Names the database, without a password."""
         self.name = view.name
+        self.from_snapshot = view.from_snapshot
         self.outdated = False
         self._view = view
         self._epoch = 0
@@ -267,7 +364,7 @@ class FollowedTables:
         """Apply whole commits and store ``cursor``, in one transaction."""
         if self._rebuild is not None:
             with self._rebuild.step() as connection:
-                self._view.apply(connection, events, cursor)
+                self._apply_in(connection, events, cursor)
             self._rebuilt = cursor
             return
         try:
@@ -333,8 +430,15 @@ class FollowedTables:
             if stored not in {self._at, cursor}:
                 raise TakenOverError(f"projection {self.name}", "somebody who applied events to it")
             if stored != cursor:
-                self._view.apply(connection, events, cursor)
+                self._apply_in(connection, events, cursor)
         self._at = cursor
+
+    def _apply_in(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
+        self._view.apply(connection, events, cursor)
+        if self._view.cursor(connection) is None:
+            # The transaction ends with this: the old view serves until the rebuild is done.
+            position = next(r.position for e in events if (r := read_redaction(e)) is not None)
+            raise OutdatedViewError(self.name, position)
 
     def _claim(self, connection: Connection) -> int:
         c = projection_table.c

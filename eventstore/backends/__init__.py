@@ -10,10 +10,10 @@ from eventstore.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from eventstore.ports import Backend, Clock, InlineProjection
+    from eventstore.ports import Clock, InlineProjection, MovableLog
 
 
-def _postgres(url: str, clock: Clock, inline: Sequence[InlineProjection]) -> Backend:
+def _postgres(url: str, clock: Clock, inline: Sequence[InlineProjection]) -> MovableLog:
     try:
         from eventstore.backends.postgres import PostgresBackend  # noqa: PLC0415
     except ImportError as error:
@@ -23,7 +23,7 @@ def _postgres(url: str, clock: Clock, inline: Sequence[InlineProjection]) -> Bac
     return PostgresBackend(url, clock, inline)
 
 
-BACKENDS: Final[dict[str, Callable[[str, Clock, Sequence[InlineProjection]], Backend]]] = {
+BACKENDS: Final[dict[str, Callable[[str, Clock, Sequence[InlineProjection]], MovableLog]]] = {
     "sqlite": SqliteBackend,
     "memory": SqliteBackend,
     "postgresql": _postgres,
@@ -34,7 +34,7 @@ ALIASES: Final = {"postgres": "postgresql", "postgresql+psycopg": "postgresql"}
 """Other ways in which people write these schemes."""
 
 
-def make_backend(url: str, clock: Clock, inline: Sequence[InlineProjection]) -> Backend:
+def make_backend(url: str, clock: Clock, inline: Sequence[InlineProjection]) -> MovableLog:
     """Make the backend that ``url`` names; raise ConfigError for one that is not known."""
     scheme, found, _ = str(url).partition(":")
     scheme = ALIASES.get(scheme, scheme)

@@ -12,10 +12,15 @@ from abc import ABC, abstractmethod
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
+from eventstore.backends.catalog import fresh_catalog, sqlite_catalog
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection
+
+MAX_COMPLAINTS: Final = 100
+"""Complaints of a database about its own file that are passed on."""
 
 ROWS: Final = 64
 """Rows per INSERT, halved for what is left: few statements, so that all stay prepared, and
@@ -108,6 +113,21 @@ class Driver(ABC):
     @abstractmethod
     def has_table(self, name: str) -> bool:
         """Whether there is such a table where the log lives."""
+
+    @abstractmethod
+    def catalog(self) -> dict[str, str]:
+        """Return what the database says that the log's tables are made of.
+
+        Each object by a name for people (``trigger head_kept``), as normalised text.
+        """
+
+    @abstractmethod
+    def expected_catalog(self) -> dict[str, str]:
+        """Return the catalog of a fresh log."""
+
+    @abstractmethod
+    def self_check(self) -> list[str]:
+        """Let the database check its own file; return what it complains of."""
 
     @abstractmethod
     def listed(self, sql: str, values: Sequence[Any]) -> list[Query]:
@@ -210,6 +230,19 @@ class SqliteDriver(Driver):
         """Whether the file has such a table."""
         found = self.row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,))
         return found is not None
+
+    def catalog(self) -> dict[str, str]:
+        """Return the tables, indexes and triggers of the log, as normalised SQL."""
+        return sqlite_catalog(self._raw)
+
+    def expected_catalog(self) -> dict[str, str]:
+        """Return the catalog of a log that was made just now, in memory."""
+        return fresh_catalog()
+
+    def self_check(self) -> list[str]:
+        """Return what ``PRAGMA integrity_check`` complains of."""
+        found = [str(row[0]) for row in self.rows(f"PRAGMA integrity_check({MAX_COMPLAINTS})")]
+        return [line for line in found if line != "ok"]
 
     def listed(self, sql: str, values: Sequence[Any]) -> list[Query]:
         """Return a query for each chunk of the values."""

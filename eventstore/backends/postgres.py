@@ -77,6 +77,7 @@ class PostgresBackend(SqlBackend):
     """A log on PostgreSQL 13 or newer; see :class:`eventstore.ports.Backend`."""
 
     dialect = "postgresql"
+    _advice = "use pg_dump and pg_restore, or 'eventstore export' and 'eventstore import'"
 
     def __init__(self, url: str, clock: Clock, inline: Sequence[InlineProjection] = ()) -> None:
         super().__init__(clock, inline)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.pq import TransactionStatus
 
+from eventstore.backends.catalog import POSTGRES_QUERIES, TABLES, as_catalog, kept_pattern
 from eventstore.backends.driver import Driver
 
 if TYPE_CHECKING:
@@ -41,16 +42,14 @@ def _as_page(sql: str, order: str, *, limited: bool) -> str:
     A result arrives as a whole: without this, a page of 1,024 events of 16 MB would be in
     memory before its size is known.
     """
-    columns = sql.index(" FROM event e")
+    columns = sql.index(" FROM ")
     length = "coalesce(octet_length(e.data) + octet_length(e.metadata), 0)"
     inner = (
         f"{sql[:columns]}, sum({length}) OVER (ORDER BY {order}) - {length} AS before"
         f"{sql[columns:]} ORDER BY {order}{' LIMIT ?' if limited else ''}"
     )
-    wanted = (
-        "position, name, version, type, commit_position, id, content, data, metadata, "
-        "recorded_us, hash"
-    )
+    selected = sql[:columns].removeprefix("SELECT ").replace("coalesce(s.name, '') AS ", "")
+    wanted = ", ".join(column.split(".")[-1] for column in selected.split(", "))
     return f"SELECT {wanted} FROM ({inner}) page WHERE before < ?"  # noqa: S608 - our own SQL
 
 
@@ -166,6 +165,19 @@ class PostgresDriver(Driver):
             (name,),
         )
         return found is not None
+
+    def catalog(self) -> dict[str, str]:
+        """Return the columns, constraints, indexes and triggers of the log's tables."""
+        tables = list(TABLES)
+        return as_catalog(row for query in POSTGRES_QUERIES for row in self.rows(query, (tables,)))
+
+    def expected_catalog(self) -> dict[str, str]:
+        """Return the catalog of a fresh log, as it was written down."""
+        return kept_pattern()
+
+    def self_check(self) -> list[str]:
+        """Complain of nothing: the server checks its pages as it reads them."""
+        return []
 
     def listed(self, sql: str, values: Sequence[Any]) -> list[Query]:
         """Return one query that takes all the values as an array, or none."""

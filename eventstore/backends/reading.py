@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventstore.errors import HistoryDivergedError, HistoryGoneError, TakenOverError
 from eventstore.events import Cursor, Event
-from eventstore.ports import ConsumerState, Head, Page, Query
+from eventstore.ports import ConsumerState, Head, Page, Query, StoredEvent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,9 +32,17 @@ _EVENTS = (
     "e.data, e.metadata, e.recorded_us, e.hash FROM event e JOIN stream s ON s.id = {} "
     "WHERE e.position > ? AND e.position <= ?"
 )
+_KEPT = _EVENTS.replace("FROM event e", "FROM kept e").format("e.stream_id")
 # The unary plus keeps SQLite from starting at the streams and sorting all their events.
 _BY_POSITION = _EVENTS.format("+e.stream_id")
 _BY_STREAM = _EVENTS.format("e.stream_id") + " AND e.stream_id = ? AND e.version > ?"
+
+# A row whose stream is missing is read as well: whoever checks the log has to see it.
+_STORED = (
+    "SELECT e.position, coalesce(s.name, '') AS name, e.version, e.type, e.commit_position, e.id, "
+    "e.content, e.data, e.metadata, e.recorded_us, e.hash, e.salt, e.digest "
+    "FROM event e LEFT JOIN stream s ON s.id = e.stream_id WHERE e.position > ?"
+)
 
 
 def read_head(driver: Driver, *, lock: bool = False) -> Head:
@@ -55,7 +63,8 @@ def hash_at(driver: Driver, head: Head, position: int) -> bytes:
         return head.hash
     if position == head.first_position - 1:
         return head.base_hash or b""
-    row = driver.row("SELECT hash FROM event WHERE position = ?", (position,))
+    table = "event" if position >= head.first_position else "kept"
+    row = driver.row(f"SELECT hash FROM {table} WHERE position = ?", (position,))  # noqa: S608
     return bytes(row[0]) if row else b""
 
 
@@ -105,10 +114,26 @@ def read_consumers(driver: Driver) -> list[ConsumerState]:
     ]
 
 
+def read_stored(driver: Driver, after: int, limit: int) -> list[StoredEvent]:
+    """Read whole rows in position order, until ``limit`` or the size of a page is reached."""
+    found: list[StoredEvent] = []
+    size = 0
+    for row in driver.events(_STORED, "e.position", [after], limit, PAGE_BYTES):
+        *columns, salt, digest = row
+        event = Event(*columns)
+        found.append(StoredEvent(event, salt, digest))
+        size += len(event.raw_data or b"") + len(event.raw_metadata or b"")
+        if size >= PAGE_BYTES:
+            break
+    return found
+
+
 def read_page(driver: Driver, query: Query) -> Page:
     """Read one page, forwards or backwards."""
     head = read_head(driver)
     _check_start(driver, head, query)
+    if query.after < head.first_position - 1:
+        return _read_kept(driver, head, query)
     until = head.position if query.until is None else min(query.until, head.position)
     if query.backwards:
         return _read_backwards(driver, head, query, until)
@@ -130,8 +155,29 @@ def _read_backwards(driver: Driver, head: Head, query: Query, until: int) -> Pag
     return Page(events, head.cursor, head, floor)
 
 
+def _read_kept(driver: Driver, head: Head, query: Query) -> Page:
+    """Read a page of what trimming has kept; the log itself begins where the last one ends."""
+    last = head.first_position - 1
+    until = last if query.until is None else min(query.until, last)
+    sql, parameters = _filtered(_KEPT, query, query.after, until)
+    events, full = _collect(
+        driver, _Statement(sql, "e.position", parameters), query.limit, query.limit
+    )
+    ends: dict[int, bytes] = {}
+    if query.whole_commits and events:
+        after, commit = events[-1].position, events[-1].commit
+        sql, parameters = _filtered(_KEPT, query, after, min(commit, until))
+        events += _collect(driver, _Statement(sql, "e.position", parameters), None, None)[0]
+        # Where a commit's end is gone, its last event stands for it.
+        ends = {event.commit: event.hash for event in events}
+        ends[last] = head.base_hash or b""
+    end = events[-1].position if full else max(until, query.after)
+    through = Cursor(head.log_id, end, hash_at(driver, head, end))
+    return Page(events, through, head, ends=ends)
+
+
 def _check_start(driver: Driver, head: Head, query: Query) -> None:
-    if query.after < head.first_position - 1:
+    if query.after < head.first_position - 1 and (query.backwards or not query.kept):
         raise HistoryGoneError(query.after, head.first_position)
     if query.expect is not None:
         check_cursor(driver, head, query.expect)
@@ -173,13 +219,11 @@ class _Statement(NamedTuple):
 
 def _statement(driver: Driver, query: Query, after: int, until: int) -> _Statement | None:
     """Return the query for a range, or ``None`` where the stream does not exist."""
-    parameters: list[Any] = [after, until]
     sql, order = _BY_POSITION, "position"
-    if query.streams is not None and query.streams.endswith("/"):
-        # "0" is the character after "/": the range of names that begin with the category.
-        sql += " AND s.name >= ? AND s.name < ?"
-        parameters += [query.streams, query.streams[:-1] + "0"]
-    elif query.streams is not None:
+    if query.streams is None or query.streams.endswith("/"):
+        sql, parameters = _filtered(sql, query, after, until)
+    else:
+        parameters = [after, until]
         found = driver.row("SELECT id, version FROM stream WHERE name = ?", (query.streams,))
         if found is None:
             return None
@@ -191,11 +235,29 @@ def _statement(driver: Driver, query: Query, after: int, until: int) -> _Stateme
         else:
             sql += " AND +e.stream_id = ?"
             parameters.append(stream_id)
-    if query.types is not None:
-        sql += f" AND e.type IN ({', '.join('?' * len(query.types)) or 'NULL'})"
-        parameters += query.types
+        sql += _of_types(query, parameters)
     direction = " DESC" if query.backwards else ""
     return _Statement(sql, f"e.{order}{direction}", parameters)
+
+
+def _filtered(sql: str, query: Query, after: int, until: int) -> tuple[str, list[Any]]:
+    """Narrow events in a range of positions to those of a category, a stream, or types."""
+    parameters: list[Any] = [after, until]
+    if query.streams is not None and query.streams.endswith("/"):
+        # "0" is the character after "/": the range of names that begin with the category.
+        sql += " AND s.name >= ? AND s.name < ?"
+        parameters += [query.streams, query.streams[:-1] + "0"]
+    elif query.streams is not None:
+        sql += " AND s.name = ?"
+        parameters.append(query.streams)
+    return sql + _of_types(query, parameters), parameters
+
+
+def _of_types(query: Query, parameters: list[Any]) -> str:
+    if query.types is None:
+        return ""
+    parameters += query.types
+    return f" AND e.type IN ({', '.join('?' * len(query.types)) or 'NULL'})"
 
 
 def _fetch(
@@ -209,9 +271,17 @@ def _fetch(
         after, until = _narrow(after, until, limit, backwards=query.backwards)
         some = None
     statement = _statement(driver, query, after, until)
+    return ([], False) if statement is None else _collect(driver, statement, limit, some)
+
+
+def _collect(
+    driver: Driver, statement: _Statement, limit: int | None, some: int | None
+) -> tuple[list[Event], bool]:
+    """Return a statement's events, and whether limit or size cut them short.
+
+    ``some`` is the limit that the database has to keep, ``None`` where the range does.
+    """
     events: list[Event] = []
-    if statement is None:
-        return events, False
     size = 0
     for row in driver.events(*statement, some, PAGE_BYTES):
         event = Event(*row)

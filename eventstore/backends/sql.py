@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from eventstore.backends import migrations, reading, writing
+from eventstore.backends import auditing, migrations, reading, transfer, trimming, writing
+from eventstore.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from eventstore.backends.driver import Driver
+    from eventstore.events import Cursor
     from eventstore.ports import (
+        Audited,
         Clock,
         ConsumerState,
         Head,
         InlineProjection,
         LockHolder,
         NamedLock,
+        News,
         Operation,
         Outcome,
         Page,
         Query,
+        StoredEvent,
     )
+    from eventstore.records import KeptRecord, Record, StreamRecord
 
 T = TypeVar("T")
 
@@ -33,12 +40,14 @@ class SqlBackend(ABC):
     """A log in a database; see :class:`eventstore.ports.Backend` for what is promised."""
 
     dialect: ClassVar[str]
+    _advice: ClassVar[str] = "use 'eventstore export' and 'eventstore import'"
     url: str
     path: Path | None
 
     def __init__(self, clock: Clock, inline: Sequence[InlineProjection]) -> None:
         self._clock = clock
         self._inline = tuple(inline)
+        self._writing = threading.Lock()
 
     @abstractmethod
     def open(self) -> None:
@@ -82,11 +91,76 @@ class SqlBackend(ABC):
         """Return every named consumer, by name."""
         return self._read(reading.read_consumers)
 
-    def write(self, group: Sequence[Operation]) -> list[Outcome]:
+    def stored(self, after: int, limit: int) -> list[StoredEvent]:
+        """Return the rows that follow ``after``, as they are."""
+        return self._read(lambda driver: reading.read_stored(driver, after, limit))
+
+    def audit(self, after: int, limit: int, *, books: bool = True) -> Audited:
+        """Return the rows that follow ``after``, with the books once no more follow."""
+        return self._read(lambda driver: auditing.read_audited(driver, after, limit, books=books))
+
+    def audit_kept(self, after: int, limit: int) -> list[tuple[StoredEvent, bytes]]:
+        """Return rows that are kept of a trimmed prefix, each with the hash before it."""
+        return self._read(lambda driver: auditing.read_kept(driver, after, limit))
+
+    def faults(self) -> list[tuple[str, str]]:
+        """Return (where, what) of faults in the database itself."""
+        return self._read(lambda driver: auditing.find_faults(driver, self.dialect))
+
+    def write(
+        self, group: Sequence[Operation], tell: Callable[[News], None] | None = None
+    ) -> list[Outcome]:
         """Carry out a group in one durable transaction."""
-        return self._write(
-            lambda driver: writing.write_group(driver, group, self._inline, self._clock())
-        )
+        news: list[News] | None = [] if tell is not None else None
+        with self._writing:
+            outcomes = self._write(
+                lambda driver: writing.write_group(driver, group, self._inline, self._clock(), news)
+            )
+        if tell is not None and news:
+            tell(news[-1])
+        return outcomes
+
+    def outline(self) -> tuple[Head, list[ConsumerState]]:
+        """Return the head and all consumers as of one moment."""
+        return self._read(transfer.read_outline)
+
+    def streams(self, after: int, until: int, limit: int) -> list[tuple[int, StreamRecord]]:
+        """Return streams by number, with their versions at a position."""
+        return self._read(lambda driver: transfer.read_streams(driver, after, until, limit))
+
+    def kept(self, after: int, limit: int) -> list[KeptRecord]:
+        """Return the events that trimming has kept."""
+        return self._read(lambda driver: transfer.read_kept(driver, after, limit))
+
+    def load(self, records: Iterable[Record]) -> Head:
+        """Fill an empty log in one durable transaction."""
+        with self._writing:
+            head = self._write(lambda driver: transfer.load(driver, records, self._where))
+            if self._inline:
+                self._write(self._set_up_views)
+            return head
+
+    def backup(self, target: Path, progress: Callable[[int, int], None]) -> int:  # noqa: ARG002
+        """Refuse: the log is no file of its own."""
+        raise ConfigError(f"{self._where} is no file to copy: {self._advice}")
+
+    def restore(
+        self,
+        copy: Path,  # noqa: ARG002
+        progress: Callable[[int, int], None],  # noqa: ARG002
+        *,
+        replace: bool,  # noqa: ARG002
+    ) -> int:
+        """Refuse: the log is no file of its own."""
+        raise ConfigError(f"{self._where} is no file to restore: {self._advice}")
+
+    def cut(self, before: int | None, before_us: int | None) -> Cursor:
+        """Return the end of the last commit that lies wholly before a position, or a time."""
+        return self._read(lambda driver: trimming.find_cut(driver, before, before_us))
+
+    def hashes(self, positions: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Return the chain's hash at events of the log or kept ones, by position."""
+        return self._read(lambda driver: trimming.read_hashes(driver, positions))
 
     def named_lock(self, name: str) -> NamedLock | None:  # noqa: ARG002
         """Return ``None``: who shares the log shares its host, and files to lock."""

@@ -7,6 +7,7 @@ code on one shared connection that lives as long as the store.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -17,21 +18,27 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from eventstore.backends import copying
 from eventstore.backends.driver import SqliteDriver
 from eventstore.backends.locks import WriteTurn
 from eventstore.backends.sql import SqlBackend
 from eventstore.errors import ConfigError, StorageError
+from eventstore.ports import Redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from eventstore.backends.driver import Driver
-    from eventstore.ports import Clock, InlineProjection
+    from eventstore.ports import Clock, InlineProjection, News, Operation, Outcome
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 BUSY_SECONDS: Final = 30.0
 """How long SQLite waits for a writer that does not take part in the turns."""
+
+SCRUB_MS: Final = 1_000
+"""How long a redaction waits for readers to leave, in milliseconds."""
 
 READ_CONNECTIONS: Final = 8
 """Connections kept for reading; the store never reads more pages than this at once."""
@@ -67,6 +74,7 @@ class SqliteBackend(SqlBackend):
         self.url = url
         self.path = database_path(url)
         self._turn: WriteTurn | None = None
+        self._unscrubbed = False
         # A single shared connection can serve one thread at a time only.
         self._memory_lock = threading.RLock()
 
@@ -109,6 +117,51 @@ class SqliteBackend(SqlBackend):
                 "wal_bytes": wal.stat().st_size if wal.exists() else 0,
             }
         return facts
+
+    def backup(self, target: Path, progress: Callable[[int, int], None]) -> int:
+        """Copy the file as of one moment, while writers go on."""
+        if self.path is None:
+            return super().backup(target, progress)
+        return copying.backup(self.path, target, progress)
+
+    def restore(self, copy: Path, progress: Callable[[int, int], None], *, replace: bool) -> int:
+        """Put a copy in this log's place, in one transaction."""
+        if self.path is None:
+            return super().restore(copy, progress, replace=replace)
+        return copying.restore(copy, self.path, progress, replace=replace)
+
+    def write(
+        self, group: Sequence[Operation], tell: Callable[[News], None] | None = None
+    ) -> list[Outcome]:
+        """Carry out a group in one durable transaction; take what was erased out of the WAL."""
+        outcomes = super().write(group, tell)
+        if self.path is not None:
+            self._unscrubbed |= any(isinstance(operation, Redact) for operation in group)
+            if self._unscrubbed:
+                self._scrub()
+        return outcomes
+
+    def _scrub(self) -> None:
+        """Empty the WAL, whose older frames still hold what was erased.
+
+        That has to wait for readers of an older snapshot. While there are any it is tried
+        again with each later write; closing the last connection does it too.
+        """
+        try:
+            with self._turn.hold() if self._turn else nullcontext():
+                raw = SqliteDriver(self._writer)
+                raw.run(f"PRAGMA busy_timeout={SCRUB_MS}")
+                try:
+                    row = raw.row("PRAGMA wal_checkpoint(TRUNCATE)")
+                finally:
+                    raw.run(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
+        except (sqlite3.Error, SQLAlchemyError, OSError):
+            # The redaction itself is durable: what fails here is tried again.
+            log.warning("%s: the WAL cannot be emptied yet", self._where, exc_info=True)
+            return
+        self._unscrubbed = row is None or row[0] != 0
+        if self._unscrubbed:
+            log.warning("%s: a reader keeps erased content in the WAL a while longer", self._where)
 
     @property
     def _where(self) -> str:
@@ -180,7 +233,8 @@ def translate_errors(where: str) -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise StorageError(where, _explain(str(error.orig))) from error
-    except (SQLAlchemyError, sqlite3.Error, OSError, LookupError) as error:
+    except (SQLAlchemyError, sqlite3.Error, OSError, LookupError, UnicodeDecodeError) as error:
+        # Of a damaged schema SQLite complains by quoting it, in bytes that may be no text.
         raise StorageError(where, _explain(str(error))) from error
 
 
@@ -206,5 +260,7 @@ def make_engine(path: Path | None) -> Engine:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        # What is erased, or moved to another page, leaves zeros behind.
+        connection.execute("PRAGMA secure_delete=ON")
 
     return engine

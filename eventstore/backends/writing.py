@@ -7,11 +7,13 @@ hundred followers would otherwise hold up the appends.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
+from eventstore.backends import redacting, trimming
 from eventstore.backends.reading import check_cursor, check_owner, read_head, read_page
+from eventstore.backends.redacting import Erasure
 from eventstore.backends.trouble import is_trouble
-from eventstore.errors import EventStoreError, ProjectionError
+from eventstore.errors import EventStoreError, HistoryGoneError, ProjectionError
 from eventstore.events import Appended, Cursor, Event
 from eventstore.planning import KnownEvent, Plan
 from eventstore.ports import (
@@ -20,16 +22,23 @@ from eventstore.ports import (
     ConsumerState,
     Head,
     InlineProjection,
+    News,
     OpenConsumer,
     Operation,
     Outcome,
     Query,
+    Redact,
+    Trim,
+    archive_advice,
+    can_start_from_kept,
 )
+from eventstore.redaction import REDACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from eventstore.backends.driver import Driver
+    from eventstore.events import StreamWrite
 
 _KNOWN = (
     "SELECT e.id, e.position, s.name, e.type, e.commit_position, e.content, e.salt, e.digest "
@@ -48,13 +57,19 @@ def write_group(
     group: Sequence[Operation],
     inline: Sequence[InlineProjection],
     now_us: int,
+    news: list[News] | None = None,
 ) -> list[Outcome]:
-    """Carry out a group; an operation that conflicts is an error value among the outcomes."""
+    """Carry out a group; an operation that conflicts is an error value among the outcomes.
+
+    What is appended is added to ``news`` where that is given.
+    """
     appends = not all(isinstance(operation, Acknowledge) for operation in group)
     head = read_head(driver, lock=appends)
-    writes = [
-        write for operation in group if isinstance(operation, Append) for write in operation.writes
+    steps = [
+        redacting.prepare(driver, head, operation) if isinstance(operation, Redact) else operation
+        for operation in group
     ]
+    writes = [write for step in steps for write in _writes(step)]
     streams, largest = _read_streams(driver, sorted({write.stream for write in writes}))
     raw_ids = [event.raw_id for write in writes for event in write.events]
     plan = Plan(
@@ -64,28 +79,60 @@ def write_group(
         lambda commit: _earlier_call(driver, head, commit),
         now_us,
     )
-    outcomes = [_carry_out(driver, plan, operation, head) for operation in group]
+    if any(isinstance(operation, Trim) for operation in group):
+        # Afterwards the views could not read what they lack any more.
+        for projection in inline:
+            catch_up_inline(driver, projection, head)
+    outcomes = [_carry_out(driver, plan, step, head) for step in steps]
     if plan.changed:
-        events: list[Event] | None = [] if inline else None
+        events: list[Event] | None = [] if inline or news is not None else None
         _store(driver, plan, {name: id_ for name, (id_, _) in streams.items()}, events)
         for projection in inline:
             catch_up_inline(driver, projection, head)
             _apply_inline(driver, projection, events or (), plan.head.cursor)
+            if _redacts(events or ()):
+                # A view that cannot erase has gone back to having seen nothing.
+                catch_up_inline(driver, projection, plan.head)
+        if news is not None:
+            news.append(News(head.cursor, tuple(events or ())))
     return [outcome() if callable(outcome) else outcome for outcome in outcomes]
 
 
+_Step: TypeAlias = Append | OpenConsumer | Acknowledge | Trim | Erasure | EventStoreError
+"""An operation, as far as it can be decided before the plan is made."""
+
+
+def _writes(step: Operation | _Step) -> Sequence[StreamWrite]:
+    append = step.append if isinstance(step, Erasure) else step
+    append = append.notice if isinstance(append, Trim) else append
+    return append.writes if isinstance(append, Append) else ()
+
+
+def _redacts(events: Sequence[Event]) -> bool:
+    return any(event.stream == REDACTIONS for event in events)
+
+
 def _carry_out(
-    driver: Driver, plan: Plan, operation: Operation, head: Head
+    driver: Driver, plan: Plan, operation: _Step, head: Head
 ) -> Outcome | Callable[[], Appended]:
+    if isinstance(operation, EventStoreError):
+        return operation
+    outcome: Outcome | Callable[[], Appended] = None
     try:
-        if isinstance(operation, Append):
-            return plan.add(operation)
-        if isinstance(operation, OpenConsumer):
-            return _open_consumer(driver, head, operation, plan.now_us)
-        _acknowledge(driver, operation, plan.now_us)
+        if isinstance(operation, Erasure):
+            outcome = redacting.erase(driver, plan, operation)
+        elif isinstance(operation, Append):
+            outcome = plan.add(operation)
+        elif isinstance(operation, Trim):
+            trimming.trim(driver, head, operation)
+            outcome = plan.add(operation.notice)
+        elif isinstance(operation, OpenConsumer):
+            outcome = _open_consumer(driver, head, operation, plan.now_us)
+        else:
+            _acknowledge(driver, operation, plan.now_us)
     except EventStoreError as error:
         return error
-    return None
+    return outcome
 
 
 def _read_streams(driver: Driver, names: Sequence[str]) -> tuple[dict[str, tuple[int, int]], bytes]:
@@ -188,8 +235,23 @@ def _acknowledge(driver: Driver, operation: Acknowledge, now_us: int) -> None:
 def catch_up_inline(driver: Driver, projection: InlineProjection, head: Head) -> None:
     """Bring an inline view up to ``head``, inside the caller's transaction.
 
-    It falls behind where a process that does not know the view appended meanwhile.
+    It falls behind where a process that does not know the view appended meanwhile. Where
+    what it lacks was trimmed, it is computed again from what was kept, if it can be.
     """
+    at = _inline_position(driver, projection, head)
+    while at < head.position:
+        page = read_page(
+            driver, Query(after=at, until=head.position, whole_commits=True, kept=True)
+        )
+        _apply_inline(driver, projection, page.events, page.through)
+        at = page.through.position
+        driver.keep_alive()
+        if _redacts(page.events):
+            at = _inline_position(driver, projection, head)
+
+
+def _inline_position(driver: Driver, projection: InlineProjection, head: Head) -> int:
+    """Return where a view is; just before the first position where it has seen nothing."""
     try:
         cursor = projection.cursor(driver.connection)
     except EventStoreError:
@@ -200,12 +262,13 @@ def catch_up_inline(driver: Driver, projection: InlineProjection, head: Head) ->
         raise ProjectionError(projection.name, head.position, repr(error)) from error
     if cursor is not None:
         check_cursor(driver, head, cursor)
-    at = cursor.position if cursor else head.first_position - 1
-    while at < head.position:
-        page = read_page(driver, Query(after=at, until=head.position, whole_commits=True))
-        _apply_inline(driver, projection, page.events, page.through)
-        at = page.through.position
-        driver.keep_alive()
+    at = cursor.position if cursor else 0
+    if at < head.first_position - 1:
+        if not can_start_from_kept(projection):
+            raise HistoryGoneError(at, head.first_position, archive_advice(projection.name))
+        projection.reset(driver.connection)
+        at = 0
+    return at
 
 
 def _apply_inline(

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from eventstore.cli import checking, looking, moving, rebuilding
+from eventstore.cli import checking, looking, moving, rebuilding, verifying
 from eventstore.cli.run import Options, run
 from projections.rules.formats import known_formats
 
@@ -208,14 +208,22 @@ def tail(
         typer.Option(help="Only a category (rule/) or one stream (rule/R1)."),
     ] = None,
     no_follow: Annotated[bool, typer.Option("--no-follow", help="End at the head.")] = False,
+    kept: Annotated[
+        bool,
+        typer.Option("--kept", help="Where history was trimmed, go on with what was kept of it."),
+    ] = False,
+    skip_gone: Annotated[
+        bool,
+        typer.Option("--skip-gone", help="Where history was trimmed, go on with what is left."),
+    ] = False,
     url: Url = None,
     json: Json = False,
 ) -> None:
     """Be a worker: print changes as they come."""
-    run(
-        _options(context, url, json),
-        lambda session: looking.tail(session, after, consumer, streams, follow=not no_follow),
-    )
+    if skip_gone and (consumer is None or kept):
+        raise typer.BadParameter("--skip-gone goes with --consumer NAME, and not with --kept")
+    what = looking.Tail(after, consumer, streams, not no_follow, kept, skip_gone)
+    run(_options(context, url, json), lambda session: looking.tail(session, what))
 
 
 @app.command()
@@ -271,6 +279,72 @@ def history(
 ) -> None:
     """Show everything that happened to one stream."""
     run(_options(context, url, json), lambda session: looking.history(session, stream))
+
+
+@app.command()
+def wait(
+    context: typer.Context,
+    position: Annotated[int, typer.Argument(min=0, help="Where the change is in the log.")],
+    *,
+    consumer: Annotated[
+        list[str] | None,
+        typer.Option(help="Wait for this one; may be given again. Default: all that are known."),
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0, help="Give up after so many seconds.")] = 30.0,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Wait until every consumer has done a change; status 1 if one rejects it or is late."""
+    run(
+        _options(context, url, json),
+        lambda session: looking.wait(session, position, consumer or (), timeout),
+    )
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    *,
+    anchor: Annotated[
+        str | None,
+        typer.Option(help="A cursor kept elsewhere, ID:POSITION:HASH, that the log must contain."),
+    ] = None,
+    view: Annotated[
+        list[str] | None,
+        typer.Option(help="Also a projected directory, or tables: sqlite:///FILE. Repeatable."),
+    ] = None,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Check that nothing in the log was changed; status 1 where something was."""
+    sound = run(
+        _options(context, url, json),
+        lambda session: verifying.verify(session, anchor, view or []),
+    )
+    if sound is None:
+        raise typer.Exit(INTERRUPTED)
+    if not sound:
+        raise typer.Exit(1)
+
+
+@app.command()
+def redact(
+    context: typer.Context,
+    position: Annotated[int, typer.Argument(min=1, help="The event's position.")],
+    *,
+    reason: Annotated[str, typer.Option(help="Why; it is kept for ever.")],
+    by: Annotated[
+        str | None,
+        typer.Option(help="Who says so; default the user's login name."),
+    ] = None,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Erase an event's content for good; that it was there stays."""
+    run(
+        _options(context, url, json),
+        lambda session: verifying.redact(session, position, reason, by),
+    )
 
 
 @app.command()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from eventstore.cli.render import describe, fact_table, rule_table
-from eventstore.errors import InvalidInputError
+from eventstore.errors import HistoryGoneError, InvalidInputError
 from projections.rules import CompiledRule, RuleState, RuleStore
 from projections.rules.events import RULES, STATES
 from projections.rules.model import encode_rule, encode_state
 from projections.rules.ownership import source_owners
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from typing import Any
 
@@ -20,22 +21,45 @@ if TYPE_CHECKING:
     from projections.rules.model import StateName
 
 
-async def tail(
-    session: Session,
-    after: int | None,
-    consumer: str | None,
-    streams: str | None,
-    *,
-    follow: bool,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What the command line says about following."""
+
+    after: int | None
+    consumer: str | None
+    streams: str | None
+    follow: bool
+    kept: bool
+    skip_gone: bool
+
+
+async def tail(session: Session, what: Tail) -> None:
     """Print changes as they come; with a consumer, resume where it left off."""
     async with session.open_store() as store:
+        after = what.after
+        if after is None:
+            after = 0 if what.kept else (await store.head()).first_position - 1
+        if what.skip_gone and what.consumer is not None:
+            await store.skip_gone(what.consumer)
         changes = store.subscribe_changes(
-            after=after or 0, streams=streams, consumer=consumer, follow=follow
+            after=after,
+            streams=what.streams,
+            consumer=what.consumer,
+            follow=what.follow,
+            kept=what.kept,
         )
         async with changes:
-            async for event in changes:
-                session.show(event.to_dict(), describe(event))
+            try:
+                async for event in changes:
+                    session.show(event.to_dict(), describe(event))
+            except HistoryGoneError as gone:
+                raise HistoryGoneError(gone.after, gone.first_position, _ADVICE) from gone
+
+
+_ADVICE: Final = (
+    "--kept goes on with what was kept of them, and for a named consumer --skip-gone passes "
+    "them over"
+)
 
 
 async def rules(session: Session) -> None:
@@ -73,7 +97,8 @@ async def set_state(session: Session, rule_id: str, new: NewState) -> None:
     state = RuleState(new.state, new.confidence_max, new.expires_at, new.reason)
     async with session.open_store() as store:
         await RuleStore(store).set_state(rule_id, state, new.by)
-        exists = [event async for event in store.read_stream(RULES + rule_id, limit=1)]
+        rule = store.read(streams=RULES + rule_id, limit=1, kept=True)
+        exists = [event async for event in rule]
         stored = [
             event async for event in store.read_stream(STATES + rule_id, backwards=True, limit=1)
         ]
@@ -86,7 +111,7 @@ async def history(session: Session, stream: str) -> None:
     """Show a stream's events, or for a bare rule id those of the rule and its state."""
     streams = [stream] if "/" in stream else [RULES + stream, STATES + stream]
     async with session.open_store() as store:
-        events = [event for name in streams async for event in store.read_stream(name)]
+        events = [event for name in streams async for event in store.read(streams=name, kept=True)]
     if not events:
         raise InvalidInputError(f"stream {stream!r}", "has no events; 'eventstore tail' shows all")
     for event in sorted(events, key=lambda event: event.position):
@@ -106,12 +131,29 @@ async def status(session: Session) -> None:
     for consumer in consumers:
         session.say(
             f"consumer {consumer['name']}: position {consumer['position']}, "
-            f"{consumer['lag']} behind, seen {consumer['seen_seconds_ago']} s ago, "
+            f"{_lag(consumer)}, seen {consumer['seen_seconds_ago']} s ago, "
             f"{consumer['owner']}{_rejections(consumer)}"
         )
     for source in sources:
         trouble = f"; {source['trouble']}" if source["trouble"] else ""
         session.say(f"source {source['name']}: followed by {source['owner']}{trouble}")
+
+
+def _lag(consumer: dict[str, Any]) -> str:
+    if not consumer["lag"]:
+        return "up to date"
+    return f"{consumer['lag']} behind, by {consumer['lag_seconds']} s"
+
+
+async def wait(session: Session, position: int, consumers: Sequence[str], timeout: float) -> None:
+    """Wait until every consumer has done, and accepted, what is at a position."""
+    async with session.open_store() as store:
+        states = await store.wait_applied(position, consumers or None, timeout=timeout)
+    names = [state.name for state in states]
+    session.show(
+        {"position": position, "consumers": names},
+        f"position {position} is done by {', '.join(names) or 'nobody: there are no consumers'}",
+    )
 
 
 def _rejections(consumer: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from eventstore.cli.run import to_json
 from eventstore.errors import EventStoreError
+from eventstore.redaction import EVENT_REDACTED
 from projections.rules import events as rule_events
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def _meaning(event: Event) -> str:
         data = event.data
     except EventStoreError as error:
         return f"{event.type}  {event.stream}  {error}"
+    if event.redacted:
+        return f"{event.type:<9} {event.stream}  (redacted)"
     if isinstance(data, dict) and event.type in _SENTENCES:
         verb, template = _SENTENCES[event.type]
         if event.type == rule_events.RULE_DEFINED and data.get("previous_path") is None:
@@ -66,7 +69,14 @@ def _state(data: dict[str, Any]) -> str:
     return " ".join(parts)
 
 
+def _redaction(data: dict[str, Any]) -> str:
+    by = f" by {data['by']}" if data.get("by") else ""
+    what = f"{data.get('type')} at {data.get('position')}, {data.get('stream')}"
+    return f"{what}{by} ({data.get('reason')})"
+
+
 _SENTENCES: Final = {
+    EVENT_REDACTED: ("redacted", _redaction),
     rule_events.RULE_DEFINED: ("changed", _definition),
     rule_events.RULE_REMOVED: ("removed", _definition),
     rule_events.RULE_REJECTED: ("rejected", _rejection),

@@ -55,7 +55,12 @@ class Session:
     def open_store(self) -> EventStore:
         """Name the log that the settings say, to be entered."""
         settings = self.settings
-        return EventStore.open(settings.url, notify=settings.notify, poll=settings.poll_seconds)
+        return EventStore.open(
+            settings.url,
+            notify=settings.notify,
+            notify_keys=settings.notify_keys,
+            poll=settings.poll_seconds,
+        )
 
     def say(self, text: str) -> None:
         """Print a line for people; nothing with ``--json``."""

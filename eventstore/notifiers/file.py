@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final
 from eventstore.notifiers.watcher import Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
+
+    from eventstore.ports import News, Wake
 
 log = logging.getLogger(__name__)
 
@@ -25,21 +26,34 @@ _FLAGS: Final = os.O_WRONLY | os.O_CREAT
 class FileNotifier:
     """Touches a file on ``publish``, and watches its directory once started."""
 
+    carries_news = False
+
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._file = str(directory / "position")
         self._watcher: Watcher | None = None
         self._trouble = ""
 
-    def start(self, wake: Callable[[], None]) -> None:
+    def start(self, log_id: str, wake: Wake) -> None:  # noqa: ARG002 - one log per file
         """Begin to watch."""
         # The directory has to be there before anybody can watch it.
-        self.publish(0)
-        self._watcher = Watcher(self._directory, wake, recursive=False)
+        self._touch(None)
+        self._watcher = Watcher(self._directory, lambda: wake(self._read()), recursive=False)
         self._watcher.start()
 
-    def publish(self, position: int) -> None:
+    def publish(self, log_id: str, position: int, news: News | None) -> None:  # noqa: ARG002
         """Write the position into the file. Never raises: a lost hint is a later reader."""
+        self._touch(position)
+
+    def _read(self) -> int | None:
+        """Return the position in the file; ``None`` where there is none, or something else."""
+        try:
+            with open(self._file, "rb") as file:  # noqa: PTH123 - read at each wake
+                return int(file.read(32))
+        except (OSError, ValueError):
+            return None
+
+    def _touch(self, position: int | None) -> None:
         try:
             # Opened each time (10 us), so that a removed directory heals by itself.
             try:
@@ -48,7 +62,8 @@ class FileNotifier:
                 self._directory.mkdir(exist_ok=True)
                 file = os.open(self._file, _FLAGS, 0o644)
             try:
-                os.write(file, b"%020d\n" % position)
+                if position is not None:
+                    os.write(file, b"%020d\n" % position)
             finally:
                 os.close(file)
         except OSError as error:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from eventstore.ports import News, Wake
 
 
 class NoNotifier:
     """Tells nobody: for logs in memory, and to show that timed reads alone suffice."""
 
-    def start(self, wake: Callable[[], None]) -> None:
+    carries_news = False
+
+    def start(self, log_id: str, wake: Wake) -> None:
         """Do nothing."""
 
-    def publish(self, position: int) -> None:
+    def publish(self, log_id: str, position: int, news: News | None) -> None:
         """Do nothing."""
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import select
 import socket
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -24,7 +25,7 @@ from eventstore.postgres import connect, connection_info
 from eventstore.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from eventstore.ports import News, Wake
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +40,11 @@ class PostgresNotifier:
     or rely on the timed reads with ``notify="none"``.
     """
 
+    carries_news = False
+
     def __init__(self, url: str) -> None:
         self._info = connection_info(url)
-        self._wake: Callable[[], None] | None = None
+        self._wake: Wake | None = None
         self._published = -1
         self._position = -1
         self._closing = False
@@ -51,13 +54,13 @@ class PostgresNotifier:
         self._connects = 0
         self._trouble = ""
 
-    def start(self, wake: Callable[[], None]) -> None:
+    def start(self, log_id: str, wake: Wake) -> None:  # noqa: ARG002 - one log per schema
         """Begin to listen."""
         self._wake = wake
         self._ensure_thread()
         self._ring()
 
-    def publish(self, position: int) -> None:
+    def publish(self, log_id: str, position: int, news: News | None) -> None:  # noqa: ARG002
         """Hand the position to the thread. Never waits, never raises."""
         self._position = position
         self._ensure_thread()
@@ -136,10 +139,11 @@ class PostgresNotifier:
                         beat = time.monotonic() + HEARTBEAT_SECONDS
                         self._trouble = ""
                         backoff.reset()
-                    if _received(connection):
+                    position = _received(connection)
+                    if position is not None:
                         self._trouble = ""
                         self._wakes += 1
-                        self._call_wake()
+                        self._call_wake(position)
                 if self._closing:
                     continue  # The bell that said so may have rung before the last sending.
                 wait = max(0.0, beat - time.monotonic())
@@ -151,9 +155,9 @@ class PostgresNotifier:
         connection.execute("SELECT pg_notify(%s, %s)", (channel, str(position)))
         self._published = position
 
-    def _call_wake(self) -> None:
+    def _call_wake(self, position: int | None = None) -> None:
         if self._wake is not None and not self._closing:
-            self._wake()
+            self._wake(position)
 
     def _hear_bell(self) -> None:
         with suppress(BlockingIOError):
@@ -166,10 +170,14 @@ def _channel(connection: psycopg.Connection[Any]) -> str:
     return f"eventstore_{row[0] if row else ''}"
 
 
-def _received(connection: psycopg.Connection[Any]) -> bool:
-    """Whether anything arrived that another process sent."""
-    own, found = connection.info.backend_pid, False
+def _received(connection: psycopg.Connection[Any]) -> int | None:
+    """Return the highest position that another process has sent; ``None`` for none."""
+    own, highest = connection.info.backend_pid, None
     # One call gives either what came during earlier statements or what comes now.
     while notices := list(connection.notifies(timeout=0)):
-        found = found or any(notice.pid != own for notice in notices)
-    return found
+        for notice in notices:
+            if notice.pid != own:
+                # Whatever else somebody may have sent wakes everybody.
+                position = int(notice.payload) if notice.payload.isdecimal() else sys.maxsize
+                highest = max(highest or 0, position)
+    return highest

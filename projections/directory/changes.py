@@ -6,6 +6,7 @@ import re
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+from eventstore.redaction import read_redaction
 from projections.directory.claims import PRIVATE, Claims, Definition
 from projections.rules.events import FileChange
 
@@ -43,6 +44,14 @@ class RejectedError(Exception):
         self.position = position
         self.commit = commit
         self.reason = reason
+
+
+class OutdatedError(Exception):
+    """Only a rebuild takes out what ``position`` defined. Never leaves this package."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(f"the event at position {position} was redacted")
+        self.position = position
 
 
 def check_path(path: str) -> str:
@@ -143,13 +152,23 @@ def fold(
     files: Files,
     *,
     stop: bool,
+    by_stream: bool | None = None,
 ) -> None:
     """Move ``claims`` on by whole commits, and leave each key's new file in ``contents``.
+
+    Redactions of what was applied before are passed over with ``by_stream=None``. Otherwise
+    it says whether keys are names of streams, so that a file can be found and dropped; where
+    it cannot, raises :class:`OutdatedError`.
 
     With ``stop``, raises :class:`RejectedError` for the first event that cannot be applied;
     the arguments are then of no more use.
     """
     for number, group in _by_commit(events).items():
+        redaction = read_redaction(group[0]) if by_stream is not None else None
+        if redaction is not None:
+            position = redaction.position
+            if not (by_stream and claims.erase(redaction.stream, position)):
+                raise OutdatedError(position)
         changes, rejected = _read_commit(group, files)
         if stop and rejected:
             position, reason = next(iter(rejected.items()))

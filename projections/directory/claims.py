@@ -118,6 +118,26 @@ class Claims:
             self._try(key)
         return [key for key in fresh if key in self.waiting]
 
+    def position_of(self, key: str) -> int | None:
+        """Return the event that defines a key's file, held or waiting; ``None`` without one."""
+        path = self._path_of.get(key)
+        claim = self.waiting.get(key) if path is None else self.files[path]
+        return None if claim is None else claim.position
+
+    def erase(self, key: str, position: int) -> bool:
+        """Drop what the event at ``position`` defined for ``key``, now that it is redacted.
+
+        It acts like a removal at its place. Returns False where that is not enough: while a
+        key waits for its path, another past may have made another one wait.
+        """
+        if self.waiting:
+            return False
+        self.rejected.pop(position, None)
+        path = self._path_of.get(key)
+        if path is not None and self.files[path].position <= position:
+            self._release(path)
+        return True
+
     def why(self, key: str) -> str:
         """Say why ``key`` waits."""
         path = self.waiting[key].path

@@ -17,7 +17,7 @@ from eventstore.errors import (
     StoreClosedError,
 )
 from eventstore.events import Cursor, Event
-from projections.directory.changes import Files, RejectedError, fold, read_change
+from projections.directory.changes import Files, OutdatedError, RejectedError, fold, read_change
 from projections.directory.claims import PRIVATE, Claims
 from projections.directory.live_tree import LiveTree, Place
 from projections.directory.manifest import (
@@ -31,7 +31,7 @@ from projections.directory.manifest import (
 )
 from projections.directory.safe_tree import SafeTree, translate_errors
 from projections.directory.tree_writer import INTENT
-from projections.projection import ProjectionBusyError
+from projections.projection import OutdatedViewError, ProjectionBusyError
 from projections.rules.events import FileChange, rule_file
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ class DirectoryProjection:
             raise ConfigError(f"on_error={on_error!r}: say 'set_aside' or 'stop'")
         self.name = name
         self.root = Path(root)
+        # ``keep_rules`` keeps what the files of rules need, and knows of no others.
+        self.from_snapshot = files is rule_file
         self._files = files
         self._stop = on_error == "stop"
         self._fsync = fsync
@@ -265,7 +267,12 @@ class DirectoryProjection:
         rebuild = self._rebuild
         claims = (live if rebuild is None else rebuild).claims.copy()
         contents = {} if rebuild is None else rebuild.contents.copy()
-        fold(claims, contents, events, self._files, stop=self._stop)
+        # What a rebuild reads was redacted before it began.
+        by_stream = None if rebuild is not None else self._files is rule_file
+        try:
+            fold(claims, contents, events, self._files, stop=self._stop, by_stream=by_stream)
+        except OutdatedError as error:
+            raise OutdatedViewError(self.name, error.position) from error
         if rebuild is None:
             live.bring(claims, contents, cursor, stop=self._stop)
         else:

@@ -35,7 +35,8 @@ class StateExpiry:
     async def run(self) -> None:
         """End states as their time comes, until cancelled."""
         types = {RULE_STATE_SET, RULE_STATE_EXPIRED}
-        async with self._store.subscribe_changes(streams=STATES, types=types) as changes:
+        changes = self._store.subscribe_changes(streams=STATES, types=types, kept=True)
+        async with changes:
             while True:
                 await self._take_in(changes)
                 await self._expire_due()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from eventstore.errors import InvalidInputError
+from eventstore.redaction import EVENT_REDACTED, read_redaction
 from projections.rules.events import (
     REJECTION_ENDED,
     RULE_DEFINED,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from eventstore import Cursor, Event, EventStore
     from eventstore.errors import ConflictError
 
-_TYPES: Final = (RULE_DEFINED, RULE_REMOVED, RULE_REJECTED, REJECTION_ENDED)
+_TYPES: Final = (RULE_DEFINED, RULE_REMOVED, RULE_REJECTED, REJECTION_ENDED, EVENT_REDACTED)
 
 
 class KnownRule(msgspec.Struct, frozen=True):
@@ -54,6 +55,8 @@ class KnownRules:
     rejections: dict[str, tuple[str, str]] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     cursor: Cursor | int = 0
+    _defined: dict[str, int] = field(default_factory=dict)
+    """The version of the definition that each rule has, of its stream."""
 
     @property
     def source_stream(self) -> str:
@@ -63,7 +66,8 @@ class KnownRules:
     async def refresh(self, store: EventStore) -> None:
         """Take in what was appended since the last time."""
         head = await store.head()
-        async for event in store.read(after=self.cursor, until=head.position, types=_TYPES):
+        changes = store.read(after=self.cursor, until=head.position, types=_TYPES, kept=True)
+        async for event in changes:
             self.apply(event)
         self.cursor = head.cursor
 
@@ -77,7 +81,11 @@ class KnownRules:
         """Take in one event; one that is not as it should be is passed over."""
         self.versions[event.stream] = event.version
         if event.raw_data is None:
+            if event.type in {RULE_DEFINED, RULE_REMOVED}:
+                self._forget(event.stream, event.version)
             return
+        if (redaction := read_redaction(event)) is not None:
+            self._forget(redaction.stream, redaction.version)
         try:
             if event.stream == self.source_stream:
                 self._apply_rejection(event, event.raw_data)
@@ -86,10 +94,17 @@ class KnownRules:
         except (msgspec.MsgspecError, InvalidInputError):
             return
 
+    def _forget(self, stream: str, version: int) -> None:
+        """Let a rule go whose definition was redacted, unless a later one stands."""
+        rule_id = stream.removeprefix(RULES)
+        if stream.startswith(RULES) and self._defined.get(rule_id, version + 1) <= version:
+            self.rules.pop(rule_id, None)
+
     def _apply_rule(self, event: Event, raw: bytes) -> None:
         rule_id = event.stream.removeprefix(RULES)
         if event.type == RULE_DEFINED:
             self.rules[rule_id] = msgspec.json.decode(raw, type=KnownRule)
+            self._defined[rule_id] = event.version
         elif event.type == RULE_REMOVED:
             self.rules.pop(rule_id, None)
 

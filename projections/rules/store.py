@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+import msgspec
 
 from eventstore.errors import EventStoreError, InvalidInputError
 from eventstore.events import NewEvent, check_stream, from_microseconds
+from eventstore.redaction import EVENT_REDACTED, read_redaction
 from projections.rules.events import (
     RULE_DEFINED,
     RULE_REMOVED,
@@ -32,9 +34,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from eventstore import Cursor, Event, EventStore, Subscription
+    from eventstore.redaction import Redaction
 
 _STATE_TYPES: Final = frozenset({RULE_STATE_SET, RULE_STATE_EXPIRED})
-_TYPES: Final = frozenset({RULE_DEFINED, RULE_REMOVED}) | _STATE_TYPES
+_RULE_TYPES: Final = frozenset({RULE_DEFINED, RULE_REMOVED})
+_TYPES: Final = _RULE_TYPES | _STATE_TYPES | {EVENT_REDACTED}
 
 PINNED_LOADS: Final = 64
 """Loads remembered for subscriptions to start from. Past it the newest are forgotten,
@@ -69,7 +73,7 @@ class RuleStore:
             defined = sorted(
                 (stream, event)
                 for stream, event in self._latest.items()
-                if stream.startswith(RULES) and event.type == RULE_DEFINED
+                if stream.startswith(RULES) and event.type == RULE_DEFINED and not event.redacted
             )
             rules = [self._compile(event) for _, event in defined]
         if len(self._loads) < PINNED_LOADS:
@@ -111,39 +115,85 @@ class RuleStore:
 
         A definition carries the rule's current state.
         """
-        change = _read_change(event)
+        if (redaction := read_redaction(event)) is not None:
+            return await self._change_of_redaction(redaction, event.position)
+        change = read_change(event)
         if change is None or not isinstance(change.new_value, CompiledRule):
             return change
-        if event.type == RULE_REMOVED:
+        if event.type == RULE_REMOVED or event.redacted:
             return change
         state = await self.get_state(change.rule_id)
         return change._replace(new_value=change.new_value._replace(state=state))
+
+    async def _change_of_redaction(self, redaction: Redaction, at: int) -> RuleChange | None:
+        """Return what takes back an event's content; ``None`` where another one stood ``at``."""
+        types = _STATE_TYPES if redaction.stream.startswith(STATES) else _RULE_TYPES
+        erased: RuleChange | None = None
+        span = self._store.read(
+            after=redaction.position - 1,
+            until=at,
+            streams=redaction.stream,
+            types=types,
+            kept=True,
+        )
+        async for event in span:
+            if (change := read_change(event)) is None:
+                continue
+            if event.position > redaction.position:
+                return None
+            erased = change if event.type != RULE_REMOVED else None
+        return erased
 
     def _subscribe(self) -> Subscription:
         if self._loads:
             self._started = self._loads.popleft()
         start = self._started or self._store.seen
-        return self._store.subscribe_changes(after=start, types=_TYPES, consumer=self._consumer)
+        # Below the first position go on with what was kept: the latest word on each rule, and
+        # a removal of each one that went. Missing them is what must never happen.
+        return self._store.subscribe_changes(
+            after=start, types=_TYPES, consumer=self._consumer, kept=True
+        )
 
     async def _fold(self) -> Cursor:
         """Bring the latest event of each stream up to date; the caller holds the lock."""
         head = await self._store.head()
-        reader = self._store.read(after=self._cursor or 0, until=head.position, types=_TYPES)
-        latest = {event.stream: event async for event in reader}
+        reader = self._store.read(
+            after=self._cursor or 0, until=head.position, types=_TYPES, kept=True
+        )
+        latest: dict[str, Event] = {}
+        async for event in reader:
+            if (redaction := read_redaction(event)) is not None:
+                await self._erase(redaction)
+            else:
+                latest[event.stream] = event
         for stream, event in latest.items():
-            if _read_change(event) is not None:
+            if read_change(event) is not None:
                 self._latest[stream] = event
             else:
                 await self._fold_back(stream)
         self._cursor = head.cursor
         return head.cursor
 
+    async def _erase(self, redaction: Redaction) -> None:
+        event = self._latest.get(redaction.stream)
+        if event is not None and event.position == redaction.position:
+            erased = msgspec.structs.replace(event, raw_data=None, raw_metadata=None)
+            self._latest[redaction.stream] = erased
+        elif event is not None and event.position < redaction.position:
+            # It could not be used, and now counts as a removal.
+            await self._fold_back(redaction.stream)
+
     async def _fold_back(self, stream: str) -> None:
         """Find the last good event of a stream that ends in one that nobody can use."""
         async for event in self._store.read_stream(stream, backwards=True):
-            if event.type in _TYPES and _read_change(event) is not None:
+            if event.type in _TYPES and read_change(event) is not None:
                 self._latest[stream] = event
                 return
+        before = (await self._store.head()).first_position - 1
+        kept = self._store.read(until=before, streams=stream, types=_TYPES, kept=True)
+        good = [event async for event in kept if read_change(event) is not None]
+        if good:
+            self._latest[stream] = good[-1]
 
     def _compile(self, event: Event) -> CompiledRule:
         rule_id = event.stream.removeprefix(RULES)
@@ -151,7 +201,7 @@ class RuleStore:
 
     def _state_of(self, rule_id: str) -> RuleState:
         event = self._latest.get(STATES + rule_id)
-        if event is None:
+        if event is None or event.redacted:
             return RuleState()
         return decode_state(_data(event)["state"]).effective(self._now())
 
@@ -159,7 +209,7 @@ class RuleStore:
         return from_microseconds(self._store.clock())
 
 
-def _read_change(event: Event) -> RuleChange | None:
+def read_change(event: Event) -> RuleChange | None:
     """Return what an event says, before any state is stamped on; ``None`` for nothing.
 
     What was not written by a master or an operator is of no use to engines: it is passed
@@ -168,11 +218,12 @@ def _read_change(event: Event) -> RuleChange | None:
     try:
         if event.type in _STATE_TYPES and event.stream.startswith(STATES):
             rule_id = event.stream.removeprefix(STATES)
-            return RuleChange("state", rule_id, decode_state(_data(event)["state"]))
+            state = RuleState() if event.redacted else decode_state(_data(event)["state"])
+            return RuleChange("state", rule_id, state)
         if not event.stream.startswith(RULES):
             return None
         rule_id = event.stream.removeprefix(RULES)
-        if event.type == RULE_REMOVED:
+        if event.type == RULE_REMOVED or (event.type == RULE_DEFINED and event.redacted):
             return RuleChange("definition", rule_id, removed_rule(rule_id))
         if event.type != RULE_DEFINED:
             return None

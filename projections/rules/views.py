@@ -18,6 +18,8 @@ from sqlalchemy import (
     Table,
     delete,
     insert,
+    or_,
+    select,
     update,
 )
 
@@ -109,7 +111,9 @@ class RuleTables(TableProjection):
     """
 
     name = "rules"
+    from_snapshot = True
     metadata: ClassVar[MetaData] = _tables
+    takes_redacted = True
 
     def handle(self, connection: Connection, event: Event) -> None:
         """Apply one event."""
@@ -117,10 +121,35 @@ class RuleTables(TableProjection):
         handler = _HANDLERS.get((f"{category}/", event.type))
         if handler is None:
             return
+        if event.redacted:
+            # A definition or a state without content takes away the one before it.
+            for table in _BY_RULE.get(f"{category}/", ()):
+                connection.execute(delete(table).where(table.c.rule_id == key))
+            return
         try:
             handler(connection, event, key)
         except (EventStoreError, msgspec.ValidationError, KeyError):
             return
+
+    def erase(self, connection: Connection, position: int, stream: str) -> None:
+        """Take the row out that the event made; the rule, or its state, is as if removed.
+
+        Where other rows depend on it (an older definition that this one, which nobody could
+        use, had left standing; a rejection that it replaced or ended) all is computed anew.
+        """
+        category, _, key = stream.partition("/")
+        for table in _BY_RULE.get(f"{category}/", ()):
+            row = connection.execute(
+                select(table.c.position).where(table.c.rule_id == key)
+            ).scalar_one_or_none()
+            if row == position:
+                connection.execute(delete(table).where(table.c.rule_id == key))
+            elif row is not None and row < position:
+                self.reset(connection)
+        c = rejection_table.c
+        touched = or_(c.position == position, c.ended_position == position)
+        if connection.execute(select(c.position).where(touched)).first() is not None:
+            self.reset(connection)
 
 
 def _define(connection: Connection, event: Event, rule_id: str) -> None:
@@ -193,6 +222,8 @@ def _set_state(connection: Connection, event: Event, rule_id: str) -> None:
     )
 
 
+_BY_RULE: Final = {RULES: (rule_table,), STATES: (state_table,)}
+
 _HANDLERS: Final = {
     (RULES, RULE_DEFINED): _define,
     (RULES, RULE_REMOVED): _remove,
@@ -201,6 +232,14 @@ _HANDLERS: Final = {
     (STATES, RULE_STATE_SET): _set_state,
     (STATES, RULE_STATE_EXPIRED): _set_state,
 }
+
+
+def rejected_path(event: Event) -> str | None:
+    """Return the file that a rejection, or its end, is about; ``None`` where it says none."""
+    try:
+        return msgspec.convert(_data(event), _Rejection).path
+    except (EventStoreError, msgspec.ValidationError):
+        return None
 
 
 def _data(event: Event) -> dict[str, Any]:

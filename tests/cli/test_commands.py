@@ -225,3 +225,13 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(
     assert tail.process.stderr is not None
     assert tail.process.stderr.read() == ""
     tail.process.stderr.close()
+
+
+def test_wait_tells_whether_every_consumer_has_done_a_change(run: Run, rules: Path) -> None:
+    run("sync", "rules", "--once")
+    run("tail", "--no-follow", "--consumer", "w1")
+    done = run("wait", "16", "--consumer", "w1")
+    assert (done.returncode, done.stdout) == (0, "position 16 is done by w1\n")
+    late = run("wait", "16", "--consumer", "w1", "--consumer", "w2", "--timeout", "0.1")
+    assert late.returncode == 1
+    assert late.stderr == "error: position 16 is not done after 0.1 s: w2 was never seen\n"

@@ -9,9 +9,10 @@ INTENDED = {
     "ANY", "END", "NO_STREAM", "STREAM_EXISTS",
     "Appended", "Cursor", "Event", "EventStore", "Head", "NewEvent", "StreamWrite",
     "Subscription", "Upcasters",
-    "ConfigError", "ConflictError", "CorruptEventError", "DuplicateEventError",
-    "EventStoreError", "HistoryDivergedError", "HistoryGoneError", "InvalidInputError",
-    "LimitExceededError", "ProjectionError", "StorageError", "StoreClosedError",
+    "ArchiveError", "ChangeRejectedError", "ConfigError", "ConflictError", "CorruptEventError",
+    "DuplicateEventError", "EventStoreError", "HistoryDivergedError", "HistoryGoneError",
+    "HistoryHeldError", "InvalidInputError", "LimitExceededError", "NotAppliedError",
+    "NotEmptyError", "ProjectionError", "StorageError", "StoreClosedError",
     "TakenOverError", "UpcastError",
 }  # fmt: skip
 

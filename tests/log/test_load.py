@@ -30,7 +30,7 @@ async def test_acknowledgements_of_thousands_of_events_are_few(
         acknowledged: list[int] = []
         write = store._backend.write
 
-        def counting(group: Sequence[Operation]) -> Any:
+        def counting(group: Sequence[Operation], tell: Any = None) -> Any:
             acknowledged.extend(
                 operation.cursor.position
                 for operation in group
@@ -93,7 +93,7 @@ async def test_an_append_that_waits_in_the_queue_is_withdrawn_when_cancelled(
         gate, entered = threading.Event(), threading.Event()
         write = store._backend.write
 
-        def gated(group: Sequence[Operation]) -> Any:
+        def gated(group: Sequence[Operation], tell: Any = None) -> Any:
             entered.set()
             gate.wait(20)
             return write(group)
@@ -122,7 +122,7 @@ async def test_an_append_that_was_running_when_cancelled_is_settled_by_repeating
         gate = threading.Event()
         write = store._backend.write
 
-        def gated(group: Sequence[Operation]) -> Any:
+        def gated(group: Sequence[Operation], tell: Any = None) -> Any:
             gate.wait(20)
             return write(group)
 

@@ -22,7 +22,7 @@ from eventstore.errors import StorageError
 if TYPE_CHECKING:
     from eventstore.backends.driver import Driver
 
-_LEDGER = """CREATE TABLE migration (
+LEDGER = """CREATE TABLE migration (
     number INTEGER NOT NULL PRIMARY KEY,
     name VARCHAR NOT NULL,
     checksum VARCHAR NOT NULL,
@@ -77,7 +77,7 @@ def apply_next(driver: Driver, dialect: str, where: str, now_us: int) -> bool:
 def _read_ledger(driver: Driver, migrations: tuple[Migration, ...], where: str, now_us: int) -> int:
     """Return how many migrations were applied, having checked that they are these."""
     if not driver.has_table("migration"):
-        driver.run(_LEDGER)
+        driver.run(LEDGER)
         if not driver.has_table("head"):
             return 0
         # The first schema had no ledger yet.

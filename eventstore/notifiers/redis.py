@@ -1,0 +1,192 @@
+"""Waking followers by Redis pub/sub: messages may be lost, late, doubled or forged.
+
+One thread publishes what the writer hands it, and never makes it wait. One thread
+subscribes. It sends pings of its own, because the client library does not notice a server
+that has stalled; it connects again with a jittered wait that grows until something has been
+received; and after each subscription it wakes the followers, so that they read what they may
+have missed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any, Final
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from eventstore.backoff import Backoff
+from eventstore.errors import ConfigError
+from eventstore.notifiers.messages import RefusedMessageError, Signer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventstore.ports import News, Wake
+
+log = logging.getLogger(__name__)
+
+PING_SECONDS: Final = 2.0
+SILENCE_SECONDS: Final = 5.0
+"""How often the server is asked whether it lives, and after what silence it does not."""
+
+TIMEOUT_SECONDS: Final = 5.0
+"""How long connecting, and one answer, may take."""
+
+QUEUE: Final = 256
+"""Messages that wait to be sent at the most; beyond it only the last position is."""
+
+_TROUBLES = (redis.RedisError, OSError)
+
+
+class RedisNotifier:
+    """Publishes to, and listens on, one channel per log.
+
+    ``url`` is ``redis://[user[:password]@]host[:port][/db]``, ``rediss://`` for TLS, or
+    ``unix://``, with redis-py's parameters. With ``keys`` messages are signed and carry the
+    events; see :mod:`eventstore.notifiers.messages`.
+    """
+
+    def __init__(self, url: str, keys: Sequence[bytes]) -> None:
+        self._url = url
+        self._client = self._make_client()
+        self._signer = Signer(keys)
+        self.carries_news = bool(keys)
+        self._queue: deque[tuple[str, int, News | None]] = deque()
+        self._changed = threading.Condition()
+        self._closing = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._counts: Counter[str] = Counter()
+        self._subscribed = 0
+        self._trouble = ""
+
+    def start(self, log_id: str, wake: Wake) -> None:
+        """Begin to listen."""
+        self._log_id, self._wake = log_id, wake
+        self._begin(self._listen, "eventstore-redis-listener")
+
+    def publish(self, log_id: str, position: int, news: News | None) -> None:
+        """Hand a message to the thread that sends. Never waits, never raises."""
+        with self._changed:
+            if len(self._queue) >= QUEUE:
+                self._queue.clear()
+                self._counts["dropped"] += 1
+                news = None
+            self._queue.append((log_id, position, news))
+            if not any(thread.name == "eventstore-redis-publisher" for thread in self._threads):
+                self._begin(self._send, "eventstore-redis-publisher")
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Stop, once what waits has been sent, or has failed once more."""
+        self._closing.set()
+        with self._changed:
+            self._changed.notify()
+        for thread in self._threads:
+            thread.join(2 * TIMEOUT_SECONDS)
+        self._client.close()
+
+    def describe(self) -> dict[str, str | int]:
+        """Return the kind, what was received, sent and refused, and the present trouble."""
+        facts: dict[str, str | int] = {"notifier": "redis", "signed": int(self.carries_news)}
+        facts |= {f"messages_{name}": count for name, count in sorted(self._counts.items())}
+        facts["reconnects"] = max(0, self._subscribed - 1)
+        return facts | ({"trouble": self._trouble} if self._trouble else {})
+
+    def _make_client(self) -> redis.Redis:
+        try:
+            # Its own retries would hide that a subscription was interrupted.
+            return redis.Redis.from_url(
+                self._url,
+                socket_timeout=TIMEOUT_SECONDS,
+                socket_connect_timeout=TIMEOUT_SECONDS,
+                retry=Retry(NoBackoff(), 0),
+            )
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"the notifier's Redis URL cannot be used: {error}") from error
+
+    def _begin(self, run: Any, name: str) -> None:
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _report(self, doing: str, error: BaseException) -> None:
+        trouble = f"cannot {doing}: {' '.join(str(error).split()) or type(error).__name__}"
+        if trouble != self._trouble and not self._closing.is_set():
+            log.warning("%s; followers read on a timer meanwhile", trouble)
+        self._trouble = trouble
+
+    def _send(self) -> None:
+        backoff = Backoff()
+        while (item := self._next_item()) is not None:
+            try:
+                log_id, position, news = item
+                message = self._signer.encode(log_id, position, news)
+                self._client.publish(channel(log_id), message)
+            except _TROUBLES as error:
+                self._counts["unsent"] += 1
+                self._report("publish", error)
+                self._closing.wait(backoff.next())
+            else:
+                self._counts["sent"] += 1
+                backoff.reset()
+
+    def _next_item(self) -> tuple[str, int, News | None] | None:
+        with self._changed:
+            while not self._queue and not self._closing.is_set():
+                self._changed.wait()
+            return self._queue.popleft() if self._queue else None
+
+    def _listen(self) -> None:
+        backoff = Backoff()
+        while not self._closing.is_set():
+            try:
+                self._follow(backoff)
+            except _TROUBLES as error:
+                self._report("listen", error)
+                self._closing.wait(backoff.next())
+
+    def _follow(self, backoff: Backoff) -> None:
+        """Listen on one connection, until it fails or falls silent or the notifier closes."""
+        subscription: Any = self._client.pubsub()  # type: ignore[no-untyped-call]
+        with subscription:
+            subscription.subscribe(channel(self._log_id))
+            heard = asked = time.monotonic()
+            while not self._closing.is_set():
+                message = subscription.get_message(timeout=0.5)
+                now = time.monotonic()
+                if message is not None:
+                    heard = now
+                    self._take(message, backoff)
+                elif now - heard > SILENCE_SECONDS:
+                    raise redis.TimeoutError(f"no answer for {SILENCE_SECONDS:.0f} s")
+                elif now - asked > PING_SECONDS:
+                    subscription.ping()
+                    asked = now
+
+    def _take(self, message: dict[str, Any], backoff: Backoff) -> None:
+        if message["type"] == "subscribe":
+            # The first one or a later one: what came before it was not heard.
+            self._subscribed += 1
+            self._wake()
+            return
+        backoff.reset()
+        self._trouble = ""
+        if message["type"] != "message":
+            return
+        try:
+            told = self._signer.decode(self._log_id, message["data"])
+        except RefusedMessageError as error:
+            self._counts[str(error)] += 1
+            return
+        self._counts["news" if told.news else "hints"] += 1
+        self._wake(told.position, told.news)
+
+
+def channel(log_id: str) -> str:
+    """Return the name of a log's channel, for the ACL of a Redis user: ``eventstore:*``."""
+    return f"eventstore:{log_id}"

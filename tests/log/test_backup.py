@@ -1,0 +1,356 @@
+"""Copies of a log's file: whole while writers go on, and put back without a stale WAL."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from support.audit import audit
+from support.logs import positions, some
+from support.processes import child, lines
+from support.waiting import collect, take
+
+from eventstore import (
+    ConfigError,
+    Cursor,
+    EventStore,
+    HistoryDivergedError,
+    NotEmptyError,
+    StorageError,
+)
+from projections import DirectoryProjection, ProjectionRunner
+from projections.rules import RuleTables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from projections import Projection
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return tmp_path / "log.copy"
+
+
+def make_views(folder: Path) -> list[Projection]:
+    return [DirectoryProjection(folder / "live"), RuleTables().at(f"sqlite:///{folder}/v.db")]
+
+
+async def at(url: str, count: int, copy: Path) -> Cursor:
+    """Make a log of so many events and a copy of it; return its cursor."""
+    async with EventStore.open(url) as store:
+        await store.append("a/1", some(count))
+        assert await store.backup(copy) == count
+        return (await store.head()).cursor
+
+
+async def test_a_backup_is_a_log_in_a_single_file(path: Path, url: str, copy: Path) -> None:
+    cursor = await at(url, 80, copy)
+    assert audit(copy) == 80
+    assert sorted(p.name for p in copy.parent.iterdir() if "copy" in p.name) == [copy.name]
+    async with EventStore.open(f"sqlite:///{copy}") as store:
+        assert (await store.head()).cursor == cursor
+
+
+async def test_a_backup_beside_writers_is_as_of_one_moment(
+    path: Path, url: str, copy: Path
+) -> None:
+    from anyio import from_thread
+
+    async with EventStore.open(url) as store:
+        for _ in range(6):
+            await store.append("a/1", some(2000))
+        told = []
+
+        def write(done: int, total: int) -> None:
+            told.append(done)
+            from_thread.run(store.append, "a/1", some(5))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("eventstore.backends.copying.PAGES", 50)
+            assert await store.backup(copy, progress=write) == 12000
+        assert len(told) > 5
+        assert (await store.head()).position == 12000 + 5 * len(told)
+    assert audit(copy) == 12000
+
+
+async def test_a_backup_takes_no_name_that_is_taken(url: str, copy: Path) -> None:
+    await at(url, 3, copy)
+    async with EventStore.open(url) as store:
+        with pytest.raises(NotEmptyError):
+            await store.backup(copy)
+        await store.backup(copy, replace=True)
+
+        def fail(done: int, total: int) -> None:
+            raise KeyError
+
+        with pytest.raises(KeyError):
+            await store.backup(copy.with_suffix(".2"), progress=fail)
+    assert [p.name for p in copy.parent.iterdir() if ".2" in p.name or "part" in p.name] == []
+    assert audit(copy) == 3
+
+
+async def test_a_log_that_is_there_is_overwritten_only_when_asked(
+    path: Path, url: str, copy: Path
+) -> None:
+    await at(url, 80, copy)
+    async with EventStore.open(url) as store:
+        await store.append("a/1", some(15))
+    with pytest.raises(NotEmptyError):
+        await EventStore.restore(copy, url)
+    assert audit(path) == 95
+    assert await EventStore.restore(copy, url, replace=True) == 80
+    assert audit(path) == 80
+
+
+async def test_followers_of_a_log_that_was_restored_are_told(
+    tmp_path: Path, path: Path, url: str, copy: Path
+) -> None:
+    await at(url, 80, copy)
+    views = make_views(tmp_path)
+    async with EventStore.open(url) as store, EventStore.open(url, poll=0.05) as open_all_the_time:
+        await store.append("a/1", some(15))
+        plain = open_all_the_time.subscribe_changes()
+        named = open_all_the_time.subscribe_changes(consumer="worker")
+        for follower in (plain, named):
+            assert positions(await take(follower, 95))[-1] == 95
+        for view in views:
+            await ProjectionRunner(store, view).catch_up()
+        await EventStore.restore(copy, url, replace=True)
+        # The log at 80 already is another history than the one that they have seen.
+        with pytest.raises(HistoryDivergedError):
+            await ProjectionRunner(store, views[0]).catch_up()
+        assert (await store.append("b/1", some(25))).position == 105
+        for follower in (plain, named):
+            with pytest.raises(HistoryDivergedError):
+                await take(follower, 1)
+        for view in views:
+            with pytest.raises(HistoryDivergedError):
+                await ProjectionRunner(store, view).catch_up()
+    assert audit(path) == 105
+
+
+async def test_the_same_across_export_and_import(tmp_path: Path, url: str) -> None:
+    views = make_views(tmp_path)
+    async with EventStore.open(url) as store:
+        await store.append("a/1", some(80))
+        await store.export(tmp_path / "log.export")
+        await store.append("a/1", some(15))
+        for view in views:
+            await ProjectionRunner(store, view).catch_up()
+        async with store.subscribe_changes(consumer="worker", follow=False) as changes:
+            await collect(changes)
+            cursor = changes.cursor
+    async with EventStore.open(f"sqlite:///{tmp_path}/new.db") as new:
+        await new.import_from(tmp_path / "log.export")
+        await new.append("b/1", some(25))
+        assert cursor is not None
+        for consumer in (None, "worker"):
+            with pytest.raises(HistoryDivergedError):
+                await take(new.subscribe_changes(after=cursor, consumer=consumer), 1)
+        for view in views:
+            with pytest.raises(HistoryDivergedError):
+                await ProjectionRunner(new, view).catch_up()
+
+
+def _missing(path: Path) -> None:
+    path.unlink()
+
+
+def _stale_wal(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path.with_name("other.db"), isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("CREATE TABLE head(position)")
+        for suffix in ("-wal", "-shm"):
+            stale = path.with_name("other.db" + suffix).read_bytes()
+            path.with_name(path.name + suffix).write_bytes(stale)
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(b"garbage" * 3000)
+
+
+def _emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _damaged_pages(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    for page in range(1, len(content) // 4096):
+        content[page * 4096 : page * 4096 + 64] = b"\xff" * 64
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [_missing, _stale_wal, _garbage, _emptied, _damaged_pages])
+async def test_whatever_is_in_the_place_the_copy_comes_back_whole(
+    path: Path, url: str, copy: Path, harm: Callable[[Path], None]
+) -> None:
+    await at(url, 80, copy)
+    harm(path)
+    assert await EventStore.restore(copy, url, replace=True) == 80
+    assert audit(path) == 80
+    async with EventStore.open(url) as store:
+        assert (await store.append("a/1", some(1))).position == 81
+
+
+@pytest.mark.parametrize("content", [b"", b"no database" * 1000, None])
+async def test_what_is_no_backup_leaves_the_log_as_it_is(
+    path: Path, url: str, tmp_path: Path, content: bytes | None
+) -> None:
+    await at(url, 5, tmp_path / "unused")
+    bad = tmp_path / "bad"
+    if content is not None:
+        bad.write_bytes(content)
+    with pytest.raises(StorageError, match="bad"):
+        await EventStore.restore(bad, url, replace=True)
+    assert audit(path) == 5
+
+
+async def test_a_damaged_backup_leaves_the_log_as_it_is(path: Path, url: str, copy: Path) -> None:
+    await at(url, 3000, copy)
+    _damaged_pages(copy)
+    with pytest.raises(StorageError, match=r"log\.copy"):
+        await EventStore.restore(copy, url, replace=True)
+    assert audit(path) == 3000
+
+
+async def test_another_program_s_database_is_never_overwritten(
+    path: Path, url: str, copy: Path
+) -> None:
+    await at(url, 5, copy)
+    other = path.with_name("other.db")
+    with closing(sqlite3.connect(other)) as connection, connection:
+        connection.execute("CREATE TABLE mine (x)")
+    with pytest.raises(StorageError, match="something else"):
+        await EventStore.restore(copy, f"sqlite:///{other}", replace=True)
+
+
+async def test_where_a_log_is_no_file_the_tool_to_use_is_named(copy: Path) -> None:
+    async with EventStore.open("memory://") as store:
+        with pytest.raises(ConfigError, match="eventstore export"):
+            await store.backup(copy)
+    with pytest.raises(ConfigError, match="pg_dump"):
+        await EventStore.restore(copy, "postgresql://localhost/log")
+
+
+# Three kinds of work, each begun again until it is killed.
+WORK = """
+import anyio, os
+from pathlib import Path
+async def main():
+    say("ready")
+    what, folder = arguments
+    async with EventStore.open(url) as store:
+        for number in range(10_000):
+            say(number)
+            if what == "export":
+                await store.export(f"{folder}/out", replace=True)
+            elif what == "trim":
+                first = (await store.head()).first_position
+                await store.trim(first + 700, archive=f"{folder}/{number}-{os.getpid()}")
+                await store.append("a/1", [NewEvent("T", i) for i in range(700)])
+            elif what == "restore":
+                await EventStore.restore(f"{folder}/{number % 2}.copy", url, replace=True)
+            elif what == "import":
+                await store.import_from(f"{folder}/in.export")
+                return
+"""
+
+
+def kill_in(what: str, url: str, folder: Path, after: float) -> None:
+    """Let a process work, and kill it so many seconds after its first word."""
+    import time
+
+    with child(WORK, url, what, folder) as process:
+        for _ in lines(process):
+            break
+        deadline = time.monotonic() + after
+        while time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.001)
+        process.kill()
+
+
+ROUNDS = 8
+
+ONCE = pytest.mark.parametrize("anyio_backend", ["asyncio"])
+"""What is killed is a process of its own: the loop of the test makes no difference."""
+
+
+@ONCE
+async def test_a_killed_export_leaves_a_whole_one_or_none(
+    path: Path, url: str, tmp_path: Path
+) -> None:
+    async with EventStore.open(url) as store:
+        for _ in range(10):
+            await store.append("a/1", some(700))
+    for number in range(ROUNDS):
+        kill_in("export", url, tmp_path, 0.1 + number * 0.09)
+        if (tmp_path / "out").exists():
+            async with EventStore.open("memory://") as copy:
+                assert (await copy.import_from(tmp_path / "out")).events == 7000
+
+
+@ONCE
+async def test_a_killed_import_leaves_an_empty_log(path: Path, url: str, tmp_path: Path) -> None:
+    async with EventStore.open("memory://") as store:
+        for _ in range(20):
+            await store.append("a/1", some(1000))
+        await store.export(tmp_path / "in.export")
+    found = set()
+    for number in range(ROUNDS):
+        target = tmp_path / f"{number}.db"
+        kill_in("import", f"sqlite:///{target}", tmp_path, 0.05 + number * 0.15)
+        async with EventStore.open(f"sqlite:///{target}") as log:
+            position = (await log.head()).position
+            found.add(position)
+            if position == 0:
+                await log.import_from(tmp_path / "in.export")
+        assert audit(target) == 20_000
+    assert found <= {0, 20_000}
+    assert 0 in found
+
+
+@ONCE
+async def test_a_killed_trim_leaves_the_log_before_or_after_it(
+    path: Path, url: str, tmp_path: Path
+) -> None:
+    async with EventStore.open(url) as store:
+        for _ in range(12):
+            await store.append("a/1", some(700))
+    firsts = set()
+    for number in range(ROUNDS):
+        kill_in("trim", url, tmp_path, 0.1 + number * 0.09)
+        async with EventStore.open(url) as store:
+            head = await store.head()
+            firsts.add(head.first_position)
+            left = positions(await collect(store.read(after=head.first_position - 1)))
+            assert left == list(range(head.first_position, head.position + 1))
+            # The chain and the commits are whole: an export checks them.
+            await store.export(tmp_path / f"check{number}")
+            notices = [e async for e in store.read(streams="log/trims", kept=True)]
+            assert all((tmp_path / e.data["archive"]).exists() for e in notices)
+            if notices:
+                assert notices[-1].data["first_position"] == head.first_position
+    assert len(firsts) > 1
+
+
+@ONCE
+async def test_a_killed_restore_leaves_one_log_or_the_other(
+    path: Path, url: str, tmp_path: Path
+) -> None:
+    async with EventStore.open(url) as store:
+        for number in range(2):
+            for _ in range(3):
+                await store.append("a/1", some(1000))
+            await store.backup(tmp_path / f"{number}.copy")
+    found = set()
+    for number in range(ROUNDS):
+        kill_in("restore", url, tmp_path, 0.1 + number * 0.07)
+        found.add(audit(path))
+    assert found <= {3000, 6000}

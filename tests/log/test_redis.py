@@ -1,0 +1,188 @@
+"""Waking by Redis: early when it works, harmless when it does not, deaf to forgers."""
+
+from __future__ import annotations
+
+import random
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from support.logs import LASTING, LOG_URLS, positions, some
+from support.redis import private_redis, shared_redis
+from support.waiting import DEADLINE, eventually, take
+
+from eventstore import END, ConfigError, EventStore
+from eventstore.notifiers.messages import Signer
+from eventstore.notifiers.redis import channel
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from eventstore import Subscription
+    from eventstore.ports import Page, Query
+
+pytestmark = pytest.mark.anyio
+
+KEY = "the key that the fleet shares"
+QUIET = 60.0
+"""A poll that no test waits for: whatever arrives was woken."""
+
+
+@pytest.fixture(params=LASTING)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Name a log that two stores can open."""
+    return LOG_URLS[request.param](tmp_path)
+
+
+@asynccontextmanager
+async def pair(
+    url: str, notify: str, keys: list[str], poll: float = QUIET
+) -> AsyncIterator[tuple[EventStore, EventStore, Subscription]]:
+    """Open a writer and a follower that is listening and has caught up."""
+    async with (
+        EventStore.open(url, notify=notify, notify_keys=keys) as writer,
+        EventStore.open(url, notify=notify, notify_keys=keys, poll=poll) as reader,
+        reader.subscribe_changes(after=END) as subscription,
+    ):
+        await writer.append("a/0", some(1))
+        assert positions(await take(subscription, 1)) == [1]
+        yield writer, reader, subscription
+
+
+def count(store: EventStore, name: str) -> int:
+    return int(store._notifier.describe().get(f"messages_{name}", 0))
+
+
+@pytest.mark.parametrize("keys", [[], [KEY]])
+async def test_an_append_wakes_a_follower_of_another_store(url: str, keys: list[str]) -> None:
+    async with pair(url, shared_redis().url, keys) as (writer, reader, subscription):
+        for number in range(2, 12):
+            await writer.append("a/1", some(1))
+            assert positions(await take(subscription, 1)) == [number]
+        assert count(reader, "news" if keys else "hints") >= 10
+
+
+async def test_signed_events_need_no_look_at_the_log(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with pair(url, shared_redis().url, [KEY]) as (writer, reader, subscription):
+        await writer.append("a/1", some(1))
+        await take(subscription, 1)
+        queries: list[Query] = []
+        read = reader._read_page
+
+        def counting(query: Query) -> Page:
+            queries.append(query)
+            return read(query)
+
+        monkeypatch.setattr(reader, "_read_page", counting)
+        for number in range(50):
+            done = await writer.append(f"a/{number}", some(3))
+            assert positions(await take(subscription, 3))[-1] == done.position
+        assert len(queries) <= 2
+
+
+async def test_what_two_writers_publish_out_of_turn_arrives_in_order(url: str) -> None:
+    redis = shared_redis().url
+    async with (
+        pair(url, redis, [KEY]) as (first, _, subscription),
+        EventStore.open(url, notify=redis, notify_keys=[KEY]) as second,
+        anyio.create_task_group() as tasks,
+    ):
+
+        async def write(store: EventStore) -> None:
+            for _ in range(100):
+                await store.append("a/1", some(1))
+
+        tasks.start_soon(write, first)
+        tasks.start_soon(write, second)
+        assert positions(await take(subscription, 200)) == list(range(2, 202))
+
+
+async def test_a_server_that_is_killed_and_started_again_loses_nothing(url: str) -> None:
+    with private_redis() as redis:
+        async with pair(url, redis.url, [KEY]) as (writer, _, subscription):
+            await anyio.to_thread.run_sync(redis.kill)
+            with anyio.fail_after(1):
+                await writer.append("a/1", some(5))
+            await anyio.to_thread.run_sync(redis.start)
+            assert positions(await take(subscription, 5)) == [2, 3, 4, 5, 6]
+            await writer.append("a/1", some(1))
+            assert positions(await take(subscription, 1)) == [7]
+
+
+async def test_a_server_that_freezes_delays_no_append_and_is_noticed(url: str) -> None:
+    with private_redis() as redis:
+        async with pair(url, redis.url, [KEY]) as (writer, reader, subscription):
+            redis.freeze()
+            with anyio.fail_after(2):
+                await writer.append("a/1", some(1))
+
+            async def noticed() -> bool:
+                return "trouble" in reader._notifier.describe()
+
+            await eventually(noticed)
+            redis.thaw()
+            assert positions(await take(subscription, 1)) == [2]
+
+
+async def test_without_any_server_followers_read_on_a_timer(url: str) -> None:
+    with private_redis() as redis:
+        nowhere = redis.url
+    async with (
+        EventStore.open(url, notify=nowhere) as writer,
+        EventStore.open(url, notify=nowhere, poll=0.05) as reader,
+        reader.subscribe_changes() as subscription,
+    ):
+        with anyio.fail_after(2):
+            await writer.append("a/1", some(3))
+        assert positions(await take(subscription, 3)) == [1, 2, 3]
+
+
+async def test_nothing_that_a_forger_sends_is_delivered(url: str) -> None:
+    redis = shared_redis()
+    chance = random.Random(5)
+    async with pair(url, redis.url, [KEY]) as (writer, reader, subscription):
+        log_id = (await reader.head()).log_id
+        stranger = Signer([b"another key of somebody"])
+        with redis.client() as client, client.pubsub() as spy:
+            spy.subscribe(channel(log_id))
+            await writer.append("a/1", some(1))
+            await take(subscription, 1)
+
+            def overheard() -> bytes:
+                while True:
+                    message = spy.get_message(timeout=DEADLINE)
+                    if message["type"] == "message":
+                        return bytes(message["data"])
+
+            real = await anyio.to_thread.run_sync(overheard)
+            for number in range(2_000):
+                altered = bytearray(real)
+                altered[chance.randrange(len(altered))] ^= 1 + chance.randrange(255)
+                for forged in (
+                    real, bytes(altered), chance.randbytes(200), b"999999", b"",
+                    stranger.encode(log_id, 3 + number, None),
+                ):  # fmt: skip
+                    client.publish(channel(log_id), forged)
+
+            async def all_refused() -> bool:
+                refused = ("forged", "unsigned", "replayed", "malformed")
+                return sum(count(reader, name) for name in refused) >= 12_000
+
+            await eventually(all_refused)
+        await writer.append("a/1", some(1))
+        assert positions(await take(subscription, 1)) == [3]
+
+
+@pytest.mark.parametrize("bad", ["redis://h:notaport/0", "redis://h/0?socket_timeout=x"])
+async def test_a_url_that_names_no_server_is_refused(bad: str) -> None:
+    with pytest.raises(ConfigError):
+        EventStore.open("memory://", notify=bad)
+
+
+async def test_a_key_that_could_be_guessed_is_refused() -> None:
+    with pytest.raises(ConfigError, match="short"):
+        EventStore.open("memory://", notify="redis://h", notify_keys=["secret"])
