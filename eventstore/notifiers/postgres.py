@@ -148,6 +148,8 @@ class PostgresNotifier:
                         self._trouble = ""
                         self._wakes += 1
                         self._call_wake(position)
+                if self._closing:
+                    continue  # The bell that said so may have rung before the last sending.
                 wait = max(0.0, beat - time.monotonic())
                 _wait(wait, connection.fileno(), self._rung.fileno())
                 self._hear_bell()

@@ -148,11 +148,11 @@ anyio.run(main)
 
 
 async def test_a_state_set_in_another_process_is_seen(desk: Desk) -> None:
-    if desk.log.url == "memory://":
+    if desk.url == "memory://":
         pytest.skip("a log in memory belongs to one process")
     await desk.rules.load_compiled()
     changes = desk.rules.subscribe_changes()
-    words = [sys.executable, "-c", SET_STATE, desk.log.url]
+    words = [sys.executable, "-c", SET_STATE, desk.url]
     await anyio.run_process(words, env=environment(), stderr=subprocess.PIPE)
     assert names(await take(changes, 1)) == ["disabled"]
     assert (await desk.rules.get_state("A")).set_by == "another"

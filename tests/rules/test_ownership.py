@@ -42,6 +42,21 @@ async def main():
 """
 
 
+FORKING = """
+import os
+from projections.rules.ownership import SourceLock
+
+async def main():
+    lock = SourceLock(EventStore.open(url), "main")
+    assert lock.try_acquire()
+    if os.fork() == 0:
+        os.read(0, 1)
+        os._exit(0)
+    say("forked")
+    await asyncio.Event().wait()
+"""
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return fill(tmp_path / "rules", {"a.yml": ttp("A")})
@@ -191,6 +206,20 @@ def test_a_forked_child_does_not_keep_its_parents_source(lasting: str) -> None:
     for end in (*ready, *until):
         os.close(end)
     os.waitpid(child_id, 0)
+
+
+async def test_the_child_of_a_killed_owner_does_not_keep_its_source(lasting: str) -> None:
+    lock = SourceLock(EventStore.open(lasting), "main")
+
+    async def taken() -> bool:
+        return await anyio.to_thread.run_sync(lock.try_acquire)
+
+    with child(FORKING, lasting) as owner:
+        await anyio.to_thread.run_sync(wait_for, owner, "forked")
+        assert not await taken()
+        os.kill(owner.pid, signal.SIGKILL)
+        await eventually(taken)
+    lock.release()
 
 
 async def test_status_shows_what_keeps_the_owner_from_following(

@@ -31,6 +31,8 @@ class Desk:
     log: EventStore
     root: Path
     follows: bool
+    url: str
+    """The log's, as another process needs it: with the password."""
 
     async def edit(self, rule_id: str, name: str = "first") -> None:
         """Save a rule, and return once it is in the log."""
@@ -52,7 +54,7 @@ class Desk:
 async def _plain(url: str, root: Path) -> AsyncIterator[Desk]:
     async with EventStore.open(url) as log, anyio.create_task_group() as tasks:
         tasks.start_soon(StateExpiry(log).run)
-        yield Desk(RuleStore(log), log, root, follows=False)
+        yield Desk(RuleStore(log), log, root, follows=False, url=url)
         tasks.cancel_scope.cancel()
 
 
@@ -62,7 +64,7 @@ async def _shared(url: str, root: Path, *, follows: bool) -> AsyncIterator[Desk]
         async with EventStore.open(url) as log:
             rules = get_rule_store()
             await rules.get_state("any")  # The first use opens it, and begins to follow.
-            yield Desk(rules, log, root, follows)
+            yield Desk(rules, log, root, follows, url)
     finally:
         close_background()
 

@@ -482,6 +482,26 @@ async def test_a_newer_runner_ends_a_rebuild_that_goes_on(log: str, views: str, 
     assert rows(views) == expected
 
 
+async def test_no_transaction_is_open_between_the_batches_of_a_rebuild(
+    postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, views = postgres.fresh_schema(), postgres.fresh_schema()
+    seen = []
+    states = "SELECT state FROM pg_stat_activity WHERE application_name = 'view-keeper'"
+    monkeypatch.setattr(runner, "BATCH_EVENTS", 7)
+    async with EventStore.open(log) as store:
+        expected = await append_numbers(store)
+        keeper = ProjectionRunner(
+            store,
+            Totals().at(f"{views}&application_name=view-keeper"),
+            progress=lambda *_: seen.append(postgres.execute(states)),
+        )
+        await keeper.rebuild()
+    assert len(seen) > 5
+    assert all(found and set(found) == {("idle",)} for found in seen)
+    assert rows(views) == expected
+
+
 async def test_many_may_set_a_view_up_at_once(log: str, views: str) -> None:
     async def follow() -> None:
         async with EventStore.open(log, inline=[Totals()]) as store:
