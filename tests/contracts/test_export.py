@@ -193,7 +193,7 @@ async def empty(url: str) -> None:
 async def test_a_file_that_ends_early_is_refused_wherever_it_ends(lasting_url: str) -> None:
     await empty(lasting_url)
     content = await small_export()
-    for size in [*range(40), *range(40, len(content), len(content) // 40), len(content) - 1]:
+    for size in [*range(20), *range(20, len(content), len(content) // 20), len(content) - 1]:
         error = await refuse(lasting_url, content[:size])
         assert error.offset <= size
 
@@ -201,7 +201,7 @@ async def test_a_file_that_ends_early_is_refused_wherever_it_ends(lasting_url: s
 async def test_a_file_of_which_a_byte_was_changed_is_refused(lasting_url: str) -> None:
     await empty(lasting_url)
     content = await small_export()
-    places = [*range(40), *range(40, len(content), len(content) // 60), *range(-40, 0)]
+    places = [*range(20), *range(20, len(content), len(content) // 30), *range(-36, 0)]
     for place in places:
         changed = bytearray(content)
         changed[place] ^= 1 << (place % 8)

@@ -23,7 +23,7 @@ from projections import TableProjection
 if TYPE_CHECKING:
     from pathlib import Path
 
-DEFAULT, SOAK = 150, 1_000
+DEFAULT, SOAK = 60, 1_000
 TIMES: Final = [DEFAULT, pytest.param(SOAK, marks=pytest.mark.soak)]
 
 KEPT_BY_NOBODY: Final = {"consumer": {"owner", "epoch", "seen_us"}, "migration": {"applied_us"}}

@@ -33,7 +33,7 @@ def manifest(root: Path, log: RuleLog, events: list[Event]) -> bytes:
     return (root / MANIFEST).read_bytes()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(COMMITS)
 @example(BLOCKED)
 @example(SHARED)

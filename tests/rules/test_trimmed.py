@@ -127,7 +127,7 @@ async def compare(folder: Path, commits: list[list[Any]], redacted: int, cuts: l
             assert await fresh.shown() == now
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     commits=COMMITS,
     redacted=st.integers(1, 60),

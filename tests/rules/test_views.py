@@ -149,7 +149,7 @@ async def compare(log: str, views: str, history: list[Any]) -> Rows:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(HISTORIES)
 def test_the_tables_say_what_the_rule_store_says_inline_followed_and_rebuilt(
     history: list[Any],
@@ -159,7 +159,7 @@ def test_the_tables_say_what_the_rule_store_says_inline_followed_and_rebuilt(
         anyio.run(compare, log, views, history)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(HISTORIES)
 def test_the_tables_are_the_same_on_postgresql(postgres: Server, history: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
