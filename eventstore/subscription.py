@@ -305,17 +305,19 @@ class Subscription:
     async def _next_page(self, query: Query) -> Page:
         """Return what follows: from what the store's followers share, or read for oneself."""
         tail = self._store.tail
-        # Counted before looking: a change after the look ends the next wait at once.
-        self._seen = self._store.changed.count
+        # Counted before looking, so that a change after the look ends the next wait at once,
+        # and kept only once the look is done: one that was cancelled has seen nothing.
+        seen = self._store.changed.count
         page = tail.take(query) if self._follow and self._page is not None else None
         if page is not None and page.through == query.expect:
             await self._outlive(lambda: tail.refresh(self._reads, woken=self._was_woken))
             page = tail.take(query)
-        self._reads = tail.reads
+        reads = tail.reads
         if page is None:
             page = await self._outlive(lambda: self._store.page(query))
             tail.join(page)
             tail.lost.update(page.lost)
+        self._seen, self._reads = seen, reads
         self._check_owner()
         return page if self._shard is None else _part(page, *self._shard)
 

@@ -187,3 +187,25 @@ async def test_a_follower_of_another_history_is_told_beside_those_that_share(url
                 await take(store.subscribe_changes(after=stranger), 1)
             await store.append("a/1", some(1))
             assert positions(await take(good, 1)) == [4]
+
+
+async def test_a_look_that_was_cancelled_has_seen_nothing(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with EventStore.open(url, poll=60) as store:
+        subscription = store.subscribe_changes(after=END)
+        with anyio.move_on_after(0.05):
+            await take(subscription, 1)
+        refresh = store.tail.refresh
+
+        async def cut_short(reads: int, *, woken: bool) -> None:
+            monkeypatch.setattr(store.tail, "refresh", refresh)
+            scope.cancel()
+            await refresh(reads, woken=woken)
+
+        monkeypatch.setattr(store.tail, "refresh", cut_short)
+        await store.append("a/1", some(1))
+        with anyio.CancelScope() as scope:
+            await take(subscription, 1)
+        assert scope.cancelled_caught
+        assert positions(await take(subscription, 1)) == [1]
