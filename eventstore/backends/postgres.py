@@ -191,7 +191,6 @@ class PostgresBackend(SqlBackend):
         except StorageError as error:
             if not error.transient:
                 raise
-            self._lost_at = time.monotonic()
             return super()._read(function)
 
     @contextmanager
@@ -220,20 +219,20 @@ class PostgresBackend(SqlBackend):
                     limit.go_on()
                     roll_back(connection, raw, error)
                     raise
-        except psycopg.OperationalError:
-            if raw.closed and not connection.invalidated:
+        except BaseException as error:
+            if raw.closed or is_lost(error):
+                self._lost_at = time.monotonic()
                 connection.invalidate()
             raise
 
 
 def roll_back(connection: Connection, raw: Any, error: BaseException) -> None:
-    """End the transaction, or the connection where that is of no use any more."""
-    if not raw.closed and not is_lost(error):
-        try:
-            raw.rollback()
-            connection.rollback()
-        except (psycopg.Error, SQLAlchemyError):
-            log.debug("the connection cannot roll back; it is dropped", exc_info=True)
-        else:
-            return
-    connection.invalidate()
+    """End the transaction, or the connection where that is not possible any more."""
+    if raw.closed or is_lost(error):
+        return
+    try:
+        raw.rollback()
+        connection.rollback()
+    except (psycopg.Error, SQLAlchemyError):
+        log.debug("the connection cannot roll back; it is dropped", exc_info=True)
+        raw.close()
