@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,6 +32,7 @@ from support.logs import LOG_URLS
 from support.waiting import collect, take
 
 from eventstore import Event, EventStore, HistoryDivergedError, NewEvent, ProjectionError
+from eventstore import postgres as postgres_urls
 from eventstore.errors import ConfigError, StorageError, TakenOverError
 from projections import ProjectionRunner, TableProjection, runner
 from projections.tables import projection_table, set_aside_table
@@ -639,3 +641,25 @@ async def test_views_further_along_the_search_path_are_left_alone(
             await step(ProjectionRunner(store, newer().at(path)))
     assert rows(theirs) == expected
     assert rows(ours) == {"n/1": 1 if newer is Totals else 2}
+
+
+async def test_a_handler_may_think_for_longer_than_an_append_may_stand_still(
+    postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, views = postgres.fresh_schema(), postgres.fresh_schema()
+    monkeypatch.setitem(postgres_urls.SETTINGS, "idle_in_transaction_session_timeout", "50ms")
+
+    class Thinks(Totals):
+        def handle(self, connection: Connection, event: Event) -> None:
+            ended = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+            (own,) = connection.execute(text("SELECT pg_backend_pid()")).one()
+            # Until the server has had its chance to end the session.
+            threading.Event().wait(0.2)
+            assert postgres.execute(ended, own) == [(1,)]
+            super().handle(connection, event)
+
+    async with EventStore.open(log) as store:
+        await store.append("n/1", [NewEvent("Counted", 1)])
+        for step in (ProjectionRunner.catch_up, ProjectionRunner.rebuild):
+            await step(ProjectionRunner(store, Thinks().at(views)))
+            assert rows(views) == {"n/1": 1}
