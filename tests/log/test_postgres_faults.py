@@ -30,10 +30,12 @@ LIMITS = "%20-cstatement_timeout%3D2s&connect_timeout=2"
 
 
 @pytest.mark.parametrize(
-    ("writers", "followers", "seconds"), [(3, 2, 2.0), pytest.param(8, 4, 60.0, marks=SOAK)]
+    ("writers", "followers", "seconds", "uneven"),
+    # In two seconds on a busy machine, one process may begin much later than another.
+    [(3, 2, 2.0, 10), pytest.param(8, 4, 60.0, 2, marks=SOAK)],
 )
 def test_a_fleet_leaves_one_gapless_order_and_starves_nobody(
-    tmp_path: Path, writers: int, followers: int, seconds: float
+    tmp_path: Path, writers: int, followers: int, seconds: float, uneven: int
 ) -> None:
     url = shared_server().fresh_schema()
     with fleet(url, tmp_path, writers=writers, followers=followers) as all_:
@@ -42,7 +44,7 @@ def test_a_fleet_leaves_one_gapless_order_and_starves_nobody(
         all_.finish()
         all_.check()
         shares = all_.report("undisturbed")
-    assert min(shares) * 3 > max(shares)
+    assert min(shares) * uneven > max(shares)
 
 
 @pytest.mark.parametrize(
