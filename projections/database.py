@@ -88,6 +88,9 @@ def make_database(url: str) -> Database:
                 f"views on PostgreSQL need the driver: pip install 'ruletide[postgres]' ({error})"
             ) from error
         return PostgresDatabase(url)
+    if scheme not in {"sqlite", "memory"}:
+        # Without what follows the scheme: that may hold a password.
+        raise ConfigError(f"a view cannot live in {scheme}://…: name a SQLite file or a PostgreSQL")
     return SqliteDatabase(url)
 
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import MetaData, Table, delete, func, insert, select
+from sqlalchemy import MetaData, Table, delete, func, insert, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.backends.postgres import make_engine, roll_back, translate_errors
 from eventstore.backends.postgres_driver import LOCK_SCHEMA
 from eventstore.errors import ConfigError
-from eventstore.postgres import connection_info, is_lost, safe_url
+from eventstore.postgres import SETTINGS, connection_info, is_lost, safe_url
 from eventstore.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 
 BATCH_SECONDS: Final = 300.0
 """How long one batch may take before its connection is given up."""
+
+_IDLE: Final = "idle_in_transaction_session_timeout"
+_LET_THINK: Final = text(
+    # The log's own limit is for its head row, which everybody waits for. A view's handler may
+    # compute for longer than that between two statements.
+    f"SELECT set_config('{_IDLE}', '60s', true) WHERE current_setting('{_IDLE}') = :ours"
+)
 
 SWAP_SECONDS: Final = 3600.0
 """How long putting a rebuilt view in its place may take."""
@@ -81,6 +88,7 @@ class PostgresDatabase:
         with translate_errors(self.url), self._watchdog.limit(raw, seconds):
             try:
                 connection.exec_driver_sql("BEGIN")
+                connection.execute(_LET_THINK, {"ours": SETTINGS[_IDLE]})
                 yield
                 connection.exec_driver_sql("COMMIT")
             except BaseException as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
@@ -19,6 +20,7 @@ from sqlalchemy import (
     delete,
     insert,
     select,
+    text,
     update,
 )
 
@@ -31,7 +33,7 @@ from projections.database import make_database
 from projections.projection import OutdatedViewError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -101,6 +103,23 @@ def storable(text: str) -> str:
     return escape_nul(text).encode(errors="backslashreplace").decode()
 
 
+@contextmanager
+def _home_only(connection: Connection) -> Iterator[None]:
+    """Let tables mean those of the connection's own schema alone.
+
+    A search path may go on to other schemas, where tables of the same names are another
+    log's: they must neither pass for ours nor be dropped.
+    """
+    home = None
+    if connection.dialect.name == "postgresql":
+        home = connection.execute(text("SELECT current_schema()")).scalar_one()
+    connection.execution_options(schema_translate_map={None: home})
+    try:
+        yield
+    finally:
+        connection.execution_options(schema_translate_map=None)
+
+
 class TableProjection(ABC):
     """A view in database tables: give it a name, tables, and what each event does to them.
 
@@ -151,11 +170,17 @@ class TableProjection(ABC):
         """Create the tables where they are missing, or anew where ``version`` has changed."""
         if self.register(connection):
             self.reset(connection)
-        self.metadata.create_all(connection)
+        self.create_missing(connection)
+
+    def create_missing(self, connection: Connection) -> None:
+        """Create the tables that are not there."""
+        with _home_only(connection):
+            self.metadata.create_all(connection)
 
     def register(self, connection: Connection) -> bool:
         """Enter the view in the ledger; return whether the tables are of another version."""
-        _ledger.create_all(connection)
+        with _home_only(connection):
+            _ledger.create_all(connection)
         stored = self._version(connection)
         if stored is None:
             self._enter(connection)
@@ -173,8 +198,9 @@ class TableProjection(ABC):
 
     def reset(self, connection: Connection) -> None:
         """Empty the view, as if no event had been applied."""
-        self.metadata.drop_all(connection)
-        self.metadata.create_all(connection)
+        with _home_only(connection):
+            self.metadata.drop_all(connection)
+            self.metadata.create_all(connection)
         for table in (set_aside_table, redacted_table):
             connection.execute(delete(table).where(table.c.projection == self.name))
         connection.execute(
@@ -402,7 +428,7 @@ class FollowedTables:
         self._database.lock_setup(connection)
         self.outdated = self._view.register(connection)
         if not self.outdated:
-            self._view.metadata.create_all(connection)
+            self._view.create_missing(connection)
         cursor = self._at = self._view.cursor(connection)
         if cursor is not None and cursor.log_id != log_id:
             # Before the claim: whoever is in the wrong log takes nothing over.

@@ -131,7 +131,8 @@ class SessionLock:
         with self._watchdog.limit(connection, CONNECT_SECONDS):
             connection.execute(_LIMITS)
             row = connection.execute(
-                "SELECT current_schema(), to_regclass('named_lock') IS NOT NULL"
+                "SELECT current_schema(), "
+                "to_regclass(quote_ident(current_schema()) || '.named_lock') IS NOT NULL"
             ).fetchone()
             schema, exists = row or ("", False)
             digest = hashlib.sha256(f"{schema}\0{self._name}".encode(errors="backslashreplace"))

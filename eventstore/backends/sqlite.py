@@ -12,7 +12,7 @@ import sqlite3
 import threading
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
@@ -247,7 +247,10 @@ def _explain(reason: str) -> str:
 
 
 def make_engine(path: Path | None) -> Engine:
-    """Make an engine that leaves BEGIN and COMMIT to its users."""
+    """Make an engine that leaves BEGIN and COMMIT to its users.
+
+    Like PostgreSQL it refuses texts with NUL characters, so that views are the same on both.
+    """
     engine = create_engine(
         URL.create("sqlite", database=str(path) if path else None),
         isolation_level="AUTOCOMMIT",
@@ -262,5 +265,13 @@ def make_engine(path: Path | None) -> Engine:
         connection.execute("PRAGMA foreign_keys=ON")
         # What is erased, or moved to another page, leaves zeros behind.
         connection.execute("PRAGMA secure_delete=ON")
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def refuse_nul(
+        _connection: Any, _cursor: Any, _sql: str, parameters: Any, _context: Any, many: bool
+    ) -> None:
+        for row in parameters if many else (parameters,):
+            if any(isinstance(value, str) and "\0" in value for value in row):
+                raise ValueError("a text has a NUL character, which no view may hold: escape it")
 
     return engine

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import sqlite3
+from typing import Any, Final
+
 from sqlalchemy.exc import DBAPIError, OperationalError
+
+_SQLITE: Final = {
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_ABORT, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOTADB,
+}  # fmt: skip
+"""SQLite's codes for a file that is in use, full, or not to be read or written."""
+
+_TOO_LARGE: Final = "54"
+"""PostgreSQL's class for what no repetition makes fit, as a key too long for its index."""
 
 
 def is_trouble(error: BaseException) -> bool:
-    """Return whether the server failed, and whoever sent the statement has no part in it.
+    """Return whether the database failed, and whoever sent the statement has no part in it.
 
     A lost connection, a lock not given in time, a full disk: the same statement may work
-    again. PostgreSQL tells these apart by their class; SQLite, a file, has no such word.
+    again.
     """
     if not isinstance(error, DBAPIError):
         return False
-    return error.connection_invalidated or (
-        isinstance(error, OperationalError) and hasattr(error.orig, "sqlstate")
-    )
+    if error.connection_invalidated:
+        return True
+    cause: Any = error.orig
+    if hasattr(cause, "sqlite_errorcode"):
+        return cause.sqlite_errorcode & 0xFF in _SQLITE
+    if not isinstance(error, OperationalError) or not hasattr(cause, "sqlstate"):
+        return False
+    return not (cause.sqlstate or "").startswith(_TOO_LARGE)

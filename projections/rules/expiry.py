@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from eventstore.errors import ConflictError, DuplicateEventError, EventStoreError
+from eventstore.errors import ConflictError, DuplicateEventError, EventStoreError, StorageError
 from eventstore.events import NewEvent, to_microseconds
 from projections.rules.events import RULE_STATE_EXPIRED, RULE_STATE_SET, STATES
 from projections.rules.model import RuleState, decode_state, encode_state
@@ -69,7 +69,6 @@ class StateExpiry:
         for stream, (due, event) in list(self._pending.items()):
             if due <= now:
                 await self._expire(stream, event)
-                self._pending.pop(stream, None)
 
     async def _expire(self, stream: str, event: Event) -> None:
         data: dict[str, JSON] = {
@@ -82,3 +81,9 @@ class StateExpiry:
             await self._store.append(stream, [ended], expected=event.version)
         except (ConflictError, DuplicateEventError):
             log.debug("the state of %s was set again, or ended by another process", stream)
+        except StorageError as error:
+            if not error.transient:
+                raise
+            log.warning("the state of %s is ended once that works: %s", stream, error)
+            return
+        self._pending.pop(stream, None)

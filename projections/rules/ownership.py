@@ -76,6 +76,8 @@ class SourceLock:
         self._source = source
         self._path = _lock_path(store, source)
         self._shared = store.named_lock(NAMESPACE + source)
+        # The lock's connection answers one question at a time.
+        self._limiter = anyio.CapacityLimiter(1)
         self._file: int | None = None
         self.owner = ""
         self.trouble = ""
@@ -154,11 +156,17 @@ class SourceLock:
         while True:
             await anyio.sleep(HEARTBEAT_SECONDS)
             try:
-                await anyio.to_thread.run_sync(self._shared.check, self.trouble)
+                await self.confirm()
             except StorageError as error:
                 log.warning("source %r may be somebody else's now: %s", self._source, error)
                 scope.cancel()
                 return
+
+    async def confirm(self) -> None:
+        """Raise StorageError once the source is not this owner's any more."""
+        if self._shared is not None:
+            check = self._shared.check
+            await anyio.to_thread.run_sync(check, self.trouble, limiter=self._limiter)
 
     def release(self) -> None:
         """Give the source up, if it is held. The lock file stays: removing it would split it."""

@@ -149,7 +149,9 @@ class RuleSync:
                 await self._lock.acquire()
                 await self._follow_while_owner(on_report)
             finally:
-                self._lock.release()
+                # In a thread: a server may have to be told, over a network that does not answer.
+                with anyio.CancelScope(shield=True):
+                    await self._in_thread(self._lock.release)
             # Whoever stands by goes first: they have a connection that works.
             await anyio.sleep(2 * STANDBY_SECONDS)
 
@@ -204,6 +206,8 @@ class RuleSync:
             busy = verdict.unsettled > 0 or find_git_lock(self._root) is not None
             wait = settle.wait(self._reader.files, hasty=verdict.hasty, busy=busy)
             if wait <= 0:
+                # The owner next to come may be at work already, from other files.
+                await self._lock.confirm()
                 try:
                     return await self._commit(verdict)
                 except ConflictError as conflict:

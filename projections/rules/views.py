@@ -6,6 +6,7 @@ them as ``\u0000``, and the exact values are in the columns of JSON text.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
@@ -93,6 +94,11 @@ state_table: Final = Table(
 """The latest state of each rule that ever had one. ``json`` is the state, exactly."""
 
 
+KEY_BYTES: Final = 1024
+"""The longest path that ``rule_rejection`` shows whole, in bytes of UTF-8. Together with the
+source's name it is a key, which has to stay below the 2,704 bytes of PostgreSQL's indexes."""
+
+
 class _Rejection(msgspec.Struct):
     path: str
     sha256: str = ""
@@ -176,7 +182,7 @@ def _remove(connection: Connection, _: Event, rule_id: str) -> None:
 
 def _reject(connection: Connection, event: Event, source: str) -> None:
     found = msgspec.convert(_data(event), _Rejection)
-    c, path = rejection_table.c, escape_nul(found.path)
+    c, path = rejection_table.c, _key(found.path)
     connection.execute(delete(rejection_table).where(c.source == source, c.path == path))
     connection.execute(
         insert(rejection_table).values(
@@ -193,7 +199,7 @@ def _reject(connection: Connection, event: Event, source: str) -> None:
 
 
 def _end_rejection(connection: Connection, event: Event, source: str) -> None:
-    path = escape_nul(msgspec.convert(_data(event), _Rejection).path)
+    path = _key(msgspec.convert(_data(event), _Rejection).path)
     c = rejection_table.c
     connection.execute(
         update(rejection_table)
@@ -251,6 +257,14 @@ def _data(event: Event) -> dict[str, Any]:
 
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
+
+
+def _key(path: str) -> str:
+    """Return a path as a key; a very long one ends in its hash."""
+    key = escape_nul(path)
+    if len(raw := key.encode()) <= KEY_BYTES:
+        return key
+    return f"{raw[: KEY_BYTES - 70].decode(errors='ignore')}…{sha256(raw).hexdigest()}"
 
 
 def _text(value: object) -> str | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 from support.master import logged
 from support.waiting import eventually, take
 
-from eventstore import EventStore, NewEvent
+from eventstore import EventStore, NewEvent, StorageError
 from eventstore.events import from_microseconds
 from projections.rules import RuleState, RuleStore
 from projections.rules.expiry import StateExpiry
@@ -36,9 +36,9 @@ MALFORMED: list[tuple[str, NewEvent]] = [
 
 
 @pytest.fixture
-async def store(clock: FakeClock) -> AsyncIterator[EventStore]:
+async def store(log_url: str, clock: FakeClock) -> AsyncIterator[EventStore]:
     """Give a log whose followers look at the clock often."""
-    async with EventStore.open("memory://", clock=clock, poll=0.01) as store:
+    async with EventStore.open(log_url, clock=clock, poll=0.01) as store:
         yield store
 
 
@@ -170,3 +170,29 @@ async def test_a_malformed_state_is_passed_over(
 
         await eventually(b_ended)
     assert [e.type async for e in store.read_stream("rule-state/A")] == [event.type]
+
+
+async def test_a_database_that_is_away_puts_it_off(
+    store: EventStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, left = store.append, [3]
+
+    async def fail_at_first(*args: Any, **rest: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise StorageError("there", "the server is away", transient=True)
+        return await append(*args, **rest)
+
+    until = from_microseconds(clock()) + timedelta(seconds=1)
+    await RuleStore(store).set_state("A", RuleState("disabled", expires_at=until), "ana")
+    monkeypatch.setattr(store, "append", fail_at_first)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(StateExpiry(store).run)
+        clock.now_us += 2_000_000
+
+        async def ended() -> bool:
+            return (await store.head()).position == 2
+
+        await eventually(ended)
+        tasks.cancel_scope.cancel()
+    assert left == [0]

@@ -18,7 +18,7 @@ from support.processes import child, wait_for
 from support.waiting import eventually
 
 from eventstore import EventStore, StoreClosedError
-from projections.rules import RuleSync
+from projections.rules import RuleSync, ownership
 from projections.rules.ownership import SourceLock, source_owners
 
 if TYPE_CHECKING:
@@ -293,6 +293,26 @@ async def test_an_owner_whose_connection_was_lost_stands_by(
         tasks.cancel_scope.cancel()
     assert reports == ["first", "second"]
     assert "may be somebody else's" in caplog.text
+
+
+async def test_an_owner_that_lost_its_session_appends_nothing_more(
+    postgres: Server, root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = postgres.fresh_schema()
+    # So long that only the question before an append can find out.
+    monkeypatch.setattr(ownership, "HEARTBEAT_SECONDS", 3600.0)
+    async with EventStore.open(url) as store, anyio.create_task_group() as tasks:
+        tasks.start_soon(RuleSync(store, root, source="main", rescan_seconds=0.05).run)
+        await stands(store, "A", ttp("A"))
+        assert await anyio.to_thread.run_sync(postgres.execute, end_owner(url)) == [(True,)]
+        fill(root, {"a.yml": ttp("A", "edited")})
+
+        async def noticed() -> bool:
+            return "is not held" in caplog.text
+
+        await eventually(noticed)
+        assert (await standing(store))["A"][1] == ttp("A")
+        tasks.cancel_scope.cancel()
 
 
 async def test_an_owner_follows_again_after_the_server_was_away(root: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import string
 import tempfile
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from support.postgres import Server
 
+LETTERS = string.ascii_letters + string.digits
 TABLES = (rule_table, rejection_table, state_table)
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -222,3 +225,19 @@ async def test_a_state_that_expires_is_back_to_the_default(tmp_path: Path, kind:
             tasks.cancel_scope.cancel()
         (row,) = rows(log)["rule_state"]
     assert (row["state"], row["expires_at"], row["position"]) == ("enabled", None, 2)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", LASTING)
+async def test_the_longest_path_is_a_key_like_any_other(tmp_path: Path, kind: str) -> None:
+    log, source = LOG_URLS[kind](tmp_path), "source/" + "s" * 1000
+    paths = ["".join(Random(seed).choices(LETTERS, k=4000)) for seed in (1, 2)]
+    paths += [paths[0][:-1] + "!", "x\0" * 1500]
+    async with EventStore.open(log, inline=[RuleTables()]) as store:
+        for path in (*paths, *paths):
+            data = {"path": path, "reason": "too long", "sha256": ""}
+            await store.append(source, [NewEvent("RuleRejected", data)])
+        assert len(rows(log)["rule_rejection"]) == len(paths)
+        await store.append(source, [NewEvent("RejectionEnded", {"path": paths[1]})])
+        stands = [row["stands"] for row in rows(log)["rule_rejection"]]
+    assert sorted(stands) == [False, True, True, True]

@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
 import pytest
 from sqlalchemy import (
+    BigInteger,
     Column,
     Connection,
     Engine,
@@ -30,6 +32,7 @@ from support.logs import LOG_URLS
 from support.waiting import collect, take
 
 from eventstore import Event, EventStore, HistoryDivergedError, NewEvent, ProjectionError
+from eventstore import postgres as postgres_urls
 from eventstore.errors import ConfigError, StorageError, TakenOverError
 from projections import ProjectionRunner, TableProjection, runner
 from projections.tables import projection_table, set_aside_table
@@ -569,3 +572,94 @@ async def test_a_batch_whose_commit_was_lost_is_applied_once(postgres: Server) -
         followed.apply(events, cursor)
         followed.close()
     assert rows(views) == {"n/1": 1}
+
+
+@pytest.mark.parametrize("value", ["nul\0", 2**63], ids=["nul", "too-large"])
+async def test_what_a_column_cannot_hold_is_set_aside_in_every_database(
+    log: str, views: str, value: Any
+) -> None:
+    held = MetaData()
+    table = Table(
+        "held",
+        held,
+        Column("position", BigInteger, primary_key=True),
+        Column("text", String),
+        Column("number", BigInteger),
+    )
+
+    class Held(TableProjection):
+        name = "held"
+        metadata: ClassVar[MetaData] = held
+
+        def handle(self, connection: Connection, event: Event) -> None:
+            column = "text" if isinstance(event.data, str) else "number"
+            row = {"position": event.position, column: event.data}
+            connection.execute(table.insert().values(row))
+
+    async with EventStore.open(log, inline=[Held(on_error="set_aside")]) as store:
+        await store.append("t/1", [NewEvent("Said", data) for data in ("a", value, "b")])
+        await ProjectionRunner(store, Held(on_error="set_aside").at(views)).catch_up()
+    for url in (log, views):
+        assert [row[:2] for row in ledger(url, table)] == [(1, "a"), (3, "b")]
+        assert [row[1] for row in ledger(url, set_aside_table)] == [2]
+
+
+async def test_a_database_that_fails_sets_no_event_aside(log: str, views: str) -> None:
+    class Unlucky(Totals):
+        fails = True
+
+        def handle(self, connection: Connection, event: Event) -> None:
+            super().handle(connection, event)
+            if self.fails and views.startswith("postgresql"):
+                connection.execute(text("SET LOCAL statement_timeout = '10ms'"))
+                connection.execute(text("SELECT pg_sleep(20)"))
+            elif self.fails:
+                connection.execute(text("ATTACH '/nowhere/at/all.db' AS gone"))
+
+    view = Unlucky(on_error="set_aside")
+    async with EventStore.open(log) as store:
+        await store.append("n/1", [NewEvent("Counted", 1)])
+        with pytest.raises(StorageError):
+            await ProjectionRunner(store, view.at(views)).catch_up()
+        assert ledger(views, set_aside_table) == []
+        view.fails = False
+        await ProjectionRunner(store, view.at(views)).catch_up()
+    assert rows(views) == {"n/1": 1}
+
+
+@pytest.mark.parametrize("newer", [Totals, DoubledTotals])
+async def test_views_further_along_the_search_path_are_left_alone(
+    postgres: Server, newer: type[Totals]
+) -> None:
+    theirs, ours = postgres.fresh_schema(), postgres.fresh_schema()
+    path = f"{ours}%2C{theirs.rpartition('%3D')[2]}"
+    async with EventStore.open(theirs, inline=[Totals()]) as store:
+        expected = await append_numbers(store, 10)
+    async with EventStore.open(path, inline=[newer()]) as store:
+        await store.append("n/1", [NewEvent("Counted", 1)])
+        for step in (ProjectionRunner.catch_up, ProjectionRunner.rebuild):
+            await step(ProjectionRunner(store, newer().at(path)))
+    assert rows(theirs) == expected
+    assert rows(ours) == {"n/1": 1 if newer is Totals else 2}
+
+
+async def test_a_handler_may_think_for_longer_than_an_append_may_stand_still(
+    postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, views = postgres.fresh_schema(), postgres.fresh_schema()
+    monkeypatch.setitem(postgres_urls.SETTINGS, "idle_in_transaction_session_timeout", "50ms")
+
+    class Thinks(Totals):
+        def handle(self, connection: Connection, event: Event) -> None:
+            ended = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+            (own,) = connection.execute(text("SELECT pg_backend_pid()")).one()
+            # Until the server has had its chance to end the session.
+            threading.Event().wait(0.2)
+            assert postgres.execute(ended, own) == [(1,)]
+            super().handle(connection, event)
+
+    async with EventStore.open(log) as store:
+        await store.append("n/1", [NewEvent("Counted", 1)])
+        for step in (ProjectionRunner.catch_up, ProjectionRunner.rebuild):
+            await step(ProjectionRunner(store, Thinks().at(views)))
+            assert rows(views) == {"n/1": 1}
