@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -12,6 +13,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from eventstore.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
     from eventstore.watchdog import Watchdog
 
 CONNECT_SECONDS: Final = 10
@@ -36,6 +39,11 @@ SETTINGS: Final = {
     # A process that was stopped in the middle of an append holds up all the others; they have
     # to be let go before their own patience ends.
     "idle_in_transaction_session_timeout": "10s",
+    # Seconds and milliseconds until the server notices that a client's machine is gone.
+    "tcp_keepalives_idle": "15",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "20000",
 }
 """What a session is given wherever the server, role or URL sets no limit of its own."""
 
@@ -43,11 +51,35 @@ GRACE_SECONDS: Final = 10.0
 """How much longer than the server's own ``statement_timeout`` an answer is waited for."""
 
 
+class _Pipeline(psycopg.Pipeline):
+    """A pipeline that says nothing after its last Sync.
+
+    psycopg asks for a flush there. The server reads it as the next thing to do, and forgets
+    that it was about to limit how long the transaction may be idle: a process that is stopped
+    would hold the log for ever. A Sync needs no flush to be answered.
+    """
+
+    def _exit_gen(self) -> Generator[Any, Any, None]:
+        try:
+            self._enqueue_sync()
+            yield from self._communicate_gen()
+        finally:
+            yield from self._fetch_gen(flush=False)
+
+
 class Session(psycopg.Connection[tuple[Any, ...]]):
     """A connection that knows when it was made, and how long an answer may take it."""
 
     made = 0.0
     patience: float = CONNECT_SECONDS
+
+    @contextmanager
+    def pipeline(self) -> Iterator[psycopg.Pipeline]:
+        """Send what the block executes as one exchange."""
+        if self._pipeline is None:
+            self._pipeline = _Pipeline(self)
+        with super().pipeline() as pipeline:
+            yield pipeline
 
 
 def connection_info(url: str) -> str:
@@ -61,13 +93,14 @@ def connection_info(url: str) -> str:
     try:
         given = conninfo_to_dict(f"{scheme.partition('+')[0]}://{rest}")
     except psycopg.ProgrammingError as error:
+        given = None
         # libpq quotes what it stumbles over: a part of the password, unless it is a parameter.
         named = re.search(r'query parameter: "\w+"', str(error))
         reason = str(error).strip() if named and "@" not in query else reason
-        raise ConfigError(f"{safe_url(url)!r} is not a PostgreSQL URL: {reason}") from None
     # An "@" or "/" within the password moves the rest of it to where host or database belong.
-    if "@" in place.partition("@" if "@" in place.partition("/")[0] else "/")[2]:
-        raise ConfigError(f"the PostgreSQL URL is ambiguous: {reason}")
+    if given is None or "@" in place.partition("@" if "@" in place.partition("/")[0] else "/")[2]:
+        # Without libpq's error in its chain, for the same reason.
+        raise ConfigError(f"the log's URL is not one of PostgreSQL's: {reason}")
     return make_conninfo(**DEFAULTS | {name: str(given[name]) for name in given} | FIXED)
 
 
@@ -86,21 +119,20 @@ def safe_url(url: str) -> str:
     return f"postgresql://{where}/{given.get('dbname') or ''}"
 
 
+# 'off' would acknowledge what a crash of the server can still lose.
+_BEGIN: Final = """SELECT set_config(name, value, false)
+FROM unnest(%(names)s::text[], %(values)s::text[]) AS wanted (name, value) JOIN pg_settings
+USING (name) WHERE setting = '0' OR source = 'default'
+UNION ALL SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') = 'off'"""
+
+
 def connect(info: str, watchdog: Watchdog) -> Session:
     """Connect in autocommit mode, with limits and durability as the log needs them."""
     connection = Session.connect(info, autocommit=True)
-    limits = " UNION ALL ".join(
-        f"SELECT set_config('{name}', '{value}', false) WHERE current_setting('{name}') = '0'"
-        for name, value in SETTINGS.items()
-    )
-    # 'off' would acknowledge what a crash of the server can still lose.
-    durable = (
-        "SELECT set_config('synchronous_commit', 'on', false) "
-        "WHERE current_setting('synchronous_commit') = 'off'"
-    )
     try:
         with watchdog.limit(connection, CONNECT_SECONDS):
-            connection.execute(f"{limits} UNION ALL {durable}".encode())
+            connection.execute(_BEGIN, {"names": list(SETTINGS), "values": list(SETTINGS.values())})
             row = connection.execute(
                 "SELECT extract(epoch FROM current_setting('statement_timeout')::interval)"
             ).fetchone()

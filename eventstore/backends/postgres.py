@@ -191,7 +191,6 @@ class PostgresBackend(SqlBackend):
         except StorageError as error:
             if not error.transient:
                 raise
-            self._lost_at = time.monotonic()
             return super()._read(function)
 
     @contextmanager
@@ -220,8 +219,9 @@ class PostgresBackend(SqlBackend):
                     limit.go_on()
                     roll_back(connection, raw, error)
                     raise
-        except psycopg.OperationalError:
-            if raw.closed and not connection.invalidated:
+        except BaseException as error:
+            if raw.closed or is_lost(error):
+                self._lost_at = time.monotonic()
                 connection.invalidate()
             raise
 

@@ -148,7 +148,7 @@ class PostgresDriver(Driver):
             return [self.rows(*query) for query in queries]
         with self._pipeline():
             cursors = [self._send(sql, parameters) for sql, parameters in queries]
-            return [cursor.fetchall() for cursor in cursors]
+        return [cursor.fetchall() for cursor in cursors]
 
     def flush(self) -> None:
         """Execute what was deferred."""
