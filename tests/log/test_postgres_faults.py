@@ -91,8 +91,8 @@ def test_a_network_that_fails_in_mid_commit_loses_and_doubles_nothing(
             )
         )
         all_.start()
-        done = misbehave(proxies["writer", 0], proxies["writer", 1], seconds * 0.4)
-        done += misbehave(proxies["writer", 0], proxies["follower", 0], seconds * 0.4)
+        pairs = [(proxies["writer", number], proxies["follower", number]) for number in range(2)]
+        done = misbehave(pairs, seconds)
         all_.catch_up()
         all_.finish()
         all_.check()
@@ -102,14 +102,15 @@ def test_a_network_that_fails_in_mid_commit_loses_and_doubles_nothing(
     assert set(done) == set(WAYS)
 
 
-def misbehave(writers: Proxy, others: Proxy, seconds: float) -> list[str]:
-    """Fail in one way after the other, each at least once, then be well; return which."""
+def misbehave(pairs: list[tuple[Proxy, Proxy]], seconds: float) -> list[str]:
+    """Fail writers and followers in each of the ways, in turn, then be well; return which."""
     random, deadline = Random(int(seconds)), time.monotonic() + seconds
     done: list[str] = []
     while len(done) < len(WAYS) or time.monotonic() < deadline:
         name = list(WAYS)[len(done) % len(WAYS)]
+        writers, followers = pairs[len(done) % len(pairs)]
         WAYS[name](writers, random)
-        others.cut()
+        followers.cut()
         done.append(name)
     return done
 

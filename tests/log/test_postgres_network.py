@@ -1,0 +1,398 @@
+"""The network between a log on PostgreSQL and its users: frozen, cut, encrypted, in parts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+import psycopg
+import pytest
+from support.audit import audit_postgres
+from support.logs import positions, some
+from support.network import HOST, free_port
+from support.postgres import USER, private_server
+from support.postgres_programs import give_away
+from support.proxy import proxied
+from support.waiting import DEADLINE, eventually, take
+
+from eventstore import EventStore, StorageError, StoreClosedError, Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.postgres import Server
+    from support.proxy import Proxy
+
+pytestmark = pytest.mark.anyio
+
+SHORT = "%20-cstatement_timeout%3D500&connect_timeout=2"
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up a frozen connection after a second, which in earnest is a minute."""
+    monkeypatch.setattr("eventstore.postgres.GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("eventstore.watchdog.TICK_SECONDS", 0.05)
+
+
+@pytest.fixture
+def url(postgres: Server) -> str:
+    """Name a schema with nothing in it."""
+    return postgres.fresh_schema()
+
+
+@pytest.fixture
+def proxy(postgres: Server) -> Iterator[Proxy]:
+    """Give a network that does what it is told."""
+    with proxied(HOST, postgres.port) as proxy:
+        yield proxy
+
+
+async def woken(subscription: Subscription, other: EventStore) -> None:
+    """Return once an append of another store wakes a follower that has no timer to speak of."""
+    async with anyio.create_task_group() as tasks:
+
+        async def follow() -> None:
+            await take(subscription, 1)
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(follow)
+
+        async def append() -> bool:
+            with anyio.move_on_after(1.0):
+                await other.append("a/1", some(1))
+                await anyio.sleep_forever()
+            return False
+
+        await eventually(append)
+
+
+def through(proxy: Proxy, url: str) -> str:
+    """Name a log so that it is reached by the proxy, with short limits."""
+    return proxy.url(url) + SHORT
+
+
+async def test_an_append_into_a_frozen_network_is_given_up_and_settled_later(
+    proxy: Proxy, url: str
+) -> None:
+    async with EventStore.open(through(proxy, url), notify="none") as store:
+        await store.append("a/1", some(1))
+        frozen = proxy.when(b"COMMIT", proxy.freeze, sender="server")
+        new, begin = some(2), time.monotonic()
+        with pytest.raises(StorageError) as caught:
+            await store.append("a/1", new)
+        assert caught.value.transient
+        assert frozen.is_set()
+        # Once for the connection that froze, and once for one that could not be made.
+        assert time.monotonic() - begin < 8
+        proxy.thaw()
+        again = await store.append("a/1", new)
+        assert (again.position, again.duplicate) == (3, True)
+    assert audit_postgres(url) == 3
+
+
+async def test_a_dozen_followers_outlive_a_network_that_freezes(proxy: Proxy, url: str) -> None:
+    async with (
+        EventStore.open(through(proxy, url), notify="none", poll=0.05) as store,
+        EventStore.open(url, notify="none") as writer,
+    ):
+        followers = [store.subscribe_changes() for _ in range(12)]
+        for follower in followers:
+            await follower.__aenter__()
+        proxy.freeze()
+        got: list[list[int]] = []
+
+        async def follow(subscription: Subscription) -> None:
+            got.append(positions(await take(subscription, 3, within=60)))
+
+        async with anyio.create_task_group() as tasks:
+            for follower in followers:
+                tasks.start_soon(follow, follower)
+            await writer.append("a/1", some(3))
+            await anyio.sleep(4)  # longer than anything waits for an answer here
+            proxy.cut()
+            proxy.thaw()
+        assert got == [[1, 2, 3]] * 12
+
+
+async def test_a_store_that_is_closed_on_a_frozen_network_ends_its_readers(
+    proxy: Proxy, url: str
+) -> None:
+    ended: list[BaseException] = []
+    async with anyio.create_task_group() as tasks:
+        async with EventStore.open(through(proxy, url), notify="none") as store:
+            proxy.freeze()
+
+            async def read() -> None:
+                try:
+                    await store.head()
+                except (StorageError, StoreClosedError) as error:
+                    ended.append(error)
+
+            tasks.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+        with anyio.fail_after(DEADLINE):
+            while not ended:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+    assert isinstance(ended[0], StoreClosedError)
+
+
+async def test_a_subscription_begins_although_the_database_is_away(proxy: Proxy, url: str) -> None:
+    async with (
+        EventStore.open(through(proxy, url), notify="none") as store,
+        EventStore.open(url, notify="none") as writer,
+    ):
+        await writer.append("a/1", some(2))
+        proxy.refuse()
+        proxy.cut()
+        got: list[int] = []
+
+        async def follow() -> None:
+            got.extend(positions(await take(store.subscribe_changes(consumer="w"), 2, within=60)))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(follow)
+            with pytest.raises(StorageError):
+                await store.head()
+            assert not got
+            proxy.accept()
+        assert got == [1, 2]
+
+
+async def test_a_listener_whose_session_was_ended_listens_again_and_wakes(
+    postgres: Server, url: str
+) -> None:
+    named = f"{url}&application_name=listens"
+    async with (
+        EventStore.open(named, poll=3600) as store,
+        EventStore.open(url) as other,
+    ):
+        subscription = store.subscribe_changes()
+        await other.append("a/1", some(1))
+        await take(subscription, 1)
+        await woken(subscription, other)
+        for _ in range(3):
+
+            async def ended() -> object:
+                return postgres.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE application_name = 'listens' "
+                    "AND (query LIKE 'LISTEN%' OR query = 'SELECT 1')"
+                )
+
+            await eventually(ended)
+            await woken(subscription, other)
+        assert (await store.status())["reconnects"] >= 3
+
+
+async def test_what_was_committed_while_nobody_listened_wakes_upon_reconnecting(
+    proxy: Proxy, url: str
+) -> None:
+    async with (
+        EventStore.open(through(proxy, url), poll=3600) as store,
+        EventStore.open(url) as other,
+    ):
+        subscription = store.subscribe_changes()
+        await other.append("a/1", some(1))
+        await take(subscription, 1)
+        await woken(subscription, other)
+        async with anyio.create_task_group() as tasks:
+            got: list[int] = []
+
+            async def follow() -> None:
+                got.extend(positions(await take(subscription, 1, within=60)))
+
+            tasks.start_soon(follow)
+            await anyio.wait_all_tasks_blocked()
+            proxy.refuse()
+            proxy.cut()
+            last = await other.append("a/1", some(1))
+            # The notification has gone by; nothing but the reconnect is left to wake it.
+            assert not got
+            proxy.accept()
+        assert got[0] <= last.position
+
+
+async def test_a_busy_publisher_s_wakes_are_few_and_none_is_the_last_to_be_missed(
+    url: str,
+) -> None:
+    async with EventStore.open(url, poll=3600) as store, EventStore.open(url) as other:
+        subscription = store.subscribe_changes()
+        await other.append("a/1", some(1))
+        await take(subscription, 1)
+        await woken(subscription, other)
+        count = 1000
+        last = (await other.head()).position + count
+
+        async def follow() -> None:
+            with anyio.fail_after(DEADLINE):
+                while subscription.position < last:
+                    await anext(subscription)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(follow)
+            for _ in range(count):
+                await other.append("a/1", some(1))
+        assert (await store.status())["wakes"] <= count
+
+
+async def test_a_flood_of_notifications_neither_starves_nor_ends_the_listener(
+    postgres: Server, url: str
+) -> None:
+    async with EventStore.open(url, poll=3600) as store, EventStore.open(url) as other:
+        subscription = store.subscribe_changes()
+        await other.append("a/1", some(1))
+        await take(subscription, 1)
+        await woken(subscription, other)
+        schema = url.rpartition("%3D")[2]
+        flood = (
+            "DO $$ BEGIN FOR i IN 1..60 LOOP PERFORM pg_notify('eventstore_' || "
+            f"md5('{schema}'), n::text) FROM generate_series(i * 500, i * 500 + 499) n; COMMIT; "
+            "END LOOP; END $$"
+        )
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(anyio.to_thread.run_sync, postgres.execute, flood)
+            await woken(subscription, other)
+        await woken(subscription, other)
+        assert (await store.status())["reconnects"] == 0
+
+
+async def test_a_program_with_a_thousand_open_files_is_woken(url: str) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 1400:
+        pytest.skip("needs the right to 1,400 open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1400), hard))
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        async with EventStore.open(url, poll=3600) as store, EventStore.open(url) as other:
+            subscription = store.subscribe_changes()
+            await other.append("a/1", some(1))
+            await take(subscription, 1)
+            await woken(subscription, other)
+    finally:
+        for file in files:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_without_a_notifier_followers_read_on_their_timer(url: str) -> None:
+    async with (
+        EventStore.open(url, notify="none", poll=0.02) as store,
+        EventStore.open(url, notify="none") as other,
+    ):
+        subscription = store.subscribe_changes()
+        for position in range(1, 11):
+            await other.append("a/1", some(1))
+            assert positions(await take(subscription, 1)) == [position]
+        assert "reconnects" not in await store.status()
+
+
+async def test_the_second_host_answers_where_the_first_refuses(postgres: Server, url: str) -> None:
+    place = f"{HOST}:{postgres.port}"
+    both = url.replace(place, f"{HOST}:{free_port()},{place}")
+    both += "&target_session_attrs=read-write"
+    async with EventStore.open(both) as store, EventStore.open(both) as other:
+        subscription = store.subscribe_changes()
+        await other.append("a/1", some(1))
+        assert positions(await take(subscription, 1)) == [1]
+        assert f"{HOST}:{postgres.port}" in store.url
+
+
+async def test_the_first_host_that_writes_is_chosen(postgres: Server, url: str) -> None:
+    secret = psycopg.conninfo.conninfo_to_dict(url)["password"]
+    with private_server() as reads:
+        reads.execute(f"ALTER ROLE {USER} PASSWORD '{secret}'")
+        reads.execute(f"ALTER ROLE {USER} SET default_transaction_read_only = on")
+        place = f"{HOST}:{postgres.port}"
+        both = url.replace(place, f"{HOST}:{reads.port},{place}")
+        async with EventStore.open(f"{both}&target_session_attrs=read-write") as store:
+            assert (await store.append("a/1", some(1))).position == 1
+    assert audit_postgres(url) == 1
+
+
+def certificate(directory: Path, name: str) -> Path:
+    """Make a certificate that signs itself, for this machine; return its file."""
+    file = directory / f"{name}.crt"
+    words = (
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=x "
+        f"-addext subjectAltName=IP:{HOST},DNS:localhost -keyout {name}.key -out {name}.crt"
+    )
+    subprocess.run(
+        ["openssl", *words.split()],
+        check=True,
+        capture_output=True,
+        cwd=directory,
+    )
+    return file
+
+
+@pytest.fixture(scope="module")
+def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path, Path]]:
+    """Run a server that only takes TLS; give it, its certificate, and another one."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the program openssl to make a certificate")
+    directory = tmp_path_factory.mktemp("certificates")
+    right, wrong = certificate(directory, "right"), certificate(directory, "wrong")
+    with private_server() as server:
+        folder = server.directory / "data"
+        for suffix in (".crt", ".key"):
+            shutil.copy(right.with_suffix(suffix), folder / f"server{suffix}")
+        (folder / "server.key").chmod(0o600)
+        with (folder / "postgresql.conf").open("a") as file:
+            file.write("ssl = on\n")
+        rules = folder / "pg_hba.conf"
+        rules.write_text(rules.read_text().replace("host  ", "hostssl"))
+        give_away(folder)
+        server.restart()
+        yield server, right, wrong
+
+
+async def test_tls_with_the_right_root_works(encrypted: tuple[Server, Path, Path]) -> None:
+    server, right, _ = encrypted
+    url = f"{server.fresh_schema()}&sslmode=verify-full&sslrootcert={right}"
+    async with EventStore.open(url) as store, EventStore.open(url) as other:
+        subscription = store.subscribe_changes()
+        await other.append("a/1", some(100))
+        assert len(await take(subscription, 100)) == 100
+        found = server.execute(
+            "SELECT bool_and(ssl), count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) "
+            "WHERE usename = %s",
+            USER,
+        )
+        assert found[0][0]
+        assert found[0][1] >= 4
+
+
+async def test_tls_with_another_root_is_refused(encrypted: tuple[Server, Path, Path]) -> None:
+    server, _, wrong = encrypted
+    url = f"{server.fresh_schema()}&sslmode=verify-full&sslrootcert={wrong}"
+    with pytest.raises(StorageError, match="certificate verify failed"):
+        async with EventStore.open(url):
+            pass
+
+
+async def test_a_name_that_is_not_the_certificate_s_is_refused(
+    encrypted: tuple[Server, Path, Path],
+) -> None:
+    server, right, _ = encrypted
+    url = f"{server.fresh_schema()}&sslmode=verify-full&sslrootcert={right}"
+    with pytest.raises(StorageError, match="does not match host name"):
+        async with EventStore.open(url.replace(HOST, "127.0.0.2") + f"&hostaddr={HOST}"):
+            pass
+
+
+async def test_plain_text_is_refused_where_the_server_wants_tls(
+    encrypted: tuple[Server, Path, Path],
+) -> None:
+    server, _, _ = encrypted
+    with pytest.raises(StorageError, match="no encryption"):
+        async with EventStore.open(f"{server.fresh_schema()}&sslmode=disable"):
+            pass
