@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
-import msgspec
 
 from eventstore import moving, retention, verifying
 from eventstore.applied import wait_applied
@@ -42,8 +41,10 @@ from eventstore.ports import (
     Page,
     Query,
 )
+from eventstore.reader import EventReader
 from eventstore.retention import Keep, keep_nothing
-from eventstore.subscription import Subscription, rejection_stream
+from eventstore.status import describe_consumer
+from eventstore.subscription import Subscription
 from eventstore.tail import Tail
 from eventstore.upcasting import LiftedView, lifted_page
 from eventstore.validation import (
@@ -60,7 +61,7 @@ from eventstore.validation import (
 from eventstore.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
     from types import TracebackType
     from typing import Self
@@ -82,8 +83,6 @@ READERS: Final = 8
 
 MAX_VERSION: Final = 2**63 - 1
 """What a database column can hold; no stream gets there."""
-
-PAGE_EVENTS: Final = 4096
 
 
 def system_clock() -> int:
@@ -364,7 +363,7 @@ class EventStore:
         """Return what an operator asks first, as JSON-ready values."""
         head = await self.head()
         facts = await self._run(self._backend.describe)
-        consumers = [await self._about(state, head) for state in await self.consumers()]
+        consumers = [await describe_consumer(self, state, head) for state in await self.consumers()]
         return {
             "url": self.url,
             **facts,
@@ -375,34 +374,6 @@ class EventStore:
             "hash": head.hash.hex(),
             "consumers": consumers,
         }
-
-    async def _about(self, state: ConsumerState, head: Head) -> dict[str, Any]:
-        """Return what ``status`` says of a consumer.
-
-        Its lag in seconds is the age of the first event that it has not done.
-        """
-        rejection = await self._last_rejection(state.name)
-        now, waiting_since = self.clock(), self.clock()
-        at = max(state.cursor.position, head.first_position - 1)
-        async for event in self.read(after=at, limit=1):
-            waiting_since = event.recorded_us
-        return {
-            "name": state.name,
-            "position": state.cursor.position,
-            "lag": head.position - state.cursor.position,
-            "lag_seconds": round(max(0, now - waiting_since) / 1e6, 1),
-            "owner": state.owner,
-            "host": state.owner.rpartition(":")[0],
-            "seen_seconds_ago": round((now - state.seen_us) / 1e6, 1),
-            "rejections": rejection.version if rejection else 0,
-            "last_rejection": rejection.data if rejection else None,
-        }
-
-    async def _last_rejection(self, consumer: str) -> Event | None:
-        stream = rejection_stream(consumer)
-        async for event in self.read_stream(stream, backwards=True, limit=1):
-            return event
-        return None
 
     def named_lock(self, name: str) -> NamedLock | None:
         """Return a lock that all hosts share; ``None`` where the log is on one host only."""
@@ -611,57 +582,3 @@ class EventStore:
 
 def _as_it_is(event: Event) -> Event:
     return event
-
-
-class EventReader:
-    """An async iterator over a range of events; it holds no connection between pages."""
-
-    def __init__(
-        self, store: EventStore, query: Query, limit: int | None, *, from_first: bool = False
-    ) -> None:
-        self._store = store
-        self._query = query
-        self._left = limit
-        self._from_first = from_first
-        self._started = False
-        self._ended = limit == 0
-        self._events: Iterator[Event] = iter(())
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Event:
-        for event in self._events:
-            return event
-        while not self._ended:
-            await self._fetch()
-            for event in self._events:
-                return event
-        raise StopAsyncIteration
-
-    async def _fetch(self) -> None:
-        if not self._started:
-            await self._begin()
-        wanted = PAGE_EVENTS if self._left is None else min(self._left, PAGE_EVENTS)
-        page = await self._store.page(msgspec.structs.replace(self._query, limit=wanted))
-        if self._left is not None:
-            self._left -= len(page.events)
-        self._events = iter(page.events)
-        if self._query.backwards:
-            self._query = msgspec.structs.replace(self._query, until=page.floor)
-            self._ended = page.floor <= self._query.after
-        else:
-            self._query = msgspec.structs.replace(
-                self._query, after=page.through.position, expect=page.through
-            )
-            self._ended = page.through.position >= (self._query.until or 0)
-        self._ended = self._ended or self._left == 0
-
-    async def _begin(self) -> None:
-        self._started = True
-        head = await self._store.head()
-        after, until = self._query.after, self._query.until
-        if self._from_first:
-            after = head.first_position - 1
-        until = head.position if until is None else min(until, head.position)
-        self._query = msgspec.structs.replace(self._query, after=after, until=until)

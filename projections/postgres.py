@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from eventstore.backends.postgres import make_engine, roll_back, translate_errors
 from eventstore.backends.postgres_driver import LOCK_SCHEMA
 from eventstore.errors import ConfigError
-from eventstore.postgres import connection_info, safe_url
+from eventstore.postgres import connection_info, is_lost, safe_url
 from eventstore.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ class PostgresDatabase:
                 connection.exec_driver_sql("COMMIT")
             except BaseException as error:
                 roll_back(connection, raw, error)
+                if raw.closed or is_lost(error):
+                    connection.invalidate()
                 raise
 
     def lock_setup(self, connection: Connection) -> None:

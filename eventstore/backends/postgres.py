@@ -227,13 +227,12 @@ class PostgresBackend(SqlBackend):
 
 
 def roll_back(connection: Connection, raw: Any, error: BaseException) -> None:
-    """End the transaction, or the connection where that is of no use any more."""
-    if not raw.closed and not is_lost(error):
-        try:
-            raw.rollback()
-            connection.rollback()
-        except (psycopg.Error, SQLAlchemyError):
-            log.debug("the connection cannot roll back; it is dropped", exc_info=True)
-        else:
-            return
-    connection.invalidate()
+    """End the transaction, or the connection where that is not possible any more."""
+    if raw.closed or is_lost(error):
+        return
+    try:
+        raw.rollback()
+        connection.rollback()
+    except (psycopg.Error, SQLAlchemyError):
+        log.debug("the connection cannot roll back; it is dropped", exc_info=True)
+        raw.close()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import psycopg
 import pytest
+from sqlalchemy import text
 from support.audit import audit_postgres
 from support.logs import positions, some
 from support.network import HOST, free_port
@@ -15,16 +16,18 @@ from support.postgres import private_server
 from support.proxy import proxied
 from support.waiting import collect, eventually, take
 
-from eventstore import EventStore, StorageError
+from eventstore import Cursor, EventStore, StorageError
 from eventstore.backends.postgres import PostgresBackend
 from eventstore.postgres import is_lost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from support.postgres import Server
     from support.proxy import Proxy
+
+    from eventstore.events import Event
 
 pytestmark = pytest.mark.anyio
 
@@ -209,3 +212,75 @@ async def test_of_several_hosts_one_that_writes_is_found_unasked(
             async with EventStore.open(f"{hosts}&target_session_attrs=any", notify="none"):
                 pass
     assert audit_postgres(url) == 1
+
+
+class Counting:
+    """An inline view that cannot be told the same twice: a row for each event, and a cursor."""
+
+    name = "counting"
+
+    def setup(self, connection: Any) -> None:
+        connection.execute(text("CREATE TABLE IF NOT EXISTS seen (position bigint PRIMARY KEY)"))
+        connection.execute(
+            text("CREATE TABLE IF NOT EXISTS at (log text, position bigint, h bytea)")
+        )
+
+    def cursor(self, connection: Any) -> Cursor | None:
+        row = connection.execute(text("SELECT log, position, h FROM at")).fetchone()
+        return Cursor(row[0], row[1], bytes(row[2])) if row else None
+
+    def apply(self, connection: Any, events: Sequence[Event], cursor: Cursor) -> None:
+        for event in events:
+            connection.execute(text("INSERT INTO seen VALUES (:at)"), {"at": event.position})
+        connection.execute(text("DELETE FROM at"))
+        new = {"log": cursor.log_id, "position": cursor.position, "h": cursor.hash}
+        connection.execute(text("INSERT INTO at VALUES (:log, :position, :h)"), new)
+
+
+async def test_an_inline_view_is_told_once_whenever_the_connection_is_lost(
+    proxy: Proxy, url: str
+) -> None:
+    async with EventStore.open(proxy.url(url), notify="none", inline=[Counting()]) as store:
+        for number in range(1, 5):
+            by_server = number % 2 == 0
+            fired = proxy.when(b"COMMIT", proxy.cut, sender="server" if by_server else "client")
+            assert (await store.append("a/1", some(1))).duplicate == by_server
+            assert fired.is_set()
+    with psycopg.connect(url) as connection:
+        seen = connection.execute("SELECT position FROM seen ORDER BY position").fetchall()
+    assert seen == [(1,), (2,), (3,), (4,)]
+
+
+async def test_a_server_that_takes_no_more_sessions_is_outlived(postgres: Server, url: str) -> None:
+    role = f"few_{url.rpartition('%3D')[2]}"
+    secret = psycopg.conninfo.conninfo_to_dict(url)["password"]
+    postgres.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{secret}' IN ROLE tester")
+    named = url.replace("//tester:", f"//{role}:")
+    async with (
+        EventStore.open(url, notify="none") as writer,
+        EventStore.open(named, notify="none", poll=0.05) as store,
+    ):
+        subscription = store.subscribe_changes()
+        await writer.append("a/1", some(1))
+        await take(subscription, 1)
+        postgres.execute(f"ALTER ROLE {role} CONNECTION LIMIT 0")
+        postgres.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", role
+        )
+        with pytest.raises(StorageError, match="too many connections") as caught:
+            await store.append("a/1", some(1))
+        assert caught.value.transient
+        async with anyio.create_task_group() as tasks:
+            got: list[int] = []
+
+            async def follow() -> None:
+                got.extend(positions(await take(subscription, 2)))
+
+            tasks.start_soon(follow)
+            await writer.append("a/1", some(2))
+            with pytest.raises(StorageError):
+                await store.head()
+            assert not got
+            postgres.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1")
+        assert got == [2, 3]
+        assert (await store.append("a/1", some(1))).position == 4
