@@ -14,7 +14,7 @@ from support.logs import positions, some
 from support.network import HOST, free_port
 from support.postgres import private_server
 from support.proxy import proxied
-from support.waiting import collect, eventually, take
+from support.waiting import DEADLINE, collect, eventually, take
 
 from eventstore import Cursor, EventStore, StorageError
 from eventstore.backends.postgres import PostgresBackend
@@ -284,3 +284,32 @@ async def test_a_server_that_takes_no_more_sessions_is_outlived(postgres: Server
             postgres.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1")
         assert got == [2, 3]
         assert (await store.append("a/1", some(1))).position == 4
+
+
+async def test_closing_on_a_frozen_network_tells_who_waits_for_an_append(
+    proxy: Proxy, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventstore.postgres.GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("eventstore.watchdog.TICK_SECONDS", 0.05)
+    monkeypatch.setattr("eventstore.notifiers.postgres.HEARTBEAT_SECONDS", 0.5)
+    short = f"{proxy.url(url)}%20-cstatement_timeout%3D500&connect_timeout=2"
+    new, told = some(2), list[StorageError]()
+
+    async def append(store: EventStore) -> None:
+        try:
+            await store.append("a/1", new)
+        except StorageError as error:
+            told.append(error)
+
+    with anyio.fail_after(DEADLINE):
+        async with anyio.create_task_group() as tasks, EventStore.open(short) as store:
+            await store.append("a/1", some(1))
+            frozen = proxy.when(b"COMMIT", proxy.freeze, sender="server")
+            tasks.start_soon(append, store)
+            assert await anyio.to_thread.run_sync(frozen.wait, DEADLINE)
+    assert [error.transient for error in told] == [True]
+    proxy.cut()
+    proxy.thaw()
+    async with EventStore.open(url, notify="none") as store:
+        assert (await store.append("a/1", new)).duplicate
+    assert audit_postgres(url) == 3
