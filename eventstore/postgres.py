@@ -30,6 +30,10 @@ DEFAULTS: Final = {
 }
 """Connection parameters that a URL may override: a host that has gone is noticed in 30 s."""
 
+WRITABLE: Final = {"target_session_attrs": "read-write"}
+"""The same, where the URL names several hosts: a replica that answers first may lack what was
+acknowledged, and a follower that was ahead of it would take it for another log."""
+
 FIXED: Final = {"client_encoding": "UTF8"}
 """Connection parameters that nothing overrides: texts are compared by their bytes in UTF-8."""
 
@@ -101,7 +105,9 @@ def connection_info(url: str) -> str:
     if given is None or "@" in place.partition("@" if "@" in place.partition("/")[0] else "/")[2]:
         # Without libpq's error in its chain, for the same reason.
         raise ConfigError(f"the log's URL is not one of PostgreSQL's: {reason}")
-    return make_conninfo(**DEFAULTS | {name: str(given[name]) for name in given} | FIXED)
+    texts = {name: str(value) for name, value in given.items()}
+    several = WRITABLE if "," in (texts.get("host") or texts.get("hostaddr", "")) else {}
+    return make_conninfo(**DEFAULTS | several | texts | FIXED)
 
 
 def safe_url(url: str) -> str:
@@ -149,7 +155,9 @@ def is_lost(error: BaseException | None) -> bool:
     if isinstance(error, psycopg.OperationalError):
         # Class 08 is connections, 57P a server that stops or starts; no state: the network.
         return error.sqlstate is None or error.sqlstate[:2] == "08" or error.sqlstate[:3] == "57P"
-    return isinstance(error, _ENDED)
+    # Where a connection ends within a pipeline, libpq makes up a result without a state, for
+    # which psycopg has no class but this one.
+    return isinstance(error, _ENDED) or type(error) is psycopg.DatabaseError
 
 
 def is_timeout(error: BaseException | None) -> bool:

@@ -39,7 +39,7 @@ ACK_EVENTS: Final = 1_000
 
 
 RETRY_SECONDS: Final = 1.0
-"""An acknowledgement that met a lost connection is tried again after this long."""
+"""An acknowledgement that met a lost connection, or a limit on time, is tried again after this."""
 
 
 class _Queued(NamedTuple):
@@ -200,7 +200,7 @@ class Writer:
         """Write a group, once more where the connection was lost; return whether it was.
 
         The first try may have committed. The second one settles it, because it finds the
-        ids that are stored.
+        ids that are stored; unless it never came to look for them.
         """
         try:
             self._news = None
@@ -208,15 +208,22 @@ class Writer:
         except StorageError as error:
             if not error.transient:
                 raise
-            log.info("writing again after: %s", error)
+            lost = error
+        log.info("writing again after: %s", lost)
+        try:
             return self._backend.write(operations, self._tell), True
+        except StorageError as error:
+            if not error.timed_out:
+                raise
+            reason = f"{lost.reason}; then, writing again: {error.reason}"
+            raise StorageError(error.where, reason, transient=True) from error
 
     def _hear(self, news: News) -> None:
         self._news = news
 
     def _fail(self, group: Sequence[_Queued], error: BaseException) -> None:
         for one in group:
-            if one.future is None and _is_transient(error):
+            if one.future is None and _is_shared(error):
                 self._note_again(one.operation)
         self._deliver(partial(_refuse, group, error))
 
@@ -252,13 +259,9 @@ class Writer:
                 log.exception("notifying followers failed; they read on a timer instead")
 
 
-def _is_transient(error: BaseException) -> bool:
-    return isinstance(error, StorageError) and error.transient
-
-
 def _is_shared(error: BaseException) -> bool:
     """Whether it befell the group, not one of its operations: each alone would fare the same."""
-    return _is_transient(error) or (isinstance(error, StorageError) and error.timed_out)
+    return isinstance(error, StorageError) and (error.transient or error.timed_out)
 
 
 def _refuse(group: Sequence[_Queued], error: BaseException) -> None:

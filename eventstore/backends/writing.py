@@ -108,6 +108,11 @@ def _writes(step: Operation | _Step) -> Sequence[StreamWrite]:
     return append.writes if isinstance(append, Append) else ()
 
 
+def _is_done(plan: Plan, trim: Trim) -> bool:
+    """Whether an earlier try did it, whose answer was lost: its notice is stored then."""
+    return any(plan.stream_of(e.raw_id) for write in trim.notice.writes for e in write.events)
+
+
 def _redacts(events: Sequence[Event]) -> bool:
     return any(event.stream == REDACTIONS for event in events)
 
@@ -124,7 +129,8 @@ def _carry_out(
         elif isinstance(operation, Append):
             outcome = plan.add(operation)
         elif isinstance(operation, Trim):
-            trimming.trim(driver, head, operation)
+            if not _is_done(plan, operation):
+                trimming.trim(driver, head, operation)
             outcome = plan.add(operation.notice)
         elif isinstance(operation, OpenConsumer):
             outcome = _open_consumer(driver, head, operation, plan.now_us)
