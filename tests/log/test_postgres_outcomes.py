@@ -94,6 +94,14 @@ def test_an_error_that_has_no_state_is_the_connection_s() -> None:
     assert not is_lost(psycopg.errors.UniqueViolation("twice"))
 
 
+def test_an_error_with_a_state_of_somebody_s_own_is_not_the_connection_s(url: str) -> None:
+    own = "DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'ZZ001'; END $$"
+    with psycopg.connect(url) as connection, pytest.raises(psycopg.DatabaseError) as caught:
+        connection.execute(own)
+    assert type(caught.value) is psycopg.DatabaseError
+    assert not is_lost(caught.value)
+
+
 async def test_a_second_try_that_times_out_does_not_claim_that_nothing_was_stored(
     proxy: Proxy, url: str
 ) -> None:
