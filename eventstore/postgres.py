@@ -157,7 +157,9 @@ def is_lost(error: BaseException | None) -> bool:
         return error.sqlstate is None or error.sqlstate[:2] == "08" or error.sqlstate[:3] == "57P"
     # Where a connection ends within a pipeline, libpq makes up a result without a state, for
     # which psycopg has no class but this one.
-    return isinstance(error, _ENDED) or type(error) is psycopg.DatabaseError
+    return isinstance(error, _ENDED) or (
+        type(error) is psycopg.DatabaseError and error.sqlstate is None
+    )
 
 
 def is_timeout(error: BaseException | None) -> bool:

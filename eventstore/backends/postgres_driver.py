@@ -25,6 +25,8 @@ COPY_ROWS: Final = 8
 """From so many rows on, COPY is faster than INSERT (64 rows: 0.4 ms and 1.6 ms)."""
 
 
+_LISTED: Final = "= ANY(?)"
+
 LOCK_SCHEMA: Final = "SELECT pg_advisory_xact_lock(hashtext('eventstore ' || current_schema()))"
 """Keeps others from changing the schema, until the transaction ends."""
 
@@ -173,7 +175,10 @@ class PostgresDriver(Driver):
 
     def _send(self, sql: str, parameters: Sequence[Any]) -> Any:
         self._limit.go_on()
-        return self._raw.execute(_placeholders(sql), parameters or None, binary=True)
+        # A statement that is kept is planned once, for a log that may be empty then: looking up
+        # ids by that plan reads all of it, each time, however long it has become.
+        kept = False if _LISTED in sql else None
+        return self._raw.execute(_placeholders(sql), parameters or None, binary=True, prepare=kept)
 
     def script(self, sql: str) -> None:
         """Execute several statements, without parameters, in the open transaction."""
@@ -208,7 +213,7 @@ class PostgresDriver(Driver):
 
     def listed(self, sql: str, values: Sequence[Any]) -> list[Query]:
         """Return one query that takes all the values as an array, or none."""
-        return [(sql.replace("IN ({})", "= ANY(?)"), [list(values)])] if values else []
+        return [(sql.replace("IN ({})", _LISTED), [list(values)])] if values else []
 
     def insert(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Insert rows; ``sql`` ends in ``VALUES``. Many go by COPY, each as soon as it is made."""

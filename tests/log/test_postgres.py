@@ -267,3 +267,26 @@ async def test_a_poisoned_append_fails_alone(postgres: Server, url: str) -> None
                 await anyio.wait_all_tasks_blocked()
         assert sorted(outcomes) == ["Good"] * 3 + ["ProjectionError"] * 2
     assert audit_postgres(url) == 3
+
+
+async def test_looking_up_ids_does_not_read_the_whole_log_each_time(
+    postgres: Server, url: str
+) -> None:
+    async with EventStore.open(url, notify="none") as store:
+        for count, size in ((20, 4), (1, 4000), (50, 4)):
+            for number in range(count):
+                new = [NewEvent("T", 0, id=f"{count}-{number}-{part}") for part in range(size)]
+                await store.append("s/1", new)
+
+    async def told() -> list[tuple[int, int]]:
+        # What a session has done is counted once it ends.
+        return postgres.execute(
+            "SELECT n_tup_ins, seq_tup_read FROM pg_stat_user_tables "
+            "WHERE schemaname = %s AND relname = 'event' AND n_tup_ins > 0",
+            url.rpartition("%3D")[2],
+        )
+
+    await eventually(told)
+    ((written, read),) = await told()
+    assert written == 4280
+    assert read < 2 * written

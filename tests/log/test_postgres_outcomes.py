@@ -94,6 +94,14 @@ def test_an_error_that_has_no_state_is_the_connection_s() -> None:
     assert not is_lost(psycopg.errors.UniqueViolation("twice"))
 
 
+def test_an_error_with_a_state_of_somebody_s_own_is_not_the_connection_s(url: str) -> None:
+    own = "DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'ZZ001'; END $$"
+    with psycopg.connect(url) as connection, pytest.raises(psycopg.DatabaseError) as caught:
+        connection.execute(own)
+    assert type(caught.value) is psycopg.DatabaseError
+    assert not is_lost(caught.value)
+
+
 async def test_a_second_try_that_times_out_does_not_claim_that_nothing_was_stored(
     proxy: Proxy, url: str
 ) -> None:
@@ -330,13 +338,15 @@ async def test_the_next_host_takes_over_in_the_middle_of_work(
             subscription = store.subscribe_changes()
             assert (await store.append("a/1", some(1))).position == 1
             await take(subscription, 1)
+            # What others append its listener tells, so it is there once this was seen.
+            await other.append("a/1", some(1))
+            await take(subscription, 1)
             assert spare.accepted == 0
             proxy.refuse()
             proxy.cut()
-            assert (await store.append("a/1", some(1))).position == 2
-            assert positions(await take(subscription, 1)) == [2]
-            # Of what others append its listener tells, once it is over there too.
-            await other.append("a/1", some(1))
+            assert (await store.append("a/1", some(1))).position == 3
             assert positions(await take(subscription, 1)) == [3]
+            await other.append("a/1", some(1))
+            assert positions(await take(subscription, 1)) == [4]
             assert spare.accepted >= 2
-    assert audit_postgres(url) == 3
+    assert audit_postgres(url) == 4
