@@ -16,6 +16,7 @@ from typing import (
     Protocol,
     TypeAlias,
     TypeGuard,
+    TypeVar,
     runtime_checkable,
 )
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eventstore.records import KeptRecord, Record, StreamRecord
+
+T = TypeVar("T")
 
 TRIMS: Final = "log/trims"
 """The stream that records each trim and names its archive."""
@@ -194,7 +197,18 @@ class Redact:
     by: str | None
 
 
-Operation: TypeAlias = Append | OpenConsumer | Acknowledge | Trim | Redact
+@dataclass(frozen=True, slots=True)
+class Tend:
+    """Call ``function`` with the transaction's connection, all inline views being at the head.
+
+    For what is kept beside the log, such as access times; it may be called twice where a
+    connection was lost. The result is None; where it raises nothing is stored.
+    """
+
+    function: Callable[[Any], None]
+
+
+Operation: TypeAlias = Append | OpenConsumer | Acknowledge | Trim | Redact | Tend
 Outcome: TypeAlias = Appended | ConsumerState | EventStoreError | None
 
 
@@ -346,6 +360,9 @@ class Backend(Auditable, Protocol):
         Raises HistoryGoneError below the first position, HistoryDivergedError where
         ``expect`` is not in the log.
         """
+
+    def query(self, function: Callable[[Any, Head], T]) -> T:
+        """Return ``function(connection, head)`` from one snapshot, which it does not change."""
 
     def stored(self, after: int, limit: int) -> list[StoredEvent]:
         """Return the rows that follow ``after``, in position order, from one snapshot.

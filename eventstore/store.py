@@ -40,6 +40,7 @@ from eventstore.ports import (
     OpenConsumer,
     Page,
     Query,
+    Tend,
 )
 from eventstore.reader import EventReader
 from eventstore.retention import Keep, keep_nothing
@@ -62,6 +63,7 @@ from eventstore.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from concurrent.futures import Future
     from datetime import datetime
     from types import TracebackType
     from typing import Self
@@ -88,6 +90,10 @@ MAX_VERSION: Final = 2**63 - 1
 def system_clock() -> int:
     """Return the time in microseconds since the epoch."""
     return time.time_ns() // 1000
+
+
+def _do_nothing(connection: Any) -> None:
+    """Only bring the views to the head."""
 
 
 class EventStore:
@@ -117,6 +123,8 @@ class EventStore:
         if upcasters is not None:
             upcasters.seal()
             inline = [LiftedView(view, upcasters) for view in inline]
+        self.inline = tuple(view.name for view in inline)
+        """The names of the views that appends keep up to date."""
         self._backend = make_backend(url, clock, inline)
         self.url = self._backend.url
         """Names the log, without a password."""
@@ -388,6 +396,33 @@ class EventStore:
         page = await self._run(self._read_page, query)
         self._see(page.head.cursor)
         return page
+
+    async def query(self, function: Callable[[Any, Head], T]) -> T:
+        """Return ``function(connection, head)`` from one snapshot of the log's database.
+
+        For reading inline views: it runs in a thread, and must change nothing. A view is as
+        far as its cursor says, which is behind ``head`` where a program without the view has
+        appended; :meth:`tend` brings it up to date.
+        """
+        return await self._run(self._backend.query, function)
+
+    async def tend(self, function: Callable[[Any], None] = _do_nothing) -> None:
+        """Bring inline views to the head, then call ``function(connection)``, in one transaction.
+
+        For what is kept beside the log because it is no history: access times, heartbeats.
+        Where the function raises nothing is stored, and the error is raised here (as
+        StorageError where it could be the database's own, like KeyError or OSError).
+        """
+        self._check_open()
+        await wait_future(self._writer.submit(Tend(function)))
+
+    def tend_later(self, function: Callable[[Any], None]) -> Future[None]:
+        """Do the same within 200 ms, without being waited for.
+
+        The future has the result; it is not cancelled by closing, which does what is left.
+        """
+        self._check_open()
+        return self._writer.submit_later(Tend(function))
 
     async def open_consumer(self, name: str, start: Cursor) -> ConsumerState:
         """Own a consumer's name, creating it at ``start``; the owner before loses it."""

@@ -104,7 +104,7 @@ def storable(text: str) -> str:
 
 
 @contextmanager
-def _home_only(connection: Connection) -> Iterator[None]:
+def home_only(connection: Connection) -> Iterator[None]:
     """Let tables mean those of the connection's own schema alone.
 
     A search path may go on to other schemas, where tables of the same names are another
@@ -174,12 +174,12 @@ class TableProjection(ABC):
 
     def create_missing(self, connection: Connection) -> None:
         """Create the tables that are not there."""
-        with _home_only(connection):
+        with home_only(connection):
             self.metadata.create_all(connection)
 
     def register(self, connection: Connection) -> bool:
         """Enter the view in the ledger; return whether the tables are of another version."""
-        with _home_only(connection):
+        with home_only(connection):
             _ledger.create_all(connection)
         stored = self._version(connection)
         if stored is None:
@@ -198,7 +198,7 @@ class TableProjection(ABC):
 
     def reset(self, connection: Connection) -> None:
         """Empty the view, as if no event had been applied."""
-        with _home_only(connection):
+        with home_only(connection):
             self.metadata.drop_all(connection)
             self.metadata.create_all(connection)
         for table in (set_aside_table, redacted_table):
@@ -246,6 +246,12 @@ class TableProjection(ABC):
             select(c.log_id, c.position, c.hash).where(c.name == self.name).with_for_update()
         ).one()
         return Cursor(*row) if row.log_id is not None else None
+
+    def position(self, connection: Connection) -> int:
+        """Return how far the view has come, without a lock: for those who only read it."""
+        c = projection_table.c
+        found = select(c.position).where(c.name == self.name)
+        return connection.execute(found).scalar_one_or_none() or 0
 
     def apply(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
         """Apply whole commits and store ``cursor``, within the caller's transaction.
