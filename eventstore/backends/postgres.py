@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from eventstore.backends.postgres_driver import PostgresDriver
 from eventstore.backends.session_lock import SessionLock, read_held
 from eventstore.backends.sql import SqlBackend
-from eventstore.errors import StorageError
+from eventstore.errors import ConfigError, StorageError
 from eventstore.postgres import connect, connection_info, is_lost, is_timeout, safe_url
 from eventstore.watchdog import Watchdog
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from eventstore.backends.driver import Driver
+    from eventstore.backends.guests import Guest
     from eventstore.ports import Clock, InlineProjection, LockHolder, NamedLock
     from eventstore.postgres import Session
 
@@ -146,6 +147,10 @@ class PostgresBackend(SqlBackend):
             return {"backend": "postgresql", "server": version, "schema": schema, "bytes": size}
 
         return self._read(ask)
+
+    def guest(self, *, news: bool) -> Guest:  # noqa: ARG002
+        """Refuse: callers' own SQL is recorded on SQLite only."""
+        raise ConfigError(f"{self.url}: callers' own SQL is recorded on SQLite only")
 
     def named_lock(self, name: str) -> NamedLock:
         """Return a lock on a connection of its own."""

@@ -1,0 +1,170 @@
+"""A caller's own SQL and the append that records it, in one transaction of the log's database.
+
+A guest has a connection of its own. Its transactions take their place among the log's as any
+writer's do, and may append: last of all, so that nothing is decided before the head is held.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Protocol
+
+from eventstore.backends import writing
+from eventstore.backends.driver import SqliteDriver
+from eventstore.backends.locks import WriteTurn
+from eventstore.errors import EventStoreError, StorageError
+from eventstore.events import Appended
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from eventstore.backends.driver import Driver
+    from eventstore.ports import Append, Clock, InlineProjection, News
+
+_writing: set[tuple[int, str]] = set()
+"""Threads that hold the turn to write a file: waiting for it again would be for ever."""
+
+
+class Guest(Protocol):
+    """A connection on which a caller's statements and an append share transactions.
+
+    Used by one thread at a time. Every method raises StorageError where the database fails.
+    """
+
+    raw: Any
+    """The driver's connection, in autocommit mode: for whoever runs the statements."""
+
+    @property
+    def driver(self) -> Driver:
+        """What reads the log on this connection, within a transaction."""
+
+    @property
+    def active(self) -> bool:
+        """Whether a transaction was begun here, and the database has not ended it."""
+
+    def begin(self) -> None:
+        """Begin a transaction that may write."""
+
+    def append(self, append: Append) -> tuple[Appended, News | None]:
+        """Append within the transaction; inline views are applied as with any append."""
+
+    def commit(self) -> None:
+        """Commit, durably. Where that fails the transaction is rolled back."""
+
+    def rollback(self) -> None:
+        """Leave nothing of the transaction; do nothing where there is none."""
+
+    def close(self) -> None:
+        """Roll back, and release the connection."""
+
+
+def append_in(
+    driver: Driver, append: Append, inline: Sequence[InlineProjection], clock: Clock, *, news: bool
+) -> tuple[Appended, News | None]:
+    """Append in the transaction that ``driver`` is in; raise what the append conflicts with."""
+    told: list[News] | None = [] if news else None
+    (outcome,) = writing.write_group(driver, [append], inline, clock(), told)
+    if isinstance(outcome, EventStoreError):
+        raise outcome
+    if not isinstance(outcome, Appended):
+        raise TypeError(f"an append gave {outcome!r}")
+    return outcome, told[-1] if told else None
+
+
+class SqliteGuest:
+    """A guest of a log in a SQLite file; see :class:`Guest`.
+
+    SQLite has one writer. Beginning takes the turn that every writer of the file takes, then
+    SQLite's lock, in the order in which the log does: two that wait for each other cannot be.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        path: Path,
+        translate: Callable[[], AbstractContextManager[None]],
+        check: Callable[[], None],
+        append: Callable[[Driver, Append], tuple[Appended, News | None]],
+    ) -> None:
+        self._connection = connection
+        self.raw: Any = connection.connection.driver_connection
+        self._path = path
+        self._translate = translate
+        self._check = check
+        self._append = append
+        self._turn: WriteTurn | None = None
+        self._held = ExitStack()
+
+    @property
+    def driver(self) -> Driver:
+        """What reads the log on this connection."""
+        return SqliteDriver(self._connection)
+
+    @property
+    def active(self) -> bool:
+        """Whether a transaction was begun here, and SQLite has not ended it."""
+        return bool(self.raw.in_transaction)
+
+    def begin(self) -> None:
+        """Wait for the turn to write, then begin with SQLite's write lock."""
+        self._end()
+        mark = threading.get_ident(), str(self._path)
+        if mark in _writing:
+            raise StorageError(
+                str(self._path),
+                "this thread already writes through another connection: finish that one first",
+            )
+        with self._translate(), ExitStack() as undo:
+            if self._turn is None:
+                self._turn = WriteTurn(self._path)
+            undo.enter_context(self._turn.hold())
+            _writing.add(mark)
+            undo.callback(_writing.discard, mark)
+            self._check()
+            self.raw.execute("BEGIN IMMEDIATE")
+            self._held = undo.pop_all()
+
+    def append(self, append: Append) -> tuple[Appended, News | None]:
+        """Append within the transaction."""
+        with self._translate():
+            return self._append(self.driver, append)
+
+    def commit(self) -> None:
+        """Commit; roll back where that fails, a deferred foreign key for one."""
+        try:
+            self.raw.execute("COMMIT")
+            # Ends what a view's statements began in SQLAlchemy's own bookkeeping.
+            self._connection.commit()
+        finally:
+            self.rollback()
+
+    def rollback(self) -> None:
+        """Leave nothing of the transaction, and let the next writer go."""
+        try:
+            if self.raw.in_transaction:
+                self.raw.execute("ROLLBACK")
+            self._connection.rollback()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        held, self._held = self._held, ExitStack()
+        held.close()
+
+    def close(self) -> None:
+        """Roll back, and release the connection and its place among the writers."""
+        try:
+            self.rollback()
+        except sqlite3.Error as error:
+            raise StorageError(str(self._path), str(error)) from error
+        finally:
+            self._connection.close()
+            if self._turn is not None:
+                self._turn.close()
+                self._turn = None

@@ -1,0 +1,15 @@
+"""Raw SQL, event-sourced: tables of one's own whose every change is in the log."""
+
+from projections.sql.events import read_rows
+from projections.sql.model import Change, MigrationError, RawText, ReplayError, SqlRefusedError
+from projections.sql.storage import SqlStorage
+
+__all__ = [
+    "Change",
+    "MigrationError",
+    "RawText",
+    "ReplayError",
+    "SqlRefusedError",
+    "SqlStorage",
+    "read_rows",
+]
