@@ -29,6 +29,15 @@ _READS: Final = {
     sqlite3.SQLITE_RECURSIVE,
 }
 _UNRECORDED: Final = {sqlite3.SQLITE_ANALYZE, sqlite3.SQLITE_REINDEX}
+_TABLE_SECOND: Final = {
+    sqlite3.SQLITE_ALTER_TABLE,
+    sqlite3.SQLITE_CREATE_INDEX,
+    sqlite3.SQLITE_CREATE_TRIGGER,
+    sqlite3.SQLITE_DROP_INDEX,
+    sqlite3.SQLITE_DROP_TRIGGER,
+}
+"""Actions whose first name is another object's, or the database's."""
+
 _OTHER: Final = "another database's changes would not be recorded"
 _BEYOND: Final = {
     sqlite3.SQLITE_ATTACH: _OTHER,
@@ -148,16 +157,11 @@ class Guard:
             return self._refuse("a migration is one transaction: leave savepoints out")
         if action in _UNRECORDED:
             return sqlite3.SQLITE_OK
-        # ALTER TABLE names the database first; triggers and indexes their table second.
-        table = second if action == sqlite3.SQLITE_ALTER_TABLE else first
-        names = {(table or "").lower(), (second or "").lower()}
-        taken = (names & (RESERVED | self.foreign)) or {
-            name for name in names if name.startswith(OWN_PREFIX)
-        }
-        if taken and database == "main":
-            return self._refuse(
-                f"{min(taken)!r} is not one of this storage's own tables: use another name"
-            )
+        table = ((second if action in _TABLE_SECOND else first) or "").lower()
+        own = {name for name in (table, (first or "").lower()) if name.startswith(OWN_PREFIX)}
+        taken = own or {table} & (RESERVED | self.foreign)
+        if taken and database in {"main", None}:
+            return self._refuse(f"{min(taken)!r} is not one of this storage's own tables")
         if action in _WRITES:
             self.writes = True
         else:

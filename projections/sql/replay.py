@@ -212,3 +212,21 @@ def capture_again(raw: sqlite3.Connection, names: Sequence[str]) -> None:
     """Capture the tables that were computed."""
     there = set(user_tables(raw))
     capture.install(raw, [read_table(raw, name) for name in names if name in there])
+
+
+def read_sequences(raw: sqlite3.Connection) -> dict[str, int]:
+    """Return the largest id that each AUTOINCREMENT table has given out."""
+    if raw.execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").fetchone() is None:
+        return {}
+    return dict(raw.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
+
+
+def raise_sequences(raw: sqlite3.Connection, known: Mapping[str, int]) -> None:
+    """Let no table give out an id again: one that was not kept leaves no trace in the log."""
+    there = {name for name, kind in list_tables(raw).items() if kind == "table"}
+    now = read_sequences(raw)
+    for name, given in known.items():
+        if name in now and now[name] < given:
+            raw.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (given, name))
+        elif name in there and name not in now:
+            raw.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (name, given))

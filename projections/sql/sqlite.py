@@ -19,7 +19,13 @@ from projections.sql.migrations import (
     is_applied,
     read_ledger,
 )
-from projections.sql.replay import Replay, capture_again, drop_tables
+from projections.sql.replay import (
+    Replay,
+    capture_again,
+    drop_tables,
+    raise_sequences,
+    read_sequences,
+)
 from projections.sql.schema import list_tables, read_table
 
 if TYPE_CHECKING:
@@ -123,6 +129,7 @@ class SqliteSide:
             raw.execute("PRAGMA foreign_keys=OFF")
             guest.begin()
             try:
+                sequences = read_sequences(raw)
                 drop_tables(raw, capture.captured(raw))
                 head = read_head(guest.driver).position
                 replay, at = Replay(raw), 0
@@ -136,6 +143,7 @@ class SqliteSide:
                     replay.apply(page.events)
                     at = page.through.position
                 replay.finish()
+                raise_sequences(raw, sequences)
                 capture_again(raw, tables)
                 guest.commit()
             except BaseException:
