@@ -1,5 +1,6 @@
 """Raw SQL, event-sourced: tables of one's own whose every change is in the log."""
 
+from projections.sql.copy import SqlCopy
 from projections.sql.events import read_rows
 from projections.sql.model import Change, MigrationError, RawText, ReplayError, SqlRefusedError
 from projections.sql.storage import SqlStorage
@@ -9,6 +10,7 @@ __all__ = [
     "MigrationError",
     "RawText",
     "ReplayError",
+    "SqlCopy",
     "SqlRefusedError",
     "SqlStorage",
     "read_rows",

@@ -184,7 +184,7 @@ class RandomSql(RuleBasedStateMachine):
 
 TestRandomSql = pytest.mark.filterwarnings("ignore::ResourceWarning")(RandomSql.TestCase)
 RandomSql.TestCase.settings = settings(
-    max_examples=int(os.environ.get("SQL_MODEL_EXAMPLES", "20")),
+    max_examples=int(os.environ.get("SQL_MODEL_EXAMPLES", "12")),
     stateful_step_count=8,
     deadline=None,
     # Finding out what is smallest takes minutes where there is much to try.

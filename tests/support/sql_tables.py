@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import anyio
 
 from eventstore import EventStore
 from eventstore.backends.catalog import TABLES
-from projections.sql import read_rows
+from projections.sql.events import ChangeReader
 from projections.sql.replay import Replay
 
 if TYPE_CHECKING:
@@ -74,13 +75,14 @@ def dump_file(path: Path) -> Tables:
 
 
 def read_log(url: str) -> list[Event]:
-    """Return all events of a log."""
+    """Return all events of a log, whether or not an event loop is running here."""
 
     async def read() -> list[Event]:
         async with EventStore.open(url, notify="none") as store:
             return [event async for event in store.read()]
 
-    return anyio.run(read)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(anyio.run, read).result()
 
 
 def computed(url: str, ask: Callable[[sqlite3.Connection], Any] = dump) -> Any:
@@ -114,8 +116,9 @@ class Migrations:
 def changes(url: str) -> list[list[tuple[str, str, Any, Any]]]:
     """Return each transaction as (table, op, old row, new row) of its changes."""
     found: dict[int, list[tuple[str, str, Any, Any]]] = {}
+    reader = ChangeReader()
     for event in read_log(url):
-        for one in read_rows([event]):
+        for one in reader.read(event):
             old, new = (row and tuple(row.values()) for row in (one.old, one.new))
             found.setdefault(event.commit, []).append((one.table, one.op, old, new))
     return list(found.values())
