@@ -10,17 +10,20 @@ before the users' own triggers can change what they see (projections/sql/trigger
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from projections.sql.model import OWN_PREFIX, Change, RawText
 from projections.sql.schema import quote
+from projections.sql.settle import same, settle
 from projections.sql.triggers import DELETE, ENDANGERED, INSERT, UPDATE, make_triggers
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from projections.sql.model import Op, Table
+    from projections.sql.model import Op, Row, Table
     from projections.sql.schema import SqliteTable
 
 OPS: Final[dict[int, Op]] = {INSERT: "insert", UPDATE: "update", DELETE: "delete"}
@@ -73,20 +76,42 @@ def drain(raw: sqlite3.Connection, tables: Mapping[str, Table]) -> Iterator[Chan
 
     Texts are :class:`RawText`. Updates that changed nothing are left out.
     """
-    factory, raw.text_factory = raw.text_factory, RawText
+    with _exact(raw):
+        yield from settle(_captured(raw, tables), tables, partial(_fetch, raw))
+
+
+@contextmanager
+def _exact(raw: sqlite3.Connection) -> Iterator[None]:
+    """Read plain rows, and texts as they are."""
+    before = raw.text_factory, raw.row_factory
+    raw.text_factory, raw.row_factory = RawText, None
     try:
-        row_factory, raw.row_factory = raw.row_factory, None
-        try:
-            cursor = raw.execute(f"SELECT * FROM {OWN_PREFIX} WHERE op > 0 ORDER BY id")
-            while rows := cursor.fetchmany(BATCH):
-                for _, op, table, *values in rows:
-                    change = _change(OPS[op], tables[table.decode()], values)
-                    if change is not None:
-                        yield change
-        finally:
-            raw.row_factory = row_factory
+        yield
     finally:
-        raw.text_factory = factory
+        raw.text_factory, raw.row_factory = before
+
+
+def _captured(raw: sqlite3.Connection, tables: Mapping[str, Table]) -> Iterator[Change]:
+    cursor = raw.execute(f"SELECT * FROM {OWN_PREFIX} WHERE op > {ENDANGERED} ORDER BY id")
+    while rows := cursor.fetchmany(BATCH):
+        for _, op, table, *values in rows:
+            change = _change(OPS[op], tables[table.decode()], values)
+            if change is not None:
+                yield change
+
+
+def _fetch(raw: sqlite3.Connection, table: Table, key: Sequence[Any]) -> Row | None:
+    marks, values = bind(key)
+    where = " AND ".join(f"{quote(c)} = {mark}" for c, mark in zip(table.key, marks, strict=True))
+    columns = ", ".join(map(quote, table.columns))
+    row = raw.execute(f"SELECT {columns} FROM {quote(table.name)} WHERE {where}", values).fetchone()
+    return None if row is None else dict(zip(table.columns, row, strict=True))
+
+
+def bind(values: Sequence[Any]) -> tuple[list[str], list[Any]]:
+    """Return a placeholder for each value, and the values; sqlite3 binds no broken text."""
+    marks = ["CAST(? AS TEXT)" if isinstance(value, RawText) else "?" for value in values]
+    return marks, [bytes(v) if isinstance(v, RawText) else v for v in values]
 
 
 def clear(raw: sqlite3.Connection) -> None:
@@ -106,10 +131,3 @@ def _change(op: Op, table: Table, values: Sequence[Any]) -> Change | None:
     if all(same(first[column], second[column]) for column in table.columns):
         return None
     return Change(table.name, op, key, first, second)
-
-
-def same(one: object, other: object) -> bool:
-    """Whether two values are the same to the last bit, type included."""
-    if isinstance(one, float) and isinstance(other, float):
-        return one.hex() == other.hex()
-    return type(one) is type(other) and one == other

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Op: TypeAlias = Literal["insert", "update", "delete"]
+Row: TypeAlias = "Mapping[str, Any]"
+"""A row's values by column."""
 
 OWN_PREFIX: Final = "sql_capture"
 """What the names of the storage's own table and triggers begin with."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from projections.sql import capture
 from projections.sql.events import SCHEMA_CHANGED, STREAM, ChangeReader, read_schema
 from projections.sql.migrations import CREATE_LEDGER, INSERT_LEDGER, user_tables
-from projections.sql.model import LEDGER, RawText, ReplayError
+from projections.sql.model import LEDGER, ReplayError
 from projections.sql.schema import list_tables, quote, read_table, read_triggers
 
 if TYPE_CHECKING:
@@ -132,14 +132,14 @@ class _Statements:
         self._execute(f"INSERT INTO {self._name} ({names}) VALUES", row.values(), ", ")
 
     def delete(self, key: Sequence[Any]) -> bool:
-        marks, values = _bind(key)
+        marks, values = capture.bind(key)
         cursor = self._raw.execute(f"DELETE FROM {self._name} WHERE {self._where(marks)}", values)
         return cursor.rowcount == 1
 
     def _update(self, key: Sequence[Any], row: Mapping[str, Any]) -> bool:
-        marks, values = _bind(list(row.values()))
+        marks, values = capture.bind(list(row.values()))
         assigned = ", ".join(f"{quote(c)} = {m}" for c, m in zip(row, marks, strict=True))
-        key_marks, key_values = _bind(key)
+        key_marks, key_values = capture.bind(key)
         cursor = self._raw.execute(
             f"UPDATE {self._name} SET {assigned} WHERE {self._where(key_marks)}",
             values + key_values,
@@ -151,14 +151,8 @@ class _Statements:
         return " AND ".join(f"{quote(column)} = {mark}" for column, mark in parts)
 
     def _execute(self, sql: str, values: Any, separator: str) -> None:
-        marks, bound = _bind(list(values))
+        marks, bound = capture.bind(list(values))
         self._raw.execute(f"{sql} ({separator.join(marks)})", bound)
-
-
-def _bind(values: Sequence[Any]) -> tuple[list[str], list[Any]]:
-    """Return a placeholder for each value, and the values; sqlite3 binds no broken text."""
-    marks = ["CAST(? AS TEXT)" if isinstance(value, RawText) else "?" for value in values]
-    return marks, [bytes(v) if isinstance(v, RawText) else v for v in values]
 
 
 def _is_derived(raw: sqlite3.Connection, trigger: str) -> bool:

@@ -46,6 +46,11 @@ CREATE TRIGGER plain_first BEFORE INSERT ON plain WHEN NEW.name = 'b' BEGIN
     UPDATE plain SET amount = 7 WHERE name = 'b';
     DELETE FROM plain WHERE name = 'a';
 END;
+INSERT INTO plain VALUES (0, 'x', 0.5, NULL), (1, 'b', 1, 1), (2, 'c', 2, x'02'), (3, 'A', 3, 3);
+INSERT INTO pair ("order", "group", number, ref) VALUES
+    (1, 'a', 1, 1), (2, 'b', 2, 2), (3, 'c', 3, 0);
+INSERT INTO tree VALUES ('a', 'a', 1), ('b', 'a', 2), ('c', 'b', NULL);
+INSERT INTO audited (value) VALUES (1), ('x'), (NULL);
 """
 
 small = st.integers(-1, 4)
@@ -80,14 +85,14 @@ one_statement = st.one_of(
         how.map(lambda h: f"INSERT {h} INTO audited (id, value) VALUES (?, ?)"),
         st.tuples(st.one_of(st.none(), small), values),
     ),
-    st.tuples(how.map(lambda h: f"UPDATE {h} plain SET id = ?, name = ? WHERE id >= ?"),
+    st.tuples(how.map(lambda h: f"UPDATE {h} plain SET id = ?, name = ? WHERE id = ?"),
               st.tuples(small, names, small)),
     st.tuples(how.map(lambda h: f"UPDATE {h} plain SET amount = ?, any_thing = ? WHERE id <= ?"),
               st.tuples(values, values, small)),
     st.tuples(how.map(lambda h: f"UPDATE {h} plain SET id = id + ?"), st.tuples(small)),
     st.tuples(
         how.map(
-            lambda h: f'UPDATE {h} pair SET "order" = ?, "group" = ?, ref = ? WHERE number < ?'
+            lambda h: f'UPDATE {h} pair SET "order" = ?, "group" = ?, ref = ? WHERE number = ?'
         ),
         st.tuples(small, keys, small, small),
     ),
