@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eventstore.backends import writing
@@ -18,7 +18,7 @@ from eventstore.errors import EventStoreError, StorageError
 from eventstore.events import Appended
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -40,9 +40,8 @@ class Guest(Protocol):
     raw: Any
     """The driver's connection, in autocommit mode: for whoever runs the statements."""
 
-    @property
-    def driver(self) -> Driver:
-        """What reads the log on this connection, within a transaction."""
+    def reading(self) -> AbstractContextManager[Driver]:
+        """Give what reads the log on this connection, within a transaction."""
 
     @property
     def active(self) -> bool:
@@ -101,10 +100,11 @@ class SqliteGuest:
         self._turn: WriteTurn | None = None
         self._held = ExitStack()
 
-    @property
-    def driver(self) -> Driver:
-        """What reads the log on this connection."""
-        return SqliteDriver(self._connection)
+    @contextmanager
+    def reading(self) -> Iterator[Driver]:
+        """Give what reads the log on this connection, within a transaction."""
+        with self._translate():
+            yield SqliteDriver(self._connection)
 
     @property
     def active(self) -> bool:
@@ -132,8 +132,8 @@ class SqliteGuest:
 
     def append(self, append: Append) -> tuple[Appended, News | None]:
         """Append within the transaction."""
-        with self._translate():
-            return self._append(self.driver, append)
+        with self.reading() as driver:
+            return self._append(driver, append)
 
     def commit(self) -> None:
         """Commit; roll back where that fails, a deferred foreign key for one."""

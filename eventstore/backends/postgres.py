@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import psycopg
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
+from eventstore.backends.guests import append_in
 from eventstore.backends.postgres_driver import PostgresDriver
+from eventstore.backends.postgres_guest import PostgresGuest
 from eventstore.backends.session_lock import SessionLock, read_held
 from eventstore.backends.sql import SqlBackend
-from eventstore.errors import ConfigError, StorageError
+from eventstore.errors import StorageError
 from eventstore.postgres import connect, connection_info, is_lost, is_timeout, safe_url
 from eventstore.watchdog import Watchdog
 
@@ -78,15 +81,16 @@ def _explain(error: BaseException | None, reason: str) -> str:
     return reason
 
 
-def make_engine(url: str, watchdog: Watchdog) -> Engine:
-    """Make an engine that leaves BEGIN and COMMIT to its users."""
+def make_engine(url: str, watchdog: Watchdog, *, pooled: bool = True) -> Engine:
+    """Make an engine that leaves BEGIN and COMMIT to its users, and perhaps keeps connections."""
     info = connection_info(url)
+    kept = {"pool_size": IDLE_CONNECTIONS + 1, "max_overflow": READ_CONNECTIONS - IDLE_CONNECTIONS}
+    pooling: dict[str, Any] = kept if pooled else {"poolclass": NullPool}
     return create_engine(
         "postgresql+psycopg://",
         creator=lambda: connect(info, watchdog),
         isolation_level="AUTOCOMMIT",
-        pool_size=IDLE_CONNECTIONS + 1,
-        max_overflow=READ_CONNECTIONS - IDLE_CONNECTIONS,
+        **pooling,
     )
 
 
@@ -103,6 +107,7 @@ class PostgresBackend(SqlBackend):
         self.path = None
         self._watchdog = Watchdog()
         self._engine = make_engine(url, self._watchdog)
+        self._guests = make_engine(url, self._watchdog, pooled=False)
         event.listen(self._engine, "checkout", self._drop_old)
         self._writer: Connection | None = None
         self._writer_lock = threading.Lock()
@@ -148,9 +153,16 @@ class PostgresBackend(SqlBackend):
 
         return self._read(ask)
 
-    def guest(self, *, news: bool) -> Guest:  # noqa: ARG002
-        """Refuse: callers' own SQL is recorded on SQLite only."""
-        raise ConfigError(f"{self.url}: callers' own SQL is recorded on SQLite only")
+    def guest(self, *, news: bool) -> Guest:
+        """Return a connection whose own statements and an append share transactions.
+
+        ``news`` says whether its appends tell what they appended.
+        """
+        translate = partial(translate_errors, self._where)
+        with translate():
+            connection = self._guests.connect()
+        append = partial(append_in, inline=self._inline, clock=self._clock, news=news)
+        return PostgresGuest(connection, self._where, self._watchdog, translate, append)
 
     def named_lock(self, name: str) -> NamedLock:
         """Return a lock on a connection of its own."""

@@ -13,9 +13,8 @@ from eventstore import Cursor
 from eventstore.backends.sqlite import database_path, translate_errors
 from eventstore.errors import ConfigError, HistoryDivergedError, ProjectionError
 from projections.projection import ProjectionBusyError
-from projections.sql.events import SCHEMA_CHANGED, STREAM, read_schema
 from projections.sql.model import OWN_PREFIX, ReplayError
-from projections.sql.replay import Replay, drop_tables
+from projections.sql.sqlite_replay import SqliteReplay, drop_tables
 
 if sys.platform != "win32":
     import fcntl
@@ -100,15 +99,14 @@ class SqlCopy:
     def apply(self, events: Sequence[Event], cursor: Cursor) -> None:
         """Apply whole commits, and store the cursor, in one transaction."""
         with self._transaction() as raw:
-            replay = Replay(raw)
+            replay = SqliteReplay(raw)
+            replay.tables = self._tables
             try:
                 replay.apply(events)
                 replay.finish()
             except ReplayError as error:
                 raise ProjectionError(self.name, error.position, error.reason) from error
-            for event in events:
-                if (event.stream, event.type) == (STREAM, SCHEMA_CHANGED) and not event.redacted:
-                    self._tables = read_schema(event).tables
+            self._tables = replay.tables
             raw.execute(
                 f"INSERT OR REPLACE INTO {STATE} VALUES (1, ?, ?, ?, ?)",
                 (cursor.log_id, cursor.position, cursor.hash, json.dumps(self._tables)),

@@ -8,12 +8,10 @@ but computes no row again, so that ``datetime('now')`` gives what it gave.
 from __future__ import annotations
 
 import sqlite3
-from datetime import UTC
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventstore.errors import ConfigError
-from eventstore.events import from_microseconds
 from projections.sql import capture
 from projections.sql.events import SchemaChange, rows_events, schema_event
 from projections.sql.guard import Guard, Mode
@@ -86,11 +84,6 @@ def read_ledger(raw: sqlite3.Connection) -> dict[str, str]:
         return {}
     rows = raw.execute(f"SELECT name, checksum FROM {LEDGER}").fetchall()
     return {row[0]: row[1] for row in rows}
-
-
-def applied_at(now_us: int) -> str:
-    """Return a time as the ledger has it."""
-    return from_microseconds(now_us).astimezone(UTC).isoformat()
 
 
 def user_tables(raw: sqlite3.Connection) -> list[str]:

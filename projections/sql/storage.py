@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from eventstore.backends.guests import Guest
     from eventstore.ports import Clock, InlineProjection, News
     from projections.sql.connection import SqliteConnection
+    from projections.sql.side import Side
 
 
 class SqlStorage:
@@ -55,7 +56,7 @@ class SqlStorage:
         self._lock = threading.Lock()
         self._publishing = threading.Lock()
         self._state = "new"
-        self._side = SqliteSide(self._guest, self._publish, clock)
+        self._side = _make_side(backend.dialect)(self._guest, self._publish, clock)
 
     @property
     def backend_name(self) -> str:
@@ -129,3 +130,11 @@ class SqlStorage:
     def _publish(self, appended: Appended, news: News | None) -> None:
         with self._publishing:
             self._notifier.publish(self._log_id, appended.position, news)
+
+
+def _make_side(dialect: str) -> type[Side]:
+    if dialect != "postgresql":
+        return SqliteSide
+    from projections.sql.postgres import PostgresSide  # noqa: PLC0415 - the driver is optional
+
+    return PostgresSide

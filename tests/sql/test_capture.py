@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SCHEMA = """
 CREATE TABLE t (id INTEGER PRIMARY KEY, u TEXT UNIQUE COLLATE NOCASE, v);
+CREATE TABLE low (id INTEGER PRIMARY KEY, v TEXT);
+CREATE UNIQUE INDEX low_v ON low (v COLLATE NOCASE);
 CREATE TABLE w (a, b, v UNIQUE ON CONFLICT REPLACE, PRIMARY KEY (a, b)) WITHOUT ROWID;
 CREATE TABLE k (k TEXT PRIMARY KEY, n INTEGER);
 CREATE UNIQUE INDEX some ON k (n) WHERE n > 10;
@@ -30,6 +32,7 @@ CREATE TRIGGER moved_away BEFORE INSERT ON moved BEGIN
     UPDATE moved SET v = v || '!' WHERE id = NEW.id;
 END;
 INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 2);
+INSERT INTO low VALUES (1, 'a');
 INSERT INTO w VALUES (1, 1, 1), (2, 2, 2);
 INSERT INTO k VALUES ('x', 11), ('y', 1), ('z', 1);
 INSERT INTO child VALUES (1, 'x'), (2, 'y');
@@ -53,6 +56,8 @@ CASES: list[tuple[str, list[tuple[Any, ...]]]] = [
     ("INSERT INTO t VALUES (1, 'c', 3) ON CONFLICT DO NOTHING", []),
     ("UPDATE t SET id = -id",
      [("t", "update", (1, "a", 1), (-1, "a", 1)), ("t", "update", (2, "b", 2), (-2, "b", 2))]),
+    ("INSERT OR REPLACE INTO low VALUES (2, 'A')",
+     [("low", "delete", (1, "a"), None), ("low", "insert", None, (2, "A"))]),
     ("INSERT INTO w VALUES (3, 3, 2)",
      [("w", "delete", (2, 2, 2), None), ("w", "insert", None, (3, 3, 2))]),
     ("UPDATE w SET v = 1 WHERE a = 2",

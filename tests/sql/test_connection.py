@@ -1,4 +1,4 @@
-"""A connection behaves as sqlite3's does, and each transaction is one event of the log."""
+"""What SQLite alone does on a connection, and what is refused there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.sql_tables import PEOPLE, changes, computed, dump_file, read_log
+from support.sql_tables import PEOPLE, changes, computed, dump_file
 
 from eventstore.errors import StorageError
 from projections.sql import SqlRefusedError, SqlStorage
@@ -24,46 +24,6 @@ def people(storage: SqlStorage, migrations: Migrations) -> SqlStorage:
     return storage
 
 
-def test_a_transaction_is_one_event_with_its_rows_in_order(people: SqlStorage, url: str) -> None:
-    with people.connection() as c:
-        c.execute(INSERT, (1, "ana", b"\x00\xff"))
-        c.execute("UPDATE person SET id = 5, note = 0.1 WHERE name = ?", ("ana",))
-        c.execute("DELETE FROM person")
-    assert changes(url) == [
-        [
-            ("person", "insert", None, (1, "ana", b"\x00\xff")),
-            ("person", "update", (1, "ana", b"\x00\xff"), (5, "ana", 0.1)),
-            ("person", "delete", (5, "ana", 0.1), None),
-        ]
-    ]
-    assert [event.type for event in read_log(url)] == ["SchemaChanged", "RowsChanged"]
-
-
-def test_an_exception_rolls_back_and_is_raised_again(people: SqlStorage, url: str) -> None:
-    with pytest.raises(ZeroDivisionError):
-        _fail_after_writing(people)
-    assert changes(url) == []
-    with people.connection() as c:
-        assert c.execute("SELECT count(*) FROM person").fetchone()[0] == 0
-
-
-def _fail_after_writing(storage: SqlStorage) -> None:
-    with storage.connection() as c:
-        c.execute(INSERT, (1, "ana", None))
-        raise ZeroDivisionError
-
-
-def test_what_changes_nothing_appends_nothing(people: SqlStorage, url: str) -> None:
-    with people.connection() as c:
-        c.execute(INSERT, (1, "ana", None))
-    with people.connection() as c:
-        c.execute("UPDATE person SET name = 'ana'")
-        c.execute("DELETE FROM person WHERE id = 9")
-        c.execute("INSERT OR IGNORE INTO person (name) VALUES ('ana')")
-        c.execute("SELECT * FROM person").fetchall()
-    assert len(changes(url)) == 1
-
-
 def test_a_change_of_type_alone_is_a_change(people: SqlStorage, url: str) -> None:
     with people.connection() as c:
         c.execute(INSERT, (1, "ana", 1))
@@ -72,22 +32,6 @@ def test_a_change_of_type_alone_is_a_change(people: SqlStorage, url: str) -> Non
     assert [repr(row) for row in changes(url)[1]] == [
         repr(("person", "update", (1, "ana", 1), (1, "ana", 1.0)))
     ]
-
-
-def test_rows_come_by_name_and_by_index(people: SqlStorage) -> None:
-    with people.connection() as c:
-        done = c.execute(INSERT, (7, "ana", "x"))
-        assert (done.lastrowid, done.rowcount) == (7, 1)
-        c.executemany(INSERT, [(8, "ben", None), (9, "cai", None)])
-        found = c.execute("SELECT id, name FROM person ORDER BY id")
-        assert [column[0] for column in found.description] == ["id", "name"]
-        row = found.fetchone()
-        assert (row["name"], row[0], row.keys()) == ("ana", 7, ["id", "name"])
-        assert [tuple(row) for row in found.fetchmany(1)] == [(8, "ben")]
-        assert [row["id"] for row in found] == [9]
-        assert found.fetchone() is None
-        returned = c.execute("UPDATE person SET note = id RETURNING note").fetchall()
-        assert [row["note"] for row in returned] == [7, 8, 9]
 
 
 def test_a_query_can_be_read_while_its_rows_are_changed(people: SqlStorage) -> None:
@@ -108,52 +52,6 @@ def _add(storage: SqlStorage, number: int) -> None:
         c.execute(INSERT, (number, str(number), None))
 
 
-def test_commit_and_rollback_go_on_with_another_transaction(people: SqlStorage, url: str) -> None:
-    with people.connection() as c:
-        for number in (1, 2, 3):
-            c.execute(INSERT, (number, str(number), None))
-            assert c.in_transaction
-            c.rollback() if number == 2 else c.commit()
-            assert not c.in_transaction
-    assert [[new[0] for _, _, _, new in one] for one in changes(url)] == [[1], [3]]
-
-
-def test_transactions_told_in_sql_are_recorded_too(people: SqlStorage, url: str) -> None:
-    with people.connection() as c:
-        for number in (1, 2):
-            # The same texts again, which the driver has kept compiled.
-            c.execute("BEGIN IMMEDIATE")
-            c.execute(INSERT, (number, str(number), None))
-            c.execute("COMMIT")
-        c.execute("BEGIN")
-        c.execute("DELETE FROM person")
-        c.execute("ROLLBACK")
-        with pytest.raises(sqlite3.OperationalError, match="no transaction"):
-            c.execute("COMMIT")
-    assert [len(one) for one in changes(url)] == [1, 1]
-
-
-def test_savepoints_take_back_what_was_captured(people: SqlStorage, url: str) -> None:
-    with people.connection() as c:
-        c.execute(INSERT, (1, "ana", None))
-        c.execute("SAVEPOINT a")
-        c.execute(INSERT, (2, "ben", None))
-        c.execute("ROLLBACK TO a")
-        c.execute(INSERT, (3, "cai", None))
-        c.execute("RELEASE a")
-    assert [[new[0] for _, _, _, new in one] for one in changes(url)] == [[1, 3]]
-
-
-def test_a_statement_that_fails_leaves_the_others(people: SqlStorage, url: str) -> None:
-    with people.connection() as c:
-        c.execute(INSERT, (1, "ana", None))
-        with pytest.raises(sqlite3.IntegrityError):
-            c.execute("INSERT INTO person (id, name) VALUES (2, 'ben'), (3, 'ana')")
-        with pytest.raises(sqlite3.OperationalError):
-            c.execute("INSERT INTO nowhere VALUES (1)")
-    assert [[new[0] for _, _, _, new in one] for one in changes(url)] == [[1]]
-
-
 def test_a_statement_that_rolls_back_all_lets_the_next_writer_go(
     people: SqlStorage, url: str
 ) -> None:
@@ -165,14 +63,6 @@ def test_a_statement_that_rolls_back_all_lets_the_next_writer_go(
         _add(people, 5)
         c.execute(INSERT, (6, "six", None))
     assert [[new[0] for _, _, _, new in one] for one in changes(url)] == [[5], [6]]
-
-
-def test_an_open_connection_keeps_nobody_waiting_until_it_writes(people: SqlStorage) -> None:
-    with people.connection() as c:
-        rows = c.execute("SELECT * FROM person")
-        _add(people, 1)
-        assert rows.fetchall() == []
-        assert len(c.execute("SELECT * FROM person").fetchall()) == 1
 
 
 def test_a_second_writer_in_the_same_thread_is_told_rather_than_left_waiting(
@@ -233,18 +123,6 @@ def test_temporary_tables_are_the_callers_own(people: SqlStorage, url: str) -> N
     assert [[new[0] for _, _, _, new in one] for one in changes(url)] == [[4, 5]]
 
 
-def test_a_script_runs_within_the_transaction(people: SqlStorage, url: str) -> None:
-    with people.connection() as c:
-        c.execute(INSERT, (1, "ana", None))
-        c.executescript(
-            "INSERT INTO person (id, note) VALUES (2, 'a;b'); -- and;\n"
-            "/* ; */ DELETE FROM person WHERE id = 1; ; UPDATE person SET note = 'c'"
-        )
-        c.rollback()
-        c.executescript("INSERT INTO person (id, name) VALUES (3, 'x;')")
-    assert changes(url) == [[("person", "insert", None, (3, "x;", None))]]
-
-
 def test_what_only_the_commit_finds_wrong_leaves_nothing(
     storage: SqlStorage, migrations: Migrations, url: str
 ) -> None:
@@ -268,12 +146,3 @@ def test_a_key_that_is_null_is_refused(storage: SqlStorage, migrations: Migratio
         c.execute("INSERT INTO t VALUES ('a', 1)")
         with pytest.raises(sqlite3.IntegrityError, match="primary key of t"):
             c.execute("UPDATE t SET id = NULL")
-
-
-def test_a_closed_connection_is_of_no_use(people: SqlStorage, url: str) -> None:
-    with people.connection() as c:
-        c.execute(INSERT, (1, "ana", None))
-        c.close()
-    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-        c.execute("SELECT 1")
-    assert changes(url) == []

@@ -13,7 +13,7 @@ import anyio
 from eventstore import EventStore
 from eventstore.backends.catalog import TABLES
 from projections.sql.events import ChangeReader
-from projections.sql.replay import Replay
+from projections.sql.sqlite_replay import SqliteReplay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +90,7 @@ def computed(url: str, ask: Callable[[sqlite3.Connection], Any] = dump) -> Any:
     events = read_log(url)
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as raw:
         raw.execute("BEGIN")
-        replay = Replay(raw)
+        replay = SqliteReplay(raw)
         for commit in sorted({event.commit for event in events}):
             replay.apply([event for event in events if event.commit == commit])
         replay.finish()

@@ -1,0 +1,101 @@
+"""The storage's side that knows PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from projections.sql import postgres_capture as capture
+from projections.sql.events import rows_events
+from projections.sql.model import SqlRefusedError
+from projections.sql.postgres_connection import PostgresConnection
+from projections.sql.postgres_migrations import PostgresMigrator, read_ledger
+from projections.sql.postgres_replay import (
+    PostgresReplay,
+    drop_tables,
+    raise_sequences,
+    read_sequences,
+)
+from projections.sql.replay import replay_log
+from projections.sql.side import Recorded, Side, append_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eventstore import NewEvent
+    from eventstore.backends.guests import Guest
+    from projections.sql.migrations import Migration
+
+# Captured values are texts, which have to mean the same whenever they are read again.
+_BEGIN: Final = (
+    f"SET LOCAL {capture.SWITCH} = 'on'; SET LOCAL DateStyle = 'ISO'; "
+    "SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; "
+    "SET LOCAL extra_float_digits = 1"
+)
+
+
+class PostgresSide(Side):
+    """See :class:`Side`."""
+
+    backend_name = "postgres"
+
+    def connect(self) -> PostgresConnection:
+        """Return a connection for a caller."""
+        return PostgresConnection(self.make_guest(), self)
+
+    def begun(self, guest: Guest) -> None:
+        """Record what the transaction does that was just begun."""
+        guest.raw.execute(_BEGIN)
+
+    def record(self, guest: Guest, before: Mapping[str, int] | None) -> Recorded | None:
+        """Append what the transaction did; ``before`` are the changes counted at its first."""
+        raw: Any = guest.raw
+        if raw.execute("SELECT pg_current_xact_id_if_assigned() IS NULL").fetchone()[0]:
+            return None
+        # What is deferred to the commit may change rows too.
+        raw.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        names = capture.captured(raw)
+        if before is not None and (stray := capture.find_stray(raw, before, names)):
+            reason = f"table {stray[0]!r} is not one that a migration of this storage made"
+            raise SqlRefusedError("COMMIT", reason)
+        if not names:
+            return None
+        tables = {name: capture.read_table(raw, name) for name in names}
+        events = rows_events(capture.drain(raw, tables))
+        if not events:
+            return None
+        capture.clear(raw)
+        return append_rows(guest, events)
+
+    def prepare(self, guest: Guest) -> None:
+        """Do nothing."""
+
+    def lock(self, guest: Guest) -> None:
+        """Keep others from changing the schema until the transaction ends."""
+        self.begun(guest)
+        with guest.reading() as driver:
+            driver.lock_schema()
+
+    def ledger(self, guest: Guest) -> dict[str, str]:
+        """Return the checksum of each migration that was applied, by name."""
+        return read_ledger(guest.raw)
+
+    def migrate(self, guest: Guest, migration: Migration, moment: str) -> list[NewEvent]:
+        """Run a migration in the guest's transaction; return what to append."""
+        return PostgresMigrator(guest.raw, migration, moment).apply()
+
+    def captured(self, guest: Guest) -> list[str]:
+        """Return the names of the tables that are captured."""
+        return capture.captured(guest.raw)
+
+    def recompute(self, guest: Guest) -> int:
+        """Compute all tables again in the guest's transaction; return the log's position."""
+        raw: Any = guest.raw
+        names = capture.captured(raw)
+        sequences = read_sequences(raw, names)
+        drop_tables(raw, names)
+        replay = PostgresReplay(raw)
+        position = replay_log(guest, replay)
+        raise_sequences(raw, sequences)
+        tables = [capture.read_table(raw, name) for name in replay.tables]
+        capture.install(raw, tables)
+        return position

@@ -1,0 +1,338 @@
+"""A connection for callers on PostgreSQL, with the API that they know from SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol, overload
+
+import psycopg
+
+from projections.sql.lexer import split, to_psycopg, words
+from projections.sql.model import SqlRefusedError
+from projections.sql.postgres_capture import count_changes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from eventstore.backends.guests import Guest
+
+_SAVEPOINT: Final = "sql_capture_statement"
+_TRANSACTION: Final = {"begin", "start", "commit", "end", "rollback", "abort"}
+_SAVEPOINTS: Final = {"savepoint", "release"}
+_STATEMENTS: Final = {
+    "select", "insert", "update", "delete", "merge", "with", "values", "table", "explain",
+    "show", "lock", "analyze", *_SAVEPOINTS,
+}  # fmt: skip
+_READS: Final = {"select", "values", "table", "show", *_SAVEPOINTS, "rollback"}
+_SQLITE_ONLY: Final = {"pragma", "replace", "attach", "detach", "vacuum", "reindex"}
+
+# psycopg's classes, by what sqlite3 raises in the same case: the most special first.
+_ERRORS: Final[list[tuple[type[psycopg.Error], type[sqlite3.Error]]]] = [
+    (psycopg.errors.RaiseException, sqlite3.IntegrityError),
+    (psycopg.IntegrityError, sqlite3.IntegrityError),
+    (psycopg.DataError, sqlite3.DataError),
+    (psycopg.NotSupportedError, sqlite3.NotSupportedError),
+    (psycopg.InterfaceError, sqlite3.InterfaceError),
+    (psycopg.InternalError, sqlite3.InternalError),
+    (psycopg.Error, sqlite3.OperationalError),
+]
+
+
+def translated(error: psycopg.Error) -> sqlite3.Error:
+    """Return the error that callers of SQLite's API expect, with PostgreSQL's message."""
+    kind = next(ours for theirs, ours in _ERRORS if isinstance(error, theirs))
+    return kind(" ".join(str(error).split()))
+
+
+class Row(Sequence[Any]):
+    """A row, by index and by name, as :class:`sqlite3.Row`."""
+
+    __slots__ = ("_names", "_values")
+
+    def __init__(self, names: Sequence[str], values: Sequence[Any]) -> None:
+        self._names = names
+        self._values = tuple(values)
+
+    def keys(self) -> list[str]:
+        """Return the columns' names."""
+        return list(self._names)
+
+    @overload
+    def __getitem__(self, key: int | str) -> Any: ...
+    @overload
+    def __getitem__(self, key: slice) -> tuple[Any, ...]: ...
+    def __getitem__(self, key: int | str | slice) -> Any:
+        if not isinstance(key, str):
+            return self._values[key]
+        for name, value in zip(self._names, self._values, strict=True):
+            if name.lower() == key.lower():
+                return value
+        raise IndexError(f"no column is named {key!r}")
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Row):
+            return NotImplemented
+        return (self.keys(), self._values) == (other.keys(), other._values)
+
+    def __hash__(self) -> int:
+        return hash((tuple(self._names), self._values))
+
+    def __repr__(self) -> str:
+        return f"Row({dict(zip(self._names, self._values, strict=True))!r})"
+
+
+class Recorder(Protocol):
+    """Whom a connection tells about its transactions."""
+
+    def begun(self, guest: Guest) -> None:
+        """Record what the transaction does that was just begun."""
+
+    def record(self, guest: Guest, before: Mapping[str, int] | None) -> Any:
+        """Append what the transaction did; ``before`` are the changes counted at its first."""
+
+    def done(self, recorded: Any) -> None:
+        """Wake followers, now that it is durable."""
+
+
+class PostgresConnection:
+    """What :meth:`SqlStorage.connection` gives on PostgreSQL. Used by one thread at a time.
+
+    Statements are PostgreSQL's, with ``?`` for parameters; errors are those of the module
+    ``sqlite3``, so that callers need not know which database it is. A statement that fails
+    leaves the others of its transaction as they are.
+    """
+
+    def __init__(self, guest: Guest, recorder: Recorder) -> None:
+        self._guest = guest
+        self._recorder = recorder
+        self._before: Mapping[str, int] | None = None
+        self._shielded = False
+        self._closed = False
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether something was begun that is neither committed nor rolled back."""
+        return self._guest.active
+
+    def cursor(self) -> PostgresCursor:
+        """Return a cursor."""
+        self._check_open()
+        return PostgresCursor(self)
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> PostgresCursor:
+        """Execute one statement on a new cursor, and return that."""
+        return self.cursor().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> PostgresCursor:
+        """Execute one statement once for each set of parameters."""
+        return self.cursor().executemany(sql, parameters)
+
+    def executescript(self, script: str, /) -> PostgresCursor:
+        """Execute several statements, within the transaction."""
+        return self.cursor().executescript(script)
+
+    def commit(self) -> None:
+        """Record the transaction and commit it, or roll it back and raise; go on with another."""
+        self._check_open()
+        if not self.in_transaction:
+            return
+        try:
+            self._unshield()
+            recorded = self._recorder.record(self._guest, self._before)
+            self._guest.commit()
+        except psycopg.Error as error:
+            self._guest.rollback()
+            raise translated(error) from error
+        except BaseException:
+            self._guest.rollback()
+            raise
+        self._recorder.done(recorded)
+
+    def rollback(self) -> None:
+        """Leave nothing of the transaction; go on with another."""
+        self._check_open()
+        self._shielded = False
+        self._guest.rollback()
+
+    def finish(self) -> None:
+        """Commit, unless the caller has closed it already."""
+        if not self._closed:
+            self.commit()
+
+    def close(self) -> None:
+        """Roll back and close. Calling it again does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._guest.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
+
+    def _unshield(self) -> None:
+        if self._shielded:
+            self._guest.raw.execute(f"RELEASE {_SAVEPOINT}")
+            self._shielded = False
+
+    def run(self, sql: str, call: Callable[[Any], Any]) -> Any:
+        """Run a statement of the caller's by ``call(connection)``, in a transaction."""
+        self._check_open()
+        first = words(sql) or [""]
+        control = self._judge(sql, first)
+        if control is not None:
+            control()
+            return None
+        try:
+            if not self.in_transaction:
+                self._begin()
+            self._unshield()
+            if self._before is None and first[0] not in _READS:
+                self._before = count_changes(self._guest.raw)
+            if first[0] not in {*_SAVEPOINTS, "rollback"}:
+                # What fails ends a transaction on PostgreSQL, and a statement on SQLite.
+                self._guest.raw.execute(f"SAVEPOINT {_SAVEPOINT}")
+                self._shielded = True
+            return call(self._guest.raw)
+        except psycopg.Error as error:
+            self._undo()
+            raise translated(error) from error
+
+    def _undo(self) -> None:
+        """Undo a statement that failed; where that is not possible, the transaction."""
+        try:
+            if self._shielded:
+                self._guest.raw.execute(f"ROLLBACK TO {_SAVEPOINT}; RELEASE {_SAVEPOINT}")
+                self._shielded = False
+            elif self._guest.raw.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
+                self._guest.rollback()
+        except psycopg.Error:
+            self._shielded = False
+            self._guest.rollback()
+
+    def _judge(self, sql: str, first: list[str]) -> Callable[[], None] | None:
+        """Return what a statement about transactions means; refuse what would escape the log."""
+        word = first[0] if first else ""
+        if word in _SQLITE_ONLY or first[:2] in (["insert", "or"], ["update", "or"]):
+            shown = " ".join(first[:2] if first[1:2] == ["or"] else first[:1]).upper()
+            raise SqlRefusedError(sql, f"{shown} is SQLite's own: write what PostgreSQL has for it")
+        if word in _TRANSACTION and first[1:2] != ["to"]:
+            return self._control(word, sql)
+        temporary = word == "create" and first[1:2] in (["temp"], ["temporary"])
+        if word in _STATEMENTS or word in _TRANSACTION or temporary or not word:
+            return None
+        raise SqlRefusedError(
+            sql,
+            f"{word.upper()} is not recorded: the schema is changed by migrations only "
+            "(apply_migrations), rows by INSERT, UPDATE and DELETE",
+        )
+
+    def _control(self, word: str, sql: str) -> Callable[[], None]:
+        if word in {"begin", "start"}:
+            if self.in_transaction:
+                raise sqlite3.OperationalError("cannot start a transaction within a transaction")
+            return self._begin
+        if not self.in_transaction:
+            raise sqlite3.OperationalError(f"cannot {word} - no transaction is active ({sql:.20})")
+        return self.commit if word in {"commit", "end"} else self.rollback
+
+    def _begin(self) -> None:
+        self._before, self._shielded = None, False
+        self._guest.begin()
+        self._recorder.begun(self._guest)
+
+
+class PostgresCursor:
+    """A cursor, as sqlite3 has it; results are read as a whole."""
+
+    arraysize = 1
+    lastrowid: None = None
+    """PostgreSQL has none: use ``RETURNING``."""
+
+    def __init__(self, connection: PostgresConnection) -> None:
+        self.connection = connection
+        self.description: Any = None
+        self.rowcount = -1
+        self._rows: Iterator[Row] = iter(())
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> PostgresCursor:
+        """Execute one statement, which may give rows."""
+        query, count = to_psycopg(sql)
+        _check(count, parameters)
+        done = self.connection.run(sql, lambda raw: raw.execute(query, tuple(parameters)))
+        self._take(done)
+        return self
+
+    def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> PostgresCursor:
+        """Execute one statement once for each set of parameters."""
+        query, count = to_psycopg(sql)
+        rows = [tuple(one) for one in parameters]
+        for row in rows:
+            _check(count, row)
+
+        def call(raw: Any) -> Any:
+            cursor = raw.cursor()
+            cursor.executemany(query, rows)
+            return cursor
+
+        done = self.connection.run(sql, call)
+        self._take(None)
+        self.rowcount = -1 if done is None else done.rowcount
+        return self
+
+    def executescript(self, script: str, /) -> PostgresCursor:
+        """Execute several statements, without parameters, within the transaction."""
+        for statement in split(script):
+            self.execute(statement)
+        self._take(None)
+        return self
+
+    def _take(self, done: Any) -> None:
+        self.description, self.rowcount, self._rows = None, -1, iter(())
+        if done is None:
+            return
+        if done.description is None:
+            self.rowcount = done.rowcount
+            return
+        names = [column.name for column in done.description]
+        self.description = [(name, *[None] * 6) for name in names]
+        self._rows = (Row(names, values) for values in done.fetchall())
+
+    def __iter__(self) -> PostgresCursor:
+        return self
+
+    def __next__(self) -> Row:
+        return next(self._rows)
+
+    def fetchone(self) -> Row | None:
+        """Return the next row, ``None`` where there is none."""
+        return next(self, None)
+
+    def fetchmany(self, size: int | None = None) -> list[Row]:
+        """Return up to ``size`` (default :attr:`arraysize`) rows."""
+        count = self.arraysize if size is None else size
+        return [row for _, row in zip(range(count), self, strict=False)]
+
+    def fetchall(self) -> list[Row]:
+        """Return the rows that are left."""
+        return list(self)
+
+    def close(self) -> None:
+        """Give no more rows."""
+        self._rows = iter(())
+
+
+def _check(count: int, parameters: object) -> None:
+    if isinstance(parameters, Mapping) or not isinstance(parameters, Sequence):
+        raise sqlite3.ProgrammingError("give the parameters as a sequence, one for each ?")
+    if len(parameters) != count:
+        raise sqlite3.ProgrammingError(
+            f"Incorrect number of bindings supplied. The current statement uses {count}, "
+            f"and there are {len(parameters)} supplied."
+        )
