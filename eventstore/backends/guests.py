@@ -31,6 +31,15 @@ _writing: set[tuple[int, str]] = set()
 """Threads that hold the turn to write a file: waiting for it again would be for ever."""
 
 
+def refuse_nested(path: Path) -> tuple[int, str]:
+    """Raise StorageError where this thread holds the turn to write a file; return its mark."""
+    mark = threading.get_ident(), str(path)
+    if mark in _writing:
+        reason = "this thread already writes through another connection: finish that one first"
+        raise StorageError(str(path), reason)
+    return mark
+
+
 class Guest(Protocol):
     """A connection on which a caller's statements and an append share transactions.
 
@@ -114,12 +123,7 @@ class SqliteGuest:
     def begin(self) -> None:
         """Wait for the turn to write, then begin with SQLite's write lock."""
         self._end()
-        mark = threading.get_ident(), str(self._path)
-        if mark in _writing:
-            raise StorageError(
-                str(self._path),
-                "this thread already writes through another connection: finish that one first",
-            )
+        mark = refuse_nested(self._path)
         with self._translate(), ExitStack() as undo:
             if self._turn is None:
                 self._turn = WriteTurn(self._path)

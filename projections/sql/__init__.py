@@ -3,6 +3,7 @@
 from projections.sql.copy import SqlCopy
 from projections.sql.events import read_rows
 from projections.sql.model import Change, MigrationError, RawText, ReplayError, SqlRefusedError
+from projections.sql.shared import close_sql_storages, get_sql_storage
 from projections.sql.storage import SqlStorage
 
 __all__ = [
@@ -13,5 +14,7 @@ __all__ = [
     "SqlCopy",
     "SqlRefusedError",
     "SqlStorage",
+    "close_sql_storages",
+    "get_sql_storage",
     "read_rows",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from projections.sql import postgres_capture as capture
+from projections.sql import snapshots
 from projections.sql.events import rows_events
 from projections.sql.model import SqlRefusedError
 from projections.sql.postgres_connection import PostgresConnection
@@ -20,9 +21,11 @@ from projections.sql.side import Recorded, Side, append_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from eventstore import NewEvent
     from eventstore.backends.guests import Guest
+    from eventstore.backends.sql import SqlBackend
     from projections.sql.migrations import Migration
 
 # Captured values are texts, which have to mean the same whenever they are read again.
@@ -99,3 +102,11 @@ class PostgresSide(Side):
         tables = [capture.read_table(raw, name) for name in replay.tables]
         capture.install(raw, tables)
         return position
+
+    def export_snapshot(self, backend: SqlBackend, target: Path) -> int:
+        """Write log and tables into a file; return the position that they are at."""
+        return snapshots.export_log(backend, target)
+
+    def import_snapshot(self, backend: SqlBackend, source: Path) -> int:
+        """Become what a snapshot holds; return the position that it is at."""
+        return snapshots.import_log(backend, self, source)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from eventstore import Appended, NewEvent
     from eventstore.backends.guests import Guest
+    from eventstore.backends.sql import SqlBackend
     from eventstore.ports import Clock, News
     from projections.sql.migrations import Migration
 
@@ -70,6 +71,14 @@ class Side(ABC):
     @abstractmethod
     def lock(self, guest: Guest) -> None:
         """Keep others from changing the schema until the transaction ends."""
+
+    @abstractmethod
+    def export_snapshot(self, backend: SqlBackend, target: Path) -> int:
+        """Write log and tables into a file; return the position that they are at."""
+
+    @abstractmethod
+    def import_snapshot(self, backend: SqlBackend, source: Path) -> int:
+        """Become what a snapshot holds; return the position that it is at."""
 
     def done(self, recorded: Recorded | None) -> None:
         """Wake followers, if something was appended."""

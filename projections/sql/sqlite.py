@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from projections.sql import capture
+from projections.sql import capture, snapshots
 from projections.sql.connection import SqliteConnection
 from projections.sql.events import rows_events
 from projections.sql.migrations import SqliteMigrator, read_ledger
@@ -21,9 +21,11 @@ from projections.sql.sqlite_replay import (
 
 if TYPE_CHECKING:
     import sqlite3
+    from pathlib import Path
 
     from eventstore import NewEvent
     from eventstore.backends.guests import Guest
+    from eventstore.backends.sql import SqlBackend
     from projections.sql.guard import Guard
     from projections.sql.migrations import Migration
     from projections.sql.model import Table
@@ -100,3 +102,11 @@ class SqliteSide(Side):
         raise_sequences(raw, sequences)
         capture_again(raw, replay.tables)
         return position
+
+    def export_snapshot(self, backend: SqlBackend, target: Path) -> int:
+        """Write log and tables into a file; return the position that they are at."""
+        return snapshots.export_file(backend, target)
+
+    def import_snapshot(self, backend: SqlBackend, source: Path) -> int:
+        """Become what a snapshot holds; return the position that it is at."""
+        return snapshots.import_into_file(backend, source)

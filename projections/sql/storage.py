@@ -11,7 +11,7 @@ from eventstore.backends.sql import SqlBackend
 from eventstore.config import keys_in_force
 from eventstore.errors import ConfigError, StoreClosedError
 from eventstore.notifiers import make_notifier
-from eventstore.store import system_clock
+from eventstore.ports import system_clock
 from projections.sql.sqlite import SqliteSide
 
 if TYPE_CHECKING:
@@ -46,8 +46,10 @@ class SqlStorage:
         clock: Clock = system_clock,
     ) -> None:
         backend = make_backend(url, clock, inline)
-        if not isinstance(backend, SqlBackend):
-            raise ConfigError(f"{backend.url} is no database that runs SQL")
+        if not isinstance(backend, SqlBackend) or url.startswith("memory:"):
+            raise ConfigError(
+                f"{backend.url} cannot keep tables: name a SQLite file or a PostgreSQL"
+            )
         self._backend = backend
         self.url = self._backend.url
         """Names the database, without a password."""
@@ -122,6 +124,28 @@ class SqlStorage:
         One transaction: readers see the old tables until it ends, and writers wait for it.
         """
         return self._side.rebuild()
+
+    def export_snapshot(self, dest: Path) -> int:
+        """Write the log and the tables, as of one moment, into one file; return its position.
+
+        Writers go on meanwhile. A file that is there is replaced, once the new one is whole.
+        """
+        self.open()
+        return self._side.export_snapshot(self._backend, dest)
+
+    def import_snapshot(self, src: Path) -> int:
+        """Become what a snapshot holds, in one transaction; return the position it is at.
+
+        On SQLite it takes the place of whatever is there; on PostgreSQL, where a log never loses
+        events, NotEmptyError is raised unless the log is empty. ArchiveError is raised, and
+        nothing changed, for a file that is not exactly what was exported.
+        """
+        self.open()
+        position = self._side.import_snapshot(self._backend, src)
+        self._log_id = self._backend.head().log_id
+        with self._publishing:
+            self._notifier.publish(self._log_id, position, None)
+        return position
 
     def _guest(self) -> Guest:
         self.open()
