@@ -9,10 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from support.sql_tables import computed, dump_file, read_log
 
 from projections.sql import SqlStorage
@@ -187,12 +191,15 @@ class RandomSql(RuleBasedStateMachine):
         self._directory.cleanup()
 
 
-TestRandomSql = pytest.mark.filterwarnings("ignore::ResourceWarning")(RandomSql.TestCase)
-RandomSql.TestCase.settings = settings(
-    max_examples=int(os.environ.get("SQL_MODEL_EXAMPLES", "12")),
-    stateful_step_count=8,
-    deadline=None,
-    # Finding out what is smallest takes minutes where there is much to try.
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+def test_random_statements_leave_the_tables_that_the_log_gives() -> None:
+    run_state_machine_as_test(
+        RandomSql,
+        settings=settings(
+            max_examples=int(os.environ.get("SQL_MODEL_EXAMPLES", "12")),
+            stateful_step_count=8,
+            deadline=None,
+            # Finding out what is smallest takes minutes where there is much to try.
+            phases=[Phase.explicit, Phase.reuse, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

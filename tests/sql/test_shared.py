@@ -54,5 +54,5 @@ def test_anything_else_is_an_error_that_names_what_may_be(
 
 @pytest.mark.parametrize("log", ["memory://", "ftp://x"])
 def test_a_log_that_is_no_database_is_refused(log: str) -> None:
-    with pytest.raises(ValueError, match="memory|known"):
+    with pytest.raises(ValueError, match=r"memory|known"):
         SqlStorage(log)

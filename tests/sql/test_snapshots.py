@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +14,8 @@ from eventstore.errors import ArchiveError, NotEmptyError, StorageError
 from projections.sql import SqlStorage
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from support.sql_tables import Migrations
 
 TABLES = """CREATE TABLE a (id INTEGER PRIMARY KEY, n INTEGER NOT NULL);
