@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 PLAIN_CHARACTERS: Final = 200
 """The longest id that is a file's name as it is: names have 255 bytes at the most."""
 
-HOLD_SECONDS: Final = 0.2
+HOLD_SECONDS: Final = 0.05
 """How long the directory stays this process's after a write, before another one may have it."""
 
 LOOK_SECONDS: Final = 0.01
