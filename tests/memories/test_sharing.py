@@ -91,7 +91,7 @@ def test_changes_are_followed_by_any_loop_one_after_another(memories: MemoryStor
     memories.delete("m-1")
 
     async def next_one() -> tuple[Any, ...]:
-        return (await take(changes, 1))[0][:3]
+        return tuple((await take(changes, 1))[0][:3])
 
     assert asyncio.run(next_one()) == ("stored", "m-1", some())
     assert trio.run(next_one) == ("deleted", "m-1", None)
@@ -290,7 +290,7 @@ def test_events_that_no_store_writes_change_nothing(lasting: Place) -> None:
     from eventstore import NewEvent
     from projections.memories import MemoryTables
 
-    whole = {"id": "m-1", "content": "x", "namespace": "help", "status": "active",
+    whole: dict[str, Any] = {"id": "m-1", "content": "x", "namespace": "help", "status": "active",
              "created_at": 1, "updated_at": 1}  # fmt: skip
     strange: list[Any] = [
         None, [], b"\xff", {}, {**whole, "namespace": "gossip"}, {**whole, "id": "other"},
