@@ -1,0 +1,424 @@
+r"""The journal as tables, kept up to date by each append.
+
+Times are microseconds since the epoch. Free text is stored by :func:`to_column`, which changes
+nothing but the control characters U+0000 to U+0003.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from projections.journal.events import (
+    AssignmentData,
+    DocChangeData,
+    EntryData,
+    ProjectData,
+    ReportCardData,
+    SessionData,
+    read_event,
+)
+from projections.journal.model import outcome_of
+from projections.ledger import ByteOrder, ByteOrderText
+from projections.tables import TableProjection
+from projections.touches import create_touched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from eventstore.events import Event
+
+_tables = MetaData()
+
+_Id: Final = BigInteger().with_variant(Integer, "sqlite")
+"""On SQLite only ``INTEGER PRIMARY KEY`` is the row's own number."""
+
+project_table: Final = Table(
+    "journal_project",
+    _tables,
+    Column("id", _Id, primary_key=True, autoincrement=False),
+    Column("name", ByteOrder, nullable=False, unique=True),
+    Column("repo_root", ByteOrderText, nullable=False),
+    Column("progress_log_path", ByteOrderText, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("updated_us", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("success", BigInteger, nullable=False),
+    Column("warn", BigInteger, nullable=False),
+    Column("error", BigInteger, nullable=False),
+)
+"""The projects that are there, with the number of their entries."""
+
+entry_table: Final = Table(
+    "journal_entry",
+    _tables,
+    Column("position", _Id, primary_key=True, autoincrement=False),
+    Column("project_id", BigInteger, nullable=False),
+    Column("ts_us", BigInteger, nullable=False),
+    Column("agent", ByteOrder),
+    Column("emoji", ByteOrder),
+    # What differs in case only is the same here: as Python folds it, on every database.
+    Column("folded", ByteOrderText, nullable=False),
+    Column("message", ByteOrderText, nullable=False),
+    Column("entry_id", ByteOrder, nullable=False, unique=True),
+    Column("ts", ByteOrder, nullable=False),
+    Column("meta", ByteOrderText),
+    Column("raw_line", ByteOrderText, nullable=False),
+    # Each ends in the order of the pages, newest last.
+    Index("journal_entry_order", "project_id", "ts_us", "position"),
+    Index("journal_entry_agent", "project_id", "agent", "ts_us", "position"),
+    Index("journal_entry_emoji", "project_id", "emoji", "ts_us", "position"),
+)
+"""The entries. ``meta`` is JSON; ``position`` is that of the entry's event."""
+
+meta_table: Final = Table(
+    "journal_meta",
+    _tables,
+    Column("project_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("key", ByteOrder, primary_key=True),
+    Column("value", ByteOrder, primary_key=True),
+    Column("ts_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("is_text", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Each entry's metadata, key by key, for finding entries: see :func:`meta_value`."""
+
+document_table: Final = Table(
+    "journal_document",
+    _tables,
+    Column("position", _Id, primary_key=True, autoincrement=False),
+    Column("project_id", BigInteger, nullable=False),
+    Column("kind", ByteOrder, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("json", ByteOrderText, nullable=False),
+    Index("journal_document_order", "project_id", "kind", "position"),
+)
+"""Changes of documents and report cards: ``doc_change`` and ``report_card``, as JSON."""
+
+session_table: Final = Table(
+    "journal_session",
+    _tables,
+    Column("session_id", ByteOrder, primary_key=True),
+    Column("agent_id", ByteOrder, nullable=False),
+    Column("metadata", ByteOrderText, nullable=False),
+    Column("started_us", BigInteger, nullable=False),
+    Column("updated_us", BigInteger, nullable=False),
+    Column("ended_us", BigInteger),
+    Column("first", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+)
+"""The agents' sessions. When each was last heard of is in ``touched``, beside the log."""
+
+assignment_table: Final = Table(
+    "journal_assignment",
+    _tables,
+    Column("agent_id", ByteOrder, primary_key=True),
+    Column("project_name", ByteOrder, index=True),
+    Column("version", BigInteger, nullable=False),
+    Column("updated_us", BigInteger, nullable=False),
+    Column("updated_by", ByteOrderText),
+    Column("session_id", ByteOrderText),
+    Column("position", BigInteger, nullable=False),
+)
+"""What each agent works on."""
+
+KEY_BYTES: Final = 400
+"""A key or value of metadata that is longer is shown by its beginning and its hash: together
+they are a key, which has to stay below the 2,704 bytes of PostgreSQL's indexes."""
+
+_CODES: Final = {"\0": "\1\2\2", "\1": "\1\2\3", "\2": "\1\3\2", "\3": "\1\3\3"}
+_PLAIN: Final = {code: plain for plain, code in _CODES.items()}
+_SPECIAL: Final = re.compile("[\0-\3]")
+_CODE: Final = re.compile("\1..")
+
+
+def to_column(text: str) -> str:
+    r"""Return any text as every database takes it: NUL characters fail on PostgreSQL.
+
+    Each code begins with U+0001, which stands nowhere else, so that one text is within another
+    exactly where its column is within the other's.
+    """
+    return text if text.isprintable() else _SPECIAL.sub(lambda found: _CODES[found[0]], text)
+
+
+def from_column(text: str) -> str:
+    """Undo :func:`to_column`."""
+    return text if "\1" not in text else _CODE.sub(lambda found: _PLAIN[found[0]], text)
+
+
+def fold(text: str) -> str:
+    """Return a text for comparing without regard to case, in the same way on every database."""
+    return to_column(text.casefold())
+
+
+def meta_key(text: str) -> str:
+    """Return a text as part of an index: a long one by its beginning and its hash."""
+    key = to_column(text)
+    if len(raw := key.encode()) <= KEY_BYTES:
+        return key
+    return f"{raw[: KEY_BYTES - 60].decode(errors='ignore')}…{sha256(raw).hexdigest()}"
+
+
+def meta_value(value: object) -> tuple[str, int]:
+    """Return a value of metadata as it is looked for, and 1 where it is a text itself.
+
+    What is no text is its JSON: numbers that are equal are the same, keys in order.
+    """
+    if isinstance(value, str):
+        return meta_key(value), 1
+    return meta_key(msgspec.json.encode(_canonical(value), order="sorted").decode()), 0
+
+
+def _canonical(value: object) -> object:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_canonical(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _canonical(one) for key, one in value.items()}
+    return value
+
+
+class JournalTables(TableProjection):
+    """The journal's tables, as the log says; see :class:`~projections.journal.Journal`.
+
+    ``EventStore.open(url, inline=[JournalTables()])`` keeps them where the log is. An event that
+    the journal did not write, or of a project that is not there, is passed over.
+    """
+
+    name = "journal"
+    metadata: ClassVar[MetaData] = _tables
+    takes_redacted = True
+
+    def setup(self, connection: Connection) -> None:
+        """Create the tables, and the one of heartbeats beside them."""
+        super().setup(connection)
+        create_touched(connection)
+
+    def handle(self, connection: Connection, event: Event) -> None:
+        """Apply one event."""
+        if (found := read_event(event)) is None:
+            return
+        kind, key, data = found
+        if data is None:
+            _ENDS[kind](connection, event, key)
+        else:
+            _HANDLERS[type(data)](connection, event, key, data)
+
+    def erase(self, connection: Connection, position: int, stream: str) -> None:  # noqa: ARG002
+        """Take an entry or a document out; where rows were replaced, all is computed anew."""
+        entry, document = entry_table.c, document_table.c
+        row = connection.execute(
+            delete(entry_table)
+            .where(entry.position == position)
+            .returning(entry.project_id, entry.emoji, entry.ts_us, entry.meta)
+        ).first()
+        if row is not None:
+            _count(connection, row.project_id, row.emoji and from_column(row.emoji), -1)
+            keys = [meta_key(key) for key in msgspec.json.decode(row.meta or "{}")]
+            c = meta_table.c
+            connection.execute(
+                delete(meta_table).where(
+                    c.project_id == row.project_id, c.key.in_(keys), c.position == position
+                )
+            )
+            return
+        connection.execute(delete(document_table).where(document.position == position))
+        project, session, assignment = project_table.c, session_table.c, assignment_table.c
+        for at in (
+            or_(project.id == position, project.position == position),
+            or_(session.first == position, session.position == position),
+            assignment.position == position,
+        ):
+            if connection.execute(select(1).where(at)).first() is not None:
+                self.reset(connection)
+                return
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _set_project(connection: Connection, event: Event, name: str, data: ProjectData) -> None:
+    new = {
+        "repo_root": to_column(data.repo_root),
+        "progress_log_path": to_column(data.progress_log_path),
+        "updated_us": event.recorded_us,
+        "position": event.position,
+    }
+    counts = dict.fromkeys(("total", "success", "warn", "error"), 0)
+    connection.execute(
+        _insert(connection, project_table)
+        .values(
+            id=event.position,
+            name=to_column(name),
+            created_us=event.recorded_us,
+            **new,
+            **counts,
+        )
+        .on_conflict_do_update(index_elements=["name"], set_=new)
+    )
+
+
+def _delete_project(connection: Connection, _: Event, name: str) -> None:
+    c = project_table.c
+    project_id = connection.execute(
+        delete(project_table).where(c.name == to_column(name)).returning(c.id)
+    ).scalar_one_or_none()
+    for table in (meta_table, entry_table, document_table):
+        connection.execute(delete(table).where(table.c.project_id == project_id))
+    assigned = assignment_table.c.project_name == to_column(name)
+    connection.execute(delete(assignment_table).where(assigned))
+
+
+def _find_project(connection: Connection, name: str) -> int | None:
+    c = project_table.c
+    found = select(c.id).where(c.name == to_column(name))
+    project_id: int | None = connection.execute(found).scalar_one_or_none()
+    return project_id
+
+
+def _insert_entry(connection: Connection, event: Event, name: str, data: EntryData) -> None:
+    if (project_id := _find_project(connection, name)) is None:
+        return
+    ts_us = data.ts_us
+    row = {
+        "position": event.position,
+        "project_id": project_id,
+        "ts_us": ts_us,
+        "agent": None if data.agent is None else to_column(data.agent),
+        "emoji": None if data.emoji is None else to_column(data.emoji),
+        "folded": fold(data.message),
+        "message": to_column(data.message),
+        "entry_id": to_column(data.entry_id),
+        "ts": to_column(data.ts),
+        "meta": None if data.meta is None else _json(data.meta),
+        "raw_line": to_column(data.raw_line),
+    }
+    fresh = (
+        _insert(connection, entry_table)
+        .values(row)
+        .on_conflict_do_nothing(index_elements=["entry_id"])
+        .returning(entry_table.c.position)
+    )
+    if connection.execute(fresh).first() is None:
+        return
+    _count(connection, project_id, data.emoji, 1)
+    if data.meta:
+        shared = {"project_id": project_id, "ts_us": ts_us, "position": event.position}
+        rows = [
+            {**shared, "key": meta_key(key), "value": text, "is_text": is_text}
+            for key, value in data.meta.items()
+            for text, is_text in [meta_value(value)]
+        ]
+        connection.execute(insert(meta_table), rows)
+
+
+def _count(connection: Connection, project_id: int, emoji: str | None, by: int) -> None:
+    c = project_table.c
+    names = ["total", *filter(None, [outcome_of(emoji)])]
+    connection.execute(
+        update(project_table)
+        .where(c.id == project_id)
+        .values({name: c[name] + by for name in names})
+    )
+
+
+def _insert_document(
+    connection: Connection, event: Event, name: str, data: DocChangeData | ReportCardData
+) -> None:
+    if (project_id := _find_project(connection, name)) is not None:
+        connection.execute(
+            insert(document_table).values(
+                position=event.position,
+                project_id=project_id,
+                kind="doc_change" if isinstance(data, DocChangeData) else "report_card",
+                at_us=event.recorded_us,
+                json=_json(data),
+            )
+        )
+
+
+def _set_session(connection: Connection, event: Event, session_id: str, data: SessionData) -> None:
+    new = {
+        "agent_id": to_column(data.agent_id),
+        "metadata": _json(data.metadata),
+        "updated_us": event.recorded_us,
+        "ended_us": None,
+        "position": event.position,
+    }
+    connection.execute(
+        _insert(connection, session_table)
+        .values(
+            session_id=to_column(session_id),
+            started_us=event.recorded_us,
+            first=event.position,
+            **new,
+        )
+        .on_conflict_do_update(index_elements=["session_id"], set_=new)
+    )
+
+
+def _end_session(connection: Connection, event: Event, session_id: str) -> None:
+    c = session_table.c
+    connection.execute(
+        update(session_table)
+        .where(c.session_id == to_column(session_id), c.ended_us.is_(None))
+        .values(ended_us=event.recorded_us)
+    )
+
+
+def _assign(connection: Connection, event: Event, agent_id: str, data: AssignmentData) -> None:
+    new = {
+        "project_name": None if data.project_name is None else to_column(data.project_name),
+        "version": event.version,
+        "updated_us": event.recorded_us,
+        "updated_by": None if data.updated_by is None else to_column(data.updated_by),
+        "session_id": None if data.session_id is None else to_column(data.session_id),
+        "position": event.position,
+    }
+    connection.execute(
+        _insert(connection, assignment_table)
+        .values(agent_id=to_column(agent_id), **new)
+        .on_conflict_do_update(index_elements=["agent_id"], set_=new)
+    )
+
+
+_HANDLERS: Final[dict[type, Callable[[Connection, Event, str, Any], None]]] = {
+    ProjectData: _set_project,
+    EntryData: _insert_entry,
+    DocChangeData: _insert_document,
+    ReportCardData: _insert_document,
+    SessionData: _set_session,
+    AssignmentData: _assign,
+}
+
+_ENDS: Final[dict[str, Callable[[Connection, Event, str], None]]] = {
+    "project": _delete_project,
+    "session": _end_session,
+}
