@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ from projections.journal.events import (
 from projections.journal.model import (
     EntryConflictError,
     JournalChange,
+    PatternTimeoutError,
     Project,
     ProjectMetrics,
     ProjectRecord,
@@ -52,7 +53,7 @@ from projections.journal.queries import (
 from projections.journal.search import Search, by_filters, by_query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
     from eventstore import Cursor, EventStore
     from projections.journal.model import MessageMode
     from projections.seam import Changes
+
+T = TypeVar("T")
 
 REGEX_SECONDS: Final = 10.0
 """How long one search by regular expression may take."""
@@ -423,7 +426,23 @@ class Journal(Agents):
 
     async def _count(self, search: Search) -> int:
         check_text("project", search.project)
-        return await self._query(partial(count_entries, search=search, seconds=self._regex_seconds))
+        return await self._search(
+            partial(count_entries, search=search, seconds=self._regex_seconds)
+        )
+
+    async def _search(self, function: Callable[[Connection], T]) -> T:
+        """Ask the tables. A TimeoutError would pass for the database's own: it comes as a value."""
+
+        def ask(connection: Connection) -> T | PatternTimeoutError:
+            try:
+                return function(connection)
+            except PatternTimeoutError as error:
+                return error
+
+        answer = await self._query(ask)
+        if isinstance(answer, PatternTimeoutError):
+            raise answer
+        return answer
 
     async def _paginated(
         self, search: Search, page: int, page_size: int, as_of: int | None
@@ -446,7 +465,7 @@ class Journal(Agents):
         question = Question(search, _whole("limit", limit))
         at = None if as_of is None else _whole("as_of", as_of)
         anchor = self._pages.find(question, _whole("offset", offset)) if at is None else None
-        found = await self._query(
+        found = await self._search(
             partial(
                 read_page,
                 search=search,
