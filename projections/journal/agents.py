@@ -9,6 +9,7 @@ import msgspec
 
 from eventstore.errors import ConflictError, InvalidInputError
 from eventstore.events import from_microseconds
+from projections.journal.columns import from_column
 from projections.journal.events import (
     AGENT_PROJECT_SET,
     SESSION_ENDED,
@@ -25,7 +26,7 @@ from projections.journal.model import (
     project_name,
 )
 from projections.journal.queries import find_assignment, find_session
-from projections.journal.views import JournalTables, from_column
+from projections.journal.views import JournalTables
 from projections.seam import Seam, stream_key
 from projections.touches import Touches
 

@@ -258,3 +258,10 @@ def _microseconds(what: str, moment: datetime) -> int:
         return to_microseconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except OverflowError as error:
         raise InvalidInputError(what, f"{moment} is out of range") from error
+
+
+def whole_number(what: str, value: object, *, least: int = 0) -> int:
+    """Return a number that may be a limit, an offset or a position."""
+    if type(value) is not int or not least <= value < 2**63:
+        raise InvalidInputError(f"{what}={value!r:.40}", f"use a whole number from {least} on")
+    return value

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Select, func, select, tuple_
 
 from eventstore.events import from_microseconds
+from projections.journal.columns import fold, from_column, to_column
 from projections.journal.model import ProjectMetrics, ProjectRecord
 from projections.journal.search import matching
 from projections.journal.views import (
@@ -16,12 +17,9 @@ from projections.journal.views import (
     assignment_table,
     document_table,
     entry_table,
-    fold,
-    from_column,
     meta_table,
     project_table,
     session_table,
-    to_column,
 )
 from projections.ledger import projection_table
 from projections.touches import touched_table

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import re2
 
 from eventstore.errors import InvalidInputError
+from projections.journal.columns import from_column, meta_key, meta_value, to_column
 from projections.journal.model import (
     MESSAGE_MODES,
     PatternError,
@@ -17,7 +18,6 @@ from projections.journal.model import (
     project_name,
     read_boundary,
 )
-from projections.journal.views import from_column, meta_key, meta_value, to_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

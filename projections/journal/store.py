@@ -7,16 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from eventstore.errors import DuplicateEventError, InvalidInputError
-from projections.journal.agents import Agents
+from eventstore.errors import DuplicateEventError
 from projections.journal.events import (
-    DOC_CHANGE_RECORDED,
     ENTRY_FIELDS,
     ENTRY_INSERTED,
     JOURNAL,
-    PROJECT_DELETED,
-    PROJECT_SET,
-    REPORT_CARD_RECORDED,
     entry_event_id,
     project_stream,
     read_change,
@@ -26,28 +21,23 @@ from projections.journal.model import (
     JournalChange,
     PatternTimeoutError,
     Project,
-    ProjectMetrics,
-    ProjectRecord,
     UnknownProjectError,
     check_checksum,
     check_entry_id,
     check_object,
-    check_optional,
-    check_path,
     check_short,
     check_text,
     project_name,
     read_moment,
+    whole_number,
 )
 from projections.journal.paging import Pages, Question
+from projections.journal.projects import Projects
 from projections.journal.queries import (
     Found,
-    all_projects,
     count_entries,
-    documents,
     find_entry,
     find_project,
-    metrics,
     read_page,
 )
 from projections.journal.search import Search, by_filters, by_query
@@ -55,7 +45,6 @@ from projections.journal.search import Search, by_filters, by_query
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
-    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -71,7 +60,7 @@ REGEX_SECONDS: Final = 10.0
 """How long one search by regular expression may take."""
 
 
-class Journal(Agents):
+class Journal(Projects):
     """Progress logs of agents, project by project, on an event log.
 
     ``log`` is a URL, opened by :meth:`setup` and closed by :meth:`close`, or an open store that
@@ -129,56 +118,6 @@ class Journal(Agents):
     async def position(self) -> int:
         """Return the position of the log's head, for ``as_of``."""
         return (await self.log.head()).position
-
-    async def upsert_project(
-        self, *, name: str, repo_root: str | Path, progress_log_path: str | Path
-    ) -> ProjectRecord:
-        """Make a project, or set what it says; ``updated_at`` moves with each call."""
-        data = {
-            "name": name,
-            "repo_root": check_path("repo_root", repo_root),
-            "progress_log_path": check_path("progress_log_path", progress_log_path),
-        }
-        await self._append(project_stream(name), self._event(PROJECT_SET, data))
-        if (record := await self.fetch_project(name)) is None:
-            raise UnknownProjectError(name)  # Deleted in between.
-        return record
-
-    async def fetch_project(self, name: str) -> ProjectRecord | None:
-        """Return a project by its name."""
-        project_stream(name)
-        return await self._query(partial(find_project, name=name))
-
-    async def list_projects(self) -> list[ProjectRecord]:
-        """Return all projects, by name."""
-        return await self._query(all_projects)
-
-    async def delete_project(self, name: Project) -> bool:
-        """Delete a project with its entries, metrics, documents and assignments.
-
-        False where it is not known. Of any number that try at once one gets True. What it
-        had stays in the log's history; ``eventstore redact`` erases from that.
-        """
-        name = project_name(name)
-        stream = project_stream(name)
-        if (record := await self._query(partial(find_project, name=name))) is None:
-            return False
-        event = self._event(
-            PROJECT_DELETED, {"name": name}, event_id=f"journal-project-deleted:{record.id}"
-        )
-        try:
-            return not (await self._append(stream, event)).duplicate
-        except DuplicateEventError:
-            return False
-
-    async def fetch_project_metrics(self, project: Project) -> ProjectMetrics | None:
-        """Return how many entries a project has: all, and by what their emojis say.
-
-        What they say is in :data:`projections.journal.OUTCOMES`.
-        """
-        return await self._query(
-            partial(metrics, name=check_text("project", project_name(project)))
-        )
 
     async def insert_entry(
         self,
@@ -342,62 +281,6 @@ class Journal(Agents):
         )  # fmt: skip
         return await self._count(search)
 
-    async def record_doc_change(
-        self,
-        project: Project,
-        *,
-        doc: str,
-        section: str | None,
-        action: str,
-        agent: str | None,
-        metadata: dict[str, Any] | None,
-        sha_before: str | None,
-        sha_after: str | None,
-    ) -> None:
-        """Record that a document of a project was changed."""
-        data = {
-            "doc": check_text("doc", doc),
-            "section": check_optional("section", section),
-            "action": check_text("action", action),
-            "agent": check_optional("agent", agent),
-            "metadata": check_object("metadata", metadata),
-            "sha_before": check_optional("sha_before", sha_before),
-            "sha_after": check_optional("sha_after", sha_after),
-        }
-        await self._record(project, DOC_CHANGE_RECORDED, data)
-
-    async def record_agent_report_card(
-        self,
-        project: Project,
-        *,
-        file_path: str | Path,
-        agent_name: str,
-        stage: str | None,
-        overall_grade: float | str | None,
-        performance_level: str | None,
-        metadata: dict[str, Any] | None,
-    ) -> None:
-        """Record how an agent did."""
-        data = {
-            "file_path": check_path("file_path", file_path),
-            "agent_name": check_text("agent_name", agent_name),
-            "stage": check_optional("stage", stage),
-            "overall_grade": overall_grade,
-            "performance_level": check_optional("performance_level", performance_level),
-            "metadata": check_object("metadata", metadata),
-        }
-        await self._record(project, REPORT_CARD_RECORDED, data)
-
-    async def list_doc_changes(self, project: Project, *, limit: int = 100) -> list[dict[str, Any]]:
-        """Return what :meth:`record_doc_change` recorded, newest first, with ``at``."""
-        return await self._documents(project, "doc_change", limit)
-
-    async def list_agent_report_cards(
-        self, project: Project, *, limit: int = 100
-    ) -> list[dict[str, Any]]:
-        """Return what :meth:`record_agent_report_card` recorded, newest first, with ``at``."""
-        return await self._documents(project, "report_card", limit)
-
     def subscribe_changes(
         self, project: Project | None = None, *, after: int | Cursor | None = None
     ) -> Changes[JournalChange]:
@@ -411,18 +294,6 @@ class Journal(Agents):
     def history(self, project: Project | None = None) -> Changes[JournalChange]:
         """Return the same changes from the first to the newest there is, and end."""
         return self._follow(read_change, streams=_streams(project), after=0, follow=False)
-
-    async def _record(self, project: Project, type_: str, data: dict[str, Any]) -> None:
-        name = project_name(project)
-        stream, event = project_stream(name), self._event(type_, data)
-        if await self._query(partial(find_project, name=name)) is None:
-            raise UnknownProjectError(name)
-        await self._append(stream, event)
-
-    async def _documents(self, project: Project, kind: str, limit: int) -> list[dict[str, Any]]:
-        name = check_text("project", project_name(project))
-        most = _whole("limit", limit)
-        return await self._query(partial(documents, name=name, kind=kind, limit=most))
 
     async def _count(self, search: Search) -> int:
         check_text("project", search.project)
@@ -447,8 +318,8 @@ class Journal(Agents):
     async def _paginated(
         self, search: Search, page: int, page_size: int, as_of: int | None
     ) -> tuple[list[dict[str, Any]], int]:
-        size = _whole("page_size", page_size, least=1)
-        offset = (_whole("page", page, least=1) - 1) * size
+        size = whole_number("page_size", page_size, least=1)
+        offset = (whole_number("page", page, least=1) - 1) * size
         found = await self._page(search, size, offset, as_of, with_total=True)
         return found.entries, found.total
 
@@ -462,9 +333,9 @@ class Journal(Agents):
         with_total: bool = False,
     ) -> Found:
         check_text("project", search.project)
-        question = Question(search, _whole("limit", limit))
-        at = None if as_of is None else _whole("as_of", as_of)
-        anchor = self._pages.find(question, _whole("offset", offset)) if at is None else None
+        question = Question(search, whole_number("limit", limit))
+        at = None if as_of is None else whole_number("as_of", as_of)
+        anchor = self._pages.find(question, whole_number("offset", offset)) if at is None else None
         found = await self._search(
             partial(
                 read_page,
@@ -484,12 +355,6 @@ class Journal(Agents):
 
 def _streams(project: Project | None) -> str:
     return JOURNAL if project is None else project_stream(project_name(project))
-
-
-def _whole(what: str, value: object, *, least: int = 0) -> int:
-    if type(value) is not int or not least <= value < 2**63:
-        raise InvalidInputError(f"{what}={value!r:.40}", f"use a whole number from {least} on")
-    return value
 
 
 def _look(

@@ -1,13 +1,10 @@
-r"""The journal as tables, kept up to date by each append.
+"""The journal as tables, kept up to date by each append.
 
-Times are microseconds since the epoch. Free text is stored by :func:`to_column`, which changes
-nothing but the control characters U+0000 to U+0003.
+Times are microseconds since the epoch; free text is as :mod:`projections.journal.columns` says.
 """
 
 from __future__ import annotations
 
-import re
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
@@ -18,6 +15,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Table,
+    bindparam,
     delete,
     insert,
     or_,
@@ -26,7 +24,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from projections.journal.columns import fold, from_column, meta_key, meta_value, to_column
 from projections.journal.events import (
+    PROJECTS,
     AssignmentData,
     DocChangeData,
     EntryData,
@@ -37,6 +37,7 @@ from projections.journal.events import (
 )
 from projections.journal.model import outcome_of
 from projections.ledger import ByteOrder, ByteOrderText
+from projections.seam import read_stream_key
 from projections.tables import TableProjection
 from projections.touches import create_touched
 
@@ -102,7 +103,7 @@ meta_table: Final = Table(
     Column("is_text", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
-"""Each entry's metadata, key by key, for finding entries: see :func:`meta_value`."""
+"""Each entry's metadata, key by key: see :func:`~projections.journal.columns.meta_value`."""
 
 document_table: Final = Table(
     "journal_document",
@@ -143,62 +144,6 @@ assignment_table: Final = Table(
 )
 """What each agent works on."""
 
-KEY_BYTES: Final = 400
-"""A key or value of metadata that is longer is shown by its beginning and its hash: together
-they are a key, which has to stay below the 2,704 bytes of PostgreSQL's indexes."""
-
-_CODES: Final = {"\0": "\1\2\2", "\1": "\1\2\3", "\2": "\1\3\2", "\3": "\1\3\3"}
-_PLAIN: Final = {code: plain for plain, code in _CODES.items()}
-_SPECIAL: Final = re.compile("[\0-\3]")
-_CODE: Final = re.compile("\1..")
-
-
-def to_column(text: str) -> str:
-    r"""Return any text as every database takes it: NUL characters fail on PostgreSQL.
-
-    Each code begins with U+0001, which stands nowhere else, so that one text is within another
-    exactly where its column is within the other's.
-    """
-    return text if text.isprintable() else _SPECIAL.sub(lambda found: _CODES[found[0]], text)
-
-
-def from_column(text: str) -> str:
-    """Undo :func:`to_column`."""
-    return text if "\1" not in text else _CODE.sub(lambda found: _PLAIN[found[0]], text)
-
-
-def fold(text: str) -> str:
-    """Return a text for comparing without regard to case, in the same way on every database."""
-    return to_column(text.casefold())
-
-
-def meta_key(text: str) -> str:
-    """Return a text as part of an index: a long one by its beginning and its hash."""
-    key = to_column(text)
-    if len(raw := key.encode()) <= KEY_BYTES:
-        return key
-    return f"{raw[: KEY_BYTES - 60].decode(errors='ignore')}…{sha256(raw).hexdigest()}"
-
-
-def meta_value(value: object) -> tuple[str, int]:
-    """Return a value of metadata as it is looked for, and 1 where it is a text itself.
-
-    What is no text is its JSON: numbers that are equal are the same, keys in order.
-    """
-    if isinstance(value, str):
-        return meta_key(value), 1
-    return meta_key(msgspec.json.encode(_canonical(value), order="sorted").decode()), 0
-
-
-def _canonical(value: object) -> object:
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, list):
-        return [_canonical(one) for one in value]
-    if isinstance(value, dict):
-        return {key: _canonical(one) for key, one in value.items()}
-    return value
-
 
 class JournalTables(TableProjection):
     """The journal's tables, as the log says; see :class:`~projections.journal.Journal`.
@@ -226,23 +171,20 @@ class JournalTables(TableProjection):
         else:
             _HANDLERS[type(data)](connection, event, key, data)
 
-    def erase(self, connection: Connection, position: int, stream: str) -> None:  # noqa: ARG002
+    def erase(self, connection: Connection, position: int, stream: str) -> None:
         """Take an entry or a document out; where rows were replaced, all is computed anew."""
-        entry, document = entry_table.c, document_table.c
+        entry, document, meta = entry_table.c, document_table.c, meta_table.c
         row = connection.execute(
             delete(entry_table)
             .where(entry.position == position)
-            .returning(entry.project_id, entry.emoji, entry.ts_us, entry.meta)
+            .returning(entry.project_id, entry.emoji, entry.meta)
         ).first()
         if row is not None:
-            _count(connection, row.project_id, row.emoji and from_column(row.emoji), -1)
+            name = read_stream_key(stream.removeprefix(PROJECTS))
+            _count(connection, name, row.emoji and from_column(row.emoji), -1)
             keys = [meta_key(key) for key in msgspec.json.decode(row.meta or "{}")]
-            c = meta_table.c
-            connection.execute(
-                delete(meta_table).where(
-                    c.project_id == row.project_id, c.key.in_(keys), c.position == position
-                )
-            )
+            of_entry = (meta.project_id == row.project_id, meta.position == position)
+            connection.execute(delete(meta_table).where(meta.key.in_(keys), *of_entry))
             return
         connection.execute(delete(document_table).where(document.position == position))
         project, session, assignment = project_table.c, session_table.c, assignment_table.c
@@ -271,7 +213,7 @@ def _set_project(connection: Connection, event: Event, name: str, data: ProjectD
         "updated_us": event.recorded_us,
         "position": event.position,
     }
-    counts = dict.fromkeys(("total", "success", "warn", "error"), 0)
+    counts = dict.fromkeys(_COUNTS, 0)
     connection.execute(
         _insert(connection, project_table)
         .values(
@@ -296,15 +238,33 @@ def _delete_project(connection: Connection, _: Event, name: str) -> None:
     connection.execute(delete(assignment_table).where(assigned))
 
 
+_FIND_PROJECT: Final = select(project_table.c.id).where(project_table.c.name == bindparam("key"))
+
+# Made once: a statement that is made for each entry costs several times what it does.
+_INSERT_ENTRY: Final = {
+    name: dialect.insert(entry_table)
+    .on_conflict_do_nothing(index_elements=["entry_id"])
+    .returning(entry_table.c.position)
+    for name, dialect in {"sqlite": sqlite, "postgresql": postgresql}.items()
+}
+
+_COUNTS: Final = ("total", "success", "warn", "error")
+_COUNT: Final = (
+    update(project_table)
+    .where(project_table.c.name == bindparam("key"))
+    .values({name: project_table.c[name] + bindparam(f"more_{name}") for name in _COUNTS})
+    .returning(project_table.c.id)
+)
+_INSERT_META: Final = insert(meta_table)
+
+
 def _find_project(connection: Connection, name: str) -> int | None:
-    c = project_table.c
-    found = select(c.id).where(c.name == to_column(name))
-    project_id: int | None = connection.execute(found).scalar_one_or_none()
-    return project_id
+    found: int | None = connection.execute(_FIND_PROJECT, {"key": to_column(name)}).scalar()
+    return found
 
 
 def _insert_entry(connection: Connection, event: Event, name: str, data: EntryData) -> None:
-    if (project_id := _find_project(connection, name)) is None:
+    if (project_id := _count(connection, name, data.emoji, 1)) is None:
         return
     ts_us = data.ts_us
     row = {
@@ -320,15 +280,9 @@ def _insert_entry(connection: Connection, event: Event, name: str, data: EntryDa
         "meta": None if data.meta is None else _json(data.meta),
         "raw_line": to_column(data.raw_line),
     }
-    fresh = (
-        _insert(connection, entry_table)
-        .values(row)
-        .on_conflict_do_nothing(index_elements=["entry_id"])
-        .returning(entry_table.c.position)
-    )
-    if connection.execute(fresh).first() is None:
+    if connection.execute(_INSERT_ENTRY[connection.dialect.name], row).first() is None:
+        _count(connection, name, data.emoji, -1)
         return
-    _count(connection, project_id, data.emoji, 1)
     if data.meta:
         shared = {"project_id": project_id, "ts_us": ts_us, "position": event.position}
         rows = [
@@ -336,17 +290,15 @@ def _insert_entry(connection: Connection, event: Event, name: str, data: EntryDa
             for key, value in data.meta.items()
             for text, is_text in [meta_value(value)]
         ]
-        connection.execute(insert(meta_table), rows)
+        connection.execute(_INSERT_META, rows)
 
 
-def _count(connection: Connection, project_id: int, emoji: str | None, by: int) -> None:
-    c = project_table.c
-    names = ["total", *filter(None, [outcome_of(emoji)])]
-    connection.execute(
-        update(project_table)
-        .where(c.id == project_id)
-        .values({name: c[name] + by for name in names})
-    )
+def _count(connection: Connection, name: str, emoji: str | None, by: int) -> int | None:
+    """Count an entry of a project, or one less; return the project's id if it is there."""
+    counted = {"total", outcome_of(emoji)}
+    more = {f"more_{one}": by if one in counted else 0 for one in _COUNTS}
+    project_id: int | None = connection.execute(_COUNT, {"key": to_column(name), **more}).scalar()
+    return project_id
 
 
 def _insert_document(
