@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import Select, bindparam, func, select, tuple_
 
 from eventstore.events import from_microseconds
 from projections.journal.columns import fold, from_column, to_column
@@ -46,11 +46,12 @@ class Found(NamedTuple):
     total: int
 
 
+_FIND_PROJECT: Final = select(project_table).where(project_table.c.name == bindparam("key"))
+
+
 def find_project(connection: Connection, name: str) -> ProjectRecord | None:
     """Return a project by its name."""
-    row = connection.execute(
-        select(project_table).where(project_table.c.name == to_column(name))
-    ).first()
+    row = connection.execute(_FIND_PROJECT, {"key": to_column(name)}).first()
     return None if row is None else _project(row)
 
 
@@ -80,22 +81,39 @@ def metrics(connection: Connection, name: str) -> ProjectMetrics | None:
     return None if row is None else ProjectMetrics(*row)
 
 
-def find_entry(connection: Connection, entry_id: str) -> tuple[str, dict[str, Any]] | None:
-    """Return an entry with the name of its project."""
-    row = connection.execute(
-        select(project_table.c.name, *_ENTRY)
-        .join_from(entry_table, project_table, project_table.c.id == entry_table.c.project_id)
-        .where(entry_table.c.entry_id == to_column(entry_id))
-    ).first()
-    return None if row is None else (from_column(row.name), _entry(row))
-
-
 _ENTRY = [
     entry_table.c[name]
     for name in (
         "ts_us", "position", "entry_id", "ts", "emoji", "agent", "message", "meta", "raw_line"
     )
 ]  # fmt: skip
+
+
+_LOOK: Final = (
+    select(project_table.c.id, entry_table.c.project_id, *_ENTRY)
+    .select_from(
+        project_table.outerjoin(entry_table, entry_table.c.entry_id == bindparam("entry_key"))
+    )
+    .where(project_table.c.name == bindparam("key"))
+)
+_OWNER: Final = select(project_table.c.name, *_ENTRY).join_from(
+    entry_table,
+    project_table,
+    (project_table.c.id == entry_table.c.project_id)
+    & (entry_table.c.entry_id == bindparam("entry_key")),
+)
+
+
+def look_up(
+    connection: Connection, name: str, entry_id: str
+) -> tuple[tuple[str, dict[str, Any]] | None, bool]:
+    """Return the entry of an id with its project's name, and whether ``name`` is there."""
+    keys = {"key": to_column(name), "entry_key": to_column(entry_id)}
+    row = connection.execute(_LOOK, keys).first()
+    if row is not None and row.project_id in {None, row.id}:
+        return (None if row.project_id is None else (name, _entry(row))), True
+    other = connection.execute(_OWNER, {"entry_key": keys["entry_key"]}).first()
+    return (None if other is None else (from_column(other.name), _entry(other))), row is not None
 
 
 def _entry(row: Row[Any]) -> dict[str, Any]:

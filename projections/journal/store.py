@@ -36,8 +36,7 @@ from projections.journal.projects import Projects
 from projections.journal.queries import (
     Found,
     count_entries,
-    find_entry,
-    find_project,
+    look_up,
     read_page,
 )
 from projections.journal.search import Search, by_filters, by_query
@@ -156,7 +155,7 @@ class Journal(Projects):
         after = 0
         while True:
             event = self._event(ENTRY_INSERTED, data, event_id=entry_event_id(entry_id, after))
-            known, stands = await self._query(partial(_look, name=name, entry_id=entry_id))
+            known, stands = await self._query(partial(look_up, name=name, entry_id=entry_id))
             if known is not None:
                 return _check_same(entry_id, known, (name, data))
             if not stands:
@@ -355,13 +354,6 @@ class Journal(Projects):
 
 def _streams(project: Project | None) -> str:
     return JOURNAL if project is None else project_stream(project_name(project))
-
-
-def _look(
-    connection: Connection, name: str, entry_id: str
-) -> tuple[tuple[str, dict[str, Any]] | None, bool]:
-    """Return the entry of this id, if there is one, and whether the project is there."""
-    return find_entry(connection, entry_id), find_project(connection, name) is not None
 
 
 def _check_same(

@@ -5,6 +5,7 @@ Times are microseconds since the epoch; free text is as :mod:`projections.journa
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
@@ -24,8 +25,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from eventstore.backends.trouble import is_trouble
+from eventstore.errors import ProjectionError
 from projections.journal.columns import fold, from_column, meta_key, meta_value, to_column
 from projections.journal.events import (
+    ENTRY_INSERTED,
     PROJECTS,
     AssignmentData,
     DocChangeData,
@@ -42,7 +46,7 @@ from projections.tables import TableProjection
 from projections.touches import create_touched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -85,10 +89,10 @@ entry_table: Final = Table(
     Column("ts", ByteOrder, nullable=False),
     Column("meta", ByteOrderText),
     Column("raw_line", ByteOrderText, nullable=False),
-    # Each ends in the order of the pages, newest last.
-    Index("journal_entry_order", "project_id", "ts_us", "position"),
-    Index("journal_entry_agent", "project_id", "agent", "ts_us", "position"),
-    Index("journal_entry_emoji", "project_id", "emoji", "ts_us", "position"),
+    # Each is in the order of the pages, and has what is counted without looking at a row.
+    Index("journal_entry_order", "project_id", "ts_us", "position", "agent", "emoji"),
+    Index("journal_entry_agent", "project_id", "agent", "ts_us", "position", "emoji"),
+    Index("journal_entry_emoji", "project_id", "emoji", "ts_us", "position", "agent"),
 )
 """The entries. ``meta`` is JSON; ``position`` is that of the entry's event."""
 
@@ -171,6 +175,24 @@ class JournalTables(TableProjection):
         else:
             _HANDLERS[type(data)](connection, event, key, data)
 
+    def _handle_all(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Apply events in order, entries that follow one another together."""
+        for name, group in groupby(events, _entry_of):
+            run = list(group)
+            if name is None or len(run) == 1:
+                super()._handle_all(connection, run)
+                continue
+            found = [(event, read_event(event)) for event in run]
+            entries = [(event, read[2]) for event, read in found if read is not None]
+            if not entries:
+                continue
+            try:
+                _insert_entries(connection, read_stream_key(name), entries)
+            except Exception as error:
+                if is_trouble(error):
+                    raise
+                raise ProjectionError(self.name, run[0].position, repr(error)) from error
+
     def erase(self, connection: Connection, position: int, stream: str) -> None:
         """Take an entry or a document out; where rows were replaced, all is computed anew."""
         entry, document, meta = entry_table.c, document_table.c, meta_table.c
@@ -181,7 +203,7 @@ class JournalTables(TableProjection):
         ).first()
         if row is not None:
             name = read_stream_key(stream.removeprefix(PROJECTS))
-            _count(connection, name, row.emoji and from_column(row.emoji), -1)
+            _count(connection, name, [row.emoji and from_column(row.emoji)], by=-1)
             keys = [meta_key(key) for key in msgspec.json.decode(row.meta or "{}")]
             of_entry = (meta.project_id == row.project_id, meta.position == position)
             connection.execute(delete(meta_table).where(meta.key.in_(keys), *of_entry))
@@ -196,6 +218,13 @@ class JournalTables(TableProjection):
             if connection.execute(select(1).where(at)).first() is not None:
                 self.reset(connection)
                 return
+
+
+def _entry_of(event: Event) -> str | None:
+    """Return the project that an event inserts an entry into, as its stream has it."""
+    if event.type != ENTRY_INSERTED or event.redacted or not event.stream.startswith(PROJECTS):
+        return None
+    return event.stream.removeprefix(PROJECTS)
 
 
 def _insert(connection: Connection, table: Table) -> Any:
@@ -253,7 +282,6 @@ _COUNT: Final = (
     update(project_table)
     .where(project_table.c.name == bindparam("key"))
     .values({name: project_table.c[name] + bindparam(f"more_{name}") for name in _COUNTS})
-    .returning(project_table.c.id)
 )
 _INSERT_META: Final = insert(meta_table)
 
@@ -263,14 +291,31 @@ def _find_project(connection: Connection, name: str) -> int | None:
     return found
 
 
-def _insert_entry(connection: Connection, event: Event, name: str, data: EntryData) -> None:
-    if (project_id := _count(connection, name, data.emoji, 1)) is None:
+def _insert_entries(
+    connection: Connection, name: str, entries: Sequence[tuple[Event, EntryData]]
+) -> None:
+    """Insert entries of one project; those whose id is known are passed over."""
+    if (project_id := _find_project(connection, name)) is None:
         return
-    ts_us = data.ts_us
-    row = {
-        "position": event.position,
+    rows = [_entry_row(event.position, project_id, data) for event, data in entries]
+    done = connection.execute(_INSERT_ENTRY[connection.dialect.name], rows)
+    fresh = set(done.scalars())
+    new = [(row, data) for row, (_, data) in zip(rows, entries, strict=True)]
+    new = [(row, data) for row, data in new if row["position"] in fresh]
+    _count(connection, name, [data.emoji for _, data in new])
+    if found := [one for row, data in new for one in _meta_rows(row, data.meta or {})]:
+        connection.execute(_INSERT_META, found)
+
+
+def _insert_entry(connection: Connection, event: Event, name: str, data: EntryData) -> None:
+    _insert_entries(connection, name, [(event, data)])
+
+
+def _entry_row(position: int, project_id: int, data: EntryData) -> dict[str, Any]:
+    return {
+        "position": position,
         "project_id": project_id,
-        "ts_us": ts_us,
+        "ts_us": data.ts_us,
         "agent": None if data.agent is None else to_column(data.agent),
         "emoji": None if data.emoji is None else to_column(data.emoji),
         "folded": fold(data.message),
@@ -280,25 +325,23 @@ def _insert_entry(connection: Connection, event: Event, name: str, data: EntryDa
         "meta": None if data.meta is None else _json(data.meta),
         "raw_line": to_column(data.raw_line),
     }
-    if connection.execute(_INSERT_ENTRY[connection.dialect.name], row).first() is None:
-        _count(connection, name, data.emoji, -1)
-        return
-    if data.meta:
-        shared = {"project_id": project_id, "ts_us": ts_us, "position": event.position}
-        rows = [
-            {**shared, "key": meta_key(key), "value": text, "is_text": is_text}
-            for key, value in data.meta.items()
-            for text, is_text in [meta_value(value)]
-        ]
-        connection.execute(_INSERT_META, rows)
 
 
-def _count(connection: Connection, name: str, emoji: str | None, by: int) -> int | None:
-    """Count an entry of a project, or one less; return the project's id if it is there."""
-    counted = {"total", outcome_of(emoji)}
-    more = {f"more_{one}": by if one in counted else 0 for one in _COUNTS}
-    project_id: int | None = connection.execute(_COUNT, {"key": to_column(name), **more}).scalar()
-    return project_id
+def _meta_rows(row: Mapping[str, Any], meta: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    shared = {name: row[name] for name in ("project_id", "ts_us", "position")}
+    for key, value in meta.items():
+        text, is_text = meta_value(value)
+        yield {**shared, "key": meta_key(key), "value": text, "is_text": is_text}
+
+
+def _count(connection: Connection, name: str, emojis: Sequence[str | None], *, by: int = 1) -> None:
+    """Count entries of a project, or so many less."""
+    more = dict.fromkeys((f"more_{one}" for one in _COUNTS), 0)
+    more["more_total"] = len(emojis) * by
+    for outcome in filter(None, map(outcome_of, emojis)):
+        more[f"more_{outcome}"] += by
+    if emojis:
+        connection.execute(_COUNT, {"key": to_column(name), **more})
 
 
 def _insert_document(
