@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import psycopg
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
 from eventstore.backends.guests import append_in
 from eventstore.backends.postgres_driver import PostgresDriver
@@ -46,6 +45,9 @@ READ_CONNECTIONS: Final = 8
 
 IDLE_CONNECTIONS: Final = 2
 """How many of them stay open."""
+
+GUESTS: Final = 8
+"""How many connections stay open for callers' own statements."""
 
 WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """Whatever the default is: a snapshot from before the wait for the head would be too old."""
@@ -81,16 +83,15 @@ def _explain(error: BaseException | None, reason: str) -> str:
     return reason
 
 
-def make_engine(url: str, watchdog: Watchdog, *, pooled: bool = True) -> Engine:
-    """Make an engine that leaves BEGIN and COMMIT to its users, and perhaps keeps connections."""
+def make_engine(url: str, watchdog: Watchdog, **pooling: Any) -> Engine:
+    """Make an engine that leaves BEGIN and COMMIT to its users."""
     info = connection_info(url)
     kept = {"pool_size": IDLE_CONNECTIONS + 1, "max_overflow": READ_CONNECTIONS - IDLE_CONNECTIONS}
-    pooling: dict[str, Any] = kept if pooled else {"poolclass": NullPool}
     return create_engine(
         "postgresql+psycopg://",
         creator=lambda: connect(info, watchdog),
         isolation_level="AUTOCOMMIT",
-        **pooling,
+        **kept | pooling,
     )
 
 
@@ -107,7 +108,10 @@ class PostgresBackend(SqlBackend):
         self.path = None
         self._watchdog = Watchdog()
         self._engine = make_engine(url, self._watchdog)
-        self._guests = make_engine(url, self._watchdog, pooled=False)
+        # As many as callers ask for: what limits them is the server.
+        self._guests = make_engine(
+            url, self._watchdog, pool_size=GUESTS, max_overflow=-1, pool_pre_ping=True
+        )
         event.listen(self._engine, "checkout", self._drop_old)
         self._writer: Connection | None = None
         self._writer_lock = threading.Lock()
@@ -138,6 +142,7 @@ class PostgresBackend(SqlBackend):
             with self._writer_ends():
                 pass
         self._engine.dispose()
+        self._guests.dispose()
         self._watchdog.close()
 
     def describe(self) -> dict[str, str | int]:

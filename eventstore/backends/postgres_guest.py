@@ -61,8 +61,11 @@ class PostgresGuest:
         self._translate = translate
         self._append = append
         self._open = False
-        with translate():
-            connection.exec_driver_sql(_SETTINGS)
+        session: Any = self.raw
+        if not session.is_guest:
+            with translate():
+                session.execute(_SETTINGS)
+            session.is_guest = True
 
     @property
     def active(self) -> bool:
@@ -125,6 +128,12 @@ class PostgresGuest:
         """Roll back, and release the connection."""
         try:
             self.rollback()
+            if not self.raw.closed:
+                # The next one who is given this connection finds no tables of this one.
+                self.raw.execute("DISCARD TEMP")
+        except psycopg.Error:
+            self.raw.close()
         finally:
-            self._connection.invalidate() if self.raw.closed else None
+            if self.raw.closed:
+                self._connection.invalidate()
             self._connection.close()

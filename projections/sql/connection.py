@@ -9,17 +9,20 @@ from __future__ import annotations
 import sqlite3
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import WeakSet
 
 from projections.sql.guard import Guard, Mode
 from projections.sql.model import SqlRefusedError
+from projections.sql.schema import list_tables
 from projections.sql.scripts import split_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from eventstore.backends.guests import Guest
+
+_VIRTUAL: Final = "vtable constructor failed"
 
 Parameters: TypeAlias = "Sequence[Any] | Mapping[str, Any]"
 
@@ -189,25 +192,39 @@ class SqliteConnection:
         return sql in self._known_writes
 
     def _attempt(self, call: Callable[..., Any], sql: str, arguments: tuple[Any, ...]) -> None:
-        guard = self._guard
-        try:
-            call(sql, *arguments)
-        except sqlite3.DatabaseError as error:
-            if guard.transaction:
-                self._control(guard.transaction, sql)
-                return
-            if guard.refused:
-                raise SqlRefusedError(sql, guard.refused) from error
-            if not (guard.writes and guard.mode is Mode.READ):
-                raise
-            self._begin()
-            guard.reset()
+        # At most the virtual tables are loaded, a transaction begun, and virtual tables found in
+        # what only a transaction may do.
+        for _ in range(3):
             try:
                 call(sql, *arguments)
-            except sqlite3.DatabaseError as second:
-                if guard.refused:
-                    raise SqlRefusedError(sql, guard.refused) from second
-                raise
+            except sqlite3.DatabaseError as error:
+                if not self._prepare_again(error, sql):
+                    return
+                self._guard.reset()
+            else:
+                return
+        call(sql, *arguments)
+
+    def _prepare_again(self, error: sqlite3.DatabaseError, sql: str) -> bool:
+        """Make ready for a statement that was not compiled; return whether to try again.
+
+        Raises what it means, where it is an error after all.
+        """
+        guard = self._guard
+        if _VIRTUAL in str(error) and guard.refused:
+            # A virtual table declares its columns by a CREATE TABLE when it is first used.
+            with self._own(then=guard.mode):
+                list_tables(self._raw)
+            return True
+        if guard.transaction:
+            self._control(guard.transaction, sql)
+            return False
+        if guard.refused:
+            raise SqlRefusedError(sql, guard.refused) from error
+        if guard.writes and guard.mode is Mode.READ:
+            self._begin()
+            return True
+        raise error
 
     def _control(self, word: str, sql: str) -> None:
         if word == "COMMIT":

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from eventstore.backends.guests import Guest
     from eventstore.backends.sql import SqlBackend
     from projections.sql.migrations import Migration
+    from projections.sql.postgres_capture import PgTable
 
 # Captured values are texts, which have to mean the same whenever they are read again.
 _BEGIN: Final = (
@@ -41,6 +42,10 @@ class PostgresSide(Side):
 
     backend_name = "postgres"
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._known: tuple[str, dict[str, PgTable]] = "", {}
+
     def connect(self) -> PostgresConnection:
         """Return a connection for a caller."""
         return PostgresConnection(self.make_guest(), self)
@@ -52,22 +57,25 @@ class PostgresSide(Side):
     def record(self, guest: Guest, before: Mapping[str, int] | None) -> Recorded | None:
         """Append what the transaction did; ``before`` are the changes counted at its first."""
         raw: Any = guest.raw
-        if raw.execute("SELECT pg_current_xact_id_if_assigned() IS NULL").fetchone()[0]:
+        written, version = capture.version(raw)
+        if not written:
             return None
-        # What is deferred to the commit may change rows too.
-        raw.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        names = capture.captured(raw)
-        if before is not None and (stray := capture.find_stray(raw, before, names)):
+        tables = self._read_tables(raw, version)
+        if before is not None and (stray := capture.find_stray(raw, before, tables)):
             reason = f"table {stray[0]!r} is not one that a migration of this storage made"
             raise SqlRefusedError("COMMIT", reason)
-        if not names:
+        if not tables:
             return None
-        tables = {name: capture.read_table(raw, name) for name in names}
         events = rows_events(capture.drain(raw, tables))
-        if not events:
-            return None
         capture.clear(raw)
-        return append_rows(guest, events)
+        return append_rows(guest, events) if events else None
+
+    def _read_tables(self, raw: Any, version: str) -> dict[str, PgTable]:
+        known = self._known
+        if known[0] != version:
+            names = capture.captured(raw)
+            known = self._known = version, {n: capture.read_table(raw, n) for n in names}
+        return known[1]
 
     def prepare(self, guest: Guest) -> None:
         """Do nothing."""

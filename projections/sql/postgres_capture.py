@@ -82,6 +82,21 @@ def captured(raw: Any) -> list[str]:
     return [name for (name,) in rows]
 
 
+def version(raw: Any) -> tuple[bool, str]:
+    """Return whether the transaction has written, and what is another whenever tables were.
+
+    Triggers are made anew by each migration.
+    """
+    written, made = raw.execute(
+        "SELECT pg_current_xact_id_if_assigned() IS NOT NULL, "
+        "(SELECT string_agg(t.oid::text, ' ' ORDER BY t.oid) FROM pg_trigger t "
+        "JOIN pg_class c ON c.oid = t.tgrelid "
+        "WHERE c.relnamespace = current_schema()::regnamespace AND t.tgname = %s)",
+        (TRIGGER,),
+    ).fetchone()
+    return written, made or ""
+
+
 def _function(name: str) -> str:
     return f"{OWN_PREFIX}_{sha256(name.encode()).hexdigest()[:16]}"
 
@@ -152,11 +167,16 @@ def drain(raw: Any, tables: Mapping[str, PgTable]) -> Iterator[Change]:
 
 
 def _captured(raw: Any, tables: Mapping[str, PgTable]) -> Iterator[Change]:
-    raw.execute(
-        f"DECLARE {OWN_PREFIX}_rows NO SCROLL CURSOR FOR "
-        f"SELECT op, tbl, old, new FROM {OWN_PREFIX} ORDER BY id"
+    # Several statements in one exchange. What is deferred to the commit may change rows too.
+    cursor = raw.execute(
+        f"SET CONSTRAINTS ALL IMMEDIATE; DECLARE {OWN_PREFIX}_rows NO SCROLL CURSOR FOR "
+        f"SELECT op, tbl, old, new FROM {OWN_PREFIX} ORDER BY id; "
+        f"FETCH {BATCH} FROM {OWN_PREFIX}_rows"
     )
-    while rows := raw.execute(f"FETCH {BATCH} FROM {OWN_PREFIX}_rows").fetchall():
+    while cursor.nextset():
+        pass
+    rows = cursor.fetchall()
+    while rows:
         for op, name, old, new in rows:
             one = tables[name]
             before = None if old is None else _row(one, old)
@@ -166,7 +186,9 @@ def _captured(raw: Any, tables: Mapping[str, PgTable]) -> Iterator[Change]:
             known = before or after or {}
             key = {column: known[column] for column in one.table.key}
             yield Change(name, OPS[op], key, before, after)
-    raw.execute(f"CLOSE {OWN_PREFIX}_rows")
+        if len(rows) < BATCH:
+            break
+        rows = raw.execute(f"FETCH {BATCH} FROM {OWN_PREFIX}_rows").fetchall()
 
 
 def quoted(name: str) -> str:
@@ -175,8 +197,8 @@ def quoted(name: str) -> str:
 
 
 def clear(raw: Any) -> None:
-    """Forget what was captured."""
-    raw.execute(f"DELETE FROM {OWN_PREFIX}")
+    """Forget what was drained."""
+    raw.execute(f"CLOSE {OWN_PREFIX}_rows; DELETE FROM {OWN_PREFIX}")
 
 
 def _row(one: PgTable, values: Sequence[str | None]) -> Row:

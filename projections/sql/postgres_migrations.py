@@ -101,8 +101,6 @@ class PostgresMigrator:
     def _pause(self) -> None:
         """Capture nothing, because tables change; take what was captured."""
         if self._capturing:
-            # What is deferred would otherwise be checked once the tables are others.
-            self._raw.execute("SET CONSTRAINTS ALL IMMEDIATE")
             self._events += rows_events(capture.drain(self._raw, self._tables))
             capture.clear(self._raw)
             self._raw.execute("SET CONSTRAINTS ALL DEFERRED")

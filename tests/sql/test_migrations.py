@@ -23,7 +23,7 @@ from support.sql_tables import (
 )
 
 from eventstore.errors import ConfigError
-from projections.sql import MigrationError, SqlStorage
+from projections.sql import MigrationError, SqlRefusedError, SqlStorage
 
 if TYPE_CHECKING:
     from support.sql_tables import Migrations
@@ -219,3 +219,20 @@ def test_of_processes_that_migrate_at_once_each_file_is_applied_by_one(
             worker.wait()
     assert sorted(chain(*said)) == sorted(file.stem for file in migrations.directory.iterdir())
     assert same_when_computed(url)
+
+
+def test_a_full_text_index_is_used_by_a_connection_that_knows_nothing_of_it_yet(
+    storage: SqlStorage, migrations: Migrations
+) -> None:
+    migrations.write("1", PEOPLE + "CREATE VIRTUAL TABLE words USING fts5(word);"
+                     "CREATE TRIGGER w AFTER INSERT ON person BEGIN"
+                     " INSERT INTO words VALUES (NEW.name); END;")  # fmt: skip
+    storage.apply_migrations(migrations.directory)
+    for number in range(3):
+        with storage.connection() as c:
+            c.execute("INSERT INTO person (name) VALUES (?)", (f"ana {number}",))
+    with storage.connection() as c:
+        found = c.execute("SELECT count(*) FROM words WHERE words MATCH 'ana'").fetchone()
+        assert found[0] == 3
+        with pytest.raises(SqlRefusedError):
+            c.execute("CREATE TABLE x (y)")
