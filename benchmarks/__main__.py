@@ -25,6 +25,7 @@ from benchmarks.postgres import pg_batches, pg_concurrent, pg_reading, pg_single
 from benchmarks.reading import reading
 from benchmarks.rules import memory, silencing, swapping, syncing
 from benchmarks.seam_journal import journal_postgres, journal_sqlite
+from benchmarks.sql import sql_postgres, sql_sqlite
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -48,6 +49,8 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "pg-waking": pg_waking,
     "journal": journal_sqlite,
     "pg-journal": journal_postgres,
+    "sql": sql_sqlite,
+    "pg-sql": sql_postgres,
 }
 
 

@@ -56,6 +56,9 @@ class Guest(Protocol):
     def active(self) -> bool:
         """Whether a transaction was begun here, and the database has not ended it."""
 
+    def check(self) -> None:
+        """Raise StorageError where the connection leads to another log by now."""
+
     def begin(self) -> None:
         """Begin a transaction that may write."""
 
@@ -119,6 +122,10 @@ class SqliteGuest:
     def active(self) -> bool:
         """Whether a transaction was begun here, and SQLite has not ended it."""
         return bool(self.raw.in_transaction)
+
+    def check(self) -> None:
+        """Raise StorageError once another file, or none, is at the path."""
+        self._check()
 
     def begin(self) -> None:
         """Wait for the turn to write, then begin with SQLite's write lock."""

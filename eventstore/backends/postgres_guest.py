@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
+BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
 # The log's own limits are for those who hold its head. A caller's statements hold it never, and
-# take as long as the server's administrator allows.
+# take as long as the server's administrator allows. Outside of a transaction nothing is written.
 _SETTINGS: Final = (
     "SET statement_timeout TO DEFAULT; SET idle_in_transaction_session_timeout TO DEFAULT; "
-    "SET lock_timeout TO DEFAULT"
+    "SET lock_timeout TO DEFAULT; SET default_transaction_read_only = on"
 )
 _WITH_HEAD: Final = (
     "SET LOCAL statement_timeout = '50s'; SET LOCAL lock_timeout = '30s'; "
@@ -83,6 +83,9 @@ class PostgresGuest:
             driver.keep_alive = limit.go_on
             yield driver
 
+    def check(self) -> None:
+        """Do nothing: the pool sees to it that the connection lives."""
+
     def begin(self) -> None:
         """Begin a transaction; it locks nothing yet."""
         with self._translate():
@@ -128,11 +131,6 @@ class PostgresGuest:
         """Roll back, and release the connection."""
         try:
             self.rollback()
-            if not self.raw.closed:
-                # The next one who is given this connection finds no tables of this one.
-                self.raw.execute("DISCARD TEMP")
-        except psycopg.Error:
-            self.raw.close()
         finally:
             if self.raw.closed:
                 self._connection.invalidate()

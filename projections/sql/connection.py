@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from weakref import WeakSet
 
 from projections.sql.guard import Guard, Mode
@@ -27,32 +27,55 @@ _VIRTUAL: Final = "vtable constructor failed"
 Parameters: TypeAlias = "Sequence[Any] | Mapping[str, Any]"
 
 
+class Seat:
+    """A connection that one caller after another is given, and what is known about it."""
+
+    def __init__(self, guest: Guest) -> None:
+        self.guest = guest
+        self.guard = Guard()
+        self.guard.mode = Mode.READ
+        self.known_writes: set[str] = set()
+        """Statements that need a transaction; the driver keeps them compiled."""
+        self.personal = False
+        """Whether a caller has given it settings or functions: nobody else is given it."""
+        guest.raw.row_factory = sqlite3.Row
+        guest.raw.set_authorizer(self.guard)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the next caller finds it as if it were new."""
+        return not (self.personal or self.guard.personal)
+
+
+class Recorder(Protocol):
+    """Whom a connection tells about its transactions, and gives its seat back to."""
+
+    def begun(self, guest: Guest, guard: Guard) -> None:
+        """Say what may be written in the transaction that was just begun."""
+
+    def record(self, guest: Guest) -> Any:
+        """Append what the transaction did."""
+
+    def done(self, recorded: Any) -> None:
+        """Wake followers, now that it is durable."""
+
+    def leave(self, seat: Seat) -> None:
+        """Keep a connection for the next caller, or close it."""
+
+
 class SqliteConnection:
     """What :meth:`SqlStorage.connection` gives on SQLite. Used by one thread at a time.
 
     Errors of statements are sqlite3's own. :class:`SqlRefusedError` is raised for what would
     escape the log: changes of the schema, ``ATTACH``, writes to tables that are not captured.
-    ``begin`` is called once a transaction was begun, ``record`` before it commits, ``done``
-    after it did.
     """
 
-    def __init__(
-        self,
-        guest: Guest,
-        begin: Callable[[Guest, Guard], None],
-        record: Callable[[Guest], Any],
-        done: Callable[[Any], None],
-    ) -> None:
-        self._guest = guest
-        self._raw: sqlite3.Connection = guest.raw
-        self._on_begin = begin
-        self._record = record
-        self._done = done
-        self._guard = Guard()
-        self._guard.mode = Mode.READ
-        self._raw.row_factory = sqlite3.Row
-        self._raw.set_authorizer(self._guard)
-        self._known_writes: set[str] = set()
+    def __init__(self, seat: Seat, recorder: Recorder) -> None:
+        self._seat = seat
+        self._guest, self._guard = seat.guest, seat.guard
+        self._known_writes = seat.known_writes
+        self._raw: sqlite3.Connection = seat.guest.raw
+        self._recorder = recorder
         self._reading: WeakSet[Cursor] = WeakSet()
         self._closed = False
 
@@ -73,6 +96,7 @@ class SqliteConnection:
 
     @row_factory.setter
     def row_factory(self, factory: Any) -> None:
+        self._seat.personal = True
         self._raw.row_factory = factory
 
     def cursor(self) -> Cursor:
@@ -94,10 +118,12 @@ class SqliteConnection:
 
     def create_function(self, name: str, narg: int, func: Any, **options: Any) -> None:
         """Give SQL a function, for this connection."""
+        self._seat.personal = True
         self._raw.create_function(name, narg, func, **options)
 
     def create_collation(self, name: str, callable_: Any, /) -> None:
         """Give SQL a collation, for this connection."""
+        self._seat.personal = True
         self._raw.create_collation(name, callable_)
 
     def commit(self) -> None:
@@ -111,12 +137,12 @@ class SqliteConnection:
         self._finish_reading()
         with self._own():
             try:
-                recorded = self._record(self._guest)
+                recorded = self._recorder.record(self._guest)
                 self._guest.commit()
             except BaseException:
                 self._guest.rollback()
                 raise
-        self._done(recorded)
+        self._recorder.done(recorded)
 
     def rollback(self) -> None:
         """Leave nothing of the transaction; go on with another."""
@@ -149,10 +175,14 @@ class SqliteConnection:
 
     def close(self) -> None:
         """Roll back and close. Calling it again does nothing."""
-        if not self._closed:
-            self._closed = True
-            self._guard.mode = Mode.OWN
-            self._guest.close()
+        if self._closed:
+            return
+        self._closed = True
+        for cursor in list(self._reading):
+            cursor.close()
+        if self._guest.active:
+            self._roll_back()
+        self._recorder.leave(self._seat)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -164,7 +194,7 @@ class SqliteConnection:
         with self._own(then=Mode.WRITE):
             try:
                 self._guest.begin()
-                self._on_begin(self._guest, self._guard)
+                self._recorder.begun(self._guest, self._guard)
             except BaseException:
                 self._guest.rollback()
                 raise

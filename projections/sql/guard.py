@@ -55,6 +55,10 @@ _HARMLESS: Final = {
 """Settings and questions that take an argument and touch neither durability nor capture."""
 
 
+_QUESTIONS: Final = {"table_info", "table_xinfo", "index_list", "index_info", "table_list"}
+"""Those that leave nothing behind."""
+
+
 class Mode(Enum):
     """Whose statements are compiled."""
 
@@ -73,6 +77,8 @@ class Guard:
         """Tables, views and parts of virtual tables that may be written, in lower case."""
         self.foreign: frozenset[str] = frozenset()
         """Tables that a migration may not touch, besides the log's."""
+        self.personal = False
+        """Whether the connection has got settings or temporary tables of a caller's own."""
         self.reset()
 
     def reset(self) -> None:
@@ -98,7 +104,10 @@ class Guard:
         if action == sqlite3.SQLITE_TRANSACTION:
             self.transaction = first or ""
             return sqlite3.SQLITE_DENY
-        if action in _TEMPORARY or (database == "temp" and action in _WRITES):
+        if action in _TEMPORARY:
+            self.personal = True
+            return sqlite3.SQLITE_OK
+        if database == "temp" and action in _WRITES:
             return sqlite3.SQLITE_OK
         return self._judge(action, first, second, database, within)
 
@@ -135,6 +144,7 @@ class Guard:
 
     def _pragma(self, name: str, value: str | None) -> int:
         name = name.lower()
+        self.personal |= value is not None and name not in _QUESTIONS
         if value is None and name not in {"optimize", "incremental_vacuum", "shrink_memory"}:
             return sqlite3.SQLITE_OK
         if name in _HARMLESS or (name, (value or "").lower()) == ("journal_mode", "wal"):

@@ -50,6 +50,9 @@ class PostgresSide(Side):
         """Return a connection for a caller."""
         return PostgresConnection(self.make_guest(), self)
 
+    def close(self) -> None:
+        """Do nothing: the log's backend keeps them."""
+
     def begun(self, guest: Guest) -> None:
         """Record what the transaction does that was just begun."""
         guest.raw.execute(_BEGIN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, overload
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from eventstore.backends.guests import Guest
 
+log = logging.getLogger(__name__)
+
 _SAVEPOINT: Final = "sql_capture_statement"
 _TRANSACTION: Final = {"begin", "start", "commit", "end", "rollback", "abort"}
 _SAVEPOINTS: Final = {"savepoint", "release"}
@@ -24,7 +27,7 @@ _STATEMENTS: Final = {
     "select", "insert", "update", "delete", "merge", "with", "values", "table", "explain",
     "show", "lock", "analyze", *_SAVEPOINTS,
 }  # fmt: skip
-_READS: Final = {"select", "values", "table", "show", *_SAVEPOINTS, "rollback"}
+_READS: Final = {"select", "values", "table", "show"}
 _SQLITE_ONLY: Final = {"pragma", "replace", "attach", "detach", "vacuum", "reindex"}
 
 # psycopg's classes, by what sqlite3 raises in the same case: the most special first.
@@ -114,6 +117,7 @@ class PostgresConnection:
         self._recorder = recorder
         self._before: Mapping[str, int] | None = None
         self._shielded = False
+        self._temporary = False
         self._closed = False
 
     @property
@@ -143,8 +147,8 @@ class PostgresConnection:
         self._check_open()
         if not self.in_transaction:
             return
+        self._shielded = False  # The commit releases it.
         try:
-            self._unshield()
             recorded = self._recorder.record(self._guest, self._before)
             self._guest.commit()
         except psycopg.Error as error:
@@ -170,6 +174,8 @@ class PostgresConnection:
         """Roll back and close. Calling it again does nothing."""
         if not self._closed:
             self._closed = True
+            if self._temporary:
+                self._guest.raw.close()
             self._guest.close()
 
     def _check_open(self) -> None:
@@ -182,27 +188,42 @@ class PostgresConnection:
             self._shielded = False
 
     def run(self, sql: str, call: Callable[[Any], Any]) -> Any:
-        """Run a statement of the caller's by ``call(connection)``, in a transaction."""
+        """Run a caller's statement by ``call(connection)``, in a transaction if it writes."""
         self._check_open()
         first = words(sql) or [""]
         control = self._judge(sql, first)
         if control is not None:
             control()
             return None
+        if not self.in_transaction and first[0] in _READS:
+            try:
+                return call(self._guest.raw)
+            except psycopg.errors.ReadOnlySqlTransaction:
+                # A function that writes, a lock on rows, a sequence: in a transaction then.
+                log.debug("%.80s writes", sql)
+            except psycopg.Error as error:
+                raise translated(error) from error
         try:
-            if not self.in_transaction:
-                self._begin()
-            self._unshield()
-            if self._before is None and first[0] not in _READS:
-                self._before = count_changes(self._guest.raw)
-            if first[0] not in {*_SAVEPOINTS, "rollback"}:
-                # What fails ends a transaction on PostgreSQL, and a statement on SQLite.
-                self._guest.raw.execute(f"SAVEPOINT {_SAVEPOINT}")
-                self._shielded = True
+            self._make_ready(first)
             return call(self._guest.raw)
         except psycopg.Error as error:
             self._undo()
             raise translated(error) from error
+
+    def _make_ready(self, first: list[str]) -> None:
+        """See to it that there is a transaction, and that the next statement can be undone."""
+        if not self.in_transaction:
+            self._begin()
+        self._unshield()
+        if self._before is None and first[0] not in {*_READS, *_SAVEPOINTS, "rollback"}:
+            self._before = count_changes(self._guest.raw)
+        if first[0] == "create":
+            # The next one who is given this connection shall not find its tables.
+            self._temporary = True
+        if first[0] not in {*_SAVEPOINTS, "rollback"}:
+            # What fails ends a transaction on PostgreSQL, and a statement on SQLite.
+            self._guest.raw.execute(f"SAVEPOINT {_SAVEPOINT}")
+            self._shielded = True
 
     def _undo(self) -> None:
         """Undo a statement that failed; where that is not possible, the transaction."""

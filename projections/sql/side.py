@@ -49,6 +49,10 @@ class Side(ABC):
         """Return a connection for a caller."""
 
     @abstractmethod
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+
+    @abstractmethod
     def ledger(self, guest: Guest) -> dict[str, str]:
         """Return the checksum of each migration that was applied, by name."""
 

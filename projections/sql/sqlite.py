@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import threading
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from projections.sql import capture, snapshots
-from projections.sql.connection import SqliteConnection
+from projections.sql.connection import Seat, SqliteConnection
 from projections.sql.events import rows_events
+from projections.sql.guard import Mode
 from projections.sql.migrations import SqliteMigrator, read_ledger
 from projections.sql.replay import replay_log
 from projections.sql.schema import list_tables, read_table
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
     from projections.sql.model import Table
 
 
+IDLE: Final = 8
+"""How many connections stay open while nobody uses them."""
+
+
 class _Schema(NamedTuple):
     """What is captured, as of one version of the schema."""
 
@@ -47,12 +53,42 @@ class SqliteSide(Side):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._schema = _Schema(-1, {}, frozenset())
+        self._lock = threading.Lock()
+        self._idle: list[Seat] = []
+        self._closed = False
 
     def connect(self) -> SqliteConnection:
         """Return a connection for a caller."""
-        return SqliteConnection(self.make_guest(), self._begin, self._record, self.done)
+        with self._lock:
+            seat = self._idle.pop() if self._idle else None
+        if seat is None:
+            return SqliteConnection(Seat(self.make_guest()), self)
+        try:
+            seat.guest.check()
+        except BaseException:
+            seat.guest.close()
+            raise
+        return SqliteConnection(seat, self)
 
-    def _begin(self, guest: Guest, guard: Guard) -> None:
+    def leave(self, seat: Seat) -> None:
+        """Keep a connection for the next caller, or close it."""
+        with self._lock:
+            if seat.is_fresh and len(self._idle) < IDLE and not self._closed:
+                self._idle.append(seat)
+                return
+        seat.guard.mode = Mode.OWN
+        seat.guest.close()
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        with self._lock:
+            self._closed, idle, self._idle = True, self._idle, []
+        for seat in idle:
+            seat.guard.mode = Mode.OWN
+            seat.guest.close()
+
+    def begun(self, guest: Guest, guard: Guard) -> None:
+        """Say what may be written in the transaction that was just begun."""
         guard.writable = self._read_schema(guest.raw).writable
 
     def _read_schema(self, raw: sqlite3.Connection) -> _Schema:
@@ -65,7 +101,8 @@ class SqliteSide(Side):
             schema = self._schema = _Schema(version, tables, writable)
         return schema
 
-    def _record(self, guest: Guest) -> Recorded | None:
+    def record(self, guest: Guest) -> Recorded | None:
+        """Append what the transaction did."""
         tables = self._read_schema(guest.raw).tables
         if not tables:
             return None

@@ -81,6 +81,7 @@ class SqlStorage:
         with self._lock:
             if self._state == "open":
                 self._notifier.close()
+                self._side.close()
                 self._backend.close()
             self._state = "closed"
 
@@ -102,6 +103,7 @@ class SqlStorage:
         Raises what sqlite3 raises for statements, SqlRefusedError for what would escape the log,
         LimitExceededError where a transaction is more than one commit of the log can hold.
         """
+        self.open()
         connection = self._side.connect()
         try:
             yield connection

@@ -146,3 +146,29 @@ def test_a_key_that_is_null_is_refused(storage: SqlStorage, migrations: Migratio
         c.execute("INSERT INTO t VALUES ('a', 1)")
         with pytest.raises(sqlite3.IntegrityError, match="primary key of t"):
             c.execute("UPDATE t SET id = NULL")
+
+
+def test_what_one_caller_sets_no_other_finds(people: SqlStorage) -> None:
+    with people.connection() as c:
+        c.row_factory = None
+        c.create_function("twice", 1, lambda value: 2 * value)
+        assert c.execute("SELECT twice(2)").fetchone() == (4,)
+    with people.connection() as c:
+        c.execute("PRAGMA foreign_keys=OFF")
+        c.execute("CREATE TEMP TABLE mine (id)")
+    with people.connection() as c:
+        assert c.execute("PRAGMA foreign_keys").fetchone()["foreign_keys"] == 1
+        for sql in ("SELECT twice(2)", "SELECT * FROM mine"):
+            with pytest.raises(sqlite3.OperationalError):
+                c.execute(sql)
+
+
+def test_a_file_that_was_replaced_is_noticed_by_readers_too(people: SqlStorage, url: str) -> None:
+    with people.connection() as c:
+        c.execute("SELECT * FROM person").fetchall()
+    file = people_file(url)
+    copy = file.with_name("copy")
+    copy.write_bytes(file.read_bytes())
+    copy.replace(file)
+    with pytest.raises(StorageError, match="replaced"), people.connection():
+        raise AssertionError
