@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -191,11 +192,12 @@ class RandomSql(RuleBasedStateMachine):
         self._directory.cleanup()
 
 
+@pytest.mark.timeout(600)
 def test_random_statements_leave_the_tables_that_the_log_gives() -> None:
     run_state_machine_as_test(
         RandomSql,
         settings=settings(
-            max_examples=int(os.environ.get("SQL_MODEL_EXAMPLES", "12")),
+            max_examples=int(os.environ.get("SQL_MODEL_EXAMPLES", "8")),
             stateful_step_count=8,
             deadline=None,
             # Finding out what is smallest takes minutes where there is much to try.

@@ -5,6 +5,7 @@ Run as ``python -m support.sql_work URL``; says the id of each transaction once 
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import sys
@@ -78,7 +79,8 @@ def work(storage: SqlStorage) -> None:
             if "deadlock" not in str(error):
                 raise
             continue
-        print(table, uid, flush=True)
+        # In one piece: eight threads speak.
+        os.write(1, f"{table} {uid}\n".encode())
 
 
 def main() -> None:
