@@ -29,10 +29,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
-
 PIPE_WIDTH: Final = 240
-"""Columns of a table that is not printed on a terminal, so that nothing is cut off."""
+"""Columns of what is not printed on a terminal, so that nothing is cut off or broken."""
+
+errors = Console(
+    stderr=True,
+    highlight=False,
+    soft_wrap=True,
+    width=None if sys.stderr.isatty() else PIPE_WIDTH,
+)
 
 
 @dataclass(frozen=True, slots=True)
