@@ -60,6 +60,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notify_accepted_keys: str = ""
     poll_seconds: Seconds = 1.0
     rule_store_type: str = "filesystem"
+    registry_type: str = "database"
+    journal_type: str = "database"
+    memories_type: str = "database"
+    memories_dir: Annotated[str, msgspec.Meta(min_length=1)] = "memories"
     rules: RuleSettings = RuleSettings()
     projection: ProjectionSettings = ProjectionSettings()
 

@@ -6,6 +6,7 @@ implementation serves asyncio and trio alike.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import (
@@ -16,6 +17,7 @@ from typing import (
     Protocol,
     TypeAlias,
     TypeGuard,
+    TypeVar,
     runtime_checkable,
 )
 
@@ -29,11 +31,18 @@ if TYPE_CHECKING:
 
     from eventstore.records import KeptRecord, Record, StreamRecord
 
+T = TypeVar("T")
+
 TRIMS: Final = "log/trims"
 """The stream that records each trim and names its archive."""
 
 Clock: TypeAlias = Callable[[], int]
 """Returns the time in microseconds since the epoch."""
+
+
+def system_clock() -> int:
+    """Return the time in microseconds since the epoch."""
+    return time.time_ns() // 1000
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -194,7 +203,18 @@ class Redact:
     by: str | None
 
 
-Operation: TypeAlias = Append | OpenConsumer | Acknowledge | Trim | Redact
+@dataclass(frozen=True, slots=True)
+class Tend:
+    """Call ``function`` with the transaction's connection, all inline views being at the head.
+
+    For what is kept beside the log, such as access times; it may be called twice where a
+    connection was lost. The result is None; where it raises nothing is stored.
+    """
+
+    function: Callable[[Any], None]
+
+
+Operation: TypeAlias = Append | OpenConsumer | Acknowledge | Trim | Redact | Tend
 Outcome: TypeAlias = Appended | ConsumerState | EventStoreError | None
 
 
@@ -346,6 +366,9 @@ class Backend(Auditable, Protocol):
         Raises HistoryGoneError below the first position, HistoryDivergedError where
         ``expect`` is not in the log.
         """
+
+    def query(self, function: Callable[[Any, Head], T]) -> T:
+        """Return ``function(connection, head)`` from one snapshot, which it does not change."""
 
     def stored(self, after: int, limit: int) -> list[StoredEvent]:
         """Return the rows that follow ``after``, in position order, from one snapshot.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eventstore.events import Cursor
-    from eventstore.ports import Backend, News, Operation, Outcome
+    from eventstore.ports import Backend, News, Operation, Outcome, Tend
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ class Writer:
         self._ready = threading.Condition()
         self._queue: deque[_Queued] = deque()
         self._notes: dict[str, _Note] = {}
+        self._later: list[_Queued] = []
         self._flush_at: float | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="eventstore-writer", daemon=True)
@@ -120,6 +121,18 @@ class Writer:
                 self._flush_at = 0.0
                 self._ready.notify()
 
+    def submit_later(self, operation: Tend) -> Future[Any]:
+        """Queue what can wait: it goes with the next group, or within the same 200 ms."""
+        future: Future[Any] = Future()
+        with self._ready:
+            if self._closing:
+                raise StoreClosedError("the store is closed: open it again to write")
+            self._later.append(_Queued(operation, future))
+            if self._flush_at is None:
+                self._flush_at = time.monotonic() + ACK_SECONDS
+                self._ready.notify()
+        return future
+
     def forget(self, name: str, epoch: int) -> None:
         """Drop what this owner noted, because its flush is about to store it."""
         with self._ready:
@@ -138,7 +151,7 @@ class Writer:
             self._ready.notify()
         self._thread.join(timeout)
         with self._ready:
-            left, self._queue = list(self._queue), deque()
+            left, self._queue = [*self._queue, *self._later], deque()
         for _, future in left:
             if future is not None and future.set_running_or_notify_cancel():
                 future.set_exception(StoreClosedError("the store closed before this was written"))
@@ -159,6 +172,8 @@ class Writer:
             for note in self._notes.values():
                 group.append(_Queued(note.acknowledge, None))
             self._notes.clear()
+            group += [one for one in self._later if _begins(one)]
+            self._later.clear()
             self._flush_at = None
             return None if self._closing and not group else group
 
@@ -166,7 +181,8 @@ class Writer:
         group: list[_Queued] = []
         events = size = 0
         while self._queue:
-            operation, future = one = self._queue[0]
+            one = self._queue[0]
+            operation = one.operation
             if isinstance(operation, Trim) and group:
                 break  # What others have read in this transaction would be gone.
             if isinstance(operation, Append):
@@ -175,7 +191,7 @@ class Writer:
                 if group and (events > GROUP_EVENTS or size > GROUP_BYTES):
                     break
             self._queue.popleft()
-            if future is None or future.set_running_or_notify_cancel():
+            if _begins(one):
                 group.append(one)
             if isinstance(operation, Trim):
                 break
@@ -257,6 +273,11 @@ class Writer:
             except Exception:
                 # Written first, notified afterwards: a lost hint is no failed append.
                 log.exception("notifying followers failed; they read on a timer instead")
+
+
+def _begins(one: _Queued) -> bool:
+    """Whether somebody still waits for it, or nobody ever did."""
+    return one.future is None or one.future.set_running_or_notify_cancel()
 
 
 def _is_shared(error: BaseException) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from eventstore.backends import auditing, migrations, reading, transfer, trimming, writing
 from eventstore.errors import ConfigError
@@ -86,6 +86,10 @@ class SqlBackend(ABC):
     def page(self, query: Query) -> Page:
         """Read one page from one snapshot."""
         return self._read(lambda driver: reading.read_page(driver, query))
+
+    def query(self, function: Callable[[Any, Head], T]) -> T:
+        """Return ``function(connection, head)`` from one snapshot."""
+        return self._read(lambda driver: function(driver.connection, reading.read_head(driver)))
 
     def consumers(self) -> list[ConsumerState]:
         """Return every named consumer, by name."""

@@ -28,6 +28,7 @@ from eventstore.ports import (
     Outcome,
     Query,
     Redact,
+    Tend,
     Trim,
     archive_advice,
     can_start_from_kept,
@@ -95,10 +96,21 @@ def write_group(
                 catch_up_inline(driver, projection, plan.head)
         if news is not None:
             news.append(News(head.cursor, tuple(events or ())))
+    _tend(driver, [step for step in steps if isinstance(step, Tend)], inline, plan.head)
     return [outcome() if callable(outcome) else outcome for outcome in outcomes]
 
 
-_Step: TypeAlias = Append | OpenConsumer | Acknowledge | Trim | Erasure | EventStoreError
+def _tend(
+    driver: Driver, tends: Sequence[Tend], inline: Sequence[InlineProjection], head: Head
+) -> None:
+    if tends:
+        for projection in inline:
+            catch_up_inline(driver, projection, head)
+    for tend in tends:
+        tend.function(driver.connection)
+
+
+_Step: TypeAlias = Append | OpenConsumer | Acknowledge | Trim | Tend | Erasure | EventStoreError
 """An operation, as far as it can be decided before the plan is made."""
 
 
@@ -134,7 +146,7 @@ def _carry_out(
             outcome = plan.add(operation.notice)
         elif isinstance(operation, OpenConsumer):
             outcome = _open_consumer(driver, head, operation, plan.now_us)
-        else:
+        elif isinstance(operation, Acknowledge):
             _acknowledge(driver, operation, plan.now_us)
     except EventStoreError as error:
         return error

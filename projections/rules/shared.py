@@ -18,6 +18,7 @@ from projections.background import Background, Call, abandon, get_background
 from projections.rules.home import RuleHome
 from projections.rules.settle import SettleTimes
 from projections.rules.sync import RuleSync
+from projections.seam import choose
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -155,13 +156,8 @@ def get_rule_store() -> SharedRuleStore:
     not known.
     """
     settings = load_settings()
-    kind = settings.rule_store_type.strip().lower()
-    if kind not in _MAKERS:
-        raise ConfigError(
-            f"EVENTSTORE_RULE_STORE_TYPE is {settings.rule_store_type!r:.80}: "
-            f"it must be one of {', '.join(_MAKERS)}"
-        )
-    key, make = _MAKERS[kind](settings)
+    maker = choose("EVENTSTORE_RULE_STORE_TYPE", settings.rule_store_type, _MAKERS)
+    key, make = maker(settings)
     with _lock:
         if key not in _stores:
             _stores[key] = make()

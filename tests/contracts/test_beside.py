@@ -1,0 +1,125 @@
+"""What is kept beside the log, and asking inline views: ``query``, ``tend``, ``tend_later``."""
+
+from __future__ import annotations
+
+from concurrent.futures import wait
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from sqlalchemy import Column, Integer, MetaData, Table, insert, text
+from support.logs import FakeClock, some
+
+from eventstore import EventStore, StorageError, StoreClosedError
+from projections.tables import TableProjection
+from projections.touches import Touches, create_touched
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from eventstore import Event
+    from eventstore.ports import Head
+
+pytestmark = pytest.mark.anyio
+
+_tables = MetaData()
+seen_table = Table("seen", _tables, Column("position", Integer, primary_key=True))
+
+
+class Seen(TableProjection):
+    """Keeps each position, and the table of times beside it."""
+
+    name = "seen"
+    metadata = _tables
+
+    def setup(self, connection: Connection) -> None:
+        """Create the tables."""
+        super().setup(connection)
+        create_touched(connection)
+
+    def handle(self, connection: Connection, event: Event) -> None:
+        """Note the position."""
+        connection.execute(insert(seen_table).values(position=event.position))
+
+
+def count(connection: Any, head: Head) -> tuple[int, int]:
+    """Return how many positions the view knows, and how many the log has."""
+    return connection.execute(text("SELECT count(*) FROM seen")).scalar_one(), head.position
+
+
+async def test_a_query_sees_the_view_and_the_head_of_one_moment(url: str) -> None:
+    async with EventStore.open(url, inline=[Seen()]) as store:
+        assert await store.query(count) == (0, 0)
+
+        async def write() -> None:
+            for _ in range(30):
+                await store.append("a/1", some(2))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(write)
+            while (found := await store.query(count)) != (60, 60):
+                assert found[0] == found[1]
+
+
+async def test_a_query_that_fails_says_where(url: str) -> None:
+    async with EventStore.open(url) as store:
+        with pytest.raises(StorageError, match="nowhere"):
+            await store.query(lambda c, _: c.execute(text("SELECT 1 FROM nowhere")))
+        assert (await store.append("a/1", some(1))).position == 1
+
+
+async def test_tending_brings_views_to_the_head(lasting_url: str) -> None:
+    async with EventStore.open(lasting_url, inline=[Seen()]) as store:
+        async with EventStore.open(lasting_url) as other:
+            await other.append("a/1", some(3))
+        assert await store.query(count) == (0, 3)
+        await store.tend()
+        assert await store.query(count) == (3, 3)
+
+
+async def test_tending_stores_all_of_it_or_nothing(url: str) -> None:
+    def write(connection: Any) -> None:
+        connection.execute(text("INSERT INTO seen VALUES (77)"))
+
+    def fail(connection: Any) -> None:
+        write(connection)
+        raise ValueError("no")
+
+    async with EventStore.open(url, inline=[Seen()]) as store:
+        with pytest.raises(ValueError, match="no"):
+            await store.tend(fail)
+        assert await store.query(count) == (0, 0)
+        await store.tend(write)
+        assert await store.query(count) == (1, 0)
+
+
+async def test_what_was_put_off_is_done_at_the_latest_by_closing(lasting_url: str) -> None:
+    done: list[str] = []
+    async with EventStore.open(lasting_url) as store:
+        future = store.tend_later(lambda _: done.append("later"))
+        await store.aclose()
+    wait([future], timeout=5)
+    assert done == ["later"]
+    with pytest.raises(StoreClosedError):
+        store.tend_later(lambda _: None)
+
+
+async def test_times_are_kept_beside_the_log(lasting_url: str, clock: FakeClock) -> None:
+    def stored(connection: Any, _: Head) -> dict[str, int]:
+        rows = connection.execute(text("SELECT key, at_us FROM touched WHERE kind = 'bot'"))
+        return {row.key: row.at_us for row in rows}
+
+    async with EventStore.open(lasting_url, inline=[Seen()], clock=clock) as store:
+        touches = Touches(store, "bot")
+        first = touches.touch("a")
+        clock.now_us += 5
+        assert touches.touch("b") == first + 5 == touches.newest("b", first)
+        assert touches.newest("c", None) is None
+    async with EventStore.open(lasting_url, inline=[Seen()], clock=clock) as store:
+        assert await store.query(stored) == {"a": first, "b": first + 5}
+        assert (await store.head()).position == 0
+        touches = Touches(store, "bot")
+        clock.now_us -= 100
+        touches.touch("b")
+    async with EventStore.open(lasting_url, inline=[Seen()], clock=clock) as store:
+        assert await store.query(stored) == {"a": first, "b": first + 5}
