@@ -25,17 +25,24 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS: Final = 5.0
 """How long connecting, and one answer, may take."""
 
-ADVICE: Final[tuple[tuple[type[BaseException], str], ...]] = (
-    (redis.AuthenticationError, "mend user and password in the notifier's URL"),
-    (NoPermissionError, "its user needs &eventstore:* +subscribe +publish +ping (ACL SETUSER)"),
+ADVICE: Final[tuple[tuple[type[BaseException], str, str], ...]] = (
+    (redis.AuthenticationError, "", "mend user and password in the notifier's URL"),
+    (
+        NoPermissionError,
+        "",
+        "its user needs &eventstore:* +subscribe +publish +ping (ACL SETUSER)",
+    ),
     (
         ssl.SSLCertVerificationError,
+        "",
         "name the host as its certificate does, and its CA by ?ssl_ca_certs=FILE, in the URL",
     ),
-    (ssl.SSLError, "rediss:// is for a port where Redis speaks TLS, redis:// for one without"),
-    (FileNotFoundError, "the notifier's URL names a file or socket that is not there"),
+    (ssl.SSLError, "", "rediss:// is for a port that speaks TLS, redis:// for one that does not"),
+    # Redis without TLS takes the beginning of a handshake for that of a command, and waits.
+    (redis.TimeoutError, "Timeout connecting", "does the URL's port answer, and speak TLS or not?"),
+    (FileNotFoundError, "", "the notifier's URL names a file or socket that is not there"),
 )
-"""What to do about an error, or about what has caused it; the first that fits."""
+"""What to do about an error of a kind, whose text begins so, or about what has caused it."""
 
 
 def make_client(url: str) -> redis.Redis:
@@ -85,8 +92,8 @@ def explain(error: BaseException) -> str:
     """Return what went wrong in one line, and what to do where that is known."""
     text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     for cause in _causes(error):
-        for kind, advice in ADVICE:
-            if isinstance(cause, kind):
+        for kind, beginning, advice in ADVICE:
+            if isinstance(cause, kind) and str(cause).startswith(beginning):
                 return f"{text}: {advice}"
     return text
 
