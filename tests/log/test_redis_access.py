@@ -1,0 +1,258 @@
+"""Who may use the Redis: over TLS, and as a user who may do exactly what is needed."""
+
+from __future__ import annotations
+
+import re
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import anyio
+import pytest
+import trustme
+from support.commands import REPOSITORY
+from support.logs import positions, some
+from support.network import HOST
+from support.redis import private_redis
+from support.tls import tls_in_front
+from support.waiting import eventually, take
+
+from eventstore import END, ConfigError, EventStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from support.redis import RedisServer
+
+    from eventstore import Subscription
+
+pytestmark = pytest.mark.anyio
+
+KEY = "the key that the fleet shares"
+PASSWORD = "p@ss/word?#%"
+QUIET = 60.0
+"""A poll that no test waits for: whatever arrives was woken."""
+SOON = 0.05
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    """Run a server whose users the tests change."""
+    with private_redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def tls_port(redis: RedisServer, authority: trustme.CA) -> Iterator[int]:
+    with tls_in_front(redis.port, authority.issue_cert(HOST)) as port:
+        yield port
+
+
+@asynccontextmanager
+async def pair(
+    path: Path, notify: str, poll: float
+) -> AsyncIterator[tuple[EventStore, EventStore, Subscription]]:
+    """Open a writer and a follower that has caught up with an empty log."""
+    url = f"sqlite:///{path}/events.db"
+    async with (
+        EventStore.open(url, notify=notify, notify_keys=[KEY]) as writer,
+        EventStore.open(url, notify=notify, notify_keys=[KEY], poll=poll) as reader,
+        reader.subscribe_changes(after=END) as subscription,
+    ):
+        yield writer, reader, subscription
+
+
+async def is_woken(path: Path, notify: str) -> dict[str, str | int]:
+    """See that appends arrive by nothing but messages; return what the reader says of them."""
+    async with pair(path, notify, QUIET) as (writer, reader, subscription):
+
+        async def listens() -> bool:
+            return reader.notifier_facts()["listening"] == 1
+
+        await eventually(listens)
+        for position in (1, 2, 3):
+            await writer.append("a/1", some(1))
+            assert positions(await take(subscription, 1)) == [position]
+        assert "trouble" not in writer.notifier_facts()
+        return reader.notifier_facts()
+
+
+async def is_not_woken(path: Path, notify: str) -> tuple[str, str]:
+    """See that appends arrive all the same, and are not delayed; return both sides' trouble."""
+    async with pair(path, notify, SOON) as (writer, reader, subscription):
+        for position in (1, 2, 3):
+            with anyio.fail_after(2):
+                await writer.append("a/1", some(1))
+            assert positions(await take(subscription, 1)) == [position]
+
+        async def is_said() -> bool:
+            return "trouble" in reader.notifier_facts() or "trouble" in writer.notifier_facts()
+
+        await eventually(is_said)
+        troubles = [str(one.notifier_facts().get("trouble", "")) for one in (reader, writer)]
+        shown = await reader.status()
+        assert shown.get("trouble", "") == troubles[0]
+        return troubles[0], troubles[1]
+
+
+def write_ca(path: Path, authority: trustme.CA) -> str:
+    authority.cert_pem.write_to_path(str(path / "ca.pem"))
+    return quote(str(path / "ca.pem"))
+
+
+async def test_a_server_that_a_private_authority_vouches_for_is_believed(
+    tmp_path: Path, tls_port: int, authority: trustme.CA
+) -> None:
+    file = write_ca(tmp_path, authority)
+    url = f"rediss://{HOST}:{tls_port}/0?ssl_ca_certs={file}"
+    assert int((await is_woken(tmp_path, url))["messages_news"]) == 3
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["nobody", "another-authority"])
+async def test_a_server_that_nobody_vouches_for_is_refused(
+    tmp_path: Path, tls_port: int, named: bool
+) -> None:
+    file = write_ca(tmp_path, trustme.CA())
+    url = f"rediss://{HOST}:{tls_port}/0" + (f"?ssl_ca_certs={file}" if named else "")
+    reader, _ = await is_not_woken(tmp_path, url)
+    assert re.search(r"^cannot listen: .*CERTIFICATE_VERIFY_FAILED.*\?ssl_ca_certs=FILE", reader)
+
+
+async def test_a_certificate_for_another_host_is_refused(
+    tmp_path: Path, redis: RedisServer, authority: trustme.CA
+) -> None:
+    file = write_ca(tmp_path, authority)
+    with tls_in_front(redis.port, authority.issue_cert("redis.example")) as port:
+        reader, _ = await is_not_woken(tmp_path, f"rediss://{HOST}:{port}/0?ssl_ca_certs={file}")
+    assert re.search(r"mismatch.*: name the host as its certificate does", reader)
+
+
+async def test_tls_where_there_is_none_is_told_apart(tmp_path: Path, redis: RedisServer) -> None:
+    url = f"rediss://{HOST}:{redis.port}/0?socket_timeout=0.1"
+    reader, _ = await is_not_woken(tmp_path, url)
+    assert "does the URL's port answer, and speak TLS or not?" in reader
+
+
+async def test_an_authority_that_is_not_there_is_named(tmp_path: Path, tls_port: int) -> None:
+    reader, _ = await is_not_woken(tmp_path, f"rediss://{HOST}:{tls_port}/0?ssl_ca_certs=/no/ca")
+    assert "names a file or socket that is not there" in reader
+
+
+def documented_rights() -> str:
+    """Return what the documentation says that a user needs."""
+    text = (REPOSITORY / "docs" / "notifiers.md").read_text()
+    (rights,) = re.findall(r"^user fleet on >PASSWORD (.*)$", text, re.MULTILINE)
+    return str(rights)
+
+
+def make_user(redis: RedisServer, rights: str) -> str:
+    """Make a user, who has these rights only; return the URL for them."""
+    with redis.client() as client:
+        client.execute_command(  # type: ignore[no-untyped-call]
+            "ACL", "SETUSER", "fleet", "reset", "on", f">{PASSWORD}", *rights.split()
+        )
+        client.execute_command("ACL", "LOG", "RESET")  # type: ignore[no-untyped-call]
+    return f"redis://fleet:{quote(PASSWORD, safe='')}@{HOST}:{redis.port}/0"
+
+
+def refused_by(redis: RedisServer) -> Any:
+    with redis.client() as client:
+        return client.execute_command("ACL", "LOG")  # type: ignore[no-untyped-call]
+
+
+async def test_the_documented_rights_suffice_and_nothing_else_is_asked_for(
+    tmp_path: Path, redis: RedisServer
+) -> None:
+    url = make_user(redis, documented_rights())
+    assert int((await is_woken(tmp_path, url))["messages_news"]) == 3
+    assert refused_by(redis) == []
+
+
+@pytest.mark.parametrize("missing", ["+publish", "+subscribe", "&eventstore:*"])
+async def test_a_user_without_a_right_is_told_which_ones_it_needs(
+    tmp_path: Path, redis: RedisServer, missing: str
+) -> None:
+    url = make_user(redis, documented_rights().replace(missing, ""))
+    reader, writer = await is_not_woken(tmp_path, url)
+    needs = "its user needs &eventstore:* +subscribe +publish +ping"
+    assert missing == "+publish" or re.search(f"cannot listen: .*{re.escape(needs)}", reader)
+    assert missing == "+subscribe" or re.search(f"cannot publish: .*{re.escape(needs)}", writer)
+
+
+async def test_a_wrong_password_is_said_and_not_shown(tmp_path: Path, redis: RedisServer) -> None:
+    url = make_user(redis, documented_rights()).replace("fleet:", "fleet:x")
+    reader, _ = await is_not_woken(tmp_path, url)
+    assert re.search("^cannot listen: .*: mend user and password in the notifier's URL", reader)
+    assert "word" not in reader.replace("password", "")
+
+
+async def test_what_cannot_be_published_stays_a_trouble_while_listening_works(
+    tmp_path: Path, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventstore.notifiers.redis.PING_SECONDS", 0.1)
+    url = make_user(redis, documented_rights().replace("+publish", ""))
+    async with pair(tmp_path, url, SOON) as (writer, _, _), writer.subscribe_changes() as own:
+        await writer.append("a/1", some(1))
+        await take(own, 1)
+
+        async def is_refused() -> bool:
+            return "trouble" in writer.notifier_facts()
+
+        async def is_alive() -> bool:
+            with redis.client() as client:
+                return "cmdstat_ping" in client.info("commandstats")
+
+        await eventually(is_refused)
+        with redis.client() as client:
+            client.execute_command("CONFIG", "RESETSTAT")  # type: ignore[no-untyped-call]
+        await eventually(is_alive)
+        assert "cannot publish" in str(writer.notifier_facts()["trouble"])
+
+
+async def test_rights_that_are_given_later_end_the_trouble(
+    tmp_path: Path, redis: RedisServer
+) -> None:
+    async with pair(tmp_path, make_user(redis, ""), SOON) as (writer, reader, subscription):
+
+        async def is_trouble() -> bool:
+            return "trouble" in reader.notifier_facts() and "trouble" in writer.notifier_facts()
+
+        async def is_well() -> bool:
+            await writer.append("a/1", some(1))
+            facts = reader.notifier_facts()
+            return facts["listening"] == 1 and facts.get("messages_news", 0) != 0
+
+        await writer.append("a/1", some(1))
+        await eventually(is_trouble)
+        make_user(redis, documented_rights())
+        await eventually(is_well)
+        await take(subscription, 1)
+        assert "trouble" not in writer.notifier_facts()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:sec/ret@h/0",
+        "redis://u:sec#ret@h/0",
+        "redis://u:12?sec@h/0",
+        "rediss://u:sec@h:port/0",
+        "redis://u:sec@h/0?colour=red",
+        "rediss://u:sec@h/0?ssl_cert_reqs=maybe",
+        "redis://u:sec@[h/0",
+    ],
+)
+async def test_a_url_that_can_never_work_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigError, match="Redis URL") as refused:
+        EventStore.open("memory://", notify=url)
+    error: BaseException | None = refused.value
+    assert "sec" not in str(error)
+    assert "ret" not in str(error)
+    assert refused.value.__cause__ is None
+    assert refused.value.__context__ is None
