@@ -154,16 +154,16 @@ def documented_rights() -> str:
 def make_user(redis: RedisServer, rights: str) -> str:
     """Make a user, who has these rights only; return the URL for them."""
     with redis.client() as client:
-        client.execute_command(  # type: ignore[no-untyped-call]
+        client.execute_command(
             "ACL", "SETUSER", "fleet", "reset", "on", f">{PASSWORD}", *rights.split()
         )
-        client.execute_command("ACL", "LOG", "RESET")  # type: ignore[no-untyped-call]
+        client.execute_command("ACL", "LOG", "RESET")
     return f"redis://fleet:{quote(PASSWORD, safe='')}@{HOST}:{redis.port}/0"
 
 
 def refused_by(redis: RedisServer) -> Any:
     with redis.client() as client:
-        return client.execute_command("ACL", "LOG")  # type: ignore[no-untyped-call]
+        return client.execute_command("ACL", "LOG")
 
 
 async def test_the_documented_rights_suffice_and_nothing_else_is_asked_for(
@@ -210,7 +210,7 @@ async def test_what_cannot_be_published_stays_a_trouble_while_listening_works(
 
         await eventually(is_refused)
         with redis.client() as client:
-            client.execute_command("CONFIG", "RESETSTAT")  # type: ignore[no-untyped-call]
+            client.execute_command("CONFIG", "RESETSTAT")
         await eventually(is_alive)
         assert "cannot publish" in str(writer.notifier_facts()["trouble"])
 
