@@ -174,10 +174,20 @@ class RedisNotifier:
         try:
             told = self._signer.decode(self._log_id, message["data"])
         except RefusedMessageError as error:
-            self._counts[str(error)] += 1
+            self._refuse(str(error))
             return
         self._counts["news" if told.news else "hints"] += 1
         self._wake(told.position, told.news)
+
+    def _refuse(self, reason: str) -> None:
+        self._counts[reason] += 1
+        if self._counts[reason] == 1:
+            # Once: whoever can publish could fill the program's log with it.
+            log.warning(
+                "refused a message from Redis (%s): are EVENTSTORE_NOTIFY_KEY and the clocks the "
+                "same everywhere? the log is read instead, and 'status' counts further ones",
+                reason,
+            )
 
 
 def channel(log_id: str) -> str:

@@ -37,6 +37,7 @@ ADVICE: Final[tuple[tuple[type[BaseException], str, str], ...]] = (
         "",
         "name the host as its certificate does, and its CA by ?ssl_ca_certs=FILE, in the URL",
     ),
+    (ssl.SSLEOFError, "", "where it asks for one, add ?ssl_certfile=FILE&ssl_keyfile=FILE"),
     (ssl.SSLError, "", "rediss:// is for a port that speaks TLS, redis:// for one that does not"),
     # Redis without TLS takes the beginning of a handshake for that of a command, and waits.
     (redis.TimeoutError, "Timeout connecting", "does the URL's port answer, and speak TLS or not?"),

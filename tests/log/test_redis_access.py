@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
+Keys = list[str]
 KEY = "the key that the fleet shares"
 PASSWORD = "p@ss/word?#%"
 QUIET = 60.0
@@ -56,21 +57,23 @@ def tls_port(redis: RedisServer, authority: trustme.CA) -> Iterator[int]:
 
 @asynccontextmanager
 async def pair(
-    path: Path, notify: str, poll: float
+    path: Path, notify: str, poll: float, keys: tuple[Keys, Keys] = ([KEY], [KEY])
 ) -> AsyncIterator[tuple[EventStore, EventStore, Subscription]]:
     """Open a writer and a follower that has caught up with an empty log."""
     url = f"sqlite:///{path}/events.db"
     async with (
-        EventStore.open(url, notify=notify, notify_keys=[KEY]) as writer,
-        EventStore.open(url, notify=notify, notify_keys=[KEY], poll=poll) as reader,
+        EventStore.open(url, notify=notify, notify_keys=keys[0]) as writer,
+        EventStore.open(url, notify=notify, notify_keys=keys[1], poll=poll) as reader,
         reader.subscribe_changes(after=END) as subscription,
     ):
         yield writer, reader, subscription
 
 
-async def is_woken(path: Path, notify: str) -> dict[str, str | int]:
+async def is_woken(
+    path: Path, notify: str, keys: tuple[Keys, Keys] = ([KEY], [KEY])
+) -> dict[str, str | int]:
     """See that appends arrive by nothing but messages; return what the reader says of them."""
-    async with pair(path, notify, QUIET) as (writer, reader, subscription):
+    async with pair(path, notify, QUIET, keys) as (writer, reader, subscription):
 
         async def listens() -> bool:
             return reader.notifier_facts()["listening"] == 1
@@ -83,8 +86,11 @@ async def is_woken(path: Path, notify: str) -> dict[str, str | int]:
         return reader.notifier_facts()
 
 
-async def is_not_woken(path: Path, notify: str) -> tuple[str, str]:
-    """See that appends arrive all the same, and are not delayed; return both sides' trouble."""
+async def is_not_woken(path: Path, notify: str, *troubled: str) -> tuple[str, str]:
+    """See that appends arrive all the same, and are not delayed; return both sides' trouble.
+
+    ``troubled`` are the sides that are to have some: the reader by default.
+    """
     async with pair(path, notify, SOON) as (writer, reader, subscription):
         for position in (1, 2, 3):
             with anyio.fail_after(2):
@@ -92,7 +98,8 @@ async def is_not_woken(path: Path, notify: str) -> tuple[str, str]:
             assert positions(await take(subscription, 1)) == [position]
 
         async def is_said() -> bool:
-            return "trouble" in reader.notifier_facts() or "trouble" in writer.notifier_facts()
+            sides = {"reader": reader, "writer": writer}
+            return all("trouble" in sides[one].notifier_facts() for one in troubled or ["reader"])
 
         await eventually(is_said)
         troubles = [str(one.notifier_facts().get("trouble", "")) for one in (reader, writer)]
@@ -174,15 +181,22 @@ async def test_the_documented_rights_suffice_and_nothing_else_is_asked_for(
     assert refused_by(redis) == []
 
 
-@pytest.mark.parametrize("missing", ["+publish", "+subscribe", "&eventstore:*"])
+@pytest.mark.parametrize(
+    ("missing", "troubled"),
+    [
+        ("+publish", ["writer"]),
+        ("+subscribe", ["reader"]),
+        ("&eventstore:*", ["reader", "writer"]),
+    ],
+)
 async def test_a_user_without_a_right_is_told_which_ones_it_needs(
-    tmp_path: Path, redis: RedisServer, missing: str
+    tmp_path: Path, redis: RedisServer, missing: str, troubled: list[str]
 ) -> None:
     url = make_user(redis, documented_rights().replace(missing, ""))
-    reader, writer = await is_not_woken(tmp_path, url)
-    needs = "its user needs &eventstore:* +subscribe +publish +ping"
-    assert missing == "+publish" or re.search(f"cannot listen: .*{re.escape(needs)}", reader)
-    assert missing == "+subscribe" or re.search(f"cannot publish: .*{re.escape(needs)}", writer)
+    reader, writer = await is_not_woken(tmp_path, url, *troubled)
+    needs = re.escape("its user needs &eventstore:* +subscribe +publish +ping")
+    assert bool(re.search(f"cannot listen: .*{needs}", reader)) == ("reader" in troubled)
+    assert bool(re.search(f"cannot publish: .*{needs}", writer)) == ("writer" in troubled)
 
 
 async def test_a_wrong_password_is_said_and_not_shown(tmp_path: Path, redis: RedisServer) -> None:
@@ -256,3 +270,36 @@ async def test_a_url_that_can_never_work_is_refused_without_its_password(url: st
     assert "ret" not in str(error)
     assert refused.value.__cause__ is None
     assert refused.value.__context__ is None
+
+
+OLD, NEW = "the key that was used so far", "the key that is to be used"
+STEPS = [[OLD], [OLD, NEW], [NEW, OLD], [NEW]]
+"""What the documentation says to go through: the first one signs, and all are believed."""
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+@pytest.mark.parametrize("writer_is_first", [True, False])
+async def test_no_step_of_exchanging_the_key_leaves_anybody_deaf(
+    tmp_path: Path, redis: RedisServer, step: int, writer_is_first: bool
+) -> None:
+    before, after = STEPS[step], STEPS[step + 1]
+    keys = (after, before) if writer_is_first else (before, after)
+    facts = await is_woken(tmp_path, redis.url, keys)
+    assert facts["messages_news"] == 3
+
+
+async def test_a_process_with_another_key_is_told_once(
+    tmp_path: Path, redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with pair(tmp_path, redis.url, SOON, ([OLD], [NEW])) as (writer, reader, subscription):
+        for _ in range(3):
+            await writer.append("a/1", some(1))
+            await take(subscription, 1)
+
+        async def all_refused() -> bool:
+            return reader.notifier_facts().get("messages_forged") == 3
+
+        await eventually(all_refused)
+    told = [record.message for record in caplog.records if "forged" in record.message]
+    assert len(told) == 1
+    assert "EVENTSTORE_NOTIFY_KEY" in told[0]

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -138,19 +139,23 @@ class Service:
             self.process.wait()
 
     def check(self) -> subprocess.CompletedProcess[str]:
-        """Run the health check, within its own time limit."""
+        """Run the health check; one that takes longer than it may ends with status -9."""
         health = self.told["healthcheck"]
         kind, *words = (self.adapt(word) for word in health["test"])
         assert kind in {"CMD", "CMD-SHELL"}
-        return subprocess.run(
-            words if kind == "CMD" else ["/bin/sh", "-c", *words],
-            cwd=self.output.parent,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=int(health["timeout"].removesuffix("s")),
-            check=False,
-        )
+        words = words if kind == "CMD" else ["/bin/sh", "-c", *words]
+        try:
+            return subprocess.run(
+                words,
+                cwd=self.output.parent,
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                timeout=int(health["timeout"].removesuffix("s")),
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(words, -signal.SIGKILL, "", "too late")
 
 
 def mounts(told: Mapping[str, Any], project: Path) -> dict[str, str]:
