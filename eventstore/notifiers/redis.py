@@ -185,7 +185,7 @@ class RedisNotifier:
             # Once: whoever can publish could fill the program's log with it.
             log.warning(
                 "refused a message from Redis (%s): are EVENTSTORE_NOTIFY_KEY and the clocks the "
-                "same everywhere? the log is read instead, and 'status' counts further ones",
+                "same everywhere? further ones are counted, and the log has what was meant",
                 reason,
             )
 
