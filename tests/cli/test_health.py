@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.master import fill, ttp
+from support.postgres import shared_server
 from support.redis import private_redis
 
 if TYPE_CHECKING:
@@ -99,6 +100,12 @@ def test_status_says_whether_redis_lets_it_in(run: Run, redis: RedisServer) -> N
     assert (done.returncode, facts["listening"]) == (0, 0)
     assert facts["trouble"].endswith("mend user and password in the notifier's URL")
     assert "guess" not in done.stdout + done.stderr
+
+
+def test_status_says_whether_postgresql_wakes(run: Run) -> None:
+    done = run("--json", "status", EVENTSTORE_URL=shared_server().fresh_schema())
+    facts = json.loads(done.stdout)
+    assert (facts["notifier"], facts["listening"]) == ("postgres", 1)
 
 
 @pytest.mark.parametrize("command", [["state", "R1", "disabled"], ["tail", "--no-follow"]])
