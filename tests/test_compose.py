@@ -223,6 +223,11 @@ def test_a_worker_s_role_reads_and_keeps_its_place_and_no_more(stack: Stack) -> 
                 connection.execute(statement.encode())
 
 
+def test_a_worker_holds_two_sessions_of_the_database(stack: Stack) -> None:
+    count = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'worker'"
+    until(lambda: stack.server.execute(count) == [(2 * len(WORKERS),)], 20)
+
+
 def test_only_the_master_may_publish_and_nobody_comes_in_unnamed(stack: Stack) -> None:
     words = stack["redis"].environment
     port = stack.redis_port
