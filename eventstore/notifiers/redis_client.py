@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS: Final = 5.0
 """How long connecting, and one answer, may take."""
 
+_CERTIFICATE: Final = (
+    "if it wants a certificate, add ?ssl_certfile=FILE&ssl_keyfile=FILE to the URL"
+)
+
 ADVICE: Final[tuple[tuple[type[BaseException], str, str], ...]] = (
     (redis.AuthenticationError, "", "mend user and password in the notifier's URL"),
     (
@@ -37,7 +41,8 @@ ADVICE: Final[tuple[tuple[type[BaseException], str, str], ...]] = (
         "",
         "name the host as its certificate does, and its CA by ?ssl_ca_certs=FILE, in the URL",
     ),
-    (ssl.SSLEOFError, "", "where it asks for one, add ?ssl_certfile=FILE&ssl_keyfile=FILE"),
+    (ssl.SSLEOFError, "", _CERTIFICATE),
+    (ssl.SSLError, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED", _CERTIFICATE),
     (ssl.SSLError, "", "rediss:// is for a port that speaks TLS, redis:// for one that does not"),
     # Redis without TLS takes the beginning of a handshake for that of a command, and waits.
     (redis.TimeoutError, "Timeout connecting", "does the URL's port answer, and speak TLS or not?"),

@@ -140,6 +140,21 @@ async def test_a_certificate_for_another_host_is_refused(
     assert re.search(r"mismatch.*: name the host as its certificate does", reader)
 
 
+async def test_a_server_that_asks_for_a_certificate_gets_the_one_that_is_named(
+    tmp_path: Path, redis: RedisServer, authority: trustme.CA
+) -> None:
+    mine = authority.issue_cert("worker-1")
+    mine.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "mine.pem"))
+    file, named = write_ca(tmp_path, authority), quote(str(tmp_path / "mine.pem"))
+    with tls_in_front(redis.port, authority.issue_cert(HOST), authority) as port:
+        url = f"rediss://{HOST}:{port}/0?ssl_ca_certs={file}"
+        reader, _ = await is_not_woken(tmp_path, url)
+        assert reader.startswith("cannot listen: "), "how it ends, each server decides for itself"
+        (tmp_path / "events.db").unlink()
+        facts = await is_woken(tmp_path, f"{url}&ssl_certfile={named}&ssl_keyfile={named}")
+        assert facts["messages_news"] == 3
+
+
 async def test_tls_where_there_is_none_is_told_apart(tmp_path: Path, redis: RedisServer) -> None:
     url = f"rediss://{HOST}:{redis.port}/0?socket_timeout=0.1"
     reader, _ = await is_not_woken(tmp_path, url)

@@ -18,10 +18,18 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def tls_in_front(port: int, certificate: trustme.LeafCert) -> Iterator[int]:
-    """Give a port at which the plain server of ``port`` is spoken to through TLS."""
+def tls_in_front(
+    port: int, certificate: trustme.LeafCert, clients: trustme.CA | None = None
+) -> Iterator[int]:
+    """Give a port at which the plain server of ``port`` is spoken to through TLS.
+
+    With ``clients`` it asks for a certificate of that authority.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
+    if clients is not None:
+        clients.configure_trust(context)
+        context.verify_mode = ssl.CERT_REQUIRED
     place = free_port()
     started: Queue[Callable[[], object]] = Queue()
 
