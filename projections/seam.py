@@ -133,9 +133,12 @@ class Seam:
     def _begin(self, store: EventStore) -> None:
         """Make what needs an open log; nothing here."""
 
-    def _event(self, type_: str, data: Any, *, by: str | None = None) -> NewEvent:
-        """Return an event that says who writes it."""
-        return NewEvent(type_, data, metadata={"by": by or self._by or self.log.owner})
+    def _event(
+        self, type_: str, data: Any, *, by: str | None = None, event_id: str | None = None
+    ) -> NewEvent:
+        """Return an event that says who writes it; with an id of its own where one is given."""
+        metadata = {"by": by or self._by or self.log.owner}
+        return NewEvent(type_, data, id=event_id, metadata=metadata)
 
     async def _append(self, stream: str, *events: NewEvent, expected: Expected = ANY) -> Appended:
         return await self.log.append(stream, events, expected=expected)

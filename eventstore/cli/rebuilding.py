@@ -9,6 +9,7 @@ import typer
 
 from eventstore.errors import InvalidInputError
 from projections import DirectoryProjection, ProjectionRunner
+from projections.journal import JournalTables
 from projections.rules import RuleTables
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 DIRECTORY: Final = "directory"
 RULES: Final = RuleTables.name
-VIEWS: Final = (DIRECTORY, RULES)
+JOURNAL: Final = JournalTables.name
+VIEWS: Final = (DIRECTORY, RULES, JOURNAL)
 """The views that have a name here."""
 
 
@@ -62,5 +64,8 @@ def _view(session: Session, name: str, to: Path | None, database: str) -> tuple[
         return DirectoryProjection(to, on_error=session.settings.projection.on_error), str(to)
     if name == RULES:
         view = RuleTables().at(database)
+        return view, view.place
+    if name == JOURNAL:
+        view = JournalTables().at(database)
         return view, view.place
     raise InvalidInputError(f"view {name!r}", f"is not known; known are {', '.join(VIEWS)}")

@@ -139,3 +139,26 @@ def test_what_a_killed_process_left_behind_is_cleared(
 def test_closing_twice_is_closing_once(live: DirectoryProjection) -> None:
     live.close()
     live.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_does_not_keep_its_parents_directory(
+    root: Path, live: DirectoryProjection
+) -> None:
+    ready, done = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(ready[1], b"x")
+        os.read(done[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    live.close()
+    again = DirectoryProjection(root)
+    try:
+        again.open(LOG_ID)
+    finally:
+        os.write(done[1], b"x")
+        os.waitpid(child, 0)
+        for end in (*ready, *done):
+            os.close(end)
+    again.close()
