@@ -223,6 +223,19 @@ def test_a_worker_s_role_reads_and_keeps_its_place_and_no_more(stack: Stack) -> 
                 connection.execute(statement.encode())
 
 
+def test_what_a_worker_may_not_do_is_one_line(stack: Stack, project: Path) -> None:
+    done = subprocess.run(
+        ["eventstore", "state", "R1001", "disabled"],
+        cwd=project,
+        env=stack["worker-2"].environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch("error: .*permission denied for table .*\n", done.stderr)
+
+
 def test_a_worker_holds_two_sessions_of_the_database(stack: Stack) -> None:
     count = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'worker'"
     until(lambda: stack.server.execute(count) == [(2 * len(WORKERS),)], 20)

@@ -123,6 +123,8 @@ def run(options: Options, command: Callable[[Session], Awaitable[T]]) -> T | Non
         handlers=[RichHandler(console=errors, show_path=False, show_time=False)],
         force=True,
     )
+    # It warns of what it ignores on the way to an error, which is reported all the same.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     try:
         settings = load_settings(options.config)
         if options.url is not None:
