@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,13 @@ from support.logs import LASTING, LOG_URLS, positions, some
 from support.waiting import collect, eventually, take
 
 from eventstore import END, EventStore, HistoryDivergedError, NewEvent
-from eventstore.tail import SLICE_EVENTS, WINDOW_EVENTS
+from eventstore.pace import Pace
+from eventstore.tail import READ_EVENTS, SLICE_EVENTS, WINDOW_EVENTS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from eventstore import Event
+    from eventstore import Event, Subscription
     from eventstore.ports import Page, Query
 
 pytestmark = pytest.mark.anyio
@@ -198,10 +200,10 @@ async def test_a_look_that_was_cancelled_has_seen_nothing(
             await take(subscription, 1)
         refresh = store.tail.refresh
 
-        async def cut_short(reads: int, *, woken: bool) -> None:
+        async def cut_short(*, woken: bool) -> None:
             monkeypatch.setattr(store.tail, "refresh", refresh)
             scope.cancel()
-            await refresh(reads, woken=woken)
+            await refresh(woken=woken)
 
         monkeypatch.setattr(store.tail, "refresh", cut_short)
         await store.append("a/1", some(1))
@@ -209,3 +211,122 @@ async def test_a_look_that_was_cancelled_has_seen_nothing(
             await take(subscription, 1)
         assert scope.cancelled_caught
         assert positions(await take(subscription, 1)) == [1]
+
+
+async def test_what_a_look_finds_reaches_those_who_had_heard_its_signal_before(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        EventStore.open(url, poll=3600, notify="none") as store,
+        EventStore.open(url, notify="none") as writer,
+        anyio.create_task_group() as tasks,
+    ):
+        first, second = store.subscribe_changes(after=END), store.subscribe_changes(after=END)
+        got: list[int] = []
+
+        async def follow() -> None:
+            async for event in first:
+                got.append(event.position)  # noqa: PERF401 - it is looked at meanwhile
+
+        async def has(position: int) -> None:
+            await eventually(lambda: _true(position in got))
+
+        async with first, second:
+            await caught_up(first)
+            await caught_up(second)
+            tasks.start_soon(follow)
+            await anyio.wait_all_tasks_blocked()
+            await writer.append("a/1", some(1))
+            store.changed.set()
+            await has(1)
+            reading, go_on = gate(store, monkeypatch)
+            store.changed.set()
+            await eventually(lambda: _true(reading.is_set()))
+            await writer.append("a/1", some(1))
+            # It takes what is there, and waits, while what it will be told of is being read.
+            assert positions(await take(second, 1)) == [1]
+            tasks.start_soon(take_into, second, got)
+            await anyio.wait_all_tasks_blocked()
+            go_on.set()
+            await eventually(lambda: _true(got == [1, 2, 2]))
+            await first.aclose()
+
+
+async def test_what_a_timed_look_finds_reaches_those_whose_time_is_not_up(url: str) -> None:
+    async with (
+        EventStore.open(url, poll=3600, notify="none") as store,
+        EventStore.open(url, notify="none") as writer,
+        store.subscribe_changes(after=END) as subscription,
+        anyio.create_task_group() as tasks,
+    ):
+        await caught_up(subscription)
+        got: list[int] = []
+        tasks.start_soon(take_into, subscription, got)
+        await writer.append("a/1", some(1))
+        await anyio.wait_all_tasks_blocked()
+        store.tail.pace = Pace(-1)
+        await store.tail.refresh(woken=False)
+        store.tail.pace = Pace(3600)
+        await eventually(lambda: _true(got))
+
+
+async def test_a_look_that_finds_more_than_a_page_goes_on(url: str) -> None:
+    async with (
+        EventStore.open(url, poll=3600, notify="none") as store,
+        EventStore.open(url, notify="none") as writer,
+        store.subscribe_changes(after=END) as subscription,
+    ):
+        await caught_up(subscription)
+        for _ in range(3):
+            await writer.append("a/1", some(READ_EVENTS))
+        store.changed.set()
+        assert len(await take(subscription, 3 * READ_EVENTS)) == 3 * READ_EVENTS
+
+
+async def test_hearing_that_there_is_nothing_new_spares_a_look() -> None:
+    now = 100.0
+    pace = Pace(1.0, lambda: now)
+    assert 0.75 <= pace.rest() <= 0.85
+    for _ in range(19):
+        now += 0.7
+        pace.heard()
+        assert 0.9 <= pace.rest() <= 1.0
+    for _ in range(3):
+        now += 0.7
+        pace.heard()
+    # Nobody is believed for ever.
+    assert pace.rest() == 0
+    pace.looked()
+    assert pace.rest() > 0
+
+
+async def _true(value: object) -> object:
+    return value
+
+
+async def caught_up(subscription: Subscription) -> None:
+    """Return once a follower waits in the window."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(take, subscription, 1)
+        await eventually(lambda: _true(subscription.caught_up))
+        tasks.cancel_scope.cancel()
+
+
+async def take_into(subscription: Subscription, got: list[int]) -> None:
+    got.extend(positions(await take(subscription, 1)))
+
+
+def gate(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> tuple[threading.Event, threading.Event]:
+    """Hold up the next page that the store reads, until the second event is set."""
+    reading, go_on = threading.Event(), threading.Event()
+    read = store._read_page
+
+    def gated(query: Query) -> Page:
+        reading.set()
+        assert go_on.wait(20)
+        return read(query)
+
+    monkeypatch.setattr(store, "_read_page", gated)
+    return reading, go_on
