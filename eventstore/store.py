@@ -120,6 +120,8 @@ class EventStore:
         self.poll = poll
         self.clock = clock
         self.changed = Signal()
+        self.readable = Signal()
+        """Set when a follower can read again after the database was away."""
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         if upcasters is not None:
             upcasters.seal()

@@ -331,8 +331,9 @@ class Subscription:
 
     async def _outlive(self, read: Callable[[], Awaitable[T]]) -> T:
         """Read, however long the database cannot be reached."""
-        backoff = Backoff()
+        backoff, readable = Backoff(), self._store.readable
         while True:
+            seen = readable.count
             try:
                 result = await read()
             except StorageError as error:
@@ -340,16 +341,17 @@ class Subscription:
                     raise
                 if backoff.failures == 0:
                     log.warning("%s; following goes on once it can be read again", error)
-                await self._pause(backoff.next())
+                await self._pause(seen, backoff.next())
             else:
                 if backoff.failures:
+                    readable.set()
                     log.warning("the log can be read again; following goes on")
                 return result
 
-    async def _pause(self, seconds: float) -> None:
+    async def _pause(self, seen: int, seconds: float) -> None:
+        """Wait before trying again, unless another follower finds that it works."""
         self._woken = anyio.Event()
-        with anyio.move_on_after(seconds):
-            await self._woken.wait()
+        await self._store.readable.wait(seen, seconds, self._woken)
         if self._closed:
             raise StopAsyncIteration
 

@@ -30,6 +30,9 @@ import psycopg
 
 from support.audit import audit_postgres
 
+FAULTS = ("missed", "repeated", "disordered", "false", "torn", "behind", "alarmed")
+"""What a run must show none of."""
+
 ROWS = """SELECT e.position, s.name, e.id, e.hash, e.commit_position
 FROM event e JOIN stream s ON s.id = e.stream_id ORDER BY e.position"""
 
@@ -138,36 +141,30 @@ def _torn(log: Log, record: Record, until: int | None) -> int:
 
 
 def check_all(url: str, directory: Path, lost: str | None = None) -> dict[str, int]:
-    """Check every record, and the log itself; return what was found and how much there was."""
+    """Check every record, and the log itself; return what was found, and in how much.
+
+    ``alarmed`` are followers that were told of another history though they had seen nothing of
+    it, ``behind`` consumers whose stored cursor is not the log's end.
+    """
     audit_postgres(url)
     log, before = Log(url), Log(lost) if lost else None
     shared = log.shared(before) if before else 0
-    found: Counter[str] = Counter(
-        dict.fromkeys(("missed", "repeated", "disordered", "false", "torn", "silent", "behind"), 0)
-    )
+    found = Counter(dict.fromkeys((*FAULTS, "records", "diverged"), 0))
     paths = sorted(directory.glob("*.record"))
     for path in paths:
         record = read_record(path)
         found["records"] += len(record.events)
         if record.diverged is None:
-            found += _keep_zeros(check(log, record))
-            found["behind"] += record.wish[0] == "consumer" and _is_behind(log, record)
+            found.update(check(log, record))
+            kind, *rest = record.wish
+            found["behind"] += kind == "consumer" and log.consumers[rest[0]] != len(log.events)
         else:
-            # Of the lost history it has all up to where it was, and that was not in this one.
+            # Of the lost history it has all up to where it was, and that is not in this one.
             assert before is not None, f"{path} tells of another history, and there was none"
-            found += _keep_zeros(check(before, record, record.diverged))
+            found.update(check(before, record, record.diverged))
             found["diverged"] += 1
             found["alarmed"] += record.diverged <= shared
-    zeros = dict.fromkeys(("missed", "repeated", "disordered", "false", "torn", "behind"), 0)
-    return {**zeros, **found, "followers": len(paths), "events": len(log.events)}
-
-
-def _is_behind(log: Log, record: Record) -> bool:
-    return log.consumers.get(record.wish[1]) != len(log.events)
-
-
-def _keep_zeros(counts: Counter[str]) -> Counter[str]:
-    return +counts
+    return {**found, "followers": len(paths), "events": len(log.events)}
 
 
 if __name__ == "__main__":
