@@ -21,7 +21,7 @@ AFTER_OTHERS: Final = (0.9, 1.0)
 """Between which parts of the poll interval the next look comes. Who looked last comes first:
 the others hear of it before their own time is up, and do not look."""
 
-MOST: Final = 15
+MOST: Final = (12.0, 15.0)
 """For how many poll intervals others are believed: anybody who reaches a Redis without a key
 can say that the log is where it is."""
 
@@ -38,10 +38,16 @@ class Pace:
         self._due = self._latest = now()
         self.looked()
 
-    def looked(self) -> None:
-        """Begin to wait: we have looked."""
-        self._latest = self._now() + MOST * self._poll
-        self._due = self._after(AGAIN)
+    def looked(self) -> bool:
+        """Begin to wait: we have looked. Return whether others are to be told.
+
+        They are not where we have only made sure that what they say is true: they go on
+        telling us.
+        """
+        silent = self._due < self._latest
+        self._latest = self._after(MOST)
+        self._due = self._after(AGAIN if silent else AFTER_OTHERS)
+        return silent
 
     def heard(self) -> None:
         """Begin to wait: somebody says that there is nothing new."""

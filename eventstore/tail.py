@@ -181,14 +181,15 @@ class Tail:
                 self.reset()
                 return
             self._read_at, self.reads = count, self.reads + 1
-            self.pace.looked()
+            silent = self.pace.looked()
             before = self.position
             self._take_in(page)
             if not woken:
                 if self.position != before:
                     # The others sleep, and what they hear of it later will be no news.
                     self._changed.set(told=True)
-                self._confirm(self.position)
+                if silent:
+                    self._confirm(self.position)
 
     def _take_in(self, page: Page) -> None:
         self.lost.update(page.lost)

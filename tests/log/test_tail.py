@@ -286,17 +286,20 @@ async def test_a_look_that_finds_more_than_a_page_goes_on(url: str) -> None:
 async def test_hearing_that_there_is_nothing_new_spares_a_look() -> None:
     now = 100.0
     pace = Pace(1.0, lambda: now)
+    assert 0.9 <= pace.rest() <= 1.0
+    for _ in range(16):
+        now += 0.7
+        pace.heard()
+        assert 0.7 <= pace.rest() <= 1.0
+    now += pace.rest()
+    assert pace.looked()
     assert 0.75 <= pace.rest() <= 0.85
-    for _ in range(19):
+    for _ in range(22):
         now += 0.7
         pace.heard()
-        assert 0.9 <= pace.rest() <= 1.0
-    for _ in range(3):
-        now += 0.7
-        pace.heard()
-    # Nobody is believed for ever.
+    # Nobody is believed for ever; and who only makes sure tells nobody.
     assert pace.rest() == 0
-    pace.looked()
+    assert not pace.looked()
     assert pace.rest() > 0
 
 
