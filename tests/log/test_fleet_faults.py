@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 import pytest
 from support.fleet import until
-from support.followers import PROCESSES, followers
+from support.followers import NOTHING_LEFT, PROCESSES, followers
 from support.network import HOST
 from support.postgres import private_server
 from support.proxy import proxied
@@ -25,13 +25,15 @@ from support.redis import private_redis
 from support.standby import standby
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from support.fleet import Member
     from support.followers import Followers
     from support.postgres import Server
     from support.proxy import Proxy
     from support.redis import RedisServer
+    from support.standby import Standby
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(400)]
 
@@ -199,67 +201,91 @@ def test_without_a_notifier(tmp_path: Path) -> None:
 
 AHEAD: Final = 3
 """Processes that see what the replica has not; the others are cut off before."""
+ROLES: Final = ("writer", "ahead", "behind")
 
 
-@KEYS
-def test_a_replica_takes_over_without_the_last_commits(tmp_path: Path, keys: list[str]) -> None:
+@dataclass
+class Pair:
+    """A server and its replica, with proxies: for what streams between them, and by role."""
+
+    primary: Server
+    replica: Standby
+    stream: Proxy
+    logs: dict[str, Proxy]
+    hints: dict[str, Proxy]
+    fleet: Followers
+
+    def fail_over(self) -> float:
+        """Let the replica take over without what some have seen; return when it is there."""
+        for proxy in (self.logs["behind"], self.hints["behind"]):
+            proxy.refuse()
+            proxy.cut()
+        after = self.fleet.direct.replace(f":{self.primary.port}/", f":{self.replica.port}/")
+        seen = self.fleet.head()
+        until(lambda: position(after) >= seen, 30)
+        self.stream.refuse()
+        self.stream.cut()
+        lacks = position(after)
+        until(lambda: all(one.last() > lacks + 200 for one in self.ahead), 30)
+        self.primary.stop("immediate")
+        self.replica.promote()
+        for proxy in self.logs.values():
+            proxy.upstream = (HOST, self.replica.port)
+            proxy.accept()
+        self.hints["behind"].accept()
+        self.fleet.direct = after
+        return time.monotonic()
+
+    @property
+    def ahead(self) -> Sequence[Member]:
+        """The processes whose history is lost."""
+        return self.fleet.followers[:AHEAD]
+
+
+@contextmanager
+def replicated(directory: Path, keys: list[str]) -> Iterator[Pair]:
+    """Run a fleet on a server that has a replica."""
     with ExitStack() as stack:
-        primary = stack.enter_context(
-            private_server(fsync=True, settings={"wal_keep_size": "512MB"})
-        )
+        settings = {"wal_keep_size": "512MB"}
+        primary = stack.enter_context(private_server(fsync=True, settings=settings))
         stream = stack.enter_context(proxied(HOST, primary.port))
         replica = stack.enter_context(standby(primary, stream.port))
         redis = stack.enter_context(private_redis())
-        roles = ("writer", "ahead", "behind")
-        logs = {role: stack.enter_context(proxied(HOST, primary.port)) for role in roles}
-        hints = {role: stack.enter_context(proxied(HOST, redis.port)) for role in roles}
+        logs = {role: stack.enter_context(proxied(HOST, primary.port)) for role in ROLES}
+        hints = {role: stack.enter_context(proxied(HOST, redis.port)) for role in ROLES}
         direct = primary.fresh_schema()
-        after = direct.replace(f":{primary.port}/", f":{replica.port}/")
 
         def role(kind: str, number: int) -> str:
-            return kind if kind == "writer" else roles[1 + (number >= AHEAD)]
+            return kind if kind == "writer" else ROLES[1 + (number >= AHEAD)]
 
         def options(kind: str, number: int) -> dict[str, Any]:
+            notifier = {"notify": hints[role(kind, number)].url(redis.url), "notify_keys": keys}
             # What was acknowledged is lost: versions are not what the writer thinks.
-            extra = {"checked": False} if kind == "writer" else {}
-            return {
-                "notify": hints[role(kind, number)].url(redis.url),
-                "notify_keys": keys,
-                **extra,
-            }
+            return notifier | ({"checked": False} if kind == "writer" else {})
 
         def url(kind: str, number: int) -> str:
             return logs[role(kind, number)].url(direct)
 
-        fleet = stack.enter_context(followers(direct, tmp_path, options, url))
+        fleet = stack.enter_context(followers(direct, directory, options, url))
         fleet.start()
+        yield Pair(primary, replica, stream, logs, hints, fleet)
+
+
+@KEYS
+def test_a_replica_takes_over_without_the_last_commits(tmp_path: Path, keys: list[str]) -> None:
+    with replicated(tmp_path, keys) as pair:
+        fleet, before = pair.fleet, pair.fleet.direct
         time.sleep(SECONDS / 2)
         fleet.catch_up()
         fleet.healed.clear()
-        for proxy in (logs["behind"], hints["behind"]):
-            proxy.refuse()
-            proxy.cut()
-        seen = fleet.head()
-        until(lambda: position(after) >= seen, 30)
-        stream.refuse()
-        stream.cut()
-        lacks = position(after)
-        until(lambda: all(one.last() > lacks + 200 for one in fleet.followers[:AHEAD]), 30)
-        primary.stop("immediate")
-        replica.promote()
-        begin = time.monotonic()
-        for proxy in logs.values():
-            proxy.upstream = (HOST, replica.port)
-            proxy.accept()
-        hints["behind"].accept()
-        fleet.direct = after
+        begin = pair.fail_over()
         fleet.catch_up()
-        until(lambda: all(one.last() == 2**60 for one in fleet.followers[:AHEAD]), 30)
+        until(lambda: all(one.last() == NOTHING_LEFT for one in pair.ahead), 30)
         told = time.monotonic() - begin
         time.sleep(SECONDS / 2)
         fleet.finish()
-        primary.start()
-        found = fleet.findings(direct)
+        pair.primary.start()
+        found = fleet.findings(before)
         fleet.report(f"replica promoted, {len(keys)} keys, {4 * AHEAD} told within {told:.2f} s")
         assert {name: found[name] for name in FAULTS} == dict.fromkeys(FAULTS, 0), found
         assert found["diverged"] == 4 * AHEAD

@@ -28,10 +28,14 @@ PROCESSES: Final = 5
 PAUSE: Final = 0.02
 """Seconds that each of the writer's three callers pauses between two calls, on average."""
 
+NOTHING_LEFT: Final = 2**60
+"""What a process says it is at once none of its followers waits for anything."""
+
 FOLLOWERS: Final = """
 import time
 from pathlib import Path
-directory, number, count = Path(options.pop("directory")), options.pop("number"), options.pop("count")
+directory, number = Path(options.pop("directory")), options.pop("number")
+count = options.pop("count")
 KINDS = {
     "plain": ({}, "plain"),
     "category": ({"streams": "Single/"}, "category Single/"),

@@ -22,6 +22,7 @@ import json
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -124,7 +125,7 @@ def check(log: Log, record: Record, until: int | None = None) -> Counter[str]:
     found = Counter(
         missed=len(known.keys() - set(places)),
         repeated=len(places) - len(firsts),
-        disordered=sum(later < earlier for earlier, later in zip(firsts, firsts[1:], strict=False)),
+        disordered=sum(later < earlier for earlier, later in pairwise(firsts)),
         false=sum(known.get(event.position) != event[1:] for event in record.events),
     )
     if record.wish[0] == "consumer":
