@@ -6,6 +6,7 @@ implementation serves asyncio and trio alike.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import (
@@ -37,6 +38,11 @@ TRIMS: Final = "log/trims"
 
 Clock: TypeAlias = Callable[[], int]
 """Returns the time in microseconds since the epoch."""
+
+
+def system_clock() -> int:
+    """Return the time in microseconds since the epoch."""
+    return time.time_ns() // 1000
 
 
 class Head(msgspec.Struct, frozen=True):

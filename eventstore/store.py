@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
-import time
 from functools import partial
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 
-from eventstore import moving, retention, verifying
 from eventstore.applied import wait_applied
 from eventstore.backends import make_backend
 from eventstore.bridge import Signal, loop_caller, wait_future
@@ -29,7 +25,6 @@ from eventstore.events import (
     StreamWrite,
     check_stream,
 )
-from eventstore.moving import cancellable, no_progress
 from eventstore.notifiers import make_notifier
 from eventstore.pace import Pace
 from eventstore.ports import (
@@ -42,19 +37,19 @@ from eventstore.ports import (
     Page,
     Query,
     Tend,
+    system_clock,
 )
 from eventstore.reader import EventReader
-from eventstore.retention import Keep, keep_nothing
 from eventstore.status import describe_consumer
 from eventstore.subscription import Subscription
 from eventstore.tail import Tail
 from eventstore.upcasting import LiftedView, lifted_page
+from eventstore.upkeep import Upkeep
 from eventstore.validation import (
     check_after,
     check_append,
     check_limit,
     check_names,
-    check_redact,
     check_shard,
     check_streams,
     check_types,
@@ -65,17 +60,13 @@ from eventstore.writer import Writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from concurrent.futures import Future
-    from datetime import datetime
     from types import TracebackType
     from typing import Self
 
-    from eventstore.integrity import Report
-    from eventstore.moving import Moved, Progress
-    from eventstore.ports import Clock, LockHolder, NamedLock
-    from eventstore.retention import Trimmed
+    from eventstore.moving import Moved
+    from eventstore.ports import Clock, Operation
     from eventstore.upcasting import Upcasters
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 POLL_SECONDS: Final = 1.0
@@ -88,16 +79,11 @@ MAX_VERSION: Final = 2**63 - 1
 """What a database column can hold; no stream gets there."""
 
 
-def system_clock() -> int:
-    """Return the time in microseconds since the epoch."""
-    return time.time_ns() // 1000
-
-
 def _do_nothing(connection: Any) -> None:
     """Only bring the views to the head."""
 
 
-class EventStore:
+class EventStore(Upkeep):
     """One event log, and everything that one program does with it.
 
     Open it with ``async with EventStore.open(url) as store:``. It runs on asyncio and on
@@ -343,34 +329,6 @@ class EventStore:
         """Return every named consumer with its cursor, by name."""
         return await self._run(self._backend.consumers)
 
-    async def verify(
-        self, *, anchor: Cursor | None = None, progress: Progress | None = None
-    ) -> Report:
-        """Check the whole log: every event, the chain, the books, the schema, the file.
-
-        Finds whatever was changed, removed, added or moved behind the log's back, unless
-        the whole history was written anew: against that helps ``anchor``, a cursor that was
-        kept elsewhere. It changes nothing and hinders nobody; history that is trimmed
-        meanwhile begins it again. ``progress`` is called with the position reached and that
-        of the head. What it promises, and what not, is in docs/integrity.md.
-        """
-        return await verifying.verify(self._backend, self._run, anchor, progress)
-
-    async def redact(self, position: int, reason: str, by: str | None = None) -> Appended:
-        """Erase an event's data and metadata for good, and append ``EventRedacted``.
-
-        Both are one transaction. The result is that of the appended event, in the stream
-        ``log/redactions``; an event that was redacted before stays so, ``duplicate`` is then
-        True and nothing is appended. ``reason`` and ``by`` are kept in the log: they must not
-        repeat what is to be forgotten. Raises InvalidInputError where no event is at
-        ``position``, and for an event that the log wrote about itself (``log/``).
-        """
-        self._check_open()
-        redact = check_redact(position, reason, by)
-        appended: Appended = await wait_future(self._writer.submit(redact))
-        self._see(appended.cursor)
-        return appended
-
     async def status(self) -> dict[str, Any]:
         """Return what an operator asks first, as JSON-ready values."""
         head = await self.head()
@@ -386,14 +344,6 @@ class EventStore:
             "hash": head.hash.hex(),
             "consumers": consumers,
         }
-
-    def named_lock(self, name: str) -> NamedLock | None:
-        """Return a lock that all hosts share; ``None`` where the log is on one host only."""
-        return self._backend.named_lock(name)
-
-    async def named_locks(self) -> list[LockHolder]:
-        """Return each of these locks that somebody holds now, by name."""
-        return await self._run(self._backend.named_locks)
 
     async def page(self, query: Query) -> Page:
         """Read one page: what readers, subscriptions and projections are built from."""
@@ -459,103 +409,13 @@ class EventStore:
         await wait_future(self.writer.submit(Acknowledge(consumer, state.epoch, first)))
         return first
 
-    async def export(
-        self,
-        file: str | os.PathLike[str] | IO[bytes],
-        *,
-        replace: bool = False,
-        progress: Progress = no_progress,
-    ) -> Moved:
-        """Write the whole log as of now into one file, for :meth:`import_from`.
+    def _submit(self, operation: Operation) -> Future[Any]:
+        return self.writer.submit(operation)
 
-        ``file`` is a path, under whose name a whole export or nothing appears, or a binary
-        stream. ``progress`` is told events done and all, from a thread. Raises NotEmptyError
-        where the path exists, unless ``replace``; CorruptEventError where the log is not
-        what was written.
-        """
-        return await self._run(
-            cancellable(partial(moving.export_to, self._backend, file, replace=replace)), progress
-        )
-
-    async def import_from(
-        self, file: str | os.PathLike[str] | IO[bytes], *, progress: Progress = no_progress
-    ) -> Moved:
-        """Become the log that an export holds: all of it in one transaction, or nothing.
-
-        Positions, ids, times, hashes, the log's identity and the consumers' cursors are those
-        of the exported log. Views are not part of it; rebuild them. Raises ArchiveError for a
-        file that is not exactly what was exported, NotEmptyError where this log is not empty.
-        """
-        moved = await self._run(
-            cancellable(partial(moving.import_file, self._backend, file)), progress
-        )
+    async def _became(self, moved: Moved) -> None:
         self.seen = (await self._in_thread(self._backend.head)).cursor
         self.tail.reset()
         self._committed(moved.position, None)
-        return moved
-
-    async def trim(
-        self,
-        before: int | datetime,
-        *,
-        archive: str | os.PathLike[str] | None = None,
-        reason: str = "",
-        by: str = "",
-        keep: Keep = keep_nothing,
-        force: bool = False,
-        progress: Progress = no_progress,
-    ) -> Trimmed:
-        """Take away the commits that lie wholly before a position, or before an aware time.
-
-        They go into an archive first: an export, by default beside the log's file. Of them
-        ``keep`` chooses the events that views still need; none where it is not given. Then
-        one transaction keeps those, raises the first position and appends ``HistoryTrimmed``
-        to the stream ``log/trims``. Reading below it is HistoryGoneError from then on.
-
-        Raises HistoryHeldError where a named consumer has not come so far, unless ``force``,
-        and NotEmptyError where the archive exists.
-        """
-        request = retention.make_request(before, archive, reason, by, keep, force=force)
-        operation, trimmed = await self._run(
-            cancellable(partial(retention.prepare_trim, self._backend, request, self._lift)),
-            progress,
-        )
-        if operation is not None:
-            self._see((await wait_future(self.writer.submit(operation))).cursor)
-        return trimmed
-
-    async def backup(
-        self,
-        file: str | os.PathLike[str],
-        *,
-        replace: bool = False,
-        progress: Progress = no_progress,
-    ) -> int:
-        """Copy the log's file, views included, as of one moment; return the position it is at.
-
-        Writers go on meanwhile. The copy is a log of its own, or comes back by
-        :meth:`restore`. Raises ConfigError, saying what to use, where the log is no file.
-        """
-        moving.check_free(Path(file), replace=replace)
-        return await self._run(cancellable(partial(self._backend.backup, Path(file))), progress)
-
-    @classmethod
-    async def restore(
-        cls,
-        copy: str | os.PathLike[str],
-        url: str,
-        *,
-        replace: bool = False,
-        progress: Progress = no_progress,
-    ) -> int:
-        """Put a backup in the place of the log at ``url``; return the position it is at.
-
-        With ``replace`` a log that is there is overwritten in one transaction; followers that
-        had come further than the copy get HistoryDivergedError. Raises NotEmptyError without.
-        """
-        backend = make_backend(url, system_clock, ())
-        run = cancellable(partial(backend.restore, Path(copy), replace=replace))
-        return await anyio.to_thread.run_sync(run, progress)
 
     @property
     def writer(self) -> Writer:

@@ -8,13 +8,20 @@ that is durable; reads ask the tables.
 
 from __future__ import annotations
 
+import unicodedata
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
+from urllib.parse import quote, unquote
 
 import anyio
 
 from eventstore import ANY, EventStore, NewEvent
-from eventstore.errors import ConfigError, StoreClosedError
+from eventstore.errors import (
+    ConfigError,
+    InvalidInputError,
+    LimitExceededError,
+    StoreClosedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +34,35 @@ if TYPE_CHECKING:
     from projections.tables import TableProjection
 
 T = TypeVar("T")
+
+MAX_KEY_BYTES: Final = 255
+"""The longest text that names something, in bytes of UTF-8."""
+
+
+def stream_key(text: object, what: str = "name") -> str:
+    """Return any text as the key of a stream; :func:`read_stream_key` undoes it.
+
+    What a stream's name may not hold (control characters), or would read otherwise (``/``,
+    ``%``), is percent-encoded; any other text stays as it is. Raises InvalidInputError for
+    an empty text and for what has no UTF-8, LimitExceededError over MAX_KEY_BYTES.
+    """
+    if not isinstance(text, str) or not text:
+        raise InvalidInputError(what, f"must be a text that is not empty, not {text!r:.80}")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(what, f"{text!r:.80} cannot be written as UTF-8") from error
+    if size > MAX_KEY_BYTES:
+        raise LimitExceededError(f"{what} {text[:40]!r}…, bytes", size, MAX_KEY_BYTES)
+    return "".join(
+        quote(one, safe="") if one in "%/" or unicodedata.category(one) == "Cc" else one
+        for one in text
+    )
+
+
+def read_stream_key(key: str) -> str:
+    """Return the text that :func:`stream_key` made a key of."""
+    return unquote(key)
 
 
 def choose(variable: str, value: str, known: Mapping[str, T]) -> T:
@@ -133,7 +169,7 @@ class Seam:
         self,
         read: Callable[[Event], T | None],
         *,
-        streams: str,
+        streams: str | None,
         after: int | Cursor | None,
         **options: Any,
     ) -> Changes[T]:

@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Column, MetaData, Table, delete
 from sqlalchemy.dialects import postgresql, sqlite
 
 from eventstore.errors import StoreClosedError
-from projections.tables import ByteOrder, home_only
+from projections.ledger import ByteOrder, home_only
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -22,7 +22,7 @@ from eventstore.events import Cursor
 from eventstore.integrity import Finding, Report
 from eventstore.ports import Query
 from projections.directory import read_tree
-from projections.tables import read_cursors
+from projections.followed import read_cursors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

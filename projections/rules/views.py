@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from eventstore.errors import EventStoreError, InvalidInputError
+from projections.ledger import ByteOrder, ByteOrderText, escape_nul
 from projections.rules.events import (
     REJECTION_ENDED,
     RULE_DEFINED,
@@ -37,7 +38,7 @@ from projections.rules.events import (
     STATES,
 )
 from projections.rules.model import decode_rule, decode_state, encode_rule, encode_state
-from projections.tables import ByteOrder, ByteOrderText, TableProjection, escape_nul
+from projections.tables import TableProjection
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

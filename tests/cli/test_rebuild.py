@@ -16,8 +16,8 @@ from eventstore.cli import rebuilding
 from eventstore.cli.run import Session
 from eventstore.config import Settings
 from projections import runner
+from projections.followed import FollowedTables
 from projections.rules import RuleTables
-from projections.tables import FollowedTables
 
 if TYPE_CHECKING:
     from pathlib import Path

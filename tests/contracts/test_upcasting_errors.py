@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.logs import positions
+from support.logs import ids, positions
 from support.orders import order_upcasters
 from support.waiting import collect, take
 
@@ -85,7 +85,7 @@ UNFIT: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", UNFIT, ids=repr)
+@pytest.mark.parametrize("value", UNFIT, ids=ids(UNFIT))
 async def test_what_no_event_can_hold_is_an_error(url: str, value: Any) -> None:
     async with EventStore.open(url, upcasters=returning(value)) as store:
         await store.append("a/1", [NewEvent("Older", 1)])
@@ -270,7 +270,10 @@ async def lift_later(data: Any, metadata: dict[str, Any]) -> Any:
     """Be no plain function."""
 
 
-@pytest.mark.parametrize("function", [lambda: 1, lambda data: data, lift_later, 7, None], ids=repr)
+NO_LIFTERS: list[Any] = [lambda: 1, lambda data: data, lift_later, 7, None]
+
+
+@pytest.mark.parametrize("function", NO_LIFTERS, ids=ids(NO_LIFTERS))
 def test_what_cannot_lift_is_refused_when_it_is_registered(function: Any) -> None:
     upcasters = Upcasters()
     with pytest.raises(ConfigError, match="no upcaster"):

@@ -19,6 +19,7 @@ from support.waiting import eventually
 
 from eventstore import EventStore, NewEvent
 from projections import ProjectionRunner
+from projections.ledger import escape_nul
 from projections.rules import RuleState, RuleStore, RuleSync
 from projections.rules.expiry import StateExpiry
 from projections.rules.model import encode_rule, encode_state
@@ -28,7 +29,6 @@ from projections.rules.views import (
     rule_table,
     state_table,
 )
-from projections.tables import escape_nul
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -35,7 +35,7 @@ from eventstore import Event, EventStore, HistoryDivergedError, NewEvent, Projec
 from eventstore import postgres as postgres_urls
 from eventstore.errors import ConfigError, StorageError, TakenOverError
 from projections import ProjectionRunner, TableProjection, runner
-from projections.tables import projection_table, set_aside_table
+from projections.ledger import projection_table, set_aside_table
 
 if TYPE_CHECKING:
     from support.postgres import Server
