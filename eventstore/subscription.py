@@ -316,8 +316,9 @@ class Subscription:
             seen = None
         if page is None:
             page = await self._outlive(lambda: self._store.page(query))
-            tail.join(page)
             tail.lost.update(page.lost)
+            if self._follow and tail.join(page):
+                await self._outlive(lambda: tail.refresh(woken=True))
         if seen is not None:
             self._seen = seen
         self._check_owner()

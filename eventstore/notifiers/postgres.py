@@ -99,8 +99,8 @@ class PostgresNotifier:
                 self._thread.start()
 
     def _ring(self) -> None:
-        # A full buffer means that the thread has been told already.
-        with suppress(BlockingIOError):
+        # A full buffer means that the thread has been told already; a closed one, that it ended.
+        with suppress(OSError):
             self._bell.send(b"!")
 
     def _run(self) -> None:

@@ -11,7 +11,8 @@ import pytest
 from support.logs import LASTING, LOG_URLS, positions, some
 from support.waiting import collect, eventually, take
 
-from eventstore import END, EventStore, HistoryDivergedError, NewEvent
+from eventstore import END, EventStore, HistoryDivergedError, NewEvent, StorageError
+from eventstore.backoff import Backoff
 from eventstore.pace import Pace
 from eventstore.tail import READ_EVENTS, SLICE_EVENTS, WINDOW_EVENTS
 
@@ -283,11 +284,77 @@ async def test_a_look_that_finds_more_than_a_page_goes_on(url: str) -> None:
         assert len(await take(subscription, 3 * READ_EVENTS)) == 3 * READ_EVENTS
 
 
+async def test_one_that_comes_later_shares_a_window_that_nobody_has_kept_up(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        EventStore.open(url, poll=0.1, notify="none") as store,
+        EventStore.open(url, notify="none") as writer,
+        anyio.create_task_group() as tasks,
+    ):
+        async with store.subscribe_changes() as first:
+            await caught_up(first)
+        await writer.append("a/1", some(5))
+        later = store.subscribe_changes()
+        assert len(await take(later, 5)) == 5
+        tasks.start_soon(take, later, 1)
+        await eventually(lambda: _true(store.tail.position == 5))
+        reads, before = Reads(store, monkeypatch), store.tail.reads
+        await eventually(lambda: _true(store.tail.reads >= before + 3))
+        # Every look is one for all, and none is in between.
+        assert len(reads.queries) <= 4
+        tasks.cancel_scope.cancel()
+
+
+async def test_followers_go_on_once_one_of_them_finds_that_the_database_is_back(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventstore.subscription.Backoff", OneTries)
+    monkeypatch.setattr(OneTries, "chosen", None)
+    monkeypatch.setattr(OneTries, "failed", 0)
+    async with (
+        EventStore.open(url, poll=3600, notify="none") as store,
+        EventStore.open(url, notify="none") as writer,
+    ):
+        followers = [store.subscribe_changes(after=END) for _ in range(5)]
+        for follower in followers:
+            await caught_up(follower)
+        read, away, got = store._read_page, True, list[int]()
+
+        def fail(query: Query) -> Page:
+            if away:
+                raise StorageError("here", "away", transient=True)
+            return read(query)
+
+        monkeypatch.setattr(store, "_read_page", fail)
+        async with anyio.create_task_group() as tasks:
+            for follower in followers:
+                tasks.start_soon(take_into, follower, got)
+            await writer.append("a/1", some(1))
+            store.changed.set()
+            await eventually(lambda: _true(OneTries.failed >= 10))
+            away = False
+        assert got == [1] * 5
+
+
+class OneTries(Backoff):
+    """Lets one follower try again and again, and the others never."""
+
+    chosen: OneTries | None = None
+    failed = 0
+
+    def next(self) -> float:
+        OneTries.chosen = OneTries.chosen or self
+        OneTries.failed += 1
+        self.failures += 1
+        return 0.01 if self is OneTries.chosen else 3600.0
+
+
 async def test_hearing_that_there_is_nothing_new_spares_a_look() -> None:
     now = 100.0
     pace = Pace(1.0, lambda: now)
     assert 0.9 <= pace.rest() <= 1.0
-    for _ in range(16):
+    for _ in range(14):
         now += 0.7
         pace.heard()
         assert 0.7 <= pace.rest() <= 1.0
