@@ -6,7 +6,7 @@ import os
 import threading
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import anyio
 
@@ -16,6 +16,7 @@ from eventstore.errors import ConfigError
 from eventstore.store import EventStore
 from projections.background import Background, Call, abandon, get_background
 from projections.rules.home import RuleHome
+from projections.rules.replica import RuleReplica
 from projections.rules.settle import SettleTimes
 from projections.rules.sync import RuleSync
 from projections.seam import choose
@@ -140,16 +141,17 @@ class SharedChanges(Generic[T]):
             self._background.discard(self._pending)
 
 
-_stores: dict[object, SharedRuleStore] = {}
+_stores: dict[object, SharedRuleStore | RuleReplica] = {}
 _lock = threading.Lock()
 
 
-def get_rule_store() -> SharedRuleStore:
+def get_rule_store() -> SharedRuleStore | RuleReplica:
     """Return the rule store that the settings choose, without entering or closing it.
 
     ``EVENTSTORE_RULE_STORE_TYPE`` is ``filesystem`` (the default: the rules directory
     ``EVENTSTORE_RULES_DIR`` of this host, with its log in a file beside it) or
-    ``database`` (the log at ``EVENTSTORE_URL``, which a master syncs files into). It may
+    ``database`` (the log at ``EVENTSTORE_URL``, which a master syncs files into), or
+    ``replica``, which only reads (``EVENTSTORE_RULES_DIR`` is a projected directory). It may
     be called on every request and from any event loop: one log per URL or directory and
     process is opened at its first use, does its background work in a thread of its own,
     and is closed with the process. Raises ConfigError, a ValueError, for a setting that is
@@ -201,7 +203,21 @@ def _from_directory(settings: Settings) -> tuple[object, Callable[[], SharedRule
     return ("filesystem", root, rules.format), lambda: SharedRuleStore(make_log, make_sync)
 
 
-_MAKERS: Final = {"filesystem": _from_directory, "database": _from_database}
+def _from_replica(settings: Settings) -> tuple[object, Callable[[], RuleReplica]]:
+    root = Path(settings.rules.dir).expanduser().absolute()
+    poll = settings.poll_seconds
+    return ("replica", root), lambda: RuleReplica(root, poll=poll)
+
+
+_Maker: TypeAlias = (
+    "Callable[[Settings], tuple[object, Callable[[], SharedRuleStore | RuleReplica]]]"
+)
+
+_MAKERS: Final[dict[str, _Maker]] = {
+    "filesystem": _from_directory,
+    "database": _from_database,
+    "replica": _from_replica,
+}
 
 
 def _forget() -> None:
