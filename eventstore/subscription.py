@@ -315,9 +315,10 @@ class Subscription:
         elif page is not None:
             seen = None
         if page is None:
+            looks = self._store.changed.looks
             page = await self._outlive(lambda: self._store.page(query))
             tail.lost.update(page.lost)
-            if self._follow and tail.join(page):
+            if self._follow and tail.join(page, looks):
                 await self._outlive(lambda: tail.refresh(woken=True))
         if seen is not None:
             self._seen = seen

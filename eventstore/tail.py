@@ -81,20 +81,23 @@ class Tail:
         """The position up to which the window has the log; -1 before anything was read."""
         return self._head.position if self._head is not None else -1
 
-    def join(self, page: Page) -> bool:
+    def join(self, page: Page, looks: int) -> bool:
         """Begin the window where a follower has caught up, unless it is there already.
 
-        Return whether it is there, and ends before what this follower has seen: a reason to look.
+        ``looks`` is how many reasons to look there were before the page was read. Return
+        whether the window is there, and ends before what this follower has seen: one more reason.
         """
-        if page.through.position < page.head.position or page.head.position <= self.position:
+        if page.through.position < page.head.position or page.head.position < self.position:
             return False
         behind = page.head.position - self.position > WINDOW_EVENTS
         if self._start is None or behind or page.head.log_id != self._start.log_id:
             self._begin(page.head)
             self.pace.looked()
-            return False
-        self._changed.set()
-        return True
+        if page.head.position > self.position:
+            self._changed.set()
+            return True
+        self._read_at = max(self._read_at, looks)
+        return False
 
     def is_news(self, position: int) -> bool:
         """Whether a follower that is at this position has a reason to look, here or in the log."""

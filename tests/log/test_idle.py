@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import AsyncExitStack
 from functools import partial
 
 import anyio
 import pytest
-from support.logs import some
+from support.logs import positions, some
 from support.postgres import shared_server
 from support.redis import shared_redis
 from support.waiting import eventually, take
@@ -16,9 +15,6 @@ from support.waiting import eventually, take
 from eventstore import EventStore
 
 pytestmark = pytest.mark.anyio
-
-POLL = 0.1
-STORES = 10
 
 
 @pytest.fixture(params=["redis", "signed redis", "listen"])
@@ -32,33 +28,52 @@ def notify(request: pytest.FixtureRequest) -> tuple[str, list[str]]:
     }[request.param]
 
 
-async def seconds_of_looks(notify: str, keys: list[str]) -> float:
-    """Return how long ten stores that wait take for 15 looks at the log, all together."""
+async def test_who_hears_that_another_has_looked_does_not_look(
+    notify: tuple[str, list[str]],
+) -> None:
     url = shared_server().fresh_schema()
+    make = partial(EventStore.open, url, notify=notify[0], notify_keys=notify[1])
     async with AsyncExitStack() as stack:
-        make = partial(EventStore.open, url, notify=notify, notify_keys=keys, poll=POLL)
-        stores = [await stack.enter_async_context(make()) for _ in range(STORES)]
-        await stores[0].append("a/1", some(1))
+        often = await stack.enter_async_context(make(poll=0.02))
+        rarely = [await stack.enter_async_context(make(poll=0.8)) for _ in range(5)]
+        await often.append("a/1", some(1))
         async with anyio.create_task_group() as tasks:
-            for store in stores:
+            for store in (often, *rarely):
                 subscription = await stack.enter_async_context(store.subscribe_changes())
                 await take(subscription, 1)
                 tasks.start_soon(take, subscription, 1)
-
-            async def looked(count: int) -> float:
-                begin, goal = time.monotonic(), count + sum(store.tail.reads for store in stores)
-
-                async def done() -> bool:
-                    return sum(store.tail.reads for store in stores) >= goal
-
-                await eventually(done)
-                return time.monotonic() - begin
-
-            await looked(STORES)
-            seconds = await looked(15)
+            await looks(often, 10)
+            before = [store.tail.reads for store in rarely]
+            await looks(often, 60)  # longer than any of the others waits without having heard
+            assert [store.tail.reads for store in rarely] == before
             tasks.cancel_scope.cancel()
-    return seconds
 
 
-async def test_of_stores_that_hear_each_other_one_looks(notify: tuple[str, list[str]]) -> None:
-    assert await seconds_of_looks(*notify) > 2 * await seconds_of_looks("none", [])
+async def looks(store: EventStore, count: int) -> None:
+    """Return once a store has looked at its log so often again."""
+    goal = store.tail.reads + count
+
+    async def done() -> bool:
+        return store.tail.reads >= goal
+
+    await eventually(done)
+
+
+async def test_what_one_process_finds_by_itself_it_tells_the_others(
+    notify: tuple[str, list[str]],
+) -> None:
+    url = shared_server().fresh_schema()
+    make = partial(EventStore.open, url, notify=notify[0], notify_keys=notify[1])
+    async with (
+        EventStore.open(url, notify="none") as writer,
+        make(poll=0.05) as looks,
+        make(poll=3600) as waits,
+        looks.subscribe_changes() as first,
+        waits.subscribe_changes() as second,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(take, first, 1000)
+        for number in range(1, 4):
+            await writer.append("a/1", some(1))
+            assert positions(await take(second, 1)) == [number]
+        tasks.cancel_scope.cancel()

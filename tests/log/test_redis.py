@@ -160,23 +160,6 @@ async def test_what_could_not_be_published_is_once_that_works_again(
             await eventually(untroubled)
 
 
-async def test_what_one_process_finds_by_itself_it_tells_the_others(url: str) -> None:
-    redis = shared_redis().url
-    async with (
-        EventStore.open(url, notify="none") as writer,
-        EventStore.open(url, notify=redis, poll=0.05) as looks,
-        EventStore.open(url, notify=redis, poll=QUIET) as waits,
-        looks.subscribe_changes() as first,
-        waits.subscribe_changes() as second,
-        anyio.create_task_group() as tasks,
-    ):
-        tasks.start_soon(take, first, 1000)
-        for number in range(1, 4):
-            await writer.append("a/1", some(1))
-            assert positions(await take(second, 1)) == [number]
-        tasks.cancel_scope.cancel()
-
-
 async def test_who_may_not_publish_looks_for_itself_and_complains_of_nothing(url: str) -> None:
     with private_redis() as redis:
         with redis.client() as client:
