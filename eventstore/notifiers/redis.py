@@ -1,11 +1,10 @@
 """Waking followers by Redis pub/sub: messages may be lost, late, doubled or forged.
 
 One thread publishes what the writer hands it, and never makes it wait; what it could not send
-it sends once it can, or what is newer by then. One thread
-subscribes. It sends pings of its own, because the client library does not notice a server
-that has stalled; it connects again with a jittered wait that grows until something has been
-received; and after each subscription it wakes the followers, so that they read what they may
-have missed.
+it sends once it can, or what is newer by then. One thread subscribes. It sends pings of its own,
+because the client library does not notice a server that has stalled; it connects again with a
+jittered wait that grows until something has been received; and after each subscription it wakes
+the followers, so that they read what they may have missed.
 """
 
 from __future__ import annotations
