@@ -18,12 +18,14 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.appends import batches, concurrent, singles
+from benchmarks.fanout import asking, fanout
 from benchmarks.idle import idle
 from benchmarks.latency import saving, waking
 from benchmarks.measure import Row, Setting
 from benchmarks.postgres import pg_batches, pg_concurrent, pg_reading, pg_singles, pg_waking
 from benchmarks.reading import reading
 from benchmarks.rules import memory, silencing, swapping, syncing
+from benchmarks.transports import transports
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -45,6 +47,9 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "pg-concurrent": pg_concurrent,
     "pg-reading": pg_reading,
     "pg-waking": pg_waking,
+    "transports": transports,
+    "fanout": fanout,
+    "asking": asking,
 }
 
 

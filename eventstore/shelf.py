@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PAGE_EVENTS: Final = 1024
 """Events read at once at the most."""
 
-SHELF_PAGES: Final = 16
+SHELF_PAGES: Final = 8
 """How many pages the shelf holds: a page has bounds of its own, in events and in bytes."""
 
 SHELF_SECONDS: Final = 10.0
