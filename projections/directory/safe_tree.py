@@ -176,13 +176,17 @@ class SafeTree:
             link(self._root, staged, descriptor, name)
         self.touch(path)
 
-    def write_private(self, name: str, content: bytes) -> None:
-        """Replace one of the projection's own files in the root, at once and durably."""
+    def write_private(self, name: str, content: bytes, *, synced: bool = True) -> None:
+        """Replace one of the projection's own files in the root, at once and durably.
+
+        Unless ``synced``, its new name is durable with the next file's only.
+        """
         try:
             self.place(self.stage(content), name, ours=True)
         except ObstructedError as error:
             raise StorageError(str(self._path), f"{error}: move it away") from error
-        self.sync()
+        if synced:
+            self.sync()
 
     def remove(self, path: str) -> None:
         """Remove a file or a link, if it is there. A directory stays: it is not ours."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from eventstore.config import load_settings
 from eventstore.store import EventStore
 from projections.background import Background, abandon, get_background
 from projections.rules.home import RuleHome
+from projections.rules.replica import RuleReplica
 from projections.rules.settle import SettleTimes
 from projections.rules.sync import RuleSync
 from projections.seam import choose
@@ -97,16 +99,17 @@ class SharedRuleStore:
             return self._opened
 
 
-_stores: Shared[SharedRuleStore] = Shared()
+_stores: Shared[SharedRuleStore | RuleReplica] = Shared()
 _lock = ForkLock()
 
 
-def get_rule_store() -> SharedRuleStore:
+def get_rule_store() -> SharedRuleStore | RuleReplica:
     """Return the rule store that the settings choose, without entering or closing it.
 
     ``EVENTSTORE_RULE_STORE_TYPE`` is ``filesystem`` (the default: the rules directory
     ``EVENTSTORE_RULES_DIR`` of this host, with its log in a file beside it) or
-    ``database`` (the log at ``EVENTSTORE_URL``, which a master syncs files into). It may
+    ``database`` (the log at ``EVENTSTORE_URL``, which a master syncs files into), or
+    ``replica``, which only reads (``EVENTSTORE_RULES_DIR`` is a projected directory). It may
     be called on every request and from any event loop: one log per URL or directory and
     process is opened at its first use, does its background work in a thread of its own,
     and is closed with the process. Raises ConfigError, a ValueError, for a setting that is
@@ -147,4 +150,18 @@ def _from_directory(settings: Settings) -> tuple[object, Callable[[], SharedRule
     return ("filesystem", root, rules.format), lambda: SharedRuleStore(make_log, make_sync)
 
 
-_MAKERS: Final = {"filesystem": _from_directory, "database": _from_database}
+def _from_replica(settings: Settings) -> tuple[object, Callable[[], RuleReplica]]:
+    root = Path(settings.rules.dir).expanduser().absolute()
+    poll = settings.poll_seconds
+    return ("replica", root), lambda: RuleReplica(root, poll=poll)
+
+
+_Maker: TypeAlias = (
+    "Callable[[Settings], tuple[object, Callable[[], SharedRuleStore | RuleReplica]]]"
+)
+
+_MAKERS: Final[dict[str, _Maker]] = {
+    "filesystem": _from_directory,
+    "database": _from_database,
+    "replica": _from_replica,
+}

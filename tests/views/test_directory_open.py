@@ -12,6 +12,7 @@ from support.rule_log import LOG_ID, Change, RuleLog, files_below
 from eventstore.errors import HistoryDivergedError, StorageError
 from projections import DirectoryProjection, ProjectionBusyError
 from projections.directory.manifest import MANIFEST, ForeignDirectoryError, ManifestError
+from projections.rules.feed import FEED
 
 
 def test_a_missing_root_is_made_with_its_parents(tmp_path: Path) -> None:
@@ -128,7 +129,11 @@ def test_what_a_killed_process_left_behind_is_cleared(
     (root / ".eventstore-1.tmp").write_text("half")
     (root / f".eventstore-{'0' * 64}.kept").write_text("old")
     live.open(LOG_ID)
-    assert sorted(path.name for path in root.iterdir()) == [MANIFEST, ".eventstore.owner"]
+    assert sorted(path.name for path in root.iterdir()) == [
+        FEED,
+        MANIFEST,
+        ".eventstore.owner",
+    ]
 
 
 def test_closing_twice_is_closing_once(live: DirectoryProjection) -> None:
