@@ -165,6 +165,6 @@ def test_memories_are_rebuilt_as_tables_and_as_files(run: Run, log: str, tmp_pat
     assert run("rebuild", "memories").returncode == 0
     assert run("rebuild", "memories", "--to", root).returncode == 0
     assert query(log, "SELECT id, namespace FROM memory") == [("two", "help")]
-    assert [path.name for path in root.glob("*.json")] == ["two.json"]
+    assert [path.name for path in root.glob("[!.]*.json")] == ["two.json"]
     both = run("rebuild", "memories", "--to", root, "--database", log)
     assert (both.returncode, "--to or --database" in both.stderr) == (2, True)
