@@ -24,6 +24,7 @@ from benchmarks.measure import Row, Setting
 from benchmarks.postgres import pg_batches, pg_concurrent, pg_reading, pg_singles, pg_waking
 from benchmarks.reading import reading
 from benchmarks.rules import memory, silencing, swapping, syncing
+from benchmarks.seam_memories import memories
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -45,6 +46,7 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "pg-concurrent": pg_concurrent,
     "pg-reading": pg_reading,
     "pg-waking": pg_waking,
+    "memories": memories,
 }
 
 
