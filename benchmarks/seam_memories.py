@@ -20,7 +20,7 @@ from projections.memories import Memory, MemoryStore, MemoryTables, Namespace
 from projections.memories.events import MEMORIES, MEMORY_STORED, decode_memory, encode_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 COUNT: Final = 10_000
@@ -70,6 +70,13 @@ class Plain:
         times = (one.created_at, one.updated_at, one.expires_at)
         row = (one.id, one.namespace.value, one.status.value, one.project_id, *times, text)
         self._execute(UPSERT, row)
+
+    def fill(self, ready: Iterable[Memory]) -> None:
+        """Write many rows in one transaction."""
+        self._execute("BEGIN", ())
+        for one in ready:
+            self.store(one)
+        self._execute("COMMIT", ())
 
     def get(self, memory_id: str) -> Memory:
         """Read one row."""
@@ -130,6 +137,12 @@ class PlainFiles(Plain):
         staged.rename(target)
         os.fsync(self._descriptor)
 
+    def fill(self, ready: Iterable[Memory]) -> None:
+        """Write many files."""
+        for one in ready:
+            path = self._root / f"{one.id}.json"
+            path.write_bytes(msgspec.json.encode(encode_memory(one)))
+
     def get(self, memory_id: str) -> Memory:
         """Read one file."""
         return decode_memory((self._root / f"{memory_id}.json").read_bytes())
@@ -186,10 +199,9 @@ async def _fill(url: str, store: MemoryStore, plain: Plain) -> None:
     if url:
         await fill(url)
     else:
-        for number in range(COUNT):
-            store.store(memory(number))
-    for number in range(COUNT):
-        plain.store(memory(number))
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(store.store, map(memory, range(COUNT))))
+    plain.fill(map(memory, range(COUNT)))
     store.count()
 
 
