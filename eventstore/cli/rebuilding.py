@@ -9,8 +9,10 @@ import typer
 
 from eventstore.errors import InvalidInputError
 from projections import DirectoryProjection, ProjectionRunner
+from projections.journal import JournalTables
 from projections.memories import MemoryTables
 from projections.memories.files import memory_directory
+from projections.registry import RegistryTables
 from projections.rules import RuleTables
 
 if TYPE_CHECKING:
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
 
 DIRECTORY: Final = "directory"
 MEMORIES: Final = MemoryTables.name
-TABLES: Final = {RuleTables.name: RuleTables, MEMORIES: MemoryTables}
+TABLES: Final = {
+    view.name: view for view in (RuleTables, RegistryTables, JournalTables, MemoryTables)
+}
 VIEWS: Final = (DIRECTORY, *TABLES)
 """The views that have a name here."""
 
