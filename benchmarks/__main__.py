@@ -26,6 +26,7 @@ from benchmarks.postgres import pg_batches, pg_concurrent, pg_reading, pg_single
 from benchmarks.reading import reading
 from benchmarks.rules import memory, silencing, swapping, syncing
 from benchmarks.seam_journal import journal_postgres, journal_sqlite
+from benchmarks.seam_memories import memories
 from benchmarks.transports import transports
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "transports": transports,
     "fanout": fanout,
     "asking": asking,
+    "memories": memories,
 }
 
 
