@@ -255,7 +255,7 @@ class TableProjection(ABC):
             self._handle(connection, event)
         except ProjectionError as error:
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT projection_event")
-            log.warning("%s; it is set aside", error)
+            log.warning("%s; it is set aside", storable(str(error)))
             connection.execute(
                 insert(set_aside_table).values(
                     projection=self.name, position=event.position, reason=storable(error.reason)

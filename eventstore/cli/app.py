@@ -227,9 +227,18 @@ def tail(
 
 
 @app.command()
-def rules(context: typer.Context, *, url: Url = None, json: Json = False) -> None:
+def rules(
+    context: typer.Context,
+    *,
+    replica: Annotated[
+        Path | None,
+        typer.Option("--from", help="A projected directory, or a copy of one, instead of a log."),
+    ] = None,
+    url: Url = None,
+    json: Json = False,
+) -> None:
     """List the rules that stand, with their states."""
-    run(_options(context, url, json), looking.rules)
+    run(_options(context, url, json), lambda session: looking.rules(session, replica))
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventstore.cli.render import describe, fact_table, rule_table
 from eventstore.errors import HistoryGoneError, InvalidInputError
-from projections.rules import CompiledRule, RuleState, RuleStore
+from projections.rules import CompiledRule, RuleReplica, RuleState, RuleStore
 from projections.rules.events import RULES, STATES
 from projections.rules.model import encode_rule, encode_state
 from projections.rules.ownership import source_owners
@@ -15,6 +15,7 @@ from projections.rules.ownership import source_owners
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from pathlib import Path
     from typing import Any
 
     from eventstore.cli.run import Session
@@ -62,10 +63,13 @@ _ADVICE: Final = (
 )
 
 
-async def rules(session: Session) -> None:
-    """List the rules that stand."""
-    async with session.open_store() as store:
-        found = await RuleStore(store).load_compiled()
+async def rules(session: Session, replica: Path | None) -> None:
+    """List the rules that stand in the log, or in a projected directory."""
+    if replica is not None:
+        found = await RuleReplica(replica).load_compiled()
+    else:
+        async with session.open_store() as store:
+            found = await RuleStore(store).load_compiled()
     if session.json:
         for rule in found:
             session.show(_rule_values(rule), "")

@@ -520,7 +520,9 @@ async def test_many_may_set_a_view_up_at_once(log: str, views: str) -> None:
     assert [row[0] for row in ledger(views, projection_table)] == ["totals"]
 
 
-async def test_a_reason_is_recorded_whatever_characters_it_has(log: str) -> None:
+async def test_a_reason_is_recorded_whatever_characters_it_has(
+    log: str, caplog: pytest.LogCaptureFixture
+) -> None:
     class Strange(Totals):
         def handle(self, connection: Connection, event: Event) -> None:
             class StrangeError(Exception):
@@ -532,6 +534,7 @@ async def test_a_reason_is_recorded_whatever_characters_it_has(log: str) -> None
     async with EventStore.open(log, inline=[Strange(on_error="set_aside")]) as store:
         await store.append("n/1", [NewEvent("Counted", 1)])
     assert [row[2] for row in ledger(log, set_aside_table)] == ["nul \\u0000 and half \\ud800"]
+    assert caplog.text.encode().count(b"set aside") == 1
 
 
 async def test_a_lost_connection_is_no_fault_of_the_event(postgres: Server) -> None:
