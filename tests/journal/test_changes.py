@@ -240,6 +240,15 @@ async def test_tables_that_are_rebuilt_are_the_same(lasting_url: str) -> None:
         assert session["last_active_at"] > session["started_at"]
 
 
+async def test_a_deleted_project_leaves_no_row(lasting_url: str) -> None:
+    async with Journal(lasting_url) as journal:
+        await do_everything(journal)
+        await fill(journal, 3)
+        await journal.delete_project("p")
+    left = {name for name, rows in dump(lasting_url).items() if rows}
+    assert left == {"journal_session"}
+
+
 @pytest.mark.parametrize("position", range(1, 11))
 async def test_redaction_leaves_what_a_rebuild_would(tmp_path: Path, position: int) -> None:
     url, other = (f"sqlite:///{tmp_path}/{name}.db" for name in ("events", "other"))
