@@ -333,7 +333,7 @@ class EventStore(Upkeep):
         return {
             "url": self.url,
             **facts,
-            **self._notifier.describe(),
+            **self.notifier_facts(),
             "log_id": head.log_id,
             "first_position": head.first_position,
             "position": head.position,
@@ -424,6 +424,10 @@ class EventStore(Upkeep):
         if not self._watching:
             self._watching = True
             self._notifier.start(self.seen.log_id, self._woken)
+
+    def notifier_facts(self) -> dict[str, str | int]:
+        """Return what :meth:`status` says of the notifier, without asking the database."""
+        return self._notifier.describe()
 
     @property
     def closed(self) -> bool:

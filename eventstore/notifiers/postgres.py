@@ -52,6 +52,7 @@ class PostgresNotifier:
         self._thread: threading.Thread | None = None
         self._wakes = 0
         self._connects = 0
+        self._listening = False
         self._trouble = ""
 
     def start(self, log_id: str, wake: Wake) -> None:  # noqa: ARG002 - one log per schema
@@ -76,9 +77,14 @@ class PostgresNotifier:
             self._rung.close()
 
     def describe(self) -> dict[str, str | int]:
-        """Return the kind, how often it woke and connected, and the present trouble."""
+        """Return the kind, how often it woke and connected, and the present trouble.
+
+        ``listening`` is there once it was asked to, and 1 while the server does.
+        """
         facts: dict[str, str | int] = {"notifier": "postgres", "wakes": self._wakes}
         facts["reconnects"] = max(0, self._connects - 1)
+        if self._wake is not None:
+            facts["listening"] = int(self._listening)
         return facts | ({"trouble": self._trouble} if self._trouble else {})
 
     def _ensure_thread(self) -> None:
@@ -104,6 +110,7 @@ class PostgresNotifier:
                 try:
                     self._serve(watchdog, backoff)
                 except (psycopg.Error, OSError) as error:
+                    self._listening = False
                     self._report(" ".join(str(error).split()))
                     if not self._closing:
                         self._pause(backoff.next())
@@ -134,7 +141,7 @@ class PostgresNotifier:
                     if self._wake is not None and not listening:
                         # Not before: who only publishes need not hear of others' commits.
                         connection.execute(f'LISTEN "{channel}"'.encode())
-                        listening = True
+                        listening = self._listening = True
                         self._call_wake()
                     if self._position > self._published:
                         self._send(connection, channel)

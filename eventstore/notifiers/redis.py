@@ -16,12 +16,10 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from eventstore.backoff import Backoff
-from eventstore.errors import ConfigError
 from eventstore.notifiers.messages import RefusedMessageError, Signer
+from eventstore.notifiers.redis_client import TIMEOUT_SECONDS, explain, make_client
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +31,6 @@ log = logging.getLogger(__name__)
 PING_SECONDS: Final = 2.0
 SILENCE_SECONDS: Final = 5.0
 """How often the server is asked whether it lives, and after what silence it does not."""
-
-TIMEOUT_SECONDS: Final = 5.0
-"""How long connecting, and one answer, may take."""
 
 QUEUE: Final = 256
 """Messages that wait to be sent at the most; beyond it only the last position is."""
@@ -52,8 +47,7 @@ class RedisNotifier:
     """
 
     def __init__(self, url: str, keys: Sequence[bytes]) -> None:
-        self._url = url
-        self._client = self._make_client()
+        self._client = make_client(url)
         self._signer = Signer(keys)
         self.carries_news = bool(keys)
         self._queue: deque[tuple[str, int, News | None]] = deque()
@@ -62,11 +56,12 @@ class RedisNotifier:
         self._threads: list[threading.Thread] = []
         self._counts: Counter[str] = Counter()
         self._subscribed = 0
-        self._trouble = ""
+        self._listening: bool | None = None
+        self._troubles = {"listen": "", "publish": ""}
 
     def start(self, log_id: str, wake: Wake) -> None:
         """Begin to listen."""
-        self._log_id, self._wake = log_id, wake
+        self._log_id, self._wake, self._listening = log_id, wake, False
         self._begin(self._listen, "eventstore-redis-listener")
 
     def publish(self, log_id: str, position: int, news: News | None) -> None:
@@ -91,23 +86,17 @@ class RedisNotifier:
         self._client.close()
 
     def describe(self) -> dict[str, str | int]:
-        """Return the kind, what was received, sent and refused, and the present trouble."""
+        """Return the kind, what was received, sent and refused, and the present trouble.
+
+        ``listening`` is there once it was asked to, and 1 while the server has said that it does.
+        """
         facts: dict[str, str | int] = {"notifier": "redis", "signed": int(self.carries_news)}
         facts |= {f"messages_{name}": count for name, count in sorted(self._counts.items())}
         facts["reconnects"] = max(0, self._subscribed - 1)
-        return facts | ({"trouble": self._trouble} if self._trouble else {})
-
-    def _make_client(self) -> redis.Redis:
-        try:
-            # Its own retries would hide that a subscription was interrupted.
-            return redis.Redis.from_url(
-                self._url,
-                socket_timeout=TIMEOUT_SECONDS,
-                socket_connect_timeout=TIMEOUT_SECONDS,
-                retry=Retry(NoBackoff(), 0),
-            )
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f"the notifier's Redis URL cannot be used: {error}") from error
+        if self._listening is not None:
+            facts["listening"] = int(self._listening)
+        trouble = "; ".join(filter(None, self._troubles.values()))
+        return facts | ({"trouble": trouble} if trouble else {})
 
     def _begin(self, run: Any, name: str) -> None:
         thread = threading.Thread(target=run, name=name, daemon=True)
@@ -115,10 +104,10 @@ class RedisNotifier:
         thread.start()
 
     def _report(self, doing: str, error: BaseException) -> None:
-        trouble = f"cannot {doing}: {' '.join(str(error).split()) or type(error).__name__}"
-        if trouble != self._trouble and not self._closing.is_set():
+        trouble = f"cannot {doing}: {explain(error)}"
+        if trouble != self._troubles[doing]:
             log.warning("%s; followers read on a timer meanwhile", trouble)
-        self._trouble = trouble
+        self._troubles[doing] = trouble
 
     def _send(self) -> None:
         backoff = Backoff()
@@ -133,6 +122,7 @@ class RedisNotifier:
                 self._closing.wait(backoff.next())
             else:
                 self._counts["sent"] += 1
+                self._troubles["publish"] = ""
                 backoff.reset()
 
     def _next_item(self) -> tuple[str, int, News | None] | None:
@@ -147,7 +137,9 @@ class RedisNotifier:
             try:
                 self._follow(backoff)
             except _TROUBLES as error:
-                self._report("listen", error)
+                self._listening = False
+                if not self._closing.is_set():
+                    self._report("listen", error)
                 self._closing.wait(backoff.next())
 
     def _follow(self, backoff: Backoff) -> None:
@@ -172,19 +164,30 @@ class RedisNotifier:
         if message["type"] == "subscribe":
             # The first one or a later one: what came before it was not heard.
             self._subscribed += 1
+            self._listening = True
             self._wake()
             return
         backoff.reset()
-        self._trouble = ""
+        self._troubles["listen"] = ""
         if message["type"] != "message":
             return
         try:
             told = self._signer.decode(self._log_id, message["data"])
         except RefusedMessageError as error:
-            self._counts[str(error)] += 1
+            self._refuse(str(error))
             return
         self._counts["news" if told.news else "hints"] += 1
         self._wake(told.position, told.news)
+
+    def _refuse(self, reason: str) -> None:
+        self._counts[reason] += 1
+        if self._counts[reason] == 1:
+            # Once: whoever can publish could fill the program's log with it.
+            log.warning(
+                "refused a message from Redis (%s): are EVENTSTORE_NOTIFY_KEY and the clocks the "
+                "same everywhere? further ones are counted, and the log has what was meant",
+                reason,
+            )
 
 
 def channel(log_id: str) -> str:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from support.network import HOST, free_port
 
@@ -40,7 +42,8 @@ class RedisServer:
         return f"redis://{HOST}:{self.port}/0"
 
     def client(self, **settings: Any) -> redis.Redis:
-        """Connect plainly."""
+        """Connect plainly, and fail at once where that fails."""
+        settings = {"retry": Retry(NoBackoff(), 0), **settings}
         return redis.Redis(host=HOST, port=self.port, **settings)
 
     def start(self) -> None:
