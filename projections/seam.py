@@ -103,6 +103,7 @@ class Seam:
                     f"EventStore.open(url, inline=[{type(view).__name__}()])"
                 )
             self._opened = log
+            self._begin(log)
         else:
             EventStore.open(log, inline=[view], **options)  # Names what is wrong at once.
 
@@ -131,7 +132,7 @@ class Seam:
                 await store.aclose()
 
     def _begin(self, store: EventStore) -> None:
-        """Make what needs an open log; nothing here."""
+        """Make what needs an open log; nothing here. Called when there is one."""
 
     def _event(
         self, type_: str, data: Any, *, by: str | None = None, event_id: str | None = None

@@ -42,8 +42,6 @@ class Agents(Seam):
 
     def __init__(self, log: EventStore | str, *, by: str | None = None, **options: Any) -> None:
         super().__init__(log, JournalTables(), by=by, **options)
-        if self._opened is not None:
-            self._begin(self._opened)
 
     def _begin(self, store: EventStore) -> None:
         self._heartbeats = Touches(store, HEARTBEATS)
