@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pytest
 from support.postgres import shared_server
+from support.processes import ROOT
 from support.sql_databases import computed_tables, tables_of
 from support.sql_tables import changes, read_log
 
@@ -255,3 +259,34 @@ def test_a_closed_connection_is_of_no_use(people: SqlStorage, url: str) -> None:
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         c.execute("SELECT 1")
     assert changes(url) == []
+
+
+def test_of_processes_that_migrate_at_once_each_file_is_applied_by_one(
+    migrations: Migrations, url: str
+) -> None:
+    migrations.write("1", PEOPLE)
+    for number in range(2, 12):
+        migrations.write(f"{number:02}", f"CREATE TABLE t{number} (id INTEGER PRIMARY KEY, x TEXT);")
+    program = (
+        "import sys; from pathlib import Path; from projections.sql import SqlStorage\n"
+        "storage = SqlStorage(sys.argv[1]).open(); print('ready', flush=True); input()\n"
+        "print(*storage.apply_migrations(Path(sys.argv[2])), flush=True); storage.close()"
+    )
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, url, str(migrations.directory)],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    try:
+        for worker in workers:
+            assert worker.stdout
+            assert worker.stdout.readline() == "ready\n"
+        said = [worker.communicate("go\n", timeout=60)[0].split() for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    assert sorted(chain(*said)) == sorted(file.stem for file in migrations.directory.iterdir())
+    assert computed_tables(url) == tables_of(url)

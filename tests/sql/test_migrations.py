@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.processes import ROOT
 from support.sql_tables import (
     PEOPLE,
     changes,
@@ -188,37 +184,6 @@ def test_a_full_text_index_is_left_uncaptured_and_filled_again(
 def test_a_directory_that_is_not_there_is_an_error(storage: SqlStorage, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such directory"):
         storage.apply_migrations(tmp_path / "none")
-
-
-def test_of_processes_that_migrate_at_once_each_file_is_applied_by_one(
-    migrations: Migrations, url: str
-) -> None:
-    migrations.write("1", PEOPLE)
-    for number in range(2, 12):
-        migrations.write(f"{number:02}", f"CREATE TABLE t{number} (id INTEGER PRIMARY KEY, x);")
-    program = (
-        "import sys; from pathlib import Path; from projections.sql import SqlStorage\n"
-        "storage = SqlStorage(sys.argv[1]).open(); print('ready', flush=True); input()\n"
-        "print(*storage.apply_migrations(Path(sys.argv[2])), flush=True); storage.close()"
-    )
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, url, str(migrations.directory)],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )
-        for _ in range(3)
-    ]  # fmt: skip
-    try:
-        for worker in workers:
-            assert worker.stdout
-            assert worker.stdout.readline() == "ready\n"
-        said = [worker.communicate("go\n", timeout=60)[0].split() for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
-    assert sorted(chain(*said)) == sorted(file.stem for file in migrations.directory.iterdir())
-    assert same_when_computed(url)
 
 
 def test_a_full_text_index_is_used_by_a_connection_that_knows_nothing_of_it_yet(
