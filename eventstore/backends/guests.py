@@ -6,6 +6,7 @@ writer's do, and may append: last of all, so that nothing is decided before the 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from contextlib import ExitStack, contextmanager
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 _writing: set[tuple[int, str]] = set()
 """Threads that hold the turn to write a file: waiting for it again would be for ever."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_writing.clear)
 
 
 def refuse_nested(path: Path) -> tuple[int, str]:
