@@ -266,7 +266,9 @@ def test_of_processes_that_migrate_at_once_each_file_is_applied_by_one(
 ) -> None:
     migrations.write("1", PEOPLE)
     for number in range(2, 12):
-        migrations.write(f"{number:02}", f"CREATE TABLE t{number} (id INTEGER PRIMARY KEY, x TEXT);")
+        migrations.write(
+            f"{number:02}", f"CREATE TABLE t{number} (id INTEGER PRIMARY KEY, x TEXT);"
+        )
     program = (
         "import sys; from pathlib import Path; from projections.sql import SqlStorage\n"
         "storage = SqlStorage(sys.argv[1]).open(); print('ready', flush=True); input()\n"
