@@ -9,10 +9,10 @@ from __future__ import annotations
 import sqlite3
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import WeakSet
 
-from projections.sql.guard import Guard, Mode
+from projections.sql.guard import Mode
 from projections.sql.model import SqlRefusedError
 from projections.sql.schema import list_tables
 from projections.sql.scripts import split_script
@@ -20,47 +20,11 @@ from projections.sql.scripts import split_script
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from eventstore.backends.guests import Guest
+    from projections.sql.seats import Recorder, Seat
 
 _VIRTUAL: Final = "vtable constructor failed"
 
 Parameters: TypeAlias = "Sequence[Any] | Mapping[str, Any]"
-
-
-class Seat:
-    """A connection that one caller after another is given, and what is known about it."""
-
-    def __init__(self, guest: Guest) -> None:
-        self.guest = guest
-        self.guard = Guard()
-        self.guard.mode = Mode.READ
-        self.known_writes: set[str] = set()
-        """Statements that need a transaction; the driver keeps them compiled."""
-        self.personal = False
-        """Whether a caller has given it settings or functions: nobody else is given it."""
-        guest.raw.row_factory = sqlite3.Row
-        guest.raw.set_authorizer(self.guard)
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether the next caller finds it as if it were new."""
-        return not (self.personal or self.guard.personal)
-
-
-class Recorder(Protocol):
-    """Whom a connection tells about its transactions, and gives its seat back to."""
-
-    def begun(self, guest: Guest, guard: Guard) -> None:
-        """Say what may be written in the transaction that was just begun."""
-
-    def record(self, guest: Guest) -> Any:
-        """Append what the transaction did."""
-
-    def done(self, recorded: Any) -> None:
-        """Wake followers, now that it is durable."""
-
-    def leave(self, seat: Seat) -> None:
-        """Keep a connection for the next caller, or close it."""
 
 
 class SqliteConnection:

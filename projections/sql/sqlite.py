@@ -6,12 +6,13 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from projections.sql import capture, snapshots
-from projections.sql.connection import Seat, SqliteConnection
+from projections.sql.connection import SqliteConnection
 from projections.sql.events import rows_events
 from projections.sql.guard import Mode
 from projections.sql.migrations import SqliteMigrator, read_ledger
 from projections.sql.replay import replay_log
 from projections.sql.schema import list_tables, read_table
+from projections.sql.seats import Seat
 from projections.sql.side import Recorded, Side, append_rows
 from projections.sql.sqlite_replay import (
     SqliteReplay,
