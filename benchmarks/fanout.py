@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio
+import anyio.lowlevel
 
 from benchmarks.data import STREAMS, new_events
 from benchmarks.measure import Row, Setting
@@ -73,7 +74,7 @@ async def _deliver(
         if stalled:
             tasks.start_soon(_take, slow, 1)
         if live:
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
             await _append(writer, count)
     seconds = time.perf_counter() - began
     each = (_resident() - memory) / FOLLOWERS / 1e3
