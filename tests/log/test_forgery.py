@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 import msgspec
@@ -41,7 +41,7 @@ FOLLOWER: Final = """
 import json, time
 async def main():
     notify, *keys = arguments
-    async with EventStore.open(url, notify=notify, notify_keys=keys, poll=5) as store:
+    async with EventStore.open(url, notify=notify, notify_keys=keys) as store:
         async with store.subscribe_changes() as changes:
             say("ready")
             async for event in changes:
@@ -114,7 +114,8 @@ class Spy:
 
     def __init__(self, server: RedisServer, name: str) -> None:
         self._client = server.client()
-        self._heard = self._client.pubsub(ignore_subscribe_messages=True)
+        listen: Any = self._client.pubsub
+        self._heard = listen(ignore_subscribe_messages=True)
         self._heard.subscribe(name)
         self._heard.get_message(timeout=1)
 
