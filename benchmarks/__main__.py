@@ -25,6 +25,8 @@ from benchmarks.measure import Row, Setting
 from benchmarks.postgres import pg_batches, pg_concurrent, pg_reading, pg_singles, pg_waking
 from benchmarks.reading import reading
 from benchmarks.rules import memory, silencing, swapping, syncing
+from benchmarks.seam_journal import journal_postgres, journal_sqlite
+from benchmarks.seam_memories import memories
 from benchmarks.transports import transports
 
 if TYPE_CHECKING:
@@ -47,9 +49,12 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "pg-concurrent": pg_concurrent,
     "pg-reading": pg_reading,
     "pg-waking": pg_waking,
+    "journal": journal_sqlite,
+    "pg-journal": journal_postgres,
     "transports": transports,
     "fanout": fanout,
     "asking": asking,
+    "memories": memories,
 }
 
 

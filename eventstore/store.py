@@ -26,6 +26,7 @@ from eventstore.events import (
     check_stream,
 )
 from eventstore.notifiers import make_notifier
+from eventstore.pace import Pace
 from eventstore.ports import (
     Acknowledge,
     ConsumerState,
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 POLL_SECONDS: Final = 1.0
-"""How often a waiting follower looks at the log without having been woken."""
+"""How long a waiting follower may know nothing of the log before it looks; see pace.py."""
 
 READERS: Final = 8
 """Pages read at once, in threads of the store's own: a hundred followers share them."""
@@ -106,6 +107,8 @@ class EventStore(Upkeep):
         self.poll = poll
         self.clock = clock
         self.changed = Signal()
+        self.readable = Signal()
+        """Set when a follower can read again after the database was away."""
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         if upcasters is not None:
             upcasters.seal()
@@ -151,8 +154,9 @@ class EventStore(Upkeep):
         Redis, whose messages are signed with the first of ``notify_keys`` (default: those of
         the environment) and believed if one of them has signed. ``inline`` projections are
         applied inside each append's transaction. ``clock`` gives microseconds since the epoch.
-        ``poll`` is how many seconds a follower waits without a wake-up before it looks for
-        itself. ``upcasters`` lift events of older shapes wherever they are read.
+        ``poll`` is how many seconds a follower may go without knowing how far the log is: it
+        looks for itself unless another process has just looked and told it. ``upcasters`` lift
+        events of older shapes wherever they are read.
 
         Raises ConfigError for a URL or notifier that is not known.
         """
@@ -164,7 +168,7 @@ class EventStore(Upkeep):
         self._limiter = anyio.CapacityLimiter(READERS)
         await self._in_thread(self._backend.open)
         self.seen = (await self._in_thread(self._backend.head)).cursor
-        self.tail = Tail(self.page, lambda: self.changed.looks, self._lift)
+        self.tail = Tail(self.page, self.changed, Pace(self.poll), self._confirm, self._lift)
         self.shelf = Shelf(self.page)
         """What the followers of this store share: the log's end, and what they read before it."""
         self._call = loop_caller()
@@ -336,7 +340,7 @@ class EventStore(Upkeep):
         return {
             "url": self.url,
             **facts,
-            **self._notifier.describe(),
+            **self.notifier_facts(),
             "looks": self.tail.reads,
             "unused_news": self.tail.unused,
             "log_id": head.log_id,
@@ -431,6 +435,10 @@ class EventStore(Upkeep):
             self._watching = True
             self._notifier.start(self.seen.log_id, self._woken)
 
+    def notifier_facts(self) -> dict[str, str | int]:
+        """Return what :meth:`status` says of the notifier, without asking the database."""
+        return self._notifier.describe()
+
     @property
     def closed(self) -> bool:
         """Whether the store was closed."""
@@ -455,12 +463,17 @@ class EventStore(Upkeep):
                 self._call(self.tail.trust)
         elif position > self.tail.position:
             self.changed.set()
+        else:
+            self._call(partial(self.tail.hear, position))
 
     def _offer(self, news: News) -> None:
         if self.tail.offer(news):
             self.changed.set(told=True)
-        elif news.position > self.tail.position:
+        elif self.tail.hear(news.position, news.events[-1].hash):
             self.changed.set()
+
+    def _confirm(self, position: int) -> None:
+        self._notifier.confirm(self.seen.log_id, position)
 
     def _lost(self, name: str, epoch: int, owner: str) -> None:
         self.tail.lost[name, epoch] = owner

@@ -22,7 +22,9 @@ from eventstore.ports import Head, News, Page, Query
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from eventstore.bridge import Signal
     from eventstore.events import Event
+    from eventstore.pace import Pace
 
 WINDOW_EVENTS: Final = 8_192
 WINDOW_BYTES: Final = 16 * 1024 * 1024
@@ -48,20 +50,25 @@ twice as long each time, and how long at the most."""
 class Tail:
     """The newest events of a log, read once for all; see the module.
 
-    ``read`` reads a page, ``signals`` counts the reasons to look for what has changed,
-    ``lift`` is what pages have been through when they come from ``read``.
+    ``read`` reads a page, ``changed`` wakes the followers and counts the reasons to look,
+    ``pace`` says when to look without one, and ``confirm`` is called with the log's position
+    after such a look. ``lift`` is what pages have been through when they come from ``read``.
     Everything here runs in the store's event loop.
     """
 
     def __init__(
         self,
         read: Callable[[Query], Awaitable[Page]],
-        signals: Callable[[], int],
+        changed: Signal,
+        pace: Pace,
+        confirm: Callable[[int], None],
         lift: Callable[[Event], Event] | None = None,
     ) -> None:
         self._read = read
-        self._signals = signals
+        self._changed = changed
+        self._confirm = confirm
         self._lift = lift
+        self.pace = pace
         self._early: dict[int, News] = {}
         self._lock = anyio.Lock()
         self._start: Cursor | None = None
@@ -87,13 +94,28 @@ class Tail:
         """The position up to which the window has the log; -1 before anything was read."""
         return self._head.position if self._head is not None else -1
 
-    def join(self, page: Page) -> None:
-        """Begin the window where a follower has caught up, unless it is there already."""
-        if page.through.position < page.head.position or page.head.position <= self.position:
-            return
+    def join(self, page: Page, looks: int) -> bool:
+        """Begin the window where a follower has caught up, unless it is there already.
+
+        ``looks`` is how many reasons to look there were before the page was read. Return
+        whether the window is there, and ends before what this follower has seen: one more reason.
+        """
+        if page.through.position < page.head.position or page.head.position < self.position:
+            return False
         behind = page.head.position - self.position > WINDOW_EVENTS
         if self._start is None or behind or page.head.log_id != self._start.log_id:
             self._begin(page.head)
+            self.pace.looked()
+        if page.head.position > self.position:
+            self._changed.set()
+            return True
+        self._read_at = max(self._read_at, looks)
+        return False
+
+    def is_news(self, position: int) -> bool:
+        """Whether a follower that is at this position has a reason to look, here or in the log."""
+        pending = self._read_at < self._changed.looks
+        return pending or self.position != position or not self.pace.rest()
 
     def take(self, query: Query) -> Page | None:
         """Return a part of the window after the query's cursor; ``None`` if that is not in it."""
@@ -130,6 +152,7 @@ class Tail:
             grew = True
             following = self._early.pop(self._head.position, None)
         if grew:
+            self.pace.heard()
             self.trust()
         elif news.position > self._head.position:
             self.unused += 1
@@ -139,6 +162,18 @@ class Tail:
         """End all doubt: there is a reason to look that nobody can have made up."""
         self.fruitless, self._not_before = 0, 0.0
         self._hurry.set()
+
+    def hear(self, position: int, digest: bytes | None = None) -> bool:
+        """Hear how far the log is; return whether that is a reason to look.
+
+        It is where the log has gone further than the window, or is another one: ``digest`` is
+        the chain's hash at ``position``, where that was told too.
+        """
+        if position == self.position and self._head is not None:
+            if digest is not None and digest != self._head.hash:
+                return True
+            self.pace.heard()
+        return position > self.position
 
     def _append(self, news: News) -> bool:
         assert self._head is not None  # noqa: S101 - offer has looked
@@ -153,19 +188,19 @@ class Tail:
         self._extend(events, head, head.cursor)
         return True
 
-    async def refresh(self, reads: int, *, woken: bool) -> None:
+    async def refresh(self, *, woken: bool) -> None:
         """Look for what came after the window; one look for all who ask at the same time.
 
         Who was ``woken`` needs a look that began after the last reason for one; whose time
-        was up needs one that is newer than ``reads``, their number when it began to wait.
+        was up needs one unless somebody has looked since.
         """
         async with self._lock:
             if self._early and await self._grows_by_itself():
                 return
-            if woken and self._read_at < self._signals() and await self._doubts():
+            if woken and self._read_at < self._changed.looks and await self._doubts():
                 return
-            count = self._signals()
-            served = self._read_at >= count and (woken or self.reads > reads)
+            count = self._changed.looks
+            served = self._read_at >= count and (woken or self.pace.rest() > 0)
             if self._head is None or served:
                 return
             # What is still early after the look is of no history that the log has.
@@ -181,10 +216,22 @@ class Tail:
                 self.reset()
                 return
             self._read_at, self.reads = count, self.reads + 1
-            self.lost.update(page.lost)
-            self._continue(page)
-            self._judge(woken and page.through.position == before)
-            self._early = {at: one for at, one in self._early.items() if at > self.position}
+            silent = self.pace.looked()
+            self._take_in(page)
+            self._judge(fruitless=woken and self.position == before)
+            if not woken:
+                if self.position != before:
+                    # The others sleep, and what they hear of it later will be no news.
+                    self._changed.set(told=True)
+                if silent:
+                    self._confirm(self.position)
+
+    def _take_in(self, page: Page) -> None:
+        self.lost.update(page.lost)
+        self._continue(page)
+        self._early = {at: one for at, one in self._early.items() if at > self.position}
+        if page.through.position < page.head.position:
+            self._changed.set()
 
     def _judge(self, fruitless: bool) -> None:
         """Begin to doubt where reasons to look turn out to be none, as forged ones do."""
@@ -228,6 +275,7 @@ class Tail:
         self._start, self._head = None, None
         self._events, self._size = [], 0
         self._early.clear()
+        self._changed.set(told=True)
 
     def _next_query(self) -> Query:
         assert self._head is not None  # noqa: S101 - refresh has looked

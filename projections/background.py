@@ -57,6 +57,11 @@ class Call(Generic[T]):
             else:
                 self._future.set_result(result)
 
+    @property
+    def done(self) -> bool:
+        """Whether there is a result."""
+        return self._future.done()
+
     def cancel(self) -> None:
         """End it; called in the background loop."""
         self._withdrawn = True
@@ -101,6 +106,10 @@ class Background:
 
     tasks: TaskGroup
     """For work of the background's own; whoever starts it there sees to it that it never raises."""
+
+    def is_mine(self) -> bool:
+        """Whether the caller runs in the background's own thread, which must not be blocked."""
+        return threading.current_thread() is self._thread
 
     def soon(self, function: Callable[[], Any]) -> None:
         """Run a callable in the loop; raise StoreClosedError where that cannot be any more."""

@@ -14,7 +14,7 @@ from eventstore.ports import TRIMS, Query, archive_advice
 from projections.projection import OutdatedViewError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable
 
     from eventstore import Cursor, EventStore, Subscription
     from eventstore.ports import Head
@@ -105,6 +105,22 @@ class ProjectionRunner:
         """
         async with self._owned():
             return await self._rebuild(await self._store.head(), until)
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[Callable[[], Awaitable[Cursor]]]:
+        """Own the projection for a while; call what this gives to bring it to the head.
+
+        For whoever has to know when that is done. It may be entered in one task, used in
+        others one after another, and left in yet another one.
+        """
+        async with self._owned() as cursor:
+
+            async def advance() -> Cursor:
+                nonlocal cursor
+                cursor = await self._advance(await self._store.head(), cursor, None)
+                return cursor
+
+            yield advance
 
     async def _advance(self, head: Head, start: Cursor | None, until: int | None) -> Cursor:
         """Go on from ``start``; begin again, unseen until complete, where that is not possible.

@@ -103,6 +103,7 @@ class Seam:
                     f"EventStore.open(url, inline=[{type(view).__name__}()])"
                 )
             self._opened = log
+            self._begin(log)
         else:
             EventStore.open(log, inline=[view], **options)  # Names what is wrong at once.
 
@@ -131,11 +132,14 @@ class Seam:
                 await store.aclose()
 
     def _begin(self, store: EventStore) -> None:
-        """Make what needs an open log; nothing here."""
+        """Make what needs an open log; nothing here. Called when there is one."""
 
-    def _event(self, type_: str, data: Any, *, by: str | None = None) -> NewEvent:
-        """Return an event that says who writes it."""
-        return NewEvent(type_, data, metadata={"by": by or self._by or self.log.owner})
+    def _event(
+        self, type_: str, data: Any, *, by: str | None = None, event_id: str | None = None
+    ) -> NewEvent:
+        """Return an event that says who writes it; with an id of its own where one is given."""
+        metadata = {"by": by or self._by or self.log.owner}
+        return NewEvent(type_, data, id=event_id, metadata=metadata)
 
     async def _append(self, stream: str, *events: NewEvent, expected: Expected = ANY) -> Appended:
         return await self.log.append(stream, events, expected=expected)

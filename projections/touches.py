@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,6 +56,10 @@ def forget_touched(connection: Connection, kind: str, key: str) -> None:
     connection.execute(delete(touched_table).where(c.kind == kind, c.key == key))
 
 
+KEPT_SECONDS: Final = 60.0
+"""How long a time is remembered once it is stored: a query that began before may still run."""
+
+
 class Touches:
     """The times of one kind of keys, as one store sees them; may be used from any thread."""
 
@@ -62,6 +68,8 @@ class Touches:
         self._kind = kind
         self._lock = threading.Lock()
         self._fresh: dict[str, int] = {}
+        self._unwritten: set[str] = set()
+        self._stored: deque[tuple[float, str, int]] = deque()
         self._pending = False
 
     def touch(self, key: str) -> int:
@@ -69,29 +77,31 @@ class Touches:
         now: int = self._store.clock()
         with self._lock:
             now = self._fresh[key] = max(now, self._fresh.get(key, 0))
+            self._unwritten.add(key)
         self._write_soon()
         return now
 
     def newest(self, key: str, stored: int | None) -> int | None:
-        """Return the newer of what the table says and what is on its way there."""
+        """Return the newer of what the table said and what this store knows."""
         fresh = self._fresh.get(key)
         return max(fresh or 0, stored or 0) or None
 
     def forget(self, key: str) -> None:
-        """Drop what is on its way there."""
+        """Drop what this store knows."""
         with self._lock:
             self._fresh.pop(key, None)
+            self._unwritten.discard(key)
 
     def _write_soon(self) -> None:
         with self._lock:
-            if self._pending or not self._fresh:
+            if self._pending or not self._unwritten:
                 return
             self._pending = True
         written: dict[str, int] = {}
 
         def write(connection: Connection) -> None:
             with self._lock:
-                written.update(self._fresh)
+                written.update((key, self._fresh[key]) for key in self._unwritten)
             self._write(connection, written)
 
         def done(future: Future[None]) -> None:
@@ -100,9 +110,7 @@ class Touches:
                 log.warning("times of %s are stored with the next one: %s", self._kind, error)
                 return
             with self._lock:
-                for key, at in written.items():
-                    if self._fresh.get(key) == at:
-                        del self._fresh[key]
+                self._settle(written)
             with suppress(StoreClosedError):
                 self._write_soon()
 
@@ -111,6 +119,18 @@ class Touches:
         except BaseException:
             self._pending = False
             raise
+
+    def _settle(self, written: dict[str, int]) -> None:
+        """Note what was written, and forget what was long ago; the caller holds the lock."""
+        now = time.monotonic()
+        for key, at in written.items():
+            if self._fresh.get(key) == at:
+                self._unwritten.discard(key)
+                self._stored.append((now, key, at))
+        while self._stored and self._stored[0][0] < now - KEPT_SECONDS:
+            _, key, at = self._stored.popleft()
+            if self._fresh.get(key) == at:
+                del self._fresh[key]
 
     def _write(self, connection: Connection, times: dict[str, int]) -> None:
         rows = [{"kind": self._kind, "key": key, "at_us": at} for key, at in times.items()]

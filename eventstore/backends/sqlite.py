@@ -270,7 +270,9 @@ def make_engine(path: Path | None) -> Engine:
     def refuse_nul(
         _connection: Any, _cursor: Any, _sql: str, parameters: Any, _context: Any, many: bool
     ) -> None:
-        for row in parameters if many else (parameters,):
+        # Many rows within one statement come flat, although they are many.
+        rows = parameters if many and isinstance(parameters[0], tuple) else (parameters,)
+        for row in rows:
             if any(isinstance(value, str) and "\0" in value for value in row):
                 raise ValueError("a text has a NUL character, which no view may hold: escape it")
 

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from eventstore.cli import checking, looking, moving, rebuilding, verifying
+from eventstore.cli import checking, health, looking, moving, rebuilding, verifying
 from eventstore.cli.run import Options, run
 from projections.rules.formats import known_formats
 
@@ -174,7 +174,7 @@ def rebuild(
     *,
     to: Annotated[
         Path | None,
-        typer.Option(help="For directory: which one."),
+        typer.Option(help="For directory, and for memories as files: which one."),
     ] = None,
     database: Annotated[
         str | None,
@@ -227,9 +227,18 @@ def tail(
 
 
 @app.command()
-def rules(context: typer.Context, *, url: Url = None, json: Json = False) -> None:
+def rules(
+    context: typer.Context,
+    *,
+    replica: Annotated[
+        Path | None,
+        typer.Option("--from", help="A projected directory, or a copy of one, instead of a log."),
+    ] = None,
+    url: Url = None,
+    json: Json = False,
+) -> None:
     """List the rules that stand, with their states."""
-    run(_options(context, url, json), looking.rules)
+    run(_options(context, url, json), lambda session: looking.rules(session, replica))
 
 
 @app.command()
@@ -284,7 +293,10 @@ def history(
 @app.command()
 def wait(
     context: typer.Context,
-    position: Annotated[int, typer.Argument(min=0, help="Where the change is in the log.")],
+    position: Annotated[
+        int | None,
+        typer.Argument(min=0, help="Where the change is in the log; default where it ends now."),
+    ] = None,
     *,
     consumer: Annotated[
         list[str] | None,
@@ -348,9 +360,30 @@ def redact(
 
 
 @app.command()
-def status(context: typer.Context, *, url: Url = None, json: Json = False) -> None:
-    """Show the log, its notifier and its consumers."""
-    run(_options(context, url, json), looking.status)
+def status(
+    context: typer.Context,
+    *,
+    consumer: Annotated[
+        list[str] | None,
+        typer.Option(help="Check this one; may be given again."),
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="Check that a master follows this one; may be given again."),
+    ] = None,
+    within: Annotated[
+        float,
+        typer.Option(min=0, help="How many seconds a checked consumer may be behind."),
+    ] = 30.0,
+    url: Url = None,
+    json: Json = False,
+) -> None:
+    """Show the log, its notifier and its consumers; or check some, status 1 if one is unwell."""
+    checks = health.Checks(consumer or (), source or (), within)
+    run(
+        _options(context, url, json),
+        lambda session: health.check(session, checks) if checks else health.status(session),
+    )
 
 
 def _parse_until(text: str) -> datetime:

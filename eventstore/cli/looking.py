@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from eventstore.cli.render import describe, fact_table, rule_table
+from eventstore.cli.render import describe, rule_table
 from eventstore.errors import HistoryGoneError, InvalidInputError
-from projections.rules import CompiledRule, RuleState, RuleStore
+from projections.rules import CompiledRule, RuleReplica, RuleState, RuleStore
 from projections.rules.events import RULES, STATES
 from projections.rules.model import encode_rule, encode_state
-from projections.rules.ownership import source_owners
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from pathlib import Path
     from typing import Any
 
     from eventstore.cli.run import Session
@@ -62,10 +62,13 @@ _ADVICE: Final = (
 )
 
 
-async def rules(session: Session) -> None:
-    """List the rules that stand."""
-    async with session.open_store() as store:
-        found = await RuleStore(store).load_compiled()
+async def rules(session: Session, replica: Path | None) -> None:
+    """List the rules that stand in the log, or in a projected directory."""
+    if replica is not None:
+        found = await RuleReplica(replica).load_compiled()
+    else:
+        async with session.open_store() as store:
+            found = await RuleStore(store).load_compiled()
     if session.json:
         for rule in found:
             session.show(_rule_values(rule), "")
@@ -118,46 +121,16 @@ async def history(session: Session, stream: str) -> None:
         session.show(event.to_dict(), describe(event))
 
 
-async def status(session: Session) -> None:
-    """Show what an operator asks first."""
+async def wait(
+    session: Session, position: int | None, consumers: Sequence[str], timeout: float
+) -> None:
+    """Wait until every consumer has done, and accepted, what is at a position, or all of it."""
     async with session.open_store() as store:
-        facts = await store.status()
-        sources = [source._asdict() for source in await source_owners(store)]
-    consumers = facts.pop("consumers")
-    if session.json:
-        session.show({**facts, "consumers": consumers, "sources": sources}, "")
-        return
-    session.show(None, fact_table(facts.items()))
-    for consumer in consumers:
-        session.say(
-            f"consumer {consumer['name']}: position {consumer['position']}, "
-            f"{_lag(consumer)}, seen {consumer['seen_seconds_ago']} s ago, "
-            f"{consumer['owner']}{_rejections(consumer)}"
-        )
-    for source in sources:
-        trouble = f"; {source['trouble']}" if source["trouble"] else ""
-        session.say(f"source {source['name']}: followed by {source['owner']}{trouble}")
-
-
-def _lag(consumer: dict[str, Any]) -> str:
-    if not consumer["lag"]:
-        return "up to date"
-    return f"{consumer['lag']} behind, by {consumer['lag_seconds']} s"
-
-
-async def wait(session: Session, position: int, consumers: Sequence[str], timeout: float) -> None:
-    """Wait until every consumer has done, and accepted, what is at a position."""
-    async with session.open_store() as store:
+        if position is None:
+            position = (await store.head()).position
         states = await store.wait_applied(position, consumers or None, timeout=timeout)
     names = [state.name for state in states]
     session.show(
         {"position": position, "consumers": names},
         f"position {position} is done by {', '.join(names) or 'nobody: there are no consumers'}",
     )
-
-
-def _rejections(consumer: dict[str, Any]) -> str:
-    last = consumer["last_rejection"]
-    if not last:
-        return ""
-    return f"; {consumer['rejections']} rejected, last {last['position']}: {last['reason']}"

@@ -29,10 +29,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
-
 PIPE_WIDTH: Final = 240
-"""Columns of a table that is not printed on a terminal, so that nothing is cut off."""
+"""Columns of what is not printed on a terminal, so that nothing is cut off or broken."""
+
+errors = Console(
+    stderr=True,
+    highlight=False,
+    soft_wrap=True,
+    width=None if sys.stderr.isatty() else PIPE_WIDTH,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,8 @@ def run(options: Options, command: Callable[[Session], Awaitable[T]]) -> T | Non
         handlers=[RichHandler(console=errors, show_path=False, show_time=False)],
         force=True,
     )
+    # It warns of what it ignores on the way to an error, which is reported all the same.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     try:
         settings = load_settings(options.config)
         if options.url is not None:

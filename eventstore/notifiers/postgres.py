@@ -47,11 +47,13 @@ class PostgresNotifier:
         self._wake: Wake | None = None
         self._published = -1
         self._position = -1
+        self._found: int | None = None
         self._closing = False
         self._started = threading.Lock()
         self._thread: threading.Thread | None = None
         self._wakes = 0
         self._connects = 0
+        self._listening = False
         self._trouble = ""
 
     def start(self, log_id: str, wake: Wake) -> None:  # noqa: ARG002 - one log per schema
@@ -66,6 +68,11 @@ class PostgresNotifier:
         self._ensure_thread()
         self._ring()
 
+    def confirm(self, log_id: str, position: int) -> None:  # noqa: ARG002
+        """Hand the position to the thread, to be sent unless there is a newer one."""
+        self._found = position
+        self._ring()
+
     def close(self) -> None:
         """Stop, once what was published last has been sent or has failed."""
         self._closing = True
@@ -76,9 +83,14 @@ class PostgresNotifier:
             self._rung.close()
 
     def describe(self) -> dict[str, str | int]:
-        """Return the kind, how often it woke and connected, and the present trouble."""
+        """Return the kind, how often it woke and connected, and the present trouble.
+
+        ``listening`` is there once it was asked to, and 1 while the server does.
+        """
         facts: dict[str, str | int] = {"notifier": "postgres", "wakes": self._wakes}
         facts["reconnects"] = max(0, self._connects - 1)
+        if self._wake is not None:
+            facts["listening"] = int(self._listening)
         return facts | ({"trouble": self._trouble} if self._trouble else {})
 
     def _ensure_thread(self) -> None:
@@ -93,8 +105,8 @@ class PostgresNotifier:
                 self._thread.start()
 
     def _ring(self) -> None:
-        # A full buffer means that the thread has been told already.
-        with suppress(BlockingIOError):
+        # A full buffer means that the thread has been told already; a closed one, that it ended.
+        with suppress(OSError):
             self._bell.send(b"!")
 
     def _run(self) -> None:
@@ -104,6 +116,7 @@ class PostgresNotifier:
                 try:
                     self._serve(watchdog, backoff)
                 except (psycopg.Error, OSError) as error:
+                    self._listening = False
                     self._report(" ".join(str(error).split()))
                     if not self._closing:
                         self._pause(backoff.next())
@@ -127,6 +140,7 @@ class PostgresNotifier:
             with watchdog.limit(connection, HEARTBEAT_SECONDS):
                 channel = _channel(connection)
             self._connects += 1
+            self._found = None
             listening = False
             beat = time.monotonic() + HEARTBEAT_SECONDS
             while not (self._closing and self._published >= self._position):
@@ -134,9 +148,9 @@ class PostgresNotifier:
                     if self._wake is not None and not listening:
                         # Not before: who only publishes need not hear of others' commits.
                         connection.execute(f'LISTEN "{channel}"'.encode())
-                        listening = True
+                        listening = self._listening = True
                         self._call_wake()
-                    if self._position > self._published:
+                    if self._position > self._published or self._found is not None:
                         self._send(connection, channel)
                     elif time.monotonic() >= beat:
                         connection.execute("SELECT 1")
@@ -145,7 +159,9 @@ class PostgresNotifier:
                         backoff.reset()
                     position = _received(connection)
                     if position is not None:
+                        beat = time.monotonic() + HEARTBEAT_SECONDS
                         self._trouble = ""
+                        backoff.reset()
                         self._wakes += 1
                         self._call_wake(position)
                 if self._closing:
@@ -155,8 +171,10 @@ class PostgresNotifier:
                 self._hear_bell()
 
     def _send(self, connection: psycopg.Connection[Any], channel: str) -> None:
+        found, self._found = self._found or -1, None
         position = self._position
-        connection.execute("SELECT pg_notify(%s, %s)", (channel, str(position)))
+        text = str(max(position, found))
+        connection.execute("SELECT pg_notify(%s, %s)", (channel, text))
         self._published = position
 
     def _call_wake(self, position: int | None = None) -> None:

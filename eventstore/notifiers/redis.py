@@ -1,10 +1,10 @@
 """Waking followers by Redis pub/sub: messages may be lost, late, doubled or forged.
 
-One thread publishes what the writer hands it, and never makes it wait. One thread
-subscribes. It sends pings of its own, because the client library does not notice a server
-that has stalled; it connects again with a jittered wait that grows until something has been
-received; and after each subscription it wakes the followers, so that they read what they may
-have missed.
+One thread publishes what the writer hands it, and never makes it wait; what it could not send
+it sends once it can, or what is newer by then. One thread subscribes. It sends pings of its own,
+because the client library does not notice a server that has stalled; it connects again with a
+jittered wait that grows until something has been received; and after each subscription it wakes
+the followers, so that they read what they may have missed.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from redis.exceptions import NoPermissionError
 
 from eventstore.backoff import Backoff
-from eventstore.errors import ConfigError
 from eventstore.notifiers.messages import RefusedMessageError, Signer
+from eventstore.notifiers.redis_client import TIMEOUT_SECONDS, explain, make_client
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,13 +33,19 @@ PING_SECONDS: Final = 2.0
 SILENCE_SECONDS: Final = 5.0
 """How often the server is asked whether it lives, and after what silence it does not."""
 
-TIMEOUT_SECONDS: Final = 5.0
-"""How long connecting, and one answer, may take."""
-
 QUEUE: Final = 256
 """Messages that wait to be sent at the most; beyond it only the last position is."""
 
 _TROUBLES = (redis.RedisError, OSError)
+
+
+class _Item(NamedTuple):
+    """What is to be sent: what was committed, or only what a look has found."""
+
+    log_id: str
+    position: int
+    news: News | None = None
+    found: bool = False
 
 
 class RedisNotifier:
@@ -52,21 +57,22 @@ class RedisNotifier:
     """
 
     def __init__(self, url: str, keys: Sequence[bytes]) -> None:
-        self._url = url
-        self._client = self._make_client()
+        self._client = make_client(url)
         self._signer = Signer(keys)
         self.carries_news = bool(keys)
-        self._queue: deque[tuple[str, int, News | None]] = deque()
+        self._queue: deque[_Item] = deque()
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
         self._counts: Counter[str] = Counter()
         self._subscribed = 0
-        self._trouble = ""
+        self._listening: bool | None = None
+        self._troubles = {"listen": "", "publish": ""}
+        self._may_confirm = True
 
     def start(self, log_id: str, wake: Wake) -> None:
         """Begin to listen."""
-        self._log_id, self._wake = log_id, wake
+        self._log_id, self._wake, self._listening = log_id, wake, False
         self._begin(self._listen, "eventstore-redis-listener")
 
     def publish(self, log_id: str, position: int, news: News | None) -> None:
@@ -76,10 +82,22 @@ class RedisNotifier:
                 self._queue.clear()
                 self._counts["dropped"] += 1
                 news = None
-            self._queue.append((log_id, position, news))
-            if not any(thread.name == "eventstore-redis-publisher" for thread in self._threads):
-                self._begin(self._send, "eventstore-redis-publisher")
-            self._changed.notify()
+            self._enqueue(_Item(log_id, position, news))
+
+    def confirm(self, log_id: str, position: int) -> None:
+        """Tell the others, unless there is something else to tell, or nobody to tell it to."""
+        with self._changed:
+            quiet = (
+                not self._queue and not any(self._troubles.values()) and not self._closing.is_set()
+            )
+            if self._may_confirm and quiet:
+                self._enqueue(_Item(log_id, position, found=True))
+
+    def _enqueue(self, item: _Item) -> None:
+        self._queue.append(item)
+        if not any(thread.name == "eventstore-redis-publisher" for thread in self._threads):
+            self._begin(self._send, "eventstore-redis-publisher")
+        self._changed.notify()
 
     def close(self) -> None:
         """Stop, once what waits has been sent, or has failed once more."""
@@ -91,23 +109,17 @@ class RedisNotifier:
         self._client.close()
 
     def describe(self) -> dict[str, str | int]:
-        """Return the kind, what was received, sent and refused, and the present trouble."""
+        """Return the kind, what was received, sent and refused, and the present trouble.
+
+        ``listening`` is there once it was asked to, and 1 while the server has said that it does.
+        """
         facts: dict[str, str | int] = {"notifier": "redis", "signed": int(self.carries_news)}
         facts |= {f"messages_{name}": count for name, count in sorted(self._counts.items())}
         facts["reconnects"] = max(0, self._subscribed - 1)
-        return facts | ({"trouble": self._trouble} if self._trouble else {})
-
-    def _make_client(self) -> redis.Redis:
-        try:
-            # Its own retries would hide that a subscription was interrupted.
-            return redis.Redis.from_url(
-                self._url,
-                socket_timeout=TIMEOUT_SECONDS,
-                socket_connect_timeout=TIMEOUT_SECONDS,
-                retry=Retry(NoBackoff(), 0),
-            )
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f"the notifier's Redis URL cannot be used: {error}") from error
+        if self._listening is not None:
+            facts["listening"] = int(self._listening)
+        trouble = "; ".join(filter(None, self._troubles.values()))
+        return facts | ({"trouble": trouble} if trouble else {})
 
     def _begin(self, run: Any, name: str) -> None:
         thread = threading.Thread(target=run, name=name, daemon=True)
@@ -115,27 +127,45 @@ class RedisNotifier:
         thread.start()
 
     def _report(self, doing: str, error: BaseException) -> None:
-        trouble = f"cannot {doing}: {' '.join(str(error).split()) or type(error).__name__}"
-        if trouble != self._trouble and not self._closing.is_set():
+        trouble = f"cannot {doing}: {explain(error)}"
+        if trouble != self._troubles[doing] and not self._closing.is_set():
             log.warning("%s; followers read on a timer meanwhile", trouble)
-        self._trouble = trouble
+        self._troubles[doing] = trouble
 
     def _send(self) -> None:
         backoff = Backoff()
         while (item := self._next_item()) is not None:
             try:
-                log_id, position, news = item
-                message = self._signer.encode(log_id, position, news)
-                self._client.publish(channel(log_id), message)
+                message = self._signer.encode(item.log_id, item.position, item.news)
+                self._client.publish(channel(item.log_id), message)
             except _TROUBLES as error:
                 self._counts["unsent"] += 1
+                if self._closing.is_set():
+                    return
+                if self._is_refused(item, error):
+                    continue
                 self._report("publish", error)
+                self._put_back(item)
                 self._closing.wait(backoff.next())
             else:
                 self._counts["sent"] += 1
+                self._troubles["publish"] = ""
                 backoff.reset()
 
-    def _next_item(self) -> tuple[str, int, News | None] | None:
+    def _is_refused(self, item: _Item, error: BaseException) -> bool:
+        """Whether this is a worker that may not publish, and has nothing that it must."""
+        if not item.found or not isinstance(error, NoPermissionError):
+            return False
+        self._may_confirm = False
+        return True
+
+    def _put_back(self, item: _Item) -> None:
+        """Keep the newest position that nobody has been told of; a later one includes it."""
+        with self._changed:
+            if not self._queue:
+                self._queue.append(item)
+
+    def _next_item(self) -> _Item | None:
         with self._changed:
             while not self._queue and not self._closing.is_set():
                 self._changed.wait()
@@ -147,7 +177,9 @@ class RedisNotifier:
             try:
                 self._follow(backoff)
             except _TROUBLES as error:
-                self._report("listen", error)
+                self._listening = False
+                if not self._closing.is_set():
+                    self._report("listen", error)
                 self._closing.wait(backoff.next())
 
     def _follow(self, backoff: Backoff) -> None:
@@ -172,19 +204,30 @@ class RedisNotifier:
         if message["type"] == "subscribe":
             # The first one or a later one: what came before it was not heard.
             self._subscribed += 1
+            self._listening = True
             self._wake()
             return
         backoff.reset()
-        self._trouble = ""
+        self._troubles["listen"] = ""
         if message["type"] != "message":
             return
         try:
             told = self._signer.decode(self._log_id, message["data"])
         except RefusedMessageError as error:
-            self._counts[str(error)] += 1
+            self._refuse(str(error))
             return
         self._counts["news" if told.news else "hints"] += 1
         self._wake(told.position, told.news)
+
+    def _refuse(self, reason: str) -> None:
+        self._counts[reason] += 1
+        if self._counts[reason] == 1:
+            # Once: whoever can publish could fill the program's log with it.
+            log.warning(
+                "refused a message from Redis (%s): are EVENTSTORE_NOTIFY_KEY and the clocks the "
+                "same everywhere? further ones are counted, and the log has what was meant",
+                reason,
+            )
 
 
 def channel(log_id: str) -> str:

@@ -9,12 +9,14 @@ from projections.directory.changes import RejectedError
 from projections.directory.claims import PRIVATE, Claims, Entry, kept_name, parents
 from projections.directory.manifest import FORMAT, MANIFEST, Manifest, SetAside, encode
 from projections.directory.tree_writer import Seen, finish, obstacle, settle, update
+from projections.rules.feed import FEED, encode_feed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from eventstore.events import Cursor
     from projections.directory.safe_tree import SafeTree
+    from projections.rules.feed import Feed
 
 
 class Place(NamedTuple):
@@ -28,11 +30,13 @@ class Place(NamedTuple):
 class LiveTree:
     """A directory that is owned, and moves from one manifest to the next.
 
-    ``manifest`` is the last one that was published, ``claims`` what it was made from.
+    ``manifest`` is the last one that was published, ``claims`` what it was made from. Where
+    there is a ``feed``, it is published with each manifest.
     """
 
-    def __init__(self, tree: SafeTree, manifest: Manifest) -> None:
+    def __init__(self, tree: SafeTree, manifest: Manifest, feed: Feed | None = None) -> None:
         self.manifest = manifest
+        self.feed = feed
         self._tree = tree
         reasons = {record.position: record.reason for record in manifest.set_aside}
         self._obstructed = {
@@ -43,7 +47,7 @@ class LiveTree:
             reasons.pop(waiting.position, None)
         self.claims = Claims(manifest.files | manifest.obstructed, manifest.waiting, reasons)
         self._seen = Seen()
-        self._published = b""
+        self._published: dict[str, bytes] = {}
         self._unsettled = True
 
     @property
@@ -52,12 +56,19 @@ class LiveTree:
         return self._tree
 
     def bring(
-        self, claims: Claims, contents: Mapping[str, bytes], cursor: Cursor, *, stop: bool
+        self,
+        claims: Claims,
+        contents: Mapping[str, bytes],
+        cursor: Cursor,
+        feed: Feed | None,
+        *,
+        stop: bool,
     ) -> None:
         """Make the files in ``claims.touched`` what ``claims`` says, and publish ``cursor``.
 
-        ``contents`` are by key. With ``stop``, raises RejectedError where a stranger's file
-        is in the way (its ``commit`` is the position); otherwise that is recorded.
+        ``contents`` are by key; without ``feed`` its file stays as it is. With ``stop``,
+        raises RejectedError where a stranger's file is in the way (its ``commit`` is the
+        position); otherwise that is recorded.
         """
         ours = self.manifest.files
         if self._unsettled:
@@ -79,15 +90,15 @@ class LiveTree:
             if path in claims.files and path not in claims.touched:
                 obstructed[path] = reason
         before = self._kept
-        self._publish(claims, obstructed, cursor)
+        self._publish(claims, obstructed, cursor, feed)
         finish(self._tree, self._kept, before)
         self._unsettled = False
 
     def damaged(self) -> list[int]:
-        """Return the positions whose file is not as it should be; restore the manifest."""
-        digest = sha256(self._published).hexdigest()
-        if self._published and not self._holds(MANIFEST, digest, len(self._published)):
-            self._tree.write_private(MANIFEST, self._published)
+        """Return the positions whose file is not as it should be; restore what was published."""
+        for name, published in self._published.items():
+            if not self._holds(name, sha256(published).hexdigest(), len(published)):
+                self._tree.write_private(name, published)
         files = self.manifest.files
         lost = [
             entry.position
@@ -181,7 +192,9 @@ class LiveTree:
             position = claims.files[path].position
             raise RejectedError(position, position, obstructed[path])
 
-    def _publish(self, claims: Claims, obstructed: dict[str, str], cursor: Cursor) -> None:
+    def _publish(
+        self, claims: Claims, obstructed: dict[str, str], cursor: Cursor, feed: Feed | None
+    ) -> None:
         files = claims.files
         blocked = {path: files[path] for path in obstructed}
         if blocked:
@@ -197,12 +210,14 @@ class LiveTree:
             claims.waiting,
             blocked,
         )
-        published = encode(manifest)
-        self._tree.write_private(MANIFEST, published)
-        self.manifest = manifest
+        # The feed first: if only it gets there, the next opening knows by its cursor.
+        published = {} if feed is None else {FEED: encode_feed(feed)}
+        published[MANIFEST] = encode(manifest)
+        for name, content in published.items():
+            self._tree.write_private(name, content, synced=name == MANIFEST)
+            self._seen.remember(name, self._tree.lstat(name), sha256(content).hexdigest())
+        self.manifest, self.feed = manifest, feed or self.feed
         self._published, self._obstructed, self.claims = published, obstructed, claims
-        status = self._tree.lstat(MANIFEST)
-        self._seen.remember(MANIFEST, status, sha256(published).hexdigest())
 
 
 def _set_aside(claims: Claims, obstructed: Mapping[str, str]) -> list[SetAside]:

@@ -14,6 +14,7 @@ import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
 
 from eventstore.errors import ConfigError, StorageError
 from projections.directory.claims import PRIVATE, parents
@@ -84,9 +85,18 @@ class SafeTree:
         """Own the directory until :meth:`close`; BlockingIOError where another does."""
         if sys.platform != "win32":
             fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _owned.add(self)
+
+    def disown(self) -> None:
+        """Open the directory anew, in a forked child: what it inherited keeps the lock."""
+        with suppress(OSError):
+            fresh = os.open(self._path, _DIRECTORY)
+            os.dup2(fresh, self._root, inheritable=False)
+            os.close(fresh)
 
     def close(self) -> None:
         """Let go of the directory."""
+        _owned.discard(self)
         self.release()
         os.close(self._root)
 
@@ -166,13 +176,17 @@ class SafeTree:
             link(self._root, staged, descriptor, name)
         self.touch(path)
 
-    def write_private(self, name: str, content: bytes) -> None:
-        """Replace one of the projection's own files in the root, at once and durably."""
+    def write_private(self, name: str, content: bytes, *, synced: bool = True) -> None:
+        """Replace one of the projection's own files in the root, at once and durably.
+
+        Unless ``synced``, its new name is durable with the next file's only.
+        """
         try:
             self.place(self.stage(content), name, ours=True)
         except ObstructedError as error:
             raise StorageError(str(self._path), f"{error}: move it away") from error
-        self.sync()
+        if synced:
+            self.sync()
 
     def remove(self, path: str) -> None:
         """Remove a file or a link, if it is there. A directory stays: it is not ours."""
@@ -261,3 +275,16 @@ class SafeTree:
             if create and error.errno in {errno.ENOTDIR, errno.ELOOP}:
                 raise ObstructedError(f"{path!r} is a file that is not ours") from error
             raise
+
+
+_owned: Final[WeakSet[SafeTree]] = WeakSet()
+
+
+def _disown() -> None:
+    # flock belongs to the open file: a child's copy would own the directory for ever.
+    for tree in list(_owned):
+        tree.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown)

@@ -33,6 +33,7 @@ from projections.directory.safe_tree import SafeTree, translate_errors
 from projections.directory.tree_writer import INTENT
 from projections.projection import OutdatedViewError, ProjectionBusyError
 from projections.rules.events import FileChange, rule_file
+from projections.rules.feed import FEED, Feed, FeedError, decode_feed, empty_feed, fold_feed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,7 +44,8 @@ OWNER: Final = f"{PRIVATE}.owner"
 class _Rebuild:
     """What a rebuild has come to, in memory; the directory still serves the old view."""
 
-    def __init__(self, cursor: Cursor) -> None:
+    def __init__(self, cursor: Cursor, feed: Feed | None) -> None:
+        self.feed = feed
         self.claims = Claims()
         self.contents: dict[str, bytes] = {}
         self.cursor = cursor
@@ -86,6 +88,9 @@ class DirectoryProjection:
         self._files = files
         self._stop = on_error == "stop"
         self._fsync = fsync
+        self._is_of_rules = files is rule_file
+        self.outdated = False
+        """Whether the directory lacks what this version publishes, and has to be rebuilt."""
         self._live: LiveTree | None = None
         self._rebuild: _Rebuild | None = None
 
@@ -114,10 +119,12 @@ class DirectoryProjection:
             tree = SafeTree(self._make_root(), fsync=self._fsync)
             try:
                 self._own(tree)
-                live = LiveTree(tree, self._load(tree, log_id))
-                cursor = live.manifest.cursor
+                manifest = self._load(tree, log_id)
+                cursor = manifest.cursor
+                feed = self._load_feed(tree, cursor)
+                live = LiveTree(tree, manifest, feed)
                 # Ends what a killed process has begun, and writes a first manifest.
-                live.bring(live.claims.copy(), {}, cursor, stop=False)
+                live.bring(live.claims.copy(), {}, cursor, feed, stop=False)
                 tree.write_private(OWNER, f"{socket.gethostname()}:{os.getpid()}".encode())
             except BaseException:
                 tree.close()
@@ -149,7 +156,9 @@ class DirectoryProjection:
 
     def begin_rebuild(self) -> None:
         """Start from nothing, in memory; the directory stays as it is until the end."""
-        self._rebuild = _Rebuild(Cursor(self._opened.manifest.log_id, 0, b""))
+        log_id = self._opened.manifest.log_id
+        feed = empty_feed(log_id) if self._is_of_rules else None
+        self._rebuild = _Rebuild(Cursor(log_id, 0, b""), feed)
 
     def finish_rebuild(self) -> None:
         """Write the differences between the directory and what was rebuilt, and publish."""
@@ -160,10 +169,10 @@ class DirectoryProjection:
             claims = done.claims.copy()
             claims.touched = claims.files.keys() | live.manifest.files.keys()
             try:
-                live.bring(claims, done.contents, done.cursor, stop=self._stop)
+                live.bring(claims, done.contents, done.cursor, done.feed, stop=self._stop)
             except RejectedError as error:
                 raise ProjectionError(self.name, error.position, error.reason) from error
-            self._rebuild = None
+            self._rebuild, self.outdated = None, False
 
     def close(self) -> None:
         """Give the directory up; drop an unfinished rebuild. May be called again."""
@@ -200,7 +209,7 @@ class DirectoryProjection:
                 else:
                     contents[place.key] = change.content
                     claims.touched.add(place.path)
-            live.bring(claims, contents, live.manifest.cursor, stop=False)
+            live.bring(claims, contents, live.manifest.cursor, live.feed, stop=False)
 
     def strangers(self) -> Sequence[str]:
         """Return the paths in the directory that are not ours, sorted; they are left alone.
@@ -263,20 +272,38 @@ class DirectoryProjection:
             raise HistoryDivergedError(manifest.position, 0, reason)
         return manifest
 
+    def _load_feed(self, tree: SafeTree, cursor: Cursor) -> Feed | None:
+        """Return the feed that belongs to the manifest; without one the view is outdated."""
+        self.outdated = False
+        if not self._is_of_rules:
+            return None
+        if not cursor.position:
+            return empty_feed(cursor.log_id)
+        try:
+            feed = decode_feed(tree.read(FEED) or b"", str(self.root / FEED))
+        except FeedError:
+            feed = None
+        self.outdated = feed is None or feed.cursor != cursor
+        return None if self.outdated else feed
+
     def _advance(self, live: LiveTree, events: Sequence[Event], cursor: Cursor) -> None:
         rebuild = self._rebuild
         claims = (live if rebuild is None else rebuild).claims.copy()
         contents = {} if rebuild is None else rebuild.contents.copy()
         # What a rebuild reads was redacted before it began.
-        by_stream = None if rebuild is not None else self._files is rule_file
+        by_stream = None if rebuild is not None else self._is_of_rules
         try:
             fold(claims, contents, events, self._files, stop=self._stop, by_stream=by_stream)
         except OutdatedError as error:
             raise OutdatedViewError(self.name, error.position) from error
+        feed = (live if rebuild is None else rebuild).feed
+        if feed is not None:
+            feed = fold_feed(feed, events, cursor, self.name)
         if rebuild is None:
-            live.bring(claims, contents, cursor, stop=self._stop)
+            live.bring(claims, contents, cursor, feed, stop=self._stop)
         else:
             rebuild.claims, rebuild.contents, rebuild.cursor = claims, contents, cursor
+            rebuild.feed = feed
 
     def _meaning(self, event: Event, place: Place) -> FileChange:
         """Return what ``event`` means today, if that is what it meant when it was applied."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, ge
 import msgspec
 
 from eventstore.errors import InvalidInputError
+from projections.values import check_number, check_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,37 +26,6 @@ Emit: TypeAlias = tuple[str, str | None, str, int | float]
 """``(technique_id, sub_technique_id, tactic, confidence)`` of one finding."""
 
 STATE_NAMES: Final[tuple[str, ...]] = get_args(StateName)
-
-# msgspec writes integers of up to 64 bits, signed or unsigned, and refuses longer ones.
-_MIN_INT: Final = -(2**63)
-_MAX_INT: Final = 2**64 - 1
-
-
-def check_number(what: str, value: object) -> int | float:
-    """Return ``value`` if it is a finite number that JSON holds exactly.
-
-    Raises :class:`InvalidInputError` for booleans, NaN, infinities, integers of more than
-    64 bits and everything that is no number.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidInputError(what, f"must be a number, not {value!r:.80}")
-    if isinstance(value, int):
-        if not _MIN_INT <= value <= _MAX_INT:
-            raise InvalidInputError(what, "must fit into 64 bits")
-    elif not math.isfinite(value):
-        raise InvalidInputError(what, f"must be a finite number, not {value!r}")
-    return value
-
-
-def _check_text(what: str, value: object) -> None:
-    if value is None:
-        return
-    if not isinstance(value, str):
-        raise InvalidInputError(what, f"must be a text or None, not {value!r:.80}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidInputError(what, f"{value!r:.80} cannot be written as UTF-8") from error
 
 
 def _to_utc(what: str, value: object) -> datetime | None:
@@ -99,7 +68,7 @@ class RuleState:
         if self.confidence_max is not None:
             check_number("confidence_max", self.confidence_max)
         for field in ("reason", "set_by"):
-            _check_text(field, getattr(self, field))
+            check_text(field, getattr(self, field), optional=True)
         for field in ("expires_at", "set_at"):
             object.__setattr__(self, field, _to_utc(field, getattr(self, field)))
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-import anyio
-
-from eventstore.backends.sqlite import database_path
 from eventstore.config import load_settings
-from eventstore.errors import ConfigError
 from eventstore.store import EventStore
-from projections.background import Background, Call, abandon, get_background
+from projections.background import Background, abandon, get_background
 from projections.rules.home import RuleHome
+from projections.rules.replica import RuleReplica
 from projections.rules.settle import SettleTimes
 from projections.rules.sync import RuleSync
 from projections.seam import choose
+from projections.sharing import ForkLock, Shared, SharedChanges, lasting_url, log_beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,12 +22,8 @@ if TYPE_CHECKING:
     from eventstore import Event
     from eventstore.config import Settings
     from projections.rules.model import CompiledRule, RuleChange, RuleState
-    from projections.rules.store import RuleChanges, RuleCommits
 
 T = TypeVar("T")
-
-LOG_SUFFIX: Final = ".eventstore.db"
-"""The log of the directory ``rules`` is ``rules.eventstore.db``, beside it."""
 
 
 class SharedRuleStore:
@@ -107,49 +99,17 @@ class SharedRuleStore:
             return self._opened
 
 
-class SharedChanges(Generic[T]):
-    """An async iterator whose reading goes on in the background.
-
-    A caller that is cancelled loses nothing: what was taken for it is given out next time.
-    """
-
-    def __init__(self, background: Background, source: RuleChanges | RuleCommits) -> None:
-        self._background = background
-        self._source: Any = source
-        self._pending: Call[T] | None = None
-        self._guard = anyio.ResourceGuard("reading from")
-
-    def __aiter__(self) -> SharedChanges[T]:
-        return self
-
-    async def __anext__(self) -> T:
-        with self._guard:
-            if self._pending is None:
-                self._pending = self._background.start(self._source.__anext__)
-            pending = self._pending
-            await pending.finished()
-            self._pending = None
-            return pending.result()
-
-    async def aclose(self) -> None:
-        """End the subscription; a waiting reader stops iterating."""
-        await self._background.call(self._source.aclose)
-
-    def __del__(self) -> None:
-        if self._pending is not None:
-            self._background.discard(self._pending)
+_stores: Shared[SharedRuleStore | RuleReplica] = Shared()
+_lock = ForkLock()
 
 
-_stores: dict[object, SharedRuleStore] = {}
-_lock = threading.Lock()
-
-
-def get_rule_store() -> SharedRuleStore:
+def get_rule_store() -> SharedRuleStore | RuleReplica:
     """Return the rule store that the settings choose, without entering or closing it.
 
     ``EVENTSTORE_RULE_STORE_TYPE`` is ``filesystem`` (the default: the rules directory
     ``EVENTSTORE_RULES_DIR`` of this host, with its log in a file beside it) or
-    ``database`` (the log at ``EVENTSTORE_URL``, which a master syncs files into). It may
+    ``database`` (the log at ``EVENTSTORE_URL``, which a master syncs files into), or
+    ``replica``, which only reads (``EVENTSTORE_RULES_DIR`` is a projected directory). It may
     be called on every request and from any event loop: one log per URL or directory and
     process is opened at its first use, does its background work in a thread of its own,
     and is closed with the process. Raises ConfigError, a ValueError, for a setting that is
@@ -158,30 +118,19 @@ def get_rule_store() -> SharedRuleStore:
     settings = load_settings()
     maker = choose("EVENTSTORE_RULE_STORE_TYPE", settings.rule_store_type, _MAKERS)
     key, make = maker(settings)
-    with _lock:
-        if key not in _stores:
-            _stores[key] = make()
-        return _stores[key]
+    return _stores.get(key, make)
 
 
 def _from_database(settings: Settings) -> tuple[object, Callable[[], SharedRuleStore]]:
-    path = database_path(settings.url) if settings.url.startswith("sqlite:") else None
-    # Made absolute, because it is opened later and perhaps from another directory.
-    url = settings.url if path is None else f"sqlite:///{path}"
+    url = lasting_url(settings.url)
     make_log = partial(EventStore.open, url, notify=settings.notify, poll=settings.poll_seconds)
     make_log()  # Names what is wrong with a URL at once; nothing is opened.
     return ("database", url), lambda: SharedRuleStore(make_log, None)
 
 
 def _from_directory(settings: Settings) -> tuple[object, Callable[[], SharedRuleStore]]:
-    # Links are left as they are: one that is pointed at another release keeps its log.
-    root = Path(os.path.abspath(Path(settings.rules.dir).expanduser()))  # noqa: PTH100
-    log = root.with_name(root.name + LOG_SUFFIX) if root.name else None
-    if log is None or "?" in str(log):
-        raise ConfigError(f"EVENTSTORE_RULES_DIR {str(root)!r}: no log can be named beside it")
-    make_log = partial(
-        EventStore.open, f"sqlite:///{log}", notify=settings.notify, poll=settings.poll_seconds
-    )
+    root, url = log_beside("EVENTSTORE_RULES_DIR", settings.rules.dir)
+    make_log = partial(EventStore.open, url, notify=settings.notify, poll=settings.poll_seconds)
     rules = settings.rules
 
     def make_sync(store: EventStore) -> RuleSync:
@@ -201,13 +150,18 @@ def _from_directory(settings: Settings) -> tuple[object, Callable[[], SharedRule
     return ("filesystem", root, rules.format), lambda: SharedRuleStore(make_log, make_sync)
 
 
-_MAKERS: Final = {"filesystem": _from_directory, "database": _from_database}
+def _from_replica(settings: Settings) -> tuple[object, Callable[[], RuleReplica]]:
+    root = Path(settings.rules.dir).expanduser().absolute()
+    poll = settings.poll_seconds
+    return ("replica", root), lambda: RuleReplica(root, poll=poll)
 
 
-def _forget() -> None:
-    global _lock  # noqa: PLW0603 - another thread of the parent may have held it
-    _lock = threading.Lock()
+_Maker: TypeAlias = (
+    "Callable[[Settings], tuple[object, Callable[[], SharedRuleStore | RuleReplica]]]"
+)
 
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+_MAKERS: Final[dict[str, _Maker]] = {
+    "filesystem": _from_directory,
+    "database": _from_database,
+    "replica": _from_replica,
+}

@@ -14,7 +14,14 @@ from support.rule_stores import DESKS, Desk
 from support.waiting import take
 
 from eventstore import InvalidInputError
-from projections.rules import CompiledRule, RuleChange, RuleState, RuleStore, SharedRuleStore
+from projections.rules import (
+    CompiledRule,
+    RuleChange,
+    RuleReplica,
+    RuleState,
+    RuleStore,
+    SharedRuleStore,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,18 +54,20 @@ async def nothing_waits(changes: AsyncIterator[RuleChange]) -> bool:
     return True
 
 
-def test_both_kinds_have_the_same_methods() -> None:
+def test_all_kinds_have_the_same_methods() -> None:
     def public(kind: type) -> set[str]:
         return {name for name in vars(kind) if not name.startswith("_")}
 
     assert public(RuleStore) == public(SharedRuleStore)
+    # It has no events to make changes of.
+    assert public(RuleStore) - public(RuleReplica) == {"change_of"}
     assert len(public(RuleStore)) >= 5
 
 
 async def test_loading_stamps_the_current_state_on_each_rule(desk: Desk) -> None:
     await desk.edit("A")
     await desk.edit("B")
-    await desk.rules.set_state("B", RuleState("clipped", 0.3, reason="noisy"), set_by="ana")
+    await desk.set_state("B", RuleState("clipped", 0.3, reason="noisy"), set_by="ana")
     first, second = await desk.rules.load_compiled()
     assert (first.rule_id, first.state) == ("A", RuleState())
     assert first.applies_to == {"process"}
@@ -80,19 +89,19 @@ async def test_an_unknown_rule_has_the_default_state(desk: Desk) -> None:
 
 
 async def test_a_state_may_be_set_before_its_rule_exists(desk: Desk) -> None:
-    await desk.rules.set_state("A", RuleState("disabled"), set_by="ana")
+    await desk.set_state("A", RuleState("disabled"), set_by="ana")
     await desk.edit("A")
     assert [rule.state.state for rule in await desk.rules.load_compiled()] == ["disabled"]
 
 
 async def test_a_state_of_what_cannot_be_a_rule_is_refused(desk: Desk) -> None:
     with pytest.raises(InvalidInputError):
-        await desk.rules.set_state("", RuleState("disabled"), set_by="ana")
+        await desk.set_state("", RuleState("disabled"), set_by="ana")
 
 
 async def test_a_state_that_has_expired_reads_as_the_default(desk: Desk) -> None:
     past = datetime.now(UTC) - timedelta(seconds=1)
-    await desk.rules.set_state("A", RuleState("disabled", expires_at=past), set_by="ana")
+    await desk.set_state("A", RuleState("disabled", expires_at=past), set_by="ana")
     assert await desk.rules.get_state("A") == RuleState()
 
 
@@ -100,7 +109,7 @@ async def test_what_changes_between_loading_and_subscribing_is_seen(desk: Desk) 
     await desk.edit("A")
     await desk.rules.load_compiled()
     await desk.edit("A", "between")
-    await desk.rules.set_state("A", RuleState("disabled"), set_by="ana")
+    await desk.set_state("A", RuleState("disabled"), set_by="ana")
     changes = desk.rules.subscribe_changes()
     assert names(await take(changes, 2)) == ["between", "disabled"]
     assert await nothing_waits(changes)
@@ -119,7 +128,7 @@ async def test_the_same_state_twice_is_two_items(desk: Desk) -> None:
     await desk.rules.load_compiled()
     changes = desk.rules.subscribe_changes()
     for _ in range(2):
-        await desk.rules.set_state("A", RuleState("disabled"), set_by="ana")
+        await desk.set_state("A", RuleState("disabled"), set_by="ana")
     assert names(await take(changes, 2)) == ["disabled"] * 2
     assert await nothing_waits(changes)
 
@@ -172,7 +181,7 @@ async def test_a_follower_that_raises_harms_nobody_and_goes_on(desk: Desk) -> No
     await desk.rules.load_compiled()
     clumsy, careful = desk.rules.subscribe_changes(), desk.rules.subscribe_changes()
     for state in (RuleState("disabled"), RuleState("clipped"), RuleState("enabled")):
-        await desk.rules.set_state("A", state, set_by="ana")
+        await desk.set_state("A", state, set_by="ana")
 
     async def stumble() -> None:
         async for _ in clumsy:
@@ -190,7 +199,7 @@ async def test_a_follower_that_is_cancelled_loses_nothing(desk: Desk) -> None:
     seen: list[RuleChange] = []
     for _ in range(20):
         assert await nothing_waits_at_once(changes, seen)
-        await desk.rules.set_state("A", RuleState("disabled"), set_by="ana")
+        await desk.set_state("A", RuleState("disabled"), set_by="ana")
     seen += await take(changes, 20 - len(seen))
     assert names(seen) == ["disabled"] * 20
     assert await nothing_waits(changes)
@@ -207,7 +216,7 @@ async def test_a_state_expires_as_an_event_though_nobody_reads_it(desk: Desk) ->
     await desk.rules.load_compiled()
     changes = desk.rules.subscribe_changes()
     soon = datetime.now(UTC) + timedelta(seconds=0.2)
-    await desk.rules.set_state("A", RuleState("disabled", expires_at=soon), set_by="ana")
+    await desk.set_state("A", RuleState("disabled", expires_at=soon), set_by="ana")
     items = await take(changes, 2)
     assert [(kind, rule_id) for kind, rule_id, _ in items] == [("state", "A")] * 2
     assert items[1].new_value == RuleState()
@@ -219,7 +228,7 @@ async def test_a_commit_comes_whole(desk: Desk) -> None:
     await desk.rules.load_compiled()
     commits = desk.rules.subscribe_commits()
     await desk.edit("A")
-    await desk.rules.set_state("A", RuleState("disabled"), set_by="ana")
+    await desk.set_state("A", RuleState("disabled"), set_by="ana")
     first, second = await take(commits, 2)
     assert (names(first), names(second)) == (["first"], ["disabled"])
 

@@ -38,7 +38,14 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 def rules() -> SharedRuleStore:
     """Give the store of a directory with one rule, A."""
     fill(Path("rules"), {"A.yml": ttp("A")})
-    return get_rule_store()
+    return get_store()
+
+
+def get_store() -> SharedRuleStore:
+    """Return what the settings choose, which is no replica here."""
+    store = get_rule_store()
+    assert isinstance(store, SharedRuleStore)
+    return store
 
 
 def ids(rules: SharedRuleStore) -> list[str]:
@@ -61,7 +68,7 @@ def test_the_type_is_stripped_and_lower_cased(
 ) -> None:
     Path("rules").mkdir()
     monkeypatch.setenv("EVENTSTORE_RULE_STORE_TYPE", name)
-    assert ids(get_rule_store()) == []
+    assert ids(get_store()) == []
     assert Path(file).exists()
 
 
@@ -103,7 +110,7 @@ def test_directories_have_logs_of_their_own(
 ) -> None:
     fill(Path("others"), {"B.yml": ttp("B")})
     monkeypatch.setenv("EVENTSTORE_RULES_DIR", "others")
-    assert (ids(get_rule_store()), ids(rules)) == (["B"], ["A"])
+    assert (ids(get_store()), ids(rules)) == (["B"], ["A"])
 
 
 def test_it_stays_where_it_was_named_though_the_program_moves(
@@ -147,7 +154,7 @@ def test_what_arrives_while_nobody_waits_is_given_out_to_the_next_loop(
 
 def test_a_subscription_is_pinned_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTSTORE_RULE_STORE_TYPE", "database")
-    rules = get_rule_store()
+    rules = get_store()
     changes: Any = rules.subscribe_changes()
 
     async def set_then_read() -> Any:
@@ -158,7 +165,7 @@ def test_a_subscription_is_pinned_when_it_is_asked_for(monkeypatch: pytest.Monke
 
 
 def test_a_missing_directory_is_an_error_that_names_it() -> None:
-    rules = get_rule_store()
+    rules = get_store()
     with pytest.raises(SourceError, match="rules"):
         ids(rules)
     fill(Path("rules"), {"A.yml": ttp("A")})

@@ -12,9 +12,9 @@ import struct
 import threading
 from collections import deque
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
 from support.network import HOST, free_port
@@ -59,7 +59,8 @@ class Proxy:
         self.pairs: set[Pair] = set()
         self.triggers: list[Trigger] = []
         self.loop = asyncio.new_event_loop()
-        self._taking: asyncio.Task[None] | None = None
+        self._listener: socket.socket | None = None
+        self._taking: set[asyncio.Task[Any]] = set()
         self._thread = threading.Thread(target=self.loop.run_forever, name="proxy", daemon=True)
 
     @property
@@ -80,8 +81,9 @@ class Proxy:
             for pair in tuple(self.pairs):
                 pair.cut()
 
+        self._turn()  # those that are just being taken
         self._call(cut)
-        self._call(lambda: None)  # comes after the closing, which the loop has put off
+        self._turn()
 
     def delay(self, seconds: float) -> None:
         """Deliver what arrives from now on, in either direction, that much later; 0 ends it."""
@@ -106,21 +108,21 @@ class Proxy:
         """Refuse new connections; those that bytes have gone through stay."""
 
         def refuse() -> None:
-            if self._taking is not None:
-                self._taking.cancel()
-                self._taking = None
+            if self._listener is not None:
+                self.loop.remove_reader(self._listener)
+                self._listener.close()
+                self._listener = None
 
         self._call(refuse)
-        self._call(lambda: None)  # comes after the closing, as above
 
     def accept(self) -> None:
         """Take connections (again), on the same port as ever."""
 
         def accept() -> None:
-            if self._taking is None:
-                listener = socket.create_server((HOST, self.port))
-                listener.setblocking(False)
-                self._taking = self.loop.create_task(self._take(listener))
+            if self._listener is None:
+                self._listener = socket.create_server((HOST, self.port))
+                self._listener.setblocking(False)
+                self.loop.add_reader(self._listener, self._take, self._listener)
 
         self._call(accept)
 
@@ -158,12 +160,21 @@ class Proxy:
         self._thread.join()
         self.loop.close()
 
-    async def _take(self, listener: socket.socket) -> None:
-        """Take clients until cancelled; an asyncio.Server leaks one that it is closed upon."""
-        with listener:
-            while True:
-                client, _ = await self.loop.sock_accept(listener)
-                await self.loop.connect_accepted_socket(lambda: Pair(self).client, client)
+    def _take(self, listener: socket.socket) -> None:
+        """Take a client; asyncio's own ways lose one that they have when they are cancelled."""
+        with suppress(BlockingIOError, ConnectionAbortedError):
+            client, _ = listener.accept()
+            client.setblocking(False)
+            task = self.loop.create_task(
+                self.loop.connect_accepted_socket(lambda: Pair(self).client, client)
+            )
+            self._taking.add(task)
+            task.add_done_callback(self._taking.discard)
+
+    def _turn(self) -> None:
+        """Let the loop do what it has put off, unless this is the loop."""
+        for _ in range(3):
+            self._call(lambda: None)
 
     async def _settle(self) -> None:
         """Cut what there is, and what was just being taken, until sockets and tasks are gone."""

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from support.network import HOST, free_port
 
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 
 DEADLINE: Final = 20.0
 SETTINGS: Final = ("--save", "", "--appendonly", "no", "--bind", HOST, "--daemonize", "no")
+GUARD: Final = """
+cat >/dev/null
+[ -s "$1/pid" ] && kill -KILL "$(cat "$1/pid")"
+rm -rf "$1"
+"""
+"""Removes a server once the process that started it closes the guard's input, or is killed."""
 
 
 class RedisServer:
@@ -33,6 +41,14 @@ class RedisServer:
         self.directory = Path(tempfile.mkdtemp(prefix="ruletide-redis-"))
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", GUARD, "guard", str(self.directory)],
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     @property
     def url(self) -> str:
@@ -40,7 +56,8 @@ class RedisServer:
         return f"redis://{HOST}:{self.port}/0"
 
     def client(self, **settings: Any) -> redis.Redis:
-        """Connect plainly."""
+        """Connect plainly, and fail at once where that fails."""
+        settings = {"retry": Retry(NoBackoff(), 0), **settings}
         return redis.Redis(host=HOST, port=self.port, **settings)
 
     def start(self) -> None:
@@ -54,6 +71,7 @@ class RedisServer:
                 stderr=log,
                 start_new_session=True,
             )
+        (self.directory / "pid").write_text(str(self._process.pid))
         deadline = time.monotonic() + DEADLINE
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -76,6 +94,7 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+            (self.directory / "pid").unlink()
 
     def freeze(self) -> None:
         """Stop the process without closing anything."""
@@ -92,7 +111,7 @@ class RedisServer:
         with suppress(ProcessLookupError, AssertionError):
             self.thaw()
         self.kill()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self._guard.communicate()
 
 
 def find_program() -> str:

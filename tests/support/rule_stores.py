@@ -9,14 +9,24 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from eventstore import EventStore
+from projections import DirectoryProjection, ProjectionRunner
 from projections.background import close_background
-from projections.rules import RuleStore, RuleSync, SharedRuleStore, get_rule_store
+from projections.rules import (
+    RuleReplica,
+    RuleState,
+    RuleStore,
+    RuleSync,
+    SharedRuleStore,
+    get_rule_store,
+)
 from projections.rules.expiry import StateExpiry
 from support.logs import LOG_URLS
 from support.master import fill, stands, ttp
+from support.redis import shared_redis
+from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -27,12 +37,18 @@ if TYPE_CHECKING:
 class Desk:
     """A rule store, the log behind it, and the directory that its rules come from."""
 
-    rules: RuleStore | SharedRuleStore
+    rules: RuleStore | SharedRuleStore | RuleReplica
     log: EventStore
     root: Path
     follows: bool
     url: str
     """The log's, as another process needs it: with the password."""
+
+    async def set_state(self, rule_id: str, state: RuleState, set_by: str) -> None:
+        """Set a rule's state where that is possible, and return once the store has it."""
+        writer = RuleStore(self.log) if isinstance(self.rules, RuleReplica) else self.rules
+        await writer.set_state(rule_id, state, set_by)
+        await self._arrived()
 
     async def edit(self, rule_id: str, name: str = "first") -> None:
         """Save a rule, and return once it is in the log."""
@@ -48,6 +64,18 @@ class Desk:
         if not self.follows:
             await RuleSync(self.log, self.root, source="test").sync_once()
         await stands(self.log, rule_id, content)
+        await self._arrived()
+
+    async def _arrived(self) -> None:
+        """Return once a replica has what the log has: others read the log themselves."""
+        if not isinstance(replica := self.rules, RuleReplica):
+            return
+        head = await self.log.head()
+
+        async def there() -> bool:
+            return (await replica.look()).position >= head.position
+
+        await eventually(there)
 
 
 @asynccontextmanager
@@ -67,6 +95,39 @@ async def _shared(url: str, root: Path, *, follows: bool) -> AsyncIterator[Desk]
             yield Desk(rules, log, root, follows, url)
     finally:
         close_background()
+
+
+@asynccontextmanager
+async def _redis(tmp_path: Path, keys: Sequence[str]) -> AsyncIterator[Desk]:
+    url, notify = LOG_URLS["postgresql"](tmp_path), shared_redis().url
+    async with (
+        EventStore.open(url, notify=notify, notify_keys=keys) as log,
+        EventStore.open(url, notify=notify, notify_keys=keys) as worker,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(StateExpiry(log).run)
+        yield Desk(RuleStore(worker), log, tmp_path / "rules", follows=False, url=url)
+        tasks.cancel_scope.cancel()
+
+
+def _hints(tmp_path: Path, _: pytest.MonkeyPatch) -> AbstractAsyncContextManager[Desk]:
+    return _redis(tmp_path, ())
+
+
+def _signed(tmp_path: Path, _: pytest.MonkeyPatch) -> AbstractAsyncContextManager[Desk]:
+    return _redis(tmp_path, ["a key of the tests' own"])
+
+
+@asynccontextmanager
+async def _replica(tmp_path: Path, _: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    url, live = f"sqlite:///{tmp_path}/events.db", tmp_path / "live"
+    async with EventStore.open(url) as log, anyio.create_task_group() as tasks:
+        runner = ProjectionRunner(log, DirectoryProjection(live, fsync=False))
+        await runner.catch_up()
+        tasks.start_soon(runner.run)
+        tasks.start_soon(StateExpiry(log).run)
+        yield Desk(RuleReplica(live), log, tmp_path / "rules", follows=False, url=url)
+        tasks.cancel_scope.cancel()
 
 
 def _memory(tmp_path: Path, _: pytest.MonkeyPatch) -> AbstractAsyncContextManager[Desk]:
@@ -109,6 +170,9 @@ DESKS: Final[dict[str, Callable[[Path, pytest.MonkeyPatch], AbstractAsyncContext
     "memory": _memory,
     "sqlite": _sqlite,
     "postgresql": _postgresql,
+    "postgresql-redis": _hints,
+    "postgresql-redis-signed": _signed,
+    "replica": _replica,
     "get-database": _database,
     "get-database-postgresql": _database_on_postgresql,
     "get-filesystem": _filesystem,

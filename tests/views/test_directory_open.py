@@ -12,6 +12,7 @@ from support.rule_log import LOG_ID, Change, RuleLog, files_below
 from eventstore.errors import HistoryDivergedError, StorageError
 from projections import DirectoryProjection, ProjectionBusyError
 from projections.directory.manifest import MANIFEST, ForeignDirectoryError, ManifestError
+from projections.rules.feed import FEED
 
 
 def test_a_missing_root_is_made_with_its_parents(tmp_path: Path) -> None:
@@ -128,9 +129,36 @@ def test_what_a_killed_process_left_behind_is_cleared(
     (root / ".eventstore-1.tmp").write_text("half")
     (root / f".eventstore-{'0' * 64}.kept").write_text("old")
     live.open(LOG_ID)
-    assert sorted(path.name for path in root.iterdir()) == [MANIFEST, ".eventstore.owner"]
+    assert sorted(path.name for path in root.iterdir()) == [
+        FEED,
+        MANIFEST,
+        ".eventstore.owner",
+    ]
 
 
 def test_closing_twice_is_closing_once(live: DirectoryProjection) -> None:
     live.close()
     live.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_does_not_keep_its_parents_directory(
+    root: Path, live: DirectoryProjection
+) -> None:
+    ready, done = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(ready[1], b"x")
+        os.read(done[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    live.close()
+    again = DirectoryProjection(root)
+    try:
+        again.open(LOG_ID)
+    finally:
+        os.write(done[1], b"x")
+        os.waitpid(child, 0)
+        for end in (*ready, *done):
+            os.close(end)
+    again.close()

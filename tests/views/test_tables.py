@@ -24,6 +24,7 @@ from sqlalchemy import (
     String,
     Table,
     create_engine,
+    insert,
     select,
     text,
 )
@@ -519,7 +520,9 @@ async def test_many_may_set_a_view_up_at_once(log: str, views: str) -> None:
     assert [row[0] for row in ledger(views, projection_table)] == ["totals"]
 
 
-async def test_a_reason_is_recorded_whatever_characters_it_has(log: str) -> None:
+async def test_a_reason_is_recorded_whatever_characters_it_has(
+    log: str, caplog: pytest.LogCaptureFixture
+) -> None:
     class Strange(Totals):
         def handle(self, connection: Connection, event: Event) -> None:
             class StrangeError(Exception):
@@ -531,6 +534,7 @@ async def test_a_reason_is_recorded_whatever_characters_it_has(log: str) -> None
     async with EventStore.open(log, inline=[Strange(on_error="set_aside")]) as store:
         await store.append("n/1", [NewEvent("Counted", 1)])
     assert [row[2] for row in ledger(log, set_aside_table)] == ["nul \\u0000 and half \\ud800"]
+    assert caplog.text.encode().count(b"set aside") == 1
 
 
 async def test_a_lost_connection_is_no_fault_of_the_event(postgres: Server) -> None:
@@ -663,3 +667,24 @@ async def test_a_handler_may_think_for_longer_than_an_append_may_stand_still(
         for step in (ProjectionRunner.catch_up, ProjectionRunner.rebuild):
             await step(ProjectionRunner(store, Thinks().at(views)))
             assert rows(views) == {"n/1": 1}
+
+
+class Pairs(Totals):
+    """Writes two rows with one statement, which gives their keys back."""
+
+    def handle(self, connection: Connection, event: Event) -> None:
+        """Write what the event says twice."""
+        rows = [{"key": f"{event.data}{number}", "total": number} for number in range(2)]
+        done = connection.execute(insert(counts).returning(counts.c.key), rows)
+        assert set(done.scalars()) == {row["key"] for row in rows}
+
+
+@pytest.mark.parametrize("kind", sorted(LOG_URLS))
+async def test_a_view_may_write_many_rows_at_once_and_ask_them_back(
+    tmp_path: Path, kind: str
+) -> None:
+    async with EventStore.open(LOG_URLS[kind](tmp_path), inline=[Pairs()]) as store:
+        await store.append("a/1", [NewEvent("Counted", "x")])
+        with pytest.raises((ProjectionError, StorageError), match="NUL"):
+            await store.append("a/1", [NewEvent("Counted", "\0")])
+        assert (await store.head()).position == 1

@@ -1,0 +1,110 @@
+"""Connecting to Redis: what a URL means, and what its errors ask of an operator.
+
+What a client is used for is AUTH, SUBSCRIBE, PUBLISH and PING, in the protocol's second
+version: nothing that Redis 6.2 or Valkey does not know, and nothing else that a user's ACL
+would have to allow.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import NoPermissionError
+from redis.retry import Retry
+
+from eventstore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TIMEOUT_SECONDS: Final = 5.0
+"""How long connecting, and one answer, may take."""
+
+_CERTIFICATE: Final = (
+    "if it wants a certificate, add ?ssl_certfile=FILE&ssl_keyfile=FILE to the URL"
+)
+
+ADVICE: Final[tuple[tuple[type[BaseException], str, str], ...]] = (
+    (redis.AuthenticationError, "", "mend user and password in the notifier's URL"),
+    (
+        NoPermissionError,
+        "",
+        "its user needs &eventstore:* +subscribe +publish +ping (ACL SETUSER)",
+    ),
+    (
+        ssl.SSLCertVerificationError,
+        "",
+        "name the host as its certificate does, and its CA by ?ssl_ca_certs=FILE, in the URL",
+    ),
+    (ssl.SSLEOFError, "", _CERTIFICATE),
+    (ssl.SSLError, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED", _CERTIFICATE),
+    (ssl.SSLError, "", "rediss:// is for a port that speaks TLS, redis:// for one that does not"),
+    # Redis without TLS takes the beginning of a handshake for that of a command, and waits.
+    (redis.TimeoutError, "Timeout connecting", "does the URL's port answer, and speak TLS or not?"),
+    (FileNotFoundError, "", "the notifier's URL names a file or socket that is not there"),
+)
+"""What to do about an error of a kind, whose text begins so, or about what has caused it."""
+
+
+def make_client(url: str) -> redis.Redis:
+    """Return a client that has not connected yet.
+
+    Raises ConfigError for a URL that can never work.
+    """
+    reason = (
+        "it is redis[s]://[user[:password]@]host[:port][/0], with what is no letter or digit in "
+        "user name and password percent-encoded"
+    )
+    try:
+        parts = urlsplit(url)
+        # Behind the host it is a part of the password that begins with a '/', '?' or '#'.
+        astray = "@" in parts.path + parts.query + parts.fragment
+        client = None if astray and parts.scheme != "unix" else _from_url(url)
+    except (ValueError, TypeError) as error:
+        client = None
+        if named := re.search(r"'(\w+)' in connection URL|argument '(\w+)'", str(error)):
+            reason = f"its parameter {named[1] or named[2]!r} is not understood"
+    except redis.RedisError as error:
+        client, reason = None, str(error)
+    if client is None:
+        # Without the library's error in its chain, which may quote a part of the password.
+        raise ConfigError(f"the notifier's Redis URL cannot be used: {reason}")
+    return client
+
+
+def _from_url(url: str) -> redis.Redis:
+    client = redis.Redis.from_url(
+        url,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        # Its own retries would hide that a subscription was interrupted.
+        retry=Retry(NoBackoff(), 0),
+        # Otherwise it would begin with commands that older servers do not know.
+        protocol=2,
+        driver_info=None,
+    )
+    # Parameters are only looked at when a connection is made, which is in a thread and too late.
+    pool = client.connection_pool
+    pool.connection_class(**pool.connection_kwargs)
+    return client
+
+
+def explain(error: BaseException) -> str:
+    """Return what went wrong in one line, and what to do where that is known."""
+    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    for cause in _causes(error):
+        for kind, beginning, advice in ADVICE:
+            if isinstance(cause, kind) and str(cause).startswith(beginning):
+                return f"{text}: {advice}"
+    return text
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,31 @@
+"""The journal: progress logs of agents, project by project."""
+
+from projections.journal.model import (
+    OUTCOMES,
+    ChecksumError,
+    EntryConflictError,
+    JournalChange,
+    PatternError,
+    PatternTimeoutError,
+    ProjectMetrics,
+    ProjectRecord,
+    UnknownProjectError,
+)
+from projections.journal.shared import get_journal
+from projections.journal.store import Journal
+from projections.journal.views import JournalTables
+
+__all__ = [
+    "OUTCOMES",
+    "ChecksumError",
+    "EntryConflictError",
+    "Journal",
+    "JournalChange",
+    "JournalTables",
+    "PatternError",
+    "PatternTimeoutError",
+    "ProjectMetrics",
+    "ProjectRecord",
+    "UnknownProjectError",
+    "get_journal",
+]

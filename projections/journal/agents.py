@@ -1,0 +1,179 @@
+"""The journal's agents: their sessions, and what each of them is assigned to."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from eventstore.errors import ConflictError, InvalidInputError
+from eventstore.events import from_microseconds
+from projections.journal.columns import from_column
+from projections.journal.events import (
+    AGENT_PROJECT_SET,
+    SESSION_ENDED,
+    SESSION_SET,
+    AssignmentData,
+    agent_stream,
+    session_stream,
+)
+from projections.journal.model import (
+    Project,
+    check_object,
+    check_optional,
+    check_text,
+    project_name,
+)
+from projections.journal.queries import find_assignment, find_session
+from projections.journal.views import JournalTables
+from projections.seam import Seam, stream_key
+from projections.touches import Touches
+
+if TYPE_CHECKING:
+    from eventstore import EventStore
+
+HEARTBEATS: Final = "journal-session"
+"""The kind of the heartbeats in the table ``touched``."""
+
+
+class Agents(Seam):
+    """Sessions and assignments of :class:`~projections.journal.Journal`."""
+
+    def __init__(self, log: EventStore | str, *, by: str | None = None, **options: Any) -> None:
+        super().__init__(log, JournalTables(), by=by, **options)
+
+    def _begin(self, store: EventStore) -> None:
+        self._heartbeats = Touches(store, HEARTBEATS)
+
+    async def upsert_agent_session(
+        self, agent_id: str, session_id: str, metadata: dict[str, Any] | None
+    ) -> None:
+        """Begin a session, or say again what it is; one that had ended goes on.
+
+        Any text of up to 255 bytes may be an id. ``metadata`` is a JSON object or ``None``.
+        """
+        stream_key(agent_id, "agent_id")
+        data = {
+            "agent_id": agent_id,
+            "session_id": session_id,
+            "metadata": check_object("metadata", metadata),
+        }
+        await self._append(session_stream(session_id), self._event(SESSION_SET, data))
+
+    async def heartbeat_session(self, session_id: str) -> None:
+        """Note that a session lives, without an event.
+
+        The time is kept beside the log and stored within 200 ms; this journal sees it at once.
+        A process that is killed loses the heartbeats of its last moment. Of a session that
+        is not known, or has ended, nothing is noted.
+        """
+        found = await self._session(session_id)
+        if found is not None and found.ended_us is None:
+            self._heartbeats.touch(stream_key(session_id))
+
+    async def end_session(self, session_id: str) -> None:
+        """End a session; one that is not known, or has ended, is left as it is."""
+        found = await self._session(session_id)
+        if found is not None and found.ended_us is None:
+            event = self._event(SESSION_ENDED, {"session_id": session_id})
+            await self._append(session_stream(session_id), event)
+
+    async def fetch_agent_session(self, session_id: str) -> dict[str, Any] | None:
+        """Return a session, or ``None`` where it is not known.
+
+        ``session_id, agent_id, metadata, status`` (``active`` or ``ended``), ``started_at``,
+        ``last_active_at`` (of the newest heartbeat or change) and ``ended_at``: ISO 8601, UTC.
+        """
+        if (found := await self._session(session_id)) is None:
+            return None
+        heard = self._heartbeats.newest(stream_key(session_id), found.at_us) or 0
+        return {
+            "session_id": session_id,
+            "agent_id": from_column(found.agent_id),
+            "metadata": msgspec.json.decode(found.metadata),
+            "status": "active" if found.ended_us is None else "ended",
+            "started_at": _iso(found.started_us),
+            "last_active_at": _iso(max(heard, found.updated_us)),
+            "ended_at": None if found.ended_us is None else _iso(found.ended_us),
+        }
+
+    async def _session(self, session_id: str) -> Any:
+        key = stream_key(session_id, "session_id")
+        return await self._query(
+            partial(find_session, session_id=session_id, key=key, kind=HEARTBEATS)
+        )
+
+    async def get_agent_project(self, agent_id: str) -> dict[str, Any] | None:
+        """Return what an agent is assigned to, ``None`` where it never was.
+
+        ``agent_id, project_name, version, updated_at`` (ISO 8601, UTC), ``updated_by,
+        session_id``. It is ``None``, too, where the project was deleted since.
+        """
+        stream_key(agent_id, "agent_id")
+        row = await self._query(partial(find_assignment, agent_id=agent_id))
+        if row is None:
+            return None
+        data = AssignmentData(
+            agent_id, *(_text(row[name]) for name in ("project_name", "session_id", "updated_by"))
+        )
+        return data.to_dict(row["version"], _iso(row["updated_us"]))
+
+    async def set_agent_project(
+        self,
+        agent_id: str,
+        project_name: Project | None,
+        expected_version: int | None,
+        updated_by: str | None,
+        session_id: str | None,
+    ) -> dict[str, Any]:
+        """Assign an agent to a project, or with ``None`` to none; return the assignment.
+
+        ``expected_version`` is the version that the caller has seen: of any number that try at
+        once exactly one wins. The others, and whoever expects a version where there is no
+        assignment, get ConflictError with ``expected`` and ``actual`` (0 where there is none).
+        ``None`` sets regardless. The first version is 1; each change adds 1, also after the
+        assignment went with its project, so that no version is ever used twice. The project
+        need not exist.
+        """
+        stream = agent_stream(agent_id)
+        name = _project_name(project_name)
+        if name is not None:
+            stream_key(name, "project_name")
+        event = self._event(
+            AGENT_PROJECT_SET,
+            {
+                "agent_id": agent_id,
+                "project_name": name,
+                "session_id": check_optional("session_id", session_id),
+                "updated_by": check_optional("updated_by", updated_by),
+            },
+            by=updated_by or None,
+        )
+        if expected_version is None:
+            done = await self._append(stream, event)
+        else:
+            if type(expected_version) is not int:
+                raise InvalidInputError(
+                    f"expected_version={expected_version!r:.40}", "use a version, or None"
+                )
+            current = await self.get_agent_project(agent_id)
+            actual = current["version"] if current else 0
+            if actual != expected_version or actual == 0:
+                raise ConflictError(stream, expected_version, actual)
+            done = await self._append(stream, event, expected=expected_version)
+        written = await anext(self.log.read(after=done.position - 1, until=done.position))
+        found = AssignmentData(**event.data)
+        return found.to_dict(done.version, written.recorded_at.isoformat())
+
+
+def _project_name(project: Project | None) -> str | None:
+    return None if project is None else check_text("project_name", project_name(project))
+
+
+def _text(column: str | None) -> str | None:
+    return None if column is None else from_column(column)
+
+
+def _iso(microseconds: int) -> str:
+    return from_microseconds(microseconds).isoformat()

@@ -1,0 +1,65 @@
+r"""Text and metadata as the journal's tables hold them, the same on every database."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+KEY_BYTES: Final = 400
+"""A key or value of metadata that is longer is shown by its beginning and its hash: together
+they are a key, which has to stay below the 2,704 bytes of PostgreSQL's indexes."""
+
+_CODES: Final = {"\0": "\1\2\2", "\1": "\1\2\3", "\2": "\1\3\2", "\3": "\1\3\3"}
+_PLAIN: Final = {code: plain for plain, code in _CODES.items()}
+_SPECIAL: Final = re.compile("[\0-\3]")
+_CODE: Final = re.compile("\1..")
+
+
+def to_column(text: str) -> str:
+    r"""Return any text as every database takes it: NUL characters fail on PostgreSQL.
+
+    Each code begins with U+0001, which stands nowhere else, so that one text is within another
+    exactly where its column is within the other's.
+    """
+    return text if text.isprintable() else _SPECIAL.sub(lambda found: _CODES[found[0]], text)
+
+
+def from_column(text: str) -> str:
+    """Undo :func:`to_column`."""
+    return text if "\1" not in text else _CODE.sub(lambda found: _PLAIN[found[0]], text)
+
+
+def fold(text: str) -> str:
+    """Return a text for comparing without regard to case, in the same way on every database."""
+    return to_column(text.casefold())
+
+
+def meta_key(text: str) -> str:
+    """Return a text as part of an index: a long one by its beginning and its hash."""
+    key = to_column(text)
+    if len(raw := key.encode()) <= KEY_BYTES:
+        return key
+    return f"{raw[: KEY_BYTES - 60].decode(errors='ignore')}…{sha256(raw).hexdigest()}"
+
+
+def meta_value(value: object) -> tuple[str, int]:
+    """Return a value of metadata as it is looked for, and 1 where it is a text itself.
+
+    What is no text is its JSON: numbers that are equal are the same, keys in order.
+    """
+    if isinstance(value, str):
+        return meta_key(value), 1
+    return meta_key(msgspec.json.encode(_canonical(value), order="sorted").decode()), 0
+
+
+def _canonical(value: object) -> object:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_canonical(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _canonical(one) for key, one in value.items()}
+    return value

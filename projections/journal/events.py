@@ -1,0 +1,216 @@
+"""The events of the journal: their names, their data, and how they are read again.
+
+=======================  =======================  ============================================
+type                     stream                   data
+=======================  =======================  ============================================
+``ProjectSet``           ``journal/project:NAME`` ``name, repo_root, progress_log_path``
+``ProjectDeleted``       ``journal/project:NAME`` ``name``
+``EntryInserted``        ``journal/project:NAME`` ``entry_id, ts, emoji, agent, message, meta,
+                                                  raw_line, sha256``
+``DocChangeRecorded``    ``journal/project:NAME`` ``doc, section, action, agent, metadata,
+                                                  sha_before, sha_after``
+``ReportCardRecorded``   ``journal/project:NAME`` ``file_path, agent_name, stage,
+                                                  overall_grade, performance_level, metadata``
+``SessionSet``           ``journal/session:ID``   ``agent_id, session_id, metadata``
+``SessionEnded``         ``journal/session:ID``   ``session_id``
+``AgentProjectSet``      ``journal/agent:ID``     ``agent_id, project_name, session_id,
+                                                  updated_by``
+=======================  =======================  ============================================
+
+Names and ids are encoded as :func:`~projections.seam.stream_key` says. The version of an
+assignment is that of its agent's stream. An event that is none of these is passed over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+
+import msgspec
+
+from eventstore.errors import EventStoreError
+from projections.journal.model import JournalChange, read_moment
+from projections.seam import MAX_KEY_BYTES, read_stream_key, stream_key
+
+if TYPE_CHECKING:
+    from eventstore import Event
+
+PROJECT_SET: Final = "ProjectSet"
+PROJECT_DELETED: Final = "ProjectDeleted"
+ENTRY_INSERTED: Final = "EntryInserted"
+DOC_CHANGE_RECORDED: Final = "DocChangeRecorded"
+REPORT_CARD_RECORDED: Final = "ReportCardRecorded"
+SESSION_SET: Final = "SessionSet"
+SESSION_ENDED: Final = "SessionEnded"
+AGENT_PROJECT_SET: Final = "AgentProjectSet"
+
+JOURNAL: Final = "journal/"
+"""One category, so that whoever follows the journal follows all of it, in order."""
+PROJECTS: Final = f"{JOURNAL}project:"
+SESSIONS: Final = f"{JOURNAL}session:"
+AGENTS: Final = f"{JOURNAL}agent:"
+
+
+def project_stream(name: object) -> str:
+    """Return the stream of a project; raise InvalidInputError for what cannot be a name."""
+    return PROJECTS + stream_key(name, "project")
+
+
+def session_stream(session_id: object) -> str:
+    """Return the stream of a session; raise InvalidInputError for what cannot be an id."""
+    return SESSIONS + stream_key(session_id, "session_id")
+
+
+def agent_stream(agent_id: object) -> str:
+    """Return the stream of an agent; raise InvalidInputError for what cannot be an id."""
+    return AGENTS + stream_key(agent_id, "agent_id")
+
+
+def entry_event_id(entry_id: str, after: int = 0) -> str:
+    """Return the id of the event that inserts an entry, so that it is inserted once.
+
+    ``after`` is the position of an earlier one of the same entry, which is gone since: with
+    its project, or because it was redacted.
+    """
+    return f"journal-entry@{after}:{entry_id}" if after else f"journal-entry:{entry_id}"
+
+
+Short: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_KEY_BYTES)]
+"""What is part of an index, which on PostgreSQL takes 2,704 bytes at the most."""
+
+
+class ProjectData(msgspec.Struct):
+    """Data of ``ProjectSet``."""
+
+    name: str
+    repo_root: str
+    progress_log_path: str
+
+
+class EntryData(msgspec.Struct):
+    """Data of ``EntryInserted``."""
+
+    entry_id: Short
+    ts: Short
+    emoji: Short | None
+    agent: Short | None
+    message: str
+    meta: dict[str, Any] | None
+    raw_line: str
+
+    @property
+    def ts_us(self) -> int:
+        """The entry's time in microseconds since the epoch."""
+        return read_moment("ts", self.ts)[1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry as reads return it."""
+        return {"id": self.entry_id} | {name: getattr(self, name) for name in ENTRY_FIELDS}
+
+
+ENTRY_FIELDS: Final = ("ts", "emoji", "agent", "message", "meta", "raw_line")
+"""What an entry says, besides its id."""
+
+
+class DocChangeData(msgspec.Struct):
+    """Data of ``DocChangeRecorded``."""
+
+    doc: str
+    section: str | None
+    action: str
+    agent: str | None
+    metadata: dict[str, Any] | None
+    sha_before: str | None
+    sha_after: str | None
+
+
+class ReportCardData(msgspec.Struct):
+    """Data of ``ReportCardRecorded``."""
+
+    file_path: str
+    agent_name: str
+    stage: str | None
+    overall_grade: Any
+    performance_level: str | None
+    metadata: dict[str, Any] | None
+
+
+class SessionData(msgspec.Struct):
+    """Data of ``SessionSet``."""
+
+    agent_id: str
+    session_id: str
+    metadata: dict[str, Any] | None
+
+
+class AssignmentData(msgspec.Struct):
+    """Data of ``AgentProjectSet``."""
+
+    agent_id: str
+    project_name: Short | None
+    session_id: str | None
+    updated_by: str | None
+
+    def to_dict(self, version: int, updated_at: str) -> dict[str, Any]:
+        """Return the assignment as reads return it."""
+        return {
+            "agent_id": self.agent_id,
+            "project_name": self.project_name,
+            "version": version,
+            "updated_at": updated_at,
+            "updated_by": self.updated_by,
+            "session_id": self.session_id,
+        }
+
+
+_KINDS: Final[dict[str, tuple[str, str, type[msgspec.Struct] | None]]] = {
+    PROJECT_SET: (PROJECTS, "project", ProjectData),
+    PROJECT_DELETED: (PROJECTS, "project", None),
+    ENTRY_INSERTED: (PROJECTS, "entry", EntryData),
+    DOC_CHANGE_RECORDED: (PROJECTS, "doc_change", DocChangeData),
+    REPORT_CARD_RECORDED: (PROJECTS, "report_card", ReportCardData),
+    SESSION_SET: (SESSIONS, "session", SessionData),
+    SESSION_ENDED: (SESSIONS, "session", None),
+    AGENT_PROJECT_SET: (AGENTS, "assignment", AssignmentData),
+}
+"""Where each type belongs, the kind of change it is, and its data: none where it removes."""
+
+
+def read_event(event: Event) -> tuple[str, str, Any] | None:
+    """Return (kind, key, data) of an event of the journal; ``None`` for any other.
+
+    ``data`` is one of the structures above, or ``None`` for the end of what ``key`` names,
+    which needs no content and so survives its redaction.
+    """
+    prefix, kind, shape = _KINDS.get(event.type, ("", "", None))
+    if not kind or not event.stream.startswith(prefix):
+        return None
+    key = read_stream_key(event.stream.removeprefix(prefix))
+    if shape is None:
+        return kind, key, None
+    if event.redacted:
+        return None
+    try:
+        data = msgspec.convert(event.data, shape)
+        if isinstance(data, EntryData):
+            _ = data.ts_us
+    except (msgspec.ValidationError, EventStoreError):
+        return None
+    return kind, key, data
+
+
+def read_change(event: Event) -> JournalChange | None:
+    """Return what an event means for a follower; ``None`` where it means nothing."""
+    if (found := read_event(event)) is None:
+        return None
+    kind, key, data = found
+    value: dict[str, Any] | None
+    if isinstance(data, EntryData):
+        value = data.to_dict()
+    elif isinstance(data, AssignmentData):
+        value = data.to_dict(event.version, event.recorded_at.isoformat())
+    else:
+        value = None if data is None else msgspec.structs.asdict(data)
+    by = event.metadata.get("by")
+    return JournalChange(
+        kind, key, value, event.position, event.recorded_at, by if isinstance(by, str) else None
+    )

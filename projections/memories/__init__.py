@@ -1,0 +1,17 @@
+"""Memories: what assistants keep for the long term, each change an event."""
+
+from projections.memories.model import Domain, Memory, MemoryChange, Namespace, Status
+from projections.memories.shared import get_memory_store
+from projections.memories.store import MemoryStore
+from projections.memories.views import MemoryTables
+
+__all__ = [
+    "Domain",
+    "Memory",
+    "MemoryChange",
+    "MemoryStore",
+    "MemoryTables",
+    "Namespace",
+    "Status",
+    "get_memory_store",
+]

@@ -1,0 +1,15 @@
+"""The registry: configurations of running bots or agents."""
+
+from projections.registry.model import Registration, RegistryChange, RegistryProtocol
+from projections.registry.shared import get_registry
+from projections.registry.store import Registry
+from projections.registry.views import RegistryTables
+
+__all__ = [
+    "Registration",
+    "Registry",
+    "RegistryChange",
+    "RegistryProtocol",
+    "RegistryTables",
+    "get_registry",
+]

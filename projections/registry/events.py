@@ -1,0 +1,96 @@
+"""The events of the registry: their names, their data, and how they are read again.
+
+===================  ===========  ==========================================================
+type                 stream       data
+===================  ===========  ==========================================================
+``BotRegistered``    ``bot/KEY``  ``bot_id, config, status, metadata``
+``BotDeactivated``   ``bot/KEY``  ``bot_id``
+``BotUnregistered``  ``bot/KEY``  ``bot_id``
+===================  ===========  ==========================================================
+
+KEY is the id, with what a stream's name may not hold percent-encoded. An event that is none
+of these, or whose data is not as promised, is passed over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from eventstore.redaction import EVENT_REDACTED, read_redaction
+from projections.registry.model import RegistryChange, Status
+from projections.seam import read_stream_key, stream_key
+
+if TYPE_CHECKING:
+    from eventstore import Event
+    from projections.registry.model import ChangeKind
+
+BOT_REGISTERED: Final = "BotRegistered"
+BOT_DEACTIVATED: Final = "BotDeactivated"
+BOT_UNREGISTERED: Final = "BotUnregistered"
+TYPES: Final = frozenset({BOT_REGISTERED, BOT_DEACTIVATED, BOT_UNREGISTERED, EVENT_REDACTED})
+"""What a follower of the registry has to see."""
+
+BOTS: Final = "bot/"
+
+
+class Registered(msgspec.Struct):
+    """The data of ``BotRegistered``."""
+
+    bot_id: str
+    config: dict[str, Any]
+    status: Status
+    metadata: dict[str, Any]
+
+
+_DECODER: Final = msgspec.json.Decoder(Registered)
+_KINDS: Final[dict[str, ChangeKind]] = {
+    BOT_DEACTIVATED: "deactivated",
+    BOT_UNREGISTERED: "unregistered",
+}
+
+
+def bot_stream(bot_id: object) -> str:
+    """Return the stream of a bot; raise InvalidInputError for what cannot be an id."""
+    return BOTS + stream_key(bot_id, "bot_id")
+
+
+def read_bot_id(stream: str) -> str:
+    """Undo :func:`bot_stream`."""
+    return read_stream_key(stream.removeprefix(BOTS))
+
+
+def read_registered(event: Event) -> Registered | None:
+    """Return what an event registers; ``None`` for any other event."""
+    if event.type != BOT_REGISTERED or event.raw_data is None:
+        return None
+    try:
+        found = _DECODER.decode(event.raw_data)
+    except ValueError:
+        return None
+    return found if found.bot_id and event.stream == bot_stream(found.bot_id) else None
+
+
+def read_change(event: Event) -> RegistryChange | None:
+    """Return what an event means for a follower of the registry; ``None`` for nothing."""
+    stream, kind = event.stream, _KINDS.get(event.type)
+    found = None
+    if (redaction := read_redaction(event)) is not None:
+        stream, kind = redaction.stream, "redacted"
+    elif event.type == BOT_REGISTERED:
+        found = read_registered(event)
+        kind = "registered" if found else "redacted" if event.redacted else None
+    if kind is None or not stream.startswith(BOTS):
+        return None
+    by = None if event.redacted else event.metadata.get("by")
+    return RegistryChange(
+        kind,
+        read_bot_id(stream),
+        found.config if found else None,
+        found.status if found else None,
+        found.metadata if found else None,
+        event.position,
+        event.recorded_at,
+        by if isinstance(by, str) else None,
+    )

@@ -1,0 +1,187 @@
+"""The values of the registry seam, and the interface that its callers know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeAlias,
+    get_args,
+    runtime_checkable,
+)
+
+from eventstore.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
+Status: TypeAlias = Literal["active", "inactive", "error"]
+"""What a registration may be."""
+
+STATUSES: Final[tuple[str, ...]] = get_args(Status)
+
+ChangeKind: TypeAlias = Literal["registered", "deactivated", "unregistered", "redacted"]
+"""What happened to a registration."""
+
+SortKey: TypeAlias = Literal["created_at", "updated_at", "bot_id", "status"]
+"""What lists may be sorted by; equal ones are in order of first registration."""
+
+SORT_KEYS: Final[tuple[str, ...]] = get_args(SortKey)
+
+_TIMES: Final = ("created_at", "updated_at", "last_accessed_at")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Registration:
+    """A registered bot or agent. It is the caller's own: changing it changes nothing stored.
+
+    ``config`` and ``metadata`` are JSON objects; times are aware and in UTC, to the
+    microsecond. Raises InvalidInputError for an unknown status and for a naive time.
+    """
+
+    bot_id: str
+    config: dict[str, Any]
+    status: Status = "active"
+    metadata: dict[str, Any] = field(default_factory=dict)
+    created_at: datetime = field(default_factory=_now)
+    updated_at: datetime = field(default_factory=_now)
+    last_accessed_at: datetime = field(default_factory=_now)
+
+    def __post_init__(self) -> None:
+        check_status(self.status)
+        for name in _TIMES:
+            time = getattr(self, name)
+            if not isinstance(time, datetime) or time.utcoffset() is None:
+                raise InvalidInputError(name, f"must be an aware datetime, not {time!r:.80}")
+            setattr(self, name, time.astimezone(UTC))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON values; times are ISO 8601."""
+        times = {name: getattr(self, name).isoformat() for name in _TIMES}
+        return {
+            "bot_id": self.bot_id,
+            "config": self.config,
+            "status": self.status,
+            "metadata": self.metadata,
+            **times,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Undo :meth:`to_dict`; raise InvalidInputError for what is none.
+
+        Only ``bot_id`` and ``config`` have to be there, and unknown keys are ignored.
+        """
+        known = {name: data[name] for name in cls.__slots__ if name in data}
+        try:
+            for name in _TIMES:
+                if name in known:
+                    known[name] = datetime.fromisoformat(known[name])
+            return cls(**known)
+        except (TypeError, ValueError) as error:
+            raise InvalidInputError("registration", str(error)) from error
+
+
+class RegistryChange(NamedTuple):
+    """One logged change, in the order of the log.
+
+    ``registration`` is what was registered, as of then, without the times of a later
+    access; ``None`` where it is gone. ``at`` is when, ``by`` is who, if that is known.
+    """
+
+    kind: ChangeKind
+    bot_id: str
+    config: dict[str, Any] | None
+    status: Status | None
+    metadata: dict[str, Any] | None
+    position: int
+    at: datetime
+    by: str | None
+
+
+def check_status(status: object) -> Status:
+    """Return a known status; raise InvalidInputError for any other."""
+    if status not in STATUSES:
+        raise InvalidInputError("status", f"{status!r:.80} is none of {', '.join(STATUSES)}")
+    return status  # type: ignore[return-value]
+
+
+def check_object(what: str, value: object) -> dict[str, Any]:
+    """Return a mapping of texts; raise InvalidInputError for anything else."""
+    if not isinstance(value, dict):
+        raise InvalidInputError(what, f"must be a dict, not {value!r:.80}")
+    return value
+
+
+@runtime_checkable
+class RegistryProtocol(Protocol):
+    """The interface of the seam, for callers that name no implementation."""
+
+    async def initialize(self) -> None:
+        """Make ready; a second call does nothing."""
+
+    async def close(self) -> None:
+        """Let go."""
+
+    async def register(
+        self,
+        bot_id: str,
+        config: dict[str, Any],
+        status: Status = "active",
+        *,
+        metadata: dict[str, Any] | None = None,
+    ) -> Registration:
+        """Register, or replace."""
+
+    async def get(self, bot_id: str) -> Registration | None:
+        """Return a registration, and move its time of access."""
+
+    async def get_config(self, bot_id: str) -> dict[str, Any] | None:
+        """Return a configuration, and move its time of access."""
+
+    async def peek_config(self, bot_id: str) -> dict[str, Any] | None:
+        """Return a configuration and move nothing."""
+
+    async def exists(self, bot_id: str) -> bool:
+        """Whether there is an active one."""
+
+    async def unregister(self, bot_id: str) -> bool:
+        """Remove; whether there was one."""
+
+    async def deactivate(self, bot_id: str) -> bool:
+        """Make inactive; whether there is one."""
+
+    async def list_active(self) -> list[Registration]:
+        """Return active ones."""
+
+    async def list_inactive(self) -> list[Registration]:
+        """Return inactive ones."""
+
+    async def list_all(self) -> list[Registration]:
+        """Return all."""
+
+    async def list_ids(self) -> list[str]:
+        """Return the ids of active ones."""
+
+    async def count(self) -> int:
+        """Return how many are active."""
+
+    async def count_inactive(self) -> int:
+        """Return how many are inactive."""
+
+    async def count_all(self) -> int:
+        """Return how many there are."""
+
+    async def clear(self) -> None:
+        """Remove all."""

@@ -1,0 +1,355 @@
+"""The registry seam: configurations of running bots or agents, on an event log."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from eventstore.errors import ConflictError, InvalidInputError
+from eventstore.events import StreamWrite, from_microseconds
+from eventstore.limits import MAX_COMMIT_EVENTS
+from projections.registry import views
+from projections.registry.events import (
+    BOT_DEACTIVATED,
+    BOT_REGISTERED,
+    BOT_UNREGISTERED,
+    BOTS,
+    TYPES,
+    bot_stream,
+    read_bot_id,
+    read_change,
+)
+from projections.registry.model import (
+    SORT_KEYS,
+    Registration,
+    check_object,
+    check_status,
+)
+from projections.registry.views import ACCESS, Listing, RegistryTables, Row
+from projections.seam import Seam
+from projections.touches import Touches
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+    from typing import Self
+
+    from sqlalchemy import Connection
+
+    from eventstore import Cursor, EventStore
+    from projections.registry.model import RegistryChange, SortKey, Status
+    from projections.seam import Changes
+
+
+class Registry(Seam):
+    """Registrations of bots or agents: written as events, read from tables.
+
+    ``log`` is a URL, opened by :meth:`initialize` and closed by :meth:`close`, or an open
+    store that has :class:`~projections.registry.RegistryTables` inline. ``by`` says who writes.
+
+    Every write is an event, durable when the method returns and seen by every read that begins
+    then, in any process. Reads append nothing, and what they return is the caller's own.
+    Times of access are kept beside the log (:mod:`projections.touches`): a ``get`` moves them
+    at once for this process and within 200 ms for others, and a process that is killed loses
+    those of its last moment. Ids are any text of up to 255 bytes in UTF-8; anything else, and
+    what JSON cannot hold exactly, is InvalidInputError before anything is written. Reading what
+    cannot be an id finds nothing.
+    """
+
+    def __init__(self, log: EventStore | str, *, by: str | None = None, **options: Any) -> None:
+        super().__init__(log, RegistryTables(), by=by, **options)
+
+    def _begin(self, store: EventStore) -> None:
+        self._touches = Touches(store, ACCESS)
+
+    async def initialize(self) -> None:
+        """Open the log and make its tables where they are missing; a second call does nothing."""
+        await self.open_log()
+
+    async def close(self) -> None:
+        """Finish what is being written, and close the log."""
+        await self.close_log()
+
+    async def __aenter__(self) -> Self:
+        await self.initialize()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def register(
+        self,
+        bot_id: str,
+        config: dict[str, Any],
+        status: Status = "active",
+        *,
+        metadata: dict[str, Any] | None = None,
+    ) -> Registration:
+        """Register a bot, or replace its configuration, status and metadata.
+
+        A known one keeps ``created_at`` and its place in lists; ``updated_at`` moves. Of
+        several who register one id at once the last one stays. Raises InvalidInputError for
+        an unknown status and for what JSON cannot hold exactly.
+        """
+        stream = bot_stream(bot_id)
+        data = {
+            "bot_id": bot_id,
+            "config": check_object("config", config),
+            "status": check_status(status),
+            "metadata": check_object("metadata", {} if metadata is None else metadata),
+        }
+        event = self._event(BOT_REGISTERED, data)
+        done = await self._append(stream, event)
+        row = await self._find(bot_id)
+        stored = await anext(aiter(self.log.read_stream(stream, after_version=done.version - 1)))
+        at = stored.recorded_at
+        created = at if row is None else min(from_microseconds(row.created_us), at)
+        accessed = created if row is None else self._accessed(row)
+        mine = msgspec.json.decode(event.raw_data or b"")
+        return Registration(**mine, created_at=created, updated_at=at, last_accessed_at=accessed)
+
+    async def get(self, bot_id: str) -> Registration | None:
+        """Return a registration, whatever its status, and move its time of access."""
+        row = await self._find(bot_id)
+        if row is None:
+            return None
+        self._touches.touch(row.key)
+        return self._registration(row)
+
+    async def get_config(self, bot_id: str) -> dict[str, Any] | None:
+        """Return a configuration, whatever the status, and move the time of access."""
+        found = await self.get(bot_id)
+        return None if found is None else found.config
+
+    async def peek_config(self, bot_id: str) -> dict[str, Any] | None:
+        """Return a configuration, whatever the status, and move nothing."""
+        row = await self._find(bot_id)
+        return None if row is None else self._registration(row).config
+
+    async def exists(self, bot_id: str) -> bool:
+        """Whether there is an active registration."""
+        row = await self._find(bot_id)
+        return row is not None and row.status == "active"
+
+    async def unregister(self, bot_id: str) -> bool:
+        """Remove a registration; whether there was one. Of several callers one removes it."""
+        while (row := await self._find(bot_id)) is not None:
+            event = self._event(BOT_UNREGISTERED, {"bot_id": bot_id})
+            if await self._replaced(row, event):
+                self._forget([row.key])
+                return True
+        return False
+
+    async def deactivate(self, bot_id: str) -> bool:
+        """Make a registration inactive, also one that is; whether there is one."""
+        while (row := await self._find(bot_id)) is not None:
+            event = self._event(BOT_DEACTIVATED, {"bot_id": bot_id})
+            if await self._replaced(row, event):
+                return True
+        return False
+
+    async def list_active(
+        self,
+        *,
+        sort: SortKey = "created_at",
+        descending: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> list[Registration]:
+        """Return active registrations; see :meth:`list_all`."""
+        listing = _listing(["active"], sort, descending, limit, offset, metadata)
+        return await self._list(listing)
+
+    async def list_inactive(
+        self,
+        *,
+        sort: SortKey = "created_at",
+        descending: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> list[Registration]:
+        """Return inactive registrations, those in error not among them; see :meth:`list_all`."""
+        listing = _listing(["inactive"], sort, descending, limit, offset, metadata)
+        return await self._list(listing)
+
+    async def list_all(
+        self,
+        *,
+        sort: SortKey = "created_at",
+        descending: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> list[Registration]:
+        """Return registrations, by default all of them in order of first registration.
+
+        ``metadata`` are keys with the values that they must have, as JSON: 1, 1.0 and true
+        are three values, and a key that is missing is not null. ``limit`` and ``offset``
+        count what is left, in the order of ``sort``; equal ones are in order of first
+        registration. Moves no time of access. Raises InvalidInputError for arguments that
+        mean nothing.
+        """
+        return await self._list(_listing([], sort, descending, limit, offset, metadata))
+
+    async def list_ids(self) -> list[str]:
+        """Return the ids of active registrations, in order of first registration."""
+        keys = await self._query(partial(views.list_keys, status="active"))
+        return [read_bot_id(BOTS + key) for key in keys]
+
+    async def count(self, *, metadata: Mapping[str, Any] | None = None) -> int:
+        """Return how many registrations are active, and have this metadata."""
+        return await self._count(["active"], metadata)
+
+    async def count_inactive(self, *, metadata: Mapping[str, Any] | None = None) -> int:
+        """Return how many registrations are inactive, and have this metadata."""
+        return await self._count(["inactive"], metadata)
+
+    async def count_all(self, *, metadata: Mapping[str, Any] | None = None) -> int:
+        """Return how many registrations there are, of any status, with this metadata."""
+        return await self._count([], metadata)
+
+    async def clear(self) -> None:
+        """Remove every registration that is there now, in commits of up to 50,000."""
+        rows = await self._query(partial(views.find_all, listing=Listing()))
+        for first in range(0, len(rows), MAX_COMMIT_EVENTS):
+            part = rows[first : first + MAX_COMMIT_EVENTS]
+            writes = []
+            for row in part:
+                stream = BOTS + row.key
+                event = self._event(BOT_UNREGISTERED, {"bot_id": read_bot_id(stream)})
+                writes.append(StreamWrite(stream, [event]))
+            await self.log.append_many(writes)
+            self._forget([row.key for row in part])
+
+    def subscribe_changes(
+        self, bot_id: str | None = None, *, after: int | Cursor | None = None
+    ) -> Changes[RegistryChange]:
+        """Follow what happens to one registration, or to all: each change once, in order.
+
+        Starts after what this registry has read last, so that nothing is missed between a
+        read and the changes that follow it; ``after`` is a position or a cursor to start from.
+        """
+        if bot_id is None:
+            return self._follow(read_change, streams=None, after=after, types=TYPES)
+        stream = bot_stream(bot_id)
+
+        def mine(event: Any) -> RegistryChange | None:
+            change = read_change(event)
+            return change if change is not None and bot_stream(change.bot_id) == stream else None
+
+        return self._follow(mine, streams=None, after=after, types=TYPES)
+
+    async def history(self, bot_id: str) -> list[RegistryChange]:
+        """Return everything that happened to a registration, from the first to the last."""
+        found = self.log.read_stream(bot_stream(bot_id))
+        return [change async for event in found if (change := read_change(event)) is not None]
+
+    async def get_as_of(self, bot_id: str, position: int) -> Registration | None:
+        """Return the registration as it was at a position of the log; ``None`` without one.
+
+        Its time of access is that of its creation: those are no history.
+        """
+        found: Registration | None = None
+        for change in await self.history(bot_id):
+            if change.position > position:
+                break
+            found = _applied(found, change)
+        return found
+
+    async def _list(self, listing: Listing) -> list[Registration]:
+        rows = await self._query(partial(views.find_all, listing=listing))
+        return [self._registration(row) for row in rows]
+
+    async def _count(self, statuses: list[str], metadata: Mapping[str, Any] | None) -> int:
+        listing = _listing(statuses, "created_at", False, None, 0, metadata)
+        return await self._query(partial(views.count, listing=listing))
+
+    async def _find(self, bot_id: str) -> Row | None:
+        try:
+            key = bot_stream(bot_id).removeprefix(BOTS)
+        except InvalidInputError:
+            return None
+        return await self._query(partial(views.find, key=key))
+
+    async def _replaced(self, row: Row, event: Any) -> bool:
+        """Append unless somebody else wrote to the registration since ``row`` was read."""
+        try:
+            await self._append(BOTS + row.key, event, expected=row.version)
+        except ConflictError:
+            return False
+        return True
+
+    def _forget(self, keys: list[str]) -> None:
+        for key in keys:
+            self._touches.forget(key)
+
+        def forget(connection: Connection) -> None:
+            views.forget(connection, keys)
+
+        self.log.tend_later(forget)
+
+    def _accessed(self, row: Row) -> Any:
+        newest = self._touches.newest(row.key, row.accessed_us) or 0
+        # What was touched before belongs to an earlier registration under this id.
+        return from_microseconds(max(newest, row.created_us))
+
+    def _registration(self, row: Row) -> Registration:
+        body = msgspec.json.decode(row.body)
+        return Registration(
+            body["bot_id"],
+            body["config"],
+            row.status,
+            body["metadata"],
+            created_at=from_microseconds(row.created_us),
+            updated_at=from_microseconds(row.updated_us),
+            last_accessed_at=self._accessed(row),
+        )
+
+
+def _listing(
+    statuses: list[str],
+    sort: str,
+    descending: bool,
+    limit: int | None,
+    offset: int,
+    metadata: Mapping[str, Any] | None,
+) -> Listing:
+    if sort not in SORT_KEYS:
+        raise InvalidInputError("sort", f"{sort!r:.80} is none of {', '.join(SORT_KEYS)}")
+    for what, number in (("limit", limit), ("offset", offset)):
+        if number is not None and (type(number) is not int or not 0 <= number < 2**63):
+            raise InvalidInputError(what, f"must be a whole number from 0, not {number!r:.80}")
+    if metadata is not None:
+        try:
+            msgspec.json.encode(check_object("metadata", metadata))
+        except (TypeError, ValueError) as error:
+            raise InvalidInputError("metadata", f"cannot be looked for: {error}") from error
+    return Listing(statuses, sort, descending, limit, offset, metadata)  # type: ignore[arg-type]
+
+
+def _applied(found: Registration | None, change: RegistryChange) -> Registration | None:
+    if change.kind in {"unregistered", "redacted"}:
+        return None
+    if change.kind == "deactivated":
+        if found is not None:
+            found.status, found.updated_at = "inactive", change.at
+        return found
+    created = change.at if found is None else found.created_at
+    return Registration(
+        change.bot_id,
+        change.config or {},
+        change.status or "active",
+        change.metadata or {},
+        created_at=created,
+        updated_at=change.at,
+        last_accessed_at=created,
+    )

@@ -1,0 +1,123 @@
+"""Two processes of eight tasks each with conflicts: nothing is lost, and one of N wins."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.audit import audit_url
+from support.journals import told_by_log, told_by_tables, without_sums
+from support.logs import LASTING, LOG_URLS
+from support.processes import PRELUDE, ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+
+AGENTS = [f"a{number}" for number in range(3)]
+
+# Tasks of both processes race for the same agents and insert the same entries now and then, and
+# read pages meanwhile, which must hold together.
+WORKER = """
+import hashlib, random, time
+from projections.journal import *
+async def work(journal, process, task, until):
+    number = 0
+    while time.monotonic() < until:
+        number += 1
+        shared = number % 10 == 0
+        entry_id = f"shared-{task}-{number}" if shared else f"{process}-{task}-{number}"
+        line = f"line {number} " + "x" * (number % 50)
+        began = time.monotonic()
+        await journal.insert_entry(
+            entry_id=entry_id, project="p", ts=f"2026-01-01T00:00:{number % 60:02}Z",
+            emoji=["✅", "⚠️", "❌", "🧭"][number % 4], agent=f"t{task}", message=line,
+            meta={"n": number}, raw_line=line, sha256=hashlib.sha256(line.encode()).hexdigest())
+        say("entry", entry_id, time.monotonic() - began)
+        agent = f"a{number % 3}"
+        seen = await journal.get_agent_project(agent)
+        version = seen["version"] if seen else None
+        try:
+            done = await journal.set_agent_project(agent, "p", version, f"{process}-{task}", None)
+            say("won", agent, done["version"], version)
+        except ConflictError as error:
+            assert error.expected == version and error.actual > version, error
+            say("lost", agent, error.actual)
+        if number % 20 == 0:
+            pages, page, total = [], 0, 1
+            while page * 50 < total and page < 6:
+                page += 1
+                entries, total = await journal.fetch_recent_entries_paginated(
+                    project="p", page=page)
+                pages += [one["id"] for one in entries]
+            assert len(set(pages)) == len(pages) == min(total, page * 50), (len(pages), total)
+            say("pages", page)
+async def main():
+    async with Journal(url) as journal:
+        until = time.monotonic() + float(arguments[1])
+        async with asyncio.TaskGroup() as tasks:
+            for task in range(8):
+                tasks.create_task(work(journal, arguments[0], task, until))
+"""
+
+
+def run_workers(url: str, folder: Path, seconds: float) -> list[list[str]]:
+    """Run two processes; return the words of each line that they said."""
+    running = []
+    for process in ("left", "right"):
+        with (folder / process).open("wb") as output:
+            words = [sys.executable, "-c", PRELUDE + WORKER + "\nasyncio.run(main())", url]
+            running.append(
+                subprocess.Popen([*words, process, str(seconds)], cwd=ROOT, stdout=output)
+            )
+    for process_ in running:
+        assert process_.wait(seconds + 120) == 0
+    return [
+        line.split()
+        for process in ("left", "right")
+        for line in (folder / process).read_text().splitlines()
+    ]
+
+
+@pytest.mark.parametrize(
+    "seconds", [1.0, pytest.param(60.0, marks=[pytest.mark.soak, pytest.mark.timeout(600)])]
+)
+@pytest.mark.parametrize("kind", LASTING)
+async def test_nothing_is_lost_and_one_wins(tmp_path: Path, kind: str, seconds: float) -> None:
+    from projections.journal import Journal
+
+    url = LOG_URLS[kind](tmp_path)
+    async with Journal(url) as journal:
+        await journal.upsert_project(name="p", repo_root="/", progress_log_path="")
+        for agent in AGENTS:
+            await journal.set_agent_project(agent, "p", None, "test", None)
+    began = time.monotonic()
+    said = run_workers(url, tmp_path, seconds)
+    took = time.monotonic() - began
+    audit_url(url)
+    by_log = await told_by_log(url)
+    assert await told_by_tables(url, AGENTS) == without_sums(by_log)
+    entries = [words[1] for words in said if words[0] == "entry"]
+    assert by_log["projects"]["p"].keys() == set(entries)
+    wins: Counter[Any] = Counter((words[1], words[2]) for words in said if words[0] == "won")
+    assert set(wins.values()) == {1}
+    for agent in AGENTS:
+        versions = sorted(int(version) for name, version in wins if name == agent)
+        assert versions == list(range(2, by_log["assignments"][agent][1] + 1))
+    lost = sum(words[0] == "lost" for words in said)
+    waits = sorted(float(words[2]) for words in said if words[0] == "entry")
+    report = {
+        "entries": len(set(entries)), "shared": len(entries) - len(set(entries)),
+        "won": wins.total(), "lost": lost, "pages": sum(words[0] == "pages" for words in said),
+        "per second": round(len(entries) / took), "worst ms": round(waits[-1] * 1e3),
+        "insert p50 ms": round(waits[len(waits) // 2] * 1e3, 1),
+    }  # fmt: skip
+    print(f"{kind}: {json.dumps(report)}")
+    assert wins.total() > 10
+    assert seconds < 10 or lost > 10

@@ -1,0 +1,176 @@
+"""Memories as files: there when store returns, healed, and nobody else's are touched."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+from support.memories import Place, some
+from support.processes import child, lines, wait_for
+
+from eventstore import StorageError
+from projections.directory import ForeignDirectoryError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def root(files: Place) -> Path:
+    """Name the directory."""
+    assert files.directory is not None
+    return files.directory
+
+
+def names(root: Path) -> set[str]:
+    return {path.name for path in root.iterdir() if not path.name.startswith(".")}
+
+
+def test_the_file_is_there_when_store_returns_and_gone_when_delete_does(
+    files: Place, root: Path
+) -> None:
+    with files.open() as memories:
+        for content in ("one", "two"):
+            memories.store(some(content=content, embedding=[-0.0, 1e-310]))
+            assert '"embedding":[-0.0,1e-310]' in (root / "m-1.json").read_text()
+            assert json.loads((root / "m-1.json").read_bytes())["content"] == content
+        memories.delete("m-1")
+        assert names(root) == set()
+
+
+def test_ids_that_differ_in_case_only_have_files_that_differ_in_more(
+    files: Place, root: Path
+) -> None:
+    ids = ["mem", "Mem", "MEM", "x" * 255, "X" * 255, "x" * 254, "x" * 201, "x" * 200]
+    with files.open() as memories:
+        for memory_id in ids:
+            memories.store(some(memory_id))
+    assert len({name.lower() for name in names(root)}) == len(ids)
+    assert files.files().keys() == set(ids)
+    assert {"mem.json", "x" * 200 + ".json"} < names(root)
+
+
+def test_what_was_changed_or_removed_is_back_at_the_next_opening(files: Place, root: Path) -> None:
+    with files.open() as memories:
+        for memory_id in "abc":
+            memories.store(some(memory_id))
+    (root / "a.json").unlink()
+    (root / "b.json").write_text("{}")
+    with files.open() as memories:
+        memories.count()
+        assert {one["content"] for one in files.files().values()} == {some().content}
+        assert files.files().keys() == set("abc")
+
+
+def test_a_directory_that_was_removed_is_made_again(files: Place, root: Path) -> None:
+    import shutil
+
+    with files.open() as memories:
+        memories.store(some("a"))
+        memories.delete("a")
+        memories.store(some("b"))
+    shutil.rmtree(root)
+    with files.open() as memories:
+        assert memories.list_ids() == ["b"]
+        assert files.files().keys() == {"b"}
+
+
+def test_strangers_in_the_directory_stay_as_they_are(
+    files: Place, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with files.open() as memories:
+        memories.store(some("a"))
+        (root / "notes.txt").write_text("mine")
+        (root / "b.json").write_text("mine too")
+        with caplog.at_level(logging.WARNING):
+            memories.store(some("b"))
+        assert "no file" in caplog.text
+        assert memories.get("b") == some("b")
+        memories.delete("a")
+        memories.delete("b")
+    assert (root / "notes.txt").read_text() == "mine"
+    assert (root / "b.json").read_text() == "mine too"
+    assert names(root) == {"notes.txt", "b.json"}
+
+
+def test_a_strangers_directory_is_refused(files: Place, root: Path) -> None:
+    root.mkdir()
+    (root / "photo.jpg").write_text("x")
+    with pytest.raises(ForeignDirectoryError):
+        files.open().store(some())
+    assert names(root) == {"photo.jpg"}
+
+
+def test_files_that_cannot_be_written_are_an_error_and_come_later(files: Place, root: Path) -> None:
+    with files.open() as memories:
+        memories.store(some("a"))
+        away = root.rename(root.with_name("away"))
+        root.write_text("in the way")
+        with pytest.raises(StorageError, match=r"replaced|is a file"):
+            memories.store(some("b"))
+        assert memories.get("b") == some("b")
+        root.unlink()
+        away.rename(root)
+        memories.store(some("c"))
+        assert files.files().keys() == set("abc")
+
+
+def test_what_was_killed_between_log_and_file_is_healed(files: Place) -> None:
+    with child(KILLED, files.url, files.directory or "") as process:
+        wait_for(process, "logged")
+        process.kill()
+        process.wait()
+    assert files.files().keys() == {"a"}
+    with files.open() as memories:
+        assert memories.list_ids() == ["a", "b"]
+        assert files.files().keys() == {"a", "b"}
+
+
+KILLED = """
+import time
+from projections.memories import Memory, MemoryStore
+from projections.memories.files import MemoryFiles
+async def main():
+    def work():
+        with MemoryStore(url, directory=arguments[0]) as memories:
+            memories.store(Memory("a", "x", "help"))
+            async def reach(self, position):
+                say("logged")
+                time.sleep(60)
+            MemoryFiles.reach = reach
+            memories.store(Memory("b", "x", "help"))
+    await asyncio.to_thread(work)
+"""
+
+
+def test_two_processes_share_a_directory(files: Place, root: Path) -> None:
+    with files.open() as memories, child(NEIGHBOUR, files.url, root) as process:
+        wait_for(process, "ready")
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        for number in range(40):
+            memories.store(some(f"mine-{number}"))
+            assert (root / f"mine-{number}.json").exists()
+        said = list(lines(process))
+    assert said == ["done"]
+    assert len(names(root)) == 80
+
+
+NEIGHBOUR = """
+import pathlib
+from projections.memories import Memory, MemoryStore
+async def main():
+    def work():
+        root = pathlib.Path(arguments[0])
+        with MemoryStore(url, directory=root) as memories:
+            memories.store(Memory("theirs-0", "x", "help"))
+            say("ready"); sys.stdin.readline()
+            for number in range(1, 40):
+                memories.store(Memory(f"theirs-{number}", "x", "help"))
+                assert (root / f"theirs-{number}.json").exists()
+        say("done")
+    await asyncio.to_thread(work)
+"""

@@ -1,0 +1,184 @@
+"""The registry against a plain dictionary: random calls, restarts and rebuilds in between."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from support.logs import LOG_URLS
+
+from eventstore import EventStore
+from projections import ProjectionRunner
+from projections.registry import Registration, Registry, RegistryTables
+
+BOTS = ("a", "B/%", "ü\0", "c d")
+bots = st.sampled_from(BOTS)
+statuses = st.sampled_from(("active", "inactive", "error"))
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+values = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+objects = st.dictionaries(texts, values, max_size=4)
+metadata = st.dictionaries(st.sampled_from(("k", "l")), st.integers(0, 2), max_size=2)
+
+
+class Model(RuleBasedStateMachine):
+    """``known`` is what is registered, in order of first registration."""
+
+    backend = "sqlite"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.portal_context = start_blocking_portal()
+        self.portal = self.portal_context.__enter__()
+        self.url = LOG_URLS[self.backend](Path(tempfile.mkdtemp()))
+        self.known: dict[str, tuple[Any, str, Any]] = {}
+
+    @initialize()
+    def start(self) -> None:
+        self.registry = Registry(self.url, notify="none")
+        self.portal.call(self.registry.initialize)
+
+    def call(self, method: str, *args: Any, **options: Any) -> Any:
+        async def run() -> Any:
+            return await getattr(self.registry, method)(*args, **options)
+
+        return self.portal.call(run)
+
+    @rule()
+    def restart(self) -> None:
+        self.portal.call(self.registry.close)
+        self.start()
+
+    @rule()
+    def rebuild(self) -> None:
+        async def run() -> None:
+            await self.registry.close()
+            async with EventStore.open(self.url, notify="none") as store:
+                await ProjectionRunner(store, RegistryTables().at(self.url)).rebuild()
+
+        self.portal.call(run)
+        self.start()
+
+    @rule(bot=bots, config=objects, status=statuses, meta=st.none() | metadata)
+    def register(self, bot: str, config: Any, status: str, meta: Any) -> None:
+        made = self.call("register", bot, config, status, metadata=meta)
+        assert (made.bot_id, made.config, made.status) == (bot, config, status)
+        self.known[bot] = (config, status, meta or {})
+
+    @rule(bot=bots)
+    def deactivate(self, bot: str) -> None:
+        assert self.call("deactivate", bot) == (bot in self.known)
+        if bot in self.known:
+            config, _, meta = self.known[bot]
+            self.known[bot] = (config, "inactive", meta)
+
+    @rule(bot=bots)
+    def unregister(self, bot: str) -> None:
+        assert self.call("unregister", bot) == (self.known.pop(bot, None) is not None)
+
+    @rule()
+    def clear(self) -> None:
+        self.call("clear")
+        self.known.clear()
+
+    @rule(bot=bots)
+    def read(self, bot: str) -> None:
+        before = self.call("peek_config", bot)
+        found = self.call("get", bot)
+        assert plain(found and [found]) == (self.known.get(bot) and [(bot, *self.known[bot])])
+        assert before == self.call("get_config", bot) == (found and found.config)
+        assert self.call("exists", bot) == (bool(found) and found.status == "active")
+        assert plain([self.call("get_as_of", bot, 10**9)] if found else None) == plain(
+            found and [found]
+        )
+
+    @rule(meta=metadata, limit=st.none() | st.integers(0, 4), offset=st.integers(0, 3))
+    def list_some(self, meta: Any, limit: int | None, offset: int) -> None:
+        wanted = [
+            (bot, *one)
+            for bot, one in self.known.items()
+            if all(item in one[2].items() for item in meta.items())
+        ]
+        end = None if limit is None else offset + limit
+        found = self.call("list_all", metadata=meta, limit=limit, offset=offset)
+        assert plain(found) == wanted[offset:end]
+        assert self.call("count_all", metadata=meta) == len(wanted)
+
+    @invariant()
+    def everything_is_there(self) -> None:
+        if not hasattr(self, "registry"):
+            return
+        everything = [(bot, *one) for bot, one in self.known.items()]
+        assert plain(self.call("list_all")) == everything
+        for method, count, status in (
+            ("list_active", "count", "active"),
+            ("list_inactive", "count_inactive", "inactive"),
+        ):
+            some = [one for one in everything if one[2] == status]
+            assert plain(self.call(method)) == some
+            assert self.call(count) == len(some)
+        assert self.call("list_ids") == [one[0] for one in everything if one[2] == "active"]
+
+    def teardown(self) -> None:
+        with contextlib.suppress(AttributeError):
+            self.portal.call(self.registry.close)
+        self.portal_context.__exit__(None, None, None)
+
+
+def plain(found: list[Registration] | None) -> list[tuple[Any, ...]] | None:
+    """Return what registrations say, their times aside."""
+    if found is None:
+        return None
+    return [(one.bot_id, one.config, one.status, one.metadata) for one in found]
+
+
+class PostgresModel(Model):
+    """The same on PostgreSQL."""
+
+    backend = "postgresql"
+
+
+slow = {HealthCheck.too_slow, HealthCheck.data_too_large}
+TestRegistry = Model.TestCase
+TestRegistry.settings = settings(
+    max_examples=15, stateful_step_count=15, deadline=None, suppress_health_check=slow
+)
+TestRegistryOnPostgres = PostgresModel.TestCase
+TestRegistryOnPostgres.settings = settings(
+    max_examples=4, stateful_step_count=15, deadline=None, suppress_health_check=slow
+)
+
+
+@pytest.mark.anyio
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(bot=texts.filter(bool), config=objects, status=statuses, meta=objects)
+async def test_every_value_comes_back_exactly(
+    registry: Registry, bot: str, config: Any, status: Any, meta: Any
+) -> None:
+    await registry.register(bot, config, status, metadata=meta)
+    found = await registry.get(bot)
+    assert found is not None
+    assert repr((found.bot_id, found.status)) == repr((bot, status))
+    # As text, because 1, 1.0 and True are equal, and so are 0.0 and -0.0.
+    assert repr(ordered([found.config, found.metadata])) == repr(ordered([config, meta]))
+    assert Registration.from_dict(found.to_dict()) == found
+    if meta:
+        assert bot in [one.bot_id for one in await registry.list_all(metadata=meta)]
+
+
+def ordered(value: Any) -> Any:
+    """Return a value with all dictionaries in the order of their keys."""
+    if isinstance(value, dict):
+        return {key: ordered(value[key]) for key in sorted(value)}
+    return [ordered(one) for one in value] if isinstance(value, list) else value
