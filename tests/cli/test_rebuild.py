@@ -17,8 +17,10 @@ from eventstore.cli import rebuilding
 from eventstore.cli.run import Session
 from eventstore.config import Settings
 from projections import runner
+from projections.background import close_background
 from projections.followed import FollowedTables
 from projections.journal import Journal
+from projections.memories import Memory, MemoryStore, Namespace
 from projections.rules import RuleTables
 
 if TYPE_CHECKING:
@@ -115,7 +117,7 @@ def test_a_place_that_is_not_the_views_own_is_wrong_usage(run: Run, words: list[
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("name", [rebuilding.DIRECTORY, RuleTables.name])
+@pytest.mark.parametrize("name", ["directory", "rules"])
 async def test_an_interrupted_rebuild_leaves_the_old_view(
     run: Run,
     log: str,
@@ -165,3 +167,20 @@ def view_of(folder: Path, database: str | None) -> object:
     if database is not None:
         return query(database, "SELECT rule_id, rule FROM rule ORDER BY rule_id")
     return {path.name: path.read_bytes() for path in (folder / "live").glob("*.yml")}
+
+
+def test_memories_are_rebuilt_as_tables_and_as_files(run: Run, log: str, tmp_path: Path) -> None:
+    root = tmp_path / "memories"
+    with MemoryStore(log, directory=root) as memories:
+        for memory_id in ("one", "two"):
+            memories.store(Memory(memory_id, "x", Namespace.HELP))
+        memories.delete("one")
+    close_background()
+    query(log, "DELETE FROM memory")
+    (root / "two.json").unlink()
+    assert run("rebuild", "memories").returncode == 0
+    assert run("rebuild", "memories", "--to", root).returncode == 0
+    assert query(log, "SELECT id, namespace FROM memory") == [("two", "help")]
+    assert [path.name for path in root.glob("[!.]*.json")] == ["two.json"]
+    both = run("rebuild", "memories", "--to", root, "--database", log)
+    assert (both.returncode, "--to or --database" in both.stderr) == (2, True)
