@@ -461,6 +461,12 @@ class Notifier(Protocol):
     def publish(self, log_id: str, position: int, news: News | None) -> None:
         """Tell other processes that ``position`` was committed. Never waits, never raises."""
 
+    def confirm(self, log_id: str, position: int) -> None:
+        """Tell who follows in other processes that a look found the log at ``position``.
+
+        Spares them a look of their own. Never waits, never raises, and may do nothing.
+        """
+
     def close(self) -> None:
         """Stop; ``wake`` is not called any more afterwards."""
 

@@ -11,7 +11,7 @@ import anyio
 
 from eventstore.applied import wait_applied
 from eventstore.backends import make_backend
-from eventstore.bridge import Signal, loop_caller, wait_future
+from eventstore.bridge import Inbox, Signal, loop_caller, wait_future
 from eventstore.config import keys_in_force
 from eventstore.errors import InvalidInputError, StorageError, StoreClosedError
 from eventstore.events import (
@@ -26,6 +26,7 @@ from eventstore.events import (
     check_stream,
 )
 from eventstore.notifiers import make_notifier
+from eventstore.pace import Pace
 from eventstore.ports import (
     Acknowledge,
     ConsumerState,
@@ -39,6 +40,7 @@ from eventstore.ports import (
     system_clock,
 )
 from eventstore.reader import EventReader
+from eventstore.shelf import Shelf
 from eventstore.status import describe_consumer
 from eventstore.subscription import Subscription
 from eventstore.tail import Tail
@@ -69,7 +71,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 POLL_SECONDS: Final = 1.0
-"""How often a waiting follower looks at the log without having been woken."""
+"""How long a waiting follower may know nothing of the log before it looks; see pace.py."""
 
 READERS: Final = 8
 """Pages read at once, in threads of the store's own: a hundred followers share them."""
@@ -105,6 +107,8 @@ class EventStore(Upkeep):
         self.poll = poll
         self.clock = clock
         self.changed = Signal()
+        self.readable = Signal()
+        """Set when a follower can read again after the database was away."""
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         if upcasters is not None:
             upcasters.seal()
@@ -150,8 +154,9 @@ class EventStore(Upkeep):
         Redis, whose messages are signed with the first of ``notify_keys`` (default: those of
         the environment) and believed if one of them has signed. ``inline`` projections are
         applied inside each append's transaction. ``clock`` gives microseconds since the epoch.
-        ``poll`` is how many seconds a follower waits without a wake-up before it looks for
-        itself. ``upcasters`` lift events of older shapes wherever they are read.
+        ``poll`` is how many seconds a follower may go without knowing how far the log is: it
+        looks for itself unless another process has just looked and told it. ``upcasters`` lift
+        events of older shapes wherever they are read.
 
         Raises ConfigError for a URL or notifier that is not known.
         """
@@ -163,9 +168,11 @@ class EventStore(Upkeep):
         self._limiter = anyio.CapacityLimiter(READERS)
         await self._in_thread(self._backend.open)
         self.seen = (await self._in_thread(self._backend.head)).cursor
-        self.tail = Tail(self.page, lambda: self.changed.looks, self._lift)
-        """What the followers of this store share."""
+        self.tail = Tail(self.page, self.changed, Pace(self.poll), self._confirm, self._lift)
+        self.shelf = Shelf(self.page)
+        """What the followers of this store share: the log's end, and what they read before it."""
         self._call = loop_caller()
+        self._inbox = Inbox(self._call, self._offer, self.changed.set)
         self._writer.start(self._call, self._lost)
         self._state = "open"
         return self
@@ -334,6 +341,8 @@ class EventStore(Upkeep):
             "url": self.url,
             **facts,
             **self.notifier_facts(),
+            "looks": self.tail.reads,
+            "unused_news": self.tail.unused,
             "log_id": head.log_id,
             "first_position": head.first_position,
             "position": head.position,
@@ -411,6 +420,7 @@ class EventStore(Upkeep):
     async def _became(self, moved: Moved) -> None:
         self.seen = (await self._in_thread(self._backend.head)).cursor
         self.tail.reset()
+        self.shelf.clear()
         self._committed(moved.position, None)
 
     @property
@@ -445,15 +455,25 @@ class EventStore(Upkeep):
     def _woken(self, position: int | None = None, news: News | None = None) -> None:
         """Hear from the notifier, in its thread."""
         if news is not None:
-            self._call(partial(self._offer, news))
-        elif position is None or position > self.tail.position:
+            self._inbox.put(news)
+        elif position is None:
+            # Nobody but this process says that: there is something to look for.
             self.changed.set()
+            if self.tail.fruitless:
+                self._call(self.tail.trust)
+        elif position > self.tail.position:
+            self.changed.set()
+        else:
+            self._call(partial(self.tail.hear, position))
 
     def _offer(self, news: News) -> None:
         if self.tail.offer(news):
             self.changed.set(told=True)
-        elif news.position > self.tail.position:
+        elif self.tail.hear(news.position, news.events[-1].hash):
             self.changed.set()
+
+    def _confirm(self, position: int) -> None:
+        self._notifier.confirm(self.seen.log_id, position)
 
     def _lost(self, name: str, epoch: int, owner: str) -> None:
         self.tail.lost[name, epoch] = owner

@@ -30,9 +30,6 @@ T = TypeVar("T")
 
 CHANGE_REJECTED: Final = "ChangeRejected"
 
-PAGE_EVENTS: Final = 1024
-"""Events read at once: what a slow follower costs in memory, with the limit in bytes."""
-
 
 class Subscription:
     """An async iterator over every matching event after a cursor.
@@ -40,9 +37,9 @@ class Subscription:
     It never ends by itself, unless it was asked with ``follow=False`` to end at the head.
 
     Events come once, in order and without a gap, whatever happens to notifiers: those
-    only decide how early. A slow follower costs one page of memory and is never skipped
-    ahead. For one task at a time; :meth:`aclose` may be called from any task of the loop
-    and ends a reader that is waiting.
+    only decide how early. A slow follower costs a slice of a page (128 events, or one commit) in
+    memory and is never skipped ahead. For one task at a time; :meth:`aclose` may be called
+    from any task of the loop and ends a reader that is waiting.
 
     With a ``consumer`` name the log keeps the cursor. Asking for the next event marks the
     one before as done; the stored cursor follows within 200 ms or 1,000 events, on
@@ -79,7 +76,7 @@ class Subscription:
         self._follow = follow
         self._shard = shard
         self._epoch = 0
-        self._query = Query(streams=streams, types=types, limit=PAGE_EVENTS, kept=kept)
+        self._query = Query(streams=streams, types=types, kept=kept)
         self._events: Sequence[Event] = ()
         self._index = 0
         self._page: Page | None = None
@@ -87,7 +84,6 @@ class Subscription:
         self._done: Cursor | None = None
         self._log_id = ""
         self._seen = 0
-        self._reads = 0
         self._was_woken = False
         self._opened = False
         self._closed = False
@@ -306,18 +302,23 @@ class Subscription:
         """Return what follows: from what the store's followers share, or read for oneself."""
         tail = self._store.tail
         # Counted before looking, so that a change after the look ends the next wait at once,
-        # and kept only once the look is done: one that was cancelled has seen nothing.
-        seen = self._store.changed.count
+        # and kept only once the look is done: one that was cancelled has seen nothing, and
+        # what is taken from memory was looked up before.
+        seen: int | None = self._store.changed.count
         page = tail.take(query) if self._follow and self._page is not None else None
         if page is not None and page.through == query.expect:
-            await self._outlive(lambda: tail.refresh(self._reads, woken=self._was_woken))
+            await self._outlive(lambda: tail.refresh(woken=self._was_woken))
             page = tail.take(query)
-        reads = tail.reads
+        elif page is not None:
+            seen = None
         if page is None:
-            page = await self._outlive(lambda: self._store.page(query))
-            tail.join(page)
+            looks = self._store.changed.looks
+            page = await self._outlive(lambda: self._store.shelf.page(query))
             tail.lost.update(page.lost)
-        self._seen, self._reads = seen, reads
+            if self._follow and tail.join(page, looks):
+                await self._outlive(lambda: tail.refresh(woken=True))
+        if seen is not None:
+            self._seen = seen
         self._check_owner()
         return page if self._shard is None else _part(page, *self._shard)
 
@@ -329,8 +330,9 @@ class Subscription:
 
     async def _outlive(self, read: Callable[[], Awaitable[T]]) -> T:
         """Read, however long the database cannot be reached."""
-        backoff = Backoff()
+        backoff, readable = Backoff(), self._store.readable
         while True:
+            seen = readable.count
             try:
                 result = await read()
             except StorageError as error:
@@ -338,16 +340,17 @@ class Subscription:
                     raise
                 if backoff.failures == 0:
                     log.warning("%s; following goes on once it can be read again", error)
-                await self._pause(backoff.next())
+                await self._pause(seen, backoff.next())
             else:
                 if backoff.failures:
+                    readable.set()
                     log.warning("the log can be read again; following goes on")
                 return result
 
-    async def _pause(self, seconds: float) -> None:
+    async def _pause(self, seen: int, seconds: float) -> None:
+        """Wait before trying again, unless another follower finds that it works."""
         self._woken = anyio.Event()
-        with anyio.move_on_after(seconds):
-            await self._woken.wait()
+        await self._store.readable.wait(seen, seconds, self._woken)
         if self._closed:
             raise StopAsyncIteration
 
@@ -357,10 +360,17 @@ class Subscription:
         self._mark_done()
 
     async def _wait(self) -> None:
+        """Return once there is a reason to look."""
+        tail, changed = self._store.tail, self._store.changed
         self._woken = anyio.Event()
-        self._was_woken = await self._store.changed.wait(self._seen, self._store.poll, self._woken)
-        if self._closed:
-            raise StopAsyncIteration
+        while True:
+            self._was_woken = await changed.wait(self._seen, tail.pace.rest(), self._woken)
+            if self._closed:
+                raise StopAsyncIteration
+            seen = changed.count
+            if tail.is_news(self.position):
+                return
+            self._seen = seen
 
 
 def rejection_stream(consumer: str) -> str:

@@ -9,6 +9,7 @@ takes from it only where its cursor, hash included, is the window's own.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -21,7 +22,9 @@ from eventstore.ports import Head, News, Page, Query
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from eventstore.bridge import Signal
     from eventstore.events import Event
+    from eventstore.pace import Pace
 
 WINDOW_EVENTS: Final = 8_192
 WINDOW_BYTES: Final = 16 * 1024 * 1024
@@ -37,24 +40,35 @@ EARLY_SECONDS: Final = 0.01
 """How many commits that came before their turn are kept, and how long they may wait for it
 until the log is read instead."""
 
+FREE_LOOKS: Final = 3
+DOUBT_SECONDS: Final = 0.005
+MOST_DOUBT_SECONDS: Final = 0.05
+"""How many looks in a row may find nothing, how long the next one then waits at the least,
+twice as long each time, and how long at the most."""
+
 
 class Tail:
     """The newest events of a log, read once for all; see the module.
 
-    ``read`` reads a page, ``signals`` counts the reasons to look for what has changed,
-    ``lift`` is what pages have been through when they come from ``read``.
+    ``read`` reads a page, ``changed`` wakes the followers and counts the reasons to look,
+    ``pace`` says when to look without one, and ``confirm`` is called with the log's position
+    after such a look. ``lift`` is what pages have been through when they come from ``read``.
     Everything here runs in the store's event loop.
     """
 
     def __init__(
         self,
         read: Callable[[Query], Awaitable[Page]],
-        signals: Callable[[], int],
+        changed: Signal,
+        pace: Pace,
+        confirm: Callable[[int], None],
         lift: Callable[[Event], Event] | None = None,
     ) -> None:
         self._read = read
-        self._signals = signals
+        self._changed = changed
+        self._confirm = confirm
         self._lift = lift
+        self.pace = pace
         self._early: dict[int, News] = {}
         self._lock = anyio.Lock()
         self._start: Cursor | None = None
@@ -62,6 +76,12 @@ class Tail:
         self._events: list[Event] = []
         self._size = 0
         self._read_at = -1
+        self._hurry = anyio.Event()
+        self._not_before = 0.0
+        self.fruitless = 0
+        """How many looks in a row were for nothing, though somebody had given a reason."""
+        self.unused = 0
+        """How often what a notifier vouched for did not follow what was known."""
         self.reads = 0
         """How often the log was looked at."""
         self.consumers: dict[str, int] = {}
@@ -74,13 +94,28 @@ class Tail:
         """The position up to which the window has the log; -1 before anything was read."""
         return self._head.position if self._head is not None else -1
 
-    def join(self, page: Page) -> None:
-        """Begin the window where a follower has caught up, unless it is there already."""
-        if page.through.position < page.head.position or page.head.position <= self.position:
-            return
+    def join(self, page: Page, looks: int) -> bool:
+        """Begin the window where a follower has caught up, unless it is there already.
+
+        ``looks`` is how many reasons to look there were before the page was read. Return
+        whether the window is there, and ends before what this follower has seen: one more reason.
+        """
+        if page.through.position < page.head.position or page.head.position < self.position:
+            return False
         behind = page.head.position - self.position > WINDOW_EVENTS
         if self._start is None or behind or page.head.log_id != self._start.log_id:
             self._begin(page.head)
+            self.pace.looked()
+        if page.head.position > self.position:
+            self._changed.set()
+            return True
+        self._read_at = max(self._read_at, looks)
+        return False
+
+    def is_news(self, position: int) -> bool:
+        """Whether a follower that is at this position has a reason to look, here or in the log."""
+        pending = self._read_at < self._changed.looks
+        return pending or self.position != position or not self.pace.rest()
 
     def take(self, query: Query) -> Page | None:
         """Return a part of the window after the query's cursor; ``None`` if that is not in it."""
@@ -116,7 +151,29 @@ class Tail:
                 break
             grew = True
             following = self._early.pop(self._head.position, None)
+        if grew:
+            self.pace.heard()
+            self.trust()
+        elif news.position > self._head.position:
+            self.unused += 1
         return grew
+
+    def trust(self) -> None:
+        """End all doubt: there is a reason to look that nobody can have made up."""
+        self.fruitless, self._not_before = 0, 0.0
+        self._hurry.set()
+
+    def hear(self, position: int, digest: bytes | None = None) -> bool:
+        """Hear how far the log is; return whether that is a reason to look.
+
+        It is where the log has gone further than the window, or is another one: ``digest`` is
+        the chain's hash at ``position``, where that was told too.
+        """
+        if position == self.position and self._head is not None:
+            if digest is not None and digest != self._head.hash:
+                return True
+            self.pace.heard()
+        return position > self.position
 
     def _append(self, news: News) -> bool:
         assert self._head is not None  # noqa: S101 - offer has looked
@@ -131,19 +188,24 @@ class Tail:
         self._extend(events, head, head.cursor)
         return True
 
-    async def refresh(self, reads: int, *, woken: bool) -> None:
+    async def refresh(self, *, woken: bool) -> None:
         """Look for what came after the window; one look for all who ask at the same time.
 
         Who was ``woken`` needs a look that began after the last reason for one; whose time
-        was up needs one that is newer than ``reads``, their number when it began to wait.
+        was up needs one unless somebody has looked since.
         """
         async with self._lock:
             if self._early and await self._grows_by_itself():
                 return
-            count = self._signals()
-            served = self._read_at >= count and (woken or self.reads > reads)
+            if woken and self._read_at < self._changed.looks and await self._doubts():
+                return
+            count = self._changed.looks
+            served = self._read_at >= count and (woken or self.pace.rest() > 0)
             if self._head is None or served:
                 return
+            # What is still early after the look is of no history that the log has.
+            self._early.clear()
+            before = self._head.position
             try:
                 page = await self._read(self._next_query())
             except StorageError:
@@ -154,9 +216,43 @@ class Tail:
                 self.reset()
                 return
             self._read_at, self.reads = count, self.reads + 1
-            self.lost.update(page.lost)
-            self._continue(page)
-            self._early = {at: one for at, one in self._early.items() if at > self.position}
+            silent = self.pace.looked()
+            self._take_in(page)
+            self._judge(fruitless=woken and self.position == before)
+            if not woken:
+                if self.position != before:
+                    # The others sleep, and what they hear of it later will be no news.
+                    self._changed.set(told=True)
+                if silent:
+                    self._confirm(self.position)
+
+    def _take_in(self, page: Page) -> None:
+        self.lost.update(page.lost)
+        self._continue(page)
+        self._early = {at: one for at, one in self._early.items() if at > self.position}
+        if page.through.position < page.head.position:
+            self._changed.set()
+
+    def _judge(self, fruitless: bool) -> None:
+        """Begin to doubt where reasons to look turn out to be none, as forged ones do."""
+        self.fruitless = self.fruitless + 1 if fruitless else 0
+        seconds = DOUBT_SECONDS * 2 ** min(max(0, self.fruitless - FREE_LOOKS), 10)
+        doubted = self.fruitless >= FREE_LOOKS
+        self._not_before = time.monotonic() + min(seconds, MOST_DOUBT_SECONDS) if doubted else 0.0
+
+    async def _doubts(self) -> bool:
+        """Wait until another look is due; return whether the window grew meanwhile.
+
+        Whoever may send hints could else have the log looked at without an end.
+        """
+        seconds = self._not_before - time.monotonic()
+        if seconds <= 0:
+            return False
+        before = self.position
+        self._hurry = anyio.Event()
+        with anyio.move_on_after(seconds):
+            await self._hurry.wait()
+        return self.position > before
 
     def _continue(self, page: Page) -> None:
         """Take in what was read, less what was offered while it was being read."""
@@ -179,6 +275,7 @@ class Tail:
         self._start, self._head = None, None
         self._events, self._size = [], 0
         self._early.clear()
+        self._changed.set(told=True)
 
     def _next_query(self) -> Query:
         assert self._head is not None  # noqa: S101 - refresh has looked

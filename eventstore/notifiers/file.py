@@ -45,6 +45,9 @@ class FileNotifier:
         """Write the position into the file. Never raises: a lost hint is a later reader."""
         self._touch(position)
 
+    def confirm(self, log_id: str, position: int) -> None:
+        """Do nothing: it could write an older position over one that was just published."""
+
     def _read(self) -> int | None:
         """Return the position in the file; ``None`` where there is none, or something else."""
         try:

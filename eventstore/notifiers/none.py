@@ -19,6 +19,9 @@ class NoNotifier:
     def publish(self, log_id: str, position: int, news: News | None) -> None:
         """Do nothing."""
 
+    def confirm(self, log_id: str, position: int) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Do nothing."""
 

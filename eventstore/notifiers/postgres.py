@@ -47,6 +47,7 @@ class PostgresNotifier:
         self._wake: Wake | None = None
         self._published = -1
         self._position = -1
+        self._found: int | None = None
         self._closing = False
         self._started = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -65,6 +66,11 @@ class PostgresNotifier:
         """Hand the position to the thread. Never waits, never raises."""
         self._position = position
         self._ensure_thread()
+        self._ring()
+
+    def confirm(self, log_id: str, position: int) -> None:  # noqa: ARG002
+        """Hand the position to the thread, to be sent unless there is a newer one."""
+        self._found = position
         self._ring()
 
     def close(self) -> None:
@@ -99,8 +105,8 @@ class PostgresNotifier:
                 self._thread.start()
 
     def _ring(self) -> None:
-        # A full buffer means that the thread has been told already.
-        with suppress(BlockingIOError):
+        # A full buffer means that the thread has been told already; a closed one, that it ended.
+        with suppress(OSError):
             self._bell.send(b"!")
 
     def _run(self) -> None:
@@ -134,6 +140,7 @@ class PostgresNotifier:
             with watchdog.limit(connection, HEARTBEAT_SECONDS):
                 channel = _channel(connection)
             self._connects += 1
+            self._found = None
             listening = False
             beat = time.monotonic() + HEARTBEAT_SECONDS
             while not (self._closing and self._published >= self._position):
@@ -143,7 +150,7 @@ class PostgresNotifier:
                         connection.execute(f'LISTEN "{channel}"'.encode())
                         listening = self._listening = True
                         self._call_wake()
-                    if self._position > self._published:
+                    if self._position > self._published or self._found is not None:
                         self._send(connection, channel)
                     elif time.monotonic() >= beat:
                         connection.execute("SELECT 1")
@@ -152,7 +159,9 @@ class PostgresNotifier:
                         backoff.reset()
                     position = _received(connection)
                     if position is not None:
+                        beat = time.monotonic() + HEARTBEAT_SECONDS
                         self._trouble = ""
+                        backoff.reset()
                         self._wakes += 1
                         self._call_wake(position)
                 if self._closing:
@@ -162,8 +171,10 @@ class PostgresNotifier:
                 self._hear_bell()
 
     def _send(self, connection: psycopg.Connection[Any], channel: str) -> None:
+        found, self._found = self._found or -1, None
         position = self._position
-        connection.execute("SELECT pg_notify(%s, %s)", (channel, str(position)))
+        text = str(max(position, found))
+        connection.execute("SELECT pg_notify(%s, %s)", (channel, text))
         self._published = position
 
     def _call_wake(self, position: int | None = None) -> None:

@@ -1,10 +1,10 @@
 """Waking followers by Redis pub/sub: messages may be lost, late, doubled or forged.
 
-One thread publishes what the writer hands it, and never makes it wait. One thread
-subscribes. It sends pings of its own, because the client library does not notice a server
-that has stalled; it connects again with a jittered wait that grows until something has been
-received; and after each subscription it wakes the followers, so that they read what they may
-have missed.
+One thread publishes what the writer hands it, and never makes it wait; what it could not send
+it sends once it can, or what is newer by then. One thread subscribes. It sends pings of its own,
+because the client library does not notice a server that has stalled; it connects again with a
+jittered wait that grows until something has been received; and after each subscription it wakes
+the followers, so that they read what they may have missed.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import redis
+from redis.exceptions import NoPermissionError
 
 from eventstore.backoff import Backoff
 from eventstore.notifiers.messages import RefusedMessageError, Signer
@@ -38,6 +39,15 @@ QUEUE: Final = 256
 _TROUBLES = (redis.RedisError, OSError)
 
 
+class _Item(NamedTuple):
+    """What is to be sent: what was committed, or only what a look has found."""
+
+    log_id: str
+    position: int
+    news: News | None = None
+    found: bool = False
+
+
 class RedisNotifier:
     """Publishes to, and listens on, one channel per log.
 
@@ -50,7 +60,7 @@ class RedisNotifier:
         self._client = make_client(url)
         self._signer = Signer(keys)
         self.carries_news = bool(keys)
-        self._queue: deque[tuple[str, int, News | None]] = deque()
+        self._queue: deque[_Item] = deque()
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -58,6 +68,7 @@ class RedisNotifier:
         self._subscribed = 0
         self._listening: bool | None = None
         self._troubles = {"listen": "", "publish": ""}
+        self._may_confirm = True
 
     def start(self, log_id: str, wake: Wake) -> None:
         """Begin to listen."""
@@ -71,10 +82,22 @@ class RedisNotifier:
                 self._queue.clear()
                 self._counts["dropped"] += 1
                 news = None
-            self._queue.append((log_id, position, news))
-            if not any(thread.name == "eventstore-redis-publisher" for thread in self._threads):
-                self._begin(self._send, "eventstore-redis-publisher")
-            self._changed.notify()
+            self._enqueue(_Item(log_id, position, news))
+
+    def confirm(self, log_id: str, position: int) -> None:
+        """Tell the others, unless there is something else to tell, or nobody to tell it to."""
+        with self._changed:
+            quiet = (
+                not self._queue and not any(self._troubles.values()) and not self._closing.is_set()
+            )
+            if self._may_confirm and quiet:
+                self._enqueue(_Item(log_id, position, found=True))
+
+    def _enqueue(self, item: _Item) -> None:
+        self._queue.append(item)
+        if not any(thread.name == "eventstore-redis-publisher" for thread in self._threads):
+            self._begin(self._send, "eventstore-redis-publisher")
+        self._changed.notify()
 
     def close(self) -> None:
         """Stop, once what waits has been sent, or has failed once more."""
@@ -105,7 +128,7 @@ class RedisNotifier:
 
     def _report(self, doing: str, error: BaseException) -> None:
         trouble = f"cannot {doing}: {explain(error)}"
-        if trouble != self._troubles[doing]:
+        if trouble != self._troubles[doing] and not self._closing.is_set():
             log.warning("%s; followers read on a timer meanwhile", trouble)
         self._troubles[doing] = trouble
 
@@ -113,19 +136,36 @@ class RedisNotifier:
         backoff = Backoff()
         while (item := self._next_item()) is not None:
             try:
-                log_id, position, news = item
-                message = self._signer.encode(log_id, position, news)
-                self._client.publish(channel(log_id), message)
+                message = self._signer.encode(item.log_id, item.position, item.news)
+                self._client.publish(channel(item.log_id), message)
             except _TROUBLES as error:
                 self._counts["unsent"] += 1
+                if self._closing.is_set():
+                    return
+                if self._is_refused(item, error):
+                    continue
                 self._report("publish", error)
+                self._put_back(item)
                 self._closing.wait(backoff.next())
             else:
                 self._counts["sent"] += 1
                 self._troubles["publish"] = ""
                 backoff.reset()
 
-    def _next_item(self) -> tuple[str, int, News | None] | None:
+    def _is_refused(self, item: _Item, error: BaseException) -> bool:
+        """Whether this is a worker that may not publish, and has nothing that it must."""
+        if not item.found or not isinstance(error, NoPermissionError):
+            return False
+        self._may_confirm = False
+        return True
+
+    def _put_back(self, item: _Item) -> None:
+        """Keep the newest position that nobody has been told of; a later one includes it."""
+        with self._changed:
+            if not self._queue:
+                self._queue.append(item)
+
+    def _next_item(self) -> _Item | None:
         with self._changed:
             while not self._queue and not self._closing.is_set():
                 self._changed.wait()

@@ -10,6 +10,7 @@ import anyio
 import pytest
 from sqlalchemy import create_engine, text
 from support.commands import REPOSITORY, Run
+from support.journals import fill
 from support.logs import LASTING, LOG_URLS
 
 from eventstore.cli import rebuilding
@@ -18,6 +19,7 @@ from eventstore.config import Settings
 from projections import runner
 from projections.background import close_background
 from projections.followed import FollowedTables
+from projections.journal import Journal
 from projections.memories import Memory, MemoryStore, Namespace
 from projections.rules import RuleTables
 
@@ -86,12 +88,26 @@ def test_a_directory_is_rebuilt(run: Run, log: str, tmp_path: Path) -> None:
 def test_a_view_that_is_not_known_is_one_line_with_those_that_are(run: Run) -> None:
     done = run("rebuild", "ruels")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "error: view 'ruels': is not known; known are directory, rules\n"
+    known = ", ".join(rebuilding.VIEWS)
+    assert done.stderr == f"error: view 'ruels': is not known; known are {known}\n"
+    assert "journal" in known
+
+
+def test_the_journal_is_rebuilt_where_the_log_is(run: Run, log: str) -> None:
+    async def fill_it() -> None:
+        async with Journal(log) as journal:
+            await fill(journal, 3)
+
+    anyio.run(fill_it)
+    query(log, "UPDATE journal_entry SET agent = 'spoiled'")
+    done = run("rebuild", "journal")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert query(log, "SELECT DISTINCT agent FROM journal_entry") == [("ana",)]
 
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["directory"], ["rules", "--to", "live"],
+    [[], ["directory"], ["rules", "--to", "live"], ["journal", "--to", "live"],
      ["directory", "--to", "live", "--database", "sqlite:///v.db"]],
 )  # fmt: skip
 def test_a_place_that_is_not_the_views_own_is_wrong_usage(run: Run, words: list[str]) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from support.logs import LASTING, LOG_URLS, positions, some
+from support.network import HOST
+from support.proxy import proxied
 from support.redis import private_redis, shared_redis
 from support.waiting import DEADLINE, eventually, take
 
@@ -126,6 +128,58 @@ async def test_a_server_that_freezes_delays_no_append_and_is_noticed(url: str) -
             await eventually(noticed)
             redis.thaw()
             assert positions(await take(subscription, 1)) == [2]
+
+
+@pytest.mark.parametrize("keys", [[], [KEY]])
+async def test_what_could_not_be_published_is_once_that_works_again(
+    url: str, keys: list[str]
+) -> None:
+    redis = shared_redis()
+    with proxied(HOST, redis.port) as proxy:
+        async with (
+            EventStore.open(url, notify=proxy.url(redis.url), notify_keys=keys) as writer,
+            EventStore.open(url, notify=redis.url, notify_keys=keys, poll=QUIET) as reader,
+            reader.subscribe_changes(after=END) as subscription,
+        ):
+            await writer.append("a/1", some(1))
+            assert positions(await take(subscription, 1)) == [1]
+            proxy.refuse()
+            proxy.cut()
+            await writer.append("a/1", some(1))
+
+            async def failed() -> bool:
+                return count(writer, "unsent") > 0
+
+            await eventually(failed)
+            proxy.accept()
+            assert positions(await take(subscription, 1)) == [2]
+
+            async def untroubled() -> bool:
+                return "trouble" not in writer._notifier.describe()
+
+            await eventually(untroubled)
+
+
+async def test_who_may_not_publish_looks_for_itself_and_complains_of_nothing(url: str) -> None:
+    with private_redis() as redis:
+        with redis.client() as client:
+            rules = ("~*", "&*", "+@all", "-publish")
+            client.execute_command("ACL", "SETUSER", "worker", "on", ">secret", *rules)
+        limited = redis.url.replace("://", "://worker:secret@")
+        async with (
+            EventStore.open(url, notify=limited, poll=0.05) as reader,
+            reader.subscribe_changes() as subscription,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(take, subscription, 1)
+
+            async def looked() -> bool:
+                return reader.tail.reads >= 5
+
+            await eventually(looked)
+            assert count(reader, "unsent") == 1
+            assert "trouble" not in reader._notifier.describe()
+            tasks.cancel_scope.cancel()
 
 
 async def test_without_any_server_followers_read_on_a_timer(url: str) -> None:

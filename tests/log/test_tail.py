@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,15 @@ import pytest
 from support.logs import LASTING, LOG_URLS, positions, some
 from support.waiting import collect, eventually, take
 
-from eventstore import END, EventStore, HistoryDivergedError, NewEvent
-from eventstore.tail import SLICE_EVENTS, WINDOW_EVENTS
+from eventstore import END, EventStore, HistoryDivergedError, NewEvent, StorageError
+from eventstore.backoff import Backoff
+from eventstore.pace import Pace
+from eventstore.tail import READ_EVENTS, SLICE_EVENTS, WINDOW_EVENTS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from eventstore import Event
+    from eventstore import Event, Subscription
     from eventstore.ports import Page, Query
 
 pytestmark = pytest.mark.anyio
@@ -198,10 +201,10 @@ async def test_a_look_that_was_cancelled_has_seen_nothing(
             await take(subscription, 1)
         refresh = store.tail.refresh
 
-        async def cut_short(reads: int, *, woken: bool) -> None:
+        async def cut_short(*, woken: bool) -> None:
             monkeypatch.setattr(store.tail, "refresh", refresh)
             scope.cancel()
-            await refresh(reads, woken=woken)
+            await refresh(woken=woken)
 
         monkeypatch.setattr(store.tail, "refresh", cut_short)
         await store.append("a/1", some(1))
@@ -209,3 +212,191 @@ async def test_a_look_that_was_cancelled_has_seen_nothing(
             await take(subscription, 1)
         assert scope.cancelled_caught
         assert positions(await take(subscription, 1)) == [1]
+
+
+async def test_what_a_look_finds_reaches_those_who_had_heard_its_signal_before(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        EventStore.open(url, poll=3600, notify="none") as store,
+        EventStore.open(url, notify="none") as writer,
+        anyio.create_task_group() as tasks,
+    ):
+        first, second = store.subscribe_changes(after=END), store.subscribe_changes(after=END)
+        got: list[int] = []
+
+        async def follow() -> None:
+            async for event in first:
+                got.append(event.position)  # noqa: PERF401 - it is looked at meanwhile
+
+        async def has(position: int) -> None:
+            await eventually(lambda: _true(position in got))
+
+        async with first, second:
+            await caught_up(first)
+            await caught_up(second)
+            tasks.start_soon(follow)
+            await anyio.wait_all_tasks_blocked()
+            await writer.append("a/1", some(1))
+            store.changed.set()
+            await has(1)
+            reading, go_on = gate(store, monkeypatch)
+            store.changed.set()
+            await eventually(lambda: _true(reading.is_set()))
+            await writer.append("a/1", some(1))
+            # It takes what is there, and waits, while what it will be told of is being read.
+            assert positions(await take(second, 1)) == [1]
+            tasks.start_soon(take_into, second, got)
+            await anyio.wait_all_tasks_blocked()
+            go_on.set()
+            await eventually(lambda: _true(got == [1, 2, 2]))
+            await first.aclose()
+
+
+async def test_what_a_timed_look_finds_reaches_those_whose_time_is_not_up(url: str) -> None:
+    async with (
+        EventStore.open(url, poll=3600, notify="none") as store,
+        EventStore.open(url, notify="none") as writer,
+        store.subscribe_changes(after=END) as subscription,
+        anyio.create_task_group() as tasks,
+    ):
+        await caught_up(subscription)
+        got: list[int] = []
+        tasks.start_soon(take_into, subscription, got)
+        await writer.append("a/1", some(1))
+        await anyio.wait_all_tasks_blocked()
+        store.tail.pace = Pace(-1)
+        await store.tail.refresh(woken=False)
+        store.tail.pace = Pace(3600)
+        await eventually(lambda: _true(got))
+
+
+async def test_a_look_that_finds_more_than_a_page_goes_on(url: str) -> None:
+    async with (
+        EventStore.open(url, poll=3600, notify="none") as store,
+        EventStore.open(url, notify="none") as writer,
+        store.subscribe_changes(after=END) as subscription,
+    ):
+        await caught_up(subscription)
+        for _ in range(3):
+            await writer.append("a/1", some(READ_EVENTS))
+        store.changed.set()
+        assert len(await take(subscription, 3 * READ_EVENTS)) == 3 * READ_EVENTS
+
+
+async def test_one_that_comes_later_shares_a_window_that_nobody_has_kept_up(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        EventStore.open(url, poll=0.1, notify="none") as store,
+        EventStore.open(url, notify="none") as writer,
+        anyio.create_task_group() as tasks,
+    ):
+        async with store.subscribe_changes() as first:
+            await caught_up(first)
+        await writer.append("a/1", some(5))
+        later = store.subscribe_changes()
+        assert len(await take(later, 5)) == 5
+        tasks.start_soon(take, later, 1)
+        await eventually(lambda: _true(store.tail.position == 5))
+        reads, before = Reads(store, monkeypatch), store.tail.reads
+        await eventually(lambda: _true(store.tail.reads >= before + 3))
+        # Every look is one for all, and none is in between.
+        assert len(reads.queries) <= 4
+        tasks.cancel_scope.cancel()
+
+
+async def test_followers_go_on_once_one_of_them_finds_that_the_database_is_back(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventstore.subscription.Backoff", OneTries)
+    monkeypatch.setattr(OneTries, "chosen", None)
+    monkeypatch.setattr(OneTries, "failed", 0)
+    async with (
+        EventStore.open(url, poll=3600, notify="none") as store,
+        EventStore.open(url, notify="none") as writer,
+    ):
+        followers = [store.subscribe_changes(after=END) for _ in range(5)]
+        for follower in followers:
+            await caught_up(follower)
+        read, away, got = store._read_page, True, list[int]()
+
+        def fail(query: Query) -> Page:
+            if away:
+                raise StorageError("here", "away", transient=True)
+            return read(query)
+
+        monkeypatch.setattr(store, "_read_page", fail)
+        async with anyio.create_task_group() as tasks:
+            for follower in followers:
+                tasks.start_soon(take_into, follower, got)
+            await writer.append("a/1", some(1))
+            store.changed.set()
+            await eventually(lambda: _true(OneTries.failed >= 10))
+            away = False
+        assert got == [1] * 5
+
+
+class OneTries(Backoff):
+    """Lets one follower try again and again, and the others never."""
+
+    chosen: OneTries | None = None
+    failed = 0
+
+    def next(self) -> float:
+        OneTries.chosen = OneTries.chosen or self
+        OneTries.failed += 1
+        self.failures += 1
+        return 0.01 if self is OneTries.chosen else 3600.0
+
+
+async def test_hearing_that_there_is_nothing_new_spares_a_look() -> None:
+    now = 100.0
+    pace = Pace(1.0, lambda: now)
+    assert 0.9 <= pace.rest() <= 1.0
+    for _ in range(14):
+        now += 0.7
+        pace.heard()
+        assert 0.7 <= pace.rest() <= 1.0
+    now += pace.rest()
+    assert pace.looked()
+    assert 0.75 <= pace.rest() <= 0.85
+    for _ in range(22):
+        now += 0.7
+        pace.heard()
+    # Nobody is believed for ever; and who only makes sure tells nobody.
+    assert pace.rest() == 0
+    assert not pace.looked()
+    assert pace.rest() > 0
+
+
+async def _true(value: object) -> object:
+    return value
+
+
+async def caught_up(subscription: Subscription) -> None:
+    """Return once a follower waits in the window."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(take, subscription, 1)
+        await eventually(lambda: _true(subscription.caught_up))
+        tasks.cancel_scope.cancel()
+
+
+async def take_into(subscription: Subscription, got: list[int]) -> None:
+    got.extend(positions(await take(subscription, 1)))
+
+
+def gate(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> tuple[threading.Event, threading.Event]:
+    """Hold up the next page that the store reads, until the second event is set."""
+    reading, go_on = threading.Event(), threading.Event()
+    read = store._read_page
+
+    def gated(query: Query) -> Page:
+        reading.set()
+        assert go_on.wait(20)
+        return read(query)
+
+    monkeypatch.setattr(store, "_read_page", gated)
+    return reading, go_on

@@ -21,14 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-LIMITS: Final = "import eventstore.postgres as limits; limits.GRACE_SECONDS = 1.0\n"
-"""Lets processes notice a frozen network sooner than they would in earnest."""
+LIMITS: Final = """
+import json
+import eventstore.postgres as limits; limits.GRACE_SECONDS = 1.0
+options = json.loads(arguments[1]) if len(arguments) > 1 else {}
+"""
+"""Lets processes notice a frozen network sooner than they would in earnest; reads how to open
+the log, and what else a program is told."""
 
 # Three callers in each process: versions that are checked, versions that are not, and batches
 # over two streams. An outcome that is not known is settled by the same call again.
 WRITER: Final = """
 import itertools, random, time
-name = arguments[0]
+name, pause, checked = arguments[0], options.pop("pause", 0), options.pop("checked", True)
 async def call(store, writes, ids):
     tries, begin = 0, time.monotonic()
     while True:
@@ -50,12 +55,15 @@ async def work(store, kind, size, enough):
         if enough.done():
             return
         new = events(kind, number, size(number))
-        writes = [StreamWrite(f"{kind}/{name}", new, number if kind == "Single" else ANY)]
+        expected = number if kind == "Single" and checked else ANY
+        writes = [StreamWrite(f"{kind}/{name}", new, expected)]
         if kind == "Batch":
             writes = [StreamWrite("shared/a", new[1:]), StreamWrite("shared/b", new[:1])]
         await call(store, writes, [event.id for event in new])
+        if pause:
+            await asyncio.sleep(random.uniform(0, 2 * pause))
 async def main():
-    async with EventStore.open(url) as store:
+    async with EventStore.open(url, **options) as store:
         say("ready"); sys.stdin.readline()
         enough = asyncio.ensure_future(asyncio.to_thread(sys.stdin.readline))
         async with asyncio.TaskGroup() as tasks:

@@ -231,7 +231,8 @@ class Server:
             lines = (self.directory / "data" / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
-        return len(lines) == 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+        state = lines[7].strip() if len(lines) == 8 and lines[0] == str(self.pid) else ""
+        return state in {"ready", "standby"}
 
     def _kill(self) -> None:
         if self._process is not None:

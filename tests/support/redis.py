@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 DEADLINE: Final = 20.0
 SETTINGS: Final = ("--save", "", "--appendonly", "no", "--bind", HOST, "--daemonize", "no")
+GUARD: Final = """
+cat >/dev/null
+[ -s "$1/pid" ] && kill -KILL "$(cat "$1/pid")"
+rm -rf "$1"
+"""
+"""Removes a server once the process that started it closes the guard's input, or is killed."""
 
 
 class RedisServer:
@@ -35,6 +41,14 @@ class RedisServer:
         self.directory = Path(tempfile.mkdtemp(prefix="ruletide-redis-"))
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", GUARD, "guard", str(self.directory)],
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     @property
     def url(self) -> str:
@@ -57,6 +71,7 @@ class RedisServer:
                 stderr=log,
                 start_new_session=True,
             )
+        (self.directory / "pid").write_text(str(self._process.pid))
         deadline = time.monotonic() + DEADLINE
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -79,6 +94,7 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+            (self.directory / "pid").unlink()
 
     def freeze(self) -> None:
         """Stop the process without closing anything."""
@@ -95,7 +111,7 @@ class RedisServer:
         with suppress(ProcessLookupError, AssertionError):
             self.thaw()
         self.kill()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self._guard.communicate()
 
 
 def find_program() -> str:

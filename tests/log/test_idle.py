@@ -1,0 +1,141 @@
+"""Followers that wait: one of them looks at the log, and the others need not.
+
+``pytest -m soak -s tests/log/test_idle.py`` counts what fifty processes cost the database.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import AsyncExitStack, ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import pytest
+from support.fleet import Member, append_end, append_nothing, until
+from support.logs import positions, some
+from support.postgres import private_server, shared_server
+from support.redis import private_redis, shared_redis
+from support.waiting import eventually, take
+
+from eventstore import EventStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.postgres import Server
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["redis", "signed redis", "listen"])
+def notify(request: pytest.FixtureRequest) -> tuple[str, list[str]]:
+    """Name a notifier, and its keys."""
+    redis = shared_redis().url
+    return {
+        "redis": (redis, []),
+        "signed redis": (redis, ["the key that the fleet shares"]),
+        "listen": ("postgres", []),
+    }[request.param]
+
+
+async def test_who_hears_that_another_has_looked_does_not_look(
+    notify: tuple[str, list[str]],
+) -> None:
+    url = shared_server().fresh_schema()
+    make = partial(EventStore.open, url, notify=notify[0], notify_keys=notify[1])
+    async with AsyncExitStack() as stack:
+        often = await stack.enter_async_context(make(poll=0.02))
+        rarely = [await stack.enter_async_context(make(poll=0.8)) for _ in range(5)]
+        await often.append("a/1", some(1))
+        async with anyio.create_task_group() as tasks:
+            for store in (often, *rarely):
+                subscription = await stack.enter_async_context(store.subscribe_changes())
+                await take(subscription, 1)
+                tasks.start_soon(take, subscription, 1)
+            await looks(often, 10)
+            before = [store.tail.reads for store in rarely]
+            await looks(often, 60)  # longer than any of the others waits without having heard
+            assert [store.tail.reads for store in rarely] == before
+            tasks.cancel_scope.cancel()
+
+
+async def looks(store: EventStore, count: int) -> None:
+    """Return once a store has looked at its log so often again."""
+    goal = store.tail.reads + count
+
+    async def done() -> bool:
+        return store.tail.reads >= goal
+
+    await eventually(done)
+
+
+async def test_what_one_process_finds_by_itself_it_tells_the_others(
+    notify: tuple[str, list[str]],
+) -> None:
+    url = shared_server().fresh_schema()
+    make = partial(EventStore.open, url, notify=notify[0], notify_keys=notify[1])
+    async with (
+        EventStore.open(url, notify="none") as writer,
+        make(poll=0.05) as looks,
+        make(poll=3600) as waits,
+        looks.subscribe_changes() as first,
+        waits.subscribe_changes() as second,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(take, first, 1000)
+        for number in range(1, 4):
+            await writer.append("a/1", some(1))
+            assert positions(await take(second, 1)) == [number]
+        tasks.cancel_scope.cancel()
+
+
+PROCESSES: Final = 50
+SECONDS: Final = 20.0
+WAITING: Final = """
+async def main():
+    async with EventStore.open(url, **options) as store:
+        async with store.subscribe_changes(after=END) as subscription:
+            say("at", subscription.position)
+            async for event in subscription:
+                say("at", event.position)
+"""
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("kind", "most"), [("redis", 12), ("signed redis", 12), ("postgres", 200), ("none", 100)]
+)
+def test_what_fifty_processes_that_wait_cost_the_database(
+    tmp_path: Path, kind: str, most: int
+) -> None:
+    keys = ["the key that the fleet shares"] if kind.startswith("signed") else []
+    with private_server() as server, private_redis() as redis, ExitStack() as stack:
+        url = server.fresh_schema()
+        append_nothing(url)
+        notify = redis.url if kind.endswith("redis") else kind
+        options = json.dumps({"notify": notify, "notify_keys": keys})
+        members = []
+        for number in range(PROCESSES):
+            member = Member(WAITING, url, tmp_path / str(number), number, options)
+            stack.callback(member.process.communicate)
+            stack.callback(member.process.kill)
+            members.append(member)
+        until(lambda: all(list(member.lines("at")) for member in members), 300)
+        time.sleep(5.0)  # until what happens at a start is over
+        before, began = transactions(server), time.monotonic()
+        time.sleep(SECONDS)
+        rate = (transactions(server) - before) / (time.monotonic() - began)
+        print(f"\n{PROCESSES} processes that wait, {kind}: {rate:.1f} transactions/s")
+        assert rate < most
+        append_end(url)
+        until(lambda: all(member.last() for member in members), 10)
+
+
+def transactions(server: Server) -> int:
+    """Return how many the server has done, once what it counts has been brought together."""
+    time.sleep(1.5)
+    query = "SELECT sum(xact_commit + xact_rollback)::bigint FROM pg_stat_database"
+    return int(server.execute(query)[0][0])
