@@ -28,6 +28,7 @@ from benchmarks.rules import memory, silencing, swapping, syncing
 from benchmarks.seam_journal import journal_postgres, journal_sqlite
 from benchmarks.seam_memories import memories
 from benchmarks.seam_registry import registry
+from benchmarks.sql import sql_postgres, sql_sqlite
 from benchmarks.transports import transports
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "asking": asking,
     "memories": memories,
     "registry": registry,
+    "sql": sql_sqlite,
+    "pg-sql": sql_postgres,
 }
 
 

@@ -64,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     journal_type: str = "database"
     memories_type: str = "database"
     memories_dir: Annotated[str, msgspec.Meta(min_length=1)] = "memories"
+    sql_type: str = "database"
     rules: RuleSettings = RuleSettings()
     projection: ProjectionSettings = ProjectionSettings()
 

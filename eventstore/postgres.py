@@ -76,6 +76,8 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
 
     made = 0.0
     patience: float = CONNECT_SECONDS
+    is_guest = False
+    """Whether it has the limits of callers' own statements, not the log's."""
 
     @contextmanager
     def pipeline(self) -> Iterator[psycopg.Pipeline]:

@@ -18,7 +18,9 @@ import psycopg
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 
+from eventstore.backends.guests import append_in
 from eventstore.backends.postgres_driver import PostgresDriver
+from eventstore.backends.postgres_guest import PostgresGuest
 from eventstore.backends.session_lock import SessionLock, read_held
 from eventstore.backends.sql import SqlBackend
 from eventstore.errors import StorageError
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from eventstore.backends.driver import Driver
+    from eventstore.backends.guests import Guest
     from eventstore.ports import Clock, InlineProjection, LockHolder, NamedLock
     from eventstore.postgres import Session
 
@@ -42,6 +45,9 @@ READ_CONNECTIONS: Final = 8
 
 IDLE_CONNECTIONS: Final = 2
 """How many of them stay open."""
+
+GUESTS: Final = 8
+"""How many connections stay open for callers' own statements."""
 
 WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """Whatever the default is: a snapshot from before the wait for the head would be too old."""
@@ -77,15 +83,15 @@ def _explain(error: BaseException | None, reason: str) -> str:
     return reason
 
 
-def make_engine(url: str, watchdog: Watchdog) -> Engine:
+def make_engine(url: str, watchdog: Watchdog, **pooling: Any) -> Engine:
     """Make an engine that leaves BEGIN and COMMIT to its users."""
     info = connection_info(url)
+    kept = {"pool_size": IDLE_CONNECTIONS + 1, "max_overflow": READ_CONNECTIONS - IDLE_CONNECTIONS}
     return create_engine(
         "postgresql+psycopg://",
         creator=lambda: connect(info, watchdog),
         isolation_level="AUTOCOMMIT",
-        pool_size=IDLE_CONNECTIONS + 1,
-        max_overflow=READ_CONNECTIONS - IDLE_CONNECTIONS,
+        **kept | pooling,
     )
 
 
@@ -102,6 +108,10 @@ class PostgresBackend(SqlBackend):
         self.path = None
         self._watchdog = Watchdog()
         self._engine = make_engine(url, self._watchdog)
+        # As many as callers ask for: what limits them is the server.
+        self._guests = make_engine(
+            url, self._watchdog, pool_size=GUESTS, max_overflow=-1, pool_pre_ping=True
+        )
         event.listen(self._engine, "checkout", self._drop_old)
         self._writer: Connection | None = None
         self._writer_lock = threading.Lock()
@@ -132,6 +142,7 @@ class PostgresBackend(SqlBackend):
             with self._writer_ends():
                 pass
         self._engine.dispose()
+        self._guests.dispose()
         self._watchdog.close()
 
     def describe(self) -> dict[str, str | int]:
@@ -146,6 +157,17 @@ class PostgresBackend(SqlBackend):
             return {"backend": "postgresql", "server": version, "schema": schema, "bytes": size}
 
         return self._read(ask)
+
+    def guest(self, *, news: bool) -> Guest:
+        """Return a connection whose own statements and an append share transactions.
+
+        ``news`` says whether its appends tell what they appended.
+        """
+        translate = partial(translate_errors, self._where)
+        with translate():
+            connection = self._guests.connect()
+        append = partial(append_in, inline=self._inline, clock=self._clock, news=news)
+        return PostgresGuest(connection, self._where, self._watchdog, translate, append)
 
     def named_lock(self, name: str) -> NamedLock:
         """Return a lock on a connection of its own."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eventstore.backends.driver import Driver
+    from eventstore.backends.guests import Guest
     from eventstore.events import Cursor
     from eventstore.ports import (
         Audited,
@@ -56,6 +57,13 @@ class SqlBackend(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release every connection."""
+
+    @abstractmethod
+    def guest(self, *, news: bool) -> Guest:
+        """Return a connection whose own statements and an append share transactions.
+
+        ``news`` says whether its appends tell what they appended.
+        """
 
     @abstractmethod
     def describe(self) -> dict[str, str | int]:

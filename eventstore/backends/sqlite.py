@@ -11,15 +11,17 @@ import logging
 import sqlite3
 import threading
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from eventstore.backends import copying
 from eventstore.backends.driver import SqliteDriver
+from eventstore.backends.guests import SqliteGuest, append_in
 from eventstore.backends.locks import WriteTurn
 from eventstore.backends.sql import SqlBackend
 from eventstore.errors import ConfigError, StorageError
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from eventstore.backends.driver import Driver
+    from eventstore.backends.guests import Guest
     from eventstore.ports import Clock, InlineProjection, News, Operation, Outcome
 
 log = logging.getLogger(__name__)
@@ -83,6 +86,7 @@ class SqliteBackend(SqlBackend):
         with translate_errors(self._where), ExitStack() as undo:
             self._engine = make_engine(self.path)
             undo.callback(self._engine.dispose)
+            self._guests = make_engine(self.path, pooled=False)
             if self.path is not None:
                 self._turn = WriteTurn(self.path)
                 undo.callback(self._turn.close)
@@ -129,6 +133,25 @@ class SqliteBackend(SqlBackend):
         if self.path is None:
             return super().restore(copy, progress, replace=replace)
         return copying.restore(copy, self.path, progress, replace=replace)
+
+    def guest(self, *, news: bool) -> Guest:
+        """Return a connection whose own statements and an append share transactions.
+
+        ``news`` says whether its appends tell what they appended. Raises ConfigError for a log
+        in memory, which has one connection only.
+        """
+        if self.path is None:
+            raise ConfigError(f"{self.url} has one connection, its own: use a SQLite file")
+        self._check_same_file()
+        with translate_errors(self._where):
+            connection = self._guests.connect()
+        return SqliteGuest(
+            connection,
+            self.path,
+            partial(translate_errors, self._where),
+            self._check_same_file,
+            partial(append_in, inline=self._inline, clock=self._clock, news=news),
+        )
 
     def write(
         self, group: Sequence[Operation], tell: Callable[[News], None] | None = None
@@ -246,8 +269,8 @@ def _explain(reason: str) -> str:
     return reason
 
 
-def make_engine(path: Path | None) -> Engine:
-    """Make an engine that leaves BEGIN and COMMIT to its users.
+def make_engine(path: Path | None, *, pooled: bool = True) -> Engine:
+    """Make an engine that leaves BEGIN and COMMIT to its users, and perhaps keeps connections.
 
     Like PostgreSQL it refuses texts with NUL characters, so that views are the same on both.
     """
@@ -255,7 +278,7 @@ def make_engine(path: Path | None) -> Engine:
         URL.create("sqlite", database=str(path) if path else None),
         isolation_level="AUTOCOMMIT",
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-        **({"pool_size": READ_CONNECTIONS + 1} if path else {"poolclass": StaticPool}),
+        **_pooling(path, pooled=pooled),
     )
 
     @event.listens_for(engine, "connect")
@@ -277,3 +300,9 @@ def make_engine(path: Path | None) -> Engine:
                 raise ValueError("a text has a NUL character, which no view may hold: escape it")
 
     return engine
+
+
+def _pooling(path: Path | None, *, pooled: bool) -> dict[str, Any]:
+    if not pooled:
+        return {"poolclass": NullPool}
+    return {"pool_size": READ_CONNECTIONS + 1} if path else {"poolclass": StaticPool}

@@ -1,0 +1,212 @@
+"""How changes of rows become events, exactly, and are read again.
+
+``RowsChanged`` holds a transaction's changes in order, ``SchemaChanged`` the statements by which
+a migration changed the tables. Both are JSON. What JSON cannot hold is an object with one member:
+``{"$blob": base64}``, ``{"$text": base64}`` for a text that is no UTF-8, ``{"$real": "inf"}``.
+
+A transaction is one event, unless that were larger than :data:`PART_BYTES`: then the changes go on
+in further events of the same commit, ``part`` counting from 1. A value over :data:`LARGE_BYTES` is
+in ``RowValue`` events of its own, before the one that names them by their ids (``{"$large": [id,
+…], "kind": "blob"}``).
+"""
+
+from __future__ import annotations
+
+import math
+from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from eventstore import NewEvent
+from eventstore.errors import CorruptEventError
+from projections.sql.model import Change, RawText
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from eventstore import Event
+
+STREAM: Final = "sql/main"
+ROWS_CHANGED: Final = "RowsChanged"
+SCHEMA_CHANGED: Final = "SchemaChanged"
+ROW_VALUE: Final = "RowValue"
+
+PART_BYTES: Final = 2 * 1024 * 1024
+"""About how much one event holds; far below the log's limit, and cheap to decode as a whole."""
+
+LARGE_BYTES: Final = 1024 * 1024
+TINY_BYTES: Final = 256
+CHUNK_BYTES: Final = 8 * 1024 * 1024
+"""A large value is kept in pieces of this size."""
+
+
+class SchemaChange(msgspec.Struct, frozen=True):
+    """What a migration did to the tables, from its beginning or from its last change of rows."""
+
+    migration: str
+    checksum: str
+    dialect: str
+    applied_at: str
+    statements: list[str]
+    tables: list[str]
+    """The captured tables afterwards."""
+
+
+def schema_event(change: SchemaChange) -> NewEvent:
+    """Return the event of a change of schema."""
+    return NewEvent(SCHEMA_CHANGED, msgspec.to_builtins(change))
+
+
+def read_schema(event: Event) -> SchemaChange:
+    """Read :func:`schema_event`'s event again."""
+    try:
+        return msgspec.convert(event.data, SchemaChange)
+    except msgspec.ValidationError as error:
+        raise CorruptEventError("log", event.position, str(error)) from error
+
+
+def rows_events(changes: Iterable[Change]) -> list[NewEvent]:
+    """Return the events of a transaction's changes: none, one, or the parts of many."""
+    events: list[NewEvent] = []
+    part: list[Any] = []
+    size = number = 0
+    encoder = _Encoder(events)
+    for change in changes:
+        part.append(encoder.change(change))
+        size += encoder.take_size()
+        if size >= PART_BYTES:
+            number += 1
+            events.append(_rows_event(part, number))
+            part, size = [], 0
+    if part:
+        events.append(_rows_event(part, number + 1))
+    return events
+
+
+def _rows_event(changes: list[Any], number: int) -> NewEvent:
+    return NewEvent(ROWS_CHANGED, {"part": number, "changes": changes})
+
+
+class _Encoder:
+    """Encodes rows, and puts large values into events of their own."""
+
+    def __init__(self, events: list[NewEvent]) -> None:
+        self._events = events
+        self._size = 0
+
+    def take_size(self) -> int:
+        """Return about how many bytes were encoded since it was last asked."""
+        size, self._size = self._size, 0
+        return size
+
+    def change(self, change: Change) -> dict[str, Any]:
+        self._size += 64 + len(change.table)
+        return {
+            "table": change.table,
+            "op": change.op,
+            "key": self._row(change.key),
+            "old": self._row(change.old),
+            "new": self._row(change.new),
+        }
+
+    def _row(self, row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        if row is None:
+            return None
+        self._size += sum(map(len, row)) + 16 * len(row)
+        return {name: self._value(value) for name, value in row.items()}
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, str | bytes):
+            return self._long(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            return {"$real": repr(value)}
+        return value
+
+    def _long(self, value: str | bytes) -> Any:
+        kind = "blob"
+        if isinstance(value, RawText):
+            try:
+                value = value.decode()
+            except UnicodeDecodeError:
+                kind = "text"
+        # A row of many columns must not grow past the log's limit either.
+        limit = LARGE_BYTES if self._size < PART_BYTES else TINY_BYTES
+        if isinstance(value, str):
+            if len(value) <= limit:
+                # Control characters take six bytes each.
+                plain = value.isascii() and value.isprintable()
+                self._size += len(value) if plain else len(msgspec.json.encode(value))
+                return value
+            kind, value = "text", value.encode()
+        if len(value) > limit:
+            return {"$large": self._pieces(value), "kind": kind}
+        self._size += len(value) * 4 // 3
+        return {f"${kind}": b64encode(value).decode()}
+
+    def _pieces(self, value: bytes) -> list[str]:
+        pieces = [
+            NewEvent(ROW_VALUE, bytes(value[start : start + CHUNK_BYTES]))
+            for start in range(0, len(value), CHUNK_BYTES)
+        ]
+        self._events += pieces
+        return [piece.id for piece in pieces]
+
+
+class ChangeReader:
+    """Reads the events of whole commits, one after the other."""
+
+    def __init__(self) -> None:
+        self._large: dict[str, bytes] = {}
+
+    def read(self, event: Event) -> list[Change]:
+        """Return an event's changes; none where it is of another type, or was redacted.
+
+        Texts are ``str``, or :class:`RawText` where they are no UTF-8.
+        """
+        if event.type == ROW_VALUE and event.raw_data is not None:
+            self._large[event.id] = event.raw_data
+        if event.type != ROWS_CHANGED or event.redacted:
+            return []
+        changes = [_read_change(event, one, self._large) for one in event.data["changes"]]
+        self._large.clear()
+        return changes
+
+
+def read_rows(events: Iterable[Event]) -> Iterator[Change]:
+    """Yield the changes of whole commits, in order; events of other kinds have none."""
+    reader = ChangeReader()
+    for event in events:
+        yield from reader.read(event)
+
+
+def _read_change(event: Event, one: dict[str, Any], large: Mapping[str, bytes]) -> Change:
+    def row(encoded: dict[str, Any] | None) -> dict[str, Any] | None:
+        if encoded is None:
+            return None
+        return {
+            name: _read_value(value, large) if isinstance(value, dict) else value
+            for name, value in encoded.items()
+        }
+
+    try:
+        key = row(one["key"]) or {}
+        return Change(one["table"], one["op"], key, row(one["old"]), row(one["new"]))
+    except (KeyError, ValueError, AttributeError) as error:
+        raise CorruptEventError("log", event.position, f"no change of a row: {error!r}") from error
+
+
+def _read_value(encoded: dict[str, Any], large: Mapping[str, bytes]) -> Any:
+    if "$blob" in encoded:
+        return b64decode(encoded["$blob"], validate=True)
+    if "$real" in encoded:
+        return float(encoded["$real"])
+    if "$text" in encoded:
+        return RawText(b64decode(encoded["$text"], validate=True))
+    whole = b"".join([large[piece] for piece in encoded["$large"]])
+    if encoded["kind"] == "blob":
+        return whole
+    try:
+        return whole.decode()
+    except UnicodeDecodeError:
+        return RawText(whole)

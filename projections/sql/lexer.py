@@ -1,0 +1,155 @@
+"""PostgreSQL's lexical rules, as far as finding parameters and the ends of statements takes.
+
+No driver knows them: psycopg looks for ``%s`` in literals too. They are few and fixed
+(https://www.postgresql.org/docs/current/sql-syntax-lexical.html).
+
+A ``?`` is a parameter, or one of the JSON operators ``?``, ``?|`` and ``?&``. Those follow an
+operand, and no parameter does: ``data ? 'key'`` and ``data ?| $names`` are operators, ``id = ?``,
+``(?, ?)`` and ``LIMIT ?`` parameters. After a word it is an operator unless the word is one of
+:data:`BEFORE_EXPRESSION`. A ``?`` in a longer operator (``@?``, ``?-|``) stays itself, but ``=?``,
+``||?`` and the like end with a parameter.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BEFORE_EXPRESSION: Final = frozenset({
+    "all", "and", "any", "array", "as", "asc", "between", "by", "call", "case", "cast", "check",
+    "collate", "cross", "default", "desc", "distinct", "do", "else", "escape", "except", "exists",
+    "explain", "fetch", "filter", "first", "following", "for", "from", "full", "group", "having",
+    "ilike", "in", "inner", "insert", "intersect", "interval", "into", "is", "isnull", "join",
+    "lateral", "left", "like", "limit", "natural", "next", "not", "notnull", "nulls", "of",
+    "offset", "on", "only", "or", "order", "outer", "over", "overlaps", "partition", "preceding",
+    "range", "returning", "right", "row", "rows", "select", "set", "similar", "some", "symmetric",
+    "then", "to", "union", "update", "using", "values", "variadic", "when", "where", "window",
+    "with", "within", "zone",
+})  # fmt: skip
+"""Words that an expression may follow, or that at least are no operand."""
+
+_TOKEN: Final = re.compile(
+    r"""
+    (?P<space>\s+)
+    | (?P<comment>--[^\n\r]*)
+    | (?P<block>/\*)
+    | (?P<escaped>[eE]'(?:[^'\\]|\\.|'')*')
+    | (?P<literal>(?:[uU]&|[bBxXnN])?'(?:[^']|'')*')
+    | (?P<name>(?:[uU]&)?"(?:[^"]|"")*")
+    | (?P<dollar>\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$)
+    | (?P<word>[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*)
+    | (?P<number>\d[\w.]*|\.\d[\w.]*)
+    | (?P<operator>[-+*/<>=~!@\#%^&|`?]+)
+    | (?P<other>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+_OPERANDS: Final = {"escaped", "literal", "name", "dollar", "number", "parameter"}
+
+
+class Token(NamedTuple):
+    """A piece of SQL. ``kind`` is one of those above, ``parameter``, or ``broken``: unended."""
+
+    kind: str
+    text: str
+
+
+def tokens(sql: str) -> Iterator[Token]:
+    """Split SQL into pieces, which together are the text again."""
+    at, before = 0, Token("other", "")
+    while at < len(sql):
+        match = _TOKEN.match(sql, at)
+        kind = match.lastgroup if match else None
+        if match is None or kind is None:
+            raise ValueError("every character is some token")
+        token = Token(kind, match.group())
+        if kind == "block":
+            token = _comment(sql, at)
+        elif kind == "dollar":
+            end = sql.find(token.text, match.end())
+            whole = sql[at : end + len(token.text)] if end >= 0 else sql[at:]
+            token = Token("dollar" if end >= 0 else "broken", whole)
+        elif kind == "operator":
+            token = _operator(token.text, before)
+        elif token.text in {"'", '"'}:
+            token = Token("broken", sql[at:])
+        yield token
+        at += len(token.text)
+        if token.kind not in {"space", "comment"}:
+            before = token
+
+
+def _comment(sql: str, at: int) -> Token:
+    depth = 0
+    for mark in re.compile(r"/\*|\*/").finditer(sql, at):
+        depth += 1 if mark.group() == "/*" else -1
+        if depth == 0:
+            return Token("comment", sql[at : mark.end()])
+    return Token("broken", sql[at:])
+
+
+def _operator(run: str, before: Token) -> Token:
+    """Take the next operator, or parameter, of a run of operator characters."""
+    for comment in ("--", "/*"):
+        # As the server does: a comment ends an operator.
+        run = run.partition(comment)[0] if comment in run[1:] else run
+    mark = run.find("?")
+    if mark < 0:
+        return Token("operator", run)
+    if mark > 0:
+        # "@?" is an operator; in "=?" or "||?" the mark is a parameter.
+        return Token("operator", run if run[mark - 1] == "@" else run[:mark])
+    if _is_operand(before):
+        operator = re.match(r"\?-\||\?[|&](?![|])|\?\#|\?-|\?", run)
+        return Token("operator", operator.group() if operator else run)
+    return Token("parameter", "?")
+
+
+def _is_operand(token: Token) -> bool:
+    if token.kind == "word":
+        return token.text.lower() not in BEFORE_EXPRESSION
+    return token.kind in _OPERANDS or token.text in {")", "]"}
+
+
+def to_psycopg(sql: str) -> tuple[str, int]:
+    """Return SQL with psycopg's placeholders for its parameters, and their number."""
+    pieces: list[str] = []
+    count = 0
+    for token in tokens(sql):
+        if token.kind == "parameter":
+            count += 1
+            pieces.append("%s")
+        else:
+            pieces.append(token.text.replace("%", "%%"))
+    return "".join(pieces), count
+
+
+def words(sql: str) -> list[str]:
+    """Return the first words of a statement, in lower case, as far as it begins with words."""
+    found: list[str] = []
+    for token in tokens(sql):
+        if token.kind == "word":
+            found.append(token.text.lower())
+        elif token.kind not in {"space", "comment"} and token.text not in {";", "("}:
+            break
+        if len(found) == 4:
+            break
+    return found
+
+
+def split(script: str) -> Iterator[str]:
+    """Yield the statements of a script, without what is nothing but comments."""
+    statement: list[Token] = []
+    for token in tokens(script):
+        if token.text == ";" and token.kind == "other":
+            if any(one.kind not in {"space", "comment"} for one in statement):
+                yield "".join(one.text for one in statement).strip()
+            statement = []
+        else:
+            statement.append(token)
+    if any(one.kind not in {"space", "comment"} for one in statement):
+        yield "".join(one.text for one in statement).strip()

@@ -1,0 +1,72 @@
+"""Rows and errors of PostgreSQL, as callers know them from SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, overload
+
+import psycopg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# psycopg's classes, by what sqlite3 raises in the same case: the most special first.
+_ERRORS: Final[list[tuple[type[psycopg.Error], type[sqlite3.Error]]]] = [
+    (psycopg.errors.RaiseException, sqlite3.IntegrityError),
+    (psycopg.IntegrityError, sqlite3.IntegrityError),
+    (psycopg.DataError, sqlite3.DataError),
+    (psycopg.NotSupportedError, sqlite3.NotSupportedError),
+    (psycopg.InterfaceError, sqlite3.InterfaceError),
+    (psycopg.InternalError, sqlite3.InternalError),
+    (psycopg.Error, sqlite3.OperationalError),
+]
+
+
+def translated(error: psycopg.Error) -> sqlite3.Error:
+    """Return the error that callers of SQLite's API expect, with PostgreSQL's message."""
+    kind = next(ours for theirs, ours in _ERRORS if isinstance(error, theirs))
+    return kind(" ".join(str(error).split()))
+
+
+class Row(Sequence[Any]):
+    """A row, by index and by name, as :class:`sqlite3.Row`."""
+
+    __slots__ = ("_names", "_values")
+
+    def __init__(self, names: Sequence[str], values: Sequence[Any]) -> None:
+        self._names = names
+        self._values = tuple(values)
+
+    def keys(self) -> list[str]:
+        """Return the columns' names."""
+        return list(self._names)
+
+    @overload
+    def __getitem__(self, key: int | str) -> Any: ...
+    @overload
+    def __getitem__(self, key: slice) -> tuple[Any, ...]: ...
+    def __getitem__(self, key: int | str | slice) -> Any:
+        if not isinstance(key, str):
+            return self._values[key]
+        for name, value in zip(self._names, self._values, strict=True):
+            if name.lower() == key.lower():
+                return value
+        raise IndexError(f"no column is named {key!r}")
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Row):
+            return NotImplemented
+        return (self.keys(), self._values) == (other.keys(), other._values)
+
+    def __hash__(self) -> int:
+        return hash((tuple(self._names), self._values))
+
+    def __repr__(self) -> str:
+        return f"Row({dict(zip(self._names, self._values, strict=True))!r})"

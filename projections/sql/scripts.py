@@ -1,0 +1,38 @@
+"""Several statements in one text, one after the other."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def split_script(script: str) -> Iterator[str]:
+    """Yield the statements of a script; SQLite's tokenizer says where each of them ends.
+
+    The last one may lack its semicolon. What holds nothing but comments and space is left out.
+    """
+    start = end = 0
+    while (end := script.find(";", end) + 1) > 0:
+        if sqlite3.complete_statement(script[start:end]):
+            if not _is_empty(statement := script[start:end].strip()):
+                yield statement
+            start = end
+    rest = script[start:].strip()
+    if rest and not _is_empty(rest):
+        yield rest
+
+
+def _is_empty(statement: str) -> bool:
+    """Whether there are only comments, space and a semicolon."""
+    rest = statement
+    while rest := rest.lstrip().lstrip(";"):
+        if rest.startswith("--"):
+            rest = rest.partition("\n")[2]
+        elif rest.startswith("/*"):
+            rest = rest.partition("*/")[2]
+        elif not rest[0].isspace():
+            return False
+    return True

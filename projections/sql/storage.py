@@ -1,0 +1,166 @@
+"""Raw SQL whose every change is an event: the interface that programs know."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from eventstore.backends import make_backend
+from eventstore.backends.sql import SqlBackend
+from eventstore.config import keys_in_force
+from eventstore.errors import ConfigError, StoreClosedError
+from eventstore.notifiers import make_notifier
+from eventstore.ports import system_clock
+from projections.sql.sqlite import SqliteSide
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from eventstore import Appended
+    from eventstore.backends.guests import Guest
+    from eventstore.ports import Clock, InlineProjection, News
+    from projections.sql.connection import SqliteConnection
+    from projections.sql.side import Side
+
+
+class SqlStorage:
+    """Tables of one's own beside the log at ``url``, in the same database.
+
+    Rows are changed through :meth:`connection`; each transaction that changed some is one event
+    of the stream ``sql/main``, appended in that same transaction. Used from any thread. It opens
+    at its first use. ``inline`` are the views that the log's other writers keep inline;
+    ``notify`` and ``notify_keys`` are those of :meth:`eventstore.EventStore.open`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        notify: str = "auto",
+        notify_keys: Sequence[str] | None = None,
+        inline: Sequence[InlineProjection] = (),
+        clock: Clock = system_clock,
+    ) -> None:
+        backend = make_backend(url, clock, inline)
+        if not isinstance(backend, SqlBackend) or url.startswith("memory:"):
+            raise ConfigError(
+                f"{backend.url} cannot keep tables: name a SQLite file or a PostgreSQL"
+            )
+        self._backend = backend
+        self.url = self._backend.url
+        """Names the database, without a password."""
+        keys = keys_in_force() if notify_keys is None else notify_keys
+        self._notifier = make_notifier(notify, url, self._backend.path, keys)
+        self._lock = threading.Lock()
+        self._publishing = threading.Lock()
+        self._state = "new"
+        self._side = _make_side(backend.dialect)(self._guest, self._publish, clock)
+
+    @property
+    def backend_name(self) -> str:
+        """``"sqlite"`` or ``"postgres"``."""
+        return self._side.backend_name
+
+    def open(self) -> Self:
+        """Open the log now rather than at the first use."""
+        with self._lock:
+            if self._state == "closed":
+                raise StoreClosedError(f"the storage {self.url} is closed: make another")
+            if self._state == "new":
+                self._backend.open()
+                self._log_id = self._backend.head().log_id
+                self._state = "open"
+        return self
+
+    def close(self) -> None:
+        """Release the log. Connections that callers still have go on until they close them."""
+        with self._lock:
+            if self._state == "open":
+                self._notifier.close()
+                self._side.close()
+                self._backend.close()
+            self._state = "closed"
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def connection(self) -> Iterator[SqliteConnection]:
+        """Give a connection: it commits at the end, or rolls back if the block raises, and closes.
+
+        Raises what sqlite3 raises for statements, SqlRefusedError for what would escape the log,
+        LimitExceededError where a transaction is more than one commit of the log can hold.
+        """
+        self.open()
+        connection = self._side.connect()
+        try:
+            yield connection
+            connection.finish()
+        finally:
+            connection.close()
+
+    def apply_migrations(self, migrations_dir: Path) -> list[str]:
+        """Apply each ``.sql`` file of a directory once, in the order of their names.
+
+        Each is one transaction with its row in ``schema_migrations`` and its events. Returns the
+        names (file stems) of those that were applied now. Raises MigrationError, which names the
+        file, for one that fails or was changed after it had been applied.
+        """
+        return self._side.apply_migrations(migrations_dir)
+
+    def rebuild(self) -> int:
+        """Drop the tables and compute them again from the log; return the position they are at.
+
+        One transaction: readers see the old tables until it ends, and writers wait for it.
+        """
+        return self._side.rebuild()
+
+    def export_snapshot(self, dest: Path) -> int:
+        """Write the log and the tables, as of one moment, into one file; return its position.
+
+        Writers go on meanwhile. A file that is there is replaced, once the new one is whole.
+        """
+        self.open()
+        return self._side.export_snapshot(self._backend, dest)
+
+    def import_snapshot(self, src: Path) -> int:
+        """Become what a snapshot holds, in one transaction; return the position it is at.
+
+        On SQLite it takes the place of whatever is there; on PostgreSQL, where a log never loses
+        events, NotEmptyError is raised unless the log is empty. ArchiveError is raised, and
+        nothing changed, for a file that is not exactly what was exported.
+        """
+        self.open()
+        position = self._side.import_snapshot(self._backend, src)
+        self._log_id = self._backend.head().log_id
+        with self._publishing:
+            self._notifier.publish(self._log_id, position, None)
+        return position
+
+    def _guest(self) -> Guest:
+        self.open()
+        return self._backend.guest(news=self._notifier.carries_news)
+
+    def _publish(self, appended: Appended, news: News | None) -> None:
+        with self._publishing:
+            self._notifier.publish(self._log_id, appended.position, news)
+
+
+def _make_side(dialect: str) -> type[Side]:
+    if dialect != "postgresql":
+        return SqliteSide
+    from projections.sql.postgres import PostgresSide  # noqa: PLC0415 - the driver is optional
+
+    return PostgresSide

@@ -1,0 +1,33 @@
+"""A storage on each database, with migrations of the test's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support.sql_tables import Migrations
+
+from projections.sql import SqlStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """Name a log that is not there yet."""
+    return f"sqlite:///{tmp_path / 'log.db'}"
+
+
+@pytest.fixture
+def storage(url: str) -> Iterator[SqlStorage]:
+    """Give an open storage without tables."""
+    with SqlStorage(url) as storage:
+        yield storage
+
+
+@pytest.fixture
+def migrations(tmp_path: Path) -> Migrations:
+    """Give a directory to write migrations into."""
+    return Migrations(tmp_path / "migrations")

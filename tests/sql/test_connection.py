@@ -1,0 +1,174 @@
+"""What SQLite alone does on a connection, and what is refused there."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support.sql_tables import PEOPLE, changes, computed, dump_file
+
+from eventstore.errors import StorageError
+from projections.sql import SqlRefusedError, SqlStorage
+
+if TYPE_CHECKING:
+    from support.sql_tables import Migrations
+
+INSERT = "INSERT INTO person (id, name, note) VALUES (?, ?, ?)"
+
+
+@pytest.fixture
+def people(storage: SqlStorage, migrations: Migrations) -> SqlStorage:
+    storage.apply_migrations(migrations.write("1", PEOPLE))
+    return storage
+
+
+def test_a_change_of_type_alone_is_a_change(people: SqlStorage, url: str) -> None:
+    with people.connection() as c:
+        c.execute(INSERT, (1, "ana", 1))
+    with people.connection() as c:
+        c.execute("UPDATE person SET note = 1.0")
+    assert [repr(row) for row in changes(url)[1]] == [
+        repr(("person", "update", (1, "ana", 1), (1, "ana", 1.0)))
+    ]
+
+
+def test_a_query_can_be_read_while_its_rows_are_changed(people: SqlStorage) -> None:
+    with people.connection() as c:
+        c.executemany(INSERT, [(number, str(number), None) for number in range(500)])
+    with people.connection() as c, people.connection() as other:
+        rows = c.execute("SELECT id FROM person")
+        first = next(rows)
+        _add(people, 1000)
+        c.execute("UPDATE person SET note = 1 WHERE id = ?", (first["id"],))
+        assert [c.execute("UPDATE person SET note = 2 WHERE id = ?", row) for row in rows]
+        c.commit()
+        assert other.execute("SELECT count(*) FROM person WHERE note = 2").fetchone()[0] == 499
+
+
+def _add(storage: SqlStorage, number: int) -> None:
+    with storage.connection() as c:
+        c.execute(INSERT, (number, str(number), None))
+
+
+def test_a_statement_that_rolls_back_all_lets_the_next_writer_go(
+    people: SqlStorage, url: str
+) -> None:
+    with people.connection() as c:
+        c.execute(INSERT, (1, "ana", None))
+        with pytest.raises(sqlite3.IntegrityError):
+            c.execute("INSERT OR ROLLBACK INTO person (name) VALUES ('ana')")
+        assert not c.in_transaction
+        _add(people, 5)
+        c.execute(INSERT, (6, "six", None))
+    assert [[new[0] for _, _, _, new in one] for one in changes(url)] == [[5], [6]]
+
+
+def test_a_second_writer_in_the_same_thread_is_told_rather_than_left_waiting(
+    people: SqlStorage,
+) -> None:
+    with people.connection() as c, people.connection() as other:
+        c.execute(INSERT, (1, "ana", None))
+        with pytest.raises(StorageError, match="this thread already writes"):
+            other.execute(INSERT, (2, "ben", None))
+        c.commit()
+        other.execute(INSERT, (2, "ben", None))
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("CREATE TABLE x (id INTEGER PRIMARY KEY)", "by migrations only"),
+        ("DROP TABLE person", "by migrations only"),
+        ("ALTER TABLE person ADD COLUMN x", "by migrations only"),
+        ("CREATE TRIGGER t AFTER INSERT ON person BEGIN SELECT 1; END", "by migrations only"),
+        ("DROP TRIGGER \"sql_capture after insert person\"", "by migrations only"),
+        ("DELETE FROM event", "not one that a migration"),
+        ("UPDATE head SET position = 0", "not one that a migration"),
+        ("DELETE FROM sql_capture", "not one that a migration"),
+        ("DELETE FROM schema_migrations", "not one that a migration"),
+        ("WITH x AS (SELECT 1) INSERT INTO stream SELECT 1, 2, 3", "not one that a migration"),
+        ("PRAGMA recursive_triggers = ON", "recursive_triggers"),
+        ("PRAGMA writable_schema = ON", "writable_schema"),
+        ("PRAGMA synchronous = OFF", "synchronous"),
+        ("PRAGMA journal_mode = DELETE", "journal_mode"),
+        ("ATTACH ':memory:' AS other", "another database"),
+    ],
+)  # fmt: skip
+def test_what_would_escape_the_log_is_refused(
+    people: SqlStorage, url: str, sql: str, reason: str
+) -> None:
+    with people.connection() as c:
+        for _ in range(2):
+            with pytest.raises((SqlRefusedError, sqlite3.OperationalError), match=reason):
+                c.execute(sql)
+        c.execute(INSERT, (1, "ana", None))
+        with pytest.raises((SqlRefusedError, sqlite3.OperationalError), match=reason):
+            c.execute(sql)
+    assert len(changes(url)) == 1
+    assert computed(url) == dump_file(people_file(url))
+
+
+def people_file(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///"))
+
+
+def test_temporary_tables_are_the_callers_own(people: SqlStorage, url: str) -> None:
+    with people.connection() as c:
+        c.execute("CREATE TEMP TABLE mine (id)")
+        c.execute("INSERT INTO mine VALUES (4), (5)")
+        c.execute("INSERT INTO person (id) SELECT id FROM mine")
+        c.execute("DROP TABLE mine")
+    assert [[new[0] for _, _, _, new in one] for one in changes(url)] == [[4, 5]]
+
+
+def test_what_only_the_commit_finds_wrong_leaves_nothing(
+    storage: SqlStorage, migrations: Migrations, url: str
+) -> None:
+    late = """CREATE TABLE child (
+        id INTEGER PRIMARY KEY, p REFERENCES person DEFERRABLE INITIALLY DEFERRED
+    );"""
+    storage.apply_migrations(migrations.write("1", PEOPLE + late))
+    with pytest.raises(sqlite3.IntegrityError), storage.connection() as c:
+        c.execute("INSERT INTO child VALUES (1, 9)")
+    assert changes(url) == []
+    with storage.connection() as c:
+        c.execute("INSERT INTO child VALUES (1, NULL)")
+    assert len(changes(url)) == 1
+
+
+def test_a_key_that_is_null_is_refused(storage: SqlStorage, migrations: Migrations) -> None:
+    storage.apply_migrations(migrations.write("1", "CREATE TABLE t (id TEXT PRIMARY KEY, x);"))
+    with storage.connection() as c:
+        with pytest.raises(sqlite3.IntegrityError, match="primary key of t"):
+            c.execute("INSERT INTO t (x) VALUES (1)")
+        c.execute("INSERT INTO t VALUES ('a', 1)")
+        with pytest.raises(sqlite3.IntegrityError, match="primary key of t"):
+            c.execute("UPDATE t SET id = NULL")
+
+
+def test_what_one_caller_sets_no_other_finds(people: SqlStorage) -> None:
+    with people.connection() as c:
+        c.row_factory = None
+        c.create_function("twice", 1, lambda value: 2 * value)
+        assert c.execute("SELECT twice(2)").fetchone() == (4,)
+    with people.connection() as c:
+        c.execute("PRAGMA foreign_keys=OFF")
+        c.execute("CREATE TEMP TABLE mine (id)")
+    with people.connection() as c:
+        assert c.execute("PRAGMA foreign_keys").fetchone()["foreign_keys"] == 1
+        for sql in ("SELECT twice(2)", "SELECT * FROM mine"):
+            with pytest.raises(sqlite3.OperationalError):
+                c.execute(sql)
+
+
+def test_a_file_that_was_replaced_is_noticed_by_readers_too(people: SqlStorage, url: str) -> None:
+    with people.connection() as c:
+        c.execute("SELECT * FROM person").fetchall()
+    file = people_file(url)
+    copy = file.with_name("copy")
+    copy.write_bytes(file.read_bytes())
+    copy.replace(file)
+    with pytest.raises(StorageError, match="replaced"), people.connection():
+        raise AssertionError

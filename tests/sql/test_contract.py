@@ -1,0 +1,294 @@
+"""On each database a connection is one of SQLite's kind, and a transaction one event."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import pytest
+from support.postgres import shared_server
+from support.processes import ROOT
+from support.sql_databases import computed_tables, tables_of
+from support.sql_tables import changes, read_log
+
+from projections.sql import MigrationError, SqlRefusedError, SqlStorage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.sql_tables import Migrations
+
+INSERT = "INSERT INTO person (id, name, note) VALUES (?, ?, ?)"
+PEOPLE = "CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT UNIQUE, note TEXT);"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'log.db'}"
+    return shared_server().fresh_schema()
+
+
+@pytest.fixture
+def people(storage: SqlStorage, migrations: Migrations) -> SqlStorage:
+    storage.apply_migrations(migrations.write("1", PEOPLE))
+    return storage
+
+
+def test_the_backend_is_named(storage: SqlStorage, url: str) -> None:
+    assert storage.backend_name == url.partition(":")[0].replace("postgresql", "postgres")
+
+
+def test_what_is_computed_from_the_log_is_what_is_there(
+    storage: SqlStorage, migrations: Migrations, url: str
+) -> None:
+    migrations.write(
+        "1",
+        PEOPLE
+        + """
+        CREATE TABLE pair (a INTEGER, b TEXT, x DOUBLE PRECISION, y BIGINT,
+            d INTEGER GENERATED ALWAYS AS (a * 2) STORED, PRIMARY KEY (a, b));
+        CREATE TABLE child (id INTEGER PRIMARY KEY, "order" INTEGER
+            REFERENCES person (id) ON DELETE CASCADE ON UPDATE CASCADE);""",
+    )
+    storage.apply_migrations(migrations.directory)
+    with storage.connection() as c:
+        c.executemany(INSERT, [(1, "ana", "é"), (2, "ben", None), (3, "cai", "")])
+        c.executemany(
+            "INSERT INTO pair (a, b, x, y) VALUES (?, ?, ?, ?)",
+            [(1, "x", 0.1, 2**63 - 1), (1, "y", -2.5e-310, -(2**63)), (2, "x", 1e300, None)],
+        )
+        c.execute('INSERT INTO child (id, "order") VALUES (1, 1), (2, 2), (3, 3), (4, NULL)')
+    migrations.write("2", "ALTER TABLE person ADD COLUMN extra INTEGER DEFAULT 5;"
+                     "UPDATE person SET extra = id WHERE id > 1;")  # fmt: skip
+    storage.apply_migrations(migrations.directory)
+    with storage.connection() as c:
+        c.execute("UPDATE person SET id = id + 10 WHERE id = ?", (1,))
+        c.execute("DELETE FROM person WHERE name = ?", ("ben",))
+        c.execute(
+            "INSERT INTO person (id, name, note) VALUES (?, ?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET note = excluded.note",
+            (99, "cai", "again"),
+        )
+        c.execute("UPDATE pair SET a = a + 10, x = -x")
+    before = tables_of(url)
+    assert computed_tables(url) == before
+    storage.rebuild()
+    assert tables_of(url) == before
+    with storage.connection() as c:
+        c.execute("DELETE FROM pair")
+    assert len(changes(url)) == 4
+
+
+def test_a_table_without_a_key_is_refused_by_its_name(
+    storage: SqlStorage, migrations: Migrations, url: str
+) -> None:
+    with pytest.raises(MigrationError, match="'nokey' has no primary key"):
+        storage.apply_migrations(migrations.write("1", PEOPLE + "CREATE TABLE nokey (a INTEGER);"))
+    with pytest.raises(MigrationError, match="leave BEGIN out"):
+        storage.apply_migrations(migrations.write("1", "BEGIN; " + PEOPLE))
+    assert read_log(url) == []
+    assert storage.apply_migrations(migrations.write("1", PEOPLE)) == ["1"]
+    assert storage.apply_migrations(migrations.directory) == []
+    migrations.write("1", PEOPLE + " ")
+    with pytest.raises(MigrationError, match="changed after"):
+        storage.apply_migrations(migrations.directory)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE x (id INTEGER PRIMARY KEY)",
+        "DROP TABLE person",
+        "ALTER TABLE person ADD COLUMN x INTEGER",
+        "UPDATE consumer SET epoch = 9",
+        "INSERT INTO schema_migrations VALUES ('a', 'b', 'c')",
+        "ATTACH 'x' AS y",
+    ],
+)
+def test_what_would_escape_the_log_is_refused(people: SqlStorage, url: str, sql: str) -> None:
+    with people.connection() as c:
+        c.execute(INSERT, (1, "ana", None))
+    consume = "INSERT INTO consumer (name, position, hash, epoch, owner, seen_us) VALUES"
+    before = tables_of(url)
+    with pytest.raises(SqlRefusedError):
+        _run(people, f"{consume} ('a', 0, 'x', 1, 'o', 1)" if "consumer" in sql else sql)
+    assert tables_of(url) == before
+    assert len(changes(url)) == 1
+
+
+def _run(storage: SqlStorage, sql: str) -> None:
+    with storage.connection() as c:
+        c.execute(sql)
+
+
+def test_a_transaction_is_one_event_with_its_rows_in_order(people: SqlStorage, url: str) -> None:
+    with people.connection() as c:
+        c.execute(INSERT, (1, "ana", "x"))
+        c.execute("UPDATE person SET id = 5, note = 'y' WHERE name = ?", ("ana",))
+        c.execute("DELETE FROM person")
+    assert changes(url) == [
+        [
+            ("person", "insert", None, (1, "ana", "x")),
+            ("person", "update", (1, "ana", "x"), (5, "ana", "y")),
+            ("person", "delete", (5, "ana", "y"), None),
+        ]
+    ]
+    assert [event.type for event in read_log(url)] == ["SchemaChanged", "RowsChanged"]
+
+
+def test_an_exception_rolls_back_and_is_raised_again(people: SqlStorage, url: str) -> None:
+    with pytest.raises(ZeroDivisionError):
+        _fail_after_writing(people)
+    assert changes(url) == []
+    with people.connection() as c:
+        assert c.execute("SELECT count(*) FROM person").fetchone()[0] == 0
+
+
+def _fail_after_writing(storage: SqlStorage) -> None:
+    with storage.connection() as c:
+        c.execute(INSERT, (1, "ana", None))
+        raise ZeroDivisionError
+
+
+def test_what_changes_nothing_appends_nothing(people: SqlStorage, url: str) -> None:
+    with people.connection() as c:
+        c.execute(INSERT, (1, "ana", None))
+    with people.connection() as c:
+        c.execute("UPDATE person SET name = 'ana'")
+        c.execute("DELETE FROM person WHERE id = 9")
+        c.execute("INSERT INTO person (id, name) VALUES (1, 'ana') ON CONFLICT DO NOTHING")
+        c.execute("SELECT * FROM person").fetchall()
+    assert len(changes(url)) == 1
+
+
+def test_rows_come_by_name_and_by_index(people: SqlStorage) -> None:
+    with people.connection() as c:
+        done = c.execute(INSERT, (7, "ana", "x"))
+        assert done.rowcount == 1
+        c.executemany(INSERT, [(8, "ben", None), (9, "cai", None)])
+        found = c.execute("SELECT id, name FROM person ORDER BY id")
+        assert [column[0] for column in found.description] == ["id", "name"]
+        row = found.fetchone()
+        assert (row["name"], row[0], row.keys()) == ("ana", 7, ["id", "name"])
+        assert [tuple(row) for row in found.fetchmany(1)] == [(8, "ben")]
+        assert [row["id"] for row in found] == [9]
+        assert found.fetchone() is None
+        returned = c.execute("UPDATE person SET note = name RETURNING note").fetchall()
+        assert [row["note"] for row in returned] == ["ana", "ben", "cai"]
+
+
+def _add(storage: SqlStorage, number: int) -> None:
+    with storage.connection() as c:
+        c.execute(INSERT, (number, str(number), None))
+
+
+def test_commit_and_rollback_go_on_with_another_transaction(people: SqlStorage, url: str) -> None:
+    with people.connection() as c:
+        for number in (1, 2, 3):
+            c.execute(INSERT, (number, str(number), None))
+            assert c.in_transaction
+            c.rollback() if number == 2 else c.commit()
+            assert not c.in_transaction
+    assert [[new[0] for _, _, _, new in one] for one in changes(url)] == [[1], [3]]
+
+
+def test_transactions_told_in_sql_are_recorded_too(people: SqlStorage, url: str) -> None:
+    with people.connection() as c:
+        for number in (1, 2):
+            # The same texts again, which the driver has kept compiled.
+            c.execute("BEGIN")
+            c.execute(INSERT, (number, str(number), None))
+            c.execute("COMMIT")
+        c.execute("BEGIN")
+        c.execute("DELETE FROM person")
+        c.execute("ROLLBACK")
+        with pytest.raises(sqlite3.OperationalError, match="no transaction"):
+            c.execute("COMMIT")
+    assert [len(one) for one in changes(url)] == [1, 1]
+
+
+def test_savepoints_take_back_what_was_captured(people: SqlStorage, url: str) -> None:
+    with people.connection() as c:
+        c.execute(INSERT, (1, "ana", None))
+        c.execute("SAVEPOINT a")
+        c.execute(INSERT, (2, "ben", None))
+        c.execute("ROLLBACK TO a")
+        c.execute(INSERT, (3, "cai", None))
+        c.execute("RELEASE a")
+    assert [[new[0] for _, _, _, new in one] for one in changes(url)] == [[1, 3]]
+
+
+def test_a_statement_that_fails_leaves_the_others(people: SqlStorage, url: str) -> None:
+    with people.connection() as c:
+        c.execute(INSERT, (1, "ana", None))
+        with pytest.raises(sqlite3.IntegrityError):
+            c.execute("INSERT INTO person (id, name) VALUES (2, 'ben'), (3, 'ana')")
+        with pytest.raises(sqlite3.OperationalError):
+            c.execute("INSERT INTO nowhere VALUES (1)")
+    assert [[new[0] for _, _, _, new in one] for one in changes(url)] == [[1]]
+
+
+def test_an_open_connection_keeps_nobody_waiting_until_it_writes(people: SqlStorage) -> None:
+    with people.connection() as c:
+        rows = c.execute("SELECT * FROM person")
+        _add(people, 1)
+        assert rows.fetchall() == []
+        assert len(c.execute("SELECT * FROM person").fetchall()) == 1
+
+
+def test_a_script_runs_within_the_transaction(people: SqlStorage, url: str) -> None:
+    with people.connection() as c:
+        c.execute(INSERT, (1, "ana", None))
+        c.executescript(
+            "INSERT INTO person (id, note) VALUES (2, 'a;b'); -- and;\n"
+            "/* ; */ DELETE FROM person WHERE id = 1; ; UPDATE person SET note = 'c'"
+        )
+        c.rollback()
+        c.executescript("INSERT INTO person (id, name) VALUES (3, 'x;')")
+    assert changes(url) == [[("person", "insert", None, (3, "x;", None))]]
+
+
+def test_a_closed_connection_is_of_no_use(people: SqlStorage, url: str) -> None:
+    with people.connection() as c:
+        c.execute(INSERT, (1, "ana", None))
+        c.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        c.execute("SELECT 1")
+    assert changes(url) == []
+
+
+def test_of_processes_that_migrate_at_once_each_file_is_applied_by_one(
+    migrations: Migrations, url: str
+) -> None:
+    migrations.write("1", PEOPLE)
+    for number in range(2, 12):
+        migrations.write(
+            f"{number:02}", f"CREATE TABLE t{number} (id INTEGER PRIMARY KEY, x TEXT);"
+        )
+    program = (
+        "import sys; from pathlib import Path; from projections.sql import SqlStorage\n"
+        "storage = SqlStorage(sys.argv[1]).open(); print('ready', flush=True); input()\n"
+        "print(*storage.apply_migrations(Path(sys.argv[2])), flush=True); storage.close()"
+    )
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, url, str(migrations.directory)],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    try:
+        for worker in workers:
+            assert worker.stdout
+            assert worker.stdout.readline() == "ready\n"
+        said = [worker.communicate("go\n", timeout=60)[0].split() for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    assert sorted(chain(*said)) == sorted(file.stem for file in migrations.directory.iterdir())
+    assert computed_tables(url) == tables_of(url)

@@ -1,0 +1,49 @@
+"""What a program's tables hold on whatever database, and when computed from the log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from projections.sql import postgres_capture
+from projections.sql.postgres_replay import PostgresReplay
+from support.postgres import shared_server
+from support.sql_tables import computed, dump_file, read_log
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def tables_of(url: str) -> dict[str, Any]:
+    """Return every row of every table, exactly."""
+    if url.startswith("sqlite"):
+        return dump_file(Path(url.removeprefix("sqlite:///")))
+    with psycopg.connect(url) as raw:
+        return _dump(raw, postgres_capture.captured(raw))
+
+
+def computed_tables(url: str) -> dict[str, Any]:
+    """Return the same, of tables that were computed from the log somewhere else."""
+    if url.startswith("sqlite"):
+        found: dict[str, Any] = computed(url)
+        return found
+    events = read_log(url)
+    with psycopg.connect(shared_server().fresh_schema()) as raw:
+        replay = PostgresReplay(raw)
+        for commit in sorted({event.commit for event in events}):
+            replay.apply([event for event in events if event.commit == commit])
+        replay.finish()
+        return _dump(raw, replay.tables)
+
+
+def _dump(raw: psycopg.Connection[Any], names: Sequence[str]) -> dict[str, Any]:
+    raw.execute("SET extra_float_digits = 1; SET TimeZone = 'UTC'")
+    return {
+        name: sorted(
+            raw.execute(sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(name))).fetchall()
+        )
+        for name in names
+    }

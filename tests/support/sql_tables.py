@@ -1,0 +1,124 @@
+"""What a program's tables hold, to the last bit, and how they are when computed from the log."""
+
+from __future__ import annotations
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from eventstore import EventStore
+from eventstore.backends.catalog import TABLES
+from projections.sql.events import ChangeReader
+from projections.sql.sqlite_replay import SqliteReplay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from eventstore import Event
+
+Tables = dict[str, Any]
+
+PEOPLE = "CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT UNIQUE, note);"
+_NOT_THEIRS = {*TABLES, "sql_capture", "sql_capture_copy"}
+
+
+class _Text(bytes):
+    pass
+
+
+def dump(raw: sqlite3.Connection) -> Tables:
+    """Return each table's rows with the type of each value, the definitions, and sequences."""
+    raw.text_factory = str
+    names = [
+        row[0]
+        for row in raw.execute("SELECT name FROM pragma_table_list WHERE schema = 'main'")
+        if row[0] not in _NOT_THEIRS and not row[0].startswith("sqlite_")
+    ]
+    found: Tables = {}
+    raw.text_factory = _Text
+    try:
+        for name in names:
+            quoted = '"' + name.replace('"', '""') + '"'
+            rows = raw.execute(f"SELECT * FROM {quoted}").fetchall()
+            found[name] = sorted([[exact(value) for value in row] for row in rows])
+    finally:
+        raw.text_factory = str
+    # Of a full-text index what it finds counts, not how it is laid out.
+    return {name: rows for name, rows in found.items() if "_fts_" not in name}
+
+
+def exact(value: Any) -> tuple[str, str]:
+    """Return a value's type and all of its bits."""
+    if isinstance(value, float):
+        return "real", value.hex()
+    return type(value).__name__, repr(value)
+
+
+def definitions(raw: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    """Return what the schema says of everything but the log and what captures."""
+    rows = raw.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
+    return sorted(
+        (row for row in rows if row[2] not in _NOT_THEIRS and "sql_capture" not in row[1]),
+        key=str,
+    )
+
+
+def dump_file(path: Path) -> Tables:
+    """Return what a database file holds."""
+    with closing(sqlite3.connect(path)) as raw:
+        return dump(raw)
+
+
+def read_log(url: str) -> list[Event]:
+    """Return all events of a log, whether or not an event loop is running here."""
+
+    async def read() -> list[Event]:
+        async with EventStore.open(url, notify="none") as store:
+            return [event async for event in store.read()]
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(anyio.run, read).result()
+
+
+def computed(url: str, ask: Callable[[sqlite3.Connection], Any] = dump) -> Any:
+    """Return what a database computed from the log holds."""
+    events = read_log(url)
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as raw:
+        raw.execute("BEGIN")
+        replay = SqliteReplay(raw)
+        for commit in sorted({event.commit for event in events}):
+            replay.apply([event for event in events if event.commit == commit])
+        replay.finish()
+        return ask(raw)
+
+
+definitions_of = partial(computed, ask=definitions)
+
+
+class Migrations:
+    """A directory of migrations."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir()
+
+    def write(self, name: str, sql: str) -> Path:
+        """Write one file, and return the directory."""
+        (self.directory / f"{name}.sql").write_text(sql)
+        return self.directory
+
+
+def changes(url: str) -> list[list[tuple[str, str, Any, Any]]]:
+    """Return each transaction as (table, op, old row, new row) of its changes."""
+    found: dict[int, list[tuple[str, str, Any, Any]]] = {}
+    reader = ChangeReader()
+    for event in read_log(url):
+        for one in reader.read(event):
+            old, new = (row and tuple(row.values()) for row in (one.old, one.new))
+            found.setdefault(event.commit, []).append((one.table, one.op, old, new))
+    return list(found.values())
