@@ -18,6 +18,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.appends import batches, concurrent, singles
+from benchmarks.fanout import asking, fanout
 from benchmarks.idle import idle
 from benchmarks.latency import saving, waking
 from benchmarks.measure import Row, Setting
@@ -25,6 +26,9 @@ from benchmarks.postgres import pg_batches, pg_concurrent, pg_reading, pg_single
 from benchmarks.reading import reading
 from benchmarks.rules import memory, silencing, swapping, syncing
 from benchmarks.seam_journal import journal_postgres, journal_sqlite
+from benchmarks.seam_memories import memories
+from benchmarks.seam_registry import registry
+from benchmarks.transports import transports
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -48,6 +52,11 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "pg-waking": pg_waking,
     "journal": journal_sqlite,
     "pg-journal": journal_postgres,
+    "transports": transports,
+    "fanout": fanout,
+    "asking": asking,
+    "memories": memories,
+    "registry": registry,
 }
 
 

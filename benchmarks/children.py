@@ -1,6 +1,6 @@
 """The processes that are measured: a master, a follower, and a bare watcher.
 
-``python -m benchmarks.children master URL DIR | follower URL | engine URL | watcher DIR``.
+``python -m benchmarks.children ROLE ARGUMENT …``: a role is a function below.
 Each says ``ready`` once it is, then a JSON list per change: the monotonic clock in
 nanoseconds, which all processes of a Linux machine share, and what came. Each ends with its
 standard input.
@@ -14,10 +14,13 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+import psycopg
+import redis
 from watchfiles import watch
 
 from eventstore import END, EventStore
@@ -26,6 +29,8 @@ from projections.rules import CompiledRule, RuleStore, RuleSync
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from eventstore import Subscription
 
 
 def say(*words: Any) -> None:
@@ -43,16 +48,66 @@ async def master(url: str, folder: str) -> None:
         await sync.run()
 
 
-async def follower(url: str) -> None:
+async def follower(url: str, notify: str = "auto", *keys: str) -> None:
     """Report the position, and the file's SHA-256 if there is one, of every new event."""
     async with (
-        EventStore.open(url) as store,
+        EventStore.open(url, notify=notify, notify_keys=keys) as store,
         store.subscribe_changes(after=END) as changes,
     ):
         say("ready")
         async for event in changes:
             now = time.monotonic_ns()
             say(now, event.data.get("sha256", event.position))
+
+
+async def crowd(url: str, count: str, notify: str = "auto", *keys: str) -> None:
+    """Follow with many subscriptions; report when the last of them has an event named Mark."""
+    async with EventStore.open(url, notify=notify, notify_keys=keys) as store:
+        marked: Counter[int] = Counter()
+
+        async def follow(changes: Subscription) -> None:
+            async for event in changes:
+                if event.type == "Mark":
+                    marked[event.position] += 1
+                    if marked[event.position] == int(count):
+                        say(time.monotonic_ns(), event.position)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(int(count)):
+                changes = store.subscribe_changes(after=END)
+                await changes.__aenter__()
+                tasks.start_soon(follow, changes)
+            say("ready")
+
+
+def watched(folder: str) -> None:
+    """Report the content of the one file in a directory, by plain watchfiles at our step."""
+    changes = watch(folder, watch_filter=None, step=STEP_MS, debounce=4 * STEP_MS, rust_timeout=0)
+    say("ready")
+    for _ in changes:
+        say(time.monotonic_ns(), (Path(folder) / "position").read_text())
+
+
+def listener(url: str) -> None:
+    """Report what plain psycopg hears by LISTEN."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("LISTEN floor")
+        say("ready")
+        for notice in connection.notifies():
+            say(time.monotonic_ns(), notice.payload)
+
+
+def subscriber(url: str) -> None:
+    """Report what plain redis-py hears on a channel."""
+    client = redis.Redis.from_url(url)
+    subscription: Any = client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+    subscription.subscribe("floor")
+    subscription.get_message(timeout=1)
+    say("ready")
+    while True:
+        message = subscription.get_message(timeout=1)
+        if message is not None:
+            say(time.monotonic_ns(), message["data"].decode())
 
 
 async def engine(url: str) -> None:
@@ -102,6 +157,13 @@ ASYNC_ROLES: Final[dict[str, Callable[..., Awaitable[None]]]] = {
     "master": master,
     "follower": follower,
     "engine": engine,
+    "crowd": crowd,
+}
+ROLES: Final[dict[str, Callable[..., None]]] = {
+    "watcher": watcher,
+    "watched": watched,
+    "listener": listener,
+    "subscriber": subscriber,
 }
 
 
@@ -111,7 +173,7 @@ def main(role: str, *arguments: str) -> None:
     if role in ASYNC_ROLES:
         anyio.run(ASYNC_ROLES[role], *arguments)
     else:
-        watcher(*arguments)
+        ROLES[role](*arguments)
 
 
 if __name__ == "__main__":

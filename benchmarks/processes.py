@@ -71,10 +71,22 @@ class Child:
             continue
         return int(said[0])
 
+    @property
+    def pid(self) -> int:
+        """The process, while it runs."""
+        return self._process.pid
+
     def cpu_seconds(self) -> float:
         """Return the processor time that the child has used so far, all threads together."""
         # Linux names the processor clock of process N with the number (~N << 3) | 2.
         return time.clock_gettime((~self._process.pid << 3) | 2)
+
+    def private_bytes(self) -> int:
+        """Return its share of memory (PSS): what it has alone, and its part of what is shared."""
+        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+        raise ChildError("the kernel does not say how much memory the process has")
 
     def resident_bytes(self) -> int:
         """Return how much memory the child has resident now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import anyio
 from anyio.lowlevel import current_token
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 T = TypeVar("T")
+
+INBOX: Final = 256
+"""What may wait for a busy event loop."""
 
 
 def loop_caller() -> Callable[[Callable[[], Any]], None]:
@@ -94,3 +97,45 @@ class Signal:
             with self._lock:
                 self._wakers.discard(wake)
         return False
+
+
+class Inbox(Generic[T]):
+    """What a thread leaves for the event loop, which may be too busy to come for it.
+
+    ``take`` is called there with each item, in order. Once more than ``INBOX`` wait, none of
+    them is kept and ``lost`` is called instead.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[Callable[[], Any]], None],
+        take: Callable[[T], None],
+        lost: Callable[[], None],
+    ) -> None:
+        self._call, self._take_one, self._lost = call, take, lost
+        self._lock = threading.Lock()
+        self._items: list[T] = []
+        self._called = False
+        self._full = False
+
+    def put(self, item: T) -> None:
+        """Leave an item; from any thread."""
+        with self._lock:
+            if len(self._items) >= INBOX:
+                self._full = True
+                self._items.clear()
+            if not self._full:
+                self._items.append(item)
+            called, self._called = self._called, True
+        if not called:
+            self._call(self._empty)
+
+    def _empty(self) -> None:
+        with self._lock:
+            items, self._items = self._items, []
+            full, self._full = self._full, False
+            self._called = False
+        for item in items:
+            self._take_one(item)
+        if full:
+            self._lost()

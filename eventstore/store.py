@@ -11,7 +11,7 @@ import anyio
 
 from eventstore.applied import wait_applied
 from eventstore.backends import make_backend
-from eventstore.bridge import Signal, loop_caller, wait_future
+from eventstore.bridge import Inbox, Signal, loop_caller, wait_future
 from eventstore.config import keys_in_force
 from eventstore.errors import InvalidInputError, StorageError, StoreClosedError
 from eventstore.events import (
@@ -40,6 +40,7 @@ from eventstore.ports import (
     system_clock,
 )
 from eventstore.reader import EventReader
+from eventstore.shelf import Shelf
 from eventstore.status import describe_consumer
 from eventstore.subscription import Subscription
 from eventstore.tail import Tail
@@ -168,8 +169,10 @@ class EventStore(Upkeep):
         await self._in_thread(self._backend.open)
         self.seen = (await self._in_thread(self._backend.head)).cursor
         self.tail = Tail(self.page, self.changed, Pace(self.poll), self._confirm, self._lift)
-        """What the followers of this store share."""
+        self.shelf = Shelf(self.page)
+        """What the followers of this store share: the log's end, and what they read before it."""
         self._call = loop_caller()
+        self._inbox = Inbox(self._call, self._offer, self.changed.set)
         self._writer.start(self._call, self._lost)
         self._state = "open"
         return self
@@ -338,6 +341,8 @@ class EventStore(Upkeep):
             "url": self.url,
             **facts,
             **self.notifier_facts(),
+            "looks": self.tail.reads,
+            "unused_news": self.tail.unused,
             "log_id": head.log_id,
             "first_position": head.first_position,
             "position": head.position,
@@ -415,6 +420,7 @@ class EventStore(Upkeep):
     async def _became(self, moved: Moved) -> None:
         self.seen = (await self._in_thread(self._backend.head)).cursor
         self.tail.reset()
+        self.shelf.clear()
         self._committed(moved.position, None)
 
     @property
@@ -449,8 +455,13 @@ class EventStore(Upkeep):
     def _woken(self, position: int | None = None, news: News | None = None) -> None:
         """Hear from the notifier, in its thread."""
         if news is not None:
-            self._call(partial(self._offer, news))
-        elif position is None or position > self.tail.position:
+            self._inbox.put(news)
+        elif position is None:
+            # Nobody but this process says that: there is something to look for.
+            self.changed.set()
+            if self.tail.fruitless:
+                self._call(self.tail.trust)
+        elif position > self.tail.position:
             self.changed.set()
         else:
             self._call(partial(self.tail.hear, position))

@@ -30,9 +30,6 @@ T = TypeVar("T")
 
 CHANGE_REJECTED: Final = "ChangeRejected"
 
-PAGE_EVENTS: Final = 1024
-"""Events read at once: what a slow follower costs in memory, with the limit in bytes."""
-
 
 class Subscription:
     """An async iterator over every matching event after a cursor.
@@ -40,9 +37,9 @@ class Subscription:
     It never ends by itself, unless it was asked with ``follow=False`` to end at the head.
 
     Events come once, in order and without a gap, whatever happens to notifiers: those
-    only decide how early. A slow follower costs one page of memory and is never skipped
-    ahead. For one task at a time; :meth:`aclose` may be called from any task of the loop
-    and ends a reader that is waiting.
+    only decide how early. A slow follower costs a slice of a page (128 events, or one commit) in
+    memory and is never skipped ahead. For one task at a time; :meth:`aclose` may be called
+    from any task of the loop and ends a reader that is waiting.
 
     With a ``consumer`` name the log keeps the cursor. Asking for the next event marks the
     one before as done; the stored cursor follows within 200 ms or 1,000 events, on
@@ -79,7 +76,7 @@ class Subscription:
         self._follow = follow
         self._shard = shard
         self._epoch = 0
-        self._query = Query(streams=streams, types=types, limit=PAGE_EVENTS, kept=kept)
+        self._query = Query(streams=streams, types=types, kept=kept)
         self._events: Sequence[Event] = ()
         self._index = 0
         self._page: Page | None = None
@@ -316,7 +313,7 @@ class Subscription:
             seen = None
         if page is None:
             looks = self._store.changed.looks
-            page = await self._outlive(lambda: self._store.page(query))
+            page = await self._outlive(lambda: self._store.shelf.page(query))
             tail.lost.update(page.lost)
             if self._follow and tail.join(page, looks):
                 await self._outlive(lambda: tail.refresh(woken=True))

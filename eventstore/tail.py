@@ -9,6 +9,7 @@ takes from it only where its cursor, hash included, is the window's own.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -38,6 +39,12 @@ EARLY: Final = 64
 EARLY_SECONDS: Final = 0.01
 """How many commits that came before their turn are kept, and how long they may wait for it
 until the log is read instead."""
+
+FREE_LOOKS: Final = 3
+DOUBT_SECONDS: Final = 0.005
+MOST_DOUBT_SECONDS: Final = 0.05
+"""How many looks in a row may find nothing, how long the next one then waits at the least,
+twice as long each time, and how long at the most."""
 
 
 class Tail:
@@ -69,6 +76,12 @@ class Tail:
         self._events: list[Event] = []
         self._size = 0
         self._read_at = -1
+        self._hurry = anyio.Event()
+        self._not_before = 0.0
+        self.fruitless = 0
+        """How many looks in a row were for nothing, though somebody had given a reason."""
+        self.unused = 0
+        """How often what a notifier vouched for did not follow what was known."""
         self.reads = 0
         """How often the log was looked at."""
         self.consumers: dict[str, int] = {}
@@ -140,7 +153,15 @@ class Tail:
             following = self._early.pop(self._head.position, None)
         if grew:
             self.pace.heard()
+            self.trust()
+        elif news.position > self._head.position:
+            self.unused += 1
         return grew
+
+    def trust(self) -> None:
+        """End all doubt: there is a reason to look that nobody can have made up."""
+        self.fruitless, self._not_before = 0, 0.0
+        self._hurry.set()
 
     def hear(self, position: int, digest: bytes | None = None) -> bool:
         """Hear how far the log is; return whether that is a reason to look.
@@ -176,10 +197,15 @@ class Tail:
         async with self._lock:
             if self._early and await self._grows_by_itself():
                 return
+            if woken and self._read_at < self._changed.looks and await self._doubts():
+                return
             count = self._changed.looks
             served = self._read_at >= count and (woken or self.pace.rest() > 0)
             if self._head is None or served:
                 return
+            # What is still early after the look is of no history that the log has.
+            self._early.clear()
+            before = self._head.position
             try:
                 page = await self._read(self._next_query())
             except StorageError:
@@ -191,8 +217,8 @@ class Tail:
                 return
             self._read_at, self.reads = count, self.reads + 1
             silent = self.pace.looked()
-            before = self.position
             self._take_in(page)
+            self._judge(fruitless=woken and self.position == before)
             if not woken:
                 if self.position != before:
                     # The others sleep, and what they hear of it later will be no news.
@@ -206,6 +232,27 @@ class Tail:
         self._early = {at: one for at, one in self._early.items() if at > self.position}
         if page.through.position < page.head.position:
             self._changed.set()
+
+    def _judge(self, fruitless: bool) -> None:
+        """Begin to doubt where reasons to look turn out to be none, as forged ones do."""
+        self.fruitless = self.fruitless + 1 if fruitless else 0
+        seconds = DOUBT_SECONDS * 2 ** min(max(0, self.fruitless - FREE_LOOKS), 10)
+        doubted = self.fruitless >= FREE_LOOKS
+        self._not_before = time.monotonic() + min(seconds, MOST_DOUBT_SECONDS) if doubted else 0.0
+
+    async def _doubts(self) -> bool:
+        """Wait until another look is due; return whether the window grew meanwhile.
+
+        Whoever may send hints could else have the log looked at without an end.
+        """
+        seconds = self._not_before - time.monotonic()
+        if seconds <= 0:
+            return False
+        before = self.position
+        self._hurry = anyio.Event()
+        with anyio.move_on_after(seconds):
+            await self._hurry.wait()
+        return self.position > before
 
     def _continue(self, page: Page) -> None:
         """Take in what was read, less what was offered while it was being read."""

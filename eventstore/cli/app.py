@@ -174,7 +174,7 @@ def rebuild(
     *,
     to: Annotated[
         Path | None,
-        typer.Option(help="For directory: which one."),
+        typer.Option(help="For directory, and for memories as files: which one."),
     ] = None,
     database: Annotated[
         str | None,

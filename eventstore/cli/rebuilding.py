@@ -11,6 +11,7 @@ from eventstore.errors import InvalidInputError
 from projections import DirectoryProjection, ProjectionRunner
 from projections.journal import JournalTables
 from projections.memories import MemoryTables
+from projections.memories.files import memory_directory
 from projections.registry import RegistryTables
 from projections.rules import RuleTables
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from projections import Projection
 
 DIRECTORY: Final = "directory"
+MEMORIES: Final = MemoryTables.name
 TABLES: Final = {
     view.name: view for view in (RuleTables, RegistryTables, JournalTables, MemoryTables)
 }
@@ -32,8 +34,10 @@ def check_usage(name: str, to: Path | None, database: str | None) -> None:
     """Refuse a place that is not the named view's own, as wrong usage."""
     if name == DIRECTORY and (to is None or database is not None):
         raise typer.BadParameter("the view 'directory' needs --to DIR, and no --database")
-    if name in TABLES and to is not None:
+    if name in TABLES and name != MEMORIES and to is not None:
         raise typer.BadParameter(f"the view {name!r} is in a database: give --database URL")
+    if to is not None and database is not None:
+        raise typer.BadParameter("files and tables are two views: give --to or --database")
 
 
 async def rebuild(session: Session, name: str, to: Path | None, database: str | None) -> None:
@@ -65,6 +69,8 @@ def _view(session: Session, name: str, to: Path | None, database: str) -> tuple[
     """Return the named view, and where it is as people may read it: without a password."""
     if name == DIRECTORY and to is not None:
         return DirectoryProjection(to, on_error=session.settings.projection.on_error), str(to)
+    if name == MEMORIES and to is not None:
+        return memory_directory(to), str(to)
     if name in TABLES:
         view = TABLES[name]().at(database)
         return view, view.place

@@ -120,6 +120,9 @@ class Signer:
             return _plain(message)
         if message[:1] != SIGNED:
             raise RefusedMessageError("unsigned")
+        if len(message) > MAX_MESSAGE_BYTES:
+            # Before its content costs anything: no process of ours sends it.
+            raise RefusedMessageError("oversized")
         mac, body = message[1 : 1 + MAC_BYTES], message[1 + MAC_BYTES :]
         if not any(hmac.compare_digest(hmac.digest(k, body, "sha256"), mac) for k in self._keys):
             raise RefusedMessageError("forged")

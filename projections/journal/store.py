@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-REGEX_SECONDS: Final = 10.0
+REGEX_SECONDS: Final = 20.0
 """How long one search by regular expression may take."""
 
 

@@ -32,6 +32,9 @@ PLAIN_CHARACTERS: Final = 200
 HOLD_SECONDS: Final = 0.05
 """How long the directory stays this process's after a write, before another one may have it."""
 
+BUSY_SECONDS: Final = 30.0
+"""How long another process may have the directory without bringing it to where it has to be."""
+
 LOOK_SECONDS: Final = 0.01
 """How often a process that waits for another one's turn looks how far that has come."""
 
@@ -98,15 +101,19 @@ class MemoryFiles:
         """Return once the files are as of ``position`` or later.
 
         Raises what :class:`~projections.DirectoryProjection` raises where the files cannot
-        be written. The log is not concerned: they are brought up with the next call.
+        be written, ProjectionBusyError too where another process has the directory for long.
+        The log is not concerned: they are brought up with the next call.
         """
         async with self._turn:
+            deadline = anyio.current_time() + BUSY_SECONDS
             while self._at < position:
                 try:
                     await self._bring()
                 except ProjectionBusyError:
                     self._at = await anyio.to_thread.run_sync(self._published)
                     if self._at < position:
+                        if anyio.current_time() >= deadline:
+                            raise
                         await anyio.sleep(uniform(0, 2 * LOOK_SECONDS))  # noqa: S311 - no secret
 
     async def let_go(self) -> None:

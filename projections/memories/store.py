@@ -25,7 +25,7 @@ from projections.seam import Seam
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
     from datetime import datetime
     from types import TracebackType
     from typing import Self
@@ -89,11 +89,6 @@ class MemoryLog(Seam):
         """Append a memory."""
         await self._write(stream, self._event(MEMORY_STORED, data))
 
-    async def get(self, memory_id: str) -> Memory | None:
-        """Return one memory."""
-        found = await self._query(partial(views.find, memory_id=memory_id))
-        return None if found is None else decode_memory(found.memory)
-
     async def delete(self, memory_id: str) -> bool:
         """Append a deletion, unless there is nothing to delete."""
         gone = self._event(MEMORY_DELETED, {"id": memory_id})
@@ -113,13 +108,8 @@ class MemoryLog(Seam):
         self._listed = self._seen
         return ids
 
-    async def get_batch(self, ids: Sequence[str]) -> list[Memory]:
-        """Return several memories."""
-        found = await self._query(partial(views.find_many, ids=ids))
-        return [decode_memory(found[one]) for one in ids if one in found]
-
     async def ask(self, question: Callable[[Connection], T]) -> T:
-        """Ask the view anything else."""
+        """Ask the view; what it says is decoded in the thread that asked, not in this one."""
         return await self._query(question)
 
     async def history(self, memory_id: str) -> list[MemoryChange]:
@@ -212,7 +202,8 @@ class MemoryStore:
 
     def get(self, memory_id: str) -> Memory | None:
         """Return a memory, ``None`` where there is none."""
-        return self._host.run(partial(MemoryLog.get, memory_id=check_id(memory_id)))
+        found = self._ask(partial(views.find, memory_id=check_id(memory_id)))
+        return None if found is None else decode_memory(found.memory)
 
     def delete(self, memory_id: str) -> bool:
         """Remove a memory; return whether there was one. Of several callers one gets True.
@@ -231,16 +222,16 @@ class MemoryStore:
         Those that are missing are left out; an id that is asked twice is given twice.
         """
         asked = [check_id(memory_id) for memory_id in ids]
-        return self._host.run(partial(MemoryLog.get_batch, ids=asked)) if asked else []
+        found = self._ask(partial(views.find_many, ids=asked))
+        return [decode_memory(found[memory_id]) for memory_id in asked if memory_id in found]
 
     def exists(self, memory_id: str) -> bool:
         """Whether there is such a memory."""
-        question = partial(views.has, memory_id=check_id(memory_id))
-        return self._host.run(lambda log: log.ask(question))
+        return self._ask(partial(views.has, memory_id=check_id(memory_id)))
 
     def count(self) -> int:
         """Return how many memories there are."""
-        return self._host.run(lambda log: log.ask(views.count))
+        return self._ask(views.count)
 
     def history(self, memory_id: str) -> list[MemoryChange]:
         """Return everything that happened to a memory, the oldest first; it may be deleted."""
@@ -255,7 +246,9 @@ class MemoryStore:
             raise InvalidInputError(f"at={at}", "must be a position or an aware time")
         return self._host.run(partial(MemoryLog.memories_at, at=at))
 
-    def subscribe_changes(self, *, after: int | Cursor | None = None) -> SharedChanges[Any]:
+    def subscribe_changes(
+        self, *, after: int | Cursor | None = None
+    ) -> SharedChanges[MemoryChange]:
         """Follow every logged change, in order: an async iterator for any event loop.
 
         Without ``after``, which is exclusive, it starts at what :meth:`list_ids` saw last, and
@@ -267,6 +260,9 @@ class MemoryStore:
     def close(self) -> None:
         """Finish the calls that run, and release the log and the directory."""
         self._host.close()
+
+    def _ask(self, question: Callable[[Connection], T]) -> T:
+        return self._host.run(partial(MemoryLog.ask, question=question))
 
     @property
     def closed(self) -> bool:

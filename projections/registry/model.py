@@ -93,6 +93,20 @@ class Registration:
             raise InvalidInputError("registration", str(error)) from error
 
 
+def stored_registration(
+    bot_id: str,
+    config: dict[str, Any],
+    status: Status,
+    metadata: dict[str, Any],
+    times: tuple[datetime, datetime, datetime],
+) -> Registration:
+    """Return what was checked when it was stored: a list of 10,000 is checked no second time."""
+    one = object.__new__(Registration)
+    one.bot_id, one.config, one.status, one.metadata = bot_id, config, status, metadata
+    one.created_at, one.updated_at, one.last_accessed_at = times
+    return one
+
+
 class RegistryChange(NamedTuple):
     """One logged change, in the order of the log.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -17,6 +17,7 @@ from projections.registry.events import (
     BOT_UNREGISTERED,
     BOTS,
     TYPES,
+    Registered,
     bot_stream,
     read_bot_id,
     read_change,
@@ -26,6 +27,7 @@ from projections.registry.model import (
     Registration,
     check_object,
     check_status,
+    stored_registration,
 )
 from projections.registry.views import ACCESS, Listing, RegistryTables, Row
 from projections.seam import Seam
@@ -303,16 +305,16 @@ class Registry(Seam):
         return from_microseconds(max(newest, row.created_us))
 
     def _registration(self, row: Row) -> Registration:
-        body = msgspec.json.decode(row.body)
-        return Registration(
-            body["bot_id"],
-            body["config"],
-            row.status,
-            body["metadata"],
-            created_at=from_microseconds(row.created_us),
-            updated_at=from_microseconds(row.updated_us),
-            last_accessed_at=self._accessed(row),
-        )
+        body = _BODY.decode(row.body)
+        created = from_microseconds(row.created_us)
+        updated = created
+        if row.updated_us != row.created_us:
+            updated = from_microseconds(row.updated_us)
+        times = created, updated, self._accessed(row)
+        return stored_registration(body.bot_id, body.config, row.status, body.metadata, times)
+
+
+_BODY: Final = msgspec.json.Decoder(Registered)
 
 
 def _listing(

@@ -161,14 +161,15 @@ def _register(connection: Connection, event: Event, key: str, found: Registered)
     else:
         connection.execute(delete(metadata_table).where(metadata_table.c.key == key))
     rows = [
-        {"key": key, "name": _digest(name), "value": _digest(name, value)}
+        {"key": key, "name": digest(name), "value": digest(name, value)}
         for name, value in found.metadata.items()
     ]
     if rows:
         connection.execute(insert(metadata_table), rows)
 
 
-def _digest(*parts: Any) -> str:
+def digest(*parts: Any) -> str:
+    """Return what stands for a key of metadata, or a key and its value."""
     return sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
 
 
@@ -234,6 +235,6 @@ def _narrowed(query: Select[Any], listing: Listing) -> Select[Any]:
         query = query.where(bot_table.c.status.in_(listing.statuses))
     for name, value in (listing.metadata or {}).items():
         c = metadata_table.c
-        having = select(c.key).where(c.value == _digest(name, value))
+        having = select(c.key).where(c.value == digest(name, value))
         query = query.where(bot_table.c.key.in_(having))
     return query

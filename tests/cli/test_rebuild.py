@@ -10,13 +10,17 @@ import anyio
 import pytest
 from sqlalchemy import create_engine, text
 from support.commands import REPOSITORY, Run
+from support.journals import fill
 from support.logs import LASTING, LOG_URLS
 
 from eventstore.cli import rebuilding
 from eventstore.cli.run import Session
 from eventstore.config import Settings
 from projections import runner
+from projections.background import close_background
 from projections.followed import FollowedTables
+from projections.journal import Journal
+from projections.memories import Memory, MemoryStore, Namespace
 from projections.rules import RuleTables
 
 if TYPE_CHECKING:
@@ -84,12 +88,26 @@ def test_a_directory_is_rebuilt(run: Run, log: str, tmp_path: Path) -> None:
 def test_a_view_that_is_not_known_is_one_line_with_those_that_are(run: Run) -> None:
     done = run("rebuild", "ruels")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "error: view 'ruels': is not known; known are directory, rules\n"
+    known = ", ".join(rebuilding.VIEWS)
+    assert done.stderr == f"error: view 'ruels': is not known; known are {known}\n"
+    assert "journal" in known
+
+
+def test_the_journal_is_rebuilt_where_the_log_is(run: Run, log: str) -> None:
+    async def fill_it() -> None:
+        async with Journal(log) as journal:
+            await fill(journal, 3)
+
+    anyio.run(fill_it)
+    query(log, "UPDATE journal_entry SET agent = 'spoiled'")
+    done = run("rebuild", "journal")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert query(log, "SELECT DISTINCT agent FROM journal_entry") == [("ana",)]
 
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["directory"], ["rules", "--to", "live"],
+    [[], ["directory"], ["rules", "--to", "live"], ["journal", "--to", "live"],
      ["directory", "--to", "live", "--database", "sqlite:///v.db"]],
 )  # fmt: skip
 def test_a_place_that_is_not_the_views_own_is_wrong_usage(run: Run, words: list[str]) -> None:
@@ -99,7 +117,7 @@ def test_a_place_that_is_not_the_views_own_is_wrong_usage(run: Run, words: list[
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("name", rebuilding.VIEWS)
+@pytest.mark.parametrize("name", ["directory", "rules"])
 async def test_an_interrupted_rebuild_leaves_the_old_view(
     run: Run,
     log: str,
@@ -149,3 +167,20 @@ def view_of(folder: Path, database: str | None) -> object:
     if database is not None:
         return query(database, "SELECT rule_id, rule FROM rule ORDER BY rule_id")
     return {path.name: path.read_bytes() for path in (folder / "live").glob("*.yml")}
+
+
+def test_memories_are_rebuilt_as_tables_and_as_files(run: Run, log: str, tmp_path: Path) -> None:
+    root = tmp_path / "memories"
+    with MemoryStore(log, directory=root) as memories:
+        for memory_id in ("one", "two"):
+            memories.store(Memory(memory_id, "x", Namespace.HELP))
+        memories.delete("one")
+    close_background()
+    query(log, "DELETE FROM memory")
+    (root / "two.json").unlink()
+    assert run("rebuild", "memories").returncode == 0
+    assert run("rebuild", "memories", "--to", root).returncode == 0
+    assert query(log, "SELECT id, namespace FROM memory") == [("two", "help")]
+    assert [path.name for path in root.glob("[!.]*.json")] == ["two.json"]
+    both = run("rebuild", "memories", "--to", root, "--database", log)
+    assert (both.returncode, "--to or --database" in both.stderr) == (2, True)

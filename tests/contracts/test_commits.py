@@ -8,7 +8,7 @@ from support.waiting import collect, take
 
 from eventstore import Cursor, Event, EventStore, StreamWrite
 from eventstore.ports import Query
-from eventstore.subscription import PAGE_EVENTS
+from eventstore.shelf import PAGE_EVENTS
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ from eventstore import (
     StreamWrite,
     Subscription,
 )
-from eventstore.subscription import PAGE_EVENTS
+from eventstore.shelf import PAGE_EVENTS
 
 pytestmark = pytest.mark.anyio
 

@@ -13,7 +13,7 @@ from support.journals import PROJECT, entry, fill
 from support.logs import LOG_URLS, FakeClock
 from support.waiting import collect, take
 
-from eventstore import EventStore, NewEvent
+from eventstore import EventStore, NewEvent, ProjectionError
 from eventstore.events import from_microseconds
 from projections import ProjectionRunner
 from projections.journal import Journal, JournalChange, JournalTables
@@ -149,9 +149,47 @@ async def test_what_the_journal_did_not_write_is_passed_over(url: str) -> None:
         ]
         for stream, content in strange:
             await store.append(stream, [NewEvent("EntryInserted", content)])
+        # Together they are applied in another way.
+        many = [NewEvent("EntryInserted", {**data, "entry_id": one}) for one in ("x", "e0", "x")]
+        bad = [NewEvent("EntryInserted", content) for _, content in strange[:3]]
+        await store.append("journal/project:p", many + bad)
+        await store.append("journal/project:p", bad)
+        await store.append("journal/project:q", some_of(data, 2))
         found = await journal.fetch_recent_entries(project="p", limit=9)
-        assert {one["id"] for one in found} == {"e0", "\0"}
-        assert await journal.fetch_project_metrics("p") == (2, 2, 0, 0)
+        assert sorted(one["id"] for one in found) == ["\0", "e0", "x"]
+        assert await journal.fetch_project_metrics("p") == (3, 3, 0, 0)
+
+
+async def test_a_batch_with_what_a_table_cannot_take_fails_or_is_set_aside_alone(
+    lasting_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from projections.journal import views
+
+    row = views._entry_row
+
+    def refuse(position: int, project_id: int, data: Any) -> Any:
+        if data.entry_id == "bad":
+            raise ZeroDivisionError
+        return row(position, project_id, data)
+
+    monkeypatch.setattr(views, "_entry_row", refuse)
+    view = JournalTables(on_error="set_aside")
+    async with EventStore.open(lasting_url, inline=[view]) as store:
+        journal = Journal(store)
+        await fill(journal, 1)
+        event = await anext(store.read(types={"EntryInserted"}))
+        names = ("one", "bad", "two")
+        await store.append(
+            event.stream,
+            [NewEvent("EntryInserted", {**event.data, "entry_id": name}) for name in names],
+        )
+        assert await journal.fetch_project_metrics("p") == (3, 3, 0, 0)
+    async with EventStore.open(lasting_url, inline=[JournalTables()]) as store:
+        with pytest.raises(ProjectionError, match="ZeroDivisionError"):
+            await store.append(
+                event.stream,
+                [NewEvent("EntryInserted", {**event.data, "entry_id": name}) for name in names],
+            )
 
 
 async def test_a_program_without_the_tables_is_caught_up_with(lasting_url: str) -> None:
@@ -160,6 +198,10 @@ async def test_a_program_without_the_tables_is_caught_up_with(lasting_url: str) 
         event = await anext(bare.read(streams="journal/", types={"EntryInserted"}))
         await bare.append(event.stream, [NewEvent(event.type, {**event.data, "entry_id": "x"})])
         assert await journal.count_entries("p") == 2
+
+
+def some_of(data: Any, count: int) -> list[NewEvent]:
+    return [NewEvent("EntryInserted", {**data, "entry_id": str(one)}) for one in range(count)]
 
 
 def dump(url: str) -> dict[str, list[tuple[Any, ...]]]:
@@ -196,6 +238,15 @@ async def test_tables_that_are_rebuilt_are_the_same(lasting_url: str) -> None:
         session = await journal.fetch_agent_session("t")
         assert session is not None
         assert session["last_active_at"] > session["started_at"]
+
+
+async def test_a_deleted_project_leaves_no_row(lasting_url: str) -> None:
+    async with Journal(lasting_url) as journal:
+        await do_everything(journal)
+        await fill(journal, 3)
+        await journal.delete_project("p")
+    left = {name for name, rows in dump(lasting_url).items() if rows}
+    assert left == {"journal_session"}
 
 
 @pytest.mark.parametrize("position", range(1, 11))

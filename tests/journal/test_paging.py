@@ -68,6 +68,15 @@ async def test_offsets_hold_together_while_entries_are_inserted(
     assert seen == named(6, 5, 4, 3, 2, 1, 0)
 
 
+async def test_pages_part_entries_of_one_moment(journal: Journal) -> None:
+    await fill(journal, 7, ts=START)
+    seen: list[str] = []
+    for offset in (0, 2, 4, 6):
+        seen += ids(await journal.fetch_recent_entries(project="p", limit=2, offset=offset))
+        await journal.insert_entry(**entry(10 + offset, ts=START))
+    assert seen == named(6, 5, 4, 3, 2, 1, 0)
+
+
 async def test_pages_may_be_read_in_any_order(journal: Journal) -> None:
     await fill(journal, 9)
     pages: dict[int, list[str]] = {}

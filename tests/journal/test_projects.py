@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 from support.journals import PROJECT, entry, fill
 from support.logs import START_US
@@ -111,6 +112,30 @@ async def test_a_project_that_is_made_again_begins_anew(journal: Journal) -> Non
     assert await journal.delete_project(second) is True
     await fill(journal, 1)
     assert await journal.count_entries("p", {"agent": "ana"}) == 1
+
+
+async def test_entries_of_a_deleted_project_come_again_from_another_process(
+    lasting_url: str,
+) -> None:
+    for by in ("one", "two", "three"):
+        async with Journal(lasting_url, by=by) as journal:
+            await fill(journal, 2)
+            assert await journal.count_entries("p", {"agent": "ana"}) == 2
+            await journal.delete_project("p")
+
+
+async def test_of_many_that_delete_a_project_at_once_one_does(lasting_url: str) -> None:
+    async with Journal(lasting_url, by="one") as one, Journal(lasting_url, by="two") as two:
+        await fill(one, 1)
+        done: list[bool] = []
+
+        async def delete(journal: Journal) -> None:
+            done.append(await journal.delete_project("p"))
+
+        async with anyio.create_task_group() as tasks:
+            for journal in (one, two) * 4:
+                tasks.start_soon(delete, journal)
+        assert sorted(done) == [False] * 7 + [True]
 
 
 async def test_writing_to_an_unknown_project_names_it(journal: Journal) -> None:

@@ -12,7 +12,7 @@ from support.waiting import eventually, take
 
 from eventstore import EventStore
 from eventstore.ports import Acknowledge
-from eventstore.subscription import PAGE_EVENTS
+from eventstore.tail import SLICE_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ async def test_acknowledgements_of_thousands_of_events_are_few(
         assert 1 <= len(acknowledged) <= 60
 
 
-async def test_a_follower_that_stands_still_holds_one_page_and_no_writer(url: str) -> None:
+async def test_a_follower_that_stands_still_holds_a_slice_and_no_writer(url: str) -> None:
     async with EventStore.open(url) as store:
         await store.append("a/1", some(10))
         slow, fast = store.subscribe_changes(), store.subscribe_changes()
@@ -55,7 +55,7 @@ async def test_a_follower_that_stands_still_holds_one_page_and_no_writer(url: st
         for _ in range(20):
             await store.append("a/1", some(300))
             await take(fast, 300)
-        assert len(slow._events) <= PAGE_EVENTS
+        assert len(slow._events) <= SLICE_EVENTS
         assert positions(await take(slow, 6009)) == list(range(2, 6011))
 
 

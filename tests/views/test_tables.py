@@ -24,6 +24,7 @@ from sqlalchemy import (
     String,
     Table,
     create_engine,
+    insert,
     select,
     text,
 )
@@ -666,3 +667,24 @@ async def test_a_handler_may_think_for_longer_than_an_append_may_stand_still(
         for step in (ProjectionRunner.catch_up, ProjectionRunner.rebuild):
             await step(ProjectionRunner(store, Thinks().at(views)))
             assert rows(views) == {"n/1": 1}
+
+
+class Pairs(Totals):
+    """Writes two rows with one statement, which gives their keys back."""
+
+    def handle(self, connection: Connection, event: Event) -> None:
+        """Write what the event says twice."""
+        rows = [{"key": f"{event.data}{number}", "total": number} for number in range(2)]
+        done = connection.execute(insert(counts).returning(counts.c.key), rows)
+        assert set(done.scalars()) == {row["key"] for row in rows}
+
+
+@pytest.mark.parametrize("kind", sorted(LOG_URLS))
+async def test_a_view_may_write_many_rows_at_once_and_ask_them_back(
+    tmp_path: Path, kind: str
+) -> None:
+    async with EventStore.open(LOG_URLS[kind](tmp_path), inline=[Pairs()]) as store:
+        await store.append("a/1", [NewEvent("Counted", "x")])
+        with pytest.raises((ProjectionError, StorageError), match="NUL"):
+            await store.append("a/1", [NewEvent("Counted", "\0")])
+        assert (await store.head()).position == 1

@@ -1,0 +1,204 @@
+"""The registry beside a plain table with the same columns: one call at a time, and lists.
+
+The floor is what a program would have without a log: one durable transaction per registration that
+writes its row and its metadata, by the driver, and the same statements for reading.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import psycopg
+
+from benchmarks.measure import Row, Setting, latency_rows
+from benchmarks.postgres import server
+from eventstore import NewEvent, StreamWrite
+from projections.registry import Registry
+from projections.registry.events import BOT_REGISTERED, bot_stream
+from projections.registry.views import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+BOTS: Final = 100_000
+LIST: Final = 10_000
+FILL: Final = 2_000
+COLUMNS: Final = (
+    "key TEXT PRIMARY KEY, status TEXT, body TEXT, created_us BIGINT, updated_us BIGINT, "
+    "first_position BIGINT, position BIGINT, version BIGINT"
+)
+
+
+def bot(number: int) -> dict[str, Any]:
+    """Return a registration of about 300 bytes of JSON; a hundred of 10,000 share a team."""
+    return {
+        "bot_id": f"bot-{number:06d}",
+        "config": {"model": "large", "prompt": "Be brief. " * 15, "number": number},
+        "status": "active",
+        "metadata": {"team": f"team-{number % 100}", "even": number % 2 == 0},
+    }
+
+
+class Plain:
+    """The floor: two tables, one durable commit for each registration, no history."""
+
+    def __init__(self, execute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
+        self._execute = execute
+        execute(f"CREATE TABLE plain ({COLUMNS})", ())
+        execute("CREATE INDEX plain_first ON plain (first_position)", ())
+        execute("CREATE TABLE plain_meta (key TEXT, name TEXT, value TEXT, "
+                "PRIMARY KEY (key, name))", ())  # fmt: skip
+        execute("CREATE INDEX plain_value ON plain_meta (value, key)", ())
+
+    def fill(self, count: int) -> None:
+        """Write all in one transaction."""
+        self._execute("BEGIN", ())
+        for number in range(count):
+            self._write(number)
+        self._execute("COMMIT", ())
+
+    def write(self, number: int) -> None:
+        """Write one, durably."""
+        self._execute("BEGIN", ())
+        self._write(number)
+        self._execute("COMMIT", ())
+
+    def _write(self, number: int) -> None:
+        one = bot(number)
+        row = (one["bot_id"], "active", msgspec.json.encode(one).decode(), 1, 1, number, number, 1)
+        self._execute(
+            "INSERT INTO plain VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+            "status = excluded.status, body = excluded.body, updated_us = excluded.updated_us, "
+            "position = excluded.position, version = excluded.version",
+            row,
+        )
+        self._execute("DELETE FROM plain_meta WHERE key = ?", (one["bot_id"],))
+        for name, value in one["metadata"].items():
+            meta = (one["bot_id"], digest(name), digest(name, value))
+            self._execute("INSERT INTO plain_meta VALUES (?, ?, ?)", meta)
+
+    def read(self, number: int) -> Any:
+        """Read one."""
+        return self._decoded("SELECT body FROM plain WHERE key = ?", f"bot-{number:06d}")
+
+    def newest(self) -> Any:
+        """List 10,000."""
+        return self._decoded(f"SELECT body FROM plain ORDER BY first_position LIMIT {LIST}")
+
+    def of_team(self, team: str) -> Any:
+        """List the first fifty of a team."""
+        return self._decoded(
+            "SELECT body FROM plain WHERE key IN (SELECT key FROM plain_meta WHERE value = ?) "
+            "ORDER BY first_position LIMIT 50",
+            digest("team", team),
+        )
+
+    def count(self, team: str) -> Any:
+        """Count a team."""
+        sql = "SELECT count(*) FROM plain_meta WHERE value = ?"
+        return self._execute(sql, (digest("team", team),))
+
+    def _decoded(self, sql: str, *values: Any) -> list[Any]:
+        return [msgspec.json.decode(row[0]) for row in self._execute(sql, values)]
+
+
+def plain_sqlite(path: str) -> Plain:
+    """Return tables in a file, as durable as the log."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    return Plain(lambda sql, values: connection.execute(sql, values).fetchall())
+
+
+def plain_postgres(url: str) -> Plain:
+    """Return tables in a database."""
+    connection = psycopg.connect(url, autocommit=True)
+
+    def execute(sql: str, values: Sequence[Any]) -> list[Any]:
+        cursor = connection.execute(sql.replace("?", "%s").encode(), values or None)
+        return cursor.fetchall() if cursor.description else []
+
+    return Plain(execute)
+
+
+@contextmanager
+def places(setting: Setting) -> Iterator[dict[str, tuple[str, Plain]]]:
+    """Give a log of each kind, and its floor."""
+    with server() as url, server() as other:
+        yield {
+            "SQLite": (
+                f"sqlite:///{setting.folder}/bots.db",
+                plain_sqlite(f"{setting.folder}/plain.db"),
+            ),
+            "PostgreSQL": (url, plain_postgres(other)),
+        }
+
+
+async def registry(setting: Setting) -> list[Row]:
+    """Write, read, list 10,000, filter and count 100,000, each beside a plain table: ms."""
+    rows: list[Row] = []
+    with places(setting) as found:
+        for kind, (url, plain) in found.items():
+            async with Registry(url) as ours:
+                count = BOTS // 10 if setting.quick else BOTS
+                rate = await _fill(ours, count)
+                plain.fill(count)
+                rows.append(Row(f"{kind}: filling, many to a commit", "ours", "bots/s", rate, rate))
+                for name, samples in (await _samples(ours, plain, count, setting)).items():
+                    rows += latency_rows(f"{kind}: {name}", samples)
+    return rows
+
+
+async def _fill(ours: Registry, count: int) -> float:
+    began = time.perf_counter()
+    for start in range(0, count, FILL):
+        await ours.log.append_many(
+            StreamWrite(bot_stream(one["bot_id"]), [NewEvent(BOT_REGISTERED, one)])
+            for one in map(bot, range(start, start + FILL))
+        )
+    return count / (time.perf_counter() - began)
+
+
+async def _samples(
+    ours: Registry, plain: Plain, count: int, setting: Setting
+) -> dict[str, dict[str, list[float]]]:
+    async def write(number: int) -> None:
+        one = bot(number)
+        await ours.register(one["bot_id"], one["config"], metadata=one["metadata"])
+
+    def team(number: int) -> dict[str, Any]:
+        return {"team": f"team-{number % 100}"}
+
+    works: dict[str, tuple[Callable[[int], Any], Callable[[int], Any], int]] = {
+        "write": (write, plain.write, 1),
+        "read by id": (lambda n: ours.get(f"bot-{n:06d}"), plain.read, 1),
+        "list of 10,000": (lambda _: ours.list_all(limit=LIST), lambda _: plain.newest(), 20),
+        f"50 by metadata of {count:,}": (
+            lambda n: ours.list_all(metadata=team(n), limit=50),
+            lambda n: plain.of_team(f"team-{n % 100}"),
+            4,
+        ),
+        f"count by metadata of {count:,}": (
+            lambda n: ours.count_all(metadata=team(n)),
+            lambda n: plain.count(f"team-{n % 100}"),
+            4,
+        ),
+    }
+    numbers = random.Random(1).choices(range(count), k=60 if setting.quick else 300)
+    samples: dict[str, dict[str, list[float]]] = {}
+    for name, (mine, floor, fewer) in works.items():
+        taken: dict[str, list[float]] = {"ours": [], "plain": []}
+        for number in numbers[: max(5, len(numbers) // fewer)]:
+            began = time.perf_counter_ns()
+            await mine(number)
+            between = time.perf_counter_ns()
+            floor(number)
+            taken["ours"].append((between - began) / 1e6)
+            taken["plain"].append((time.perf_counter_ns() - between) / 1e6)
+        samples[name] = taken
+    return samples
