@@ -32,6 +32,8 @@ ENTRIES: Final = 1_000_000
 WRITES: Final = 1_000
 TASKS: Final = 16
 SEEDED_AT_ONCE: Final = 2_000
+FAR: Final = 1_000_000_000
+"""Positions, and microseconds, between the copies of what was filled in."""
 LIST: Final = 10_000
 TABLES: Final = ("journal_project", "journal_entry", "journal_meta")
 WORDS: Final = ("deploy", "build", "test", "failed", "module", "server", "timeout", "cache")
@@ -77,7 +79,7 @@ def multiply(run: Callable[[str], Any], count: int, step: int) -> None:
     """
     columns = "agent, emoji, folded, message, ts, meta, raw_line"
     for copy in range(1, 10):
-        by = copy * step
+        by = copy * FAR
         run(
             "INSERT INTO journal_entry (position, project_id, ts_us, entry_id, "
             f"{columns}) SELECT position + {by}, project_id, ts_us + {by}, "
