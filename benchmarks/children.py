@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from eventstore import Subscription
+    from eventstore.ports import Page, Query
 
 
 def say(*words: Any) -> None:
@@ -61,16 +62,27 @@ async def follower(url: str, notify: str = "auto", *keys: str) -> None:
 
 
 async def crowd(url: str, count: str, notify: str = "auto", *keys: str) -> None:
-    """Follow with many subscriptions; report when the last of them has an event named Mark."""
+    """Follow with many subscriptions; report when the last of them has an event named Mark.
+
+    And how many pages have been read from the log until then.
+    """
     async with EventStore.open(url, notify=notify, notify_keys=keys) as store:
         marked: Counter[int] = Counter()
+        read, pages = store._read_page, 0  # noqa: SLF001 - what it reads is the question
+
+        def counting(query: Query) -> Page:
+            nonlocal pages
+            pages += 1
+            return read(query)
+
+        store._read_page = counting  # noqa: SLF001
 
         async def follow(changes: Subscription) -> None:
             async for event in changes:
                 if event.type == "Mark":
                     marked[event.position] += 1
                     if marked[event.position] == int(count):
-                        say(time.monotonic_ns(), event.position)
+                        say(time.monotonic_ns(), event.position, pages)
 
         async with anyio.create_task_group() as tasks:
             for _ in range(int(count)):

@@ -32,6 +32,8 @@ ENTRIES: Final = 1_000_000
 WRITES: Final = 1_000
 TASKS: Final = 16
 SEEDED_AT_ONCE: Final = 2_000
+FAR: Final = 1_000_000_000
+"""Positions, and microseconds, between the copies of what was filled in."""
 LIST: Final = 10_000
 TABLES: Final = ("journal_project", "journal_entry", "journal_meta")
 WORDS: Final = ("deploy", "build", "test", "failed", "module", "server", "timeout", "cache")
@@ -68,6 +70,27 @@ async def seed(journal: Journal, count: int) -> float:
         ]
         await journal.log.append(project_stream("p"), events)
     return count / (time.perf_counter() - began)
+
+
+def multiply(run: Callable[[str], Any], count: int, step: int) -> None:
+    """Make ``count`` entries of the ``count // 10`` that were filled in, without the log.
+
+    What is asked here asks the tables alone, and filling them one by one takes minutes.
+    """
+    columns = "agent, emoji, folded, message, ts, meta, raw_line"
+    for copy in range(1, 10):
+        by = copy * FAR
+        run(
+            "INSERT INTO journal_entry (position, project_id, ts_us, entry_id, "
+            f"{columns}) SELECT position + {by}, project_id, ts_us + {by}, "
+            f"entry_id || '-{copy}', {columns} FROM journal_entry WHERE position <= {step}"
+        )
+        run(
+            "INSERT INTO journal_meta (project_id, key, value, ts_us, position, is_text) "
+            f"SELECT project_id, key, value, ts_us + {by}, position + {by}, is_text "
+            f"FROM journal_meta WHERE position <= {step}"
+        )
+    run(f"UPDATE journal_project SET total = {count}")
 
 
 class Plain:
@@ -138,7 +161,8 @@ def plain_postgres(url: str) -> Plain:
         raw.execute(like.encode())
         raw.execute(f"INSERT INTO plain.{name} SELECT * FROM {home}.{name}".encode())
     raw.execute("SET search_path TO plain")
-    raw.execute("ANALYZE")
+    for name in TABLES:
+        raw.execute(f"VACUUM ANALYZE {name}".encode())
 
     def run(sql: str, values: Sequence[object] | None) -> Any:
         return raw.execute(sql.encode(), values)
@@ -283,7 +307,7 @@ async def _insert(journal: Journal, entries: list[dict[str, Any]], tasks: int) -
 async def opened(url: str) -> AsyncIterator[Journal]:
     """Open a journal with the project ``p``."""
     async with EventStore.open(url, inline=[JournalTables()], notify="none") as store:
-        journal = Journal(store)
+        journal = Journal(store, regex_seconds=300)
         await journal.upsert_project(name="p", repo_root="/", progress_log_path="")
         yield journal
 
@@ -292,7 +316,10 @@ async def journal_sqlite(setting: Setting) -> list[Row]:
     """Ask a journal of a million entries on SQLite, and insert into it."""
     path, count = setting.folder / "events.db", setting.scaled(ENTRIES)
     async with opened(f"sqlite:///{path}") as journal:
-        rate = await seed(journal, count)
+        rate = await seed(journal, count // 10)
+        raw = sqlite3.connect(path, isolation_level=None)
+        multiply(raw.execute, count, count // 10 + 1)
+        raw.close()
         plain = plain_sqlite(setting, str(path))
         return await _run("journal, SQLite", journal, plain, setting, rate)
 
@@ -301,10 +328,13 @@ async def journal_postgres(setting: Setting) -> list[Row]:
     """Ask a journal of a million entries on PostgreSQL, and insert into it."""
     with server() as url:
         async with opened(url) as journal:
-            rate = await seed(journal, setting.scaled(ENTRIES))
-            plain = plain_postgres(url)
+            count = setting.scaled(ENTRIES)
+            rate = await seed(journal, count // 10)
             with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute("VACUUM ANALYZE")
+                multiply(lambda sql: connection.execute(sql.encode()), count, count // 10 + 1)
+                for name in TABLES:
+                    connection.execute(f"VACUUM ANALYZE {name}".encode())
+            plain = plain_postgres(url)
             return await _run("journal, PostgreSQL", journal, plain, setting, rate)
 
 

@@ -28,11 +28,6 @@ class Servers(NamedTuple):
         statement = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'tester'"
         return int(self.postgres.execute(statement)[0][0])
 
-    def transactions(self) -> int:
-        """Return how many transactions have ended in the log's database so far."""
-        statement = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = %s"
-        return int(self.postgres.execute(statement, "tests")[0][0])
-
     def redis_connections(self) -> int:
         """Return how many clients Redis has, this one among them."""
         with self.redis.client() as client:

@@ -6,7 +6,7 @@ import random
 import statistics
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import anyio
 import psycopg
@@ -70,7 +70,7 @@ class _Field(list[Transport]):
         self._stack = ExitStack()
         self._stores: list[EventStore] = []
 
-    async def __aenter__(self) -> _Field:
+    async def __aenter__(self) -> Self:
         running, folder = self._running, self._folder
         (folder / "floor").mkdir()
         plain = self._stack.enter_context(psycopg.connect(running.url, autocommit=True))

@@ -87,10 +87,8 @@ class RedisNotifier:
     def confirm(self, log_id: str, position: int) -> None:
         """Tell the others, unless there is something else to tell, or nobody to tell it to."""
         with self._changed:
-            quiet = (
-                not self._queue and not any(self._troubles.values()) and not self._closing.is_set()
-            )
-            if self._may_confirm and quiet:
+            troubled = any(self._troubles.values()) or self._closing.is_set()
+            if self._may_confirm and not self._queue and not troubled:
                 self._enqueue(_Item(log_id, position, found=True))
 
     def _enqueue(self, item: _Item) -> None:

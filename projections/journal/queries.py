@@ -296,7 +296,7 @@ def _matching(connection: Connection, plan: _Plan, search: Search, seconds: floa
     with connection.execute(
         statement.execution_options(stream_results=True, yield_per=STREAMED)
     ) as rows:
-        yield from matching(search, (tuple(row) for row in rows), seconds)
+        yield from matching(search, rows, seconds)
 
 
 def _by_position(connection: Connection, positions: Sequence[int]) -> list[Row[Any]]:

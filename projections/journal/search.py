@@ -155,14 +155,12 @@ def compile_pattern(pattern: str, *, case_sensitive: bool) -> Callable[[str], An
     return compiled
 
 
-def matching(
-    search: Search, rows: Iterable[tuple[int, int, str]], seconds: float
-) -> Iterator[tuple[int, int]]:
+def matching(search: Search, rows: Iterable[Any], seconds: float) -> Iterator[tuple[int, int]]:
     """Yield the keys of the rows whose message matches the search's regular expression.
 
-    ``rows`` are keys with the message as its column has it. Raises PatternTimeoutError after
-    ``seconds``: RE2 takes a time in proportion to the text, whatever the pattern, so it is
-    enough to look at the clock between messages.
+    ``rows`` are ``(ts_us, position, message)``, the message as its column has it. Raises
+    PatternTimeoutError after ``seconds``: RE2 takes a time in proportion to the text, whatever
+    the pattern, so it is enough to look at the clock between messages.
     """
     pattern = search.message or ""
     found = compile_pattern(pattern, case_sensitive=search.case_sensitive)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from contextlib import AsyncExitStack
+import os
+from contextlib import AsyncExitStack, suppress
 from hashlib import sha256
 from random import uniform
 from typing import TYPE_CHECKING, Final
@@ -12,6 +13,7 @@ import anyio
 import msgspec
 
 from projections.directory import DirectoryProjection
+from projections.directory.claims import PRIVATE
 from projections.directory.manifest import MANIFEST
 from projections.memories.events import MEMORIES, MEMORY_DELETED, MEMORY_STORED, read_memory
 from projections.projection import ProjectionBusyError
@@ -19,7 +21,6 @@ from projections.rules.events import FileChange
 from projections.runner import ProjectionRunner
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Awaitable, Callable
 
     from eventstore import Cursor, Event, EventStore
@@ -29,8 +30,15 @@ log = logging.getLogger(__name__)
 PLAIN_CHARACTERS: Final = 200
 """The longest id that is a file's name as it is: names have 255 bytes at the most."""
 
-HOLD_SECONDS: Final = 0.05
-"""How long the directory stays this process's after a write, before another one may have it."""
+HOLD_SECONDS: Final = 5.0
+"""How long the directory stays this process's after a write, where no other wants it: to own it
+anew, its whole manifest is read."""
+
+ASK_SECONDS: Final = 0.05
+"""How often the process that has the directory looks whether another one wants it."""
+
+WANTED: Final = f"{PRIVATE}-wanted"
+"""The file by which a process says that it waits for the directory."""
 
 BUSY_SECONDS: Final = 30.0
 """How long another process may have the directory without bringing it to where it has to be."""
@@ -80,7 +88,9 @@ class MemoryFiles:
         self._directory = memory_directory(root)
         self._runner = ProjectionRunner(store, self._directory)
         self._turn = anyio.Lock()
+        self._wanted = self._directory.root / WANTED
         self._used = anyio.Event()
+        self._used_at = 0.0
         self._holding: AsyncExitStack | None = None
         self._advance: Callable[[], Awaitable[Cursor]]
         self._at = 0
@@ -110,21 +120,22 @@ class MemoryFiles:
                 try:
                     await self._bring()
                 except ProjectionBusyError:
-                    self._at = await anyio.to_thread.run_sync(self._published)
+                    self._at = await anyio.to_thread.run_sync(self._look)
                     if self._at < position:
                         if anyio.current_time() >= deadline:
                             raise
                         await anyio.sleep(uniform(0, 2 * LOOK_SECONDS))  # noqa: S311 - no secret
 
     async def let_go(self) -> None:
-        """Leave the directory to others whenever it was not used for a while; endless."""
+        """Leave the directory to others that want it, or if it is not used; endless."""
         while True:
             await self._used.wait()
+            while self._holding is not None:
+                await anyio.sleep(ASK_SECONDS)
+                idle = anyio.current_time() - self._used_at
+                if idle >= HOLD_SECONDS or self._wanted.is_file():
+                    await self.close()
             self._used = anyio.Event()
-            with anyio.move_on_after(HOLD_SECONDS):
-                await self._used.wait()
-                continue
-            await self.close()
 
     async def close(self) -> None:
         """Leave the directory to others now."""
@@ -142,11 +153,14 @@ class MemoryFiles:
             await self._release()
             raise
         self._used.set()
+        self._used_at = anyio.current_time()
         self._tell()
 
     async def _release(self) -> None:
         holding, self._holding = self._holding, None
         if holding is not None:
+            with suppress(OSError):
+                self._wanted.unlink(missing_ok=True)
             await holding.aclose()
 
     def _tell(self) -> None:
@@ -155,8 +169,11 @@ class MemoryFiles:
                 self._told.add(position)
                 log.warning("the memory stored at position %d has no file: %s", position, reason)
 
-    def _published(self) -> int:
+    def _look(self) -> int:
+        """Say that the directory is wanted; return the position that it is at."""
+        flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
         try:
+            os.close(os.open(self._wanted, flags, 0o666))
             raw = (self._directory.root / MANIFEST).read_bytes()
             return msgspec.json.decode(raw, type=_Published).position
         except (OSError, msgspec.MsgspecError):

@@ -23,6 +23,15 @@ from eventstore import (
     Upcasters,
 )
 from projections import DirectoryProjection, ProjectionRunner, TableProjection
+from projections.memories import (
+    Domain,
+    Memory,
+    MemoryChange,
+    MemoryStore,
+    Namespace,
+    Status,
+    get_memory_store,
+)
 from projections.rules import CompiledRule, RuleChange, RuleState, RuleStore, RuleSync, SyncReport
 
 tables = MetaData()
@@ -83,3 +92,17 @@ async def use_the_views(store: EventStore) -> int:
     await ProjectionRunner(store, Seen(on_error="set_aside").at("sqlite:///views.db")).rebuild()
     cursor = await ProjectionRunner(store, DirectoryProjection("live")).catch_up(until=10)
     return cursor.position
+
+
+def use_the_memories(memories: MemoryStore) -> list[str]:
+    memories.store(Memory("m-1", "x", Namespace.HELP, Domain(project="p"), tags=["a"]))
+    found: Memory | None = memories.get("m-1")
+    batch: list[Memory] = memories.get_batch(memories.list_ids())
+    if found is not None and memories.delete(found.id):
+        print([change.by for change in memories.history("m-1")], memories.count())
+    return [memory.content for memory in batch if memory.status is Status.ACTIVE]
+
+
+async def follow_the_memories() -> AsyncIterator[MemoryChange]:
+    async for change in get_memory_store().subscribe_changes(after=0):
+        yield change

@@ -119,5 +119,6 @@ async def test_nothing_is_lost_and_one_wins(tmp_path: Path, kind: str, seconds: 
         "insert p50 ms": round(waits[len(waits) // 2] * 1e3, 1),
     }  # fmt: skip
     print(f"{kind}: {json.dumps(report)}")
-    assert wins.total() > 10
-    assert seconds < 10 or lost > 10
+    # How much a second is worth depends on the machine; a minute is enough on any.
+    assert wins
+    assert seconds < 10 or (wins.total() > 10 and lost > 10)

@@ -106,7 +106,7 @@ async def main():
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("kind", "most"), [("redis", 12), ("signed redis", 12), ("postgres", 200), ("none", 100)]
+    ("kind", "most"), [("redis", 30), ("signed redis", 30), ("postgres", 200), ("none", 100)]
 )
 def test_what_fifty_processes_that_wait_cost_the_database(
     tmp_path: Path, kind: str, most: int

@@ -83,6 +83,12 @@ async def is_woken(
             await writer.append("a/1", some(1))
             assert positions(await take(subscription, 1)) == [position]
         assert "trouble" not in writer.notifier_facts()
+
+        async def all_came() -> bool:
+            # A look that was due anyway may have been quicker than the message.
+            return int(reader.notifier_facts().get("messages_news", 0)) >= 3
+
+        await eventually(all_came)
         return reader.notifier_facts()
 
 
@@ -149,7 +155,8 @@ async def test_a_server_that_asks_for_a_certificate_gets_the_one_that_is_named(
     with tls_in_front(redis.port, authority.issue_cert(HOST), authority) as port:
         url = f"rediss://{HOST}:{port}/0?ssl_ca_certs={file}"
         reader, _ = await is_not_woken(tmp_path, url)
-        assert reader.startswith("cannot listen: "), "how it ends, each server decides for itself"
+        said = reader.startswith(("cannot listen: ", "cannot publish: "))
+        assert said, "how it ends, each server decides for itself"
         (tmp_path / "events.db").unlink()
         facts = await is_woken(tmp_path, f"{url}&ssl_certfile={named}&ssl_keyfile={named}")
         assert facts["messages_news"] == 3

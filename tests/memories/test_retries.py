@@ -18,7 +18,7 @@ from projections.memories import MemoryStore
 from projections.retrying import retry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from support.postgres import Server
@@ -64,6 +64,27 @@ def test_a_commit_whose_outcome_is_lost_is_stored_once(
             assert call() in {None, True}
             assert lost.is_set()
         assert [change.kind for change in memories.history("m-1")] == ["stored", "deleted"]
+
+
+def test_a_commit_of_a_server_that_then_goes_away_is_stored_once(
+    postgres: Server, proxy: Proxy
+) -> None:
+    with MemoryStore(proxy.url(postgres.fresh_schema())) as memories, ThreadPoolExecutor(1) as pool:
+        memories.store(some())
+        calls: list[Callable[[], object]] = [
+            lambda: memories.store(some(content="newer")),
+            lambda: memories.delete("m-1"),
+        ]
+        for call in calls:
+            lost = proxy.when(b"COMMIT", lambda: disconnect(proxy), sender="server")
+            told = pool.submit(call)
+            assert lost.wait(20)
+            with pytest.raises(TimeoutError):
+                told.result(0.3)
+            proxy.accept()
+            assert told.result(40) in {None, True}
+        kinds = [change.kind for change in memories.history("m-1")]
+        assert kinds == ["stored", "stored", "deleted"]
 
 
 def test_a_server_that_is_away_for_a_while_is_waited_for(postgres: Server, proxy: Proxy) -> None:

@@ -27,7 +27,7 @@ from support.waiting import eventually
 from eventstore import EventStore
 from projections import ProjectionBusyError, ProjectionRunner
 from projections.memories import MemoryTables
-from projections.memories.files import file_name, memory_directory
+from projections.memories.files import WANTED, file_name, memory_directory
 
 if TYPE_CHECKING:
     from projections.memories import Memory, MemoryStore
@@ -147,6 +147,7 @@ async def rebuild(place: Place) -> None:
 async def try_rebuild(log: EventStore, directory: Path) -> bool:
     """Compute the files again, once the store leaves the directory to others."""
     with suppress(ProjectionBusyError):
+        (directory / WANTED).touch()
         await ProjectionRunner(log, memory_directory(directory)).rebuild()
         return True
     return False
