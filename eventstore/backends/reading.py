@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PAGE_BYTES: Final = 8 * 1024 * 1024
 """A page ends early once it holds this much content: what bounds a reader's memory."""
 
+UNBOUNDED: Final = 2**62
+"""More bytes than any commit has."""
+
 SEARCH_WINDOW: Final = 200_000
 """Positions that one filtered page searches at the most, so that it returns in a time
 that does not depend on how rare the matches are."""
@@ -283,7 +286,9 @@ def _collect(
     """
     events: list[Event] = []
     size = 0
-    for row in driver.events(*statement, some, PAGE_BYTES):
+    # What ends a commit that a page has begun is never cut short.
+    bound = PAGE_BYTES if limit is not None else UNBOUNDED
+    for row in driver.events(*statement, some, bound):
         event = Event(*row)
         events.append(event)
         if limit is not None:

@@ -6,7 +6,8 @@ import pytest
 from support.logs import positions, some
 from support.waiting import collect, take
 
-from eventstore import Cursor, Event, EventStore, StreamWrite
+from eventstore import Cursor, Event, EventStore, NewEvent, StreamWrite
+from eventstore.backends import reading
 from eventstore.ports import Query
 from eventstore.shelf import PAGE_EVENTS
 
@@ -96,3 +97,15 @@ async def test_a_page_of_whole_commits_never_passes_until(
             at = page.through.position
         assert at == until // 5 * 5
         assert seen == [event.position for event in everything if event.commit <= until]
+
+
+@pytest.mark.parametrize("streams", [None, "a/", "a/1"])
+async def test_a_commit_of_many_pages_comes_whole(
+    store: EventStore, streams: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "PAGE_BYTES", 500)
+    await store.append("a/1", [NewEvent("Large", bytes([number]) * 300) for number in range(6)])
+    await store.append("a/1", [NewEvent("Small", 1)])
+    subscription = store.subscribe_changes(streams=streams, follow=False)
+    commits = [[event.position for event in events] async for _, events in subscription.commits()]
+    assert commits == [[1, 2, 3, 4, 5, 6], [7]]
