@@ -14,7 +14,10 @@ from support.processes import ROOT
 from support.sql_databases import computed_tables, tables_of
 from support.sql_tables import changes, read_log
 
-from projections.sql import MigrationError, SqlRefusedError, SqlStorage
+from eventstore import EventStore
+from eventstore.errors import HistoryDivergedError
+from projections import ProjectionRunner
+from projections.sql import MigrationError, SqlCopy, SqlRefusedError, SqlStorage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -292,3 +295,29 @@ def test_of_processes_that_migrate_at_once_each_file_is_applied_by_one(
             worker.wait()
     assert sorted(chain(*said)) == sorted(file.stem for file in migrations.directory.iterdir())
     assert computed_tables(url) == tables_of(url)
+
+
+@pytest.mark.anyio
+async def test_a_copy_in_another_database_is_kept_from_the_log_alone(
+    people: SqlStorage, migrations: Migrations, url: str, tmp_path: Path
+) -> None:
+    there = f"sqlite:///{tmp_path / 'copy.db'}"
+    if url.startswith("postgres"):
+        there = shared_server().fresh_schema()
+    async with EventStore.open(url) as store:
+        runner = ProjectionRunner(store, SqlCopy(there))
+        _run(people, "INSERT INTO person VALUES (1, 'ana', NULL), (2, 'ben', 'x')")
+        await runner.catch_up()
+        _run(people, "UPDATE person SET id = id + 10, note = 'y' WHERE name = 'ana'")
+        migrations.write("2", "ALTER TABLE person ADD COLUMN extra INTEGER DEFAULT 3;"
+                         "CREATE TABLE more (id INTEGER PRIMARY KEY); DELETE FROM person "
+                         "WHERE id = 2; INSERT INTO more VALUES (1);")  # fmt: skip
+        people.apply_migrations(migrations.directory)
+        _run(people, "INSERT INTO person (id, name) VALUES (7, 'cai')")
+        await runner.catch_up()
+        assert tables_of(there, ["person", "more"]) == tables_of(url, ["person", "more"])
+        await runner.rebuild()
+        assert tables_of(there, ["person", "more"]) == tables_of(url, ["person", "more"])
+    async with EventStore.open("memory://") as other:
+        with pytest.raises(HistoryDivergedError):
+            await ProjectionRunner(other, SqlCopy(there)).catch_up()

@@ -193,9 +193,12 @@ def test_a_full_text_index_is_used_by_a_connection_that_knows_nothing_of_it_yet(
                      "CREATE TRIGGER w AFTER INSERT ON person BEGIN"
                      " INSERT INTO words VALUES (NEW.name); END;")  # fmt: skip
     storage.apply_migrations(migrations.directory)
-    for number in range(3):
-        with storage.connection() as c:
-            c.execute("INSERT INTO person (name) VALUES (?)", (f"ana {number}",))
+    insert = "INSERT INTO person (name) VALUES (?)"
+    with storage.connection() as c, storage.connection() as other:
+        # The first one learns the tables for both.
+        for number, one in enumerate((c, other, c)):
+            one.execute(insert, (f"ana {number}",))
+            one.commit()
     with storage.connection() as c:
         found = c.execute("SELECT count(*) FROM words WHERE words MATCH 'ana'").fetchone()
         assert found[0] == 3

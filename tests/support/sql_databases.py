@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def tables_of(url: str) -> dict[str, Any]:
-    """Return every row of every table, exactly."""
+def tables_of(url: str, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return every row of every table, or of some, exactly."""
     if url.startswith("sqlite"):
-        return dump_file(Path(url.removeprefix("sqlite:///")))
+        found = dump_file(Path(url.removeprefix("sqlite:///")))
+        return found if names is None else {name: found[name] for name in names}
     with psycopg.connect(url) as raw:
-        return _dump(raw, postgres_capture.captured(raw))
+        return _dump(raw, postgres_capture.captured(raw) if names is None else names)
 
 
 def computed_tables(url: str) -> dict[str, Any]:

@@ -32,18 +32,13 @@ _CREATE: Final = (
 )
 
 
-class SqlCopy:
-    """The tables of an :class:`SqlStorage`, computed in the SQLite file at ``url``.
+class SqliteCopy:
+    """See :class:`projections.sql.SqlCopy`."""
 
-    A :class:`~projections.projection.Projection`: ``ProjectionRunner(store, SqlCopy(url))`` brings
-    it up to the log and keeps it there. Each commit of the log is one of the copy's, so readers
-    see what was true at some moment. Writing to the copy is nobody else's business.
-    """
-
-    def __init__(self, url: str, *, name: str = "sql") -> None:
+    def __init__(self, url: str, name: str) -> None:
         path = database_path(url)
         if path is None:
-            raise ConfigError(f"a copy cannot live in {url!r}: name a SQLite file")
+            raise ConfigError(f"a copy cannot live in {url!r}: name a SQLite file or a PostgreSQL")
         self.name = name
         self._path: Path = path
         self._raw: sqlite3.Connection | None = None
