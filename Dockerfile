@@ -1,5 +1,5 @@
 # The command eventstore, for logs on SQLite and PostgreSQL, woken by files, PostgreSQL or Redis.
-FROM python:3.13-slim
+FROM python:3.11-slim
 
 RUN useradd --system --uid 10001 --create-home ruletide \
     && install --directory --owner ruletide /live
