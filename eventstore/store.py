@@ -431,6 +431,7 @@ class EventStore(Upkeep):
 
     def watch(self) -> None:
         """Start to listen for other processes' commits, once; called before a first read."""
+        self._check_open()
         if not self._watching:
             self._watching = True
             self._notifier.start(self.seen.log_id, self._woken)

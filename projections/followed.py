@@ -102,8 +102,10 @@ class FollowedTables:
             raise
 
     def begin_rebuild(self) -> None:
-        """Start from nothing, where nobody else sees it."""
-        self._rebuilt = None
+        """Start from nothing, where nobody else sees it; what was begun before is dropped."""
+        rebuild, self._rebuild, self._rebuilt = self._rebuild, None, None
+        if rebuild is not None:
+            rebuild.abandon()
         self._rebuild = self._database.rebuild(self._view, self._check_owner)
 
     def finish_rebuild(self) -> None:

@@ -71,7 +71,10 @@ class Projection(Protocol):
         """
 
     def begin_rebuild(self) -> None:
-        """Start from nothing, in a place that readers do not see; ``apply`` goes there."""
+        """Start from nothing, in a place that readers do not see; ``apply`` goes there.
+
+        A rebuild that was begun before, and not finished, is dropped.
+        """
 
     def finish_rebuild(self) -> None:
         """Put what was rebuilt in the place of the view that has served until now."""

@@ -84,10 +84,20 @@ class ProjectionRunner:
                     log.info("%s", error)
                     cursor = await self._rebuild(await self._store.head(), None)
                 except HistoryGoneError:
-                    # Trimmed beyond it while it slept, or raises again for want of a snapshot.
-                    cursor = await self._advance(
-                        await self._store.head(), subscription.cursor, None
-                    )
+                    cursor = await self._advance_past_trims(subscription.cursor)
+
+    async def _advance_past_trims(self, start: Cursor | None) -> Cursor:
+        """Go on from before the first position, also where trims go on meanwhile.
+
+        Raises HistoryGoneError for want of a snapshot.
+        """
+        while True:
+            head = await self._store.head()
+            try:
+                return await self._advance(head, start, None)
+            except HistoryGoneError:
+                if (await self._store.head()).first_position == head.first_position:
+                    raise
 
     async def _follow(self, subscription: Subscription) -> None:
         while True:

@@ -126,7 +126,9 @@ class RedisNotifier:
 
     def _report(self, doing: str, error: BaseException) -> None:
         trouble = f"cannot {doing}: {explain(error)}"
-        if trouble != self._troubles[doing] and not self._closing.is_set():
+        # Whoever closes has ended the listening; what could not be published is worth a word.
+        expected = doing == "listen" and self._closing.is_set()
+        if trouble != self._troubles[doing] and not expected:
             log.warning("%s; followers read on a timer meanwhile", trouble)
         self._troubles[doing] = trouble
 
@@ -138,11 +140,11 @@ class RedisNotifier:
                 self._client.publish(channel(item.log_id), message)
             except _TROUBLES as error:
                 self._counts["unsent"] += 1
-                if self._closing.is_set():
-                    return
                 if self._is_refused(item, error):
                     continue
                 self._report("publish", error)
+                if self._closing.is_set():
+                    return
                 self._put_back(item)
                 self._closing.wait(backoff.next())
             else:

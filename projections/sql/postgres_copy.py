@@ -50,6 +50,7 @@ class PostgresCopy:
         self._watchdog = Watchdog()
         self._session: Any = None
         self._tables: list[str] = []
+        self._kept: list[str] = []
         self._rebuilding = False
 
     def open(self, log_id: str) -> Cursor | None:
@@ -96,8 +97,11 @@ class PostgresCopy:
     def begin_rebuild(self) -> None:
         """Drop the copy's tables, in a transaction that readers do not see the end of yet."""
         with translate_errors(self._where):
+            if self._rebuilding:
+                self._session.execute("ROLLBACK")
+                self._tables = self._kept
             self._session.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-            self._rebuilding = True
+            self._rebuilding, self._kept = True, self._tables
             drop_tables(self._session, self._tables)
             self._session.execute(f"DELETE FROM {STATE}")
         self._tables = []

@@ -44,6 +44,7 @@ class SqliteCopy:
         self._raw: sqlite3.Connection | None = None
         self._lock = -1
         self._tables: list[str] = []
+        self._kept: list[str] = []
         self._rebuilding = False
 
     @property
@@ -111,8 +112,11 @@ class SqliteCopy:
         """Drop the copy's tables, in a transaction that readers do not see the end of yet."""
         raw = self._connection
         with translate_errors(str(self._path)):
+            if self._rebuilding:
+                raw.execute("ROLLBACK")
+                self._tables = self._kept
             raw.execute("BEGIN IMMEDIATE")
-            self._rebuilding = True
+            self._rebuilding, self._kept = True, self._tables
             drop_tables(raw, self._tables)
             raw.execute(f"DELETE FROM {STATE}")
 

@@ -467,6 +467,23 @@ async def test_a_failed_rebuild_of_an_older_version_leaves_it(log: str, views: s
         assert rows(views) == before
 
 
+async def test_a_rebuild_that_is_begun_again_starts_from_nothing(log: str, views: str) -> None:
+    async with EventStore.open(log) as store:
+        expected = await append_numbers(store)
+        await ProjectionRunner(store, Totals().at(views)).catch_up()
+        view = Totals().at(views)
+        pages = [page async for page in store.subscribe_changes(follow=False).commits()]
+        view.open(pages[0][0].log_id)
+        for begun in (pages[:1], pages):
+            await anyio.to_thread.run_sync(view.begin_rebuild)
+            for cursor, events in begun:
+                view.apply(events, cursor)
+        assert rows(views) == expected
+        view.finish_rebuild()
+        view.close()
+    assert rows(views) == expected
+
+
 async def test_a_newer_runner_ends_a_rebuild_that_goes_on(log: str, views: str, kind: str) -> None:
     if kind == "sqlite":
         pytest.skip("a newer runner waits for the rebuild: a file has one writer at a time")
