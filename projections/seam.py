@@ -25,6 +25,8 @@ from eventstore.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import TracebackType
+    from typing import Self
 
     from sqlalchemy import Connection
 
@@ -130,6 +132,18 @@ class Seam:
             if self._opened is not None and isinstance(self._given, str):
                 store, self._opened = self._opened, None
                 await store.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.open_log()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close_log()
 
     def _begin(self, store: EventStore) -> None:
         """Make what needs an open log; nothing here. Called when there is one."""

@@ -44,8 +44,6 @@ from projections.journal.search import Search, by_filters, by_query
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
-    from types import TracebackType
-    from typing import Self
 
     from sqlalchemy import Connection
 
@@ -101,18 +99,6 @@ class Journal(Projects):
     async def close(self) -> None:
         """Finish what is being written, and close the log."""
         await self.close_log()
-
-    async def __aenter__(self) -> Self:
-        await self.setup()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def position(self) -> int:
         """Return the position of the log's head, for ``as_of``."""

@@ -35,8 +35,6 @@ from projections.touches import Touches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
-    from typing import Self
 
     from sqlalchemy import Connection
 
@@ -73,18 +71,6 @@ class Registry(Seam):
     async def close(self) -> None:
         """Finish what is being written, and close the log."""
         await self.close_log()
-
-    async def __aenter__(self) -> Self:
-        await self.initialize()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def register(
         self,

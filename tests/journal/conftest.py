@@ -5,56 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.logs import LASTING, LOG_URLS, FakeClock
+from support.pairs import anyio_backend, clock, lasting_pair, lasting_url, pair, url
 
 from projections.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
+    from support.logs import FakeClock
 
-@pytest.fixture(params=[("sqlite", "asyncio"), ("memory", "trio"), ("postgresql", "asyncio")])
-def pair(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """Give a backend and an event loop."""
-    backend, loop = request.param
-    assert backend in LOG_URLS
-    return backend, loop
-
-
-@pytest.fixture(params=list(zip(LASTING, ("trio", "asyncio"), strict=True)))
-def lasting_pair(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """Give a backend whose log is still there once it is closed, and an event loop."""
-    backend, loop = request.param
-    return backend, loop
-
-
-@pytest.fixture
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    """Give the event loop of the pair, asyncio where there is none."""
-    for name in ("pair", "lasting_pair"):
-        if name in request.fixturenames:
-            loop: str = request.getfixturevalue(name)[1]
-            return loop
-    return "asyncio"
-
-
-@pytest.fixture
-def url(pair: tuple[str, str], tmp_path: Path) -> str:
-    """Name a log that is not there yet."""
-    return LOG_URLS[pair[0]](tmp_path)
-
-
-@pytest.fixture
-def lasting_url(lasting_pair: tuple[str, str], tmp_path: Path) -> str:
-    """Name a log that can be opened again, and by two journals at once."""
-    return LOG_URLS[lasting_pair[0]](tmp_path)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """Give a clock that stands still."""
-    return FakeClock()
+__all__ = ["anyio_backend", "clock", "lasting_pair", "lasting_url", "pair", "url"]
 
 
 @pytest.fixture

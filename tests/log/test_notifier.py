@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from support.logs import positions, some
-from support.waiting import eventually, take
+from support.logs import positions, some, woken
+from support.waiting import take
 
-from eventstore import EventStore, Subscription
+from eventstore import EventStore
 from eventstore.notifiers.file import FileNotifier
 
 if TYPE_CHECKING:
@@ -34,25 +34,6 @@ def vanish(directory: Path, how: str) -> None:
         shutil.rmtree(directory)
     if how == "removed, and back at once":
         directory.mkdir()
-
-
-async def woken(subscription: Subscription, other: EventStore) -> None:
-    """Return once an append of another store wakes a follower that has no timer."""
-    async with anyio.create_task_group() as tasks:
-
-        async def follow() -> None:
-            await take(subscription, 1)
-            tasks.cancel_scope.cancel()
-
-        tasks.start_soon(follow)
-
-        async def append() -> bool:
-            with anyio.move_on_after(1.0):
-                await other.append("a/1", some(1))
-                await anyio.sleep_forever()
-            return False
-
-        await eventually(append)
 
 
 async def test_a_notifier_that_cannot_write_fails_no_append(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from support.audit import audit_postgres
-from support.logs import positions, some
+from support.logs import positions, some, woken
 from support.network import HOST
 from support.proxy import proxied
 from support.waiting import DEADLINE, eventually, take
@@ -45,25 +45,6 @@ def proxy(postgres: Server) -> Iterator[Proxy]:
     """Give a network that does what it is told."""
     with proxied(HOST, postgres.port) as proxy:
         yield proxy
-
-
-async def woken(subscription: Subscription, other: EventStore) -> None:
-    """Return once an append of another store wakes a follower that has no timer to speak of."""
-    async with anyio.create_task_group() as tasks:
-
-        async def follow() -> None:
-            await take(subscription, 1)
-            tasks.cancel_scope.cancel()
-
-        tasks.start_soon(follow)
-
-        async def append() -> bool:
-            with anyio.move_on_after(1.0):
-                await other.append("a/1", some(1))
-                await anyio.sleep_forever()
-            return False
-
-        await eventually(append)
 
 
 def through(proxy: Proxy, url: str) -> str:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio
+
 from eventstore import Event, NewEvent
 from support.postgres import shared_server
+from support.waiting import eventually, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
+
+    from eventstore import EventStore, Subscription
 
 LOG_URLS: Final[dict[str, Callable[[Path], str]]] = {
     "sqlite": lambda directory: f"sqlite:///{directory}/events.db",
@@ -53,3 +58,22 @@ def positions(events: Iterable[Event]) -> list[int]:
 def data(events: Iterable[Event]) -> list[Any]:
     """Return the events' data."""
     return [event.data for event in events]
+
+
+async def woken(subscription: Subscription, other: EventStore) -> None:
+    """Return once an append of another store wakes a follower that has no timer to speak of."""
+    async with anyio.create_task_group() as tasks:
+
+        async def follow() -> None:
+            await take(subscription, 1)
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(follow)
+
+        async def append() -> bool:
+            with anyio.move_on_after(1.0):
+                await other.append("a/1", some(1))
+                await anyio.sleep_forever()
+            return False
+
+        await eventually(append)
