@@ -74,14 +74,16 @@ async def measure(contestants: Sequence[Contestant], rounds: int) -> dict[str, l
     return rates
 
 
-def rate_rows(benchmark: str, rates: Mapping[str, Sequence[float]]) -> list[Row]:
+def rate_rows(
+    benchmark: str, rates: Mapping[str, Sequence[float]], unit: str = "events/s"
+) -> list[Row]:
     """Return a row for each contestant, the first of which is ours."""
     ours = next(iter(rates.values()))
     return [
         Row(
             benchmark,
             name,
-            "events/s",
+            unit,
             statistics.median(values),
             min(values),
             ratio=statistics.median(a / b for a, b in zip(ours, values, strict=True)),

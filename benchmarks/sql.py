@@ -90,10 +90,10 @@ async def _compare(
             pair = {"captured": captured, "floor: driver": transact}
             contestants = [_writer(who, size, times, how, count(1)) for who, how in pair.items()]
             title = f"{name}, rows of {size:,} in a transaction"
-            found += rate_rows(title, await measure(contestants, setting.rounds))
+            found += rate_rows(title, await measure(contestants, setting.rounds), "rows/s")
         times = setting.scaled(1_000)
         readers = [_reader("connection()", times, read), _reader("floor: driver", times, select)]
-        found += rate_rows(f"{name}, reads", await measure(readers, setting.rounds))
+        found += rate_rows(f"{name}, reads", await measure(readers, setting.rounds), "reads/s")
     return found
 
 
