@@ -56,6 +56,9 @@ class Guest(Protocol):
     def reading(self) -> AbstractContextManager[Driver]:
         """Give what reads the log on this connection, within a transaction."""
 
+    def translated(self) -> AbstractContextManager[None]:
+        """Turn what the driver raises for statements of one's own into StorageError."""
+
     @property
     def active(self) -> bool:
         """Whether a transaction was begun here, and the database has not ended it."""
@@ -110,7 +113,7 @@ class SqliteGuest:
         self._connection = connection
         self.raw: Any = connection.connection.driver_connection
         self._path = path
-        self._translate = translate
+        self.translated = translate
         self._check = check
         self._append = append
         self._turn: WriteTurn | None = None
@@ -119,7 +122,7 @@ class SqliteGuest:
     @contextmanager
     def reading(self) -> Iterator[Driver]:
         """Give what reads the log on this connection, within a transaction."""
-        with self._translate():
+        with self.translated():
             yield SqliteDriver(self._connection)
 
     @property
@@ -135,7 +138,7 @@ class SqliteGuest:
         """Wait for the turn to write, then begin with SQLite's write lock."""
         self._end()
         mark = refuse_nested(self._path)
-        with self._translate(), ExitStack() as undo:
+        with self.translated(), ExitStack() as undo:
             if self._turn is None:
                 self._turn = WriteTurn(self._path)
             undo.enter_context(self._turn.hold())

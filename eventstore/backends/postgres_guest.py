@@ -58,7 +58,7 @@ class PostgresGuest:
         self.raw: Any = connection.connection.driver_connection
         self._where = where
         self._watchdog = watchdog
-        self._translate = translate
+        self.translated = translate
         self._append = append
         self._open = False
         session: Any = self.raw
@@ -76,7 +76,7 @@ class PostgresGuest:
     def reading(self) -> Iterator[PostgresDriver]:
         """Give what reads the log on this connection, within a transaction, with its limits."""
         with (
-            self._translate(),
+            self.translated(),
             self._watchdog.limit(self.raw, self.raw.patience) as limit,
         ):
             driver = PostgresDriver(self._connection, limit)
@@ -88,7 +88,7 @@ class PostgresGuest:
 
     def begin(self) -> None:
         """Begin a transaction; it locks nothing yet."""
-        with self._translate():
+        with self.translated():
             self.raw.execute(BEGIN)
         self._open = True
 

@@ -14,6 +14,7 @@ from projections.memories import MemoryTables
 from projections.memories.files import memory_directory
 from projections.registry import RegistryTables
 from projections.rules import RuleTables
+from projections.sql import SqlCopy, SqlStorage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,8 @@ MEMORIES: Final = MemoryTables.name
 TABLES: Final = {
     view.name: view for view in (RuleTables, RegistryTables, JournalTables, MemoryTables)
 }
-VIEWS: Final = (DIRECTORY, *TABLES)
+SQL: Final = "sql"
+VIEWS: Final = (DIRECTORY, *TABLES, SQL)
 """The views that have a name here."""
 
 
@@ -34,7 +36,7 @@ def check_usage(name: str, to: Path | None, database: str | None) -> None:
     """Refuse a place that is not the named view's own, as wrong usage."""
     if name == DIRECTORY and (to is None or database is not None):
         raise typer.BadParameter("the view 'directory' needs --to DIR, and no --database")
-    if name in TABLES and name != MEMORIES and to is not None:
+    if name in {*TABLES, SQL} - {MEMORIES} and to is not None:
         raise typer.BadParameter(f"the view {name!r} is in a database: give --database URL")
     if to is not None and database is not None:
         raise typer.BadParameter("files and tables are two views: give --to or --database")
@@ -45,6 +47,9 @@ async def rebuild(session: Session, name: str, to: Path | None, database: str | 
 
     Without ``database`` tables are those in the log's own database.
     """
+    if name == SQL and database is None:
+        await _rebuild_sql(session)
+        return
     view, place = _view(session, name, to, database or session.settings.url)
     async with session.open_store() as store:
         with session.progress(f"rebuilding {name}") as bar:
@@ -59,9 +64,19 @@ async def rebuild(session: Session, name: str, to: Path | None, database: str | 
             except anyio.get_cancelled_exc_class():
                 session.note(f"interrupted: {place} stays as it was")
                 raise
+    _show(session, name, place, reached.position)
+
+
+async def _rebuild_sql(session: Session) -> None:
+    """Compute the programs' own tables, which are no inline view but kept by SqlStorage."""
+    with SqlStorage(session.settings.url, notify="none") as storage:
+        _show(session, SQL, storage.url, await anyio.to_thread.run_sync(storage.rebuild))
+
+
+def _show(session: Session, name: str, place: str, position: int) -> None:
     session.show(
-        {"view": name, "place": place, "position": reached.position},
-        f"{name} in {place} is rebuilt, at position {reached.position}",
+        {"view": name, "place": place, "position": position},
+        f"{name} in {place} is rebuilt, at position {position}",
     )
 
 
@@ -71,6 +86,9 @@ def _view(session: Session, name: str, to: Path | None, database: str) -> tuple[
         return DirectoryProjection(to, on_error=session.settings.projection.on_error), str(to)
     if name == MEMORIES and to is not None:
         return memory_directory(to), str(to)
+    if name == SQL:
+        copy = SqlCopy(database)
+        return copy, copy.place
     if name in TABLES:
         view = TABLES[name]().at(database)
         return view, view.place

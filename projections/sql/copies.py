@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventstore import Cursor, Event
-    from projections.projection import Projection
+    from projections.sql.postgres_copy import PostgresCopy
 
 
 class SqlCopy:
@@ -20,16 +20,24 @@ class SqlCopy:
     A :class:`~projections.projection.Projection`: ``ProjectionRunner(store, SqlCopy(url))`` brings
     it up to the log and keeps it there. Several commits of the log may be one of the copy's, none
     is ever two, so readers see what was true at some moment. The database is of the kind that the
-    migrations are written for: a SQLite file, or a PostgreSQL schema without a log. Writing to the
-    copy is nobody else's business.
+    migrations are written for: a SQLite file, or a PostgreSQL schema, with nothing else in it.
+    Writing to the copy is nobody else's business.
     """
 
     def __init__(self, url: str, *, name: str = "sql") -> None:
         self.name = name
         self._copy = _make(url, name)
 
+    @property
+    def place(self) -> str:
+        """Where it is, without a password."""
+        return self._copy.place
+
     def open(self, log_id: str) -> Cursor | None:
-        """Own the copy; return how far it has come."""
+        """Own the copy; return how far it has come.
+
+        Raises ConfigError for a database that holds something else, and ProjectionBusyError.
+        """
         return self._copy.open(log_id)
 
     def apply(self, events: Sequence[Event], cursor: Cursor) -> None:
@@ -49,7 +57,7 @@ class SqlCopy:
         self._copy.close()
 
 
-def _make(url: str, name: str) -> Projection:
+def _make(url: str, name: str) -> SqliteCopy | PostgresCopy:
     scheme = url.partition(":")[0]
     if ALIASES.get(scheme, scheme) != "postgresql":
         return SqliteCopy(url, name)

@@ -14,15 +14,19 @@ from eventstore.errors import ConfigError, HistoryDivergedError, ProjectionError
 from eventstore.postgres import connect, connection_info, safe_url
 from eventstore.watchdog import Watchdog
 from projections.projection import ProjectionBusyError
-from projections.sql.model import OWN_PREFIX, ReplayError
+from projections.sql.model import ReplayError
 from projections.sql.postgres_replay import PostgresReplay, drop_tables
+from projections.sql.sqlite_copy import NOT_EMPTY, STATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from eventstore import Event
 
-STATE: Final = f"{OWN_PREFIX}_copy"
+_RELATIONS: Final = (
+    "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace "
+    "AND relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1"
+)
 _CREATE: Final = (
     f"CREATE TABLE IF NOT EXISTS {STATE} (one INTEGER PRIMARY KEY CHECK (one = 1), log_id TEXT "
     "NOT NULL, position BIGINT NOT NULL, hash BYTEA NOT NULL, tables TEXT NOT NULL)"
@@ -46,7 +50,7 @@ class PostgresCopy:
     def __init__(self, url: str, name: str) -> None:
         self.name = name
         self._info = connection_info(url)
-        self._where = safe_url(url)
+        self.place = safe_url(url)
         self._watchdog = Watchdog()
         self._session: Any = None
         self._tables: list[str] = []
@@ -56,7 +60,7 @@ class PostgresCopy:
     def open(self, log_id: str) -> Cursor | None:
         """Own the schema's copy; return how far it has come."""
         try:
-            with translate_errors(self._where):
+            with translate_errors(self.place):
                 self._session = raw = connect(self._info, self._watchdog)
                 raw.execute(_SETTINGS)
                 return self._read_state(log_id)
@@ -67,9 +71,11 @@ class PostgresCopy:
     def _read_state(self, log_id: str) -> Cursor | None:
         raw = self._session
         if not raw.execute(_LOCK).fetchone()[0]:
-            raise ProjectionBusyError(self.name, f"another runner ({self._where})")
-        if raw.execute("SELECT to_regclass('head') IS NOT NULL").fetchone()[0]:
-            raise ConfigError(f"{self._where} holds a log: give the copy a schema of its own")
+            raise ProjectionBusyError(self.name, f"another runner ({self.place})")
+        known = [name for (name,) in raw.execute(_RELATIONS).fetchall()]
+        if known and STATE not in known:
+            # A rebuild would drop their views, functions and types.
+            raise ConfigError(f"{self.place} {NOT_EMPTY.format(known[0])}")
         raw.execute(_CREATE)
         row = raw.execute(f"SELECT log_id, position, hash, tables FROM {STATE}").fetchone()
         if row is None:
@@ -96,7 +102,7 @@ class PostgresCopy:
 
     def begin_rebuild(self) -> None:
         """Drop the copy's tables, in a transaction that readers do not see the end of yet."""
-        with translate_errors(self._where):
+        with translate_errors(self.place):
             if self._rebuilding:
                 self._session.execute("ROLLBACK")
                 self._tables = self._kept
@@ -108,14 +114,14 @@ class PostgresCopy:
 
     def finish_rebuild(self) -> None:
         """Let readers see the new tables."""
-        with translate_errors(self._where):
+        with translate_errors(self.place):
             self._session.execute("COMMIT")
         self._rebuilding = False
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
         raw = self._session
-        with translate_errors(self._where):
+        with translate_errors(self.place):
             if self._rebuilding:
                 yield raw
                 return

@@ -92,7 +92,7 @@ class Side(ABC):
     def apply_migrations(self, directory: Path) -> list[str]:
         """Apply what is missing; return the names of what was applied."""
         migrations = find_migrations(directory, self.backend_name)
-        with closing(self.make_guest()) as guest:
+        with closing(self.make_guest()) as guest, guest.translated():
             self.prepare(guest)
             ledger = self.ledger(guest)
             missing = [one for one in migrations if not is_applied(one, ledger)]
@@ -116,7 +116,7 @@ class Side(ABC):
 
     def rebuild(self) -> int:
         """Compute all tables again from the log, in one transaction; return its position."""
-        with closing(self.make_guest()) as guest:
+        with closing(self.make_guest()) as guest, guest.translated():
             self.prepare(guest)
             guest.begin()
             try:

@@ -109,7 +109,7 @@ def import_log(backend: SqlBackend, side: Side, source: Path) -> int:
     Raises ArchiveError for what is not exactly what was exported, NotEmptyError where the log
     holds something.
     """
-    with closing(side.make_guest()) as guest:
+    with closing(side.make_guest()) as guest, guest.translated():
         guest.begin()
         try:
             side.lock(guest)

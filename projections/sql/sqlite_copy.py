@@ -14,6 +14,7 @@ from eventstore.backends.sqlite import database_path, translate_errors
 from eventstore.errors import ConfigError, HistoryDivergedError, ProjectionError
 from projections.projection import ProjectionBusyError
 from projections.sql.model import OWN_PREFIX, ReplayError
+from projections.sql.schema import list_tables
 from projections.sql.sqlite_replay import SqliteReplay, drop_tables
 
 if sys.platform != "win32":
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from eventstore import Event
 
+NOT_EMPTY: Final = "is no copy of these tables, and holds {!r}: name a place with nothing in it"
 STATE: Final = f"{OWN_PREFIX}_copy"
 _CREATE: Final = (
     f"CREATE TABLE IF NOT EXISTS {STATE} (one INTEGER PRIMARY KEY CHECK (one = 1), log_id TEXT "
@@ -40,6 +42,7 @@ class SqliteCopy:
         if path is None:
             raise ConfigError(f"a copy cannot live in {url!r}: name a SQLite file or a PostgreSQL")
         self.name = name
+        self.place = f"sqlite:///{path}"
         self._path: Path = path
         self._raw: sqlite3.Connection | None = None
         self._lock = -1
@@ -62,6 +65,7 @@ class SqliteCopy:
                     self._path, timeout=30, isolation_level=None, check_same_thread=False
                 )
                 self._raw = raw
+                self._check_empty(raw)
                 raw.execute("PRAGMA journal_mode=WAL")
                 raw.execute("PRAGMA synchronous=FULL")
                 raw.execute("PRAGMA foreign_keys=OFF")
@@ -71,6 +75,12 @@ class SqliteCopy:
         except BaseException:
             self.close()
             raise
+
+    def _check_empty(self, raw: sqlite3.Connection) -> None:
+        """Refuse what is somebody else's: a rebuild would drop their views and triggers."""
+        known = list_tables(raw)
+        if known and STATE not in known:
+            raise ConfigError(f"{self.place} {NOT_EMPTY.format(min(known))}")
 
     def _read_state(
         self, log_id: str, made_of: str, position: int, digest: bytes, tables: str

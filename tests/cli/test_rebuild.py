@@ -22,6 +22,7 @@ from projections.followed import FollowedTables
 from projections.journal import Journal
 from projections.memories import Memory, MemoryStore, Namespace
 from projections.rules import RuleTables
+from projections.sql import SqlCopy, SqlStorage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,10 +106,36 @@ def test_the_journal_is_rebuilt_where_the_log_is(run: Run, log: str) -> None:
     assert query(log, "SELECT DISTINCT agent FROM journal_entry") == [("ana",)]
 
 
+def test_tables_of_ones_own_are_rebuilt_here_and_elsewhere(
+    run: Run, log: str, views: str, tmp_path: Path
+) -> None:
+    (tmp_path / "migrations").mkdir()
+    made = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)"
+    (tmp_path / "migrations" / "1.sql").write_text(made)
+    with SqlStorage(log, notify="none") as storage:
+        storage.apply_migrations(tmp_path / "migrations")
+        with storage.connection() as c:
+            c.execute("INSERT INTO item VALUES (?, ?)", (1, "ana"))
+    query(log, "DROP TABLE item")
+    done = run("rebuild", "sql")
+    place = SqlCopy(log).place
+    assert done.stdout == f"sql in {place} is rebuilt, at position {COUNT + 2}\n"
+    assert query(log, "SELECT * FROM item") == [(1, "ana")]
+    for _ in range(2):
+        done = run("rebuild", "sql", "--database", views, "--json")
+        told = {"view": "sql", "place": SqlCopy(views).place, "position": COUNT + 2}
+        assert json.loads(done.stdout) == told
+        assert query(views, "SELECT * FROM item") == [(1, "ana")]
+    done = run("rebuild", "sql", "--database", log)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {place} is no copy of these tables, and holds ")
+    assert query(log, "SELECT * FROM item") == [(1, "ana")]
+
+
 @pytest.mark.parametrize(
     "words",
     [[], ["directory"], ["rules", "--to", "live"], ["journal", "--to", "live"],
-     ["directory", "--to", "live", "--database", "sqlite:///v.db"]],
+     ["sql", "--to", "live"], ["directory", "--to", "live", "--database", "sqlite:///v.db"]],
 )  # fmt: skip
 def test_a_place_that_is_not_the_views_own_is_wrong_usage(run: Run, words: list[str]) -> None:
     done = run("rebuild", *words)

@@ -14,7 +14,7 @@ from support.processes import ROOT
 from support.sql_databases import computed_tables, tables_of
 from support.sql_tables import changes, read_log
 
-from eventstore import EventStore
+from eventstore import ConfigError, EventStore
 from eventstore.errors import HistoryDivergedError
 from projections import ProjectionRunner
 from projections.sql import MigrationError, SqlCopy, SqlRefusedError, SqlStorage
@@ -321,3 +321,18 @@ async def test_a_copy_in_another_database_is_kept_from_the_log_alone(
     async with EventStore.open("memory://") as other:
         with pytest.raises(HistoryDivergedError):
             await ProjectionRunner(other, SqlCopy(there)).catch_up()
+
+
+@pytest.mark.anyio
+async def test_a_copy_is_kept_in_no_database_that_holds_something_else(
+    people: SqlStorage, url: str
+) -> None:
+    _run(people, "INSERT INTO person VALUES (1, 'ana', NULL)")
+    before = tables_of(url)
+    async with EventStore.open(url) as store:
+        for call in ("rebuild", "catch_up"):
+            with pytest.raises(ConfigError, match="is no copy of these tables, and holds '"):
+                await getattr(ProjectionRunner(store, SqlCopy(url)), call)()
+    assert tables_of(url) == before
+    _run(people, "INSERT INTO person VALUES (2, 'ben', NULL)")
+    assert computed_tables(url) == tables_of(url)
