@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from sqlalchemy import MetaData, delete, insert, select, update
@@ -23,7 +25,7 @@ from projections.ledger import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -71,6 +73,19 @@ class TableProjection(ABC):
     @abstractmethod
     def handle(self, connection: Connection, event: Event) -> None:
         """Apply one event. Runs within a transaction: neither commit nor roll back."""
+
+    def group(self, event: Event) -> Hashable | None:  # noqa: ARG002
+        """Return what events that follow one another have in common, to be applied at once.
+
+        ``None``, as here, where an event is applied by itself. Events without content are not
+        asked about.
+        """
+        return None
+
+    def handle_group(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Apply events of one :meth:`group`, in order, as :meth:`handle` would one by one."""
+        for event in events:
+            self.handle(connection, event)
 
     def erase(self, connection: Connection, position: int, stream: str) -> None:  # noqa: ARG002
         """Take out what :meth:`handle` made of an event that was redacted since.
@@ -203,15 +218,33 @@ class TableProjection(ABC):
                 self._handle_or_set_aside(connection, event)
 
     def _handle_all(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Apply events in order; a view that takes many at once more cheaply overrides it.
+        """Apply events in order; where it raises and events are set aside, each by itself."""
+        for group, members in groupby(events, self._group_of):
+            run = list(members)
+            if group is None or len(run) == 1:
+                for event in run:
+                    self._handle(connection, event)
+            else:
+                with self._blaming(run[0]):
+                    self.handle_group(connection, run)
 
-        Where it raises ProjectionError and events are set aside, each is applied by itself.
-        """
-        for event in events:
-            self._handle(connection, event)
+    def _group_of(self, event: Event) -> Hashable | None:
+        return None if event.redacted else self.group(event)
+
+    @contextmanager
+    def _blaming(self, event: Event) -> Iterator[None]:
+        """Say that it is about this event, whatever a handler raises: it is the view's own code."""
+        try:
+            yield
+        except (_StartAgainError, ProjectionError):
+            raise
+        except Exception as error:
+            if is_trouble(error):
+                raise
+            raise ProjectionError(self.name, event.position, repr(error)) from error
 
     def _handle(self, connection: Connection, event: Event) -> None:
-        try:
+        with self._blaming(event):
             if event.redacted:
                 self._note_redacted(connection, event.position)
                 if not self.takes_redacted:
@@ -219,15 +252,6 @@ class TableProjection(ABC):
             elif (redaction := read_redaction(event)) is not None:
                 self._take_out(connection, redaction)
             self.handle(connection, event)
-        except _StartAgainError:
-            raise
-        except ProjectionError:
-            raise
-        except Exception as error:
-            if is_trouble(error):
-                raise
-            # A handler is the view's own code; whatever it raises is about this event.
-            raise ProjectionError(self.name, event.position, repr(error)) from error
 
     def _take_out(self, connection: Connection, redaction: Redaction) -> None:
         """Take an event's content out of the view, unless it never got in."""

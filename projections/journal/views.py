@@ -5,7 +5,6 @@ Times are microseconds since the epoch; free text is as :mod:`projections.journa
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
@@ -25,8 +24,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from eventstore.backends.trouble import is_trouble
-from eventstore.errors import ProjectionError
 from projections.journal.columns import fold, from_column, meta_key, meta_value, to_column
 from projections.journal.events import (
     ENTRY_INSERTED,
@@ -175,23 +172,19 @@ class JournalTables(TableProjection):
         else:
             _HANDLERS[type(data)](connection, event, key, data)
 
-    def _handle_all(self, connection: Connection, events: Sequence[Event]) -> None:
-        """Apply events in order, entries that follow one another together."""
-        for name, group in groupby(events, _entry_of):
-            run = list(group)
-            if name is None or len(run) == 1:
-                super()._handle_all(connection, run)
-                continue
-            found = [(event, read_event(event)) for event in run]
-            entries = [(event, read[2]) for event, read in found if read is not None]
-            if not entries:
-                continue
-            try:
-                _insert_entries(connection, read_stream_key(name), entries)
-            except Exception as error:
-                if is_trouble(error):
-                    raise
-                raise ProjectionError(self.name, run[0].position, repr(error)) from error
+    def group(self, event: Event) -> str | None:
+        """Return the project that an event inserts an entry into, as its stream has it."""
+        if event.type != ENTRY_INSERTED or not event.stream.startswith(PROJECTS):
+            return None
+        return event.stream.removeprefix(PROJECTS)
+
+    def handle_group(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Insert entries of one project together."""
+        found = [(event, read_event(event)) for event in events]
+        entries = [(event, read[2]) for event, read in found if read is not None]
+        if entries:
+            name = events[0].stream.removeprefix(PROJECTS)
+            _insert_entries(connection, read_stream_key(name), entries)
 
     def erase(self, connection: Connection, position: int, stream: str) -> None:
         """Take an entry or a document out; where rows were replaced, all is computed anew."""
@@ -218,13 +211,6 @@ class JournalTables(TableProjection):
             if connection.execute(select(1).where(at)).first() is not None:
                 self.reset(connection)
                 return
-
-
-def _entry_of(event: Event) -> str | None:
-    """Return the project that an event inserts an entry into, as its stream has it."""
-    if event.type != ENTRY_INSERTED or event.redacted or not event.stream.startswith(PROJECTS):
-        return None
-    return event.stream.removeprefix(PROJECTS)
 
 
 def _insert(connection: Connection, table: Table) -> Any:

@@ -58,8 +58,6 @@ memory_table: Final = Table(
 )
 """The memories that are stored and not deleted."""
 
-_INSERT: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-
 # One parameter, however many ids there are; an id has no comma in it.
 _AMONG: Final = {
     "sqlite": text("id IN (SELECT value FROM json_each(:ids))"),
@@ -85,6 +83,15 @@ class MemoryTables(TableProjection):
     metadata: ClassVar[MetaData] = _tables
     takes_redacted = True
 
+    def group(self, event: Event) -> str | None:
+        """Take memories that are stored together."""
+        return "stored" if event.type == MEMORY_STORED else None
+
+    def handle_group(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Store memories."""
+        found = [(event, read_memory(event)) for event in events]
+        _upsert(connection, [(event, memory) for event, memory in found if memory is not None])
+
     def handle(self, connection: Connection, event: Event) -> None:
         """Apply one event; a memory whose content was redacted is as if deleted."""
         if not event.stream.startswith(MEMORIES):
@@ -93,7 +100,7 @@ class MemoryTables(TableProjection):
             key = event.stream.removeprefix(MEMORIES)
             connection.execute(delete(memory_table).where(memory_table.c.id == key))
         elif event.type == MEMORY_STORED and (memory := read_memory(event)) is not None:
-            _upsert(connection, event, memory)
+            _upsert(connection, [(event, memory)])
 
     def erase(self, connection: Connection, position: int, stream: str) -> None:
         """Take out the memory that the event stored; a later one stays.
@@ -112,8 +119,25 @@ class MemoryTables(TableProjection):
             self.reset(connection)
 
 
-def _upsert(connection: Connection, event: Event, memory: Memory) -> None:
-    row = {
+# Made once: a statement that is made for each event costs several times what it does.
+_UPSERT: Final = {
+    name: (made := dialect.insert(memory_table)).on_conflict_do_update(
+        index_elements=["id"],
+        set_={c.name: made.excluded[c.name] for c in memory_table.c if c.name != "id"},
+    )
+    for name, dialect in {"sqlite": sqlite, "postgresql": postgresql}.items()
+}
+
+
+def _upsert(connection: Connection, stored: Sequence[tuple[Event, Memory]]) -> None:
+    """Store memories in order; of several with one id the last one stays."""
+    if stored:
+        rows = [_row(event, memory) for event, memory in stored]
+        connection.execute(_UPSERT[connection.dialect.name], rows)
+
+
+def _row(event: Event, memory: Memory) -> dict[str, Any]:
+    return {
         "id": memory.id,
         "namespace": memory.namespace.value,
         "status": memory.status.value,
@@ -125,9 +149,6 @@ def _upsert(connection: Connection, event: Event, memory: Memory) -> None:
         "version": event.version,
         "position": event.position,
     }
-    statement = _INSERT[connection.dialect.name](memory_table)
-    changed = {name: statement.excluded[name] for name in row if name != "id"}
-    connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changed), row)
 
 
 def find(connection: Connection, memory_id: str) -> Stored | None:

@@ -96,8 +96,11 @@ class Registry(Seam):
         event = self._event(BOT_REGISTERED, data)
         done = await self._append(stream, event)
         row = await self._find(bot_id)
-        stored = await anext(aiter(self.log.read_stream(stream, after_version=done.version - 1)))
-        at = stored.recorded_at
+        if row is not None and row.version == done.version:
+            at = from_microseconds(row.updated_us)
+        else:  # Somebody else has written since.
+            read = self.log.read_stream(stream, after_version=done.version - 1)
+            at = (await anext(aiter(read))).recorded_at
         created = at if row is None else min(from_microseconds(row.created_us), at)
         accessed = created if row is None else self._accessed(row)
         mine = msgspec.json.decode(event.raw_data or b"")

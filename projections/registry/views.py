@@ -13,14 +13,15 @@ from sqlalchemy import (
     MetaData,
     Table,
     and_,
+    bindparam,
     delete,
     func,
     insert,
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
-from eventstore.events import to_microseconds
 from projections.ledger import ByteOrder, ByteOrderText
 from projections.registry.events import (
     BOT_DEACTIVATED,
@@ -116,6 +117,15 @@ class RegistryTables(TableProjection):
         super().setup(connection)
         create_touched(connection)
 
+    def group(self, event: Event) -> str | None:
+        """Take registrations together."""
+        return "registered" if event.type == BOT_REGISTERED else None
+
+    def handle_group(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Apply registrations."""
+        found = [(event, read_registered(event)) for event in events]
+        _register(connection, [(event, read) for event, read in found if read is not None])
+
     def handle(self, connection: Connection, event: Event) -> None:
         """Apply one event."""
         if not event.stream.startswith(BOTS):
@@ -130,7 +140,7 @@ class RegistryTables(TableProjection):
                 .values(status="inactive", **_mark(event))
             )
         elif event.type == BOT_REGISTERED and (found := read_registered(event)) is not None:
-            _register(connection, event, key, found)
+            _register(connection, [(event, found)])
 
     def erase(self, connection: Connection, position: int, stream: str) -> None:  # noqa: ARG002
         """Compute all anew, unless the registration is gone: much may follow from the event."""
@@ -140,7 +150,7 @@ class RegistryTables(TableProjection):
 
 def _mark(event: Event) -> dict[str, int]:
     return {
-        "updated_us": to_microseconds(event.recorded_at),
+        "updated_us": event.recorded_us,
         "position": event.position,
         "version": event.version,
     }
@@ -151,21 +161,53 @@ def _remove(connection: Connection, key: str) -> None:
         connection.execute(delete(table).where(table.c.key == key))
 
 
-def _register(connection: Connection, event: Event, key: str, found: Registered) -> None:
-    c, mark = bot_table.c, _mark(event)
-    values = {"status": found.status, "body": (event.raw_data or b"").decode(), **mark}
-    done = connection.execute(update(bot_table).where(c.key == key).values(values))
-    if not done.rowcount:
-        created = {"created_us": mark["updated_us"], "first_position": event.position}
-        connection.execute(insert(bot_table).values(key=key, **values, **created))
-    else:
-        connection.execute(delete(metadata_table).where(metadata_table.c.key == key))
-    rows = [
+# Made once: a statement that is made for each event costs several times what it does.
+_UPSERT: Final = {
+    name: (made := dialect.insert(bot_table)).on_conflict_do_update(
+        index_elements=["key"],
+        set_={
+            column: made.excluded[column]
+            for column in ("status", "body", "updated_us", "position", "version")
+        },
+    )
+    for name, dialect in {"sqlite": sqlite, "postgresql": postgresql}.items()
+}
+_INSERT: Final = insert(bot_table)
+_INSERT_METADATA: Final = insert(metadata_table)
+_DELETE_METADATA: Final = delete(metadata_table).where(metadata_table.c.key == bindparam("of"))
+
+
+def _register(connection: Connection, registrations: Sequence[tuple[Event, Registered]]) -> None:
+    """Apply registrations in order; of several of one bot the last one stays."""
+    rows = [_row(event, found) for event, found in registrations]
+    # The first event of a stream finds nothing of its bot.
+    new = [row for row in rows if row["version"] == 1]
+    old = [row for row in rows if row["version"] > 1]
+    if new:
+        connection.execute(_INSERT, new)
+    if old:
+        connection.execute(_UPSERT[connection.dialect.name], old)
+        connection.execute(_DELETE_METADATA, [{"of": row["key"]} for row in old])
+    last = {row["key"]: found for row, (_, found) in zip(rows, registrations, strict=True)}
+    metadata = [
         {"key": key, "name": digest(name), "value": digest(name, value)}
+        for key, found in last.items()
         for name, value in found.metadata.items()
     ]
-    if rows:
-        connection.execute(insert(metadata_table), rows)
+    if metadata:
+        connection.execute(_INSERT_METADATA, metadata)
+
+
+def _row(event: Event, found: Registered) -> dict[str, Any]:
+    mark = _mark(event)
+    return {
+        "key": event.stream.removeprefix(BOTS),
+        "status": found.status,
+        "body": (event.raw_data or b"").decode(),
+        "created_us": mark["updated_us"],
+        "first_position": event.position,
+        **mark,
+    }
 
 
 def digest(*parts: Any) -> str:

@@ -23,6 +23,8 @@ from projections.registry import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from projections.registry.views import Row
+
 pytestmark = pytest.mark.anyio
 
 START = datetime.fromtimestamp(START_US / 1e6, UTC)
@@ -332,3 +334,24 @@ def test_a_registration_goes_through_a_dict_and_back() -> None:
                 {"bot_id": "b", "config": {}, "created_at": "2026-01-01"}):  # fmt: skip
         with pytest.raises(InvalidInputError):
             Registration.from_dict(bad)
+
+
+async def test_a_registration_tells_its_own_time_whoever_wrote_since(
+    registry: Registry, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = registry._find
+
+    async def find_late(bot_id: str) -> Row | None:
+        monkeypatch.undo()
+        clock.now_us += 1_000_000
+        await registry.register(bot_id, {"of": "another"})
+        return await find(bot_id)
+
+    monkeypatch.setattr(registry, "_find", find_late)
+    mine = await registry.register("helper", {"of": "mine"})
+    assert mine.config == {"of": "mine"}
+    assert mine.created_at == mine.updated_at == START
+    found = await registry.get("helper")
+    assert found is not None
+    assert found.config == {"of": "another"}
+    assert found.updated_at - found.created_at == timedelta(seconds=1)
