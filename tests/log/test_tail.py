@@ -50,21 +50,21 @@ async def test_a_commit_is_read_once_for_all_followers(
 ) -> None:
     async with EventStore.open(url, poll=30) as store, EventStore.open(url) as writer:
         received: list[list[int]] = [[] for _ in range(50)]
+        subscriptions = [store.subscribe_changes(after=END) for _ in received]
 
         async def follow(number: int) -> None:
-            async for event in store.subscribe_changes(after=END):
+            async for event in subscriptions[number]:
                 received[number].append(event.position)
 
         async with anyio.create_task_group() as tasks:
-            reads = Reads(store, monkeypatch)
             for number in range(50):
                 tasks.start_soon(follow, number)
 
             async def all_follow() -> bool:
-                return len([q for q in reads.queries if q.expect]) >= 50
+                return all(one.caught_up for one in subscriptions)
 
             await eventually(all_follow)
-            reads.queries.clear()
+            reads = Reads(store, monkeypatch)
             for count in range(1, 21):
                 await writer.append("a/1", some(1))
 
