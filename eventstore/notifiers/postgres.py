@@ -194,16 +194,20 @@ def _channel(connection: psycopg.Connection[Any]) -> str:
 
 def _received(connection: psycopg.Connection[Any]) -> int | None:
     """Return the highest position that another process has sent; ``None`` for none."""
-    own, highest = connection.info.backend_pid, None
+    # What libpq has read together with a statement's answer. psycopg would only look once the
+    # socket has something more to say.
+    notices = [
+        (one.be_pid, one.extra.decode(errors="replace"))
+        for one in iter(connection.pgconn.notifies, None)
+    ]
     # One call gives either what came during earlier statements or what comes now. Asked until
     # there is no more, busy publishers would keep this thread here for ever.
     for _ in range(2):
-        for notice in connection.notifies(timeout=0):
-            if notice.pid != own:
-                # Whatever else somebody may have sent wakes everybody.
-                position = int(notice.payload) if notice.payload.isdecimal() else sys.maxsize
-                highest = max(highest or 0, position)
-    return highest
+        notices += [(one.pid, one.payload) for one in connection.notifies(timeout=0)]
+    own = connection.info.backend_pid
+    # Whatever else somebody may have sent wakes everybody.
+    found = [int(text) if text.isdecimal() else sys.maxsize for pid, text in notices if pid != own]
+    return max(found, default=None)
 
 
 def _wait(seconds: float, *files: int) -> None:

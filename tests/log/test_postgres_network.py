@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
+import psycopg
 import pytest
 from support.audit import audit_postgres
 from support.logs import positions, some, woken
@@ -15,6 +20,7 @@ from support.proxy import proxied
 from support.waiting import DEADLINE, eventually, take
 
 from eventstore import EventStore, StorageError, StoreClosedError, Subscription
+from eventstore.notifiers.postgres import _received
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -268,3 +274,28 @@ async def test_without_a_notifier_followers_read_on_their_timer(url: str) -> Non
             await other.append("a/1", some(1))
             assert positions(await take(subscription, 1)) == [position]
         assert "reconnects" not in await store.status()
+
+
+async def test_a_notification_that_came_with_an_answer_is_heard_at_once(postgres: Server) -> None:
+    url = postgres.fresh_schema()
+    with psycopg.connect(url, autocommit=True) as listener, psycopg.connect(url) as other:
+        listener.execute("LISTEN told")
+        listener.pgconn.send_query(b"SELECT 1")
+        with socket.socket(fileno=os.dup(listener.fileno())) as wire:
+            wire.setblocking(False)
+
+            def has(part: bytes) -> bool:
+                with suppress(BlockingIOError):
+                    return part in wire.recv(65536, socket.MSG_PEEK)
+                return False
+
+            # The answer's end, and then the notification, both on their way when it is read.
+            await eventually(partial(anyio.to_thread.run_sync, has, b"Z\0\0\0\5I"))
+            other.execute("NOTIFY told, '17'")
+            other.commit()
+            await eventually(partial(anyio.to_thread.run_sync, has, b"told\x0017"))
+        listener.pgconn.consume_input()
+        while listener.pgconn.get_result() is not None:
+            continue
+        assert _received(listener) == 17
+        assert _received(listener) is None
