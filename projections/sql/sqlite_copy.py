@@ -42,7 +42,7 @@ class SqliteCopy:
         if path is None:
             raise ConfigError(f"a copy cannot live in {url!r}: name a SQLite file or a PostgreSQL")
         self.name = name
-        self.place = f"sqlite:///{path}"
+        self.place = url
         self._path: Path = path
         self._raw: sqlite3.Connection | None = None
         self._lock = -1
