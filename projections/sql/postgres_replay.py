@@ -30,7 +30,6 @@ class PostgresReplay(Replay):
 
     dialect = "postgres"
     errors: ClassVar[type[Exception]] = psycopg.Error
-    misfits: ClassVar[type[Exception]] = psycopg.IntegrityError
 
     def __init__(self, raw: Any) -> None:
         super().__init__(raw)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from eventstore.backends.reading import read_head, read_page
 from eventstore.ports import Query
@@ -11,12 +12,19 @@ from projections.sql.events import SCHEMA_CHANGED, STREAM, ChangeReader, read_sc
 from projections.sql.model import ReplayError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from eventstore import Event
     from eventstore.backends.guests import Guest
     from projections.sql.events import SchemaChange
     from projections.sql.model import Change
+
+
+class _Step(NamedTuple):
+    """What one transaction changed; ``position`` is that of its last event."""
+
+    position: int
+    changes: Sequence[Change]
 
 
 class Target(Protocol):
@@ -43,8 +51,7 @@ class Replay(ABC):
 
     dialect: ClassVar[str]
     errors: ClassVar[type[Exception]]
-    misfits: ClassVar[type[Exception]]
-    """What a change raises that does not fit the rows that are there."""
+    """What the database's driver raises."""
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
@@ -55,16 +62,26 @@ class Replay(ABC):
     def apply(self, events: Sequence[Event]) -> None:
         """Apply whole commits. Raises ReplayError where the tables do not fit."""
         reader = ChangeReader()
+        waiting: list[_Step] = []
         for event in events:
             if event.stream != STREAM:
                 continue
-            try:
-                if event.type == SCHEMA_CHANGED and not event.redacted:
+            if event.type == SCHEMA_CHANGED and not event.redacted:
+                self._change_all(waiting)
+                waiting = []
+                with self._blaming(event.position):
                     self._define_by(event)
-                elif changes := reader.read(event):
-                    self._change(changes)
-            except self.errors as error:
-                raise ReplayError(event.position, " ".join(str(error).split())) from error
+            elif changes := reader.read(event):
+                waiting.append(_Step(event.position, changes))
+        self._change_all(waiting)
+
+    @contextmanager
+    def _blaming(self, position: int) -> Iterator[None]:
+        """Say which event the database's complaint is about."""
+        try:
+            yield
+        except self.errors as error:
+            raise ReplayError(position, " ".join(str(error).split())) from error
 
     def _define_by(self, event: Event) -> None:
         change = read_schema(event)
@@ -95,22 +112,37 @@ class Replay(ABC):
     def target(self, name: str) -> Target:
         """Return what changes the rows of a table."""
 
+    def _change_all(self, steps: Sequence[_Step]) -> None:
+        """Apply several transactions' changes at once, or where that fails one after the other."""
+        if not steps:
+            return
+        with self._blaming(steps[0].position):
+            self.set_aside()
+            fits = self._try(change for step in steps for change in step.changes)
+        for step in () if fits else steps:
+            with self._blaming(step.position):
+                self._change(step.changes)
+
+    def _try(self, changes: Iterable[Change]) -> bool:
+        """Apply changes one by one as they were made; leave nothing where one does not fit."""
+        self.raw.execute("SAVEPOINT change")
+        try:
+            fits = all(self._apply_one(one) for one in changes)
+        except self.errors:
+            fits = False
+        if not fits:
+            self.raw.execute("ROLLBACK TO change")
+        self.raw.execute("RELEASE change")
+        return fits
+
     def _change(self, changes: Sequence[Change]) -> None:
-        """Apply changes one by one as they were made; all at once where that does not fit.
+        """Apply one transaction's changes, all at once where one after the other does not fit.
 
         A trigger or cascade that changes a row in the midst of its own change is recorded before
         it. What counts then is the row that each key had in the end.
         """
-        self.set_aside()
-        self.raw.execute("SAVEPOINT change")
-        try:
-            fits = all(self._apply_one(one) for one in changes)
-        except self.misfits:
-            fits = False
-        if not fits:
-            self.raw.execute("ROLLBACK TO change")
+        if not self._try(changes):
             self._put_final(changes)
-        self.raw.execute("RELEASE change")
 
     def _apply_one(self, change: Change) -> bool:
         target = self._target(change.table)

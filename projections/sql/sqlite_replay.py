@@ -26,7 +26,6 @@ class SqliteReplay(Replay):
 
     dialect = "sqlite"
     errors: ClassVar[type[Exception]] = sqlite3.Error
-    misfits: ClassVar[type[Exception]] = sqlite3.IntegrityError
 
     def __init__(self, raw: sqlite3.Connection) -> None:
         super().__init__(raw)
