@@ -80,7 +80,7 @@ class Replay(ABC):
         """Say which event the database's complaint is about."""
         try:
             yield
-        except self.errors as error:
+        except (self.errors, LookupError) as error:
             raise ReplayError(position, " ".join(str(error).split())) from error
 
     def _define_by(self, event: Event) -> None:
@@ -128,7 +128,7 @@ class Replay(ABC):
         self.raw.execute("SAVEPOINT change")
         try:
             fits = all(self._apply_one(one) for one in changes)
-        except self.errors:
+        except (self.errors, LookupError):
             fits = False
         if not fits:
             self.raw.execute("ROLLBACK TO change")
@@ -168,6 +168,8 @@ class Replay(ABC):
     def _target(self, name: str) -> Target:
         found = self._targets.get(name)
         if found is None:
+            if name not in self.tables:
+                raise LookupError(f"no migration before it makes the table {name!r}")
             found = self._targets[name] = self.target(name)
         return found
 

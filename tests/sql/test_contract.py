@@ -8,7 +8,9 @@ import sys
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import anyio.to_thread
 import pytest
+from msgspec.structs import replace
 from support.postgres import shared_server
 from support.processes import ROOT
 from support.sql_databases import computed_tables, tables_of
@@ -17,7 +19,15 @@ from support.sql_tables import changes, read_log
 from eventstore import ConfigError, EventStore
 from eventstore.errors import HistoryDivergedError
 from projections import ProjectionRunner
-from projections.sql import MigrationError, SqlCopy, SqlRefusedError, SqlStorage
+from projections.sql import (
+    Change,
+    MigrationError,
+    ReplayError,
+    SqlCopy,
+    SqlRefusedError,
+    SqlStorage,
+)
+from projections.sql.events import rows_events
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -336,3 +346,30 @@ async def test_a_copy_is_kept_in_no_database_that_holds_something_else(
     assert tables_of(url) == before
     _run(people, "INSERT INTO person VALUES (2, 'ben', NULL)")
     assert computed_tables(url) == tables_of(url)
+
+
+ANOTHER_ANA = {"id": 9, "name": "ana", "note": None}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (Change("person", "insert", {"id": 9}, None, ANOTHER_ANA), "(?i)unique"),
+        (Change("nowhere", "insert", {"id": 9}, None, {"id": 9}), "makes the table 'nowhere'"),
+    ],
+    ids=["a row in the way", "no such table"],
+)
+async def test_a_change_that_does_not_fit_is_named_and_the_tables_stay(
+    people: SqlStorage, url: str, change: Change, reason: str
+) -> None:
+    for number, name in enumerate(("ana", "ben")):
+        _run(people, f"INSERT INTO person VALUES ({number}, '{name}', NULL)")
+    before = tables_of(url)
+    async with EventStore.open(url) as store:
+        bad = await store.append("sql/main", rows_events([change]))
+        await store.append("sql/main", rows_events([replace(change, table="person")]))
+    with pytest.raises(ReplayError, match=reason) as error:
+        await anyio.to_thread.run_sync(people.rebuild)
+    assert error.value.position == bad.position
+    assert tables_of(url) == before
