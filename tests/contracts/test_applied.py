@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from support.logs import FakeClock, some
-from support.waiting import DEADLINE, eventually, take
+from support.waiting import DEADLINE, take
 
 from eventstore import ChangeRejectedError, EventStore, InvalidInputError, NotAppliedError
 
@@ -22,13 +22,6 @@ async def work(store: EventStore, name: str, *, reject: int | None = None) -> No
     async for event in (subscription := store.subscribe_changes(consumer=name, streams="rule/")):
         if event.position == reject:
             await subscription.reject(event, "no such field")
-
-
-async def known(store: EventStore, *names: str) -> None:
-    async def there() -> bool:
-        return {state.name for state in await store.consumers()} >= set(names)
-
-    await eventually(there)
 
 
 async def test_it_returns_once_every_consumer_has_done_the_change(store: EventStore) -> None:
@@ -47,7 +40,7 @@ async def test_all_that_are_known_are_waited_for_by_default(store: EventStore) -
     await take(slow, 1)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(work, store, "quick")
-        await known(store, "slow", "quick")
+        await store.wait_applied(1, ["quick"], timeout=DEADLINE)
         with pytest.raises(NotAppliedError) as caught:
             await store.wait_applied(1, timeout=0.3)
         assert caught.value.behind == {"slow": 0}
