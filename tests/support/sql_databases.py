@@ -42,9 +42,8 @@ def computed_tables(url: str) -> dict[str, Any]:
 
 def _dump(raw: psycopg.Connection[Any], names: Sequence[str]) -> dict[str, Any]:
     raw.execute("SET extra_float_digits = 1; SET TimeZone = 'UTC'")
+    # As texts of whole rows. The alias is the name of no column, or it would be that one alone.
+    select = sql.SQL('SELECT "whole row"::text FROM {} "whole row"')
     return {
-        name: sorted(
-            raw.execute(sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(name))).fetchall()
-        )
-        for name in names
+        name: sorted(raw.execute(select.format(sql.Identifier(name))).fetchall()) for name in names
     }
