@@ -124,7 +124,7 @@ class SqliteMigrator:
                 try:
                     self._run(statement)
                 except sqlite3.Error as error:
-                    raise self._error(f"{error} in {_shown(statement)}") from error
+                    raise self._error(f"{error} in {shown(statement)}") from error
             self._pause()
             self._resume(final=True)
             self._check_foreign_keys()
@@ -148,9 +148,9 @@ class SqliteMigrator:
         except sqlite3.DatabaseError as error:
             if guard.transaction:
                 reason = f"a migration is one transaction: leave {guard.transaction} out"
-                raise self._error(f"{reason} ({_shown(statement)})") from error
+                raise self._error(f"{reason} ({shown(statement)})") from error
             if guard.refused:
-                raise self._error(f"{guard.refused} ({_shown(statement)})") from error
+                raise self._error(f"{guard.refused} ({shown(statement)})") from error
             raise
         finally:
             guard.mode = Mode.OWN
@@ -201,5 +201,6 @@ class SqliteMigrator:
             raise self._error(f"it leaves rows of {row[0]!r} that refer to no row of {row[2]!r}")
 
 
-def _shown(statement: str) -> str:
+def shown(statement: str) -> str:
+    """Return the beginning of a statement, for messages."""
     return repr(" ".join(statement.split())[:80])

@@ -23,9 +23,16 @@ if TYPE_CHECKING:
 
     from eventstore import Event
 
-_RELATIONS: Final = (
+_THERE: Final = (
+    # Tables, views and sequences; functions and types that are no extension's.
     "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace "
-    "AND relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1"
+    "AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') "
+    "UNION ALL SELECT proname FROM pg_proc p WHERE pronamespace = current_schema()::regnamespace "
+    "AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e') "
+    "UNION ALL SELECT typname FROM pg_type t WHERE typnamespace = current_schema()::regnamespace "
+    "AND typtype IN ('e', 'd') "
+    "AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = t.oid AND d.deptype = 'e') "
+    "ORDER BY 1"
 )
 _CREATE: Final = (
     f"CREATE TABLE IF NOT EXISTS {STATE} (one INTEGER PRIMARY KEY CHECK (one = 1), log_id TEXT "
@@ -72,7 +79,7 @@ class PostgresCopy:
         raw = self._session
         if not raw.execute(_LOCK).fetchone()[0]:
             raise ProjectionBusyError(self.name, f"another runner ({self.place})")
-        known = [name for (name,) in raw.execute(_RELATIONS).fetchall()]
+        known = [name for (name,) in raw.execute(_THERE).fetchall()]
         if known and STATE not in known:
             # A rebuild would drop their views, functions and types.
             raise ConfigError(f"{self.place} {NOT_EMPTY.format(known[0])}")

@@ -9,6 +9,7 @@ import psycopg
 from projections.sql import postgres_capture as capture
 from projections.sql.events import SchemaChange, rows_events, schema_event
 from projections.sql.lexer import split, words
+from projections.sql.migrations import shown
 from projections.sql.model import LEDGER, OWN_PREFIX, MigrationError
 from projections.sql.schema import RESERVED
 
@@ -68,7 +69,7 @@ class PostgresMigrator:
                 self._run(statement)
             except psycopg.Error as error:
                 reason = " ".join(str(error).split())
-                raise self._error(f"{reason} in {_shown(statement)}") from error
+                raise self._error(f"{reason} in {shown(statement)}") from error
         self._pause()
         if _others(self._raw) != before:
             raise self._error("it changes the log's own tables, or those of its views")
@@ -88,9 +89,9 @@ class PostgresMigrator:
         word = (words(statement) or [""])[0]
         if word in _REFUSED:
             reason = "a migration is one transaction of definitions and changes of rows"
-            raise self._error(f"{reason}: leave {word.upper()} out ({_shown(statement)})")
+            raise self._error(f"{reason}: leave {word.upper()} out ({shown(statement)})")
         if word in _SQLITE:
-            raise self._error(f"{word.upper()} is SQLite's own ({_shown(statement)})")
+            raise self._error(f"{word.upper()} is SQLite's own ({shown(statement)})")
         if word not in _ROWS:
             self._pause()
             self._defined.append(statement)
@@ -144,7 +145,3 @@ def _others(raw: Any) -> list[tuple[Any, ...]]:
         ([*RESERVED - {LEDGER, OWN_PREFIX}],),
     ).fetchall()
     return rows
-
-
-def _shown(statement: str) -> str:
-    return repr(" ".join(statement.split())[:80])

@@ -112,11 +112,9 @@ class SqliteCopy:
                 replay.finish()
             except ReplayError as error:
                 raise ProjectionError(self.name, error.position, error.reason) from error
-            self._tables = replay.tables
-            raw.execute(
-                f"INSERT OR REPLACE INTO {STATE} VALUES (1, ?, ?, ?, ?)",
-                (cursor.log_id, cursor.position, cursor.hash, json.dumps(self._tables)),
-            )
+            state = cursor.log_id, cursor.position, cursor.hash, json.dumps(replay.tables)
+            raw.execute(f"INSERT OR REPLACE INTO {STATE} VALUES (1, ?, ?, ?, ?)", state)
+        self._tables = replay.tables
 
     def begin_rebuild(self) -> None:
         """Drop the copy's tables, in a transaction that readers do not see the end of yet."""
@@ -129,6 +127,7 @@ class SqliteCopy:
             self._rebuilding, self._kept = True, self._tables
             drop_tables(raw, self._tables)
             raw.execute(f"DELETE FROM {STATE}")
+        self._tables = []
 
     def finish_rebuild(self) -> None:
         """Let readers see the new tables."""

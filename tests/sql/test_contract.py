@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
+import psycopg
 import pytest
 from msgspec.structs import replace
 from support.postgres import shared_server
@@ -16,7 +17,7 @@ from support.processes import ROOT
 from support.sql_databases import computed_tables, tables_of
 from support.sql_tables import changes, read_log
 
-from eventstore import ConfigError, EventStore
+from eventstore import ConfigError, EventStore, ProjectionError
 from eventstore.errors import HistoryDivergedError
 from projections import ProjectionRunner
 from projections.sql import (
@@ -373,3 +374,32 @@ async def test_a_change_that_does_not_fit_is_named_and_the_tables_stay(
         await anyio.to_thread.run_sync(people.rebuild)
     assert error.value.position == bad.position
     assert tables_of(url) == before
+
+
+@pytest.mark.anyio
+async def test_a_copy_of_a_log_whose_migration_was_redacted_stays_as_it_was(
+    people: SqlStorage, url: str, tmp_path: Path
+) -> None:
+    there = f"sqlite:///{tmp_path / 'copy.db'}"
+    if url.startswith("postgres"):
+        there = shared_server().fresh_schema()
+    _run(people, "INSERT INTO person VALUES (1, 'ana', NULL)")
+    async with EventStore.open(url) as store:
+        runner = ProjectionRunner(store, SqlCopy(there))
+        await runner.catch_up()
+        before = tables_of(there, ["person"])
+        assert before["person"]
+        await store.redact(1, "must not be in the log")
+        with pytest.raises(ProjectionError, match="makes the table 'person'") as error:
+            await runner.rebuild()
+        assert error.value.position == 2
+    assert tables_of(there, ["person"]) == before
+
+
+def test_a_schema_with_nothing_but_a_function_is_no_place_for_a_copy() -> None:
+    there = shared_server().fresh_schema()
+    with psycopg.connect(there, autocommit=True) as raw:
+        raw.execute("CREATE FUNCTION mine() RETURNS integer LANGUAGE sql AS 'SELECT 1'")
+        with pytest.raises(ConfigError, match="holds 'mine'"):
+            SqlCopy(there).open("some log")
+        raw.execute("SELECT mine()")
