@@ -81,6 +81,15 @@ async def is_standing_by(master: RuleSync) -> None:
     await eventually(so)
 
 
+async def has_reported(reports: list[str], master: str) -> None:
+    """Wait until the last report is by ``master``; it comes after what it tells was appended."""
+
+    async def so() -> bool:
+        return reports[-1] == master
+
+    await eventually(so)
+
+
 async def test_the_second_follows_nothing_until_the_first_ends(url: str, root: Path) -> None:
     reports: list[str] = []
     async with EventStore.open(url) as store, anyio.create_task_group() as tasks:
@@ -100,13 +109,9 @@ async def test_the_second_follows_nothing_until_the_first_ends(url: str, root: P
         assert set(reports) == {"first"}
         ending.cancel()
         fill(root, {"b.yml": ttp("B")})
-        await stands(store, "B", ttp("B"))
-
-        async def is_told() -> bool:  # After the append, which is what was waited for.
-            return reports[-1] == "second"
-
-        await eventually(is_told)
+        await has_reported(reports, "second")
         tasks.cancel_scope.cancel()
+        assert (await standing(store))["B"][1] == ttp("B")
 
 
 async def test_a_killed_owner_is_followed_by_the_one_that_stood_by(
@@ -293,8 +298,9 @@ async def test_an_owner_whose_connection_was_lost_stands_by(
 
         await eventually(taken_over)
         fill(root, {"b.yml": ttp("B")})
-        await stands(one, "B", ttp("B"))
+        await has_reported(reports, "second")
         tasks.cancel_scope.cancel()
+        assert (await standing(one))["B"][1] == ttp("B")
     assert reports == ["first", "second"]
     assert "may be somebody else's" in caplog.text
 
