@@ -20,6 +20,7 @@ from projections.sql.schema import RESERVED, find_fault, is_own, list_tables, re
 from projections.sql.scripts import split_script
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from eventstore import NewEvent
@@ -78,6 +79,30 @@ def is_applied(migration: Migration, ledger: dict[str, str]) -> bool:
     return known is not None
 
 
+class MigrationRecord:
+    """What a migration appends: its definitions as statements, its rows as they were captured."""
+
+    def __init__(self, migration: Migration, dialect: str, moment: str) -> None:
+        self.events: list[NewEvent] = []
+        self._head = (migration.name, migration.checksum, dialect, moment)
+        self._defined: list[str] = []
+        self._begun = False
+
+    def define(self, statement: str) -> None:
+        """Note a statement that changes tables."""
+        self._defined.append(statement)
+
+    def end_definitions(self, tables: Iterable[str], *, final: bool) -> None:
+        """Append what was defined since the last time; ``tables`` is what is captured then.
+
+        At the end there is an event even of a migration that defined nothing.
+        """
+        if self._defined or (final and not self._begun):
+            change = SchemaChange(*self._head, self._defined, list(tables))
+            self.events.append(schema_event(change))
+            self._defined, self._begun = [], True
+
+
 def read_ledger(raw: sqlite3.Connection) -> dict[str, str]:
     """Return the checksum of each migration that was applied, by name."""
     if LEDGER not in list_tables(raw):
@@ -102,15 +127,13 @@ class SqliteMigrator:
         self._raw = raw
         self._migration = migration
         self._moment = moment
+        self._record = MigrationRecord(migration, "sqlite", moment)
         self._guard = Guard()
         known = set(capture.captured(raw))
         self._foreign = frozenset(name for name in user_tables(raw) if name not in known)
         self._guard.foreign = frozenset(name.lower() for name in self._foreign)
-        self._events: list[NewEvent] = []
-        self._defined: list[str] = []
         self._tables: dict[str, SqliteTable] = {}
         self._capturing = False
-        self._recorded = False
 
     def apply(self) -> list[NewEvent]:
         """Run it, with its row in the ledger; return what to append.
@@ -133,7 +156,7 @@ class SqliteMigrator:
             self._raw.execute(INSERT_LEDGER, row)
         finally:
             self._raw.set_authorizer(None)
-        return self._events
+        return self._record.events
 
     def _error(self, reason: str) -> MigrationError:
         return MigrationError(self._migration.name, f"{reason}; nothing of it was applied")
@@ -156,7 +179,7 @@ class SqliteMigrator:
             guard.mode = Mode.OWN
         if guard.defines:
             self._pause()
-            self._defined.append(statement)
+            self._record.define(statement)
         elif guard.writes and not self._capturing:
             self._resume()
         self._raw.execute(statement).close()
@@ -165,7 +188,7 @@ class SqliteMigrator:
         """Capture nothing, because tables change; take what was captured."""
         if self._capturing:
             tables = {name: one.table for name, one in self._tables.items()}
-            self._events += rows_events(capture.drain(self._raw, tables))
+            self._record.events += rows_events(capture.drain(self._raw, tables))
             capture.clear(self._raw)
         capture.remove(self._raw)
         self._capturing = False
@@ -183,17 +206,7 @@ class SqliteMigrator:
         self._tables = {name: one for name, one in found.items() if name not in faults}
         capture.install(self._raw, self._tables.values())
         self._capturing = True
-        if self._defined or (final and not self._recorded):
-            change = SchemaChange(
-                self._migration.name,
-                self._migration.checksum,
-                "sqlite",
-                self._moment,
-                self._defined,
-                list(self._tables),
-            )
-            self._events.append(schema_event(change))
-            self._defined, self._recorded = [], True
+        self._record.end_definitions(self._tables, final=final)
 
     def _check_foreign_keys(self) -> None:
         row: Any = self._raw.execute("PRAGMA foreign_key_check").fetchone()

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from projections.sql import postgres_capture as capture
-from projections.sql.events import SchemaChange, rows_events, schema_event
+from projections.sql.events import rows_events
 from projections.sql.lexer import split, words
-from projections.sql.migrations import shown
+from projections.sql.migrations import CREATE_LEDGER, MigrationRecord, shown
 from projections.sql.model import LEDGER, OWN_PREFIX, MigrationError
 from projections.sql.schema import RESERVED
 
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from projections.sql.migrations import Migration
     from projections.sql.postgres_capture import PgTable
 
-CREATE_LEDGER: Final = (
-    f"CREATE TABLE IF NOT EXISTS {LEDGER} "
-    "(name TEXT NOT NULL PRIMARY KEY, checksum TEXT NOT NULL, applied_at TEXT NOT NULL)"
-)
 INSERT_LEDGER: Final = f"INSERT INTO {LEDGER} (name, checksum, applied_at) VALUES (%s, %s, %s)"
 
 _ROWS: Final = {"select", "insert", "update", "delete", "merge", "with", "values", "lock"}
@@ -49,13 +45,11 @@ class PostgresMigrator:
         self._raw = raw
         self._migration = migration
         self._moment = moment
+        self._record = MigrationRecord(migration, "postgres", moment)
         known = set(capture.captured(raw))
         self._foreign = {name for name in capture.list_tables(raw) if name not in known}
-        self._events: list[NewEvent] = []
-        self._defined: list[str] = []
         self._tables: dict[str, PgTable] = {}
         self._capturing = False
-        self._recorded = False
 
     def apply(self) -> list[NewEvent]:
         """Run it, with its row in the ledger; return what to append.
@@ -80,7 +74,7 @@ class PostgresMigrator:
         self._raw.execute(CREATE_LEDGER)
         row = (self._migration.name, self._migration.checksum, self._moment)
         self._raw.execute(INSERT_LEDGER, row)
-        return self._events
+        return self._record.events
 
     def _error(self, reason: str) -> MigrationError:
         return MigrationError(self._migration.name, f"{reason}; nothing of it was applied")
@@ -94,7 +88,7 @@ class PostgresMigrator:
             raise self._error(f"{word.upper()} is SQLite's own ({shown(statement)})")
         if word not in _ROWS:
             self._pause()
-            self._defined.append(statement)
+            self._record.define(statement)
         elif not self._capturing:
             self._resume()
         self._raw.execute(statement.encode())
@@ -102,7 +96,7 @@ class PostgresMigrator:
     def _pause(self) -> None:
         """Capture nothing, because tables change; take what was captured."""
         if self._capturing:
-            self._events += rows_events(capture.drain(self._raw, self._tables))
+            self._record.events += rows_events(capture.drain(self._raw, self._tables))
             capture.clear(self._raw)
             self._raw.execute("SET CONSTRAINTS ALL DEFERRED")
         capture.remove(self._raw)
@@ -121,17 +115,7 @@ class PostgresMigrator:
         self._tables = {name: one for name, one in found.items() if one.table.key}
         capture.install(self._raw, self._tables.values())
         self._capturing = True
-        if self._defined or (final and not self._recorded):
-            change = SchemaChange(
-                self._migration.name,
-                self._migration.checksum,
-                "postgres",
-                self._moment,
-                self._defined,
-                list(self._tables),
-            )
-            self._events.append(schema_event(change))
-            self._defined, self._recorded = [], True
+        self._record.end_definitions(self._tables, final=final)
 
 
 def _others(raw: Any) -> list[tuple[Any, ...]]:

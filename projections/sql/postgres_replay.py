@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import psycopg
 
 from projections.sql import postgres_capture as capture
+from projections.sql.migrations import CREATE_LEDGER
 from projections.sql.model import LEDGER
 from projections.sql.postgres_capture import quoted
-from projections.sql.postgres_migrations import CREATE_LEDGER, INSERT_LEDGER
+from projections.sql.postgres_migrations import INSERT_LEDGER
 from projections.sql.replay import Replay
 from projections.sql.schema import RESERVED, quote
 
