@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from anyio.from_thread import start_blocking_portal
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import invariant, rule
 from support.journals import START, entry, ids
-from support.logs import LOG_URLS
+from support.seam_model import SeamModel
 
-from eventstore import ConflictError, EventStore
-from projections import ProjectionRunner
+from eventstore import ConflictError
 from projections.journal import (
     EntryConflictError,
     Journal,
@@ -33,47 +28,20 @@ projects = st.sampled_from(PROJECTS)
 agents = st.sampled_from(("ana", "bo"))
 
 
-class Model(RuleBasedStateMachine):
+class Model(SeamModel):
     """``projects`` has each project's entries in order; ``assigned`` each agent's version too."""
 
-    backend = "sqlite"
+    seam = Journal
+    tables = JournalTables
+    setup = "setup"
 
     def __init__(self) -> None:
         super().__init__()
-        self.portal_context = start_blocking_portal()
-        self.portal = self.portal_context.__enter__()
-        self.url = LOG_URLS[self.backend](Path(tempfile.mkdtemp()))
         self.projects: dict[str, list[dict[str, Any]]] = {}
         self.versions: dict[str, int] = {}
         self.assigned: dict[str, str | None] = {}
         self.sessions: dict[str, tuple[str, str]] = {}
         self.number = 0
-
-    @initialize()
-    def start(self) -> None:
-        self.journal = Journal(self.url, notify="none")
-        self.portal.call(self.journal.setup)
-
-    def call(self, method: str, *args: Any, **options: Any) -> Any:
-        async def run() -> Any:
-            return await getattr(self.journal, method)(*args, **options)
-
-        return self.portal.call(run)
-
-    @rule()
-    def restart(self) -> None:
-        self.portal.call(self.journal.close)
-        self.start()
-
-    @rule()
-    def rebuild(self) -> None:
-        async def run() -> None:
-            await self.journal.close()
-            async with EventStore.open(self.url, notify="none") as store:
-                await ProjectionRunner(store, JournalTables().at(self.url)).rebuild()
-
-        self.portal.call(run)
-        self.start()
 
     @rule(name=projects)
     def upsert(self, name: str) -> None:
@@ -206,8 +174,6 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def all_is_as_the_model_says(self) -> None:
-        if not hasattr(self, "journal"):
-            return
         names = [project.name for project in self.call("list_projects")]
         assert names == sorted(self.projects)
         for name, entries in self.projects.items():
@@ -223,12 +189,6 @@ class Model(RuleBasedStateMachine):
             assert (session and (session["agent_id"], session["status"])) == self.sessions.get(
                 agent
             )
-
-    def teardown(self) -> None:
-        if hasattr(self, "journal"):
-            with contextlib.suppress(Exception):
-                self.portal.call(self.journal.close)
-        self.portal_context.__exit__(None, None, None)
 
 
 class PostgresModel(Model):

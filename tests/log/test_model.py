@@ -147,8 +147,7 @@ class Log(RuleBasedStateMachine):
 
     @invariant()
     def head_is_the_number_of_events(self) -> None:
-        if hasattr(self, "store"):
-            assert self.portal.call(self.store.head).position == len(self.rows)
+        assert self.portal.call(self.store.head).position == len(self.rows)
 
     def teardown(self) -> None:
         if hasattr(self, "store"):

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import pytest
-from anyio.from_thread import start_blocking_portal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from support.logs import LOG_URLS
+from hypothesis.stateful import invariant, rule
+from support.seam_model import SeamModel
 
-from eventstore import EventStore
-from projections import ProjectionRunner
 from projections.registry import Registration, Registry, RegistryTables
 
 BOTS = ("a", "B/%", "ü\0", "c d")
@@ -32,43 +26,16 @@ objects = st.dictionaries(texts, values, max_size=4)
 metadata = st.dictionaries(st.sampled_from(("k", "l")), st.integers(0, 2), max_size=2)
 
 
-class Model(RuleBasedStateMachine):
+class Model(SeamModel):
     """``known`` is what is registered, in order of first registration."""
 
-    backend = "sqlite"
+    seam = Registry
+    tables = RegistryTables
+    setup = "initialize"
 
     def __init__(self) -> None:
         super().__init__()
-        self.portal_context = start_blocking_portal()
-        self.portal = self.portal_context.__enter__()
-        self.url = LOG_URLS[self.backend](Path(tempfile.mkdtemp()))
         self.known: dict[str, tuple[Any, str, Any]] = {}
-
-    @initialize()
-    def start(self) -> None:
-        self.registry = Registry(self.url, notify="none")
-        self.portal.call(self.registry.initialize)
-
-    def call(self, method: str, *args: Any, **options: Any) -> Any:
-        async def run() -> Any:
-            return await getattr(self.registry, method)(*args, **options)
-
-        return self.portal.call(run)
-
-    @rule()
-    def restart(self) -> None:
-        self.portal.call(self.registry.close)
-        self.start()
-
-    @rule()
-    def rebuild(self) -> None:
-        async def run() -> None:
-            await self.registry.close()
-            async with EventStore.open(self.url, notify="none") as store:
-                await ProjectionRunner(store, RegistryTables().at(self.url)).rebuild()
-
-        self.portal.call(run)
-        self.start()
 
     @rule(bot=bots, config=objects, status=statuses, meta=st.none() | metadata)
     def register(self, bot: str, config: Any, status: str, meta: Any) -> None:
@@ -117,8 +84,6 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def everything_is_there(self) -> None:
-        if not hasattr(self, "registry"):
-            return
         everything = [(bot, *one) for bot, one in self.known.items()]
         assert plain(self.call("list_all")) == everything
         for method, count, status in (
@@ -129,11 +94,6 @@ class Model(RuleBasedStateMachine):
             assert plain(self.call(method)) == some
             assert self.call(count) == len(some)
         assert self.call("list_ids") == [one[0] for one in everything if one[2] == "active"]
-
-    def teardown(self) -> None:
-        with contextlib.suppress(AttributeError):
-            self.portal.call(self.registry.close)
-        self.portal_context.__exit__(None, None, None)
 
 
 def plain(found: list[Registration] | None) -> list[tuple[Any, ...]] | None:
