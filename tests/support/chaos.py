@@ -121,10 +121,13 @@ class Mortal:
             self.ends.append(self.process.wait())
             self.process = None
 
-    async def live(self, longest: float, stop: anyio.Event) -> None:
-        """Be killed at random moments until ``stop``; then one last time, and live."""
+    async def live(self, longest: Callable[[], float], stop: anyio.Event) -> None:
+        """Be killed at random moments until ``stop``; then one last time, and live.
+
+        ``longest`` gives how long the next life can be, in seconds.
+        """
         while not stop.is_set():
-            with anyio.move_on_after(self.dice.uniform(0.0, longest)):
+            with anyio.move_on_after(self.dice.uniform(0.0, longest())):
                 await stop.wait()
             self.kill()
             self.kills += 1
