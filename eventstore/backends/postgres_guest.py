@@ -35,8 +35,8 @@ _SETTINGS: Final = (
     "SET lock_timeout TO DEFAULT; SET default_transaction_read_only = on"
 )
 _WITH_HEAD: Final = (
-    "SET LOCAL statement_timeout = '50s'; SET LOCAL lock_timeout = '30s'; "
-    "SET LOCAL idle_in_transaction_session_timeout = '10s'"
+    "SELECT set_config('statement_timeout', '50s', true), set_config('lock_timeout', '30s', true), "
+    "set_config('idle_in_transaction_session_timeout', '10s', true)"
 )
 
 
@@ -86,16 +86,16 @@ class PostgresGuest:
     def check(self) -> None:
         """Do nothing: the pool sees to it that the connection lives."""
 
-    def begin(self) -> None:
-        """Begin a transaction; it locks nothing yet."""
+    def begin(self, settings: str = "") -> None:
+        """Begin a transaction with these statements; it locks nothing yet."""
         with self.translated():
-            self.raw.execute(BEGIN)
+            self.raw.execute(f"{BEGIN}; {settings}")
         self._open = True
 
     def append(self, append: Append) -> tuple[Appended, News | None]:
         """Lock the log's head, and append within the transaction."""
         with self.reading() as driver:
-            self.raw.execute(_WITH_HEAD)
+            driver.defer(_WITH_HEAD)
             appended = self._append(driver, append)
             driver.flush()
             return appended

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from projections.sql import postgres_capture as capture
 from projections.sql import snapshots
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
     from eventstore import NewEvent
     from eventstore.backends.guests import Guest
+    from eventstore.backends.postgres_guest import PostgresGuest
     from eventstore.backends.sql import SqlBackend
     from projections.sql.migrations import Migration
     from projections.sql.postgres_capture import PgTable
 
 # Captured values are texts, which have to mean the same whenever they are read again.
-_BEGIN: Final = (
+_SETTINGS: Final = (
     f"SET LOCAL {capture.SWITCH} = 'on'; SET LOCAL DateStyle = 'ISO'; "
     "SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; "
     "SET LOCAL extra_float_digits = 1"
@@ -41,6 +42,7 @@ class PostgresSide(Side):
     """See :class:`Side`."""
 
     backend_name = "postgres"
+    settings = _SETTINGS
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -48,14 +50,10 @@ class PostgresSide(Side):
 
     def connect(self) -> PostgresConnection:
         """Return a connection for a caller."""
-        return PostgresConnection(self.make_guest(), self)
+        return PostgresConnection(cast("PostgresGuest", self.make_guest()), self)
 
     def close(self) -> None:
         """Do nothing: the log's backend keeps them."""
-
-    def begun(self, guest: Guest) -> None:
-        """Record what the transaction does that was just begun."""
-        guest.raw.execute(_BEGIN)
 
     def record(self, guest: Guest, before: Mapping[str, int] | None) -> Recorded | None:
         """Append what the transaction did; ``before`` are the changes counted at its first."""
@@ -85,7 +83,7 @@ class PostgresSide(Side):
 
     def lock(self, guest: Guest) -> None:
         """Keep others from changing the schema until the transaction ends."""
-        self.begun(guest)
+        guest.raw.execute(self.settings)
         with guest.reading() as driver:
             driver.lock_schema()
 

@@ -233,18 +233,26 @@ def to_text(value: Any) -> str | None:
     return repr(value)
 
 
+# What the view pg_stat_xact_user_tables shows of them, in half its time. The server's own tables
+# have smaller numbers than FirstNormalObjectId.
+_COUNT_CHANGES: Final = """
+SELECT n.nspname || '.' || c.relname, c.changes,
+    CASE WHEN n.nspname = current_schema() THEN c.relname END
+FROM (
+    SELECT relname, relnamespace, pg_stat_get_xact_tuples_inserted(oid)
+        + pg_stat_get_xact_tuples_updated(oid) + pg_stat_get_xact_tuples_deleted(oid) AS changes
+    FROM pg_class WHERE relkind IN ('r', 'm') AND oid >= 16384 OFFSET 0
+) c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.changes > 0 AND n.nspname NOT LIKE 'pg\\_%'
+"""
+
+
 def count_changes(raw: Any) -> dict[str, int]:
     """Return how many rows of each table this session has changed, as far as it knows.
 
     The numbers only grow within a transaction; before it, the server may have taken them over.
     """
-    rows = raw.execute(
-        "SELECT schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del, "
-        "CASE WHEN schemaname = current_schema() THEN relname END "
-        "FROM pg_stat_xact_user_tables WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 "
-        "AND schemaname NOT LIKE 'pg\\_%%'",
-        (),
-    ).fetchall()
+    rows = raw.execute(_COUNT_CHANGES).fetchall()
     return {here or name: count for name, count, here in rows}
 
 

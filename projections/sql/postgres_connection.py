@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from eventstore.backends.guests import Guest
+    from eventstore.backends.postgres_guest import PostgresGuest
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,8 @@ _SQLITE_ONLY: Final = {"pragma", "replace", "attach", "detach", "vacuum", "reind
 class Recorder(Protocol):
     """Whom a connection tells about its transactions."""
 
-    def begun(self, guest: Guest) -> None:
-        """Record what the transaction does that was just begun."""
+    settings: str
+    """What each transaction begins with, in SQL."""
 
     def record(self, guest: Guest, before: Mapping[str, int] | None) -> Any:
         """Append what the transaction did; ``before`` are the changes counted at its first."""
@@ -53,7 +54,7 @@ class PostgresConnection:
     leaves the others of its transaction as they are.
     """
 
-    def __init__(self, guest: Guest, recorder: Recorder) -> None:
+    def __init__(self, guest: PostgresGuest, recorder: Recorder) -> None:
         self._guest = guest
         self._recorder = recorder
         self._before: Mapping[str, int] | None = None
@@ -123,11 +124,6 @@ class PostgresConnection:
         if self._closed:
             raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
 
-    def _unshield(self) -> None:
-        if self._shielded:
-            self._guest.raw.execute(f"RELEASE {_SAVEPOINT}")
-            self._shielded = False
-
     def run(self, sql: str, call: Callable[[Any], Any]) -> Any:
         """Run a caller's statement by ``call(connection)``, in a transaction if it writes."""
         self._check_open()
@@ -155,16 +151,17 @@ class PostgresConnection:
         """See to it that there is a transaction, and that the next statement can be undone."""
         if not self.in_transaction:
             self._begin()
-        self._unshield()
         if self._before is None and first[0] not in {*_READS, *_SAVEPOINTS, "rollback"}:
             self._before = count_changes(self._guest.raw)
         if first[0] == "create":
             # The next one who is given this connection shall not find its tables.
             self._temporary = True
-        if first[0] not in {*_SAVEPOINTS, "rollback"}:
-            # What fails ends a transaction on PostgreSQL, and a statement on SQLite.
-            self._guest.raw.execute(f"SAVEPOINT {_SAVEPOINT}")
-            self._shielded = True
+        # What fails ends a transaction on PostgreSQL, and a statement on SQLite.
+        shield = first[0] not in {*_SAVEPOINTS, "rollback"}
+        steps = [f"RELEASE {_SAVEPOINT}"] * self._shielded + [f"SAVEPOINT {_SAVEPOINT}"] * shield
+        if steps:
+            self._guest.raw.execute("; ".join(steps))
+        self._shielded = shield
 
     def _undo(self) -> None:
         """Undo a statement that failed; where that is not possible, the transaction."""
@@ -206,8 +203,7 @@ class PostgresConnection:
 
     def _begin(self) -> None:
         self._before, self._shielded = None, False
-        self._guest.begin()
-        self._recorder.begun(self._guest)
+        self._guest.begin(self._recorder.settings)
 
 
 class PostgresCursor:
