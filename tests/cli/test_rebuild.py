@@ -14,6 +14,7 @@ from support.journals import fill
 from support.logs import LASTING, LOG_URLS
 
 from eventstore.cli import rebuilding
+from eventstore.cli import views as named
 from eventstore.cli.run import Session
 from eventstore.config import Settings
 from projections import runner
@@ -92,6 +93,14 @@ def test_a_view_that_is_not_known_is_one_line_with_those_that_are(run: Run) -> N
     known = ", ".join(rebuilding.VIEWS)
     assert done.stderr == f"error: view 'ruels': is not known; known are {known}\n"
     assert "journal" in known
+
+
+def test_each_name_stands_for_the_view_of_that_name(tmp_path: Path) -> None:
+    assert set(named.TABLES) == set(rebuilding.VIEWS) - {"directory", "sql"}
+    for name in rebuilding.VIEWS:
+        to = tmp_path if name == "directory" else None
+        view, _ = named.find_view(name, to, f"sqlite:///{tmp_path}/views.db", "stop")
+        assert view.name == name
 
 
 def test_the_journal_is_rebuilt_where_the_log_is(run: Run, log: str) -> None:
