@@ -88,9 +88,9 @@ class PostgresGuest:
 
     def begin(self, settings: str = "") -> None:
         """Begin a transaction with these statements; it locks nothing yet."""
+        self._open = True  # Also where a setting fails: then there is something to roll back.
         with self.translated():
             self.raw.execute(f"{BEGIN}; {settings}")
-        self._open = True
 
     def append(self, append: Append) -> tuple[Appended, News | None]:
         """Lock the log's head, and append within the transaction."""

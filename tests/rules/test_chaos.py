@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WORKERS = 4
-KNOWN_WITHIN = 120.0
+KNOWN_WITHIN = 60.0
 """Seconds for an edit to reach the log: a master is killed many times meanwhile."""
 LONGER = 0.25
 """By how much the lives lengthen for each second that an edit waits for the log: where a

@@ -85,7 +85,7 @@ async def has_reported(reports: list[str], master: str) -> None:
     """Wait until the last report is by ``master``; it comes after what it tells was appended."""
 
     async def so() -> bool:
-        return reports[-1] == master
+        return reports[-1:] == [master]
 
     await eventually(so)
 
@@ -110,8 +110,8 @@ async def test_the_second_follows_nothing_until_the_first_ends(url: str, root: P
         ending.cancel()
         fill(root, {"b.yml": ttp("B")})
         await has_reported(reports, "second")
-        tasks.cancel_scope.cancel()
         assert (await standing(store))["B"][1] == ttp("B")
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_killed_owner_is_followed_by_the_one_that_stood_by(
@@ -171,8 +171,8 @@ async def test_one_look_needs_no_ownership_and_repeats_nothing(url: str, root: P
         await RuleSync(store, root, source="main").sync_once()
         assert set(await standing(store)) == {"A", "B"}
         await stands(store, "B", ttp("B"))
-        tasks.cancel_scope.cancel()
         assert len(await logged(store, "RuleDefined")) == 2
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_closed_store_ends_the_wait(lasting: str, root: Path) -> None:
@@ -299,8 +299,8 @@ async def test_an_owner_whose_connection_was_lost_stands_by(
         await eventually(taken_over)
         fill(root, {"b.yml": ttp("B")})
         await has_reported(reports, "second")
-        tasks.cancel_scope.cancel()
         assert (await standing(one))["B"][1] == ttp("B")
+        tasks.cancel_scope.cancel()
     assert reports == ["first", "second"]
     assert "may be somebody else's" in caplog.text
 

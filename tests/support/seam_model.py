@@ -65,7 +65,9 @@ class SeamModel(RuleBasedStateMachine):
         self.start()
 
     def teardown(self) -> None:
-        if hasattr(self, "opened"):
-            self.call("close")
-        self._portal_context.__exit__(None, None, None)
-        self._directory.cleanup()
+        try:
+            if hasattr(self, "opened"):
+                self.call("close")
+        finally:
+            self._portal_context.__exit__(None, None, None)
+            self._directory.cleanup()
