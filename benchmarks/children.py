@@ -24,14 +24,14 @@ import redis
 from watchfiles import watch
 
 from eventstore import END, EventStore
-from eventstore.notifiers.watcher import CHECK_MS, STEP_MS
+from eventstore.system.directory_watch import CHECK_MS, STEP_MS
 from projections.rules import CompiledRule, RuleStore, RuleSync
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from eventstore import Subscription
-    from eventstore.ports import Page, Query
+    from eventstore.log.operations import Page, Query
 
 
 def say(*words: Any) -> None:

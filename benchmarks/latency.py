@@ -14,8 +14,8 @@ from benchmarks.data import STREAMS, new_events
 from benchmarks.measure import Row, Setting, latency_rows
 from benchmarks.processes import QUIET_SECONDS, RULE, Child, rule_path, write_rules
 from eventstore import EventStore
-from eventstore.notifiers.watcher import STEP_MS
-from projections.rules.settle import SettleTimes
+from eventstore.system.directory_watch import STEP_MS
+from projections.rules.sources.debounce import SettleTimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ from benchmarks.postgres import server
 from eventstore import NewEvent, StreamWrite
 from projections.registry import Registry
 from projections.registry.events import BOT_REGISTERED, bot_stream
-from projections.registry.views import digest
+from projections.registry.tables import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,5 +1,6 @@
 """An event-sourced store with change subscriptions: one log, many views."""
 
+from eventstore.changes.subscription import Subscription
 from eventstore.errors import (
     ArchiveError,
     ChangeRejectedError,
@@ -21,7 +22,7 @@ from eventstore.errors import (
     TakenOverError,
     UpcastError,
 )
-from eventstore.events import (
+from eventstore.log.events import (
     ANY,
     END,
     NO_STREAM,
@@ -32,10 +33,9 @@ from eventstore.events import (
     NewEvent,
     StreamWrite,
 )
-from eventstore.ports import Head
-from eventstore.store import EventStore
-from eventstore.subscription import Subscription
-from eventstore.upcasting import Upcasters
+from eventstore.log.operations import Head
+from eventstore.log.upcasting import Upcasters
+from eventstore.store.event_store import EventStore
 
 __all__ = [
     "ANY",

@@ -1,9 +1,9 @@
 """Everything that is computed from the log: files on disk, tables, and what they serve."""
 
 from projections.directory import DirectoryProjection
-from projections.projection import OutdatedViewError, Projection, ProjectionBusyError
+from projections.protocol import OutdatedViewError, Projection, ProjectionBusyError
 from projections.runner import ProjectionRunner
-from projections.tables import TableProjection
+from projections.tables.projection import TableProjection
 
 __all__ = [
     "DirectoryProjection",

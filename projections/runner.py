@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 import anyio
 
 from eventstore.errors import HistoryGoneError
-from eventstore.ports import TRIMS, Query, archive_advice
-from projections.projection import OutdatedViewError
+from eventstore.log.inline_projection import archive_advice
+from eventstore.log.operations import TRIMS, Query
+from projections.protocol import OutdatedViewError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
     from eventstore import Cursor, EventStore, Subscription
-    from eventstore.ports import Head
-    from projections.projection import Healing, Projection
+    from eventstore.log.operations import Head
+    from projections.protocol import Healing, Projection
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

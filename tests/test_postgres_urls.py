@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eventstore import ConfigError, EventStore
-from eventstore.postgres import connection_info, safe_url
+from eventstore.storage.postgres.connection import connection_info, safe_url
 from projections.rules import RuleTables
 
 MISTAKEN = [

@@ -15,13 +15,13 @@ import typer
 from eventstore import EventStore
 from eventstore.cli.app import Json, Url, _options, app
 from eventstore.cli.run import run
-from projections.keeping import keep_rules
+from projections.rules.trim_policy import keep_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from eventstore.archive.transfer import Progress
     from eventstore.cli.run import Session
-    from eventstore.moving import Progress
 
 Replace = Annotated[bool, typer.Option("--replace", help="Overwrite what is there.")]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from projections.rules.check import check_rules
+from projections.rules.sources.check import check_rules
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,15 +11,15 @@ import anyio
 
 from eventstore.cli.render import fact_table
 from eventstore.errors import EventStoreError
-from eventstore.status import describe_consumer
-from projections.rules.ownership import source_owners
+from eventstore.store.consumer_status import describe_consumer
+from projections.rules.sources.lease import source_owners
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
     from eventstore.cli.run import Session
-    from eventstore.store import EventStore
+    from eventstore.store.event_store import EventStore
 
 LISTEN_SECONDS: Final = 6.0
 """How long ``status`` waits for the notifier's server to answer: longer than that may take."""

@@ -11,7 +11,7 @@ from eventstore.cli.render import describe
 from projections import DirectoryProjection, ProjectionRunner
 from projections.rules import RuleSync, SyncReport
 from projections.rules.expiry import StateExpiry
-from projections.rules.settle import SettleTimes
+from projections.rules.sources.debounce import SettleTimes
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from eventstore.cli.run import to_json
 from eventstore.errors import EventStoreError
-from eventstore.redaction import EVENT_REDACTED
+from eventstore.log.redaction import EVENT_REDACTED
 from projections.rules import events as rule_events
 
 if TYPE_CHECKING:

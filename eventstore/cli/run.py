@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from eventstore.config import Settings, load_settings
 from eventstore.errors import EventStoreError
-from eventstore.store import EventStore
+from eventstore.store.event_store import EventStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from eventstore.backends.sqlite import database_path
 from eventstore.cli.render import describe
 from eventstore.errors import (
     ConfigError,
@@ -18,11 +17,12 @@ from eventstore.errors import (
     HistoryGoneError,
     StorageError,
 )
-from eventstore.events import Cursor
-from eventstore.integrity import Finding, Report
-from eventstore.ports import Query
+from eventstore.integrity.checks import Finding, Report
+from eventstore.log.events import Cursor
+from eventstore.log.operations import Query
+from eventstore.storage.sqlite.backend import database_path
 from projections.directory import read_tree
-from projections.followed import read_cursors
+from projections.tables.followed import read_cursors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from projections.directory.manifest import (
     UnsettledTreeError,
     read_tree,
 )
-from projections.directory.view import DirectoryProjection
+from projections.directory.projection import DirectoryProjection
 
 __all__ = [
     "DirectoryProjection",

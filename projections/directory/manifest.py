@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from eventstore.errors import EventStoreError, StorageError
-from eventstore.events import Cursor
-from projections.directory.changes import check_path
-from projections.directory.claims import PRIVATE, Entry, Position, Waiting
+from eventstore.log.events import Cursor
+from projections.directory.file_changes import check_path
+from projections.directory.path_claims import PRIVATE, Entry, Position, Waiting
 from projections.directory.safe_tree import SafeTree, translate_errors
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 from eventstore.errors import ConfigError, StorageError
-from projections.directory.claims import PRIVATE, parents
+from projections.directory.path_claims import PRIVATE, parents
 from projections.directory.safe_names import (
     ObstructedError,
     clear_directory,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from projections.directory.claims import PRIVATE, parents
+from projections.directory.path_claims import PRIVATE, parents
 from projections.directory.safe_names import ObstructedError
 
 if TYPE_CHECKING:

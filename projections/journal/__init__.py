@@ -1,5 +1,6 @@
 """The journal: progress logs of agents, project by project."""
 
+from projections.journal.factory import get_journal
 from projections.journal.model import (
     OUTCOMES,
     ChecksumError,
@@ -11,9 +12,8 @@ from projections.journal.model import (
     ProjectRecord,
     UnknownProjectError,
 )
-from projections.journal.shared import get_journal
 from projections.journal.store import Journal
-from projections.journal.views import JournalTables
+from projections.journal.tables import JournalTables
 
 __all__ = [
     "OUTCOMES",

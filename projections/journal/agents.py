@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from eventstore.errors import ConflictError, InvalidInputError
-from eventstore.events import from_microseconds
+from eventstore.log.events import from_microseconds
 from projections.journal.columns import from_column
 from projections.journal.events import (
     AGENT_PROJECT_SET,
@@ -26,9 +26,9 @@ from projections.journal.model import (
     project_name,
 )
 from projections.journal.queries import find_assignment, find_session
-from projections.journal.views import JournalTables
-from projections.seam import Seam, stream_key
-from projections.touches import Touches
+from projections.journal.tables import JournalTables
+from projections.seams.base import Seam, stream_key
+from projections.tables.access_times import AccessTimes
 
 if TYPE_CHECKING:
     from eventstore import EventStore
@@ -44,7 +44,7 @@ class Agents(Seam):
         super().__init__(log, JournalTables(), by=by, **options)
 
     def _begin(self, store: EventStore) -> None:
-        self._heartbeats = Touches(store, HEARTBEATS)
+        self._heartbeats = AccessTimes(store, HEARTBEATS)
 
     async def upsert_agent_session(
         self, agent_id: str, session_id: str, metadata: dict[str, Any] | None

@@ -17,7 +17,7 @@ type                     stream                   data
                                                   updated_by``
 =======================  =======================  ============================================
 
-Names and ids are encoded as :func:`~projections.seam.stream_key` says. The version of an
+Names and ids are encoded as :func:`~projections.seams.base.stream_key` says. The version of an
 assignment is that of its agent's stream. An event that is none of these is passed over.
 """
 
@@ -29,7 +29,7 @@ import msgspec
 
 from eventstore.errors import EventStoreError
 from projections.journal.model import JournalChange, read_moment
-from projections.seam import MAX_KEY_BYTES, read_stream_key, stream_key
+from projections.seams.base import MAX_KEY_BYTES, read_stream_key, stream_key
 
 if TYPE_CHECKING:
     from eventstore import Event

@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from eventstore.errors import EventStoreError, InvalidInputError, LimitExceededError
-from eventstore.events import check_name, to_microseconds
-from projections.seam import MAX_KEY_BYTES
+from eventstore.log.events import check_name, to_microseconds
+from projections.seams.base import MAX_KEY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

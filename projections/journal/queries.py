@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 from sqlalchemy import Select, bindparam, func, select, tuple_
 
-from eventstore.events import from_microseconds
+from eventstore.log.events import from_microseconds
+from projections.checkpoints import projection_table
 from projections.journal.columns import fold, from_column, to_column
 from projections.journal.model import ProjectMetrics, ProjectRecord
 from projections.journal.search import matching
-from projections.journal.views import (
+from projections.journal.tables import (
     JournalTables,
     assignment_table,
     document_table,
@@ -21,8 +22,7 @@ from projections.journal.views import (
     project_table,
     session_table,
 )
-from projections.ledger import projection_table
-from projections.touches import touched_table
+from projections.tables.access_times import touched_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

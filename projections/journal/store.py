@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from eventstore import Cursor, EventStore
     from projections.journal.model import MessageMode
-    from projections.seam import Changes
+    from projections.seams.base import Changes
 
 T = TypeVar("T")
 

@@ -1,9 +1,9 @@
 """Memories: what assistants keep for the long term, each change an event."""
 
+from projections.memories.factory import get_memory_store
 from projections.memories.model import Domain, Memory, MemoryChange, Namespace, Status
-from projections.memories.shared import get_memory_store
 from projections.memories.store import MemoryStore
-from projections.memories.views import MemoryTables
+from projections.memories.tables import MemoryTables
 
 __all__ = [
     "Domain",

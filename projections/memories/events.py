@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from eventstore.redaction import EVENT_REDACTED, read_redaction
+from eventstore.log.redaction import EVENT_REDACTED, read_redaction
 from projections.memories.model import (
     ChangeKind,
     Domain,

@@ -13,10 +13,10 @@ import anyio
 import msgspec
 
 from projections.directory import DirectoryProjection
-from projections.directory.claims import PRIVATE
 from projections.directory.manifest import MANIFEST
+from projections.directory.path_claims import PRIVATE
 from projections.memories.events import MEMORIES, MEMORY_DELETED, MEMORY_STORED, read_memory
-from projections.projection import ProjectionBusyError
+from projections.protocol import ProjectionBusyError
 from projections.rules.events import FileChange
 from projections.runner import ProjectionRunner
 

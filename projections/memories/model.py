@@ -11,7 +11,7 @@ from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from eventstore.errors import InvalidInputError
-from projections.values import check_number, check_text
+from projections.seams.values import check_number, check_text
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -6,8 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventstore.errors import ConflictError, InvalidInputError
-from projections.hosting import Host
-from projections.memories import views
+from projections.memories import tables as views
 from projections.memories.events import (
     MEMORIES,
     MEMORY_DELETED,
@@ -19,9 +18,10 @@ from projections.memories.events import (
 )
 from projections.memories.files import MemoryFiles
 from projections.memories.model import check_id
-from projections.memories.views import MemoryTables
-from projections.retrying import retry
-from projections.seam import Seam
+from projections.memories.tables import MemoryTables
+from projections.seams.base import Seam
+from projections.seams.blocking_host import Host
+from projections.seams.retry import retry
 
 if TYPE_CHECKING:
     import os
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from eventstore import Appended, Cursor, NewEvent
     from projections.memories.model import Memory, MemoryChange
-    from projections.seam import Changes
-    from projections.sharing import SharedChanges
+    from projections.seams.base import Changes
+    from projections.seams.shared_stores import SharedChanges
 
 T = TypeVar("T")
 

@@ -1,9 +1,9 @@
 """The registry: configurations of running bots or agents."""
 
+from projections.registry.factory import get_registry
 from projections.registry.model import Registration, RegistryChange, RegistryProtocol
-from projections.registry.shared import get_registry
 from projections.registry.store import Registry
-from projections.registry.views import RegistryTables
+from projections.registry.tables import RegistryTables
 
 __all__ = [
     "Registration",

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from eventstore.redaction import EVENT_REDACTED, read_redaction
+from eventstore.log.redaction import EVENT_REDACTED, read_redaction
 from projections.registry.model import RegistryChange, Status
-from projections.seam import read_stream_key, stream_key
+from projections.seams.base import read_stream_key, stream_key
 
 if TYPE_CHECKING:
     from eventstore import Event

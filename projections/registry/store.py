@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from eventstore.errors import ConflictError, InvalidInputError
-from eventstore.events import StreamWrite, from_microseconds
 from eventstore.limits import MAX_COMMIT_EVENTS
-from projections.registry import views
+from eventstore.log.events import StreamWrite, from_microseconds
+from projections.registry import tables as views
 from projections.registry.events import (
     BOT_DEACTIVATED,
     BOT_REGISTERED,
@@ -29,9 +29,9 @@ from projections.registry.model import (
     check_status,
     stored_registration,
 )
-from projections.registry.views import ACCESS, Listing, RegistryTables, Row
-from projections.seam import Seam
-from projections.touches import Touches
+from projections.registry.tables import ACCESS, Listing, RegistryTables, Row
+from projections.seams.base import Seam
+from projections.tables.access_times import AccessTimes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from eventstore import Cursor, EventStore
     from projections.registry.model import RegistryChange, SortKey, Status
-    from projections.seam import Changes
+    from projections.seams.base import Changes
 
 
 class Registry(Seam):
@@ -51,9 +51,9 @@ class Registry(Seam):
 
     Every write is an event, durable when the method returns and seen by every read that begins
     then, in any process. Reads append nothing, and what they return is the caller's own.
-    Times of access are kept beside the log (:mod:`projections.touches`): a ``get`` moves them
-    at once for this process and within 200 ms for others, and a process that is killed loses
-    those of its last moment. Ids are any text of up to 255 bytes in UTF-8; anything else, and
+    Times of access are kept beside the log (:mod:`projections.tables.access_times`): a ``get``
+    moves them at once for this process and within 200 ms for others, and a process that is killed
+    loses those of its last moment. Ids are any text of up to 255 bytes in UTF-8; anything else, and
     what JSON cannot hold exactly, is InvalidInputError before anything is written. Reading what
     cannot be an id finds nothing.
     """
@@ -62,7 +62,7 @@ class Registry(Seam):
         super().__init__(log, RegistryTables(), by=by, **options)
 
     def _begin(self, store: EventStore) -> None:
-        self._touches = Touches(store, ACCESS)
+        self._touches = AccessTimes(store, ACCESS)
 
     async def initialize(self) -> None:
         """Open the log and make its tables where they are missing; a second call does nothing."""
@@ -286,7 +286,7 @@ class Registry(Seam):
         def forget(connection: Connection) -> None:
             views.forget(connection, keys)
 
-        self.log.tend_later(forget)
+        self.log.transact_later(forget)
 
     def _accessed(self, row: Row) -> Any:
         newest = self._touches.newest(row.key, row.accessed_us) or 0

@@ -23,7 +23,7 @@ import binascii
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from eventstore.events import Event
+    from eventstore.log.events import Event
 
 RULE_DEFINED: Final = "RuleDefined"
 RULE_REMOVED: Final = "RuleRemoved"

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import anyio
 
 from eventstore.errors import ConflictError, DuplicateEventError, EventStoreError, StorageError
-from eventstore.events import NewEvent, to_microseconds
+from eventstore.log.events import NewEvent, to_microseconds
 from projections.rules.events import RULE_STATE_EXPIRED, RULE_STATE_SET, STATES
 from projections.rules.model import RuleState, decode_state, encode_state
 
 if TYPE_CHECKING:
     from eventstore import Event, EventStore, Subscription
-    from eventstore.events import JSON
+    from eventstore.log.events import JSON
 
 log = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, ge
 import msgspec
 
 from eventstore.errors import InvalidInputError
-from projections.values import check_number, check_text
+from projections.seams.values import check_number, check_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from eventstore.events import JSON
+    from eventstore.log.events import JSON
 
 StateName: TypeAlias = Literal["enabled", "disabled", "clipped"]
 """What an operator may set a rule to."""

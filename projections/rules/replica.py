@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 import anyio
 import msgspec
 
-from eventstore.bridge import Signal
 from eventstore.errors import EventStoreError, HistoryDivergedError, StorageError
-from eventstore.events import from_microseconds
-from eventstore.notifiers.watcher import Watcher
-from eventstore.ports import system_clock
-from projections.rules.feed import FEED, NOTHING, FeedError, decode_feed
+from eventstore.log.events import from_microseconds
+from eventstore.log.operations import system_clock
+from eventstore.system.directory_watch import Watcher
+from eventstore.system.event_loop import Signal
 from projections.rules.model import (
     CompiledRule,
     RuleChange,
@@ -34,13 +33,14 @@ from projections.rules.model import (
     decode_state,
     removed_rule,
 )
+from projections.rules.replica_file import FEED, NOTHING, FeedError, decode_feed
 from projections.rules.store import PINNED_LOADS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventstore.ports import Clock
-    from projections.rules.feed import Change, Feed
+    from eventstore.log.operations import Clock
+    from projections.rules.replica_file import Change, Feed
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ import anyio
 import msgspec
 
 from eventstore.errors import EventStoreError, InvalidInputError
-from eventstore.events import NewEvent, check_stream, from_microseconds
-from eventstore.redaction import EVENT_REDACTED, read_redaction
+from eventstore.log.events import NewEvent, check_stream, from_microseconds
+from eventstore.log.redaction import EVENT_REDACTED, read_redaction
 from projections.rules.events import (
     RULE_DEFINED,
     RULE_REMOVED,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from eventstore import Cursor, Event, EventStore, Subscription
-    from eventstore.redaction import Redaction
+    from eventstore.log.redaction import Redaction
 
 _STATE_TYPES: Final = frozenset({RULE_STATE_SET, RULE_STATE_EXPIRED})
 _RULE_TYPES: Final = frozenset({RULE_DEFINED, RULE_REMOVED})

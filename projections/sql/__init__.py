@@ -1,9 +1,9 @@
 """Raw SQL, event-sourced: tables of one's own whose every change is in the log."""
 
-from projections.sql.copies import SqlCopy
+from projections.sql.copy import SqlCopy
 from projections.sql.events import read_rows
+from projections.sql.factory import close_sql_storages, get_sql_storage
 from projections.sql.model import Change, MigrationError, RawText, ReplayError, SqlRefusedError
-from projections.sql.shared import close_sql_storages, get_sql_storage
 from projections.sql.storage import SqlStorage
 
 __all__ = [

@@ -12,19 +12,19 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventstore.errors import ConfigError
-from projections.sql import capture
 from projections.sql.events import SchemaChange, rows_events, schema_event
-from projections.sql.guard import Guard, Mode
 from projections.sql.model import LEDGER, MigrationError
-from projections.sql.schema import RESERVED, find_fault, is_own, list_tables, read_table
-from projections.sql.scripts import split_script
+from projections.sql.sqlite import capture
+from projections.sql.sqlite.guard import Guard, Mode
+from projections.sql.sqlite.schema import RESERVED, find_fault, is_own, list_tables, read_table
+from projections.sql.sqlite.scripts import split_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from eventstore import NewEvent
-    from projections.sql.schema import SqliteTable
+    from projections.sql.sqlite.schema import SqliteTable
 
 CREATE_LEDGER: Final = (
     f"CREATE TABLE IF NOT EXISTS {LEDGER} "

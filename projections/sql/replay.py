@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-from eventstore.backends.reading import read_head, read_page
-from eventstore.ports import Query
+from eventstore.log.operations import Query
+from eventstore.storage.reading import read_head, read_page
 from projections.sql.events import SCHEMA_CHANGED, STREAM, ChangeReader, read_schema
 from projections.sql.model import ReplayError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from eventstore import Event
-    from eventstore.backends.guests import Guest
+    from eventstore.storage.user_transaction import UserTransaction
     from projections.sql.events import SchemaChange
     from projections.sql.model import Change
 
@@ -174,7 +174,7 @@ class Replay(ABC):
         return found
 
 
-def replay_log(guest: Guest, replay: Replay) -> int:
+def replay_log(guest: UserTransaction, replay: Replay) -> int:
     """Apply the whole log, read in the guest's transaction; return its last position."""
     with guest.reading() as driver:
         head = read_head(driver).position

@@ -1,8 +1,8 @@
 """Snapshots: the log and the tables in one file, as of one moment, with a checksum.
 
 On SQLite that is a copy of the database's file behind one line of JSON, which has the copy's size
-and SHA-256. On PostgreSQL it is an export of the log (:mod:`eventstore.moving`), which has
-checksums of its own; the tables are computed from it.
+and SHA-256. On PostgreSQL it is an export of the log (:mod:`eventstore.archive.transfer`), which
+has checksums of its own; the tables are computed from it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import IO, TYPE_CHECKING, Final
 
 import msgspec
 
-from eventstore.archive import replacing
-from eventstore.backends import transfer
-from eventstore.backends.guests import refuse_nested
+from eventstore.archive.transfer import export_to, no_progress, read_records
 from eventstore.errors import ArchiveError, StorageError
-from eventstore.moving import export_to, no_progress, read_records
+from eventstore.storage import bulk as transfer
+from eventstore.storage.user_transaction import refuse_nested
+from eventstore.system.safe_files import replacing
 
 if TYPE_CHECKING:
-    from eventstore.backends.guests import Guest
-    from eventstore.backends.sql import SqlBackend
-    from projections.sql.side import Side
+    from eventstore.storage.base import SqlBackend
+    from eventstore.storage.user_transaction import UserTransaction
+    from projections.sql.database import Side
 
 FORMAT: Final = "ruletide-sql-snapshot-1"
 MAX_HEADER: Final = 1024
@@ -121,7 +121,7 @@ def import_log(backend: SqlBackend, side: Side, source: Path) -> int:
     return position
 
 
-def _load(backend: SqlBackend, side: Side, guest: Guest, source: Path) -> int:
+def _load(backend: SqlBackend, side: Side, guest: UserTransaction, source: Path) -> int:
     try:
         with source.open("rb") as file, guest.reading() as driver:
             records = read_records(file, str(source), no_progress)

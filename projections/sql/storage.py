@@ -6,13 +6,13 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from eventstore.backends import make_backend
-from eventstore.backends.sql import SqlBackend
 from eventstore.config import keys_in_force
 from eventstore.errors import ConfigError, StoreClosedError
-from eventstore.notifiers import make_notifier
-from eventstore.ports import system_clock
-from projections.sql.sqlite import SqliteSide
+from eventstore.log.operations import system_clock
+from eventstore.notify.notifiers import make_notifier
+from eventstore.storage.backends import make_backend
+from eventstore.storage.base import SqlBackend
+from projections.sql.sqlite.database import SqliteSide
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from typing import Self
 
     from eventstore import Appended
-    from eventstore.backends.guests import Guest
-    from eventstore.ports import Clock, InlineProjection, News
-    from projections.sql.connection import SqliteConnection
-    from projections.sql.side import Side
+    from eventstore.log.inline_projection import InlineProjection
+    from eventstore.log.operations import Clock, CommitBatch
+    from eventstore.storage.user_transaction import UserTransaction
+    from projections.sql.database import Side
+    from projections.sql.sqlite.connection import SqliteConnection
 
 
 class SqlStorage:
@@ -149,18 +150,18 @@ class SqlStorage:
             self._notifier.publish(self._log_id, position, None)
         return position
 
-    def _guest(self) -> Guest:
+    def _guest(self) -> UserTransaction:
         self.open()
-        return self._backend.guest(news=self._notifier.carries_news)
+        return self._backend.user_transaction(batch=self._notifier.carries_batches)
 
-    def _publish(self, appended: Appended, news: News | None) -> None:
+    def _publish(self, appended: Appended, batch: CommitBatch | None) -> None:
         with self._publishing:
-            self._notifier.publish(self._log_id, appended.position, news)
+            self._notifier.publish(self._log_id, appended.position, batch)
 
 
 def _make_side(dialect: str) -> type[Side]:
     if dialect != "postgresql":
         return SqliteSide
-    from projections.sql.postgres import PostgresSide  # noqa: PLC0415 - the driver is optional
+    from projections.sql.postgres.database import PostgresSide  # noqa: PLC0415 - the driver is optional
 
     return PostgresSide

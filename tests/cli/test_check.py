@@ -11,7 +11,7 @@ from support.master import fill, rejected, standing, ttp
 
 from eventstore import EventStore
 from projections.rules import RuleSync, SourceError
-from projections.rules.check import check_rules
+from projections.rules.sources.check import check_rules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +71,7 @@ def test_finding_nothing_to_check_does_not_pass(run: Run, tmp_path: Path) -> Non
 def test_a_directory_that_never_rests_is_not_judged(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("projections.rules.scan.Scanner.read", lambda *_: None)
+    monkeypatch.setattr("projections.rules.sources.scan.Scanner.read", lambda *_: None)
     with pytest.raises(SourceError, match="come to rest"):
         check_rules(root)
 

@@ -18,12 +18,12 @@ from eventstore.cli import views as named
 from eventstore.cli.run import Session
 from eventstore.config import Settings
 from projections import runner
-from projections.background import close_background
-from projections.followed import FollowedTables
 from projections.journal import Journal
 from projections.memories import Memory, MemoryStore, Namespace
 from projections.rules import RuleTables
+from projections.seams.background_loop import close_background
 from projections.sql import SqlCopy, SqlStorage
+from projections.tables.followed import FollowedTables
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is kept beside the log, and asking inline views: ``query``, ``tend``, ``tend_later``."""
+"""What is kept beside the log, and asking inline views: ``query``, ``tend``, ``transact_later``."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sqlalchemy import Column, Integer, MetaData, Table, insert, text
 from support.logs import FakeClock, some
 
 from eventstore import EventStore, StorageError, StoreClosedError
-from projections.tables import TableProjection
-from projections.touches import Touches, create_touched
+from projections.tables.access_times import AccessTimes, create_touched
+from projections.tables.projection import TableProjection
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from eventstore import Event
-    from eventstore.ports import Head
+    from eventstore.log.operations import Head
 
 pytestmark = pytest.mark.anyio
 
@@ -73,7 +73,7 @@ async def test_tending_brings_views_to_the_head(lasting_url: str) -> None:
         async with EventStore.open(lasting_url) as other:
             await other.append("a/1", some(3))
         assert await store.query(count) == (0, 3)
-        await store.tend()
+        await store.transact()
         assert await store.query(count) == (3, 3)
 
 
@@ -87,21 +87,21 @@ async def test_tending_stores_all_of_it_or_nothing(url: str) -> None:
 
     async with EventStore.open(url, inline=[Seen()]) as store:
         with pytest.raises(ValueError, match="no"):
-            await store.tend(fail)
+            await store.transact(fail)
         assert await store.query(count) == (0, 0)
-        await store.tend(write)
+        await store.transact(write)
         assert await store.query(count) == (1, 0)
 
 
 async def test_what_was_put_off_is_done_at_the_latest_by_closing(lasting_url: str) -> None:
     done: list[str] = []
     async with EventStore.open(lasting_url) as store:
-        future = store.tend_later(lambda _: done.append("later"))
+        future = store.transact_later(lambda _: done.append("later"))
         await store.aclose()
     wait([future], timeout=5)
     assert done == ["later"]
     with pytest.raises(StoreClosedError):
-        store.tend_later(lambda _: None)
+        store.transact_later(lambda _: None)
 
 
 async def test_times_are_kept_beside_the_log(lasting_url: str, clock: FakeClock) -> None:
@@ -110,7 +110,7 @@ async def test_times_are_kept_beside_the_log(lasting_url: str, clock: FakeClock)
         return {row.key: row.at_us for row in rows}
 
     async with EventStore.open(lasting_url, inline=[Seen()], clock=clock) as store:
-        touches = Touches(store, "bot")
+        touches = AccessTimes(store, "bot")
         first = touches.touch("a")
         clock.now_us += 5
         assert touches.touch("b") == first + 5 == touches.newest("b", first)
@@ -118,7 +118,7 @@ async def test_times_are_kept_beside_the_log(lasting_url: str, clock: FakeClock)
     async with EventStore.open(lasting_url, inline=[Seen()], clock=clock) as store:
         assert await store.query(stored) == {"a": first, "b": first + 5}
         assert (await store.head()).position == 0
-        touches = Touches(store, "bot")
+        touches = AccessTimes(store, "bot")
         clock.now_us -= 100
         touches.touch("b")
     async with EventStore.open(lasting_url, inline=[Seen()], clock=clock) as store:

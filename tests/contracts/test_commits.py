@@ -7,9 +7,9 @@ from support.logs import positions, some
 from support.waiting import collect, take
 
 from eventstore import Cursor, Event, EventStore, NewEvent, StreamWrite
-from eventstore.backends import reading
-from eventstore.ports import Query
-from eventstore.shelf import PAGE_EVENTS
+from eventstore.changes.page_cache import PAGE_EVENTS
+from eventstore.log.operations import Query
+from eventstore.storage import reading
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ from support.logs import FakeClock, positions, some
 from support.waiting import collect, eventually, take
 
 from eventstore import END, EventStore, InvalidInputError, TakenOverError
-from eventstore.ports import ConsumerState
+from eventstore.log.operations import ConsumerState
 
 pytestmark = pytest.mark.anyio
 

@@ -3,7 +3,7 @@
 from support.logs import LASTING, LOG_URLS
 
 import eventstore
-from eventstore.backends import BACKENDS
+from eventstore.storage.backends import BACKENDS
 
 INTENDED = {
     "ANY", "END", "NO_STREAM", "STREAM_EXISTS",

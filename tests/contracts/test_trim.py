@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eventstore import Event
-    from eventstore.retention import Trimmed
+    from eventstore.archive.trim import Trimmed
 
 pytestmark = pytest.mark.anyio
 

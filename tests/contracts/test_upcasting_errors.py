@@ -21,7 +21,7 @@ from eventstore import (
     UpcastError,
     Upcasters,
 )
-from eventstore.ports import Query
+from eventstore.log.operations import Query
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable

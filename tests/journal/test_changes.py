@@ -14,10 +14,10 @@ from support.logs import LOG_URLS, FakeClock
 from support.waiting import collect, take
 
 from eventstore import EventStore, NewEvent, ProjectionError
-from eventstore.events import from_microseconds
+from eventstore.log.events import from_microseconds
 from projections import ProjectionRunner
 from projections.journal import Journal, JournalChange, JournalTables
-from projections.journal.views import JournalTables as Tables
+from projections.journal.tables import JournalTables as Tables
 
 pytestmark = pytest.mark.anyio
 
@@ -163,7 +163,7 @@ async def test_what_the_journal_did_not_write_is_passed_over(url: str) -> None:
 async def test_a_batch_with_what_a_table_cannot_take_fails_or_is_set_aside_alone(
     lasting_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from projections.journal import views
+    from projections.journal import tables as views
 
     row = views._entry_row
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from support.write_catalog import pattern
 
-from eventstore.backends.catalog import kept_pattern
+from eventstore.storage.schema_check import kept_pattern
 
 
 def test_what_is_written_down_is_what_the_migrations_make() -> None:

@@ -14,7 +14,7 @@ from support.processes import child
 from support.waiting import DEADLINE, collect, take
 
 from eventstore import CorruptEventError, EventStore, StorageError
-from eventstore.backends.sqlite import SqliteBackend
+from eventstore.storage.sqlite.backend import SqliteBackend
 
 pytestmark = pytest.mark.anyio
 

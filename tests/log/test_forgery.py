@@ -22,9 +22,9 @@ from support.redis import private_redis
 from support.waiting import DEADLINE
 
 from eventstore import Cursor, EventStore, NewEvent
-from eventstore.notifiers.messages import MAX_MESSAGE_BYTES, Signer
-from eventstore.notifiers.redis import channel
-from eventstore.ports import News
+from eventstore.log.operations import CommitBatch
+from eventstore.notify.redis import channel
+from eventstore.notify.signed_messages import MAX_MESSAGE_BYTES, Signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -101,7 +101,7 @@ def lost_branch(log_id: str, events: Sequence[Event], count: int) -> list[bytes]
     signer, found = Signer([KEY.encode()]), []
     for number in range(count):
         last = events[-1].position + number % 50
-        told = News(
+        told = CommitBatch(
             Cursor(log_id, last, random.Random(number).randbytes(32)),
             (msgspec.structs.replace(events[-1], position=last + 1, commit=last + 1),),
         )

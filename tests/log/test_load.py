@@ -11,13 +11,13 @@ from support.logs import positions, some
 from support.waiting import eventually, take
 
 from eventstore import EventStore
-from eventstore.ports import Acknowledge
-from eventstore.tail import SLICE_EVENTS
+from eventstore.changes.tail_buffer import SLICE_EVENTS
+from eventstore.log.operations import Acknowledge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventstore.ports import Operation
+    from eventstore.log.operations import Operation
 
 pytestmark = pytest.mark.anyio
 

@@ -12,26 +12,26 @@ from hypothesis import strategies as st
 from support.logs import START_US, FakeClock
 
 from eventstore import Cursor, Event
-from eventstore.notifiers.messages import (
+from eventstore.log.operations import CommitBatch
+from eventstore.notify.signed_messages import (
     MAX_AGE_SECONDS,
     MAX_MESSAGE_BYTES,
     Message,
     RefusedMessageError,
     Signer,
 )
-from eventstore.ports import News
 
 LOG: Final = "01a1fc54-320c-719d-8770-10863a3d59c8"
 KEY: Final = b"k" * 32
 
 
-def news(count: int = 2, size: int = 10, previous: int = 4) -> News:
+def batch(count: int = 2, size: int = 10, previous: int = 4) -> CommitBatch:
     events = tuple(
         Event(previous + at, "a/1", at, "T", previous + count, os.urandom(16), 0,
               b"1" * size, b"", START_US, os.urandom(32))
         for at in range(1, count + 1)
     )  # fmt: skip
-    return News(Cursor(LOG, previous, b"p" * 32), events)
+    return CommitBatch(Cursor(LOG, previous, b"p" * 32), events)
 
 
 @pytest.fixture
@@ -56,13 +56,13 @@ def refused(receiver: Signer, message: bytes, log_id: str = LOG) -> str:
 
 
 def test_a_signed_message_brings_the_events_exactly(sender: Signer, receiver: Signer) -> None:
-    told = news()
+    told = batch()
     assert receiver.decode(LOG, sender.encode(LOG, 6, told)) == Message(6, told)
 
 
 def test_without_a_key_a_message_is_a_position_and_nothing_else() -> None:
     plain = Signer([])
-    assert plain.encode(LOG, 6, news()) == b"6"
+    assert plain.encode(LOG, 6, batch()) == b"6"
     assert plain.decode(LOG, b"6") == Message(6)
 
 
@@ -77,7 +77,7 @@ def test_a_message_that_is_not_signed_is_refused_where_there_is_a_key(receiver: 
 
 def test_another_key_s_message_is_refused(clock: FakeClock, receiver: Signer) -> None:
     stranger = Signer([b"x" * 32], clock)
-    assert refused(receiver, stranger.encode(LOG, 6, news())) == "forged"
+    assert refused(receiver, stranger.encode(LOG, 6, batch())) == "forged"
 
 
 def test_an_older_key_is_accepted_as_long_as_it_is_listed(clock: FakeClock) -> None:
@@ -87,7 +87,7 @@ def test_an_older_key_is_accepted_as_long_as_it_is_listed(clock: FakeClock) -> N
 
 
 def test_a_message_played_again_is_refused(sender: Signer, receiver: Signer) -> None:
-    first, second = (sender.encode(LOG, 6, news()), sender.encode(LOG, 8, news(previous=6)))
+    first, second = (sender.encode(LOG, 6, batch()), sender.encode(LOG, 8, batch(previous=6)))
     receiver.decode(LOG, first)
     receiver.decode(LOG, second)
     assert refused(receiver, second) == "replayed"
@@ -98,7 +98,7 @@ def test_a_message_played_again_is_refused(sender: Signer, receiver: Signer) -> 
 def test_a_message_from_another_time_is_refused(
     sender: Signer, receiver: Signer, clock: FakeClock, late: int
 ) -> None:
-    message = sender.encode(LOG, 6, news())
+    message = sender.encode(LOG, 6, batch())
     clock.now_us += late * int((MAX_AGE_SECONDS + 1) * 1e6)
     assert refused(receiver, message) == "stale"
 
@@ -108,13 +108,13 @@ def test_another_log_s_message_is_refused(sender: Signer, receiver: Signer) -> N
 
 
 def test_a_large_commit_is_announced_without_its_events(sender: Signer, receiver: Signer) -> None:
-    message = sender.encode(LOG, 6, news(size=MAX_MESSAGE_BYTES))
+    message = sender.encode(LOG, 6, batch(size=MAX_MESSAGE_BYTES))
     assert len(message) < 500
     assert receiver.decode(LOG, message) == Message(6)
 
 
 def test_no_altered_bit_is_accepted(sender: Signer, receiver: Signer) -> None:
-    message = sender.encode(LOG, 6, news())
+    message = sender.encode(LOG, 6, batch())
     for bit in random.Random(7).sample(range(len(message) * 8), 500):
         altered = bytearray(message)
         altered[bit // 8] ^= 1 << bit % 8

@@ -13,9 +13,9 @@ from support.plain import catalog, dialect, plain
 from support.waiting import collect
 
 from eventstore import EventStore, StorageError
-from eventstore.backends import migrations
-from eventstore.backends.migrations import Migration, known
-from eventstore.chain import genesis
+from eventstore.log.hash_chain import genesis
+from eventstore.storage import migrations
+from eventstore.storage.migrations import Migration, known
 
 if TYPE_CHECKING:
     from pathlib import Path

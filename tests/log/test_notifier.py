@@ -12,7 +12,7 @@ from support.logs import positions, some, woken
 from support.waiting import take
 
 from eventstore import EventStore
-from eventstore.notifiers.file import FileNotifier
+from eventstore.notify.file import FileNotifier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,7 @@ async def test_a_notifier_that_raises_fails_no_append(
 async def test_a_notify_directory_that_goes_is_watched_again(
     url: str, notify_directory: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventstore.notifiers.watcher.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("eventstore.system.directory_watch.RETRY_SECONDS", 0.05)
     async with EventStore.open(url, poll=3600) as store, EventStore.open(url) as other:
         subscription = store.subscribe_changes()
         await other.append("a/1", some(1))

@@ -20,14 +20,14 @@ from support.proxy import proxied
 from support.waiting import DEADLINE, collect, eventually
 
 from eventstore import EventStore, NewEvent, StorageError
-from eventstore.backends.postgres import PostgresBackend
+from eventstore.storage.postgres.backend import PostgresBackend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from support.postgres import Server
 
-    from eventstore.events import Cursor, Event
+    from eventstore.log.events import Cursor, Event
 
 pytestmark = pytest.mark.anyio
 
@@ -200,8 +200,8 @@ async def test_a_statement_may_take_as_long_as_the_url_says(url: str) -> None:
 async def test_a_group_of_many_statements_may_take_longer_than_one(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventstore.postgres.GRACE_SECONDS", 0.2)
-    monkeypatch.setattr("eventstore.watchdog.TICK_SECONDS", 0.05)
+    monkeypatch.setattr("eventstore.storage.postgres.connection.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("eventstore.storage.postgres.watchdog.TICK_SECONDS", 0.05)
 
     class Slow(Hiding):
         def apply(self, connection: Any, events: Sequence[Event], cursor: Cursor) -> None:

@@ -20,7 +20,7 @@ from support.proxy import proxied
 from support.waiting import DEADLINE, eventually, take
 
 from eventstore import EventStore, StorageError, StoreClosedError, Subscription
-from eventstore.notifiers.postgres import _received
+from eventstore.notify.postgres import _received
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +36,8 @@ SHORT = "%20-cstatement_timeout%3D500&connect_timeout=2"
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up a frozen connection after a second, which in earnest is a minute."""
-    monkeypatch.setattr("eventstore.postgres.GRACE_SECONDS", 0.5)
-    monkeypatch.setattr("eventstore.watchdog.TICK_SECONDS", 0.05)
+    monkeypatch.setattr("eventstore.storage.postgres.connection.GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("eventstore.storage.postgres.watchdog.TICK_SECONDS", 0.05)
 
 
 @pytest.fixture

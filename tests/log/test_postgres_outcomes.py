@@ -17,8 +17,8 @@ from support.proxy import proxied
 from support.waiting import DEADLINE, collect, eventually, take
 
 from eventstore import Cursor, EventStore, StorageError
-from eventstore.backends.postgres import PostgresBackend
-from eventstore.postgres import is_lost
+from eventstore.storage.postgres.backend import PostgresBackend
+from eventstore.storage.postgres.connection import is_lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from support.postgres import Server
     from support.proxy import Proxy
 
-    from eventstore.events import Event
+    from eventstore.log.events import Event
 
 pytestmark = pytest.mark.anyio
 
@@ -302,9 +302,9 @@ async def test_a_server_that_takes_no_more_sessions_is_outlived(
 async def test_closing_on_a_frozen_network_tells_who_waits_for_an_append(
     proxy: Proxy, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventstore.postgres.GRACE_SECONDS", 0.5)
-    monkeypatch.setattr("eventstore.watchdog.TICK_SECONDS", 0.05)
-    monkeypatch.setattr("eventstore.notifiers.postgres.HEARTBEAT_SECONDS", 0.5)
+    monkeypatch.setattr("eventstore.storage.postgres.connection.GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("eventstore.storage.postgres.watchdog.TICK_SECONDS", 0.05)
+    monkeypatch.setattr("eventstore.notify.postgres.HEARTBEAT_SECONDS", 0.5)
     short = f"{proxy.url(url)}%20-cstatement_timeout%3D500&connect_timeout=2"
     new, told = some(2), list[StorageError]()
 

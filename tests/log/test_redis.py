@@ -15,15 +15,15 @@ from support.redis import private_redis, shared_redis
 from support.waiting import DEADLINE, eventually, take
 
 from eventstore import END, ConfigError, EventStore
-from eventstore.notifiers.messages import Signer
-from eventstore.notifiers.redis import channel
+from eventstore.notify.redis import channel
+from eventstore.notify.signed_messages import Signer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from eventstore import Subscription
-    from eventstore.ports import Page, Query
+    from eventstore.log.operations import Page, Query
 
 pytestmark = pytest.mark.anyio
 

@@ -16,7 +16,7 @@ from support.orders import content, first, order_upcasters, second, third
 from support.waiting import collect
 
 from eventstore import CorruptEventError, Event, EventStore, NewEvent, UpcastError, Upcasters
-from eventstore.reader import PAGE_EVENTS
+from eventstore.store.reader import PAGE_EVENTS
 from projections import ProjectionRunner, TableProjection
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.memories import KINDS, LASTING, Place
 
-from projections.background import close_background
+from projections.seams.background_loop import close_background
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from support.proxy import proxied
 
 from eventstore import StorageError
 from projections.memories import MemoryStore
-from projections.retrying import retry
+from projections.seams.retry import retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -23,7 +23,7 @@ from projections.registry import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from projections.registry.views import Row
+    from projections.registry.tables import Row
 
 pytestmark = pytest.mark.anyio
 

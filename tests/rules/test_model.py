@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import errors
-from eventstore.events import NewEvent
+from eventstore.log.events import NewEvent
 from projections.rules.model import (
     STATE_NAMES,
     CompiledRule,

@@ -14,10 +14,10 @@ from support.waiting import eventually, take
 from eventstore import EventStore, NewEvent
 from projections import DirectoryProjection, ProjectionRunner
 from projections.directory import read_tree
-from projections.keeping import keep_rules
 from projections.rules import CompiledRule, RuleState, RuleStore, RuleSync
-from projections.rules.known import KnownRules
-from projections.rules.views import RuleTables, rejection_table, rule_table, state_table
+from projections.rules.standing_rules import KnownRules
+from projections.rules.tables import RuleTables, rejection_table, rule_table, state_table
+from projections.rules.trim_policy import keep_rules
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -29,11 +29,13 @@ from projections.rules import (
     RuleState,
     RuleStore,
     RuleSync,
-    feed,
     get_rule_store,
     replica,
 )
-from projections.rules.feed import FEED, decode_feed, empty_feed, encode_feed
+from projections.rules import (
+    replica_file as feed,
+)
+from projections.rules.replica_file import FEED, decode_feed, empty_feed, encode_feed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

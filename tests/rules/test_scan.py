@@ -15,7 +15,7 @@ import pytest
 from support.master import fill, rejected, standing, ttp
 
 from projections.rules import RuleSync, SourceError
-from projections.rules.scan import ScannedFile, Scanner, Stamp
+from projections.rules.sources.scan import ScannedFile, Scanner, Stamp
 
 if TYPE_CHECKING:
     from eventstore import EventStore
@@ -178,7 +178,7 @@ def test_an_equal_stamp_of_a_young_file_is_not_believed(
     look = scanner(root)
     first = look.scan()["x.yml"]
     file.write_text("two")
-    monkeypatch.setattr("projections.rules.scan._stamp", lambda status: first.stamp)
+    monkeypatch.setattr("projections.rules.sources.scan._stamp", lambda status: first.stamp)
     assert look.scan()["x.yml"].sha256 != first.sha256
 
 
@@ -192,8 +192,8 @@ def test_a_time_of_whole_seconds_is_believed_after_two_and_a_half(
     file = fill(root, {"x.yml": "one"}) / "x.yml"
     changed_ns = 1_700_000_000 * 10**9 + fraction_ns
     stamp = Stamp(1, 1, 3, changed_ns, changed_ns)
-    monkeypatch.setattr("projections.rules.scan._stamp", lambda status: stamp)
-    monkeypatch.setattr("projections.rules.scan.time.time_ns", lambda: changed_ns + age_ns)
+    monkeypatch.setattr("projections.rules.sources.scan._stamp", lambda status: stamp)
+    monkeypatch.setattr("projections.rules.sources.scan.time.time_ns", lambda: changed_ns + age_ns)
     look = scanner(root)
     first = look.scan()["x.yml"]
     file.write_text("two")
@@ -217,7 +217,7 @@ def test_a_clock_that_runs_backwards_hides_no_edit(
     file = fill(root, {"x.yml": "one"}) / "x.yml"
     look = scanner(root)
     first = look.scan()["x.yml"].sha256
-    monkeypatch.setattr("projections.rules.scan.time.time_ns", lambda: 0)
+    monkeypatch.setattr("projections.rules.sources.scan.time.time_ns", lambda: 0)
     file.write_text("two")
     assert look.scan()["x.yml"].sha256 != first
 
@@ -225,10 +225,10 @@ def test_a_clock_that_runs_backwards_hides_no_edit(
 def test_a_file_at_rest_is_read_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(root, {"x.yml": "one"})
     later = time.time_ns() + 60_000_000_000
-    monkeypatch.setattr("projections.rules.scan.time.time_ns", lambda: later)
+    monkeypatch.setattr("projections.rules.sources.scan.time.time_ns", lambda: later)
     look = scanner(root)
     first = look.scan()
-    monkeypatch.setattr("projections.rules.scan._read_regular", None)
+    monkeypatch.setattr("projections.rules.sources.scan._read_regular", None)
     assert look.scan() == first
 
 
@@ -310,10 +310,10 @@ def test_thousands_of_files_are_scanned_again_without_being_read(
         for number in range(1_000):
             (root / f"{folder}" / f"r{number}.yml").write_bytes(b"%d" % number)
     later = time.time_ns() + 60_000_000_000
-    monkeypatch.setattr("projections.rules.scan.time.time_ns", lambda: later)
+    monkeypatch.setattr("projections.rules.sources.scan.time.time_ns", lambda: later)
     look = scanner(root)
     assert len(look.scan()) == 5_000
-    monkeypatch.setattr("projections.rules.scan._read_regular", None)
+    monkeypatch.setattr("projections.rules.sources.scan._read_regular", None)
     started = time.monotonic()
     assert len(look.scan()) == 5_000
     assert time.monotonic() - started < 5, "a look at files at rest costs a stat each"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from eventstore.events import NewEvent
+from eventstore.log.events import NewEvent
 from projections.rules.formats import RuleFormatError, get_format, is_rule_file
 from projections.rules.model import decode_rule, encode_rule
 

@@ -21,7 +21,7 @@ from support.processes import child, wait_for
 from support.waiting import eventually
 
 from eventstore import EventStore
-from projections.rules.settle import SettleTimes
+from projections.rules.sources.debounce import SettleTimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +50,8 @@ async def main():
 @pytest.fixture(autouse=True)
 def _watch_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the watched place more often than a server needs to."""
-    monkeypatch.setattr("eventstore.notifiers.watcher.RETRY_SECONDS", 0.05)
-    monkeypatch.setattr("eventstore.notifiers.watcher.CHECK_MS", 50)
+    monkeypatch.setattr("eventstore.system.directory_watch.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("eventstore.system.directory_watch.CHECK_MS", 50)
 
 
 class Told:

@@ -18,13 +18,13 @@ from support.waiting import eventually, take
 from eventstore import Event, EventStore, HistoryGoneError, NewEvent, StreamWrite
 from projections import DirectoryProjection, ProjectionRunner
 from projections.directory.manifest import MANIFEST, decode
-from projections.keeping import keep_rules
 from projections.rules import CompiledRule, RuleState, RuleStore, RuleSync, RuleTables
 from projections.rules.events import FileChange, rule_file
 from projections.rules.expiry import StateExpiry
-from projections.rules.known import KnownRules
 from projections.rules.model import encode_rule
-from rules.test_views import DEFINITIONS, REJECTIONS, STATES, STRANGE, rows
+from projections.rules.standing_rules import KnownRules
+from projections.rules.trim_policy import keep_rules
+from rules.test_tables import DEFINITIONS, REJECTIONS, STATES, STRANGE, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -29,10 +29,10 @@ from support.master import (
 from support.waiting import eventually
 
 from eventstore import EventStore
-from eventstore.notifiers.watcher import Watcher
+from eventstore.system.directory_watch import Watcher
 from projections.rules import RuleSync, SyncReport
-from projections.rules.scan import ScannedFile, Scanner
-from projections.rules.settle import SettleTimes
+from projections.rules.sources.debounce import SettleTimes
+from projections.rules.sources.scan import ScannedFile, Scanner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +46,8 @@ NEW = ttp("A", "second, and longer than the first")
 @pytest.fixture(autouse=True)
 def _watch_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the watched place more often than a server needs to."""
-    monkeypatch.setattr("eventstore.notifiers.watcher.RETRY_SECONDS", 0.05)
-    monkeypatch.setattr("eventstore.notifiers.watcher.CHECK_MS", 50)
+    monkeypatch.setattr("eventstore.system.directory_watch.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("eventstore.system.directory_watch.CHECK_MS", 50)
 
 
 @pytest.fixture
@@ -356,8 +356,8 @@ class NoWatch:
 async def test_a_watch_that_fails_asks_for_a_look_at_once(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventstore.notifiers.watcher.watch", NoWatch)
-    monkeypatch.setattr("eventstore.notifiers.watcher.RETRY_SECONDS", NEVER)
+    monkeypatch.setattr("eventstore.system.directory_watch.watch", NoWatch)
+    monkeypatch.setattr("eventstore.system.directory_watch.RETRY_SECONDS", NEVER)
     woken = threading.Event()
     watcher = Watcher(root, woken.set, recursive=True)
     watcher.start()
@@ -371,7 +371,7 @@ async def test_a_watch_that_fails_asks_for_a_look_at_once(
 async def test_a_watch_that_never_works_is_replaced_by_looking_on_a_timer(
     store: EventStore, root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("eventstore.notifiers.watcher.watch", NoWatch)
+    monkeypatch.setattr("eventstore.system.directory_watch.watch", NoWatch)
     async with following(store, root, rescan_seconds=0.05):
         for n in range(3):
             fill(root, {"a.yml": ttp("A", f"edit {n}")})

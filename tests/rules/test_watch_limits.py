@@ -15,7 +15,7 @@ from support.waiting import eventually
 
 from eventstore import EventStore
 from projections.rules import RuleSync
-from projections.rules.ownership import source_owners
+from projections.rules.sources.lease import source_owners
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ UNSHARE = shutil.which("unshare")
 
 PROGRAM = """
 import logging, pathlib, sys, threading
-from eventstore.notifiers import watcher as module
+from eventstore.system import directory_watch as module
 logging.basicConfig(format="%(message)s")
 module.RETRY_SECONDS = 0.05
 root, grow = pathlib.Path(sys.argv[1]), sys.argv[2] == "grow"
@@ -75,8 +75,8 @@ async def test_the_master_shows_its_trouble_and_follows_all_the_same(
     def no_watch(*_: object, **__: object) -> None:
         raise OSError("OS file watch limit reached")
 
-    monkeypatch.setattr("eventstore.notifiers.watcher.watch", no_watch)
-    monkeypatch.setattr("eventstore.notifiers.watcher.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("eventstore.system.directory_watch.watch", no_watch)
+    monkeypatch.setattr("eventstore.system.directory_watch.RETRY_SECONDS", 0.05)
     root = fill(tmp_path / "rules", {"a.yml": ttp("A")})
     async with EventStore.open("memory://") as store, anyio.create_task_group() as tasks:
         master = RuleSync(store, root, settle=QUICK, rescan_seconds=NEVER)

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventstore.events import NewEvent
+from eventstore.log.events import NewEvent
 from projections.rules.formats.base import RuleFormatError
 from projections.rules.formats.yaml_safe import MAX_DEPTH, Document, load, load_all
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from projections.sql.lexer import split, to_psycopg, tokens, words
+from projections.sql.postgres.lexer import split, to_psycopg, tokens, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LIMITS: Final = """
 import json
-import eventstore.postgres as limits; limits.GRACE_SECONDS = 1.0
+import eventstore.storage.postgres.connection as limits; limits.GRACE_SECONDS = 1.0
 options = json.loads(arguments[1]) if len(arguments) > 1 else {}
 """
 """Lets processes notice a frozen network sooner than they would in earnest; reads how to open

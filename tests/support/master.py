@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from projections.rules import RuleSync, SourceError
-from projections.rules.settle import SettleTimes
+from projections.rules.sources.debounce import SettleTimes
 from support.waiting import collect, eventually
 
 if TYPE_CHECKING:

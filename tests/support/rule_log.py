@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from eventstore.events import JSON_CONTENT, Cursor, Event
+from eventstore.log.events import JSON_CONTENT, Cursor, Event
 from projections.rules.events import RULE_DEFINED, RULE_REMOVED, encode_content
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import anyio
 
 from eventstore import EventStore
 from projections import DirectoryProjection, ProjectionRunner
-from projections.background import close_background
 from projections.rules import (
     RuleReplica,
     RuleState,
@@ -20,6 +19,7 @@ from projections.rules import (
     get_rule_store,
 )
 from projections.rules.expiry import StateExpiry
+from projections.seams.background_loop import close_background
 from support.logs import LOG_URLS
 from support.master import fill, stands, ttp
 from support.redis import shared_redis

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from projections.sql import postgres_capture
-from projections.sql.postgres_replay import PostgresReplay
+from projections.sql.postgres import capture as postgres_capture
+from projections.sql.postgres.replay import PostgresReplay
 from support.postgres import shared_server
 from support.sql_tables import computed, dump_file, read_log
 

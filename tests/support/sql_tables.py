@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from eventstore import EventStore
-from eventstore.backends.catalog import TABLES
+from eventstore.storage.schema_check import TABLES
 from projections.sql.events import ChangeReader
-from projections.sql.sqlite_replay import SqliteReplay
+from projections.sql.sqlite.replay import SqliteReplay
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import psycopg
 
-from eventstore import chain
+from eventstore.log import hash_chain as chain
 from support.plain import dialect
 from support.postgres import shared_server
 

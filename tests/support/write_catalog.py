@@ -12,9 +12,9 @@ from pathlib import Path
 import anyio
 
 from eventstore import EventStore
-from eventstore.backends import migrations
-from eventstore.backends.catalog import PATTERN
-from eventstore.backends.postgres import PostgresBackend
+from eventstore.storage import migrations
+from eventstore.storage.postgres.backend import PostgresBackend
+from eventstore.storage.schema_check import PATTERN
 from support.postgres import shared_server
 
 

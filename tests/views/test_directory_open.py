@@ -12,7 +12,7 @@ from support.rule_log import LOG_ID, Change, RuleLog, files_below
 from eventstore.errors import HistoryDivergedError, StorageError
 from projections import DirectoryProjection, ProjectionBusyError
 from projections.directory.manifest import MANIFEST, ForeignDirectoryError, ManifestError
-from projections.rules.feed import FEED
+from projections.rules.replica_file import FEED
 
 
 def test_a_missing_root_is_made_with_its_parents(tmp_path: Path) -> None:

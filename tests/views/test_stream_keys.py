@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import InvalidInputError
-from eventstore.events import check_stream
-from projections.seam import MAX_KEY_BYTES, read_stream_key, stream_key
+from eventstore.log.events import check_stream
+from projections.seams.base import MAX_KEY_BYTES, read_stream_key, stream_key
 
 texts = st.text(
     st.characters(exclude_categories=["Cs"]) | st.sampled_from("%/\0\n\x85"),

@@ -33,10 +33,10 @@ from support.logs import LOG_URLS
 from support.waiting import collect, take
 
 from eventstore import Event, EventStore, HistoryDivergedError, NewEvent, ProjectionError
-from eventstore import postgres as postgres_urls
 from eventstore.errors import ConfigError, StorageError, TakenOverError
+from eventstore.storage.postgres import connection as postgres_urls
 from projections import ProjectionRunner, TableProjection, runner
-from projections.ledger import projection_table, set_aside_table
+from projections.checkpoints import projection_table, set_aside_table
 
 if TYPE_CHECKING:
     from support.postgres import Server

@@ -1,0 +1,63 @@
+"""Whether records make one unbroken log: positions, commits, digests and chain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventstore.log import hash_chain as chain
+
+if TYPE_CHECKING:
+    from eventstore.log.records import EventRecord, KeptRecord, LogRecord
+
+
+class Continuity:
+    """Checks a log's events as they pass, in order; every method raises ValueError."""
+
+    def __init__(self, log: LogRecord) -> None:
+        begins = log.base_hash if log.first_position > 1 else chain.genesis(log.log_id)
+        if log.first_position < 1 or log.position < log.first_position - 1 or begins is None:
+            raise ValueError("its first and last positions contradict each other")
+        self._log = log
+        self._position = log.first_position - 1
+        self._commit = self._position
+        self._hash = begins
+
+    def check(self, event: EventRecord) -> None:
+        """Check the next event."""
+        if event.position != self._position + 1:
+            raise ValueError(f"event {event.position} comes after {self._position}")
+        same = event.commit == self._commit
+        if event.commit < event.position or same != (self._position < self._commit):
+            raise ValueError(f"event {event.position} does not belong to commit {event.commit}")
+        check_event(event, self._hash)
+        self._position, self._commit, self._hash = event.position, event.commit, event.hash
+
+    def finish(self) -> None:
+        """Check that nothing is missing at the end."""
+        if self._position != self._log.position or self._commit != self._position:
+            raise ValueError(f"it ends at {self._position}, not at {self._log.position}")
+        if self._position and self._hash != self._log.hash:
+            raise ValueError(f"the hash at {self._position} is not the log's")
+
+
+def check_event(event: EventRecord | KeptRecord, previous: bytes) -> None:
+    """Check an event's digest and its link to the hash before it."""
+    if event.data is not None and event.metadata is not None and event.salt is not None:
+        covered = chain.content_digest(event.salt, event.content, event.data, event.metadata)
+        if covered != event.digest:
+            raise ValueError(f"the content of event {event.position} is not what was written")
+    elif not event.data is event.metadata is event.salt is None:
+        raise ValueError(f"event {event.position} is redacted in part")
+    link = chain.link(
+        previous,
+        event.position,
+        event.version,
+        event.commit,
+        event.recorded_us,
+        event.stream.encode(),
+        event.type.encode(),
+        event.id,
+        event.digest,
+    )
+    if link != event.hash:
+        raise ValueError(f"event {event.position} does not belong after the one before it")

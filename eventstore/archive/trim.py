@@ -1,0 +1,212 @@
+"""Trimming: the beginning of the log goes into an archive, and is cut off.
+
+What is decided here, before anything is changed: where to cut, what the archive holds, which
+events are kept because views need them. The writer then does it in one transaction.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final, TypeAlias
+
+import msgspec
+
+from eventstore.archive.file_format import ArchiveWriter
+from eventstore.archive.transfer import content_bytes, describe_prefix, export_records
+from eventstore.errors import HistoryHeldError, InvalidInputError, NotEmptyError
+from eventstore.log.events import Event, NewEvent, StreamWrite, to_microseconds
+from eventstore.log.operations import TRIMS, Append, Trim
+from eventstore.log.records import EventRecord, KeptRecord
+from eventstore.system.safe_files import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from os import PathLike
+
+    from eventstore.archive.transfer import Progress
+    from eventstore.log.events import Cursor
+    from eventstore.log.operations import Head
+    from eventstore.storage.protocols import MovableLog
+
+HISTORY_TRIMMED: Final = "HistoryTrimmed"
+
+OWN_CATEGORY: Final = "log/"
+"""What the log says about itself, earlier trims above all, is always kept."""
+
+Keep: TypeAlias = Callable[[Iterable[Event]], Iterable[int]]
+"""Given what was kept before and the events to be trimmed, in order and once, returns the
+positions of those that views still need."""
+
+
+class Trimmed(msgspec.Struct, frozen=True):
+    """What a trim did. ``events`` were taken away, of them and earlier ones ``kept`` stay.
+
+    ``archive`` is the file that holds what was taken away, ``sha256`` its checksum in hex;
+    both are empty where there was nothing to trim.
+    """
+
+    first_position: int
+    events: int = 0
+    kept: int = 0
+    archive: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrimRequest:
+    """What somebody asked for; ``before`` is a position, ``before_us`` a time."""
+
+    before: int | None
+    before_us: int | None
+    archive: Path | None
+    reason: str
+    by: str
+    keep: Keep
+    force: bool
+
+
+def make_request(
+    before: int | datetime,
+    archive: str | PathLike[str] | None,
+    reason: str,
+    by: str,
+    keep: Keep,
+    *,
+    force: bool,
+) -> TrimRequest:
+    """Check what somebody asked for; raise InvalidInputError for what makes no sense."""
+    position = time = None
+    if isinstance(before, datetime):
+        if before.utcoffset() is None:
+            raise InvalidInputError("before", f"{before} has no time zone")
+        time = to_microseconds(before.astimezone(UTC))
+    elif type(before) is int and before > 0:
+        position = before
+    else:
+        raise InvalidInputError(f"before={before!r:.40}", "is neither a position nor a time")
+    path = None if archive is None else Path(archive)
+    return TrimRequest(position, time, path, reason, by, keep, force)
+
+
+def keep_nothing(_: Iterable[Event]) -> Iterable[int]:
+    """Keep no event: trimmed history is gone but for its archive."""
+    return ()
+
+
+def prepare_trim(
+    log: MovableLog, request: TrimRequest, lift: Callable[[Event], Event], progress: Progress
+) -> tuple[Trim | None, Trimmed]:
+    """Write the archive and decide the trim; ``None`` where there is nothing to take away.
+
+    Raises HistoryHeldError where a consumer needs what would go, NotEmptyError where the
+    archive's name is taken.
+    """
+    head, consumers = log.outline()
+    cut = log.cut(request.before, request.before_us)
+    if cut.position < head.first_position:
+        return None, Trimmed(head.first_position)
+    slowest = min(consumers, key=lambda one: (one.cursor.position, one.name), default=None)
+    if slowest is not None and slowest.cursor.position < cut.position and not request.force:
+        raise HistoryHeldError(slowest.name, slowest.cursor.position, cut.position)
+    archive = _archive_path(log, request.archive, head, cut)
+    with replacing(archive) as temporary, temporary.open("xb") as file:
+        keep, checksum = _archive(log, head, cut, file, request.keep, lift, progress)
+        file.flush()
+    done = Trimmed(
+        cut.position + 1,
+        cut.position - head.first_position + 1,
+        len(keep),
+        str(archive),
+        checksum,
+    )
+    notice = _notice(log, request, cut, done, keep)
+    return Trim(cut, head.first_position, keep, request.force, notice), done
+
+
+def _archive_path(log: MovableLog, given: Path | None, head: Head, cut: Cursor) -> Path:
+    if given is not None:
+        if given.exists():
+            raise NotEmptyError(str(given), "exists already", "name another file")
+        return given.absolute()
+    if log.path is None:
+        raise InvalidInputError("archive", f"say where to: {log.url} has no place beside it")
+    # One that is there was left by a trim that was interrupted: the log still holds it all.
+    return log.path.with_name(f"{log.path.name}.{head.first_position}-{cut.position}.export")
+
+
+def _archive(
+    log: MovableLog,
+    head: Head,
+    cut: Cursor,
+    file: IO[bytes],
+    keep: Keep,
+    lift: Callable[[Event], Event],
+    progress: Progress,
+) -> tuple[list[int], str]:
+    """Write the archive while the policy looks at what goes into it."""
+    writer = ArchiveWriter(file)
+    own: list[int] = []
+
+    def passing() -> Iterator[Event]:
+        records = export_records(log, describe_prefix(log, head, cut), (), progress)
+        for record in records:
+            writer.write(record, content_bytes(record))
+            if isinstance(record, EventRecord | KeptRecord):
+                if record.stream.startswith(OWN_CATEGORY):
+                    own.append(record.position)
+                yield lift(_event(record))
+
+    events = passing()
+    wanted = set(keep(events))
+    for _ in events:
+        pass  # A policy need not look at all of them.
+    return sorted(wanted.union(own)), writer.finish()
+
+
+def _event(record: EventRecord | KeptRecord) -> Event:
+    return Event(
+        record.position,
+        record.stream,
+        record.version,
+        record.type,
+        record.commit,
+        record.id,
+        record.content,
+        record.data,
+        record.metadata,
+        record.recorded_us,
+        record.hash,
+    )
+
+
+def _notice(
+    log: MovableLog, request: TrimRequest, cut: Cursor, done: Trimmed, keep: list[int]
+) -> Append:
+    event = NewEvent(
+        HISTORY_TRIMMED,
+        {
+            "first_position": done.first_position,
+            "hash": cut.hash.hex(),
+            "events": done.events,
+            "kept": done.kept,
+            "kept_sha256": kept_checksum(log.hashes(keep)),
+            "archive": Path(done.archive).name,
+            "archive_sha256": done.sha256,
+            "reason": request.reason,
+            "by": request.by,
+        },
+    )
+    return Append([StreamWrite(TRIMS, [event])], 1, len(event.raw_data))
+
+
+def kept_checksum(hashes: Iterable[tuple[int, bytes]]) -> str:
+    """Return the SHA-256, in hex, over position (8 bytes, big-endian) and hash of each event."""
+    covered = sha256()
+    for position, digest in hashes:
+        covered.update(struct.pack(">Q", position) + digest)
+    return covered.hexdigest()

@@ -1,0 +1,1 @@
+"""Following the log: subscriptions, and what all subscriptions of one store share."""

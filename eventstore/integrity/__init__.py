@@ -1,0 +1,1 @@
+"""Verifying a log: its events, its hash chain and the tables beside them."""

@@ -1,0 +1,140 @@
+"""Verifying a log from its first row to its last, beside whoever reads and writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from eventstore.errors import StorageError
+from eventstore.integrity.checks import Checker, Report
+from eventstore.log.operations import Audited
+
+if TYPE_CHECKING:
+    from eventstore.log.events import Cursor
+    from eventstore.log.operations import Head
+    from eventstore.storage.protocols import Auditable
+
+PAGE_ROWS: Final = 4_096
+
+BEFORE_ALL: Final = -(2**63)
+"""Below every number that a position can be: also rows that no log has are to be found."""
+
+MAX_UNREADABLE: Final = 100
+"""Rows that the database cannot read, after which the rest is not tried one by one."""
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with the position reached and the position of the head."""
+
+Run: TypeAlias = Callable[..., Awaitable[Any]]
+"""Runs a blocking function in a thread."""
+
+
+class _Trimmed(Exception):  # noqa: N818 - it ends an attempt, and is no error
+    """History was trimmed while it was being checked."""
+
+
+async def verify(
+    backend: Auditable, run: Run, anchor: Cursor | None, progress: Progress | None
+) -> Report:
+    """Check a log; see :meth:`eventstore.store.event_store.EventStore.verify`."""
+    while True:
+        try:
+            return await _Verification(backend, run, anchor, progress).run()
+        except _Trimmed:
+            continue
+
+
+class _Verification:
+    """One attempt. It reads page by page, so that no snapshot is held for long.
+
+    Rows that are kept of a trimmed prefix come first: whatever was redacted among them is
+    then named by an event that is still to be read.
+    """
+
+    def __init__(
+        self, backend: Auditable, run: Run, anchor: Cursor | None, progress: Progress | None
+    ) -> None:
+        self._backend = backend
+        self._run = run
+        self._anchor = anchor
+        self._progress = progress
+
+    async def run(self) -> Report:
+        faults = await self._faults()
+        head: Head = (await self._run(partial(self._backend.audit, books=False), 0, 1)).head
+        self._checker = checker = Checker(head, self._anchor)
+        self._first = head.first_position
+        for where, what in faults:
+            checker.found.add(None, where, what)
+        await self._check_kept()
+        last = await self._check_events()
+        for position in checker.unsettled():
+            rows = (await self._page(position - 1, 1, books=False)).rows
+            if rows and rows[0].event.position == position and not rows[0].event.redacted:
+                checker.found.event(position, "was redacted, but has content")
+        return checker.finish(last.head, last.books)
+
+    async def _faults(self) -> list[tuple[str, str]]:
+        try:
+            found: list[tuple[str, str]] = await self._run(self._backend.faults)
+        except StorageError as error:
+            if error.transient:
+                raise
+            return [("database", f"cannot check itself: {error.reason}")]
+        return found
+
+    async def _check_kept(self) -> None:
+        after = BEFORE_ALL
+        try:
+            while rows := await self._run(self._backend.audit_kept, after, PAGE_ROWS):
+                after = await self._run(self._checker.take_kept, rows)
+        except StorageError as error:
+            self._note("kept events", error)
+
+    async def _check_events(self) -> Audited:
+        """Check every row, and return the last page."""
+        checker, limit, after = self._checker, PAGE_ROWS, BEFORE_ALL
+        while True:
+            try:
+                page = await self._page(after, limit)
+            except StorageError as error:
+                if limit > 1 and not error.transient:
+                    limit = max(1, limit // 16)  # One of these rows cannot be read.
+                    continue
+                page = await self._page_after_trouble(after, error)
+                after = checker.position
+            await self._run(checker.take, page.rows)
+            limit = min(PAGE_ROWS, limit * 16)
+            if page.rows:
+                after = page.rows[-1].event.position
+            if self._progress is not None:
+                self._progress(checker.position, page.head.position)
+            if page.ended:
+                return page
+
+    async def _page_after_trouble(self, after: int, error: StorageError) -> Audited:
+        """Find out whether the next row cannot be read, or what comes with the last one."""
+        try:
+            page = await self._page(after, 1, books=False)
+        except StorageError as unreadable:
+            if unreadable.transient or self._checker.unread >= MAX_UNREADABLE:
+                raise
+            self._checker.skip(unreadable.reason)
+            head: Head = await self._run(self._backend.head)
+            ended = self._checker.position >= head.position
+            return Audited(head, [], ended, None)
+        self._note("the tables beside the events", error)
+        return page
+
+    def _note(self, where: str, error: StorageError) -> None:
+        if error.transient:
+            raise error
+        self._checker.found.add(None, where, f"cannot be read: {error.reason}")
+
+    async def _page(self, after: int, limit: int, *, books: bool = True) -> Audited:
+        read = partial(self._backend.audit, books=books)
+        page: Audited = await self._run(read, after, limit)
+        if page.head.first_position != self._first:
+            raise _Trimmed
+        return page

@@ -1,0 +1,1 @@
+"""The log's values and decisions, without any I/O."""

@@ -1,0 +1,219 @@
+"""What is asked of a log and what it answers: queries and pages, operations and outcomes.
+
+Plain values without I/O. A backend carries them out; see :mod:`eventstore.storage.protocols`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import (
+    Any,
+    Final,
+    TypeAlias,
+    TypeVar,
+)
+
+import msgspec
+
+from eventstore.errors import EventStoreError
+from eventstore.log.events import Appended, Cursor, Event, StreamWrite
+
+T = TypeVar("T")
+
+TRIMS: Final = "log/trims"
+"""The stream that records each trim and names its archive."""
+
+Clock: TypeAlias = Callable[[], int]
+"""Returns the time in microseconds since the epoch."""
+
+
+def system_clock() -> int:
+    """Return the time in microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The log's head row: where it begins and ends, and the chain's hash at the end."""
+
+    log_id: str
+    first_position: int
+    position: int
+    recorded_us: int
+    hash: bytes
+    base_hash: bytes | None = None
+    """The chain's hash before the first position; ``None`` where nothing was trimmed."""
+
+    @property
+    def cursor(self) -> Cursor:
+        """The cursor of a follower that has seen everything."""
+        return Cursor(self.log_id, self.position, self.hash)
+
+
+class Query(msgspec.Struct, frozen=True):
+    """One page of a read: matching events in ``(after, until]``, in position order.
+
+    ``until=None`` is the head. ``streams`` is a category where it ends in ``/``, one exact
+    name otherwise; ``after_version`` narrows the latter. With ``expect`` the page is read
+    only if the log still has that cursor. ``consumers`` (name, epoch) are looked up in the
+    same snapshot: the page says which of them somebody else has opened since. With ``kept`` a
+    read that begins below the first position starts with the events that trimming has kept;
+    their positions have holes.
+    """
+
+    after: int = 0
+    until: int | None = None
+    after_version: int = 0
+    streams: str | None = None
+    types: tuple[str, ...] | None = None
+    backwards: bool = False
+    limit: int = 1024
+    whole_commits: bool = False
+    expect: Cursor | None = None
+    consumers: tuple[tuple[str, int], ...] = ()
+    kept: bool = False
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Events of a page, and how far the log has been searched for them.
+
+    ``through`` is the cursor up to which (backwards: ``floor`` is the position down to
+    which) every matching event is in this page or an earlier one. For a page of whole
+    commits, ``ends`` gives the chain's hash at the end of each commit whose last event
+    does not match.
+    """
+
+    events: Sequence[Event]
+    through: Cursor
+    head: Head
+    floor: int = 0
+    ends: Mapping[int, bytes] = {}
+    lost: Mapping[tuple[str, int], str] = {}
+    """Those of the query's consumers that are lost, with who owns the name now."""
+
+
+class StoredEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event's row as a whole: the event, and what the hash chain needs of its content.
+
+    ``salt`` is ``None`` once the event was redacted. Nothing is checked: in a database that
+    was tampered with, any field may hold anything.
+    """
+
+    event: Event
+    """Its ``stream`` is empty where the row names a stream that is not there."""
+    salt: bytes | None
+    digest: bytes
+
+
+class Books(msgspec.Struct, frozen=True):
+    """What a log keeps beside its events, read in the snapshot of the last of them.
+
+    ``streams`` are rows of id, name and version. ``faults`` are (where, what) of everything
+    that the backend can judge itself: cursors of another history, and the like.
+    """
+
+    streams: Sequence[tuple[Any, ...]]
+    faults: Sequence[tuple[str, str]]
+
+
+class Audited(msgspec.Struct, frozen=True):
+    """A page of rows as they are; with the last one of the log, ``ended``, come the books."""
+
+    head: Head
+    rows: Sequence[StoredEvent]
+    ended: bool
+    books: Books | None
+
+
+class ConsumerState(msgspec.Struct, frozen=True):
+    """A named follower as the log remembers it. Times are microseconds since the epoch."""
+
+    name: str
+    cursor: Cursor
+    epoch: int
+    owner: str
+    seen_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Append events to streams, atomically. The result is an :class:`Appended`."""
+
+    writes: Sequence[StreamWrite]
+    events: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenConsumer:
+    """Own a named consumer, creating it at ``start``. The result is a ConsumerState."""
+
+    name: str
+    owner: str
+    start: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """Store how far a consumer has come; the result is None, or TakenOverError."""
+
+    name: str
+    epoch: int
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Trim:
+    """Take away the events up to ``cut``, all but those at the positions to ``keep``.
+
+    ``first_position`` is the log's as this was decided; ``notice`` is the append that
+    records it, in the same commit. Without ``force`` a consumer that has not reached the
+    cut is a HistoryHeldError. The result is the notice's Appended.
+    """
+
+    cut: Cursor
+    first_position: int
+    keep: Sequence[int]
+    force: bool
+    notice: Append
+
+
+@dataclass(frozen=True, slots=True)
+class Redact:
+    """Erase the content of the event at ``position``.
+
+    The result is the Appended of the event that says so, ``duplicate`` where it had been
+    erased before.
+    """
+
+    position: int
+    reason: str
+    by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Transact:
+    """Call ``function`` with the transaction's connection, all inline views being at the head.
+
+    For what is kept beside the log, such as access times; it may be called twice where a
+    connection was lost. The result is None; where it raises nothing is stored.
+    """
+
+    function: Callable[[Any], None]
+
+
+Operation: TypeAlias = Append | OpenConsumer | Acknowledge | Trim | Redact | Transact
+Outcome: TypeAlias = Appended | ConsumerState | EventStoreError | None
+
+
+class CommitBatch(msgspec.Struct, frozen=True):
+    """What one transaction appended: whole commits, and the cursor just before them."""
+
+    previous: Cursor
+    events: tuple[Event, ...]
+
+    @property
+    def position(self) -> int:
+        """The last of the events' positions."""
+        return self.events[-1].position

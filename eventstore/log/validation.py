@@ -1,0 +1,152 @@
+"""Checking what callers hand in, before any of it is queued."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from eventstore import limits
+from eventstore.errors import InvalidInputError, LimitExceededError
+from eventstore.log.events import (
+    ANY,
+    END,
+    STREAM_EXISTS,
+    Cursor,
+    NewEvent,
+    Special,
+    StreamWrite,
+    check_name,
+    check_stream,
+)
+from eventstore.log.operations import Append, Redact
+from eventstore.log.redaction import LOG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def _listed(what: str, values: object) -> list[Any]:
+    try:
+        return list(cast("Iterable[Any]", values))
+    except TypeError as error:
+        raise InvalidInputError(what, f"{values!r:.80} is no list") from error
+
+
+def check_append(writes: Iterable[StreamWrite]) -> Append:
+    """Return a valid append; raise InvalidInputError or LimitExceededError otherwise."""
+    checked = [_check_write(write) for write in _listed("append", writes)]
+    if not checked:
+        raise InvalidInputError("append", "has no streams to write to")
+    if len({write.stream for write in checked}) < len(checked):
+        raise InvalidInputError("append_many", "names one stream twice; put its events together")
+    events = [event for write in checked for event in write.events]
+    if len(events) > limits.MAX_COMMIT_EVENTS:
+        raise LimitExceededError("events of one append", len(events), limits.MAX_COMMIT_EVENTS)
+    size = sum([len(event.raw_data) + len(event.raw_metadata) for event in events])
+    if size > limits.MAX_COMMIT_BYTES:
+        raise LimitExceededError("bytes of one append", size, limits.MAX_COMMIT_BYTES)
+    if len({event.raw_id for event in events}) < len(events):
+        raise InvalidInputError("append", "brings one event id twice")
+    return Append(checked, len(events), size)
+
+
+def check_redact(position: object, reason: object, by: object) -> Redact:
+    """Return a valid redaction; raise InvalidInputError or LimitExceededError otherwise."""
+    if type(position) is not int or not 1 <= position < 2**63:
+        raise InvalidInputError(f"position={position!r:.40}", "no event is there")
+    if not isinstance(reason, str) or not reason.strip():
+        raise InvalidInputError("reason", "say why: with the position it is all that stays")
+    check_name("reason", reason, limits.MAX_METADATA_BYTES)
+    who = None if by is None else check_name("by", by, limits.MAX_CONSUMER_BYTES)
+    return Redact(position, reason, who)
+
+
+def _check_write(write: object) -> StreamWrite:
+    if not isinstance(write, StreamWrite):
+        raise InvalidInputError("append_many", f"{write!r:.80} is not a StreamWrite")
+    stream = check_stream(write.stream)
+    if stream.startswith(LOG):
+        raise InvalidInputError(f"stream {stream!r}", f"{LOG} is what the log says about itself")
+    expected = write.expected
+    valid = expected is ANY or expected is STREAM_EXISTS or type(expected) is int
+    if not valid or (isinstance(expected, int) and expected < 0):
+        raise InvalidInputError(
+            f"expected={expected!r} for {stream!r}",
+            "use a version from 0 on, NO_STREAM, STREAM_EXISTS or ANY",
+        )
+    events = tuple(_listed(f"append to {stream!r}", write.events))
+    if not events:
+        raise InvalidInputError(f"append to {stream!r}", "has no events")
+    for event in events:
+        if not isinstance(event, NewEvent):
+            raise InvalidInputError(f"append to {stream!r}", f"{event!r:.80} is not a NewEvent")
+    return StreamWrite(stream, events, expected)
+
+
+def check_after(after: object) -> int | Cursor | Special:
+    """Return a valid start of a range; raise InvalidInputError otherwise."""
+    if isinstance(after, Cursor):
+        return check_cursor_fields(after)
+    if after is END or (type(after) is int and after >= 0):
+        return cast("int | Special", after)
+    raise InvalidInputError(f"after={after!r:.80}", "use a position from 0 on, a Cursor or END")
+
+
+def check_cursor_fields(cursor: Cursor) -> Cursor:
+    """Return a cursor made of a text, a position and bytes; raise InvalidInputError otherwise."""
+    fields = (type(cursor.log_id), type(cursor.position), type(cursor.hash))
+    if fields != (str, int, bytes) or cursor.position < 0:
+        raise InvalidInputError(f"{cursor!r:.80}", "is no cursor that a log gave out")
+    return cursor
+
+
+def check_streams(streams: object) -> str | None:
+    """Return a valid stream filter: a category ending in ``/``, an exact name, or None."""
+    if streams is None:
+        return None
+    if isinstance(streams, str) and streams.endswith("/") and len(streams) > 1:
+        return check_name("streams", streams, limits.MAX_STREAM_BYTES)
+    return check_stream(streams)
+
+
+def check_types(types: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Return a valid filter by event type, in a fixed order; ``None`` for all."""
+    if types is None:
+        return None
+    if isinstance(types, str):
+        raise InvalidInputError(f"types={types!r}", "give a set of names, not one text")
+    names = [check_name("types", name, limits.MAX_TYPE_BYTES) for name in _listed("types", types)]
+    return tuple(sorted(set(names)))
+
+
+def check_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return a valid list of consumers' names."""
+    if isinstance(names, str):
+        raise InvalidInputError(f"consumers={names!r}", "give a list of names, not one text")
+    listed = _listed("consumers", names)
+    return tuple(check_name("consumer", name, limits.MAX_CONSUMER_BYTES) for name in listed)
+
+
+def check_shard(shard: object) -> tuple[int, int] | None:
+    """Return a valid ``(index, count)``; ``None`` for everything."""
+    if shard is None:
+        return None
+    pair = tuple(shard) if isinstance(shard, list | tuple) else ()
+    if len(pair) == 2 and type(pair[0]) is type(pair[1]) is int and 0 <= pair[0] < pair[1]:
+        return pair[0], pair[1]
+    raise InvalidInputError(f"shard={shard!r:.40}", "use (index, count) with 0 <= index < count")
+
+
+def check_limit(limit: object) -> int | None:
+    """Return a valid limit on the number of events; ``None`` for no limit."""
+    if limit is None or (type(limit) is int and limit >= 0):
+        return limit
+    raise InvalidInputError(f"limit={limit!r:.40}", "use a number from 0 on, or None")
+
+
+def check_until(until: object) -> int | None:
+    """Return a valid end of a range, a position; ``None`` for the head."""
+    if isinstance(until, Cursor):
+        return check_cursor_fields(until).position
+    if until is None or (type(until) is int and until >= 0):
+        return until
+    raise InvalidInputError(f"until={until!r:.80}", "use a position from 0 on, or None")

@@ -1,0 +1,1 @@
+"""Notifiers: they wake followers in other processes early. A hint, never truth."""

@@ -1,0 +1,91 @@
+"""Waking followers of other processes by a file that the writer touches after each commit.
+
+The file has a directory of its own (``NAME-notify``), because a watch on a single file goes
+blind after an atomic replace, and the database's own directory changes long before a
+commit is visible: its write-ahead log is written first.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Final
+
+from eventstore.system.directory_watch import Watcher
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eventstore.log.operations import CommitBatch
+    from eventstore.notify.protocol import Wake
+
+log = logging.getLogger(__name__)
+
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT
+
+
+class FileNotifier:
+    """AccessTimes a file on ``publish``, and watches its directory once started."""
+
+    carries_batches = False
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._file = str(directory / "position")
+        self._watcher: Watcher | None = None
+        self._trouble = ""
+
+    def start(self, log_id: str, wake: Wake) -> None:  # noqa: ARG002 - one log per file
+        """Begin to watch."""
+        # The directory has to be there before anybody can watch it.
+        self._touch(None)
+        self._watcher = Watcher(self._directory, lambda: wake(self._read()), recursive=False)
+        self._watcher.start()
+
+    def publish(self, log_id: str, position: int, batch: CommitBatch | None) -> None:  # noqa: ARG002
+        """Write the position into the file. Never raises: a lost hint is a later reader."""
+        self._touch(position)
+
+    def confirm(self, log_id: str, position: int) -> None:
+        """Do nothing: it could write an older position over one that was just published."""
+
+    def _read(self) -> int | None:
+        """Return the position in the file; ``None`` where there is none, or something else."""
+        try:
+            with open(self._file, "rb") as file:  # noqa: PTH123 - read at each wake
+                return int(file.read(32))
+        except (OSError, ValueError):
+            return None
+
+    def _touch(self, position: int | None) -> None:
+        try:
+            # Opened each time (10 us), so that a removed directory heals by itself.
+            try:
+                file = os.open(self._file, _FLAGS, 0o644)
+            except FileNotFoundError:
+                self._directory.mkdir(exist_ok=True)
+                file = os.open(self._file, _FLAGS, 0o644)
+            try:
+                if position is not None:
+                    os.write(file, b"%020d\n" % position)
+            finally:
+                os.close(file)
+        except OSError as error:
+            trouble = f"cannot touch {self._directory}: {error}"
+            if trouble != self._trouble:
+                log.warning("%s; followers read on a timer instead", trouble)
+            self._trouble = trouble
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._watcher is not None:
+            self._watcher.close()
+
+    def describe(self) -> dict[str, str | int]:
+        """Return the kind, the watched place, how often it woke, and the last trouble."""
+        facts: dict[str, str | int] = {"notifier": "file", "directory": str(self._directory)}
+        trouble = self._trouble
+        if self._watcher is not None:
+            facts["wakes"] = self._watcher.wakes
+            trouble = trouble or self._watcher.trouble
+        return facts | ({"trouble": trouble} if trouble else {})

@@ -1,0 +1,31 @@
+"""No notifier: followers in this process are still woken, others read on a timer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eventstore.log.operations import CommitBatch
+    from eventstore.notify.protocol import Wake
+
+
+class NoNotifier:
+    """Tells nobody: for logs in memory, and to show that timed reads alone suffice."""
+
+    carries_batches = False
+
+    def start(self, log_id: str, wake: Wake) -> None:
+        """Do nothing."""
+
+    def publish(self, log_id: str, position: int, batch: CommitBatch | None) -> None:
+        """Do nothing."""
+
+    def confirm(self, log_id: str, position: int) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def describe(self) -> dict[str, str | int]:
+        """Return the kind."""
+        return {"notifier": "none"}

@@ -1,0 +1,222 @@
+"""Waking followers by LISTEN and NOTIFY, on a connection of its own.
+
+A notification carries a position and nothing else, and is sent after the commit: inside the
+transaction it would hold a lock of the whole server until the commit is done. One thread
+listens, publishes and sends heartbeats, because a session that died is silent. After every
+reconnect it listens first and wakes the followers second, so that they read what they may
+have missed.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+
+from eventstore.storage.postgres.connection import connect, connection_info
+from eventstore.storage.postgres.watchdog import Watchdog
+from eventstore.system.backoff import Backoff
+
+if TYPE_CHECKING:
+    from eventstore.log.operations import CommitBatch
+    from eventstore.notify.protocol import Wake
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS: Final = 5.0
+"""How often the session is asked whether it lives, and how long it may take to answer."""
+
+
+class PostgresNotifier:
+    """Listens and notifies on the channel of the schema that the log lives in.
+
+    A proxy that pools transactions gives no session to listen on: name the server itself,
+    or rely on the timed reads with ``notify="none"``.
+    """
+
+    carries_batches = False
+
+    def __init__(self, url: str) -> None:
+        self._info = connection_info(url)
+        self._wake: Wake | None = None
+        self._published = -1
+        self._position = -1
+        self._found: int | None = None
+        self._closing = False
+        self._started = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._wakes = 0
+        self._connects = 0
+        self._listening = False
+        self._trouble = ""
+
+    def start(self, log_id: str, wake: Wake) -> None:  # noqa: ARG002 - one log per schema
+        """Begin to listen."""
+        self._wake = wake
+        self._ensure_thread()
+        self._ring()
+
+    def publish(self, log_id: str, position: int, batch: CommitBatch | None) -> None:  # noqa: ARG002
+        """Hand the position to the thread. Never waits, never raises."""
+        self._position = position
+        self._ensure_thread()
+        self._ring()
+
+    def confirm(self, log_id: str, position: int) -> None:  # noqa: ARG002
+        """Hand the position to the thread, to be sent unless there is a newer one."""
+        self._found = position
+        self._ring()
+
+    def close(self) -> None:
+        """Stop, once what was published last has been sent or has failed."""
+        self._closing = True
+        if self._thread is not None:
+            self._ring()
+            self._thread.join()
+            self._bell.close()
+            self._rung.close()
+
+    def describe(self) -> dict[str, str | int]:
+        """Return the kind, how often it woke and connected, and the present trouble.
+
+        ``listening`` is there once it was asked to, and 1 while the server does.
+        """
+        facts: dict[str, str | int] = {"notifier": "postgres", "wakes": self._wakes}
+        facts["reconnects"] = max(0, self._connects - 1)
+        if self._wake is not None:
+            facts["listening"] = int(self._listening)
+        return facts | ({"trouble": self._trouble} if self._trouble else {})
+
+    def _ensure_thread(self) -> None:
+        with self._started:
+            if self._thread is None:
+                self._bell, self._rung = socket.socketpair()
+                self._bell.setblocking(False)
+                self._rung.setblocking(False)
+                self._thread = threading.Thread(
+                    target=self._run, name="eventstore-listener", daemon=True
+                )
+                self._thread.start()
+
+    def _ring(self) -> None:
+        # A full buffer means that the thread has been told already; a closed one, that it ended.
+        with suppress(OSError):
+            self._bell.send(b"!")
+
+    def _run(self) -> None:
+        watchdog, backoff = Watchdog(), Backoff()
+        try:
+            while not self._closing:
+                try:
+                    self._serve(watchdog, backoff)
+                except (psycopg.Error, OSError) as error:
+                    self._listening = False
+                    self._report(" ".join(str(error).split()))
+                    if not self._closing:
+                        self._pause(backoff.next())
+        finally:
+            watchdog.close()
+
+    def _report(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            log.warning("cannot listen: %s; followers read on a timer meanwhile", trouble)
+        self._trouble = trouble
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._closing and (left := until - time.monotonic()) > 0:
+            _wait(left, self._rung.fileno())
+            self._hear_bell()
+
+    def _serve(self, watchdog: Watchdog, backoff: Backoff) -> None:
+        """Listen and publish on one connection, until it fails or the notifier closes."""
+        with connect(self._info, watchdog) as connection:
+            with watchdog.limit(connection, HEARTBEAT_SECONDS):
+                channel = _channel(connection)
+            self._connects += 1
+            self._found = None
+            listening = False
+            beat = time.monotonic() + HEARTBEAT_SECONDS
+            while not (self._closing and self._published >= self._position):
+                with watchdog.limit(connection, HEARTBEAT_SECONDS):
+                    if self._wake is not None and not listening:
+                        # Not before: who only publishes need not hear of others' commits.
+                        connection.execute(f'LISTEN "{channel}"'.encode())
+                        listening = self._listening = True
+                        self._call_wake()
+                    if self._position > self._published or self._found is not None:
+                        self._send(connection, channel)
+                    elif time.monotonic() >= beat:
+                        connection.execute("SELECT 1")
+                        beat = time.monotonic() + HEARTBEAT_SECONDS
+                        self._trouble = ""
+                        backoff.reset()
+                    position = _received(connection)
+                    if position is not None:
+                        beat = time.monotonic() + HEARTBEAT_SECONDS
+                        self._trouble = ""
+                        backoff.reset()
+                        self._wakes += 1
+                        self._call_wake(position)
+                if self._closing:
+                    continue  # The bell that said so may have rung before the last sending.
+                wait = max(0.0, beat - time.monotonic())
+                _wait(wait, connection.fileno(), self._rung.fileno())
+                self._hear_bell()
+
+    def _send(self, connection: psycopg.Connection[Any], channel: str) -> None:
+        found, self._found = self._found or -1, None
+        position = self._position
+        text = str(max(position, found))
+        connection.execute("SELECT pg_notify(%s, %s)", (channel, text))
+        self._published = position
+
+    def _call_wake(self, position: int | None = None) -> None:
+        if self._wake is not None and not self._closing:
+            self._wake(position)
+
+    def _hear_bell(self) -> None:
+        with suppress(BlockingIOError):
+            while self._rung.recv(4096):
+                pass
+
+
+def _channel(connection: psycopg.Connection[Any]) -> str:
+    row = connection.execute("SELECT md5(current_schema())").fetchone()
+    return f"eventstore_{row[0] if row else ''}"
+
+
+def _received(connection: psycopg.Connection[Any]) -> int | None:
+    """Return the highest position that another process has sent; ``None`` for none."""
+    # What libpq has read together with a statement's answer. psycopg would only look once the
+    # socket has something more to say.
+    notices = [
+        (one.be_pid, one.extra.decode(errors="replace"))
+        for one in iter(connection.pgconn.notifies, None)
+    ]
+    # One call gives either what came during earlier statements or what comes now. Asked until
+    # there is no more, busy publishers would keep this thread here for ever.
+    for _ in range(2):
+        notices += [(one.pid, one.payload) for one in connection.notifies(timeout=0)]
+    own = connection.info.backend_pid
+    # Whatever else somebody may have sent wakes everybody.
+    found = [int(text) if text.isdecimal() else sys.maxsize for pid, text in notices if pid != own]
+    return max(found, default=None)
+
+
+def _wait(seconds: float, *files: int) -> None:
+    """Return once one of the files can be read, or after a time.
+
+    Not by ``select.select``, which fails for descriptors from 1,024 on.
+    """
+    with selectors.DefaultSelector() as selector:
+        for file in files:
+            selector.register(file, selectors.EVENT_READ)
+        selector.select(seconds)

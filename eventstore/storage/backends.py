@@ -1,0 +1,48 @@
+"""Where a log can live; which backend a URL means is decided here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from eventstore.errors import ConfigError
+from eventstore.storage.sqlite.backend import SqliteBackend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from eventstore.log.inline_projection import InlineProjection
+    from eventstore.log.operations import Clock
+    from eventstore.storage.protocols import MovableLog
+
+
+def _postgres(url: str, clock: Clock, inline: Sequence[InlineProjection]) -> MovableLog:
+    try:
+        from eventstore.storage.postgres.backend import PostgresBackend  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(
+            f"a log on PostgreSQL needs the driver: pip install 'ruletide[postgres]' ({error})"
+        ) from error
+    return PostgresBackend(url, clock, inline)
+
+
+BACKENDS: Final[dict[str, Callable[[str, Clock, Sequence[InlineProjection]], MovableLog]]] = {
+    "sqlite": SqliteBackend,
+    "memory": SqliteBackend,
+    "postgresql": _postgres,
+}
+"""URL scheme to backend. Every one of them is in the contract suite."""
+
+ALIASES: Final = {"postgres": "postgresql", "postgresql+psycopg": "postgresql"}
+"""Other ways in which people write these schemes."""
+
+
+def make_backend(url: str, clock: Clock, inline: Sequence[InlineProjection]) -> MovableLog:
+    """Make the backend that ``url`` names; raise ConfigError for one that is not known."""
+    scheme, found, _ = str(url).partition(":")
+    scheme = ALIASES.get(scheme, scheme)
+    if not found or scheme not in BACKENDS:
+        known = ", ".join(f"{name}://" for name in BACKENDS)
+        # Of an unknown URL nobody knows where the password is.
+        shown = f"{scheme}:…" if found else "given"
+        raise ConfigError(f"the log's URL {shown!r} is not known: it begins with one of {known}")
+    return BACKENDS[scheme](url, clock, inline)

@@ -1,0 +1,204 @@
+"""What the SQL backends have in common: everything but how they connect and lock."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from eventstore.errors import ConfigError
+from eventstore.storage import bulk as transfer
+from eventstore.storage import integrity_reads as auditing
+from eventstore.storage import migrations, reading, trimming, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from eventstore.log.events import Cursor
+    from eventstore.log.inline_projection import InlineProjection
+    from eventstore.log.operations import (
+        Audited,
+        Clock,
+        CommitBatch,
+        ConsumerState,
+        Head,
+        Operation,
+        Outcome,
+        Page,
+        Query,
+        StoredEvent,
+    )
+    from eventstore.log.records import KeptRecord, Record, StreamRecord
+    from eventstore.storage.driver import Driver
+    from eventstore.storage.protocols import LockHolder, NamedLock
+    from eventstore.storage.user_transaction import UserTransaction
+
+T = TypeVar("T")
+
+
+class SqlBackend(ABC):
+    """A log in a database; :class:`eventstore.storage.protocols.Backend` says what is promised."""
+
+    dialect: ClassVar[str]
+    _advice: ClassVar[str] = "use 'eventstore export' and 'eventstore import'"
+    url: str
+    path: Path | None
+
+    def __init__(self, clock: Clock, inline: Sequence[InlineProjection]) -> None:
+        self._clock = clock
+        self._inline = tuple(inline)
+        self._writing = threading.Lock()
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect, and call :meth:`_prepare`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release every connection."""
+
+    @abstractmethod
+    def user_transaction(self, *, batch: bool) -> UserTransaction:
+        """Return a connection whose own statements and an append share transactions.
+
+        ``batch`` says whether its appends tell what they appended.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict[str, str | int]:
+        """Return facts for ``status``."""
+
+    @property
+    @abstractmethod
+    def _where(self) -> str:
+        """Name the database in messages, without a password."""
+
+    @abstractmethod
+    def _write(self, function: Callable[[Driver], T]) -> T:
+        """Call ``function`` in a transaction that writes: commit, or leave nothing."""
+
+    @abstractmethod
+    def _snapshot(self) -> AbstractContextManager[Driver]:
+        """Give a transaction in which everything that is read belongs together."""
+
+    def _read(self, function: Callable[[Driver], T]) -> T:
+        """Call ``function`` in a snapshot."""
+        with self._snapshot() as driver:
+            return function(driver)
+
+    def head(self) -> Head:
+        """Return the committed head."""
+        return self._read(reading.read_head)
+
+    def page(self, query: Query) -> Page:
+        """Read one page from one snapshot."""
+        return self._read(lambda driver: reading.read_page(driver, query))
+
+    def query(self, function: Callable[[Any, Head], T]) -> T:
+        """Return ``function(connection, head)`` from one snapshot."""
+        return self._read(lambda driver: function(driver.connection, reading.read_head(driver)))
+
+    def consumers(self) -> list[ConsumerState]:
+        """Return every named consumer, by name."""
+        return self._read(reading.read_consumers)
+
+    def stored(self, after: int, limit: int) -> list[StoredEvent]:
+        """Return the rows that follow ``after``, as they are."""
+        return self._read(lambda driver: reading.read_stored(driver, after, limit))
+
+    def audit(self, after: int, limit: int, *, books: bool = True) -> Audited:
+        """Return the rows that follow ``after``, with the books once no more follow."""
+        return self._read(lambda driver: auditing.read_audited(driver, after, limit, books=books))
+
+    def audit_kept(self, after: int, limit: int) -> list[tuple[StoredEvent, bytes]]:
+        """Return rows that are kept of a trimmed prefix, each with the hash before it."""
+        return self._read(lambda driver: auditing.read_kept(driver, after, limit))
+
+    def faults(self) -> list[tuple[str, str]]:
+        """Return (where, what) of faults in the database itself."""
+        return self._read(lambda driver: auditing.find_faults(driver, self.dialect))
+
+    def write(
+        self, group: Sequence[Operation], tell: Callable[[CommitBatch], None] | None = None
+    ) -> list[Outcome]:
+        """Carry out a group in one durable transaction."""
+        batches: list[CommitBatch] | None = [] if tell is not None else None
+        with self._writing:
+            outcomes = self._write(
+                lambda driver: writing.write_group(
+                    driver, group, self._inline, self._clock(), batches
+                )
+            )
+        if tell is not None and batches:
+            tell(batches[-1])
+        return outcomes
+
+    def outline(self) -> tuple[Head, list[ConsumerState]]:
+        """Return the head and all consumers as of one moment."""
+        return self._read(transfer.read_outline)
+
+    def streams(self, after: int, until: int, limit: int) -> list[tuple[int, StreamRecord]]:
+        """Return streams by number, with their versions at a position."""
+        return self._read(lambda driver: transfer.read_streams(driver, after, until, limit))
+
+    def kept(self, after: int, limit: int) -> list[KeptRecord]:
+        """Return the events that trimming has kept."""
+        return self._read(lambda driver: transfer.read_kept(driver, after, limit))
+
+    def load(self, records: Iterable[Record]) -> Head:
+        """Fill an empty log in one durable transaction."""
+        with self._writing:
+            head = self._write(lambda driver: transfer.load(driver, records, self._where))
+            if self._inline:
+                self._write(self._set_up_views)
+            return head
+
+    def backup(self, target: Path, progress: Callable[[int, int], None]) -> int:  # noqa: ARG002
+        """Refuse: the log is no file of its own."""
+        raise ConfigError(f"{self._where} is no file to copy: {self._advice}")
+
+    def restore(
+        self,
+        copy: Path,  # noqa: ARG002
+        progress: Callable[[int, int], None],  # noqa: ARG002
+        *,
+        replace: bool,  # noqa: ARG002
+    ) -> int:
+        """Refuse: the log is no file of its own."""
+        raise ConfigError(f"{self._where} is no file to restore: {self._advice}")
+
+    def cut(self, before: int | None, before_us: int | None) -> Cursor:
+        """Return the end of the last commit that lies wholly before a position, or a time."""
+        return self._read(lambda driver: trimming.find_cut(driver, before, before_us))
+
+    def hashes(self, positions: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Return the chain's hash at events of the log or kept ones, by position."""
+        return self._read(lambda driver: trimming.read_hashes(driver, positions))
+
+    def named_lock(self, name: str) -> NamedLock | None:  # noqa: ARG002
+        """Return ``None``: who shares the log shares its host, and files to lock."""
+        return None
+
+    def named_locks(self) -> list[LockHolder]:
+        """Return none."""
+        return []
+
+    def _prepare(self) -> None:
+        """Bring the schema, then the inline views, up to date."""
+        while self._write(self._migrate):
+            pass
+        if self._inline:
+            self._write(self._set_up_views)
+
+    def _migrate(self, driver: Driver) -> bool:
+        driver.lock_schema()
+        return migrations.apply_next(driver, self.dialect, self._where, self._clock())
+
+    def _set_up_views(self, driver: Driver) -> None:
+        driver.lock_schema()
+        head = reading.read_head(driver, lock=True)
+        for projection in self._inline:
+            projection.setup(driver.connection)
+            writing.catch_up_inline(driver, projection, head)

@@ -1,0 +1,160 @@
+"""Whole logs in and out of the log's tables, a page or a batch at a time."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from eventstore.errors import NotEmptyError
+from eventstore.log.records import (
+    ConsumerRecord,
+    EventRecord,
+    KeptRecord,
+    LogRecord,
+    Record,
+    StreamRecord,
+)
+from eventstore.storage.reading import PAGE_BYTES, read_consumers, read_head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from eventstore.log.operations import ConsumerState, Head
+    from eventstore.storage.driver import Driver
+
+BATCH: Final = 1_000
+"""Records inserted together; less than a batch where they are large."""
+
+_COLUMNS: Final = (
+    "position, stream_id, version, id, type, commit_position, content, data, metadata, "
+    "recorded_us, salt, digest, hash"
+)
+_KEPT: Final = (
+    "SELECT e.position, s.name, e.version, e.id, e.type, e.commit_position, e.content, e.data, "
+    "e.metadata, e.recorded_us, e.salt, e.digest, e.hash, e.previous "
+    "FROM kept e JOIN stream s ON s.id = e.stream_id WHERE e.position > ?"
+)
+_STREAMS: Final = "SELECT id, name, {} FROM stream s WHERE id > ? ORDER BY id LIMIT ?"
+_VERSION_THEN: Final = (
+    "version - (SELECT count(*) FROM event e WHERE e.stream_id = s.id AND e.position > ?)"
+)
+
+
+def read_outline(driver: Driver) -> tuple[Head, list[ConsumerState]]:
+    """Read the head and all consumers."""
+    return read_head(driver), read_consumers(driver)
+
+
+def read_streams(
+    driver: Driver, after: int, until: int, limit: int
+) -> list[tuple[int, StreamRecord]]:
+    """Read streams by number, with the versions that they had at the position ``until``."""
+    if until == read_head(driver).position:
+        rows = driver.rows(_STREAMS.format("version"), (after, limit))
+    else:
+        rows = driver.rows(_STREAMS.format(_VERSION_THEN), (until, after, limit))
+    return [(id_, StreamRecord(name, version)) for id_, name, version in rows]
+
+
+def read_kept(driver: Driver, after: int, limit: int) -> list[KeptRecord]:
+    """Read what trimming has kept, some megabytes at the most."""
+    found, size = [], 0
+    for row in driver.events(_KEPT, "e.position", [after], limit, PAGE_BYTES):
+        record = KeptRecord(*row)
+        found.append(record)
+        size += len(record.data or b"") + len(record.metadata or b"")
+        if size >= PAGE_BYTES:
+            break
+    return found
+
+
+def load(driver: Driver, records: Iterable[Record], where: str) -> Head:
+    """Fill an empty log, within the caller's transaction."""
+    _check_empty(driver, where)
+    source = iter(records)
+    log = next(source)
+    assert isinstance(log, LogRecord)  # noqa: S101 - whoever checked the records saw to it
+    driver.run(
+        "UPDATE head SET log_id = ?, first_position = ?, base_hash = ?",
+        (log.log_id, log.first_position, log.base_hash),
+    )
+    streams = 0
+    for kind, group in groupby(source, type):
+        for batch in _batches(group):
+            if kind is StreamRecord:
+                rows = [(streams + number, *_fields(one)) for number, one in enumerate(batch, 1)]
+                driver.insert("INSERT INTO stream (id, name, version) VALUES", rows)
+                streams += len(batch)
+            elif kind in _INSERTS:
+                sql, make_rows = _INSERTS[kind]
+                driver.insert(sql, make_rows(driver, batch))
+            driver.keep_alive()
+    driver.run(
+        "UPDATE head SET position = ?, recorded_us = ?, hash = ?",
+        (log.position, log.recorded_us, log.hash),
+    )
+    _check_versions(driver)
+    return read_head(driver)
+
+
+def _check_empty(driver: Driver, where: str) -> None:
+    head = read_head(driver, lock=True)
+    found = [
+        table
+        for table in ("event", "stream", "kept", "consumer")
+        if driver.row(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608 - our own names
+    ]
+    if found or head.position or head.first_position > 1:
+        what = "consumers" if found == ["consumer"] else f"a log at position {head.position}"
+        raise NotEmptyError(where, f"holds {what}", "import into a new, empty one")
+
+
+def _batches(records: Iterator[Any]) -> Iterator[list[Any]]:
+    batch: list[Any] = []
+    size = 0
+    for record in records:
+        batch.append(record)
+        size += len(getattr(record, "data", None) or b"")
+        if len(batch) >= BATCH or size >= PAGE_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _fields(record: Any) -> tuple[Any, ...]:
+    return tuple(getattr(record, name) for name in record.__struct_fields__)
+
+
+def _with_stream_ids(driver: Driver, batch: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Turn records into rows: the second field, a stream's name, becomes its number."""
+    names = sorted({record.stream for record in batch})
+    ids = dict(driver.lookup("SELECT name, id FROM stream WHERE name IN ({})", names))
+    return [(fields[0], ids[fields[1]], *fields[2:]) for fields in (_fields(one) for one in batch)]
+
+
+def _plain(_: Driver, batch: Sequence[Any]) -> list[tuple[Any, ...]]:
+    return [_fields(record) for record in batch]
+
+
+_Rows: TypeAlias = "Callable[[Driver, Sequence[Any]], list[tuple[Any, ...]]]"
+
+_INSERTS: Final[dict[type, tuple[str, _Rows]]] = {
+    EventRecord: (f"INSERT INTO event ({_COLUMNS}) VALUES", _with_stream_ids),
+    KeptRecord: (f"INSERT INTO kept ({_COLUMNS}, previous) VALUES", _with_stream_ids),
+    ConsumerRecord: (
+        "INSERT INTO consumer (name, position, hash, epoch, owner, seen_us) VALUES",
+        _plain,
+    ),
+}
+
+
+def _check_versions(driver: Driver) -> None:
+    """Check that each stream's events end at its version, without a hole."""
+    row = driver.row(
+        "SELECT s.name FROM stream s JOIN (SELECT stream_id, max(version) AS last, "
+        "max(version) - min(version) + 1 - count(*) AS missing FROM event GROUP BY stream_id) e "
+        "ON e.stream_id = s.id WHERE e.last <> s.version OR e.missing <> 0 LIMIT 1"
+    )
+    if row is not None:
+        raise LookupError(f"the versions of stream {row[0]!r} have a hole")

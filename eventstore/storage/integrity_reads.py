@@ -1,0 +1,105 @@
+"""Reading a log in order to check it: rows as they are, the books, the database's own faults.
+
+Nothing here trusts the tables: what cannot be made sense of is a fault, not an exception.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from eventstore.errors import HistoryDivergedError
+from eventstore.log.events import Cursor, Event
+from eventstore.log.operations import Audited, Books, StoredEvent
+from eventstore.storage import migrations
+from eventstore.storage.reading import check_cursor, read_head, read_stored
+from eventstore.storage.schema_check import differences
+
+if TYPE_CHECKING:
+    from eventstore.log.operations import Head
+    from eventstore.storage.driver import Driver
+
+_KEPT: Final = (
+    "SELECT k.position, coalesce(s.name, '') AS name, k.version, k.type, k.commit_position, k.id, "
+    "k.content, k.data, k.metadata, k.recorded_us, k.hash, k.salt, k.digest, k.previous "
+    "FROM kept k LEFT JOIN stream s ON s.id = k.stream_id WHERE k.position > ? "
+    "ORDER BY k.position LIMIT ?"
+)
+_CONSUMERS: Final = "SELECT name, position, hash, epoch, seen_us FROM consumer"
+_VIEWS: Final = "SELECT name, log_id, position, hash FROM projection WHERE log_id IS NOT NULL"
+
+Fault = tuple[str, str]
+"""Where, and what."""
+
+
+def read_audited(driver: Driver, after: int, limit: int, *, books: bool) -> Audited:
+    """Read a page of rows, and with the last of them the books."""
+    head = read_head(driver)
+    rows = read_stored(driver, after, limit)
+    last = driver.row("SELECT max(position) FROM event")
+    ended = not rows or last is None or rows[-1].event.position >= (last[0] or 0)
+    return Audited(head, rows, ended, read_books(driver, head) if ended and books else None)
+
+
+def read_books(driver: Driver, head: Head) -> Books:
+    """Read what the log keeps beside its events."""
+    faults = _ledger_faults(driver)
+    faults += _cursor_faults(driver, head)
+    return Books(driver.rows("SELECT id, name, version FROM stream"), faults)
+
+
+def read_kept(driver: Driver, after: int, limit: int) -> list[tuple[StoredEvent, bytes]]:
+    """Read rows that are kept of a trimmed prefix."""
+    found: list[tuple[StoredEvent, bytes]] = []
+    for *columns, salt, digest, previous in driver.rows(_KEPT, (after, limit)):
+        found.append((StoredEvent(Event(*columns), salt, digest), previous))
+    return found
+
+
+def find_faults(driver: Driver, dialect: str) -> list[Fault]:
+    """Compare the schema with what the migrations make, and let the database check its file."""
+    faults = differences(driver.catalog(), driver.expected_catalog())
+    faults += _migration_faults(driver, dialect)
+    return faults + [("database", complaint) for complaint in driver.self_check()]
+
+
+def _migration_faults(driver: Driver, dialect: str) -> list[Fault]:
+    known = [(step.number, step.name, step.checksum) for step in migrations.known(dialect)]
+    rows = driver.rows("SELECT number, name, checksum FROM migration ORDER BY number")
+    head = driver.row("SELECT schema_version FROM head")
+    faults: list[Fault] = []
+    if rows != known:
+        faults.append(("migration ledger", "is not that of this program's migrations"))
+    if head is None or head[0] != len(known):
+        faults.append(("head", f"names schema version {head and head[0]!r}, not {len(known)}"))
+    return faults
+
+
+def _ledger_faults(driver: Driver) -> list[Fault]:
+    row = driver.row("SELECT count(*) FROM head")
+    return [("head", "is there more than once")] if row and row[0] != 1 else []
+
+
+def _cursor_faults(driver: Driver, head: Head) -> list[Fault]:
+    faults: list[Fault] = []
+    for name, position, digest, epoch, seen_us in driver.rows(_CONSUMERS):
+        where = f"consumer {name!r:.200}"
+        if not isinstance(epoch, int) or epoch < 1 or not isinstance(seen_us, int):
+            faults.append((where, "has no proper epoch or time"))
+        faults += _check(driver, head, where, (head.log_id, position, digest))
+    if driver.has_table("projection"):
+        for name, *cursor in driver.rows(_VIEWS):
+            faults += _check(driver, head, f"view {name!r:.200}", tuple(cursor))
+    return faults
+
+
+def _check(driver: Driver, head: Head, where: str, cursor: tuple[Any, ...]) -> list[Fault]:
+    log_id, position, digest = cursor
+    if not isinstance(position, int) or position < 0 or not isinstance(digest, bytes):
+        return [(where, "has no proper cursor")]
+    try:
+        check_cursor(driver, head, Cursor(log_id, position, digest))
+    except HistoryDivergedError as error:
+        return [(where, f"does not belong to this log: {error}")]
+    except TypeError as error:
+        return [(where, f"cannot be compared with this log ({error})")]
+    return []

@@ -1,0 +1,268 @@
+"""The log in a PostgreSQL database, for a master and workers on many machines.
+
+An append locks the head row first, in a statement of its own under READ COMMITTED, so that
+whatever it reads afterwards is what the appends before it have committed. Readers take a
+snapshot and wait for nobody.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import psycopg
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+
+from eventstore.errors import StorageError
+from eventstore.storage.base import SqlBackend
+from eventstore.storage.postgres.advisory_lock import SessionLock, read_held
+from eventstore.storage.postgres.connection import (
+    connect,
+    connection_info,
+    is_lost,
+    is_timeout,
+    safe_url,
+)
+from eventstore.storage.postgres.driver import PostgresDriver
+from eventstore.storage.postgres.user_transaction import PostgresUserTransaction
+from eventstore.storage.postgres.watchdog import Watchdog
+from eventstore.storage.user_transaction import append_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from eventstore.log.inline_projection import InlineProjection
+    from eventstore.log.operations import Clock
+    from eventstore.storage.driver import Driver
+    from eventstore.storage.postgres.connection import Session
+    from eventstore.storage.protocols import LockHolder, NamedLock
+    from eventstore.storage.user_transaction import UserTransaction
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+READ_CONNECTIONS: Final = 8
+"""Connections for reading, one for each page that a store reads at once: none waits for one."""
+
+IDLE_CONNECTIONS: Final = 2
+"""How many of them stay open."""
+
+GUESTS: Final = 8
+"""How many connections stay open for callers' own statements."""
+
+WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
+"""Whatever the default is: a snapshot from before the wait for the head would be too old."""
+
+READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+@contextmanager
+def translate_errors(where: str) -> Iterator[None]:
+    """Turn every error of psycopg and SQLAlchemy into StorageError, saying where."""
+    try:
+        yield
+    except (psycopg.Error, SQLAlchemyError, OSError, LookupError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        reason = " ".join(str(cause).split()) or type(cause).__name__
+        raise StorageError(
+            where,
+            _explain(cause, reason),
+            transient=is_lost(cause),
+            timed_out=is_timeout(cause),
+        ) from error
+
+
+def _explain(error: BaseException | None, reason: str) -> str:
+    if isinstance(error, psycopg.errors.InvalidSchemaName):
+        return f"{reason}: create the schema that the URL's search_path names"
+    if isinstance(error, psycopg.errors.UndefinedColumn):
+        return f"{reason}: its tables are not an event log's; name another schema or database"
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return f"{reason}: use a role that may, or grant this one what it needs"
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return f"{reason}: another session holds the log (pg_stat_activity shows which); try again"
+    return reason
+
+
+def make_engine(url: str, watchdog: Watchdog, **pooling: Any) -> Engine:
+    """Make an engine that leaves BEGIN and COMMIT to its users."""
+    info = connection_info(url)
+    kept = {"pool_size": IDLE_CONNECTIONS + 1, "max_overflow": READ_CONNECTIONS - IDLE_CONNECTIONS}
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: connect(info, watchdog),
+        isolation_level="AUTOCOMMIT",
+        **kept | pooling,
+    )
+
+
+class PostgresBackend(SqlBackend):
+    """A log on PostgreSQL 13 or newer; see :class:`eventstore.storage.protocols.Backend`."""
+
+    dialect = "postgresql"
+    _advice = "use pg_dump and pg_restore, or 'eventstore export' and 'eventstore import'"
+
+    def __init__(self, url: str, clock: Clock, inline: Sequence[InlineProjection] = ()) -> None:
+        super().__init__(clock, inline)
+        self._info = connection_info(url)
+        self.url = safe_url(url)
+        self.path = None
+        self._watchdog = Watchdog()
+        self._engine = make_engine(url, self._watchdog)
+        # As many as callers ask for: what limits them is the server.
+        self._guests = make_engine(
+            url, self._watchdog, pool_size=GUESTS, max_overflow=-1, pool_pre_ping=True
+        )
+        event.listen(self._engine, "checkout", self._drop_old)
+        self._writer: Connection | None = None
+        self._writer_lock = threading.Lock()
+        self._lost_at = 0.0
+        self._closed = False
+        self._make_lock = partial(SessionLock, self._info, self.url)
+
+    def _drop_old(self, raw: Session, _record: object, _proxy: object) -> None:
+        # Whatever ended one connection, a restart say, has ended those that were made before.
+        if raw.made < self._lost_at:
+            raise DisconnectionError
+
+    @property
+    def _where(self) -> str:
+        return self.url
+
+    def open(self) -> None:
+        """Create or check the schema, and bring inline projections up to date."""
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            self._prepare()
+            undo.pop_all()
+
+    def close(self) -> None:
+        """Release every connection; one that is being used goes once it has been."""
+        self._closed = True
+        if self._writer_lock.acquire(blocking=False):
+            with self._writer_ends():
+                pass
+        self._engine.dispose()
+        self._guests.dispose()
+        self._watchdog.close()
+
+    def describe(self) -> dict[str, str | int]:
+        """Return the kind, the server's version, and the size of the log's tables in bytes."""
+
+        def ask(driver: Driver) -> dict[str, str | int]:
+            row = driver.row(
+                "SELECT current_setting('server_version'), current_schema(), "
+                "(pg_total_relation_size('event') + pg_total_relation_size('stream'))::bigint"
+            )
+            version, schema, size = row or ("", "", 0)
+            return {"backend": "postgresql", "server": version, "schema": schema, "bytes": size}
+
+        return self._read(ask)
+
+    def user_transaction(self, *, batch: bool) -> UserTransaction:
+        """Return a connection whose own statements and an append share transactions.
+
+        ``batch`` says whether its appends tell what they appended.
+        """
+        translate = partial(translate_errors, self._where)
+        with translate():
+            connection = self._guests.connect()
+        append = partial(append_in, inline=self._inline, clock=self._clock, batch=batch)
+        return PostgresUserTransaction(connection, self._where, self._watchdog, translate, append)
+
+    def named_lock(self, name: str) -> NamedLock:
+        """Return a lock on a connection of its own."""
+        return self._make_lock(name)
+
+    def named_locks(self) -> list[LockHolder]:
+        """Return each lock that somebody holds now, by name."""
+        return self._read(read_held)
+
+    def _write(self, function: Callable[[Driver], T]) -> T:
+        """Call ``function`` in a transaction that writes: commit, or leave nothing."""
+        self._writer_lock.acquire()
+        with self._writer_ends(), translate_errors(self._where):
+            if self._closed:
+                raise StorageError(self._where, "the store was closed before this was written")
+            if self._writer is None:
+                self._writer = self._engine.connect()
+            with self._transaction(self._writer, WRITE) as driver:
+                result = function(driver)
+                driver.commit()
+            # Ends what a view's statements began in SQLAlchemy's own bookkeeping.
+            self._writer.commit()
+            return result
+
+    @contextmanager
+    def _writer_ends(self) -> Iterator[None]:
+        """Let go of the writing connection where it is of no use any more, then of its lock."""
+        try:
+            yield
+        finally:
+            writer = self._writer
+            if writer is not None and (self._closed or writer.invalidated):
+                self._writer = None
+                with translate_errors(self._where):
+                    writer.invalidate()
+                    writer.close()
+            self._writer_lock.release()
+
+    def _read(self, function: Callable[[Driver], T]) -> T:
+        """Call ``function`` in a snapshot; again on a new connection where one was lost."""
+        try:
+            return super()._read(function)
+        except StorageError as error:
+            if not error.transient:
+                raise
+            return super()._read(function)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[Driver]:
+        with translate_errors(self._where), self._engine.connect() as connection:
+            try:
+                with self._transaction(connection, READ) as driver:
+                    yield driver
+                    driver.commit()
+            finally:
+                if self._closed and not connection.invalidated:
+                    connection.invalidate()
+
+    @contextmanager
+    def _transaction(self, connection: Connection, begin: str) -> Iterator[PostgresDriver]:
+        """Give a driver within a transaction, which the block commits."""
+        raw: Any = connection.connection.driver_connection
+        try:
+            with self._watchdog.limit(raw, raw.patience) as limit:
+                try:
+                    driver = PostgresDriver(connection, limit)
+                    driver.keep_alive = limit.go_on
+                    driver.defer(begin)
+                    yield driver
+                except BaseException as error:
+                    limit.go_on()
+                    roll_back(connection, raw, error)
+                    raise
+        except BaseException as error:
+            if raw.closed or is_lost(error):
+                self._lost_at = time.monotonic()
+                connection.invalidate()
+            raise
+
+
+def roll_back(connection: Connection, raw: Any, error: BaseException) -> None:
+    """End the transaction, or the connection where that is not possible any more."""
+    if raw.closed or is_lost(error):
+        return
+    try:
+        raw.rollback()
+        connection.rollback()
+    except (psycopg.Error, SQLAlchemyError):
+        log.debug("the connection cannot roll back; it is dropped", exc_info=True)
+        raw.close()

@@ -1,0 +1,184 @@
+"""Connecting to PostgreSQL: what a URL means, and the limits that every session gets."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from eventstore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from eventstore.storage.postgres.watchdog import Watchdog
+
+CONNECT_SECONDS: Final = 10
+"""How long connecting may take, for each host of the URL."""
+
+DEFAULTS: Final = {
+    "connect_timeout": str(CONNECT_SECONDS),
+    "fallback_application_name": "eventstore",
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
+"""Connection parameters that a URL may override: a host that has gone is noticed in 30 s."""
+
+WRITABLE: Final = {"target_session_attrs": "read-write"}
+"""The same, where the URL names several hosts: a replica that answers first may lack what was
+acknowledged, and a follower that was ahead of it would take it for another log."""
+
+FIXED: Final = {"client_encoding": "UTF8"}
+"""Connection parameters that nothing overrides: texts are compared by their bytes in UTF-8."""
+
+SETTINGS: Final = {
+    "statement_timeout": "50s",
+    "lock_timeout": "30s",
+    # A process that was stopped in the middle of an append holds up all the others; they have
+    # to be let go before their own patience ends.
+    "idle_in_transaction_session_timeout": "10s",
+    # Seconds and milliseconds until the server notices that a client's machine is gone.
+    "tcp_keepalives_idle": "15",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
+"""What a session is given wherever the server, role or URL sets no limit of its own."""
+
+GRACE_SECONDS: Final = 10.0
+"""How much longer than the server's own ``statement_timeout`` an answer is waited for."""
+
+
+class _Pipeline(psycopg.Pipeline):
+    """A pipeline that says nothing after its last Sync.
+
+    psycopg asks for a flush there. The server reads it as the next thing to do, and forgets
+    that it was about to limit how long the transaction may be idle: a process that is stopped
+    would hold the log for ever. A Sync needs no flush to be answered.
+    """
+
+    def _exit_gen(self) -> Generator[Any, Any, None]:
+        try:
+            self._enqueue_sync()
+            yield from self._communicate_gen()
+        finally:
+            yield from self._fetch_gen(flush=False)
+
+
+class Session(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that knows when it was made, and how long an answer may take it."""
+
+    made = 0.0
+    patience: float = CONNECT_SECONDS
+    is_guest = False
+    """Whether it has the limits of callers' own statements, not the log's."""
+
+    @contextmanager
+    def pipeline(self) -> Iterator[psycopg.Pipeline]:
+        """Send what the block executes as one exchange."""
+        if self._pipeline is None:
+            self._pipeline = _Pipeline(self)
+        with super().pipeline() as pipeline:
+            yield pipeline
+
+
+def connection_info(url: str) -> str:
+    """Return what libpq connects by; raise ConfigError for a URL that it does not know.
+
+    Hosts (several are tried in turn), TLS settings, ``options`` and all else are libpq's.
+    """
+    scheme, _, rest = url.partition("://")
+    place, _, query = rest.partition("?")
+    reason = "percent-encode what is no letter or digit in user name and password"
+    try:
+        given = conninfo_to_dict(f"{scheme.partition('+')[0]}://{rest}")
+    except psycopg.ProgrammingError as error:
+        given = None
+        # libpq quotes what it stumbles over: a part of the password, unless it is a parameter.
+        named = re.search(r'query parameter: "\w+"', str(error))
+        reason = str(error).strip() if named and "@" not in query else reason
+    # An "@" or "/" within the password moves the rest of it to where host or database belong.
+    if given is None or "@" in place.partition("@" if "@" in place.partition("/")[0] else "/")[2]:
+        # Without libpq's error in its chain, for the same reason.
+        raise ConfigError(f"the log's URL is not one of PostgreSQL's: {reason}")
+    texts = {name: str(value) for name, value in given.items()}
+    several = WRITABLE if "," in (texts.get("host") or texts.get("hostaddr", "")) else {}
+    return make_conninfo(**DEFAULTS | several | texts | FIXED)
+
+
+def safe_url(url: str) -> str:
+    """Return the URL without its password, for messages."""
+    try:
+        given = conninfo_to_dict(f"postgresql://{url.partition('://')[2]}")
+    except psycopg.ProgrammingError:
+        return "postgresql://…"
+    hosts = str(given.get("host") or "").split(",")
+    ports = str(given.get("port") or "").split(",")
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    where = ",".join(
+        f"{host}:{port}" if port else host for host, port in zip(hosts, ports, strict=False)
+    )
+    return f"postgresql://{where}/{given.get('dbname') or ''}"
+
+
+# 'off' would acknowledge what a crash of the server can still lose.
+_BEGIN: Final = """SELECT set_config(name, value, false)
+FROM unnest(%(names)s::text[], %(values)s::text[]) AS wanted (name, value) JOIN pg_settings
+USING (name) WHERE setting = '0' OR source = 'default'
+UNION ALL SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') = 'off'"""
+
+
+def connect(info: str, watchdog: Watchdog) -> Session:
+    """Connect in autocommit mode, with limits and durability as the log needs them."""
+    connection = Session.connect(info, autocommit=True)
+    try:
+        with watchdog.limit(connection, CONNECT_SECONDS):
+            connection.execute(_BEGIN, {"names": list(SETTINGS), "values": list(SETTINGS.values())})
+            row = connection.execute(
+                "SELECT extract(epoch FROM current_setting('statement_timeout')::interval)"
+            ).fetchone()
+        connection.made = time.monotonic()
+        connection.patience = float(row[0] if row else 0) + GRACE_SECONDS
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def is_lost(error: BaseException | None) -> bool:
+    """Return whether the connection or the server went away, rather than the statement failed."""
+    if isinstance(error, psycopg.OperationalError):
+        # Class 08 is connections, 57P a server that stops or starts; no state: the network.
+        return error.sqlstate is None or error.sqlstate[:2] == "08" or error.sqlstate[:3] == "57P"
+    # Where a connection ends within a pipeline, libpq makes up a result without a state, for
+    # which psycopg has no class but this one.
+    return isinstance(error, _ENDED) or (
+        type(error) is psycopg.DatabaseError and error.sqlstate is None
+    )
+
+
+def is_timeout(error: BaseException | None) -> bool:
+    """Return whether one of the server's limits on time ended the statement."""
+    return isinstance(error, _TIMEOUTS)
+
+
+_ENDED: Final = (
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    # The server was, or has become, one that only reads: another connection may find the one
+    # that writes.
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.InterfaceError,
+    OSError,
+)
+_TIMEOUTS: Final = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.TransactionTimeout,
+)

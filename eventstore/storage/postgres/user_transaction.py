@@ -1,0 +1,137 @@
+"""A guest of a log on PostgreSQL; see :mod:`eventstore.storage.user_transaction`."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+from sqlalchemy.exc import SQLAlchemyError
+
+from eventstore.errors import StorageError
+from eventstore.storage.postgres.connection import is_lost
+from eventstore.storage.postgres.driver import PostgresDriver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from sqlalchemy import Connection
+
+    from eventstore.log.events import Appended
+    from eventstore.log.operations import Append, CommitBatch
+    from eventstore.storage.driver import Driver
+    from eventstore.storage.postgres.watchdog import Watchdog
+
+log = logging.getLogger(__name__)
+
+BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+
+# The log's own limits are for those who hold its head. A caller's statements hold it never, and
+# take as long as the server's administrator allows. Outside of a transaction nothing is written.
+_SETTINGS: Final = (
+    "SET statement_timeout TO DEFAULT; SET idle_in_transaction_session_timeout TO DEFAULT; "
+    "SET lock_timeout TO DEFAULT; SET default_transaction_read_only = on"
+)
+_WITH_HEAD: Final = (
+    "SELECT set_config('statement_timeout', '50s', true), set_config('lock_timeout', '30s', true), "
+    "set_config('idle_in_transaction_session_timeout', '10s', true)"
+)
+
+
+class PostgresUserTransaction:
+    """A connection on which a caller's statements and an append share transactions.
+
+    The log's head is locked by :meth:`append`, so a caller holds up nobody before.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        where: str,
+        watchdog: Watchdog,
+        translate: Callable[[], AbstractContextManager[None]],
+        append: Callable[[Driver, Append], tuple[Appended, CommitBatch | None]],
+    ) -> None:
+        self._connection = connection
+        self.raw: Any = connection.connection.driver_connection
+        self._where = where
+        self._watchdog = watchdog
+        self.translated = translate
+        self._append = append
+        self._open = False
+        session: Any = self.raw
+        if not session.is_guest:
+            with translate():
+                session.execute(_SETTINGS)
+            session.is_guest = True
+
+    @property
+    def active(self) -> bool:
+        """Whether a transaction was begun here, and the database has not ended it."""
+        return self._open and not self.raw.closed
+
+    @contextmanager
+    def reading(self) -> Iterator[PostgresDriver]:
+        """Give what reads the log on this connection, within a transaction, with its limits."""
+        with (
+            self.translated(),
+            self._watchdog.limit(self.raw, self.raw.patience) as limit,
+        ):
+            driver = PostgresDriver(self._connection, limit)
+            driver.keep_alive = limit.go_on
+            yield driver
+
+    def check(self) -> None:
+        """Do nothing: the pool sees to it that the connection lives."""
+
+    def begin(self, settings: str = "") -> None:
+        """Begin a transaction with these statements; it locks nothing yet."""
+        self._open = True  # Also where a setting fails: then there is something to roll back.
+        with self.translated():
+            self.raw.execute(f"{BEGIN}; {settings}")
+
+    def append(self, append: Append) -> tuple[Appended, CommitBatch | None]:
+        """Lock the log's head, and append within the transaction."""
+        with self.reading() as driver:
+            driver.defer(_WITH_HEAD)
+            appended = self._append(driver, append)
+            driver.flush()
+            return appended
+
+    def commit(self) -> None:
+        """Commit, durably. A connection that is lost meanwhile leaves the outcome unknown."""
+        try:
+            with self.reading() as driver:
+                driver.commit()
+                # Ends what a view's statements began in SQLAlchemy's own bookkeeping.
+                self._connection.commit()
+            self._open = False
+        finally:
+            self.rollback()
+
+    def rollback(self) -> None:
+        """Leave nothing of the transaction; drop a connection that cannot say so any more."""
+        if not self._open:
+            return
+        self._open = False
+        if self.raw.closed:
+            return
+        try:
+            self.raw.rollback()
+            self._connection.rollback()
+        except (psycopg.Error, SQLAlchemyError) as error:
+            log.debug("the connection cannot roll back; it is dropped", exc_info=True)
+            self.raw.close()
+            if not is_lost(error):
+                raise StorageError(self._where, str(error)) from error
+
+    def close(self) -> None:
+        """Roll back, and release the connection."""
+        try:
+            self.rollback()
+        finally:
+            if self.raw.closed:
+                self._connection.invalidate()
+            self._connection.close()

@@ -1,0 +1,187 @@
+"""The protocols that every backend implements.
+
+They are synchronous: the store calls them from threads of its own, so that one implementation
+serves asyncio and trio alike.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from eventstore.log.events import Cursor
+    from eventstore.log.operations import (
+        Audited,
+        CommitBatch,
+        ConsumerState,
+        Head,
+        Operation,
+        Outcome,
+        Page,
+        Query,
+        StoredEvent,
+    )
+    from eventstore.log.records import KeptRecord, Record, StreamRecord
+
+T = TypeVar("T")
+
+
+class Auditable(Protocol):
+    """What verification reads. Whatever the database cannot read is a StorageError."""
+
+    def head(self) -> Head:
+        """Return the committed head."""
+
+    def audit(self, after: int, limit: int, *, books: bool = True) -> Audited:
+        """Return the rows that follow ``after``, with the books once no more follow."""
+
+    def audit_kept(self, after: int, limit: int) -> list[tuple[StoredEvent, bytes]]:
+        """Return rows that are kept of a trimmed prefix, each with the hash before it."""
+
+    def faults(self) -> list[tuple[str, str]]:
+        """Return (where, what) of faults in the database itself: its file, its schema."""
+
+
+class LockHolder(NamedTuple):
+    """Who holds a named lock, and what they note about it."""
+
+    name: str
+    owner: str
+    note: str
+
+
+class NamedLock(Protocol):
+    """One owner at a time, on whatever host; it ends with the owner's process.
+
+    Called from one thread at a time. The lock is lost with the connection that holds it:
+    who owns it calls ``check`` every few seconds.
+    """
+
+    owner: str
+    """Who has it, as last seen; empty where nobody is known to."""
+
+    def try_acquire(self, owner: str) -> bool:
+        """Take it unless somebody else has it; say whether that worked.
+
+        Raises StorageError where the database fails.
+        """
+
+    def check(self, note: str) -> None:
+        """Raise StorageError once it is lost; show ``note`` beside the owner."""
+
+    def release(self) -> None:
+        """Give it up, if it is held. Raises nothing."""
+
+
+@runtime_checkable
+class Backend(Auditable, Protocol):
+    """Where a log lives.
+
+    ``write`` is called from one thread at a time; the others from any number.
+    Every method raises :class:`~eventstore.errors.StorageError` when the database fails.
+    """
+
+    url: str
+    """Names the log in messages: as it was given, without a password."""
+    path: Path | None
+    """The file that the log lives in, where it is one: what a file notifier watches beside."""
+
+    def open(self) -> None:
+        """Create or check the schema, and bring inline projections up to date."""
+
+    def close(self) -> None:
+        """Release every connection. Called once, after the last read and write."""
+
+    def head(self) -> Head:
+        """Return the committed head."""
+
+    def page(self, query: Query) -> Page:
+        """Read one page from one snapshot of the log.
+
+        Raises HistoryGoneError below the first position, HistoryDivergedError where
+        ``expect`` is not in the log.
+        """
+
+    def query(self, function: Callable[[Any, Head], T]) -> T:
+        """Return ``function(connection, head)`` from one snapshot, which it does not change."""
+
+    def stored(self, after: int, limit: int) -> list[StoredEvent]:
+        """Return the rows that follow ``after``, in position order, from one snapshot.
+
+        At most ``limit`` of them, and fewer where their content is large; none only at the
+        end of the log. They come as they are, neither lifted nor checked.
+        """
+
+    def write(
+        self, group: Sequence[Operation], tell: Callable[[CommitBatch], None] | None = None
+    ) -> list[Outcome]:
+        """Carry out a group in one durable transaction; one outcome per operation.
+
+        Where ``tell`` is given it is called, after the commit, with what was appended.
+
+        An operation that conflicts is an error *value* and leaves the others alone. An
+        exception means that nothing of the group was stored, or, if it was raised by the
+        commit itself, that the outcome is unknown.
+        """
+
+    def consumers(self) -> list[ConsumerState]:
+        """Return every named consumer, by name."""
+
+    def describe(self) -> dict[str, str | int]:
+        """Return facts for ``status``: kind, version, location, sizes in bytes."""
+
+    def named_lock(self, name: str) -> NamedLock | None:
+        """Return a lock that all hosts share; ``None`` where the log is on one host only."""
+
+    def named_locks(self) -> list[LockHolder]:
+        """Return each of these locks that somebody holds now, by name."""
+
+
+@runtime_checkable
+class Portable(Protocol):
+    """What a backend gives to those who move a whole log, or cut its beginning off.
+
+    Pages hold at most ``limit`` items and some megabytes. Every method raises StorageError
+    where the database fails.
+    """
+
+    def outline(self) -> tuple[Head, list[ConsumerState]]:
+        """Return the head and all consumers as of one moment."""
+
+    def streams(self, after: int, until: int, limit: int) -> list[tuple[int, StreamRecord]]:
+        """Return streams by number, after a number, with their versions at a position."""
+
+    def kept(self, after: int, limit: int) -> list[KeptRecord]:
+        """Return the events that trimming has kept, by position, after a position."""
+
+    def load(self, records: Iterable[Record]) -> Head:
+        """Fill an empty log with an export's records, in one durable transaction.
+
+        The first one is a LogRecord. Whatever ``records`` raises leaves the log empty.
+        Raises NotEmptyError where there are events, streams or consumers.
+        """
+
+    def cut(self, before: int | None, before_us: int | None) -> Cursor:
+        """Return the end of the last commit that lies wholly before a position, or a time.
+
+        That of the last event before the first position where there is none.
+        """
+
+    def hashes(self, positions: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Return the chain's hash at events of the log or kept ones, by position."""
+
+    def backup(self, target: Path, progress: Callable[[int, int], None]) -> int:
+        """Copy the database's file as of one moment; return the position it is at.
+
+        Raises ConfigError, naming what to use instead, where the log is no file.
+        """
+
+    def restore(self, copy: Path, progress: Callable[[int, int], None], *, replace: bool) -> int:
+        """Put such a copy in this log's place; called while it is not open."""
+
+
+class MovableLog(Backend, Portable, Protocol):
+    """What every backend is: a log, and what moves logs."""

@@ -1,0 +1,138 @@
+"""Copies of a SQLite log as a file: taken while writers go on, put back without a stale WAL."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from eventstore.errors import NotEmptyError, StorageError
+from eventstore.storage.sqlite.write_turn import WriteTurn
+from eventstore.system.safe_files import replacing, sync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PAGES: Final = 1_000
+"""Database pages copied between two calls of ``progress``."""
+
+BUSY_SECONDS: Final = 30.0
+"""How long to wait for whoever writes to the file without taking turns."""
+
+
+def backup(path: Path, target: Path, progress: Callable[[int, int], None]) -> int:
+    """Copy the log at ``path`` into one new file; return the position that it is at.
+
+    The copy is as of one moment, while writers go on. ``progress`` is told pages done and
+    all; what it raises leaves nothing behind.
+    """
+    with _naming(path), closing(_open(path)) as source:
+        # A read transaction of this connection: what others commit meanwhile is left out,
+        # and does not make the copying start again.
+        source.execute("BEGIN")
+        position = read_position(source, path)
+        with replacing(target) as temporary:
+            _copy(source, temporary, progress)
+    return position
+
+
+def restore(copy: Path, path: Path, progress: Callable[[int, int], None], *, replace: bool) -> int:
+    """Put a copy in the place of the log at ``path``; return the position that it is at.
+
+    A log that is there is overwritten through its own pager, in one transaction: a killed
+    process leaves the old one or the new one, no WAL is left over, and processes that use
+    it see the new one. Without ``replace`` it is NotEmptyError.
+    """
+    if not copy.is_file():
+        raise StorageError(str(copy), "there is no such file")
+    with _naming(copy), closing(_open(copy, "ro")) as source:
+        position = read_position(source, copy)
+        _check_whole(source, copy)
+        with closing(WriteTurn(path)) as turn, turn.hold(), _naming(path):
+            found = _probe(path)
+            if found is not None and not replace:
+                raise NotEmptyError(str(path), f"holds {found}", "say --replace to overwrite it")
+            if found is not None and found != _DAMAGED:
+                _overwrite(source, path, progress)
+                return position
+            # Nobody can use what is there. Its WAL goes first: it belongs to no other file.
+            with replacing(path) as temporary:
+                _copy(source, temporary, progress)
+                for suffix in ("-wal", "-shm", "-journal"):
+                    path.with_name(path.name + suffix).unlink(missing_ok=True)
+    return position
+
+
+_DAMAGED: Final = "a file that is no readable database"
+
+
+def read_position(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the head of the log in a database; raise StorageError where there is none."""
+    row = connection.execute("SELECT position FROM head").fetchone()
+    if row is None:
+        raise StorageError(str(path), "it is no event log")
+    return int(row[0])
+
+
+def _check_whole(connection: sqlite3.Connection, path: Path) -> None:
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise StorageError(str(path), f"the copy is damaged: {found}")
+
+
+def _probe(path: Path) -> str | None:
+    """Say what is at ``path``; ``None`` where there is nothing. Refuse another's database."""
+    if not path.exists() or path.stat().st_size == 0:
+        return None
+    try:
+        with closing(_open(path)) as connection:
+            tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+            if tables and ("head",) not in tables:
+                raise StorageError(str(path), "it is a database of something else: name another")
+            return f"a log at position {read_position(connection, path) if tables else 0}"
+    except sqlite3.DatabaseError:
+        return _DAMAGED
+
+
+def _overwrite(
+    source: sqlite3.Connection, path: Path, progress: Callable[[int, int], None]
+) -> None:
+    with closing(_open(path)) as target:
+        target.execute("PRAGMA journal_mode=WAL")
+        target.execute("PRAGMA synchronous=FULL")
+        source.backup(target, pages=PAGES, progress=_told(progress))
+        # As a rule this leaves the WAL empty; where a reader is in the way it stays valid.
+        with suppress(sqlite3.OperationalError):
+            target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _copy(source: sqlite3.Connection, target: Path, progress: Callable[[int, int], None]) -> None:
+    with closing(sqlite3.connect(target, isolation_level=None)) as connection:
+        source.backup(connection, pages=PAGES, progress=_told(progress))
+        # The copy says of itself that it has a WAL; without one it is a single file.
+        connection.execute("PRAGMA journal_mode=DELETE")
+    sync(target)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn errors of SQLite and of the file system into StorageError, naming the file."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        reason = "it is no event log" if "no such table" in str(error) else str(error)
+        raise StorageError(str(path), reason) from error
+    except (sqlite3.Error, OSError) as error:
+        raise StorageError(str(path), str(error)) from error
+
+
+def _told(progress: Callable[[int, int], None]) -> Callable[[int, int, int], None]:
+    return lambda _, left, total: progress(total - left, total)
+
+
+def _open(path: Path, mode: str = "rw") -> sqlite3.Connection:
+    name = path.resolve().as_uri()
+    return sqlite3.connect(
+        f"{name}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_SECONDS
+    )

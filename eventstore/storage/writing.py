@@ -1,0 +1,302 @@
+"""Writing the log's tables: one group of operations within one transaction.
+
+A group that appends takes the head row before it reads anything else, so that nothing read
+here can change before it commits. One that only acknowledges leaves the head alone: a
+hundred followers would otherwise hold up the appends.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from eventstore.errors import EventStoreError, HistoryGoneError, ProjectionError
+from eventstore.log.append_plan import KnownEvent, Plan
+from eventstore.log.events import Appended, Cursor, Event
+from eventstore.log.inline_projection import InlineProjection, archive_advice, can_start_from_kept
+from eventstore.log.operations import (
+    Acknowledge,
+    Append,
+    CommitBatch,
+    ConsumerState,
+    Head,
+    OpenConsumer,
+    Operation,
+    Outcome,
+    Query,
+    Redact,
+    Transact,
+    Trim,
+)
+from eventstore.log.redaction import REDACTIONS
+from eventstore.storage import redacting, trimming
+from eventstore.storage.reading import check_cursor, check_owner, read_head, read_page
+from eventstore.storage.redacting import Erasure
+from eventstore.storage.transient_errors import is_trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from eventstore.log.events import StreamWrite
+    from eventstore.storage.driver import Driver
+
+_KNOWN = (
+    "SELECT e.id, e.position, s.name, e.type, e.commit_position, e.content, e.salt, e.digest "
+    "FROM event e JOIN stream s ON s.id = e.stream_id WHERE e.id IN ({})"
+)
+_STREAMS = "SELECT name, id, version FROM stream WHERE name IN ({})"
+_LARGEST = "SELECT id FROM event WHERE id < ? ORDER BY id DESC LIMIT 1"
+_INSERT = (
+    "INSERT INTO event (position, stream_id, version, id, type, commit_position, content, "
+    "data, metadata, recorded_us, salt, digest, hash) VALUES"
+)
+
+
+def write_group(
+    driver: Driver,
+    group: Sequence[Operation],
+    inline: Sequence[InlineProjection],
+    now_us: int,
+    batches: list[CommitBatch] | None = None,
+) -> list[Outcome]:
+    """Carry out a group; an operation that conflicts is an error value among the outcomes.
+
+    What is appended is added to ``batches`` where that is given.
+    """
+    appends = not all(isinstance(operation, Acknowledge) for operation in group)
+    head = read_head(driver, lock=appends)
+    steps = [
+        redacting.prepare(driver, head, operation) if isinstance(operation, Redact) else operation
+        for operation in group
+    ]
+    writes = [write for step in steps for write in _writes(step)]
+    streams, largest = _read_streams(driver, sorted({write.stream for write in writes}))
+    raw_ids = [event.raw_id for write in writes for event in write.events]
+    plan = Plan(
+        head,
+        {name: version for name, (_, version) in streams.items()},
+        _read_known(driver, raw_ids, largest),
+        lambda commit: _earlier_call(driver, head, commit),
+        now_us,
+    )
+    if any(isinstance(operation, Trim) for operation in group):
+        # Afterwards the views could not read what they lack any more.
+        for projection in inline:
+            catch_up_inline(driver, projection, head)
+    outcomes = [_carry_out(driver, plan, step, head) for step in steps]
+    if plan.changed:
+        events: list[Event] | None = [] if inline or batches is not None else None
+        _store(driver, plan, {name: id_ for name, (id_, _) in streams.items()}, events)
+        for projection in inline:
+            catch_up_inline(driver, projection, head)
+            _apply_inline(driver, projection, events or (), plan.head.cursor)
+            if _redacts(events or ()):
+                # A view that cannot erase has gone back to having seen nothing.
+                catch_up_inline(driver, projection, plan.head)
+        if batches is not None:
+            batches.append(CommitBatch(head.cursor, tuple(events or ())))
+    _tend(driver, [step for step in steps if isinstance(step, Transact)], inline, plan.head)
+    return [outcome() if callable(outcome) else outcome for outcome in outcomes]
+
+
+def _tend(
+    driver: Driver, tends: Sequence[Transact], inline: Sequence[InlineProjection], head: Head
+) -> None:
+    if tends:
+        for projection in inline:
+            catch_up_inline(driver, projection, head)
+    for tend in tends:
+        tend.function(driver.connection)
+
+
+_Step: TypeAlias = Append | OpenConsumer | Acknowledge | Trim | Transact | Erasure | EventStoreError
+"""An operation, as far as it can be decided before the plan is made."""
+
+
+def _writes(step: Operation | _Step) -> Sequence[StreamWrite]:
+    append = step.append if isinstance(step, Erasure) else step
+    append = append.notice if isinstance(append, Trim) else append
+    return append.writes if isinstance(append, Append) else ()
+
+
+def _is_done(plan: Plan, trim: Trim) -> bool:
+    """Whether an earlier try did it, whose answer was lost: its notice is stored then."""
+    return any(plan.stream_of(e.raw_id) for write in trim.notice.writes for e in write.events)
+
+
+def _redacts(events: Sequence[Event]) -> bool:
+    return any(event.stream == REDACTIONS for event in events)
+
+
+def _carry_out(
+    driver: Driver, plan: Plan, operation: _Step, head: Head
+) -> Outcome | Callable[[], Appended]:
+    if isinstance(operation, EventStoreError):
+        return operation
+    outcome: Outcome | Callable[[], Appended] = None
+    try:
+        if isinstance(operation, Erasure):
+            outcome = redacting.erase(driver, plan, operation)
+        elif isinstance(operation, Append):
+            outcome = plan.add(operation)
+        elif isinstance(operation, Trim):
+            if not _is_done(plan, operation):
+                trimming.trim(driver, head, operation)
+            outcome = plan.add(operation.notice)
+        elif isinstance(operation, OpenConsumer):
+            outcome = _open_consumer(driver, head, operation, plan.now_us)
+        elif isinstance(operation, Acknowledge):
+            _acknowledge(driver, operation, plan.now_us)
+    except EventStoreError as error:
+        return error
+    return outcome
+
+
+def _read_streams(driver: Driver, names: Sequence[str]) -> tuple[dict[str, tuple[int, int]], bytes]:
+    """Return id and version of each stream by name, and the largest UUID that is stored."""
+    if not names:
+        return {}, b""
+    *found, largest = driver.together(*driver.listed(_STREAMS, names), (_LARGEST, (b"\xff",)))
+    streams = {name: (id_, version) for rows in found for name, id_, version in rows}
+    return streams, largest[0][0] if largest else b""
+
+
+def _read_known(
+    driver: Driver, raw_ids: Iterable[bytes], largest: bytes
+) -> dict[bytes, KnownEvent]:
+    """Return what is stored under these ids.
+
+    Ids are made in time order, so nearly every new one lies above the ``largest`` that is
+    stored, and one look at the end of the index answers for it. Ids given as text sort
+    after all UUIDs and are always looked up.
+    """
+    wanted = [raw_id for raw_id in raw_ids if raw_id <= largest or raw_id[0] == 0xFF]
+    return {row[0]: KnownEvent(*row[1:]) for row in driver.lookup(_KNOWN, wanted)}
+
+
+def _earlier_call(driver: Driver, head: Head, commit: int) -> Appended:
+    """Return the result of the call whose last event is at ``commit``."""
+    rows = driver.rows(
+        "SELECT s.name, e.version, e.hash FROM event e JOIN stream s ON s.id = e.stream_id "
+        "WHERE e.position > ? AND e.position <= ? ORDER BY e.position",
+        (_commit_before(driver, commit), commit),
+    )
+    versions = {name: version for name, version, _ in rows}
+    _, version, digest = rows[-1]
+    return Appended(commit, versions, Cursor(head.log_id, commit, digest), True, version)
+
+
+def _commit_before(driver: Driver, commit: int) -> int:
+    row = driver.row(
+        "SELECT position FROM event WHERE position < ? AND commit_position < ? "
+        "ORDER BY position DESC LIMIT 1",
+        (commit, commit),
+    )
+    return row[0] if row else 0
+
+
+def _store(driver: Driver, plan: Plan, ids: dict[str, int], events: list[Event] | None) -> None:
+    old = [(plan.changed[name], ids[name]) for name in plan.changed if name in ids]
+    driver.many("UPDATE stream SET version = ? WHERE id = ?", old)
+    if new := [name for name in plan.changed if name not in ids]:
+        row = driver.row("SELECT max(id) FROM stream")
+        first = (row[0] if row and row[0] else 0) + 1
+        ids = ids | dict(zip(new, range(first, first + len(new)), strict=True))
+        driver.insert(
+            "INSERT INTO stream (id, name, version) VALUES",
+            [(ids[name], name, plan.changed[name]) for name in new],
+        )
+    driver.insert(_INSERT, plan.rows(ids, events))
+    driver.defer(
+        "UPDATE head SET position = ?, recorded_us = ?, hash = ?",
+        (plan.head.position, plan.head.recorded_us, plan.head.hash),
+    )
+
+
+def _open_consumer(
+    driver: Driver, head: Head, operation: OpenConsumer, now_us: int
+) -> ConsumerState:
+    row = driver.row("SELECT position, hash, epoch FROM consumer WHERE name = ?", (operation.name,))
+    if row is None:
+        check_cursor(driver, head, operation.start)
+        cursor, epoch = operation.start, 1
+        driver.run(
+            "INSERT INTO consumer (position, hash, epoch, owner, seen_us, name) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (cursor.position, cursor.hash, epoch, operation.owner, now_us, operation.name),
+        )
+    else:
+        cursor, epoch = Cursor(head.log_id, row[0], row[1]), row[2] + 1
+        driver.run(
+            "UPDATE consumer SET epoch = ?, owner = ?, seen_us = ? WHERE name = ?",
+            (epoch, operation.owner, now_us, operation.name),
+        )
+    return ConsumerState(operation.name, cursor, epoch, operation.owner, now_us)
+
+
+def _acknowledge(driver: Driver, operation: Acknowledge, now_us: int) -> None:
+    touched = driver.run(
+        "UPDATE consumer SET position = ?, hash = ?, seen_us = ? WHERE name = ? AND epoch = ?",
+        (
+            operation.cursor.position,
+            operation.cursor.hash,
+            now_us,
+            operation.name,
+            operation.epoch,
+        ),
+    )
+    if touched == 0:
+        check_owner(driver, operation.name, operation.epoch)
+
+
+def catch_up_inline(driver: Driver, projection: InlineProjection, head: Head) -> None:
+    """Bring an inline view up to ``head``, inside the caller's transaction.
+
+    It falls behind where a process that does not know the view appended meanwhile. Where
+    what it lacks was trimmed, it is computed again from what was kept, if it can be.
+    """
+    at = _inline_position(driver, projection, head)
+    while at < head.position:
+        page = read_page(
+            driver, Query(after=at, until=head.position, whole_commits=True, kept=True)
+        )
+        _apply_inline(driver, projection, page.events, page.through)
+        at = page.through.position
+        driver.keep_alive()
+        if _redacts(page.events):
+            at = _inline_position(driver, projection, head)
+
+
+def _inline_position(driver: Driver, projection: InlineProjection, head: Head) -> int:
+    """Return where a view is; just before the first position where it has seen nothing."""
+    try:
+        cursor = projection.cursor(driver.connection)
+    except EventStoreError:
+        raise
+    except BaseException as error:
+        if is_trouble(error):
+            raise
+        raise ProjectionError(projection.name, head.position, repr(error)) from error
+    if cursor is not None:
+        check_cursor(driver, head, cursor)
+    at = cursor.position if cursor else 0
+    if at < head.first_position - 1:
+        if not can_start_from_kept(projection):
+            raise HistoryGoneError(at, head.first_position, archive_advice(projection.name))
+        projection.reset(driver.connection)
+        at = 0
+    return at
+
+
+def _apply_inline(
+    driver: Driver, projection: InlineProjection, events: Sequence[Event], cursor: Cursor
+) -> None:
+    try:
+        projection.apply(driver.connection, events, cursor)
+    except EventStoreError:
+        raise
+    except BaseException as error:
+        if is_trouble(error):
+            raise
+        # A view's code is the user's own: whatever it raises is about this view.
+        first = events[0].position if events else cursor.position
+        raise ProjectionError(projection.name, first, repr(error)) from error

@@ -1,0 +1,1 @@
+"""The store that callers hold: it appends, reads, follows and maintains one log."""

@@ -1,0 +1,339 @@
+"""A directory that holds exactly the files that the log says, byte for byte."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from eventstore.errors import (
+    ConfigError,
+    HistoryDivergedError,
+    ProjectionError,
+    StorageError,
+    StoreClosedError,
+)
+from eventstore.log.events import Cursor, Event
+from projections.directory.file_changes import (
+    Files,
+    OutdatedError,
+    RejectedError,
+    fold,
+    read_change,
+)
+from projections.directory.manifest import (
+    ADVICE,
+    FORMAT,
+    MANIFEST,
+    ForeignDirectoryError,
+    Manifest,
+    SetAside,
+    decode,
+)
+from projections.directory.path_claims import PRIVATE, Claims
+from projections.directory.published_tree import LiveTree, Place
+from projections.directory.safe_tree import SafeTree, translate_errors
+from projections.directory.tree_writer import INTENT
+from projections.protocol import OutdatedViewError, ProjectionBusyError
+from projections.rules.events import FileChange, rule_file
+from projections.rules.replica_file import FEED, Feed, FeedError, decode_feed, empty_feed, fold_feed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+OWNER: Final = f"{PRIVATE}.owner"
+
+
+class _Rebuild:
+    """What a rebuild has come to, in memory; the directory still serves the old view."""
+
+    def __init__(self, cursor: Cursor, feed: Feed | None) -> None:
+        self.feed = feed
+        self.claims = Claims()
+        self.contents: dict[str, bytes] = {}
+        self.cursor = cursor
+
+
+class DirectoryProjection:
+    """Keeps a real directory equal to what the log says. Implements Projection and Healing.
+
+    ``files`` gives the file that an event means; the file of a key (by default: of a rule)
+    moves and goes with it. An event that cannot be applied (a path that leads elsewhere,
+    malformed data, a stranger's file in its place) is recorded in the manifest with
+    ``on_error="set_aside"``, and with ``"stop"`` ends with ProjectionError after everything
+    before its commit. Where two keys claim one path, the second waits until it is free.
+
+    Files appear complete, by rename; the position is published last, in ``.eventstore.json``
+    with every file's SHA-256 (:func:`~projections.directory.read_tree` uses that). What is
+    not in the manifest belongs to somebody else and is never changed, except that a symbolic
+    link or an empty directory in the place of a file makes way. Needs a POSIX system.
+
+    Every method raises StorageError where the file system fails, and where the root was
+    removed or replaced meanwhile; the view then stays at its old cursor and the next
+    ``apply`` repeats.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        name: str = "directory",
+        files: Files = rule_file,
+        on_error: Literal["set_aside", "stop"] = "set_aside",
+        fsync: bool = True,
+    ) -> None:
+        if on_error not in {"set_aside", "stop"}:
+            raise ConfigError(f"on_error={on_error!r}: say 'set_aside' or 'stop'")
+        self.name = name
+        self.root = Path(root)
+        # ``keep_rules`` keeps what the files of rules need, and knows of no others.
+        self.from_snapshot = files is rule_file
+        self._files = files
+        self._stop = on_error == "stop"
+        self._fsync = fsync
+        self._is_of_rules = files is rule_file
+        self.outdated = False
+        """Whether the directory lacks what this version publishes, and has to be rebuilt."""
+        self._live: LiveTree | None = None
+        self._rebuild: _Rebuild | None = None
+
+    @property
+    def set_aside(self) -> Sequence[SetAside]:
+        """What the log says that is not in the directory now: positions and reasons.
+
+        Events that could not be read stay listed, the newest 1,000 of them. A file that
+        waits for its path, or is obstructed, is listed until it is written.
+        """
+        return tuple(self._opened.manifest.set_aside)
+
+    @property
+    def position(self) -> int:
+        """The position that the published directory is at; 0 where it has seen nothing."""
+        return self._opened.manifest.position
+
+    def open(self, log_id: str) -> Cursor | None:
+        """Own the directory, made if it is missing; return how far it has come.
+
+        Raises ProjectionBusyError where another runner owns it, ForeignDirectoryError where
+        it is not empty and not ours, HistoryDivergedError where it was made from another
+        log, ManifestError where its manifest is damaged or of a newer version.
+        """
+        with translate_errors(str(self.root)):
+            tree = SafeTree(self._make_root(), fsync=self._fsync)
+            try:
+                self._own(tree)
+                manifest = self._load(tree, log_id)
+                cursor = manifest.cursor
+                feed = self._load_feed(tree, cursor)
+                live = LiveTree(tree, manifest, feed)
+                # Ends what a killed process has begun, and writes a first manifest.
+                live.bring(live.claims.copy(), {}, cursor, feed, stop=False)
+                tree.write_private(OWNER, f"{socket.gethostname()}:{os.getpid()}".encode())
+            except BaseException:
+                tree.close()
+                raise
+            tree.release()
+        self._live, self._rebuild = live, None
+        return cursor if cursor.position or cursor.hash else None
+
+    def apply(self, events: Sequence[Event], cursor: Cursor) -> None:
+        """Apply whole commits, then publish ``cursor``.
+
+        Only the last content of each path is written, and only where it differs. Raises
+        ProjectionError, with ``on_error="stop"``, for an event that cannot be applied.
+        """
+        with self._using() as live:
+            rejected: RejectedError | None = None
+            while True:
+                try:
+                    self._advance(live, events, cursor)
+                    break
+                except RejectedError as error:
+                    rejected = error
+                events = _before(events, rejected)
+                if not events:
+                    break
+                cursor = Cursor(cursor.log_id, events[-1].position, events[-1].hash)
+        if rejected is not None:
+            raise ProjectionError(self.name, rejected.position, rejected.reason) from rejected
+
+    def begin_rebuild(self) -> None:
+        """Start from nothing, in memory; the directory stays as it is until the end."""
+        log_id = self._opened.manifest.log_id
+        feed = empty_feed(log_id) if self._is_of_rules else None
+        self._rebuild = _Rebuild(Cursor(log_id, 0, b""), feed)
+
+    def finish_rebuild(self) -> None:
+        """Write the differences between the directory and what was rebuilt, and publish."""
+        with self._using() as live:
+            done = self._rebuild
+            if done is None:
+                return
+            claims = done.claims.copy()
+            claims.touched = claims.files.keys() | live.manifest.files.keys()
+            try:
+                live.bring(claims, done.contents, done.cursor, done.feed, stop=self._stop)
+            except RejectedError as error:
+                raise ProjectionError(self.name, error.position, error.reason) from error
+            self._rebuild, self.outdated = None, False
+
+    def close(self) -> None:
+        """Give the directory up; drop an unfinished rebuild. May be called again."""
+        live, self._live, self._rebuild = self._live, None, None
+        if live is not None:
+            with suppress(OSError):
+                live.tree.remove(OWNER)
+            live.tree.close()
+
+    def damaged(self) -> Sequence[int]:
+        """Return the positions of events whose file is missing or changed.
+
+        Files whose status has not moved since they were last read are not read again. A
+        missing or changed manifest is written again at once.
+        """
+        with self._using() as live:
+            return live.damaged()
+
+    def mend(self, events: Sequence[Event]) -> None:
+        """Write the files of these events again; the position stays.
+
+        Raises ProjectionError where an event no longer means what it meant when it was
+        applied: then the view has to be rebuilt.
+        """
+        with self._using() as live:
+            claims, contents = live.claims.copy(), dict[str, bytes]()
+            places = live.places()
+            for event in events:
+                if (place := places.get(event.position)) is None:
+                    continue
+                change = self._meaning(event, place)
+                if change.content is None:
+                    claims.take({place.key: None})
+                else:
+                    contents[place.key] = change.content
+                    claims.touched.add(place.path)
+            live.bring(claims, contents, live.manifest.cursor, live.feed, stop=False)
+
+    def strangers(self) -> Sequence[str]:
+        """Return the paths in the directory that are not ours, sorted; they are left alone.
+
+        A directory without anything in it ends in ``/``; links are not followed.
+        """
+        with self._using() as live:
+            return live.strangers()
+
+    @property
+    def _opened(self) -> LiveTree:
+        if self._live is None:
+            raise StoreClosedError(f"projection {self.name!r} is not open")
+        return self._live
+
+    @contextmanager
+    def _using(self) -> Iterator[LiveTree]:
+        live = self._opened
+        with translate_errors(str(self.root)):
+            live.tree.check()
+            try:
+                yield live
+            finally:
+                live.tree.release()
+
+    def _make_root(self) -> Path:
+        root = Path(os.path.realpath(self.root))
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            reason = "is a file, or lies below one: name a directory"
+            raise StorageError(str(self.root), reason) from error
+        return root
+
+    def _own(self, tree: SafeTree) -> None:
+        try:
+            tree.lock()
+        except BlockingIOError as error:
+            owner = (tree.read(OWNER) or b"another process").decode(errors="replace")
+            raise ProjectionBusyError(self.name, owner[:200]) from error
+        tree.check()
+
+    def _load(self, tree: SafeTree, log_id: str) -> Manifest:
+        where = str(self.root)
+        raw = tree.read(MANIFEST)
+        if raw is None:
+            others = sorted(path for path, _ in tree.entries() if not path.startswith(PRIVATE))
+            if others:
+                found = f"is not empty ({others[0]!r}, {len(others)} in all) and has no {MANIFEST}"
+                raise ForeignDirectoryError(where, found)
+            manifest = Manifest(FORMAT, self.name, log_id, 0, "", {})
+            tree.remove(INTENT)
+        else:
+            manifest = decode(raw, f"{where}/{MANIFEST}")
+        if manifest.projection != self.name:
+            found = f"belongs to the projection {manifest.projection!r}, not {self.name!r}"
+            raise ForeignDirectoryError(where, found)
+        if manifest.log_id != log_id:
+            reason = f"{where} was made from the log {manifest.log_id}; {ADVICE}"
+            raise HistoryDivergedError(manifest.position, 0, reason)
+        return manifest
+
+    def _load_feed(self, tree: SafeTree, cursor: Cursor) -> Feed | None:
+        """Return the feed that belongs to the manifest; without one the view is outdated."""
+        self.outdated = False
+        if not self._is_of_rules:
+            return None
+        if not cursor.position:
+            return empty_feed(cursor.log_id)
+        try:
+            feed = decode_feed(tree.read(FEED) or b"", str(self.root / FEED))
+        except FeedError:
+            feed = None
+        self.outdated = feed is None or feed.cursor != cursor
+        return None if self.outdated else feed
+
+    def _advance(self, live: LiveTree, events: Sequence[Event], cursor: Cursor) -> None:
+        rebuild = self._rebuild
+        claims = (live if rebuild is None else rebuild).claims.copy()
+        contents = {} if rebuild is None else rebuild.contents.copy()
+        # What a rebuild reads was redacted before it began.
+        by_stream = None if rebuild is not None else self._is_of_rules
+        try:
+            fold(claims, contents, events, self._files, stop=self._stop, by_stream=by_stream)
+        except OutdatedError as error:
+            raise OutdatedViewError(self.name, error.position) from error
+        feed = (live if rebuild is None else rebuild).feed
+        if feed is not None:
+            feed = fold_feed(feed, events, cursor, self.name)
+        if rebuild is None:
+            live.bring(claims, contents, cursor, feed, stop=self._stop)
+        else:
+            rebuild.claims, rebuild.contents, rebuild.cursor = claims, contents, cursor
+            rebuild.feed = feed
+
+    def _meaning(self, event: Event, place: Place) -> FileChange:
+        """Return what ``event`` means today, if that is what it meant when it was applied."""
+        try:
+            change = read_change(event, self._files)
+        except ValueError as error:
+            raise ProjectionError(self.name, event.position, str(error)) from error
+        if change is not None and change.key == place.key:
+            if change.path is None and event.redacted:
+                return change
+            digest = sha256(change.content or b"").hexdigest()
+            if change.path == place.path and digest == place.sha256:
+                return change
+        raise ProjectionError(
+            self.name, event.position, "it does not mean what it meant: rebuild the projection"
+        )
+
+
+def _before(events: Sequence[Event], rejected: RejectedError) -> Sequence[Event]:
+    """Return the whole commits before the rejected one, as far as their end is known."""
+    commit = min((e.commit for e in events if e.commit >= rejected.commit), default=0)
+    end = len(events)
+    while end and (
+        events[end - 1].commit >= commit or events[end - 1].commit != events[end - 1].position
+    ):
+        end -= 1
+    return events[:end]

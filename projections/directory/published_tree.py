@@ -1,0 +1,229 @@
+"""The published state of a projected directory: on disk, in its manifest and in memory."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
+
+from projections.directory.file_changes import RejectedError
+from projections.directory.manifest import FORMAT, MANIFEST, Manifest, SetAside, encode
+from projections.directory.path_claims import PRIVATE, Claims, Entry, kept_name, parents
+from projections.directory.tree_writer import Seen, finish, obstacle, settle, update
+from projections.rules.replica_file import FEED, encode_feed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eventstore.log.events import Cursor
+    from projections.directory.safe_tree import SafeTree
+    from projections.rules.replica_file import Feed
+
+
+class Place(NamedTuple):
+    """Where the effect of an event is: whose file, its path and SHA-256 (hex)."""
+
+    key: str
+    path: str
+    sha256: str
+
+
+class LiveTree:
+    """A directory that is owned, and moves from one manifest to the next.
+
+    ``manifest`` is the last one that was published, ``claims`` what it was made from. Where
+    there is a ``feed``, it is published with each manifest.
+    """
+
+    def __init__(self, tree: SafeTree, manifest: Manifest, feed: Feed | None = None) -> None:
+        self.manifest = manifest
+        self.feed = feed
+        self._tree = tree
+        reasons = {record.position: record.reason for record in manifest.set_aside}
+        self._obstructed = {
+            path: reasons.pop(entry.position, "obstructed")
+            for path, entry in manifest.obstructed.items()
+        }
+        for waiting in manifest.waiting.values():
+            reasons.pop(waiting.position, None)
+        self.claims = Claims(manifest.files | manifest.obstructed, manifest.waiting, reasons)
+        self._seen = Seen()
+        self._published: dict[str, bytes] = {}
+        self._unsettled = True
+
+    @property
+    def tree(self) -> SafeTree:
+        """The directory itself."""
+        return self._tree
+
+    def bring(
+        self,
+        claims: Claims,
+        contents: Mapping[str, bytes],
+        cursor: Cursor,
+        feed: Feed | None,
+        *,
+        stop: bool,
+    ) -> None:
+        """Make the files in ``claims.touched`` what ``claims`` says, and publish ``cursor``.
+
+        ``contents`` are by key; without ``feed`` its file stays as it is. With ``stop``,
+        raises RejectedError where a stranger's file is in the way (its ``commit`` is the
+        position); otherwise that is recorded.
+        """
+        ours = self.manifest.files
+        if self._unsettled:
+            settle(self._tree, ours, self._kept)
+        self._unsettled = True
+        writes, obstructed = self._writes(claims, contents)
+        if stop:
+            self._refuse(claims, self._obstacles(writes))
+        removes = [
+            path
+            for path in claims.touched
+            if path in ours and (path not in claims.files or path in obstructed)
+        ]
+        found = update(self._tree, self._seen, ours, writes, removes)
+        obstructed |= {path: why for path, why in found.items() if path in claims.files}
+        if stop:
+            self._refuse(claims, obstructed)
+        for path, reason in self._obstructed.items():
+            if path in claims.files and path not in claims.touched:
+                obstructed[path] = reason
+        before = self._kept
+        self._publish(claims, obstructed, cursor, feed)
+        finish(self._tree, self._kept, before)
+        self._unsettled = False
+
+    def damaged(self) -> list[int]:
+        """Return the positions whose file is not as it should be; restore what was published."""
+        for name, published in self._published.items():
+            if not self._holds(name, sha256(published).hexdigest(), len(published)):
+                self._tree.write_private(name, published)
+        files = self.manifest.files
+        lost = [
+            entry.position
+            for path, entry in files.items()
+            if not self._holds(path, entry.sha256, entry.size)
+        ]
+        lost += [
+            waiting.position
+            for waiting in self.manifest.waiting.values()
+            if not self._holds(kept_name(waiting.sha256), waiting.sha256, waiting.size)
+        ]
+        lost += [
+            entry.position
+            for path, entry in self.manifest.obstructed.items()
+            if obstacle(self._tree, files, path) is None
+        ]
+        return sorted(lost)
+
+    def places(self) -> dict[int, Place]:
+        """Return where the effect of each event is, by the event's position."""
+        places = {
+            entry.position: Place(entry.key, path, entry.sha256)
+            for path, entry in self.claims.files.items()
+        }
+        for key, waiting in self.claims.waiting.items():
+            places[waiting.position] = Place(key, waiting.path, waiting.sha256)
+        return places
+
+    def strangers(self) -> list[str]:
+        """Return what no manifest entry lists; a directory without files ends in ``/``."""
+        needed = {parent for path in self.manifest.files for parent in parents(path)}
+        found, todo = [], [""]
+        while todo:
+            entries = self._tree.entries(above := todo.pop())
+            if not entries and above and above not in needed:
+                found.append(f"{above}/")
+            for path, is_directory in entries:
+                if is_directory:
+                    todo.append(path)
+                elif path not in self.manifest.files and not path.startswith(PRIVATE):
+                    found.append(path)
+        return sorted(found)
+
+    @property
+    def _kept(self) -> set[str]:
+        return {kept_name(waiting.sha256) for waiting in self.manifest.waiting.values()}
+
+    def _holds(self, path: str, digest: str, size: int) -> bool:
+        return self._seen.holds(self._tree, path, digest, size)
+
+    def _writes(
+        self, claims: Claims, contents: Mapping[str, bytes]
+    ) -> tuple[dict[str, bytes], dict[str, str]]:
+        """Return what has to be written, and which files have lost their content."""
+        writes, lost = {}, {}
+        for path in claims.touched:
+            entry = claims.files.get(path)
+            if entry is None:
+                continue
+            if self._holds(path, entry.sha256, entry.size):
+                self._tree.touch(path)  # Whoever wrote it may not have synced its directory.
+            elif (content := self._content(entry, contents)) is not None:
+                writes[path] = content
+            else:
+                lost[path] = f"the content of {path!r} was lost; mending brings it back"
+        for key, waiting in claims.waiting.items():
+            name = kept_name(waiting.sha256)
+            if key in contents and not self._holds(name, waiting.sha256, waiting.size):
+                writes[name] = contents[key]
+        return writes, lost
+
+    def _content(self, entry: Entry, contents: Mapping[str, bytes]) -> bytes | None:
+        """Return a file's content: from the events, or kept while it waited for its path."""
+        if entry.key in contents:
+            return contents[entry.key]
+        kept = self._tree.read(kept_name(entry.sha256))
+        return kept if kept is not None and sha256(kept).hexdigest() == entry.sha256 else None
+
+    def _obstacles(self, writes: Mapping[str, bytes]) -> dict[str, str]:
+        found = {}
+        for path in writes:
+            if path not in self.manifest.files and not path.startswith(PRIVATE):
+                reason = obstacle(self._tree, self.manifest.files, path)
+                if reason is not None:
+                    found[path] = f"{path!r} cannot be written: {reason}"
+        return found
+
+    def _refuse(self, claims: Claims, obstructed: Mapping[str, str]) -> None:
+        if obstructed:
+            path = min(obstructed, key=lambda path: claims.files[path].position)
+            position = claims.files[path].position
+            raise RejectedError(position, position, obstructed[path])
+
+    def _publish(
+        self, claims: Claims, obstructed: dict[str, str], cursor: Cursor, feed: Feed | None
+    ) -> None:
+        files = claims.files
+        blocked = {path: files[path] for path in obstructed}
+        if blocked:
+            files = {path: entry for path, entry in files.items() if path not in blocked}
+        manifest = Manifest(
+            FORMAT,
+            self.manifest.projection,
+            cursor.log_id,
+            cursor.position,
+            cursor.hash.hex(),
+            files,
+            _set_aside(claims, obstructed),
+            claims.waiting,
+            blocked,
+        )
+        # The feed first: if only it gets there, the next opening knows by its cursor.
+        published = {} if feed is None else {FEED: encode_feed(feed)}
+        published[MANIFEST] = encode(manifest)
+        for name, content in published.items():
+            self._tree.write_private(name, content, synced=name == MANIFEST)
+            self._seen.remember(name, self._tree.lstat(name), sha256(content).hexdigest())
+        self.manifest, self.feed = manifest, feed or self.feed
+        self._published, self._obstructed, self.claims = published, obstructed, claims
+
+
+def _set_aside(claims: Claims, obstructed: Mapping[str, str]) -> list[SetAside]:
+    reasons = dict(claims.rejected)
+    for key, waiting in claims.waiting.items():
+        reasons[waiting.position] = claims.why(key)
+    for path, reason in obstructed.items():
+        reasons[claims.files[path].position] = reason
+    return [SetAside(position, reasons[position]) for position in sorted(reasons)]

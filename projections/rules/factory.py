@@ -1,0 +1,167 @@
+"""One rule store per log and process, for callers that neither open nor close it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+from eventstore.config import load_settings
+from eventstore.store.event_store import EventStore
+from projections.rules.replica import RuleReplica
+from projections.rules.service import RuleHome
+from projections.rules.sources.debounce import SettleTimes
+from projections.rules.sources.sync import RuleSync
+from projections.seams.background_loop import Background, abandon, get_background
+from projections.seams.base import choose
+from projections.seams.shared_stores import ForkLock, Shared, SharedChanges, lasting_url, log_beside
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from eventstore import Event
+    from eventstore.config import Settings
+    from projections.rules.model import CompiledRule, RuleChange, RuleState
+
+T = TypeVar("T")
+
+
+class SharedRuleStore:
+    """A :class:`~projections.rules.RuleStore` that opens itself; see :func:`get_rule_store`.
+
+    Every method may be called in any event loop, asyncio's or trio's, one after another
+    or at the same time. Cancelling a caller ends nothing but its own wait.
+    """
+
+    def __init__(
+        self, make_log: Callable[[], EventStore], make_sync: Callable[[EventStore], RuleSync] | None
+    ) -> None:
+        self._make_log = make_log
+        self._make_sync = make_sync
+        self._opened: tuple[Background, RuleHome] | None = None
+
+    async def load_compiled(self) -> list[CompiledRule]:
+        """Return every rule that stands, by id, with its current state stamped on.
+
+        Waits until the directory has been looked at once. Raises SourceError where it is
+        missing and the log knows no rules from before; otherwise those still stand.
+        """
+        return await self._call(RuleHome.load_compiled)
+
+    async def get_state(self, rule_id: str) -> RuleState:
+        """Return a rule's current state: the default for an unknown id or an expired state."""
+        return await self._call(lambda home: home.rules.get_state(rule_id))
+
+    async def set_state(self, rule_id: str, state: RuleState, set_by: str) -> None:
+        """Set a rule's state, stamped with who and when; the rule need not exist yet.
+
+        Raises what :meth:`RuleStore.set_state <projections.rules.RuleStore.set_state>`
+        raises.
+        """
+        return await self._call(lambda home: home.rules.set_state(rule_id, state, set_by))
+
+    async def change_of(self, event: Event) -> RuleChange | None:
+        """Return what a logged event means for an engine; ``None`` for nothing."""
+        return await self._call(lambda home: home.rules.change_of(event))
+
+    def subscribe_changes(self) -> AsyncIterator[RuleChange]:
+        """Follow changes of definitions and states: one item per logged change, in order.
+
+        Starts at the oldest load that no subscription has started from yet. Where nothing
+        is open yet, this opens the log before it returns.
+        """
+        return self._follow(lambda home: home.rules.subscribe_changes())
+
+    def subscribe_commits(self) -> AsyncIterator[list[RuleChange]]:
+        """Follow like :meth:`subscribe_changes`, the changes of each commit together."""
+        return self._follow(lambda home: home.rules.subscribe_commits())
+
+    async def _call(self, function: Callable[[RuleHome], Awaitable[T]]) -> T:
+        background, home = self._at_home()
+        return await background.call(partial(home.use, function))
+
+    def _follow(self, subscribe: Callable[[RuleHome], Any]) -> SharedChanges[Any]:
+        background, home = self._at_home()
+
+        async def subscribed(home: RuleHome) -> Any:
+            return subscribe(home)
+
+        return SharedChanges(background, background.start(partial(home.use, subscribed)).result())
+
+    def _at_home(self) -> tuple[Background, RuleHome]:
+        background = get_background()
+        with _lock:
+            if self._opened is None or self._opened[0] is not background:
+                if self._opened is not None and not self._opened[0].closed:
+                    abandon(self._opened)
+                home = RuleHome(background.tasks, self._make_log, self._make_sync)
+                self._opened = background, home
+            return self._opened
+
+
+_stores: Shared[SharedRuleStore | RuleReplica] = Shared()
+_lock = ForkLock()
+
+
+def get_rule_store() -> SharedRuleStore | RuleReplica:
+    """Return the rule store that the settings choose, without entering or closing it.
+
+    ``EVENTSTORE_RULE_STORE_TYPE`` is ``filesystem`` (the default: the rules directory
+    ``EVENTSTORE_RULES_DIR`` of this host, with its log in a file beside it) or
+    ``database`` (the log at ``EVENTSTORE_URL``, which a master syncs files into), or
+    ``replica``, which only reads (``EVENTSTORE_RULES_DIR`` is a projected directory). It may
+    be called on every request and from any event loop: one log per URL or directory and
+    process is opened at its first use, does its background work in a thread of its own,
+    and is closed with the process. Raises ConfigError, a ValueError, for a setting that is
+    not known.
+    """
+    settings = load_settings()
+    maker = choose("EVENTSTORE_RULE_STORE_TYPE", settings.rule_store_type, _MAKERS)
+    key, make = maker(settings)
+    return _stores.get(key, make)
+
+
+def _from_database(settings: Settings) -> tuple[object, Callable[[], SharedRuleStore]]:
+    url = lasting_url(settings.url)
+    make_log = partial(EventStore.open, url, notify=settings.notify, poll=settings.poll_seconds)
+    make_log()  # Names what is wrong with a URL at once; nothing is opened.
+    return ("database", url), lambda: SharedRuleStore(make_log, None)
+
+
+def _from_directory(settings: Settings) -> tuple[object, Callable[[], SharedRuleStore]]:
+    root, url = log_beside("EVENTSTORE_RULES_DIR", settings.rules.dir)
+    make_log = partial(EventStore.open, url, notify=settings.notify, poll=settings.poll_seconds)
+    rules = settings.rules
+
+    def make_sync(store: EventStore) -> RuleSync:
+        return RuleSync(
+            store,
+            root,
+            format=rules.format,
+            # Named like its log, so that the two can be moved together.
+            source=rules.source or root.name,
+            max_bytes=rules.max_bytes,
+            allow_empty=rules.allow_empty,
+            settle=SettleTimes(rules.settle_seconds, rules.hasty_settle_seconds),
+            rescan_seconds=rules.rescan_seconds,
+        )
+
+    make_sync(make_log())  # Names an unknown format, or a log within the directory, at once.
+    return ("filesystem", root, rules.format), lambda: SharedRuleStore(make_log, make_sync)
+
+
+def _from_replica(settings: Settings) -> tuple[object, Callable[[], RuleReplica]]:
+    root = Path(settings.rules.dir).expanduser().absolute()
+    poll = settings.poll_seconds
+    return ("replica", root), lambda: RuleReplica(root, poll=poll)
+
+
+_Maker: TypeAlias = (
+    "Callable[[Settings], tuple[object, Callable[[], SharedRuleStore | RuleReplica]]]"
+)
+
+_MAKERS: Final[dict[str, _Maker]] = {
+    "filesystem": _from_directory,
+    "database": _from_database,
+    "replica": _from_replica,
+}

@@ -1,0 +1,1 @@
+"""Directories of rule files: scanned, parsed, reconciled with the log, and watched."""

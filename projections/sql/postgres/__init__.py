@@ -1,0 +1,1 @@
+"""SQL storage on PostgreSQL: capture, migrations and replay."""

@@ -1,0 +1,1 @@
+"""SQL storage on SQLite: capture, guard, migrations and replay."""

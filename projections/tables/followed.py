@@ -1,0 +1,182 @@
+"""Views that a runner keeps in a database of their own, and who owns them."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, update
+
+from eventstore.errors import HistoryDivergedError, ProjectionError, StorageError, TakenOverError
+from eventstore.log.events import Cursor
+from eventstore.log.redaction import read_redaction
+from eventstore.storage.sqlite.backend import database_path
+from projections.checkpoints import projection_table
+from projections.protocol import OutdatedViewError
+from projections.tables.database import make_database
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from eventstore.log.events import Event
+    from projections.tables.database import Rebuild
+    from projections.tables.projection import TableProjection
+
+log = logging.getLogger(__name__)
+
+
+def read_cursors(url: str) -> list[tuple[str, Cursor]]:
+    """Return the views in a database, by name, with how far they have come.
+
+    Raises StorageError where there is no such database, or none with views in it.
+    """
+    path = database_path(url) if url.startswith(("sqlite:", "memory:")) else Path()
+    if path is None or not path.exists():
+        raise StorageError(url, "there is no such file with views in it")
+    database, c = make_database(url), projection_table.c
+    database.open()
+    try:
+        with database.transaction() as connection:
+            rows = connection.execute(
+                select(c.name, c.log_id, c.position, c.hash)
+                .where(c.log_id.is_not(None))
+                .order_by(c.name)
+            ).all()
+    finally:
+        database.close()
+    return [(name, Cursor(*cursor)) for name, *cursor in rows]
+
+
+class FollowedTables:
+    """A :class:`TableProjection` in a database of its own; see projections.protocol.
+
+    The newest opener owns the view: an earlier runner gets TakenOverError with its next
+    batch, which is then not applied. A rebuild is put in the old view's place at once, in
+    one transaction; on SQLite all of it is that transaction, and in the log's own file
+    appends wait for it (:mod:`projections.tables.postgres` says how it is there). A view whose
+    version has changed is ``outdated``: it serves as it was until it has been rebuilt.
+    """
+
+    def __init__(self, view: TableProjection, url: str) -> None:
+        self._database = make_database(url)
+        self.place = self._database.url
+        """Names the database, without a password."""
+        self.name = view.name
+        self.from_snapshot = view.from_snapshot
+        self.outdated = False
+        self._view = view
+        self._epoch = 0
+        self._at: Cursor | None = None
+        self._rebuilt: Cursor | None = None
+        self._rebuild: Rebuild | None = None
+
+    def open(self, log_id: str) -> Cursor | None:
+        """Own the view; return how far it has come, ``None`` where it has to begin."""
+        self._database.open()
+        try:
+            with self._database.transaction() as connection:
+                return self._open(connection, log_id)
+        except BaseException:
+            self.close()
+            raise
+
+    def apply(self, events: Sequence[Event], cursor: Cursor) -> None:
+        """Apply whole commits and store ``cursor``, in one transaction."""
+        if self._rebuild is not None:
+            with self._rebuild.step() as connection:
+                self._apply_in(connection, events, cursor)
+            self._rebuilt = cursor
+            return
+        try:
+            self._apply_or_settle(events, cursor)
+        except ProjectionError as error:
+            # What came before the commit that cannot be applied is kept.
+            bad = next(event.commit for event in events if event.position >= error.position)
+            good = [event for event in events if event.commit < bad]
+            if good:
+                reached = Cursor(cursor.log_id, good[-1].position, good[-1].hash)
+                self._apply_or_settle(good, reached)
+            raise
+
+    def begin_rebuild(self) -> None:
+        """Start from nothing, where nobody else sees it; what was begun before is dropped."""
+        rebuild, self._rebuild, self._rebuilt = self._rebuild, None, None
+        if rebuild is not None:
+            rebuild.abandon()
+        self._rebuild = self._database.rebuild(self._view, self._check_owner)
+
+    def finish_rebuild(self) -> None:
+        """Put the new view in the place of the old one."""
+        rebuild, self._rebuild = self._rebuild, None
+        if rebuild is not None:
+            rebuild.finish()
+            self._at, self.outdated = self._rebuilt, False
+
+    def close(self) -> None:
+        """Give the view up; an unfinished rebuild is dropped."""
+        rebuild, self._rebuild = self._rebuild, None
+        if rebuild is not None:
+            log.info("the rebuild of %s was not finished; the old view stays", self.name)
+            rebuild.abandon()
+        self._database.close()
+
+    def _open(self, connection: Connection, log_id: str) -> Cursor | None:
+        self._database.lock_setup(connection)
+        self.outdated = self._view.register(connection)
+        if not self.outdated:
+            self._view.create_missing(connection)
+        cursor = self._at = self._view.cursor(connection)
+        if cursor is not None and cursor.log_id != log_id:
+            # Before the claim: whoever is in the wrong log takes nothing over.
+            raise HistoryDivergedError(
+                cursor.position, 0, f"view {self.name!r} in {self.place} was made from another log"
+            )
+        self._epoch = self._claim(connection)
+        return None if self.outdated else cursor
+
+    def _apply_or_settle(self, events: Sequence[Event], cursor: Cursor) -> None:
+        """Apply; once more where the connection was lost, for it may have been committed."""
+        try:
+            self._apply(events, cursor)
+        except StorageError as error:
+            if not error.transient:
+                raise
+            log.info("applying to %s again after: %s", self.name, error)
+            self._database.forget()
+            self._apply(events, cursor)
+
+    def _apply(self, events: Sequence[Event], cursor: Cursor) -> None:
+        with self._database.transaction() as connection:
+            self._check_owner(connection)
+            stored = self._view.cursor(connection)
+            if stored not in {self._at, cursor}:
+                raise TakenOverError(f"projection {self.name}", "somebody who applied events to it")
+            if stored != cursor:
+                self._apply_in(connection, events, cursor)
+        self._at = cursor
+
+    def _apply_in(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
+        self._view.apply(connection, events, cursor)
+        if self._view.cursor(connection) is None:
+            # The transaction ends with this: the old view serves until the rebuild is done.
+            position = next(r.position for e in events if (r := read_redaction(e)) is not None)
+            raise OutdatedViewError(self.name, position)
+
+    def _claim(self, connection: Connection) -> int:
+        c = projection_table.c
+        found = select(c.epoch).where(c.name == self.name).with_for_update()
+        epoch: int = connection.execute(found).scalar_one()
+        connection.execute(
+            update(projection_table).where(c.name == self.name).values(epoch=epoch + 1)
+        )
+        return epoch + 1
+
+    def _check_owner(self, connection: Connection) -> None:
+        """Lock the view's row, so that owners take turns; raise once it is another's."""
+        c = projection_table.c
+        found = select(c.epoch).where(c.name == self.name).with_for_update()
+        if connection.execute(found).scalar_one() != self._epoch:
+            raise TakenOverError(f"projection {self.name}", "a newer runner")

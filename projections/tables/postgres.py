@@ -1,0 +1,187 @@
+"""Followed views in a PostgreSQL database: the log's own, or another one.
+
+A rebuild fills temporary tables, which only its own session has, under the names of the
+real ones: a handler's SQL finds them first. Each batch is a transaction of its own, so that
+no limit on the length of one ends a long rebuild, nobody waits for it, and a newer owner is
+noticed with the next batch. At the end one transaction puts the rows in the place of the old
+ones, which readers see until it commits. Only where the view's version has changed are the
+old tables dropped, and then readers wait while the rows are copied.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import MetaData, Table, delete, func, insert, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from eventstore.errors import ConfigError
+from eventstore.storage.postgres.backend import make_engine, roll_back, translate_errors
+from eventstore.storage.postgres.connection import SETTINGS, connection_info, is_lost, safe_url
+from eventstore.storage.postgres.driver import LOCK_SCHEMA
+from eventstore.storage.postgres.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Connection
+
+    from projections.tables.database import Rebuild, Rebuildable
+
+BATCH_SECONDS: Final = 300.0
+"""How long one batch may take before its connection is given up."""
+
+_IDLE: Final = "idle_in_transaction_session_timeout"
+_LET_THINK: Final = text(
+    # The log's own limit is for its head row, which everybody waits for. A view's handler may
+    # compute for longer than that between two statements.
+    f"SELECT set_config('{_IDLE}', '60s', true) WHERE current_setting('{_IDLE}') = :ours"
+)
+
+SWAP_SECONDS: Final = 3600.0
+"""How long putting a rebuilt view in its place may take."""
+
+
+class PostgresDatabase:
+    """A PostgreSQL database; see :class:`projections.tables.database.Database`.
+
+    Tables of a view that can be rebuilt name no schema: they are in the first one of the
+    connection's search path. The role needs the right to make temporary tables.
+    """
+
+    def __init__(self, url: str) -> None:
+        connection_info(url)  # Names what is wrong with a URL at once.
+        self.url = safe_url(url)
+        self._given = url
+
+    def open(self) -> None:
+        """Make ready to connect."""
+        self._watchdog = Watchdog()
+        self._engine = make_engine(self._given, self._watchdog)
+
+    def close(self) -> None:
+        """Release every connection."""
+        self._engine.dispose()
+        self._watchdog.close()
+
+    def forget(self) -> None:
+        """Drop connections that are not in use: whatever ended one may have ended all."""
+        self._engine.dispose()
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Give a connection outside of any transaction."""
+        with translate_errors(self.url), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Give a connection in a transaction that writes: commit, or leave nothing."""
+        with self.connection() as connection, self.within(connection):
+            yield connection
+
+    @contextmanager
+    def within(self, connection: Connection, seconds: float = BATCH_SECONDS) -> Iterator[None]:
+        """Run the block in a transaction on ``connection``: commit, or leave nothing."""
+        raw: Any = connection.connection.driver_connection
+        with translate_errors(self.url), self._watchdog.limit(raw, seconds):
+            try:
+                connection.exec_driver_sql("BEGIN")
+                connection.execute(_LET_THINK, {"ours": SETTINGS[_IDLE]})
+                yield
+                connection.exec_driver_sql("COMMIT")
+            except BaseException as error:
+                roll_back(connection, raw, error)
+                if raw.closed or is_lost(error):
+                    connection.invalidate()
+                raise
+
+    def lock_setup(self, connection: Connection) -> None:
+        """Keep others from creating tables until the transaction ends, the log too."""
+        connection.exec_driver_sql(LOCK_SCHEMA)
+
+    def rebuild(self, view: Rebuildable, check: Callable[[Connection], None]) -> Rebuild:
+        """Begin to compute a view again, in tables that only this session has."""
+        if any(table.schema for table in view.metadata.sorted_tables):
+            raise ConfigError(f"view {view.name!r} cannot be rebuilt: its tables name a schema")
+        return _TemporaryTables(self, view, check)
+
+
+class _TemporaryTables:
+    def __init__(
+        self, database: PostgresDatabase, view: Rebuildable, check: Callable[[Connection], None]
+    ) -> None:
+        self._database, self._view, self._check = database, view, check
+        self._holding = database.connection()
+        self._connection = self._holding.__enter__()
+        try:
+            with database.within(self._connection):
+                schema = self._ask("SELECT current_schema()")
+                self._quote = self._connection.dialect.identifier_preparer.quote
+                self._schema = self._quote(schema)
+                self._path = self._ask("SHOW search_path")
+                # Unless it is named, the schema of temporary tables would come first.
+                self._run(f"SET search_path = {self._path}, pg_temp")
+                check(self._connection)
+                self._run(f"SET LOCAL search_path = pg_temp, {self._path}")
+                view.create(self._connection)
+        except BaseException:
+            self.abandon()
+            raise
+
+    @contextmanager
+    def step(self) -> Iterator[Connection]:
+        with self._database.within(self._connection):
+            self._check(self._connection)
+            self._run(f"SET LOCAL search_path = pg_temp, {self._path}")
+            yield self._connection
+
+    def finish(self) -> None:
+        connection, tables = self._connection, self._view.metadata.sorted_tables
+        try:
+            with self._database.within(connection, SWAP_SECONDS):
+                self._run("SET LOCAL statement_timeout = 0")
+                self._run("SET LOCAL idle_in_transaction_session_timeout = 0")
+                self._database.lock_setup(connection)
+                self._check(connection)
+                if self._view.is_current(connection):
+                    for table in reversed(tables):
+                        connection.execute(delete(table))
+                else:
+                    self._make_anew(tables)
+                for table in tables:
+                    self._copy(table)
+                self._view.take_over(connection, "pg_temp")
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        with suppress(SQLAlchemyError):
+            self._connection.invalidate()  # Its temporary tables go with the session.
+        self._holding.__exit__(None, None, None)
+
+    def _make_anew(self, tables: list[Table]) -> None:
+        # Qualified: a table that only the new version has would be found in pg_temp.
+        names = ", ".join(f"{self._schema}.{self._quote(table.name)}" for table in tables)
+        self._run(f"DROP TABLE IF EXISTS {names}")
+        self._view.metadata.create_all(self._connection, checkfirst=False)
+
+    def _copy(self, table: Table) -> None:
+        rows = table.to_metadata(MetaData(), schema="pg_temp")
+        columns = [column.name for column in table.columns if column.computed is None]
+        self._connection.execute(
+            insert(table).from_select(
+                columns, select(*(rows.c[name] for name in columns)), include_defaults=False
+            )
+        )
+        if (counted := table.autoincrement_column) is not None:
+            name = f"{self._schema}.{self._quote(table.name)}"
+            sequence = func.pg_get_serial_sequence(name, counted.name)
+            self._connection.execute(select(func.setval(sequence, func.max(counted))))
+
+    def _ask(self, sql: str) -> str:
+        return str(self._connection.exec_driver_sql(sql).scalar_one())
+
+    def _run(self, sql: str) -> None:
+        self._connection.exec_driver_sql(sql)

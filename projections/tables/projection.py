@@ -1,0 +1,288 @@
+"""Database views: tables that are a function of the log, with their cursor beside them."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from itertools import groupby
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+
+from sqlalchemy import MetaData, delete, insert, select, update
+
+from eventstore.errors import ProjectionError
+from eventstore.log.events import Cursor
+from eventstore.log.redaction import read_redaction
+from eventstore.storage.transient_errors import is_trouble
+from projections.checkpoints import (
+    home_only,
+    ledger_tables,
+    projection_table,
+    redacted_table,
+    set_aside_table,
+    storable,
+)
+from projections.tables.followed import FollowedTables
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from eventstore.log.events import Event
+    from eventstore.log.redaction import Redaction
+
+log = logging.getLogger(__name__)
+
+OnError: TypeAlias = Literal["stop", "set_aside"]
+"""What happens to an event that cannot be applied; the same live and in a rebuild."""
+
+
+class _StartAgainError(Exception):
+    """The view was emptied while events were applied to it."""
+
+
+class TableProjection(ABC):
+    """A view in database tables: give it a name, tables, and what each event does to them.
+
+    Subclass it with ``name``, ``metadata`` (an SQLAlchemy MetaData of its own tables) and
+    :meth:`handle`. Raise ``version`` with each change to tables or meaning: the view is
+    then computed again from the first event.
+
+    Inline, in the log's own database: ``EventStore.open(url, inline=[View()])``; every
+    append then updates the view in its own transaction. Followed, in any database:
+    ``ProjectionRunner(store, View().at("sqlite:///views.db"))``. Either way the cursor is
+    stored in the same transaction as the effect, so each event takes effect exactly once.
+
+    With ``on_error="stop"`` an exception in :meth:`handle` is a ProjectionError: the append
+    fails, or the runner stops before that commit. With ``"set_aside"`` the event is
+    recorded in the table ``projection_set_aside`` and passed over.
+    """
+
+    name: str
+    metadata: ClassVar[MetaData]
+    version: ClassVar[int] = 1
+    from_snapshot: bool = False
+    """Whether the events that trimming keeps, and those since, give the same tables."""
+    takes_redacted: ClassVar[bool] = False
+    """Whether :meth:`handle` is also given events whose content was redacted."""
+
+    def __init__(self, *, on_error: OnError = "stop") -> None:
+        self.on_error = on_error
+
+    @abstractmethod
+    def handle(self, connection: Connection, event: Event) -> None:
+        """Apply one event. Runs within a transaction: neither commit nor roll back."""
+
+    def group(self, event: Event) -> Hashable | None:  # noqa: ARG002
+        """Return what events that follow one another have in common, to be applied at once.
+
+        ``None``, as here, where an event is applied by itself. Events without content are not
+        asked about.
+        """
+        return None
+
+    def handle_group(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Apply events of one :meth:`group`, in order, as :meth:`handle` would one by one."""
+        for event in events:
+            self.handle(connection, event)
+
+    def erase(self, connection: Connection, position: int, stream: str) -> None:  # noqa: ARG002
+        """Take out what :meth:`handle` made of an event that was redacted since.
+
+        Afterwards the view must be what it would be if the event had come redacted. This one
+        empties the view, which is then computed again from the first event: always right,
+        and slow. Override it where rows know the position that they come from; call
+        ``self.reset(connection)`` where that is not enough.
+        """
+        self.reset(connection)
+
+    def at(self, url: str) -> FollowedTables:
+        """Return this view in the database at ``url``, to be driven by a ProjectionRunner."""
+        return FollowedTables(self, url)
+
+    def setup(self, connection: Connection) -> None:
+        """Create the tables where they are missing, or anew where ``version`` has changed."""
+        if self.register(connection):
+            self.reset(connection)
+        self.create_missing(connection)
+
+    def create_missing(self, connection: Connection) -> None:
+        """Create the tables that are not there."""
+        with home_only(connection):
+            self.metadata.create_all(connection)
+
+    def register(self, connection: Connection) -> bool:
+        """Enter the view in the ledger; return whether the tables are of another version."""
+        with home_only(connection):
+            ledger_tables.create_all(connection)
+        stored = self._version(connection)
+        if stored is None:
+            self._enter(connection)
+        return stored not in {None, self.version}
+
+    def is_current(self, connection: Connection) -> bool:
+        """Whether the tables that are there are of this version."""
+        return self._version(connection) == self.version
+
+    def create(self, connection: Connection) -> None:
+        """Create ledger and tables in a schema that has none of them."""
+        ledger_tables.create_all(connection, checkfirst=False)
+        self.metadata.create_all(connection, checkfirst=False)
+        self._enter(connection)
+
+    def reset(self, connection: Connection) -> None:
+        """Empty the view, as if no event had been applied."""
+        with home_only(connection):
+            self.metadata.drop_all(connection)
+            self.metadata.create_all(connection)
+        for table in (set_aside_table, redacted_table):
+            connection.execute(delete(table).where(table.c.projection == self.name))
+        connection.execute(
+            update(projection_table)
+            .where(projection_table.c.name == self.name)
+            .values(version=self.version, log_id=None, position=None, hash=None)
+        )
+
+    def take_over(self, connection: Connection, schema: str) -> None:
+        """Take what the ledger in ``schema`` says: version, cursor, events passed over."""
+        c, other = projection_table.c, MetaData()
+        ledger = projection_table.to_metadata(other, schema=schema)
+        names = ("version", "log_id", "position", "hash")
+        row = connection.execute(
+            select(*(ledger.c[name] for name in names)).where(ledger.c.name == self.name)
+        ).one()
+        connection.execute(
+            update(projection_table)
+            .where(c.name == self.name)
+            .values(dict(zip(names, row, strict=True)))
+        )
+        for table in (set_aside_table, redacted_table):
+            new = table.to_metadata(other, schema=schema)
+            connection.execute(delete(table).where(table.c.projection == self.name))
+            connection.execute(insert(table).from_select(new.c.keys(), select(new)))
+
+    def _version(self, connection: Connection) -> int | None:
+        c = projection_table.c
+        found = select(c.version).where(c.name == self.name)
+        version: int | None = connection.execute(found).scalar_one_or_none()
+        return version
+
+    def _enter(self, connection: Connection) -> None:
+        connection.execute(
+            insert(projection_table).values(name=self.name, version=self.version, epoch=0)
+        )
+
+    def cursor(self, connection: Connection) -> Cursor | None:
+        """Return how far the view has come; ``None`` where it has seen nothing."""
+        c = projection_table.c
+        # Locked before the tables are, always: whoever writes to the view takes turns here.
+        row = connection.execute(
+            select(c.log_id, c.position, c.hash).where(c.name == self.name).with_for_update()
+        ).one()
+        return Cursor(*row) if row.log_id is not None else None
+
+    def position(self, connection: Connection) -> int:
+        """Return how far the view has come, without a lock: for those who only read it."""
+        c = projection_table.c
+        found = select(c.position).where(c.name == self.name)
+        return connection.execute(found).scalar_one_or_none() or 0
+
+    def apply(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
+        """Apply whole commits and store ``cursor``, within the caller's transaction.
+
+        Where the view had to be emptied because of a redaction, its cursor is ``None``
+        afterwards: it has to be given everything again.
+        """
+        connection.exec_driver_sql("SAVEPOINT projection_apply")
+        try:
+            self._apply(connection, events)
+        except _StartAgainError:
+            connection.exec_driver_sql("RELEASE SAVEPOINT projection_apply")
+            return
+        connection.exec_driver_sql("RELEASE SAVEPOINT projection_apply")
+        connection.execute(
+            update(projection_table)
+            .where(projection_table.c.name == self.name)
+            .values(log_id=cursor.log_id, position=cursor.position, hash=cursor.hash)
+        )
+
+    def _apply(self, connection: Connection, events: Sequence[Event]) -> None:
+        try:
+            self._handle_all(connection, events)
+        except ProjectionError:
+            if self.on_error == "stop":
+                raise
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT projection_apply")
+            for event in events:
+                self._handle_or_set_aside(connection, event)
+
+    def _handle_all(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Apply events in order; where it raises and events are set aside, each by itself."""
+        for group, members in groupby(events, self._group_of):
+            run = list(members)
+            if group is None or len(run) == 1:
+                for event in run:
+                    self._handle(connection, event)
+            else:
+                with self._blaming(run[0]):
+                    self.handle_group(connection, run)
+
+    def _group_of(self, event: Event) -> Hashable | None:
+        return None if event.redacted else self.group(event)
+
+    @contextmanager
+    def _blaming(self, event: Event) -> Iterator[None]:
+        """Say that it is about this event, whatever a handler raises: it is the view's own code."""
+        try:
+            yield
+        except (_StartAgainError, ProjectionError):
+            raise
+        except Exception as error:
+            if is_trouble(error):
+                raise
+            raise ProjectionError(self.name, event.position, repr(error)) from error
+
+    def _handle(self, connection: Connection, event: Event) -> None:
+        with self._blaming(event):
+            if event.redacted:
+                self._note_redacted(connection, event.position)
+                if not self.takes_redacted:
+                    return
+            elif (redaction := read_redaction(event)) is not None:
+                self._take_out(connection, redaction)
+            self.handle(connection, event)
+
+    def _take_out(self, connection: Connection, redaction: Redaction) -> None:
+        """Take an event's content out of the view, unless it never got in."""
+        position = redaction.position
+        c = redacted_table.c
+        known = select(c.position).where(c.projection == self.name, c.position == position)
+        if connection.execute(known).first() is not None:
+            return
+        aside = set_aside_table.c
+        connection.execute(
+            delete(set_aside_table).where(aside.projection == self.name, aside.position == position)
+        )
+        before = self.cursor(connection)
+        self.erase(connection, position, redaction.stream)
+        if before is not None and self.cursor(connection) is None:
+            raise _StartAgainError
+        self._note_redacted(connection, position)
+
+    def _note_redacted(self, connection: Connection, position: int) -> None:
+        connection.execute(insert(redacted_table).values(projection=self.name, position=position))
+
+    def _handle_or_set_aside(self, connection: Connection, event: Event) -> None:
+        connection.exec_driver_sql("SAVEPOINT projection_event")
+        try:
+            self._handle(connection, event)
+        except ProjectionError as error:
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT projection_event")
+            log.warning("%s; it is set aside", storable(str(error)))
+            connection.execute(
+                insert(set_aside_table).values(
+                    projection=self.name, position=event.position, reason=storable(error.reason)
+                )
+            )
+        connection.exec_driver_sql("RELEASE SAVEPOINT projection_event")

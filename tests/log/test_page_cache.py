@@ -1,0 +1,174 @@
+"""What followers that are behind read: in large pages, held as small slices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from support.logs import LASTING, LOG_URLS, positions, some
+from support.waiting import collect, take
+
+from eventstore import EventStore, NewEvent
+from eventstore.changes.page_cache import PAGE_EVENTS, SHELF_PAGES, SHELF_SECONDS, PageCache
+from eventstore.changes.tail_buffer import SLICE_EVENTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eventstore.log.operations import Page, Query
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=LASTING)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Name a log that two stores can open."""
+    return LOG_URLS[request.param](tmp_path)
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Reads:
+    """Puts a shelf of its own into a store, and counts what it reads."""
+
+    def __init__(self, store: EventStore) -> None:
+        self.queries: list[Query] = []
+        self.clock = Clock()
+        self._page = store.page
+        store.shelf = PageCache(self._counting, self.clock)
+
+    async def _counting(self, query: Query) -> Page:
+        self.queries.append(query)
+        return await self._page(query)
+
+
+async def test_one_that_stands_still_while_it_is_behind_holds_a_slice(url: str) -> None:
+    async with EventStore.open(url) as store:
+        await store.append("a/1", some(3 * PAGE_EVENTS))
+        slow = store.subscribe_changes()
+        await take(slow, 1)
+        assert len(slow._events) == SLICE_EVENTS
+        assert positions(await take(slow, 3 * PAGE_EVENTS - 1))[-1] == 3 * PAGE_EVENTS
+
+
+async def test_however_many_stand_still_the_shelf_is_small(url: str) -> None:
+    async with EventStore.open(url) as store:
+        await store.append("a/1", [NewEvent(f"T{n % 50}", n) for n in range(20_000)])
+        slow = [store.subscribe_changes(types=[f"T{n}"]) for n in range(50)]
+        for one in slow:
+            await take(one, 1)
+        shelved = [page for each in store.shelf._pages for page in each.slices.values()]
+        assert len(store.shelf._pages) == SHELF_PAGES
+        assert sum(len(page.events) for page in shelved) <= SHELF_PAGES * PAGE_EVENTS
+        assert len(store.shelf._slices) == len(shelved)
+        for number, one in enumerate(slow):
+            rest = positions(await take(one, 399))
+            assert rest == list(range(number + 51, 20_001, 50))
+
+
+async def test_catching_up_reads_no_more_than_whole_pages_did(url: str) -> None:
+    async with EventStore.open(url) as store:
+        await store.append("a/1", some(10 * PAGE_EVENTS))
+        reads = Reads(store)
+        assert len(await take(store.subscribe_changes(), 10 * PAGE_EVENTS)) == 10 * PAGE_EVENTS
+        # Ten, and the last slice of the last page, which reaches the head and is read anew.
+        assert len(reads.queries) <= 12
+
+
+async def test_those_that_catch_up_side_by_side_share_what_one_has_read(url: str) -> None:
+    async with EventStore.open(url) as store:
+        await store.append("a/1", some(10 * PAGE_EVENTS))
+        reads = Reads(store)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(50):
+                tasks.start_soon(take, store.subscribe_changes(), 9 * PAGE_EVENTS)
+        assert len(reads.queries) <= 30
+
+
+async def test_more_than_the_shelf_bears_read_less_at_once_and_miss_nothing(url: str) -> None:
+    async with EventStore.open(url) as store:
+        await store.append("a/1", [NewEvent(f"T{n % 3}", n) for n in range(6_000)])
+        reads = Reads(store)
+        found: list[list[int]] = []
+
+        async def follow(number: int) -> None:
+            got = []
+            # Another type that never comes makes each one's pages its own.
+            async for event in store.subscribe_changes(
+                types=["T1", "T2", f"never{number}"], follow=False
+            ):
+                got.append(event.position)
+                await anyio.lowlevel.checkpoint()
+            found.append(got)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(3 * SHELF_PAGES):
+                tasks.start_soon(follow, number)
+        wanted = [position for position in range(1, 6_001) if (position - 1) % 3]
+        assert found == [wanted] * 3 * SHELF_PAGES
+        assert min(query.limit for query in reads.queries) < PAGE_EVENTS
+
+
+async def test_what_lies_on_the_shelf_for_long_is_read_anew(url: str) -> None:
+    async with EventStore.open(url) as store:
+        await store.append("a/1", some(PAGE_EVENTS + 1))
+        reads = Reads(store)
+        changes = store.subscribe_changes()
+        await take(changes, 1)
+        reads.clock.now += SHELF_SECONDS + 1
+        assert positions(await take(changes, SLICE_EVENTS))[-1] == SLICE_EVENTS + 1
+        assert len(reads.queries) == 2
+
+
+@pytest.mark.parametrize("size", [1, SLICE_EVENTS, SLICE_EVENTS + 1, 700])
+@pytest.mark.parametrize("types", [None, ["Even"]])
+async def test_whole_commits_come_whole_in_slices(
+    url: str, size: int, types: list[str] | None
+) -> None:
+    async with EventStore.open(url) as store:
+        wanted: list[int] = []
+        for _ in range(-(-1_500 // size) if size > 1 else 200):
+            kinds = [("Even", "Odd")[number % 2] for number in range(size)]
+            done = await store.append("a/1", [NewEvent(kind, 0) for kind in kinds])
+            wanted.append(done.position)
+        changes = store.subscribe_changes(types=types, follow=False)
+        found = [(cursor, events) async for cursor, events in changes.commits()]
+        assert [cursor.position for cursor, _ in found] == wanted
+        assert {len(events) for _, events in found} == {size if types is None else -(-size // 2)}
+        # Each cursor is one of the log: another subscription may go on there.
+        for cursor, _ in found[:: max(1, len(found) // 5)]:
+            again = store.subscribe_changes(after=cursor, follow=False)
+            assert len(await collect(again)) == wanted[-1] - cursor.position
+
+
+async def test_a_cancelled_reader_leaves_nobody_waiting(url: str) -> None:
+    async with EventStore.open(url) as store:
+        await store.append("a/1", some(PAGE_EVENTS))
+        begun, page = anyio.Event(), store.page
+
+        async def hanging(query: Query) -> Page:
+            store.shelf._read = page
+            begun.set()
+            await anyio.sleep_forever()
+            raise AssertionError
+
+        store.shelf._read = hanging
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(take, store.subscribe_changes(), 1)
+            await begun.wait()
+            async with anyio.create_task_group() as others:
+                others.start_soon(take, store.subscribe_changes(), PAGE_EVENTS)
+                await anyio.wait_all_tasks_blocked()
+                tasks.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    assert len(await take(store.subscribe_changes(), PAGE_EVENTS)) == PAGE_EVENTS
+        assert not store.shelf._reading
