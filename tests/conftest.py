@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.logs import FakeClock
 from support.postgres import shared_log, shared_server
 from support.postgres_programs import PostgresError, find_programs
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     from support.postgres import Server
 
@@ -18,6 +20,24 @@ if TYPE_CHECKING:
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Run each asynchronous test on both event loops."""
     return str(request.param)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Give a clock that stands still."""
+    return FakeClock()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Name a database file that is not there yet."""
+    return tmp_path / "events.db"
+
+
+@pytest.fixture
+def url(path: Path) -> str:
+    """Name the same file as a URL."""
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture(scope="session")

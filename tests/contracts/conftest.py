@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.logs import LASTING, LOG_URLS, FakeClock
+from support.logs import LASTING, LOG_URLS
 
 from eventstore import EventStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from support.logs import FakeClock
 
 
 @pytest.fixture(params=sorted(LOG_URLS))
@@ -24,12 +26,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def lasting_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Name a log that can be opened again, and by two stores at once."""
     return LOG_URLS[request.param](tmp_path)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """Give a clock that stands still."""
-    return FakeClock()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.logs import LOG_URLS, FakeClock
+from support.logs import LOG_URLS
 
 from eventstore import EventStore
 
@@ -13,11 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """Give a clock that stands still."""
-    return FakeClock()
+    from support.logs import FakeClock
 
 
 @pytest.fixture(params=["memory", "postgresql"])

@@ -9,16 +9,12 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-from support.master import fill, rejected, standing, ttp
+from support.master import fill
 
-from projections.rules import RuleSync, SourceError
+from projections.rules import SourceError
 from projections.rules.sources.scan import ScannedFile, Scanner, Stamp
-
-if TYPE_CHECKING:
-    from eventstore import EventStore
 
 ANY_NAME = re.compile(r".+", re.DOTALL)
 RULES = re.compile(r"[A-Za-z0-9_]+\.ya?ml")
@@ -317,66 +313,6 @@ def test_thousands_of_files_are_scanned_again_without_being_read(
     started = time.monotonic()
     assert len(look.scan()) == 5_000
     assert time.monotonic() - started < 5, "a look at files at rest costs a stat each"
-
-
-def non_utf8(root: Path) -> None:
-    Path(os.fsdecode(os.fsencode(root) + b"/\xff.yml")).write_text(ttp("BAD"))
-
-
-@pytest.mark.anyio
-async def test_a_name_that_is_not_utf8_is_a_rejection_in_a_raw_tree(
-    store: EventStore, root: Path
-) -> None:
-    non_utf8(root)
-    fill(root, {"good.txt": "good"})
-    report = await RuleSync(store, root, format="raw").sync_once()
-    assert (report.defined, report.rejected) == (1, 1)
-    assert await rejected(store) == {"\\udcff.yml": "its name is not UTF-8: rename it"}
-    assert (await RuleSync(store, root, format="raw").sync_once()).position is None
-
-
-@pytest.mark.anyio
-async def test_a_folder_whose_name_is_not_utf8_is_a_rejection_of_its_rules(
-    store: EventStore, root: Path
-) -> None:
-    fill(Path(os.fsdecode(os.fsencode(root) + b"/\xff")), {"a.yml": ttp("A")})
-    fill(root, {"b.yml": ttp("B")})
-    report = await RuleSync(store, root).sync_once()
-    assert (report.defined, report.rejected) == (1, 1)
-    assert list(await rejected(store)) == ["\\udcff/a.yml"]
-
-
-@pytest.mark.anyio
-async def test_a_name_outside_of_the_allow_list_is_nothing_at_all(
-    store: EventStore, root: Path
-) -> None:
-    non_utf8(root)
-    assert (await RuleSync(store, root).sync_once()).rejected == 0
-
-
-@pytest.mark.anyio
-async def test_a_projected_folder_whose_name_is_not_utf8_is_refused_in_words(
-    store: EventStore, root: Path
-) -> None:
-    fill(Path(os.fsdecode(os.fsencode(root) + b"/\xff")), {".eventstore.json": "{}"})
-    with pytest.raises(SourceError) as caught:
-        await RuleSync(store, root).sync_once()
-    str(caught.value).encode()
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("target", ["missing.yml", "a.yml", "../outside.yml"])
-async def test_a_rule_replaced_by_a_bad_link_stays(
-    store: EventStore, root: Path, tmp_path: Path, target: str
-) -> None:
-    (tmp_path / "outside.yml").write_text(ttp("A", "outside"))
-    fill(root, {"a.yml": ttp("A")})
-    await RuleSync(store, root).sync_once()
-    (root / "a.yml").unlink()
-    (root / "a.yml").symlink_to(target)
-    report = await RuleSync(store, root).sync_once()
-    assert (report.rejected, report.removed) == (1, 0)
-    assert await standing(store) == {"A": ("a.yml", ttp("A"))}
 
 
 def test_a_problem_has_no_hash(root: Path) -> None:

@@ -1,6 +1,6 @@
 """Twenty followers in five processes, while everything around them fails: promise 5.
 
-Each run lasts a minute or more: ``pytest -m soak -s tests/log/test_fleet_faults.py``. What each
+Each run lasts a minute or more: ``pytest -m soak -s tests/changes/test_fleet_faults.py``. What each
 follower received is compared with the log by a program of its own (``tests/support/records.py``).
 """
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.rule_commits import COMMITS
 from support.rule_log import LOG_ID, Change, RuleLog
-from views.test_directory_model import COMMITS
 
 from eventstore import Event
 from projections import DirectoryProjection

@@ -11,7 +11,7 @@ import pytest
 from eventstore.config import Settings, load_settings, variables
 from eventstore.errors import ConfigError
 
-DOCUMENTED = Path(__file__).resolve().parents[1] / "config" / "eventstore.toml"
+DOCUMENTED = Path(__file__).resolve().parents[2] / "config" / "eventstore.toml"
 
 
 def test_the_documented_file_holds_every_setting_with_its_default() -> None:

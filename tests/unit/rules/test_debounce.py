@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from projections.rules.sources.debounce import Settle, SettleTimes, find_git_lock
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TIMES = SettleTimes(whole=1.0, hasty=20.0, longest=1_000.0)
 
@@ -116,24 +118,6 @@ def test_the_lock_of_a_linked_work_tree_is_where_its_file_says(tmp_path: Path) -
         assert found is not None
         assert found.samefile(real / "index.lock")
         (real / "index.lock").unlink()
-
-
-def test_the_lock_of_a_work_tree_that_git_itself_links_is_found(tmp_path: Path) -> None:
-    def git(*words: str, folder: str = "main") -> str:
-        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
-        done = subprocess.run(
-            ["git", "-C", str(tmp_path / folder), *who, *words], capture_output=True, check=True
-        )
-        return done.stdout.decode().strip()
-
-    (tmp_path / "main").mkdir()
-    git("init", "-q")
-    git("commit", "-q", "--allow-empty", "-m", "first")
-    git("worktree", "add", "-q", "../tree")
-    lock = Path(git("rev-parse", "--absolute-git-dir", folder="tree")) / "index.lock"
-    lock.touch()
-    assert find_git_lock(tmp_path / "tree") == lock
-    assert find_git_lock(tmp_path / "main") is None
 
 
 @pytest.mark.parametrize("content", [b"", b"gitdir:", b"nonsense", b"gitdir: \0", b"gitdir: gone"])

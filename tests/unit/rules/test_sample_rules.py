@@ -6,7 +6,7 @@ import pytest
 
 from projections.rules.formats import ParsedRule, RuleFormatError, get_format, is_rule_file
 
-CONFIG = Path(__file__).parents[2] / "config"
+CONFIG = Path(__file__).parents[3] / "config"
 
 
 def sample_rules(format_name: str) -> list[ParsedRule]:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.rule_log import LOG_ID, RuleLog
 
 from projections import DirectoryProjection
+from support.rule_log import LOG_ID, RuleLog
 
 
 @pytest.fixture

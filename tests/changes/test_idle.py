@@ -1,6 +1,6 @@
 """Followers that wait: one of them looks at the log, and the others need not.
 
-``pytest -m soak -s tests/log/test_idle.py`` counts what fifty processes cost the database.
+``pytest -m soak -s tests/changes/test_idle.py`` counts what fifty processes cost the database.
 """
 
 from __future__ import annotations

@@ -1,0 +1,45 @@
+"""One process owns a directory: a second process is refused, a forked child keeps nothing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.rule_log import LOG_ID
+
+from projections import DirectoryProjection
+
+
+def test_a_second_process_is_refused(root: Path, live: DirectoryProjection) -> None:
+    code = "import sys; from projections import DirectoryProjection as D; D(sys.argv[1]).open('x')"
+    done = subprocess.run(
+        [sys.executable, "-c", code, root],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert b"ProjectionBusyError" in done.stderr
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_does_not_keep_its_parents_directory(
+    root: Path, live: DirectoryProjection
+) -> None:
+    ready, done = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(ready[1], b"x")
+        os.read(done[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    live.close()
+    again = DirectoryProjection(root)
+    try:
+        again.open(LOG_ID)
+    finally:
+        os.write(done[1], b"x")
+        os.waitpid(child, 0)
+        for end in (*ready, *done):
+            os.close(end)
+    again.close()

@@ -1,1 +1,0 @@
-"""What only a log in a file has: other processes, crashes, damage."""
