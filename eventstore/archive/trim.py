@@ -19,7 +19,8 @@ import msgspec
 from eventstore.archive.file_format import ArchiveWriter
 from eventstore.archive.transfer import content_bytes, describe_prefix, export_records
 from eventstore.errors import HistoryHeldError, InvalidInputError, NotEmptyError
-from eventstore.log.events import Event, NewEvent, StreamWrite, to_microseconds
+from eventstore.log.clock import to_microseconds
+from eventstore.log.events import Event, NewEvent, StreamWrite
 from eventstore.log.operations import TRIMS, Append, Trim
 from eventstore.log.records import EventRecord, KeptRecord
 from eventstore.system.safe_files import replacing

@@ -13,7 +13,8 @@ import msgspec
 
 from eventstore import limits
 from eventstore.errors import DuplicateEventError, InvalidInputError, StorageError, TakenOverError
-from eventstore.log.events import END, Cursor, Event, NewEvent, Special, check_name
+from eventstore.log.events import END, Cursor, Event, NewEvent, Special
+from eventstore.log.names import check_name
 from eventstore.log.operations import Acknowledge, Page, Query
 from eventstore.system.backoff import Backoff
 from eventstore.system.event_loop import wait_future

@@ -14,16 +14,8 @@ import msgspec
 
 from eventstore.errors import ConflictError, DuplicateEventError
 from eventstore.log import hash_chain as chain
-from eventstore.log.events import (
-    ANY,
-    STREAM_EXISTS,
-    Appended,
-    Cursor,
-    Event,
-    Expected,
-    NewEvent,
-    unpack_id,
-)
+from eventstore.log.event_ids import unpack_id
+from eventstore.log.events import ANY, STREAM_EXISTS, Appended, Cursor, Event, Expected, NewEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

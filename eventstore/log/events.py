@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from uuid import UUID
@@ -15,9 +13,14 @@ import uuid_utils
 
 from eventstore import limits
 from eventstore.errors import CorruptEventError, InvalidInputError, LimitExceededError
+from eventstore.log.clock import from_microseconds
+from eventstore.log.event_ids import pack_id, unpack_id
+from eventstore.log.exact_json import encode_exact
+from eventstore.log.names import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 """What ``data`` may be besides ``bytes``: anything that JSON gives back exactly."""
@@ -47,93 +50,6 @@ END: Final = Special.END
 """``after=END``: follow from the log's head at the time of the call."""
 
 Expected: TypeAlias = int | Literal[Special.ANY, Special.STREAM_EXISTS]
-
-
-def check_name(what: str, name: object, limit: int) -> str:
-    """Return ``name`` if it may be stored; raise :class:`InvalidInputError` otherwise.
-
-    Refused are empty names, control characters (a NUL would fail on PostgreSQL only),
-    lone surrogates (they have no UTF-8) and names longer than ``limit`` bytes.
-    """
-    if not isinstance(name, str) or not name:
-        raise InvalidInputError(what, f"must be a text that is not empty, not {name!r:.80}")
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError as error:
-        raise InvalidInputError(what, f"{name!r:.80} cannot be written as UTF-8") from error
-    if size > limit:
-        raise LimitExceededError(f"{what} {name[:40]!r}…, bytes", size, limit)
-    if not name.isprintable() and any(unicodedata.category(c) == "Cc" for c in name):
-        raise InvalidInputError(what, f"{name!r:.80} contains a control character")
-    return name
-
-
-def check_stream(name: object) -> str:
-    """Return a valid stream name, ``category/key``; raise InvalidInputError otherwise."""
-    stream = check_name("stream", name, limits.MAX_STREAM_BYTES)
-    category, slash, key = stream.partition("/")
-    if not (category and slash and key) or stream.endswith("/"):
-        raise InvalidInputError(f"stream {stream!r}", "must be named category/key")
-    return stream
-
-
-def _exact_json(what: str, value: object) -> bytes:
-    """Encode ``value``, refusing whatever would not come back equal.
-
-    Decoding again and comparing costs less than walking the value in Python, and it is the
-    promise itself: msgspec would turn NaN into null, integer keys, datetimes and bytes
-    into strings, and tuples into lists, without a word.
-    """
-    try:
-        encoded = msgspec.json.encode(value)
-        exact = msgspec.json.decode(encoded) == value
-    except RecursionError as error:
-        raise InvalidInputError(what, "is nested too deeply, or contains itself") from error
-    except (TypeError, ValueError, msgspec.MsgspecError) as error:
-        raise InvalidInputError(what, f"is not a JSON value: {error}") from error
-    brackets = encoded.count(b"[") + encoded.count(b"{")
-    if brackets > limits.MAX_NESTING and _nested_deeper(value, limits.MAX_NESTING):
-        raise InvalidInputError(what, f"is nested more than {limits.MAX_NESTING} deep")
-    if not exact:
-        raise InvalidInputError(
-            what, f"JSON cannot hold {_find_inexact(value, '$')} exactly; convert it first"
-        )
-    return encoded
-
-
-def _nested_deeper(value: object, limit: int) -> bool:
-    level: list[object] = [value]
-    for _ in range(limit + 1):
-        containers = [one for one in level if isinstance(one, list | dict)]
-        if not containers:
-            return False
-        level = [
-            inner
-            for one in containers
-            for inner in (one.values() if isinstance(one, dict) else one)
-        ]
-    return True
-
-
-def _find_inexact(value: object, path: str) -> str:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if not isinstance(key, str):
-                return f"the key {key!r:.60} at {path}"
-            if not _comes_back(inner):
-                return _find_inexact(inner, f"{path}.{key}")
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            if not _comes_back(inner):
-                return _find_inexact(inner, f"{path}[{index}]")
-    return f"{value!r:.60} ({type(value).__name__}) at {path}"
-
-
-def _comes_back(value: object) -> bool:
-    try:
-        return bool(msgspec.json.decode(msgspec.json.encode(value)) == value)
-    except (TypeError, ValueError, msgspec.MsgspecError):
-        return False
 
 
 class NewEvent:
@@ -168,7 +84,7 @@ class NewEvent:
         if isinstance(data, bytes | bytearray | memoryview):
             self.content, self.raw_data = BYTES_CONTENT, bytes(data)
         else:
-            self.content, self.raw_data = JSON_CONTENT, _exact_json(f"data of {type!r}", data)
+            self.content, self.raw_data = JSON_CONTENT, encode_exact(f"data of {type!r}", data)
         self.raw_metadata = self._encode_metadata(metadata)
         if len(self.raw_data) > limits.MAX_EVENT_BYTES:
             raise LimitExceededError(
@@ -183,7 +99,7 @@ class NewEvent:
         metadata = dict(metadata)
         if not metadata:
             return b""
-        encoded = _exact_json(f"metadata of {self.type!r}", metadata)
+        encoded = encode_exact(f"metadata of {self.type!r}", metadata)
         if len(encoded) > limits.MAX_METADATA_BYTES:
             raise LimitExceededError(
                 f"metadata of {self.type!r}, bytes", len(encoded), limits.MAX_METADATA_BYTES
@@ -339,39 +255,3 @@ class Appended:
     cursor: Cursor
     duplicate: bool
     version: int
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TEXT_ID: Final = 0xFF
-"""First byte of an id that is stored as text. Others are 16 bytes of a UUID, which keeps
-the unique index small; a UUID that itself begins with this byte is stored as text."""
-
-
-def from_microseconds(value: int) -> datetime:
-    """Turn microseconds since the epoch into an aware UTC time, without rounding."""
-    seconds, micros = divmod(value, 1_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
-
-
-def to_microseconds(moment: datetime) -> int:
-    """Turn an aware time into microseconds since the epoch, without rounding."""
-    delta = moment - _EPOCH
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
-
-
-def pack_id(event_id: str) -> bytes:
-    """Encode an event id for storage: 16 bytes for a UUID in canonical form, else text."""
-    if len(event_id) == 36:
-        try:
-            packed = UUID(event_id)
-        except ValueError:
-            pass
-        else:
-            if packed.bytes[0] != _TEXT_ID and str(packed) == event_id:
-                return packed.bytes
-    return b"\xff" + event_id.encode()
-
-
-def unpack_id(packed: bytes) -> str:
-    """Undo :func:`pack_id`."""
-    return packed[1:].decode() if packed[0] == _TEXT_ID else str(UUID(bytes=packed))

@@ -5,33 +5,19 @@ Plain values without I/O. A backend carries them out; see :mod:`eventstore.stora
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import (
-    Any,
-    Final,
-    TypeAlias,
-    TypeVar,
-)
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
 from eventstore.errors import EventStoreError
 from eventstore.log.events import Appended, Cursor, Event, StreamWrite
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 TRIMS: Final = "log/trims"
 """The stream that records each trim and names its archive."""
-
-Clock: TypeAlias = Callable[[], int]
-"""Returns the time in microseconds since the epoch."""
-
-
-def system_clock() -> int:
-    """Return the time in microseconds since the epoch."""
-    return time.time_ns() // 1000
 
 
 class Head(msgspec.Struct, frozen=True):

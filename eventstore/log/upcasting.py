@@ -16,8 +16,9 @@ import msgspec
 
 from eventstore import limits
 from eventstore.errors import ConfigError, EventStoreError, UpcastError
-from eventstore.log.events import Cursor, Event, NewEvent, check_name
+from eventstore.log.events import Cursor, Event, NewEvent
 from eventstore.log.inline_projection import can_start_from_kept
+from eventstore.log.names import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,17 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from eventstore import limits
 from eventstore.errors import InvalidInputError, LimitExceededError
-from eventstore.log.events import (
-    ANY,
-    END,
-    STREAM_EXISTS,
-    Cursor,
-    NewEvent,
-    Special,
-    StreamWrite,
-    check_name,
-    check_stream,
-)
+from eventstore.log.events import ANY, END, STREAM_EXISTS, Cursor, NewEvent, Special, StreamWrite
+from eventstore.log.names import check_name, check_stream
 from eventstore.log.operations import Append, Redact
 from eventstore.log.redaction import LOG
 

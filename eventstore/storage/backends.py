@@ -10,8 +10,8 @@ from eventstore.storage.sqlite.backend import SqliteBackend
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from eventstore.log.clock import Clock
     from eventstore.log.inline_projection import InlineProjection
-    from eventstore.log.operations import Clock
     from eventstore.storage.protocols import MovableLog
 
 

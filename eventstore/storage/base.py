@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from eventstore.log.clock import Clock
     from eventstore.log.events import Cursor
     from eventstore.log.inline_projection import InlineProjection
     from eventstore.log.operations import (
         Audited,
-        Clock,
         CommitBatch,
         ConsumerState,
         Head,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import EventStoreError, InvalidInputError
-from eventstore.log.events import Appended, Cursor, StreamWrite, pack_id
+from eventstore.log.event_ids import pack_id
+from eventstore.log.events import Appended, Cursor, StreamWrite
 from eventstore.log.operations import Append
 from eventstore.log.redaction import LOG, REDACTIONS, Redaction, redaction_id
 

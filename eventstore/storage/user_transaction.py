@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from eventstore.log.clock import Clock
     from eventstore.log.inline_projection import InlineProjection
-    from eventstore.log.operations import Append, Clock, CommitBatch
+    from eventstore.log.operations import Append, CommitBatch
     from eventstore.storage.driver import Driver
 
 _writing: set[tuple[int, str]] = set()

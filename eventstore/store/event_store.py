@@ -15,6 +15,7 @@ from eventstore.changes.subscription import Subscription
 from eventstore.changes.tail_buffer import TailBuffer
 from eventstore.config import keys_in_force
 from eventstore.errors import InvalidInputError, StorageError, StoreClosedError
+from eventstore.log.clock import system_clock
 from eventstore.log.events import (
     ANY,
     Appended,
@@ -24,8 +25,8 @@ from eventstore.log.events import (
     NewEvent,
     Special,
     StreamWrite,
-    check_stream,
 )
+from eventstore.log.names import check_stream
 from eventstore.log.operations import (
     Acknowledge,
     CommitBatch,
@@ -35,7 +36,6 @@ from eventstore.log.operations import (
     Page,
     Query,
     Transact,
-    system_clock,
 )
 from eventstore.log.upcasting import LiftedView, lifted_page
 from eventstore.log.validation import (
@@ -64,8 +64,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from eventstore.archive.transfer import Moved
+    from eventstore.log.clock import Clock
     from eventstore.log.inline_projection import InlineProjection
-    from eventstore.log.operations import Clock, Operation
+    from eventstore.log.operations import Operation
     from eventstore.log.upcasting import Upcasters
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from eventstore.archive import trim as retention
 from eventstore.archive.transfer import cancellable, no_progress
 from eventstore.archive.trim import Keep, keep_nothing
 from eventstore.integrity import verify as verifying
-from eventstore.log.operations import system_clock
+from eventstore.log.clock import system_clock
 from eventstore.log.validation import check_redact
 from eventstore.storage.backends import make_backend
 from eventstore.system.event_loop import wait_future

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from eventstore.errors import ConflictError, InvalidInputError
-from eventstore.log.events import from_microseconds
+from eventstore.log.clock import from_microseconds
 from projections.journal.columns import from_column
 from projections.journal.events import (
     AGENT_PROJECT_SET,

@@ -9,7 +9,8 @@ from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from eventstore.errors import EventStoreError, InvalidInputError, LimitExceededError
-from eventstore.log.events import check_name, to_microseconds
+from eventstore.log.clock import to_microseconds
+from eventstore.log.names import check_name
 from projections.seams.base import MAX_KEY_BYTES
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import anyio
 
 if TYPE_CHECKING:
-    from eventstore.log.operations import Clock
+    from eventstore.log.clock import Clock
     from projections.journal.queries import Found
     from projections.journal.search import Search
 

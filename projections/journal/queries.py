@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 from sqlalchemy import Select, bindparam, func, select, tuple_
 
-from eventstore.log.events import from_microseconds
+from eventstore.log.clock import from_microseconds
 from projections.checkpoints import projection_table
 from projections.journal.columns import fold, from_column, to_column
 from projections.journal.model import ProjectMetrics, ProjectRecord

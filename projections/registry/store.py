@@ -9,7 +9,8 @@ import msgspec
 
 from eventstore.errors import ConflictError, InvalidInputError
 from eventstore.limits import MAX_COMMIT_EVENTS
-from eventstore.log.events import StreamWrite, from_microseconds
+from eventstore.log.clock import from_microseconds
+from eventstore.log.events import StreamWrite
 from projections.registry import tables as views
 from projections.registry.events import (
     BOT_DEACTIVATED,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import anyio
 
 from eventstore.errors import ConflictError, DuplicateEventError, EventStoreError, StorageError
-from eventstore.log.events import NewEvent, to_microseconds
+from eventstore.log.clock import to_microseconds
+from eventstore.log.events import NewEvent
 from projections.rules.events import RULE_STATE_EXPIRED, RULE_STATE_SET, STATES
 from projections.rules.model import RuleState, decode_state, encode_state
 

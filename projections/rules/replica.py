@@ -21,8 +21,7 @@ import anyio
 import msgspec
 
 from eventstore.errors import EventStoreError, HistoryDivergedError, StorageError
-from eventstore.log.events import from_microseconds
-from eventstore.log.operations import system_clock
+from eventstore.log.clock import from_microseconds, system_clock
 from eventstore.system.directory_watch import Watcher
 from eventstore.system.event_loop import Signal
 from projections.rules.model import (
@@ -39,7 +38,7 @@ from projections.rules.store import PINNED_LOADS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventstore.log.operations import Clock
+    from eventstore.log.clock import Clock
     from projections.rules.replica_file import Change, Feed
 
 log = logging.getLogger(__name__)

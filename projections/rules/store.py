@@ -10,7 +10,9 @@ import anyio
 import msgspec
 
 from eventstore.errors import EventStoreError, InvalidInputError
-from eventstore.log.events import NewEvent, check_stream, from_microseconds
+from eventstore.log.clock import from_microseconds
+from eventstore.log.events import NewEvent
+from eventstore.log.names import check_stream
 from eventstore.log.redaction import EVENT_REDACTED, read_redaction
 from projections.rules.events import (
     RULE_DEFINED,

@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from eventstore import StreamWrite
-from eventstore.log.events import from_microseconds
+from eventstore.log.clock import from_microseconds
 from eventstore.log.validation import check_append
 from projections.sql.events import STREAM
 from projections.sql.migrations import find_migrations, is_applied
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eventstore import Appended, NewEvent
-    from eventstore.log.operations import Clock, CommitBatch
+    from eventstore.log.clock import Clock
+    from eventstore.log.operations import CommitBatch
     from eventstore.storage.base import SqlBackend
     from eventstore.storage.user_transaction import UserTransaction
     from projections.sql.migrations import Migration

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from eventstore.config import keys_in_force
 from eventstore.errors import ConfigError, StoreClosedError
-from eventstore.log.operations import system_clock
+from eventstore.log.clock import system_clock
 from eventstore.notify.notifiers import make_notifier
 from eventstore.storage.backends import make_backend
 from eventstore.storage.base import SqlBackend
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from eventstore import Appended
+    from eventstore.log.clock import Clock
     from eventstore.log.inline_projection import InlineProjection
-    from eventstore.log.operations import Clock, CommitBatch
+    from eventstore.log.operations import CommitBatch
     from eventstore.storage.user_transaction import UserTransaction
     from projections.sql.database import Side
     from projections.sql.sqlite.connection import SqliteConnection

@@ -13,7 +13,7 @@ from support.logs import START_US, FakeClock
 from support.waiting import eventually
 
 from eventstore import ConflictError, InvalidInputError
-from eventstore.log.events import from_microseconds
+from eventstore.log.clock import from_microseconds
 from projections.journal import Journal
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from support.logs import LOG_URLS, FakeClock
 from support.waiting import collect, take
 
 from eventstore import EventStore, NewEvent, ProjectionError
-from eventstore.log.events import from_microseconds
+from eventstore.log.clock import from_microseconds
 from projections import ProjectionRunner
 from projections.journal import Journal, JournalChange, JournalTables
 from projections.journal.tables import JournalTables as Tables

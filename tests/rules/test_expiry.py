@@ -12,7 +12,7 @@ from support.master import logged
 from support.waiting import eventually, take
 
 from eventstore import EventStore, NewEvent, StorageError
-from eventstore.log.events import from_microseconds
+from eventstore.log.clock import from_microseconds
 from projections.rules import RuleState, RuleStore
 from projections.rules.expiry import StateExpiry
 

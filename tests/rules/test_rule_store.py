@@ -12,7 +12,7 @@ from support.master import fill, ttp
 from support.waiting import take
 
 from eventstore import EventStore, EventStoreError, InvalidInputError, NewEvent, StorageError
-from eventstore.log.events import from_microseconds
+from eventstore.log.clock import from_microseconds
 from projections.rules import CompiledRule, RuleChange, RuleState, RuleStore, RuleSync
 from projections.rules.model import encode_rule, removed_rule
 from projections.rules.store import PINNED_LOADS

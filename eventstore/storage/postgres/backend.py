@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from eventstore.log.clock import Clock
     from eventstore.log.inline_projection import InlineProjection
-    from eventstore.log.operations import Clock
     from eventstore.storage.driver import Driver
     from eventstore.storage.postgres.connection import Session
     from eventstore.storage.protocols import LockHolder, NamedLock

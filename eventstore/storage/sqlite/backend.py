@@ -30,8 +30,9 @@ from eventstore.storage.user_transaction import SqliteUserTransaction, append_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from eventstore.log.clock import Clock
     from eventstore.log.inline_projection import InlineProjection
-    from eventstore.log.operations import Clock, CommitBatch, Operation, Outcome
+    from eventstore.log.operations import CommitBatch, Operation, Outcome
     from eventstore.storage.driver import Driver
     from eventstore.storage.user_transaction import UserTransaction
 

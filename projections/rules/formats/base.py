@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from eventstore.errors import ConfigError, EventStoreError, InvalidInputError
-from eventstore.log.events import check_stream
+from eventstore.log.names import check_stream
 
 if TYPE_CHECKING:
     from projections.rules.model import CompiledRule

@@ -11,7 +11,8 @@ import anyio
 
 from eventstore import limits
 from eventstore.errors import ConflictError, EventStoreError, StoreClosedError
-from eventstore.log.events import NewEvent, StreamWrite, check_stream
+from eventstore.log.events import NewEvent, StreamWrite
+from eventstore.log.names import check_stream
 from eventstore.storage.sqlite.backend import database_path
 from eventstore.system.directory_watch import Watcher
 from eventstore.system.event_loop import Signal

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore import InvalidInputError
-from eventstore.log.events import check_stream
+from eventstore.log.names import check_stream
 from projections.seams.base import MAX_KEY_BYTES, read_stream_key, stream_key
 
 texts = st.text(

@@ -1,0 +1,28 @@
+"""How event ids are stored: a UUID as its 16 bytes, any other text as it is."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+_TEXT_ID: Final = 0xFF
+"""First byte of an id that is stored as text. Other ids are the 16 bytes of a UUID, which keeps
+the unique index small; a UUID that itself begins with this byte is stored as text."""
+
+
+def pack_id(event_id: str) -> bytes:
+    """Encode an event id for storage: 16 bytes for a UUID in canonical form, else text."""
+    if len(event_id) == 36:
+        try:
+            packed = UUID(event_id)
+        except ValueError:
+            pass
+        else:
+            if packed.bytes[0] != _TEXT_ID and str(packed) == event_id:
+                return packed.bytes
+    return b"\xff" + event_id.encode()
+
+
+def unpack_id(packed: bytes) -> str:
+    """Undo :func:`pack_id`."""
+    return packed[1:].decode() if packed[0] == _TEXT_ID else str(UUID(bytes=packed))

@@ -1,0 +1,36 @@
+"""Which names the log accepts for streams, event types, ids and consumers."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from eventstore import limits
+from eventstore.errors import InvalidInputError, LimitExceededError
+
+
+def check_name(what: str, name: object, limit: int) -> str:
+    """Return ``name`` if it may be stored; raise :class:`InvalidInputError` otherwise.
+
+    Refused are empty names, control characters (a NUL would fail on PostgreSQL only),
+    lone surrogates (they have no UTF-8) and names longer than ``limit`` bytes.
+    """
+    if not isinstance(name, str) or not name:
+        raise InvalidInputError(what, f"must be a text that is not empty, not {name!r:.80}")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(what, f"{name!r:.80} cannot be written as UTF-8") from error
+    if size > limit:
+        raise LimitExceededError(f"{what} {name[:40]!r}…, bytes", size, limit)
+    if not name.isprintable() and any(unicodedata.category(c) == "Cc" for c in name):
+        raise InvalidInputError(what, f"{name!r:.80} contains a control character")
+    return name
+
+
+def check_stream(name: object) -> str:
+    """Return a valid stream name, ``category/key``; raise InvalidInputError otherwise."""
+    stream = check_name("stream", name, limits.MAX_STREAM_BYTES)
+    category, slash, key = stream.partition("/")
+    if not (category and slash and key) or stream.endswith("/"):
+        raise InvalidInputError(f"stream {stream!r}", "must be named category/key")
+    return stream
