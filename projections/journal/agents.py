@@ -70,7 +70,7 @@ class Agents(Seam):
         """
         found = await self._session(session_id)
         if found is not None and found.ended_us is None:
-            self._heartbeats.touch(stream_key(session_id))
+            self._heartbeats.record(stream_key(session_id))
 
     async def end_session(self, session_id: str) -> None:
         """End a session; one that is not known, or has ended, is left as it is."""

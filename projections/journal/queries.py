@@ -9,7 +9,6 @@ import msgspec
 from sqlalchemy import Select, bindparam, func, select, tuple_
 
 from eventstore.log.clock import from_microseconds
-from projections.checkpoints import projection_table
 from projections.journal.columns import fold, from_column, to_column
 from projections.journal.model import ProjectMetrics, ProjectRecord
 from projections.journal.search import matching
@@ -22,7 +21,8 @@ from projections.journal.tables import (
     project_table,
     session_table,
 )
-from projections.tables.access_times import touched_table
+from projections.tables.access_times import access_time_table
+from projections.tables.checkpoints import projection_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -334,11 +334,13 @@ def documents(connection: Connection, name: str, kind: str, limit: int) -> list[
 
 def find_session(connection: Connection, session_id: str, key: str, kind: str) -> Row[Any] | None:
     """Return a session with the time of its last heartbeat that is stored, ``at_us``."""
-    touched = touched_table.c
+    touched = access_time_table.c
     return connection.execute(
         select(session_table, touched.at_us)
         .select_from(
-            session_table.outerjoin(touched_table, (touched.kind == kind) & (touched.key == key))
+            session_table.outerjoin(
+                access_time_table, (touched.kind == kind) & (touched.key == key)
+            )
         )
         .where(session_table.c.session_id == to_column(session_id))
     ).first()

@@ -24,7 +24,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from projections.checkpoints import ByteOrder, ByteOrderText
 from projections.journal.columns import fold, from_column, meta_key, meta_value, to_column
 from projections.journal.events import (
     ENTRY_INSERTED,
@@ -39,7 +38,8 @@ from projections.journal.events import (
 )
 from projections.journal.model import outcome_of
 from projections.seams.base import read_stream_key
-from projections.tables.access_times import create_touched
+from projections.tables.access_times import create_access_times
+from projections.tables.columns import ByteOrder, ByteOrderText
 from projections.tables.projection import TableProjection
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class JournalTables(TableProjection):
     def setup(self, connection: Connection) -> None:
         """Create the tables, and the one of heartbeats beside them."""
         super().setup(connection)
-        create_touched(connection)
+        create_access_times(connection)
 
     def handle(self, connection: Connection, event: Event) -> None:
         """Apply one event."""

@@ -22,13 +22,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from projections.checkpoints import ByteOrder, ByteOrderText, escape_nul
 from projections.memories.events import (
     MEMORIES,
     MEMORY_DELETED,
     MEMORY_STORED,
     read_memory,
 )
+from projections.tables.columns import ByteOrder, ByteOrderText, escape_nul
 from projections.tables.projection import TableProjection
 
 if TYPE_CHECKING:

@@ -63,7 +63,7 @@ class Registry(Seam):
         super().__init__(log, RegistryTables(), by=by, **options)
 
     def _begin(self, store: EventStore) -> None:
-        self._touches = AccessTimes(store, ACCESS)
+        self._access_times = AccessTimes(store, ACCESS)
 
     async def initialize(self) -> None:
         """Open the log and make its tables where they are missing; a second call does nothing."""
@@ -112,7 +112,7 @@ class Registry(Seam):
         row = await self._find(bot_id)
         if row is None:
             return None
-        self._touches.touch(row.key)
+        self._access_times.record(row.key)
         return self._registration(row)
 
     async def get_config(self, bot_id: str) -> dict[str, Any] | None:
@@ -282,7 +282,7 @@ class Registry(Seam):
 
     def _forget(self, keys: list[str]) -> None:
         for key in keys:
-            self._touches.forget(key)
+            self._access_times.forget(key)
 
         def forget(connection: Connection) -> None:
             views.forget(connection, keys)
@@ -290,7 +290,7 @@ class Registry(Seam):
         self.log.transact_later(forget)
 
     def _accessed(self, row: Row) -> Any:
-        newest = self._touches.newest(row.key, row.accessed_us) or 0
+        newest = self._access_times.newest(row.key, row.accessed_us) or 0
         # What was touched before belongs to an earlier registration under this id.
         return from_microseconds(max(newest, row.created_us))
 

@@ -22,7 +22,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from projections.checkpoints import ByteOrder, ByteOrderText
 from projections.registry.events import (
     BOT_DEACTIVATED,
     BOT_REGISTERED,
@@ -30,7 +29,12 @@ from projections.registry.events import (
     BOTS,
     read_registered,
 )
-from projections.tables.access_times import create_touched, forget_touched, touched_table
+from projections.tables.access_times import (
+    access_time_table,
+    create_access_times,
+    delete_access_time,
+)
+from projections.tables.columns import ByteOrder, ByteOrderText
 from projections.tables.projection import TableProjection
 
 if TYPE_CHECKING:
@@ -115,7 +119,7 @@ class RegistryTables(TableProjection):
     def setup(self, connection: Connection) -> None:
         """Create the tables, and the one for times beside them."""
         super().setup(connection)
-        create_touched(connection)
+        create_access_times(connection)
 
     def group(self, event: Event) -> str | None:
         """Take registrations together."""
@@ -216,8 +220,10 @@ def digest(*parts: Any) -> str:
 
 
 def _rows() -> Select[Any]:
-    c, touched = bot_table.c, touched_table.c
-    joined = bot_table.outerjoin(touched_table, and_(touched.kind == ACCESS, touched.key == c.key))
+    c, touched = bot_table.c, access_time_table.c
+    joined = bot_table.outerjoin(
+        access_time_table, and_(touched.kind == ACCESS, touched.key == c.key)
+    )
     return select(
         c.key, c.status, c.body, c.created_us, c.updated_us, c.position, c.version, touched.at_us
     ).select_from(joined)
@@ -260,7 +266,7 @@ def count(connection: Connection, listing: Listing) -> int:
 def forget(connection: Connection, keys: Sequence[str]) -> None:
     """Remove times of access that nobody will ask for."""
     for key in keys:
-        forget_touched(connection, ACCESS, key)
+        delete_access_time(connection, ACCESS, key)
 
 
 _ALL: Final = 2**63 - 1

@@ -25,7 +25,6 @@ from sqlalchemy import (
 )
 
 from eventstore.errors import EventStoreError, InvalidInputError
-from projections.checkpoints import ByteOrder, ByteOrderText, escape_nul
 from projections.rules.events import (
     REJECTION_ENDED,
     RULE_DEFINED,
@@ -38,6 +37,7 @@ from projections.rules.events import (
     STATES,
 )
 from projections.rules.model import decode_rule, decode_state, encode_rule, encode_state
+from projections.tables.columns import ByteOrder, ByteOrderText, escape_nul
 from projections.tables.projection import TableProjection
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
-"""Times that would cost an event each: kept beside the log, the newest for each key.
+"""Access times: the newest time for each key, kept beside the log instead of as events.
 
-A registration that is read, or a session that says it lives, moves a time and nothing else. No
-event tells of it: the table ``touched`` holds the times, in the log's own database, written
-together within 200 ms by the thread that writes appends. A process that is killed loses those
-of its last moment, and a rebuilt view keeps all, because they were never in the log.
+Reading a registration, or a session's heartbeat, moves a time and nothing else, and appends no
+event. The table ``touched`` in the log's own database holds the times; the thread that writes
+appends stores them together within 200 ms. A process that is killed loses the times of its last
+200 ms. A rebuild of a projection keeps them all, because they were never in the log.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import BigInteger, Column, MetaData, Table, delete
-from sqlalchemy.dialects import postgresql, sqlite
 
 from eventstore.errors import StoreClosedError
-from projections.checkpoints import ByteOrder, home_only
+from projections.tables.checkpoints import own_schema_only
+from projections.tables.columns import ByteOrder
+from projections.tables.upsert import Upsert
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -30,34 +31,38 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_beside = MetaData()
+_tables = MetaData()
 
-touched_table: Final = Table(
+access_time_table: Final = Table(
     "touched",
-    _beside,
+    _tables,
     Column("kind", ByteOrder, primary_key=True),
     Column("key", ByteOrder, primary_key=True),
     Column("at_us", BigInteger, nullable=False),
 )
-"""When each key was touched last, in microseconds since the epoch. Not a view of the log."""
+"""The newest time of each key, in microseconds since the epoch. No projection of the log."""
 
-_INSERT: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-
-
-def create_touched(connection: Connection) -> None:
-    """Create the table where it is missing; called by the views whose seams use it."""
-    with home_only(connection):
-        _beside.create_all(connection)
+_UPSERT: Final = Upsert(
+    access_time_table,
+    ["kind", "key"],
+    where=lambda new: new.at_us > access_time_table.c.at_us,
+)
 
 
-def forget_touched(connection: Connection, kind: str, key: str) -> None:
-    """Remove a key that is no more."""
-    c = touched_table.c
-    connection.execute(delete(touched_table).where(c.kind == kind, c.key == key))
+def create_access_times(connection: Connection) -> None:
+    """Create the table where it is missing; called by the projections that join it."""
+    with own_schema_only(connection):
+        _tables.create_all(connection)
 
 
-KEPT_SECONDS: Final = 60.0
-"""How long a time is remembered once it is stored: a query that began before may still run."""
+def delete_access_time(connection: Connection, kind: str, key: str) -> None:
+    """Delete the stored time of a key."""
+    c = access_time_table.c
+    connection.execute(delete(access_time_table).where(c.kind == kind, c.key == key))
+
+
+CACHE_SECONDS: Final = 60.0
+"""How long a stored time stays cached: a query that began before may still run."""
 
 
 class AccessTimes:
@@ -72,8 +77,8 @@ class AccessTimes:
         self._stored: deque[tuple[float, str, int]] = deque()
         self._pending = False
 
-    def touch(self, key: str) -> int:
-        """Note that the key was touched now; return when that is."""
+    def record(self, key: str) -> int:
+        """Record that the key was accessed now; return the time, in microseconds."""
         now: int = self._store.clock()
         with self._lock:
             now = self._fresh[key] = max(now, self._fresh.get(key, 0))
@@ -82,12 +87,12 @@ class AccessTimes:
         return now
 
     def newest(self, key: str, stored: int | None) -> int | None:
-        """Return the newer of what the table said and what this store knows."""
+        """Return the newer of the stored time and the one recorded here, or ``None``."""
         fresh = self._fresh.get(key)
         return max(fresh or 0, stored or 0) or None
 
     def forget(self, key: str) -> None:
-        """Drop what this store knows."""
+        """Drop the time that is recorded here."""
         with self._lock:
             self._fresh.pop(key, None)
             self._unwritten.discard(key)
@@ -110,7 +115,7 @@ class AccessTimes:
                 log.warning("times of %s are stored with the next one: %s", self._kind, error)
                 return
             with self._lock:
-                self._settle(written)
+                self._mark_stored(written)
             with suppress(StoreClosedError):
                 self._write_soon()
 
@@ -120,28 +125,19 @@ class AccessTimes:
             self._pending = False
             raise
 
-    def _settle(self, written: dict[str, int]) -> None:
-        """Note what was written, and forget what was long ago; the caller holds the lock."""
+    def _mark_stored(self, written: dict[str, int]) -> None:
+        """Mark what was written, and drop old cache entries; the caller holds the lock."""
         now = time.monotonic()
         for key, at in written.items():
             if self._fresh.get(key) == at:
                 self._unwritten.discard(key)
                 self._stored.append((now, key, at))
-        while self._stored and self._stored[0][0] < now - KEPT_SECONDS:
+        while self._stored and self._stored[0][0] < now - CACHE_SECONDS:
             _, key, at = self._stored.popleft()
             if self._fresh.get(key) == at:
                 del self._fresh[key]
 
     def _write(self, connection: Connection, times: dict[str, int]) -> None:
         rows = [{"kind": self._kind, "key": key, "at_us": at} for key, at in times.items()]
-        if not rows:
-            return
-        c = touched_table.c
-        insert = _INSERT[connection.dialect.name](touched_table)
-        newer = insert.excluded.at_us
-        connection.execute(
-            insert.on_conflict_do_update(
-                index_elements=[c.kind, c.key], set_={"at_us": newer}, where=newer > c.at_us
-            ),
-            rows,
-        )
+        if rows:
+            _UPSERT.execute(connection, rows)

@@ -1,10 +1,10 @@
-"""Views that a runner keeps in a database of their own, and who owns them."""
+"""Table projections that a runner applies, in any database, and which runner owns them."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import select, update
 
@@ -12,9 +12,10 @@ from eventstore.errors import HistoryDivergedError, ProjectionError, StorageErro
 from eventstore.log.events import Cursor
 from eventstore.log.redaction import read_redaction
 from eventstore.storage.sqlite.backend import database_path
-from projections.checkpoints import projection_table
 from projections.protocol import OutdatedViewError
-from projections.tables.database import make_database
+from projections.tables.backends import make_database
+from projections.tables.checkpoints import projection_table
+from projections.tables.database import Rebuildable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,19 +24,18 @@ if TYPE_CHECKING:
 
     from eventstore.log.events import Event
     from projections.tables.database import Rebuild
-    from projections.tables.projection import TableProjection
 
 log = logging.getLogger(__name__)
 
 
 def read_cursors(url: str) -> list[tuple[str, Cursor]]:
-    """Return the views in a database, by name, with how far they have come.
+    """Return the cursors of the projections in a database, by name.
 
-    Raises StorageError where there is no such database, or none with views in it.
+    Raises StorageError where there is no such database, or none with projections in it.
     """
     path = database_path(url) if url.startswith(("sqlite:", "memory:")) else Path()
     if path is None or not path.exists():
-        raise StorageError(url, "there is no such file with views in it")
+        raise StorageError(url, "there is no such file with projections in it")
     database, c = make_database(url), projection_table.c
     database.open()
     try:
@@ -50,31 +50,49 @@ def read_cursors(url: str) -> list[tuple[str, Cursor]]:
     return [(name, Cursor(*cursor)) for name, *cursor in rows]
 
 
-class FollowedTables:
-    """A :class:`TableProjection` in a database of its own; see projections.protocol.
+class RunnableTables(Rebuildable, Protocol):
+    """What a runner needs of a table projection; see :class:`projections.TableProjection`."""
 
-    The newest opener owns the view: an earlier runner gets TakenOverError with its next
-    batch, which is then not applied. A rebuild is put in the old view's place at once, in
-    one transaction; on SQLite all of it is that transaction, and in the log's own file
-    appends wait for it (:mod:`projections.tables.postgres` says how it is there). A view whose
-    version has changed is ``outdated``: it serves as it was until it has been rebuilt.
+    from_snapshot: bool
+
+    def register(self, connection: Connection) -> bool:
+        """Make the checkpoint's row; return whether the tables are of another version."""
+
+    def create_missing(self, connection: Connection) -> None:
+        """Create the tables that are missing."""
+
+    def cursor(self, connection: Connection) -> Cursor | None:
+        """Return the checkpoint, its row locked; ``None`` before the first event."""
+
+    def apply(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
+        """Apply whole commits and store ``cursor``."""
+
+
+class FollowedTables:
+    """A table projection in a database of its own: a :class:`projections.protocol.Projection`.
+
+    The newest opener owns it: an earlier runner gets TakenOverError with its next batch, which
+    is then not applied. A rebuild replaces the old tables in one transaction. On SQLite the whole
+    rebuild is that transaction, and in the log's own file appends wait for it;
+    :mod:`projections.tables.postgres` says how it is there. A projection whose version has changed
+    is ``outdated``: readers see its old tables until it has been rebuilt.
     """
 
-    def __init__(self, view: TableProjection, url: str) -> None:
+    def __init__(self, projection: RunnableTables, url: str) -> None:
         self._database = make_database(url)
         self.place = self._database.url
         """Names the database, without a password."""
-        self.name = view.name
-        self.from_snapshot = view.from_snapshot
+        self.name = projection.name
+        self.from_snapshot = projection.from_snapshot
         self.outdated = False
-        self._view = view
+        self._projection = projection
         self._epoch = 0
         self._at: Cursor | None = None
         self._rebuilt: Cursor | None = None
         self._rebuild: Rebuild | None = None
 
     def open(self, log_id: str) -> Cursor | None:
-        """Own the view; return how far it has come, ``None`` where it has to begin."""
+        """Own the projection; return its checkpoint, ``None`` where it has to begin."""
         self._database.open()
         try:
             with self._database.transaction() as connection:
@@ -91,77 +109,81 @@ class FollowedTables:
             self._rebuilt = cursor
             return
         try:
-            self._apply_or_settle(events, cursor)
+            self._apply_with_retry(events, cursor)
         except ProjectionError as error:
             # What came before the commit that cannot be applied is kept.
             bad = next(event.commit for event in events if event.position >= error.position)
             good = [event for event in events if event.commit < bad]
             if good:
                 reached = Cursor(cursor.log_id, good[-1].position, good[-1].hash)
-                self._apply_or_settle(good, reached)
+                self._apply_with_retry(good, reached)
             raise
 
     def begin_rebuild(self) -> None:
-        """Start from nothing, where nobody else sees it; what was begun before is dropped."""
+        """Start from nothing, where readers do not see it; drop an unfinished rebuild."""
         rebuild, self._rebuild, self._rebuilt = self._rebuild, None, None
         if rebuild is not None:
             rebuild.abandon()
-        self._rebuild = self._database.rebuild(self._view, self._check_owner)
+        self._rebuild = self._database.rebuild(self._projection, self._check_owner)
 
     def finish_rebuild(self) -> None:
-        """Put the new view in the place of the old one."""
+        """Replace the old tables by the new ones."""
         rebuild, self._rebuild = self._rebuild, None
         if rebuild is not None:
             rebuild.finish()
             self._at, self.outdated = self._rebuilt, False
 
     def close(self) -> None:
-        """Give the view up; an unfinished rebuild is dropped."""
+        """Release the projection; an unfinished rebuild is dropped."""
         rebuild, self._rebuild = self._rebuild, None
         if rebuild is not None:
-            log.info("the rebuild of %s was not finished; the old view stays", self.name)
+            log.info("the rebuild of %s was not finished; the old tables stay", self.name)
             rebuild.abandon()
         self._database.close()
 
     def _open(self, connection: Connection, log_id: str) -> Cursor | None:
         self._database.lock_setup(connection)
-        self.outdated = self._view.register(connection)
+        self.outdated = self._projection.register(connection)
         if not self.outdated:
-            self._view.create_missing(connection)
-        cursor = self._at = self._view.cursor(connection)
+            self._projection.create_missing(connection)
+        cursor = self._at = self._projection.cursor(connection)
         if cursor is not None and cursor.log_id != log_id:
-            # Before the claim: whoever is in the wrong log takes nothing over.
+            # Before the claim: a runner of the wrong log must not take ownership.
             raise HistoryDivergedError(
-                cursor.position, 0, f"view {self.name!r} in {self.place} was made from another log"
+                cursor.position,
+                0,
+                f"projection {self.name!r} in {self.place} was made from another log",
             )
         self._epoch = self._claim(connection)
         return None if self.outdated else cursor
 
-    def _apply_or_settle(self, events: Sequence[Event], cursor: Cursor) -> None:
-        """Apply; once more where the connection was lost, for it may have been committed."""
+    def _apply_with_retry(self, events: Sequence[Event], cursor: Cursor) -> None:
+        """Apply; retry once where the connection was lost, since the commit may have succeeded."""
         try:
             self._apply(events, cursor)
         except StorageError as error:
             if not error.transient:
                 raise
             log.info("applying to %s again after: %s", self.name, error)
-            self._database.forget()
+            self._database.drop_idle_connections()
             self._apply(events, cursor)
 
     def _apply(self, events: Sequence[Event], cursor: Cursor) -> None:
         with self._database.transaction() as connection:
             self._check_owner(connection)
-            stored = self._view.cursor(connection)
+            stored = self._projection.cursor(connection)
             if stored not in {self._at, cursor}:
-                raise TakenOverError(f"projection {self.name}", "somebody who applied events to it")
+                raise TakenOverError(
+                    f"projection {self.name}", "a runner that applied events to it"
+                )
             if stored != cursor:
                 self._apply_in(connection, events, cursor)
         self._at = cursor
 
     def _apply_in(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
-        self._view.apply(connection, events, cursor)
-        if self._view.cursor(connection) is None:
-            # The transaction ends with this: the old view serves until the rebuild is done.
+        self._projection.apply(connection, events, cursor)
+        if self._projection.cursor(connection) is None:
+            # Rolls the transaction back: readers see the old tables until the rebuild is done.
             position = next(r.position for e in events if (r := read_redaction(e)) is not None)
             raise OutdatedViewError(self.name, position)
 
@@ -175,7 +197,7 @@ class FollowedTables:
         return epoch + 1
 
     def _check_owner(self, connection: Connection) -> None:
-        """Lock the view's row, so that owners take turns; raise once it is another's."""
+        """Lock the checkpoint's row, so that owners take turns; raise for any but the newest."""
         c = projection_table.c
         found = select(c.epoch).where(c.name == self.name).with_for_update()
         if connection.execute(found).scalar_one() != self._epoch:

@@ -1,11 +1,11 @@
-"""Followed views in a PostgreSQL database: the log's own, or another one.
+"""Followed projections in a PostgreSQL database: the log's own, or another one.
 
-A rebuild fills temporary tables, which only its own session has, under the names of the
-real ones: a handler's SQL finds them first. Each batch is a transaction of its own, so that
-no limit on the length of one ends a long rebuild, nobody waits for it, and a newer owner is
-noticed with the next batch. At the end one transaction puts the rows in the place of the old
-ones, which readers see until it commits. Only where the view's version has changed are the
-old tables dropped, and then readers wait while the rows are copied.
+A rebuild fills temporary tables under the names of the real ones. Only its own session sees
+them, and a handler's SQL finds them first. Each batch is a transaction of its own: a time limit
+on transactions does not end a long rebuild, other sessions do not wait for it, and the runner
+notices a newer owner with its next batch. At the end one transaction replaces the old rows,
+which readers see until it commits. Where the projection's version has changed, that transaction
+drops the old tables, and readers wait while the rows are copied.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
     from projections.tables.database import Rebuild, Rebuildable
 
 BATCH_SECONDS: Final = 300.0
-"""How long one batch may take before its connection is given up."""
+"""How long one batch may take before its connection is closed."""
 
 _IDLE: Final = "idle_in_transaction_session_timeout"
-_LET_THINK: Final = text(
-    # The log's own limit is for its head row, which everybody waits for. A view's handler may
-    # compute for longer than that between two statements.
+_RAISE_IDLE_LIMIT: Final = text(
+    # The log's own limit protects its head row, which every append needs. A projection's handler
+    # may compute for longer than that between two statements.
     f"SELECT set_config('{_IDLE}', '60s', true) WHERE current_setting('{_IDLE}') = :ours"
 )
 
 SWAP_SECONDS: Final = 3600.0
-"""How long putting a rebuilt view in its place may take."""
+"""How long replacing the old tables by the rebuilt ones may take."""
 
 
 class PostgresDatabase:
     """A PostgreSQL database; see :class:`projections.tables.database.Database`.
 
-    Tables of a view that can be rebuilt name no schema: they are in the first one of the
+    Tables of a projection that can be rebuilt name no schema: they are in the first one of the
     connection's search path. The role needs the right to make temporary tables.
     """
 
@@ -65,8 +65,8 @@ class PostgresDatabase:
         self._engine.dispose()
         self._watchdog.close()
 
-    def forget(self) -> None:
-        """Drop connections that are not in use: whatever ended one may have ended all."""
+    def drop_idle_connections(self) -> None:
+        """Close connections that are not in use: what ended one may have ended all."""
         self._engine.dispose()
 
     @contextmanager
@@ -77,18 +77,18 @@ class PostgresDatabase:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Give a connection in a transaction that writes: commit, or leave nothing."""
+        """Give a connection in a write transaction: commit at the end, or roll back."""
         with self.connection() as connection, self.within(connection):
             yield connection
 
     @contextmanager
     def within(self, connection: Connection, seconds: float = BATCH_SECONDS) -> Iterator[None]:
-        """Run the block in a transaction on ``connection``: commit, or leave nothing."""
+        """Run the block in a transaction on ``connection``: commit at the end, or roll back."""
         raw: Any = connection.connection.driver_connection
         with translate_errors(self.url), self._watchdog.limit(raw, seconds):
             try:
                 connection.exec_driver_sql("BEGIN")
-                connection.execute(_LET_THINK, {"ours": SETTINGS[_IDLE]})
+                connection.execute(_RAISE_IDLE_LIMIT, {"ours": SETTINGS[_IDLE]})
                 yield
                 connection.exec_driver_sql("COMMIT")
             except BaseException as error:
@@ -98,23 +98,28 @@ class PostgresDatabase:
                 raise
 
     def lock_setup(self, connection: Connection) -> None:
-        """Keep others from creating tables until the transaction ends, the log too."""
+        """Keep other sessions, the log's too, from creating tables until the transaction ends."""
         connection.exec_driver_sql(LOCK_SCHEMA)
 
-    def rebuild(self, view: Rebuildable, check: Callable[[Connection], None]) -> Rebuild:
-        """Begin to compute a view again, in tables that only this session has."""
-        if any(table.schema for table in view.metadata.sorted_tables):
-            raise ConfigError(f"view {view.name!r} cannot be rebuilt: its tables name a schema")
-        return _TemporaryTables(self, view, check)
+    def rebuild(self, projection: Rebuildable, check: Callable[[Connection], None]) -> Rebuild:
+        """Begin to compute a projection again, in tables that only this session has."""
+        if any(table.schema for table in projection.metadata.sorted_tables):
+            raise ConfigError(
+                f"projection {projection.name!r} cannot be rebuilt: its tables name a schema"
+            )
+        return _TemporaryTables(self, projection, check)
 
 
 class _TemporaryTables:
     def __init__(
-        self, database: PostgresDatabase, view: Rebuildable, check: Callable[[Connection], None]
+        self,
+        database: PostgresDatabase,
+        projection: Rebuildable,
+        check: Callable[[Connection], None],
     ) -> None:
-        self._database, self._view, self._check = database, view, check
-        self._holding = database.connection()
-        self._connection = self._holding.__enter__()
+        self._database, self._projection, self._check = database, projection, check
+        self._connecting = database.connection()
+        self._connection = self._connecting.__enter__()
         try:
             with database.within(self._connection):
                 schema = self._ask("SELECT current_schema()")
@@ -125,7 +130,7 @@ class _TemporaryTables:
                 self._run(f"SET search_path = {self._path}, pg_temp")
                 check(self._connection)
                 self._run(f"SET LOCAL search_path = pg_temp, {self._path}")
-                view.create(self._connection)
+                projection.create(self._connection)
         except BaseException:
             self.abandon()
             raise
@@ -138,34 +143,34 @@ class _TemporaryTables:
             yield self._connection
 
     def finish(self) -> None:
-        connection, tables = self._connection, self._view.metadata.sorted_tables
+        connection, tables = self._connection, self._projection.metadata.sorted_tables
         try:
             with self._database.within(connection, SWAP_SECONDS):
                 self._run("SET LOCAL statement_timeout = 0")
                 self._run("SET LOCAL idle_in_transaction_session_timeout = 0")
                 self._database.lock_setup(connection)
                 self._check(connection)
-                if self._view.is_current(connection):
+                if self._projection.is_current(connection):
                     for table in reversed(tables):
                         connection.execute(delete(table))
                 else:
-                    self._make_anew(tables)
+                    self._create_again(tables)
                 for table in tables:
                     self._copy(table)
-                self._view.take_over(connection, "pg_temp")
+                self._projection.copy_checkpoint(connection, "pg_temp")
         finally:
             self.abandon()
 
     def abandon(self) -> None:
         with suppress(SQLAlchemyError):
             self._connection.invalidate()  # Its temporary tables go with the session.
-        self._holding.__exit__(None, None, None)
+        self._connecting.__exit__(None, None, None)
 
-    def _make_anew(self, tables: list[Table]) -> None:
+    def _create_again(self, tables: list[Table]) -> None:
         # Qualified: a table that only the new version has would be found in pg_temp.
         names = ", ".join(f"{self._schema}.{self._quote(table.name)}" for table in tables)
         self._run(f"DROP TABLE IF EXISTS {names}")
-        self._view.metadata.create_all(self._connection, checkfirst=False)
+        self._projection.metadata.create_all(self._connection, checkfirst=False)
 
     def _copy(self, table: Table) -> None:
         rows = table.to_metadata(MetaData(), schema="pg_temp")

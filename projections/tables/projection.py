@@ -1,4 +1,4 @@
-"""Database views: tables that are a function of the log, with their cursor beside them."""
+"""Table projections: tables that are a function of the log, with their checkpoint beside them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from eventstore.errors import ProjectionError
 from eventstore.log.events import Cursor
 from eventstore.log.redaction import read_redaction
 from eventstore.storage.transient_errors import is_trouble
-from projections.checkpoints import (
-    home_only,
-    ledger_tables,
+from projections.tables.checkpoints import (
+    checkpoint_tables,
+    own_schema_only,
     projection_table,
     redacted_table,
     set_aside_table,
-    storable,
 )
+from projections.tables.columns import storable
 from projections.tables.followed import FollowedTables
 
 if TYPE_CHECKING:
@@ -38,20 +38,20 @@ OnError: TypeAlias = Literal["stop", "set_aside"]
 """What happens to an event that cannot be applied; the same live and in a rebuild."""
 
 
-class _StartAgainError(Exception):
-    """The view was emptied while events were applied to it."""
+class _EmptiedError(Exception):
+    """The projection was emptied while events were applied to it."""
 
 
 class TableProjection(ABC):
-    """A view in database tables: give it a name, tables, and what each event does to them.
+    """A projection in database tables: a name, tables, and what each event does to them.
 
     Subclass it with ``name``, ``metadata`` (an SQLAlchemy MetaData of its own tables) and
-    :meth:`handle`. Raise ``version`` with each change to tables or meaning: the view is
+    :meth:`handle`. Raise ``version`` with each change to tables or meaning: the projection is
     then computed again from the first event.
 
-    Inline, in the log's own database: ``EventStore.open(url, inline=[View()])``; every
-    append then updates the view in its own transaction. Followed, in any database:
-    ``ProjectionRunner(store, View().at("sqlite:///views.db"))``. Either way the cursor is
+    Inline, in the log's own database: ``EventStore.open(url, inline=[Totals()])``; every
+    append then updates the tables in its own transaction. Followed, in any database:
+    ``ProjectionRunner(store, Totals().at("sqlite:///totals.db"))``. Either way the cursor is
     stored in the same transaction as the effect, so each event takes effect exactly once.
 
     With ``on_error="stop"`` an exception in :meth:`handle` is a ProjectionError: the append
@@ -90,15 +90,15 @@ class TableProjection(ABC):
     def erase(self, connection: Connection, position: int, stream: str) -> None:  # noqa: ARG002
         """Take out what :meth:`handle` made of an event that was redacted since.
 
-        Afterwards the view must be what it would be if the event had come redacted. This one
-        empties the view, which is then computed again from the first event: always right,
+        Afterwards the tables must be what they would be if the event had come redacted. This
+        one empties them, and they are then computed again from the first event: always right,
         and slow. Override it where rows know the position that they come from; call
         ``self.reset(connection)`` where that is not enough.
         """
         self.reset(connection)
 
     def at(self, url: str) -> FollowedTables:
-        """Return this view in the database at ``url``, to be driven by a ProjectionRunner."""
+        """Return this projection in the database at ``url``, for a ProjectionRunner."""
         return FollowedTables(self, url)
 
     def setup(self, connection: Connection) -> None:
@@ -108,32 +108,32 @@ class TableProjection(ABC):
         self.create_missing(connection)
 
     def create_missing(self, connection: Connection) -> None:
-        """Create the tables that are not there."""
-        with home_only(connection):
+        """Create the tables that are missing."""
+        with own_schema_only(connection):
             self.metadata.create_all(connection)
 
     def register(self, connection: Connection) -> bool:
-        """Enter the view in the ledger; return whether the tables are of another version."""
-        with home_only(connection):
-            ledger_tables.create_all(connection)
+        """Make the checkpoint's row; return whether the tables are of another version."""
+        with own_schema_only(connection):
+            checkpoint_tables.create_all(connection)
         stored = self._version(connection)
         if stored is None:
             self._enter(connection)
         return stored not in {None, self.version}
 
     def is_current(self, connection: Connection) -> bool:
-        """Whether the tables that are there are of this version."""
+        """Whether the tables that exist are of this version."""
         return self._version(connection) == self.version
 
     def create(self, connection: Connection) -> None:
-        """Create ledger and tables in a schema that has none of them."""
-        ledger_tables.create_all(connection, checkfirst=False)
+        """Create the tables, and those of checkpoints, in a schema that has none of them."""
+        checkpoint_tables.create_all(connection, checkfirst=False)
         self.metadata.create_all(connection, checkfirst=False)
         self._enter(connection)
 
     def reset(self, connection: Connection) -> None:
-        """Empty the view, as if no event had been applied."""
-        with home_only(connection):
+        """Empty the projection, as if no event had been applied."""
+        with own_schema_only(connection):
             self.metadata.drop_all(connection)
             self.metadata.create_all(connection)
         for table in (set_aside_table, redacted_table):
@@ -144,13 +144,13 @@ class TableProjection(ABC):
             .values(version=self.version, log_id=None, position=None, hash=None)
         )
 
-    def take_over(self, connection: Connection, schema: str) -> None:
-        """Take what the ledger in ``schema`` says: version, cursor, events passed over."""
+    def copy_checkpoint(self, connection: Connection, schema: str) -> None:
+        """Take the checkpoint in ``schema``: version, cursor, events set aside or redacted."""
         c, other = projection_table.c, MetaData()
-        ledger = projection_table.to_metadata(other, schema=schema)
+        other_table = projection_table.to_metadata(other, schema=schema)
         names = ("version", "log_id", "position", "hash")
         row = connection.execute(
-            select(*(ledger.c[name] for name in names)).where(ledger.c.name == self.name)
+            select(*(other_table.c[name] for name in names)).where(other_table.c.name == self.name)
         ).one()
         connection.execute(
             update(projection_table)
@@ -174,16 +174,16 @@ class TableProjection(ABC):
         )
 
     def cursor(self, connection: Connection) -> Cursor | None:
-        """Return how far the view has come; ``None`` where it has seen nothing."""
+        """Return the checkpoint, its row locked; ``None`` before the first event."""
         c = projection_table.c
-        # Locked before the tables are, always: whoever writes to the view takes turns here.
+        # Always locked before the tables are: writers of the projection take turns here.
         row = connection.execute(
             select(c.log_id, c.position, c.hash).where(c.name == self.name).with_for_update()
         ).one()
         return Cursor(*row) if row.log_id is not None else None
 
     def position(self, connection: Connection) -> int:
-        """Return how far the view has come, without a lock: for those who only read it."""
+        """Return the position of the checkpoint, without a lock: for readers."""
         c = projection_table.c
         found = select(c.position).where(c.name == self.name)
         return connection.execute(found).scalar_one_or_none() or 0
@@ -191,13 +191,13 @@ class TableProjection(ABC):
     def apply(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
         """Apply whole commits and store ``cursor``, within the caller's transaction.
 
-        Where the view had to be emptied because of a redaction, its cursor is ``None``
-        afterwards: it has to be given everything again.
+        Where a redaction emptied the projection, its cursor is ``None`` afterwards: every event
+        has to be applied again.
         """
         connection.exec_driver_sql("SAVEPOINT projection_apply")
         try:
             self._apply(connection, events)
-        except _StartAgainError:
+        except _EmptiedError:
             connection.exec_driver_sql("RELEASE SAVEPOINT projection_apply")
             return
         connection.exec_driver_sql("RELEASE SAVEPOINT projection_apply")
@@ -233,10 +233,10 @@ class TableProjection(ABC):
 
     @contextmanager
     def _blaming(self, event: Event) -> Iterator[None]:
-        """Say that it is about this event, whatever a handler raises: it is the view's own code."""
+        """Raise ProjectionError with this event's position for what a handler raises."""
         try:
             yield
-        except (_StartAgainError, ProjectionError):
+        except (_EmptiedError, ProjectionError):
             raise
         except Exception as error:
             if is_trouble(error):
@@ -246,7 +246,7 @@ class TableProjection(ABC):
     def _handle(self, connection: Connection, event: Event) -> None:
         with self._blaming(event):
             if event.redacted:
-                self._note_redacted(connection, event.position)
+                self._record_redacted(connection, event.position)
                 if not self.takes_redacted:
                     return
             elif (redaction := read_redaction(event)) is not None:
@@ -254,7 +254,7 @@ class TableProjection(ABC):
             self.handle(connection, event)
 
     def _take_out(self, connection: Connection, redaction: Redaction) -> None:
-        """Take an event's content out of the view, unless it never got in."""
+        """Take an event's content out of the tables, unless it was never applied."""
         position = redaction.position
         c = redacted_table.c
         known = select(c.position).where(c.projection == self.name, c.position == position)
@@ -267,10 +267,10 @@ class TableProjection(ABC):
         before = self.cursor(connection)
         self.erase(connection, position, redaction.stream)
         if before is not None and self.cursor(connection) is None:
-            raise _StartAgainError
-        self._note_redacted(connection, position)
+            raise _EmptiedError
+        self._record_redacted(connection, position)
 
-    def _note_redacted(self, connection: Connection, position: int) -> None:
+    def _record_redacted(self, connection: Connection, position: int) -> None:
         connection.execute(insert(redacted_table).values(projection=self.name, position=position))
 
     def _handle_or_set_aside(self, connection: Connection, event: Event) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, insert, text
 from support.logs import FakeClock, some
 
 from eventstore import EventStore, StorageError, StoreClosedError
-from projections.tables.access_times import AccessTimes, create_touched
+from projections.tables.access_times import AccessTimes, create_access_times
 from projections.tables.projection import TableProjection
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Seen(TableProjection):
     def setup(self, connection: Connection) -> None:
         """Create the tables."""
         super().setup(connection)
-        create_touched(connection)
+        create_access_times(connection)
 
     def handle(self, connection: Connection, event: Event) -> None:
         """Note the position."""
@@ -111,15 +111,15 @@ async def test_times_are_kept_beside_the_log(lasting_url: str, clock: FakeClock)
 
     async with EventStore.open(lasting_url, inline=[Seen()], clock=clock) as store:
         touches = AccessTimes(store, "bot")
-        first = touches.touch("a")
+        first = touches.record("a")
         clock.now_us += 5
-        assert touches.touch("b") == first + 5 == touches.newest("b", first)
+        assert touches.record("b") == first + 5 == touches.newest("b", first)
         assert touches.newest("c", None) is None
     async with EventStore.open(lasting_url, inline=[Seen()], clock=clock) as store:
         assert await store.query(stored) == {"a": first, "b": first + 5}
         assert (await store.head()).position == 0
         touches = AccessTimes(store, "bot")
         clock.now_us -= 100
-        touches.touch("b")
+        touches.record("b")
     async with EventStore.open(lasting_url, inline=[Seen()], clock=clock) as store:
         assert await store.query(stored) == {"a": first, "b": first + 5}

@@ -19,7 +19,6 @@ from support.waiting import eventually
 
 from eventstore import EventStore, NewEvent
 from projections import ProjectionRunner
-from projections.checkpoints import escape_nul
 from projections.rules import RuleState, RuleStore, RuleSync
 from projections.rules.expiry import StateExpiry
 from projections.rules.model import encode_rule, encode_state
@@ -29,6 +28,7 @@ from projections.rules.tables import (
     rule_table,
     state_table,
 )
+from projections.tables.columns import escape_nul
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -36,7 +36,7 @@ from eventstore import Event, EventStore, HistoryDivergedError, NewEvent, Projec
 from eventstore.errors import ConfigError, StorageError, TakenOverError
 from eventstore.storage.postgres import connection as postgres_urls
 from projections import ProjectionRunner, TableProjection, runner
-from projections.checkpoints import projection_table, set_aside_table
+from projections.tables.checkpoints import projection_table, set_aside_table
 
 if TYPE_CHECKING:
     from support.postgres import Server

@@ -1,0 +1,97 @@
+"""Followed projections in a SQLite file."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+from eventstore.errors import ConfigError
+from eventstore.storage.sqlite.backend import database_path, make_engine, translate_errors
+from eventstore.storage.sqlite.write_turn import WriteTurn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from sqlalchemy import Connection
+
+    from projections.tables.database import Rebuild, Rebuildable
+
+
+class SqliteDatabase:
+    """A SQLite file; see :class:`projections.tables.database.Database`.
+
+    A rebuild is one transaction: readers see the old tables until it commits. Other writers of
+    the file wait for it; where the file is the log's own, those are appends.
+    """
+
+    def __init__(self, url: str) -> None:
+        path = database_path(url)
+        if path is None:
+            raise ConfigError(
+                f"a followed projection cannot live in {url!r}: name a SQLite file or a PostgreSQL"
+            )
+        self.url = url
+        self._path = path
+
+    def open(self) -> None:
+        """Make ready to connect, and to take the file's write lock in turn."""
+        with translate_errors(str(self._path)):
+            self._turn = WriteTurn(self._path)
+            self._engine = make_engine(self._path)
+
+    def close(self) -> None:
+        """Release every connection."""
+        self._engine.dispose()
+        self._turn.close()
+
+    def drop_idle_connections(self) -> None:
+        """Do nothing: connections to a file are not lost."""
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Give a connection in a write transaction: commit at the end, or roll back."""
+        with (
+            translate_errors(str(self._path)),
+            self._turn.hold(),
+            self._engine.connect() as connection,
+        ):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.exec_driver_sql("ROLLBACK")
+                raise
+            connection.exec_driver_sql("COMMIT")
+
+    def lock_setup(self, connection: Connection) -> None:
+        """Do nothing: SQLite lets one write transaction at a time into a file."""
+
+    def rebuild(self, projection: Rebuildable, check: Callable[[Connection], None]) -> Rebuild:
+        """Begin to compute a projection again, in a transaction that readers do not see."""
+        return _OneTransaction(self, projection, check)
+
+
+class _AbandonedError(Exception):
+    """Rolls a transaction back."""
+
+
+class _OneTransaction:
+    def __init__(
+        self, database: SqliteDatabase, projection: Rebuildable, check: Callable[[Connection], None]
+    ) -> None:
+        with ExitStack() as undo:
+            self._connection = undo.enter_context(database.transaction())
+            check(self._connection)
+            projection.reset(self._connection)
+            self._open = undo.pop_all()
+
+    def step(self) -> AbstractContextManager[Connection]:
+        return nullcontext(self._connection)
+
+    def finish(self) -> None:
+        self._open.close()
+
+    def abandon(self) -> None:
+        error = _AbandonedError()
+        self._open.__exit__(type(error), error, None)
