@@ -35,7 +35,7 @@ from eventstore.log.records import (
     Record,
     StreamRecord,
 )
-from eventstore.system.safe_files import replacing
+from eventstore.system.safe_files import permissions, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -99,7 +99,7 @@ def export_to(
         return export_log(log, file, progress)
     path = Path(file)
     check_free(path, replace=replace)
-    with replacing(path) as temporary, temporary.open("wb") as stream:
+    with writing(path, mode=permissions(log.path)) as stream:
         return export_log(log, stream, progress)
 
 

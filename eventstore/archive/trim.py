@@ -23,7 +23,7 @@ from eventstore.log.clock import to_microseconds
 from eventstore.log.events import Event, NewEvent, StreamWrite
 from eventstore.log.operations import TRIMS, Append, Trim
 from eventstore.log.records import EventRecord, KeptRecord
-from eventstore.system.safe_files import replacing
+from eventstore.system.safe_files import permissions, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,9 +115,8 @@ def prepare_trim(
     if slowest is not None and slowest.cursor.position < cut.position and not request.force:
         raise HistoryHeldError(slowest.name, slowest.cursor.position, cut.position)
     archive = _archive_path(log, request.archive, head, cut)
-    with replacing(archive) as temporary, temporary.open("xb") as file:
+    with writing(archive, mode=permissions(log.path)) as file:
         keep, checksum = _archive(log, head, cut, file, request.keep, lift, progress)
-        file.flush()
     done = Trimmed(
         cut.position + 1,
         cut.position - head.first_position + 1,

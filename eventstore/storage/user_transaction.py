@@ -6,7 +6,6 @@ writer's do, and may append: last of all, so that nothing is decided before the 
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,7 @@ from eventstore.log.events import Appended
 from eventstore.storage import writing
 from eventstore.storage.driver import SqliteDriver
 from eventstore.storage.sqlite.write_turn import WriteTurn
+from eventstore.system import fork_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 _writing: set[tuple[int, str]] = set()
 """Threads that hold the turn to write a file: waiting for it again would be for ever."""
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_writing.clear)
+fork_hooks.run_in_child(_writing.clear)
 
 
 def refuse_nested(path: Path) -> tuple[int, str]:

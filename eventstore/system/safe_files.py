@@ -1,29 +1,64 @@
-"""Creating files safely: written under a temporary name, made durable, then renamed."""
+"""Creating files safely: written under a temporary name, made durable, then renamed.
+
+A temporary name cannot be guessed, and is only used where nothing has it yet, not even a link:
+a file or link that another user put there is never written through. A crash leaves the old
+file, or the new one, under the final name.
+"""
 
 from __future__ import annotations
 
 import os
+import secrets
+import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Final
 
 from eventstore.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+DEFAULT_MODE: Final = 0o666
+"""Permissions of a new file, less the process's umask."""
+
+_NEW: Final = (
+    os.O_WRONLY
+    | os.O_CREAT
+    | os.O_EXCL
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+def random_token() -> str:
+    """Return 16 hex digits that cannot be guessed, for a temporary name."""
+    return secrets.token_hex(8)
+
+
+def create_new(path: Path | str, mode: int = DEFAULT_MODE, *, directory: int | None = None) -> int:
+    """Create a file where there is nothing, and return its descriptor, open for writing.
+
+    ``directory`` is an open directory to which ``path`` is relative. Raises FileExistsError
+    where a file or a link is there, and any other OSError.
+    """
+    return os.open(path, _NEW, mode, dir_fd=directory)
+
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; at the end it is synced and gets that name.
+def replacing(path: Path, *, mode: int = DEFAULT_MODE) -> Iterator[Path]:
+    """Give an empty temporary file beside ``path``; at the end it is synced and gets that name.
 
-    An exception, or a killed process, leaves nothing under the final name that was not
+    A file that it replaces hands on its permissions; otherwise they are ``mode`` less the
+    umask. An exception, or a killed process, leaves nothing under the final name that was not
     there before. Raises StorageError where the file system fails.
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100 - links are left as they are
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{random_token()}.part")
     try:
         try:
+            _create_like(temporary, path, mode)
             yield temporary
             sync(temporary)
             temporary.replace(path)
@@ -35,10 +70,41 @@ def replacing(path: Path) -> Iterator[Path]:
         raise StorageError(str(path), str(error)) from error
 
 
+@contextmanager
+def writing(path: Path, *, mode: int = DEFAULT_MODE) -> Iterator[IO[bytes]]:
+    """Give a binary file to write; at the end its content is at ``path``, as :func:`replacing`."""
+    with replacing(path, mode=mode) as temporary, temporary.open("r+b") as file:
+        yield file
+
+
+def permissions(path: Path | None) -> int:
+    """Return the permissions of a file, for a copy of its content; the default without one.
+
+    A copy of what is private has to be private too.
+    """
+    if path is None:
+        return DEFAULT_MODE
+    try:
+        return stat.S_IMODE(path.stat().st_mode) & DEFAULT_MODE
+    except OSError:
+        return DEFAULT_MODE
+
+
 def sync(path: Path) -> None:
     """Make a file, or the names in a directory, durable."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _create_like(temporary: Path, path: Path, mode: int) -> None:
+    file = create_new(temporary, mode)
+    try:
+        with suppress(FileNotFoundError):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and hasattr(os, "fchmod"):
+                os.fchmod(file, stat.S_IMODE(status.st_mode) & DEFAULT_MODE)
     finally:
         os.close(file)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from weakref import WeakSet
 
 from eventstore.errors import ConfigError, StorageError
+from eventstore.system import fork_hooks
+from eventstore.system.file_lock import try_lock
+from eventstore.system.safe_files import create_new, random_token
 from projections.directory.path_claims import PRIVATE, parents
 from projections.directory.safe_names import (
     ObstructedError,
@@ -26,9 +27,6 @@ from projections.directory.safe_names import (
     make_directory,
     raw,
 )
-
-if sys.platform != "win32":
-    import fcntl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -79,15 +77,14 @@ class SafeTree:
         self._root = os.open(self._path, _DIRECTORY)
         self._open: dict[str, int] = {}
         self._unsynced: set[str] = set()
-        self._staged = 0
 
     def lock(self) -> None:
         """Own the directory until :meth:`close`; BlockingIOError where another does."""
-        if sys.platform != "win32":
-            fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _owned.add(self)
+        if not try_lock(self._root):
+            raise BlockingIOError(errno.EAGAIN, "is locked by another process", str(self._path))
+        fork_hooks.track(self)
 
-    def disown(self) -> None:
+    def after_fork(self) -> None:
         """Open the directory anew, in a forked child: what it inherited keeps the lock."""
         with suppress(OSError):
             fresh = os.open(self._path, _DIRECTORY)
@@ -96,7 +93,7 @@ class SafeTree:
 
     def close(self) -> None:
         """Let go of the directory."""
-        _owned.discard(self)
+        fork_hooks.untrack(self)
         self.release()
         os.close(self._root)
 
@@ -148,10 +145,8 @@ class SafeTree:
 
     def stage(self, content: bytes) -> str:
         """Write ``content`` under a private name in the root, durably; return the name."""
-        self._staged += 1
-        name = f"{PRIVATE}-{self._staged:x}.tmp"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        descriptor = os.open(name, flags, 0o666, dir_fd=self._root)
+        name = f"{PRIVATE}-{random_token()}.tmp"
+        descriptor = create_new(name, directory=self._root)
         with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor
             rest = memoryview(content)
             while rest:
@@ -275,16 +270,3 @@ class SafeTree:
             if create and error.errno in {errno.ENOTDIR, errno.ELOOP}:
                 raise ObstructedError(f"{path!r} is a file that is not ours") from error
             raise
-
-
-_owned: Final[WeakSet[SafeTree]] = WeakSet()
-
-
-def _disown() -> None:
-    # flock belongs to the open file: a child's copy would own the directory for ever.
-    for tree in list(_owned):
-        tree.disown()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_disown)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from eventstore.system.stat_cache import FileStamp, StatCache
 from projections.directory.path_claims import PRIVATE, parents
 from projections.directory.safe_names import ObstructedError
 
@@ -25,47 +26,38 @@ if TYPE_CHECKING:
 
 INTENT: Final = f"{PRIVATE}-intent.json"
 
-_YOUNG_NS: Final = 50_000_000
-"""A file changed so shortly before it was looked at may change again within the same tick
-of the file system's clock (4 ms or 10 ms), unnoticed: its status proves nothing yet."""
-
 
 class Seen:
     """Remembers what was found in each file, so that only what moved is read again."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[tuple[int, ...], str, bool]] = {}
+        self._digests: StatCache[str] = StatCache()
 
     def holds(self, tree: SafeTree, path: str, digest: str, size: int) -> bool:
         """Return whether ``path`` is a regular file with this SHA-256 (hex) and size."""
         status = tree.lstat(path)
         if status is None or not stat.S_ISREG(status.st_mode) or status.st_size != size:
             return False
-        known = self._known.get(path)
-        if known is None or not known[2] or known[0] != _signature(status):
+        found = self._digests.get(path, FileStamp.of(status))
+        if found is None:
             try:
                 content = tree.read(path)
             except PermissionError:
-                return False  # Nobody can read it as it is; what is written again, one can.
+                return False  # Written again, it can be read.
             if content is None:
                 return False
-            self.remember(path, status, sha256(content).hexdigest())
-        return self._known[path][1] == digest
+            found = sha256(content).hexdigest()
+            self.remember(path, status, found)
+        return found == digest
 
     def remember(self, path: str, status: stat_result | None, digest: str) -> None:
         """Note that ``path`` had this content when it had this status, just now."""
         if status is not None:
-            settled = time.time_ns() - status.st_ctime_ns > _YOUNG_NS
-            self._known[path] = (_signature(status), digest, settled)
+            self._digests.put(path, FileStamp.of(status), digest, time.time_ns())
 
     def forget(self, paths: Iterable[str]) -> None:
         """Drop what is known of these paths."""
-        for path in paths:
-            self._known.pop(path, None)
-
-
-def _signature(status: stat_result) -> tuple[int, ...]:
-    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        self._digests.forget(paths)
 
 
 def update(

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from eventstore.config import load_settings
 from eventstore.store.event_store import EventStore
+from eventstore.system.fork_hooks import ForkLock
 from projections.rules.replica import RuleReplica
 from projections.rules.service import RuleHome
 from projections.rules.sources.debounce import SettleTimes
 from projections.rules.sources.sync import RuleSync
 from projections.seams.background_loop import Background, abandon, get_background
 from projections.seams.base import choose
-from projections.seams.shared_stores import ForkLock, Shared, SharedChanges, lasting_url, log_beside
+from projections.seams.shared_stores import Shared, SharedChanges, lasting_url, log_beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

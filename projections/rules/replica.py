@@ -24,6 +24,7 @@ from eventstore.errors import EventStoreError, HistoryDivergedError, StorageErro
 from eventstore.log.clock import from_microseconds, system_clock
 from eventstore.system.directory_watch import Watcher
 from eventstore.system.event_loop import Signal
+from eventstore.system.stat_cache import FileStamp
 from projections.rules.model import (
     CompiledRule,
     RuleChange,
@@ -36,8 +37,6 @@ from projections.rules.replica_file import FEED, NOTHING, FeedError, decode_feed
 from projections.rules.store import PINNED_LOADS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from eventstore.log.clock import Clock
     from projections.rules.replica_file import Change, Feed
 
@@ -49,7 +48,6 @@ MAX_BYTES: Final = 1024**3
 TORN_SECONDS: Final = 2.0
 """How long a first look waits for a file that is being copied to be whole."""
 
-_YOUNG_NS: Final = 50_000_000
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
@@ -93,7 +91,7 @@ class RuleReplica:
         """Why the file as it is now cannot be used; empty where it can."""
         self._clock = clock
         self._lock = threading.Lock()
-        self._signature: tuple[int, ...] = ()
+        self._stamp: FileStamp | None = None
         self._feed: Feed | None = None
         self._loads: deque[_Point] = deque()
         self._started: _Point | None = None
@@ -157,10 +155,10 @@ class RuleReplica:
     def _look(self) -> Feed:
         with self._lock:
             try:
-                signature, raw = _read(self.root / FEED, self._signature)
+                stamp, raw = _read(self.root / FEED, self._stamp)
                 if raw is not None:
                     self._feed = decode_feed(raw, str(self.root / FEED))
-                    self._signature = signature
+                    self._stamp = stamp
                 self.trouble = ""
             except StorageError as error:
                 if self._feed is None:
@@ -293,7 +291,7 @@ def _check(point: _Point, feed: Feed) -> None:
         raise HistoryDivergedError(point.position, feed.position, reason)
 
 
-def _read(path: Path, known: Sequence[int]) -> tuple[tuple[int, ...], bytes | None]:
+def _read(path: Path, known: FileStamp | None) -> tuple[FileStamp | None, bytes | None]:
     """Return what tells this file from a later one, and its content unless that is ``known``."""
     try:
         descriptor = os.open(path, _FLAGS)
@@ -306,13 +304,12 @@ def _read(path: Path, known: Sequence[int]) -> tuple[tuple[int, ...], bytes | No
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
             raise FeedError(str(path), f"is no file of at most {MAX_BYTES:,} bytes")
-        signature = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        if signature == known:
-            return signature, None
+        stamp = FileStamp.of(status)
+        if stamp == known:
+            return stamp, None
         with open(descriptor, "rb", closefd=False) as file:
             raw = file.read()
     finally:
         os.close(descriptor)
     # A file that is being written in place may change again within one tick of the clock.
-    settled = time.time_ns() - status.st_ctime_ns > _YOUNG_NS
-    return signature if settled else (), raw
+    return stamp if stamp.proves(time.time_ns()) else None, raw

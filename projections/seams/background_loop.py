@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
-import os
 import threading
 from concurrent.futures import Future
 from contextlib import suppress
@@ -20,6 +19,7 @@ import anyio
 
 from eventstore.errors import StoreClosedError
 from eventstore.system.event_loop import loop_caller
+from eventstore.system.fork_hooks import run_in_child
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -190,11 +190,8 @@ def _close() -> None:
         log.debug("closing the background loop failed", exc_info=True)
 
 
+@run_in_child
 def _forget() -> None:
     global _current, _lock
     abandon(_current)
     _current, _lock = None, threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import anyio
 
 from eventstore.errors import StoreClosedError
+from eventstore.system.fork_hooks import ForkLock
 from projections.seams.background_loop import abandon, get_background
-from projections.seams.shared_stores import ForkLock, SharedChanges
+from projections.seams.shared_stores import SharedChanges
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
-from weakref import WeakSet
 
 import anyio
 
 from eventstore.errors import ConfigError
 from eventstore.storage.sqlite.backend import database_path
+from eventstore.system.fork_hooks import ForkLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -41,36 +40,6 @@ def log_beside(variable: str, directory: str) -> tuple[Path, str]:
     if log is None or "?" in str(log):
         raise ConfigError(f"{variable} {str(root)!r}: no log can be named beside it")
     return root, f"sqlite:///{log}"
-
-
-class ForkLock:
-    """A lock that a forked child finds free, whoever of the parent's threads held it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        _locks.add(self)
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-    def renew(self) -> None:
-        """Begin anew, in a child that has one thread only."""
-        self._lock = threading.RLock()
-
-
-_locks: WeakSet[ForkLock] = WeakSet()
-
-
-def _renew_locks() -> None:
-    for lock in list(_locks):
-        lock.renew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)
 
 
 class Shared(Generic[T]):

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import atexit
 import os
-import threading
 from typing import Final
 
 from eventstore.config import load_settings
 from eventstore.errors import ConfigError
 from eventstore.storage.backends import ALIASES
+from eventstore.system.fork_hooks import ForkLock
 from projections.seams.base import choose
 from projections.sql.storage import SqlStorage
 
 _SCHEMES: Final = {"database": "", "sqlite": "sqlite", "postgres": "postgresql"}
 """What ``EVENTSTORE_SQL_TYPE`` may be, and the URL's scheme that it asks for."""
 
-_lock = threading.Lock()
+_lock = ForkLock()
 _storages: dict[tuple[int, str, str], SqlStorage] = {}
 
 
@@ -48,11 +48,4 @@ def close_sql_storages() -> None:
             _storages.pop(key).close()
 
 
-def _forget() -> None:
-    global _lock  # noqa: PLW0603 - another thread may have held it at the fork
-    _lock = threading.Lock()
-
-
 atexit.register(close_sql_storages)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)

@@ -20,7 +20,7 @@ from eventstore.archive.transfer import export_to, no_progress, read_records
 from eventstore.errors import ArchiveError, StorageError
 from eventstore.storage import bulk as transfer
 from eventstore.storage.user_transaction import refuse_nested
-from eventstore.system.safe_files import replacing
+from eventstore.system.safe_files import permissions, writing
 
 if TYPE_CHECKING:
     from eventstore.storage.base import SqlBackend
@@ -47,7 +47,7 @@ def export_file(backend: SqlBackend, target: Path) -> int:
         copy = Path(directory) / "copy.db"
         position = backend.backup(copy, no_progress)
         header = Header(FORMAT, position, copy.stat().st_size, _digest(copy))
-        with replacing(target) as temporary, temporary.open("wb") as file:
+        with writing(target, mode=permissions(backend.path)) as file:
             file.write(msgspec.json.encode(header) + b"\n")
             with copy.open("rb") as source:
                 shutil.copyfileobj(source, file, _CHUNK)

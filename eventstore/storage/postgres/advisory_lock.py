@@ -13,7 +13,6 @@ import hashlib
 import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakSet
 
 import psycopg
 
@@ -21,6 +20,7 @@ from eventstore.errors import StorageError
 from eventstore.storage.postgres.connection import CONNECT_SECONDS, connect, is_lost
 from eventstore.storage.postgres.watchdog import Watchdog
 from eventstore.storage.protocols import LockHolder
+from eventstore.system import fork_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,8 +55,6 @@ _HELD: Final = (
     "AND d.datname = current_database() "
     "AND (l.classid::bigint << 32) | l.objid::bigint = n.lock_key) ORDER BY name"
 )
-
-_connected: WeakSet[SessionLock] = WeakSet()
 
 
 class SessionLock:
@@ -127,7 +125,7 @@ class SessionLock:
     def _connect(self) -> None:
         self._watchdog = Watchdog()
         self._connection = connection = connect(self._info, self._watchdog)
-        _connected.add(self)
+        fork_hooks.track(self)
         with self._watchdog.limit(connection, CONNECT_SECONDS):
             connection.execute(_LIMITS)
             row = connection.execute(
@@ -142,7 +140,7 @@ class SessionLock:
                     connection.execute(_CREATE)
 
     def _disconnect(self) -> None:
-        _connected.discard(self)
+        fork_hooks.untrack(self)
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -150,7 +148,7 @@ class SessionLock:
         if watchdog is not None:
             watchdog.close()
 
-    def let_go_in_child(self) -> None:
+    def after_fork(self) -> None:
         """Keep a forked child's copy of the socket from holding a dead parent's lock."""
         if self._connection is not None and not self._connection.closed:
             null = os.open(os.devnull, os.O_RDWR)
@@ -165,12 +163,3 @@ def read_held(driver: Driver) -> list[LockHolder]:
     if not driver.has_table("named_lock"):
         return []
     return [LockHolder(*row) for row in driver.rows(_HELD)]
-
-
-def _let_go_in_child() -> None:
-    for lock in list(_connected):
-        lock.let_go_in_child()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go_in_child)

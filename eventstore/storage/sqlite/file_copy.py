@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import NotEmptyError, StorageError
 from eventstore.storage.sqlite.write_turn import WriteTurn
-from eventstore.system.safe_files import replacing, sync
+from eventstore.system.safe_files import permissions, replacing, sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ def backup(path: Path, target: Path, progress: Callable[[int, int], None]) -> in
         # and does not make the copying start again.
         source.execute("BEGIN")
         position = read_position(source, path)
-        with replacing(target) as temporary:
+        with replacing(target, mode=permissions(path)) as temporary:
             _copy(source, temporary, progress)
     return position
 
@@ -57,7 +57,7 @@ def restore(copy: Path, path: Path, progress: Callable[[int, int], None], *, rep
                 _overwrite(source, path, progress)
                 return position
             # Nobody can use what is there. Its WAL goes first: it belongs to no other file.
-            with replacing(path) as temporary:
+            with replacing(path, mode=permissions(copy)) as temporary:
                 _copy(source, temporary, progress)
                 for suffix in ("-wal", "-shm", "-journal"):
                     path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -11,21 +11,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import sys
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 import anyio
 import msgspec
 
 from eventstore.errors import StorageError, StoreClosedError
 from eventstore.storage.sqlite.backend import database_path
-
-if sys.platform != "win32":
-    import fcntl
+from eventstore.system.file_lock import FileLock, read_held_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +43,6 @@ NAMESPACE: Final = "source/"
 
 _in_memory: WeakKeyDictionary[EventStore, dict[str, SourceLock]] = WeakKeyDictionary()
 _guard = threading.Lock()
-_held: WeakSet[SourceLock] = WeakSet()
 
 
 class _Note(msgspec.Struct):
@@ -78,7 +74,7 @@ class SourceLock:
         self._shared = store.named_lock(NAMESPACE + source)
         # The lock's connection answers one question at a time.
         self._limiter = anyio.CapacityLimiter(1)
-        self._file: int | None = None
+        self._file: FileLock | None = None
         self.owner = ""
         self.trouble = ""
 
@@ -97,17 +93,14 @@ class SourceLock:
             self.owner = self._store.owner
             return holder is self
         try:
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            file = FileLock(self._path)
+            if not file.try_acquire():
+                self.owner = _decode(file.read_note()).owner
+                file.close()
+                return False
         except OSError as error:
             raise StorageError(f"lock of source {self._source!r}", str(error)) from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self.owner = _read(file).owner
-            os.close(file)
-            return False
         self._file, self.owner = file, self._store.owner
-        _held.add(self)
         self._write_note()
         return True
 
@@ -122,8 +115,7 @@ class SourceLock:
             return
         note = msgspec.json.encode(_Note(self._source, self.owner, self.trouble))
         with suppress(OSError):  # A full disk keeps nobody from following.
-            # One write over all that was there: whoever looks meanwhile never sees half.
-            os.pwrite(self._file, note.ljust(os.fstat(self._file).st_size), 0)
+            self._file.write_note(note)
 
     async def acquire(self) -> None:
         """Take the source, waiting for as long as somebody else has it.
@@ -179,10 +171,9 @@ class SourceLock:
                 if owners.get(self._source) is self:
                     del owners[self._source]
             return
-        _held.discard(self)
         file, self._file = self._file, None
         if file is not None:
-            os.close(file)
+            file.close()
 
 
 async def source_owners(store: EventStore) -> list[SourceOwner]:
@@ -203,21 +194,15 @@ def _owners_on_this_host(store: EventStore) -> Iterator[SourceOwner]:
         return
     for lock in sorted(path.parent.glob(f"{_glob_safe(path.name)}-source-*")):
         with suppress(OSError):
-            file = os.open(lock, os.O_RDONLY)
-            try:
-                # Shared: looking must not keep others who look, nor look like an owner.
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                note = _read(file)
-                if note.source:
-                    yield SourceOwner(note.source, note.owner, note.trouble)
-            finally:
-                os.close(file)
+            held = read_held_note(lock)
+            note = _decode(held or b"")
+            if note.source:
+                yield SourceOwner(note.source, note.owner, note.trouble)
 
 
-def _read(file: int) -> _Note:
+def _decode(note: bytes) -> _Note:
     try:
-        return msgspec.json.decode(os.pread(file, 65536, 0), type=_Note)
+        return msgspec.json.decode(note, type=_Note)
     except msgspec.MsgspecError:
         return _Note("", "")  # Its owner has only just taken it.
 
@@ -237,13 +222,3 @@ def _log_path(store: EventStore) -> Path | None:
 
 def _glob_safe(name: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
-def _close_in_child() -> None:
-    # flock belongs to the open file: a forked child's copy would keep a dead owner's source.
-    for lock in list(_held):
-        lock.release()
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_close_in_child)

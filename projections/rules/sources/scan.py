@@ -14,9 +14,10 @@ import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import EventStoreError
+from eventstore.system.stat_cache import FileStamp, StatCache
 from projections.rules.formats import is_rule_file
 
 if TYPE_CHECKING:
@@ -25,14 +26,6 @@ if TYPE_CHECKING:
 
 MAX_RULE_BYTES: Final = 1024 * 1024
 """Default size limit of one rule file; a larger one is rejected without being read."""
-
-YOUNG_NS: Final = 50_000_000
-"""A file changed within this long may change again without a new mtime: file systems
-take their time from a clock that ticks every 1 to 10 ms."""
-
-COARSE_NS: Final = 2_500_000_000
-"""The same where the time is a whole second: some network file systems tick once a second,
-FAT once in two."""
 
 
 class SourceError(EventStoreError):
@@ -47,22 +40,12 @@ class SourceError(EventStoreError):
         self.reason = reason
 
 
-class Stamp(NamedTuple):
-    """What changes with a file's content, as far as its directory entry can tell."""
-
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-
-
 @dataclass(frozen=True, slots=True)
 class ScannedFile:
     """One rule file: its hash, or why it could not be read (``problem``)."""
 
     path: str
-    stamp: Stamp
+    stamp: FileStamp
     sha256: str
     problem: str | None = None
 
@@ -80,7 +63,7 @@ class Scanner:
         self.root = root
         self._filename = filename
         self._max_bytes = max_bytes
-        self._hashed: dict[str, tuple[ScannedFile, int]] = {}
+        self._hashed: StatCache[ScannedFile] = StatCache()
 
     def scan(self) -> dict[str, ScannedFile]:
         """Return every rule file below the root by its path.
@@ -99,7 +82,7 @@ class Scanner:
                 continue  # It went while we looked: the next scan tells.
             except OSError as error:
                 found[path] = _problem(path, f"cannot be read: {error.strerror}")
-        self._hashed = {path: self._hashed[path] for path in found if path in self._hashed}
+        self._hashed.retain(found)
         return found
 
     def read(self, file: ScannedFile) -> bytes | None:
@@ -147,14 +130,10 @@ class Scanner:
             target = os.path.realpath(entry.path)
             if not target.startswith(real_root + os.sep):
                 return _problem(path, "is a link that leads out of the directory")
-        stamp = _stamp(entry.stat())
-        known = self._hashed.get(path)
+        stamp = FileStamp.of(entry.stat())
+        known = self._hashed.get(path, stamp)
         if known is not None:
-            file, hashed_ns = known
-            changed_ns = max(stamp.mtime_ns, stamp.ctime_ns)
-            young_ns = COARSE_NS if changed_ns % 1_000_000_000 == 0 else YOUNG_NS
-            if file.stamp == stamp and hashed_ns - changed_ns > young_ns:
-                return file
+            return known
         if not entry.is_file():
             return _problem(path, "is no regular file")
         if stamp.size > self._max_bytes:
@@ -164,7 +143,7 @@ class Scanner:
         content, after = _read_regular(Path(entry.path), self._max_bytes)
         file = ScannedFile(path, after, _sha256(content))
         if after == stamp:
-            self._hashed[path] = (file, now_ns)
+            self._hashed.put(path, stamp, file, now_ns)
         return file
 
 
@@ -173,7 +152,7 @@ def printable(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
 
 
-def _read_regular(path: Path, max_bytes: int) -> tuple[bytes, Stamp]:
+def _read_regular(path: Path, max_bytes: int) -> tuple[bytes, FileStamp]:
     """Read at most one byte more than a rule may have, and what the file is afterwards.
 
     Opened without blocking, and only read if it is still a regular file: a named pipe that
@@ -184,17 +163,11 @@ def _read_regular(path: Path, max_bytes: int) -> tuple[bytes, Stamp]:
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "is no regular file any more")
         content = stream.read(max_bytes + 1)
-        return content, _stamp(os.fstat(stream.fileno()))
+        return content, FileStamp.of(os.fstat(stream.fileno()))
 
 
 def _problem(path: str, reason: str) -> ScannedFile:
-    return ScannedFile(path, Stamp(0, 0, 0, 0, 0), "", reason)
-
-
-def _stamp(status: os.stat_result) -> Stamp:
-    return Stamp(
-        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    )
+    return ScannedFile(path, FileStamp(0, 0, 0, 0, 0), "", reason)
 
 
 def _sha256(content: bytes) -> str:

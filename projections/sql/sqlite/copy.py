@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from eventstore import Cursor
 from eventstore.errors import ConfigError, HistoryDivergedError, ProjectionError
 from eventstore.storage.sqlite.backend import database_path, translate_errors
+from eventstore.system.file_lock import FileLock
 from projections.protocol import ProjectionBusyError
 from projections.sql.model import OWN_PREFIX, ReplayError
 from projections.sql.sqlite.replay import SqliteReplay, drop_tables
 from projections.sql.sqlite.schema import list_tables
-
-if sys.platform != "win32":
-    import fcntl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,7 +41,7 @@ class SqliteCopy:
         self.place = url
         self._path: Path = path
         self._raw: sqlite3.Connection | None = None
-        self._lock = -1
+        self._lock: FileLock | None = None
         self._tables: list[str] = []
         self._kept: list[str] = []
         self._rebuilding = False
@@ -91,16 +87,11 @@ class SqliteCopy:
         return Cursor(made_of, position, digest)
 
     def _take(self) -> None:
-        if sys.platform == "win32":
-            return  # Two runners there are caught by SQLite's own lock, only later.
-        name = self._path.with_name(self._path.name + "-copy")
-        self._lock = os.open(name, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._lock)
-            self._lock = -1
-            raise ProjectionBusyError(self.name, f"another runner ({name})") from error
+        lock = FileLock(self._path.with_name(self._path.name + "-copy"))
+        if not lock.try_acquire():
+            lock.close()
+            raise ProjectionBusyError(self.name, f"another runner ({lock.path})")
+        self._lock = lock
 
     def apply(self, events: Sequence[Event], cursor: Cursor) -> None:
         """Apply whole commits, and store the cursor, in one transaction."""
@@ -156,6 +147,6 @@ class SqliteCopy:
         raw, self._raw, self._rebuilding = self._raw, None, False
         if raw is not None:
             raw.close()
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None

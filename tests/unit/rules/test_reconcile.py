@@ -16,16 +16,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from support.master import fill, rejected, standing, ttp
 
 from eventstore import EventStore
+from eventstore.system.stat_cache import FileStamp
 from projections.rules import RuleSync
 from projections.rules.formats import ParsedRule, RuleFormatError, get_format
 from projections.rules.sources.reconcile import Readable, Verdict, judge
-from projections.rules.sources.scan import ScannedFile, Stamp
+from projections.rules.sources.scan import ScannedFile
 from projections.rules.standing_rules import KnownRule, KnownRules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NO_STAMP = Stamp(0, 0, 0, 0, 0)
+NO_STAMP = FileStamp(0, 0, 0, 0, 0)
 
 
 def parse(file: ScannedFile) -> Readable | None:

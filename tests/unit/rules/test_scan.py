@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from support.master import fill
 
+from eventstore.system.stat_cache import FileStamp
 from projections.rules import SourceError
-from projections.rules.sources.scan import ScannedFile, Scanner, Stamp
+from projections.rules.sources.scan import ScannedFile, Scanner
 
 ANY_NAME = re.compile(r".+", re.DOTALL)
 RULES = re.compile(r"[A-Za-z0-9_]+\.ya?ml")
@@ -174,7 +175,7 @@ def test_an_equal_stamp_of_a_young_file_is_not_believed(
     look = scanner(root)
     first = look.scan()["x.yml"]
     file.write_text("two")
-    monkeypatch.setattr("projections.rules.sources.scan._stamp", lambda status: first.stamp)
+    monkeypatch.setattr(FileStamp, "of", lambda status: first.stamp)
     assert look.scan()["x.yml"].sha256 != first.sha256
 
 
@@ -187,8 +188,8 @@ def test_a_time_of_whole_seconds_is_believed_after_two_and_a_half(
 ) -> None:
     file = fill(root, {"x.yml": "one"}) / "x.yml"
     changed_ns = 1_700_000_000 * 10**9 + fraction_ns
-    stamp = Stamp(1, 1, 3, changed_ns, changed_ns)
-    monkeypatch.setattr("projections.rules.sources.scan._stamp", lambda status: stamp)
+    stamp = FileStamp(1, 1, 3, changed_ns, changed_ns)
+    monkeypatch.setattr(FileStamp, "of", lambda status: stamp)
     monkeypatch.setattr("projections.rules.sources.scan.time.time_ns", lambda: changed_ns + age_ns)
     look = scanner(root)
     first = look.scan()["x.yml"]

@@ -1,0 +1,99 @@
+"""A file appears under its final name whole, private where it was, and never through a link."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from eventstore.errors import StorageError
+from eventstore.system.safe_files import create_new, permissions, replacing, writing
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def names_in(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()]
+
+
+def test_the_content_appears_at_the_end_and_nothing_else_stays(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    with writing(target) as file:
+        file.write(b"new")
+        assert not target.exists()
+    assert target.read_bytes() == b"new"
+    assert names_in(tmp_path) == ["file"]
+
+
+def test_a_failure_leaves_the_old_content_and_no_temporary_file(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+
+    def fail() -> None:
+        with writing(target) as file:
+            file.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert target.read_bytes() == b"old"
+    assert names_in(tmp_path) == ["file"]
+
+
+def test_two_temporary_names_of_one_process_differ(tmp_path: Path) -> None:
+    with replacing(tmp_path / "file") as one, replacing(tmp_path / "file") as other:
+        assert one != other
+        assert one.name.startswith(".file.")
+        assert one.name.endswith(".part")
+
+
+def test_a_link_at_the_final_name_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"untouched")
+    target = tmp_path / "file"
+    target.symlink_to(victim)
+    with writing(target) as file:
+        file.write(b"new")
+    assert victim.read_bytes() == b"untouched"
+    assert not target.is_symlink()
+
+
+@pytest.mark.parametrize("planted", ["file", "link", "dangling"])
+def test_what_stands_at_a_new_name_is_never_written_through(tmp_path: Path, planted: str) -> None:
+    victim, name = tmp_path / "victim", tmp_path / "name"
+    if planted != "dangling":
+        victim.write_bytes(b"untouched")
+    if planted == "file":
+        victim.rename(name)
+    else:
+        name.symlink_to(victim)
+    with pytest.raises(FileExistsError):
+        create_new(name)
+    if planted == "dangling":
+        assert not victim.exists()
+    else:
+        assert name.read_bytes() == b"untouched"
+
+
+def test_a_replaced_file_hands_on_its_permissions(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    target.chmod(0o600)
+    with writing(target, mode=0o666) as file:
+        file.write(b"new")
+    assert mode_of(target) == 0o600
+
+
+def test_a_new_file_has_the_permissions_that_were_asked_for(tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    private.touch(0o600)
+    with writing(tmp_path / "copy", mode=permissions(private)) as file:
+        file.write(b"")
+    assert mode_of(tmp_path / "copy") == 0o600
+
+
+def test_a_missing_directory_is_a_storage_error_that_names_the_file(tmp_path: Path) -> None:
+    target = tmp_path / "missing" / "file"
+    with pytest.raises(StorageError, match="missing/file"), replacing(target):
+        pass
