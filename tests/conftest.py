@@ -2,18 +2,50 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
+from support.examples import examples
 from support.logs import FakeClock
 from support.postgres import shared_log, shared_server
 from support.postgres_programs import PostgresError, find_programs
+from support.unit_guard import no_process_and_no_server
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-    from pathlib import Path
+    from collections.abc import Generator, Iterator
 
     from support.postgres import Server
+
+
+TESTS = Path(__file__).parent
+
+settings.register_profile("tests", max_examples=examples(100))
+settings.load_profile("tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the unit tests: those of tests/unit, and each contract on the log in memory."""
+    for item in items:
+        if item.path.is_relative_to(TESTS / "unit") or _contract_in_memory(item):
+            item.add_marker(pytest.mark.unit)
+
+
+def _contract_in_memory(item: pytest.Item) -> bool:
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    return parameters.get("url") == "memory" and item.path.parent == TESTS / "contracts"
+
+
+@pytest.fixture(autouse=True)
+def guard_unit_tests(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a unit test that starts a process or uses a server."""
+    if request.node.get_closest_marker("unit") is None:
+        yield
+    else:
+        with no_process_and_no_server():
+            yield
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -46,8 +78,10 @@ def postgres() -> Server:
     return shared_server()
 
 
-def pytest_report_header() -> str:
-    """Name the database server that the tests will run on."""
+def pytest_report_header(config: pytest.Config) -> str:
+    """Name the database server that the tests will run on; unit tests need none."""
+    if config.option.markexpr == "unit":
+        return "postgresql: none, for unit tests"
     try:
         return f"postgresql: {find_programs()}"
     except PostgresError as error:

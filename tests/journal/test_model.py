@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
+from support.examples import examples
 from support.journals import START, entry, ids
 from support.seam_model import SeamModel
 
@@ -197,14 +198,14 @@ class PostgresModel(Model):
 
 TestSqlite = Model.TestCase
 TestSqlite.settings = settings(
-    max_examples=8,
+    max_examples=examples(8),
     stateful_step_count=20,
     deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
 )
 TestPostgres = PostgresModel.TestCase
-TestPostgres.settings = settings(TestSqlite.settings, max_examples=2)
+TestPostgres.settings = settings(TestSqlite.settings, max_examples=examples(2))
 
 
 @pytest.mark.soak

@@ -14,6 +14,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.journals import PROJECT, entry
 from support.logs import LOG_URLS
 
@@ -38,7 +39,7 @@ values = st.recursive(
 names = texts.filter(lambda text: 0 < len(text.encode()) < 256)
 moments = st.datetimes(timezones=st.just(UTC))
 quickly = settings(
-    max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(60), deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )
 numbered = count()
 

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support.examples import examples
 from support.memories import IDS, KINDS, MEMORIES, Place, exact, some
 from support.waiting import eventually
 
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(30),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(batch=st.lists(MEMORIES, min_size=1, max_size=6, unique_by=lambda memory: memory.id))
 def test_any_memory_comes_back_exactly(memories: MemoryStore, batch: list[Memory]) -> None:
@@ -153,9 +156,10 @@ async def try_rebuild(log: EventStore, directory: Path) -> bool:
     return False
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_story_ends_as_a_dictionary_says(kind: str) -> None:
     story = type("Story", (Story,), {"kind": kind})
     run_state_machine_as_test(
-        story, settings=settings(max_examples=12, stateful_step_count=20, deadline=None)
+        story, settings=settings(max_examples=examples(12), stateful_step_count=20, deadline=None)
     )

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
+from support.examples import examples
 from support.seam_model import SeamModel
 
 from projections.registry import Registration, Registry, RegistryTables
@@ -112,16 +113,16 @@ class PostgresModel(Model):
 slow = {HealthCheck.too_slow, HealthCheck.data_too_large}
 TestRegistry = Model.TestCase
 TestRegistry.settings = settings(
-    max_examples=15, stateful_step_count=15, deadline=None, suppress_health_check=slow
+    max_examples=examples(15), stateful_step_count=15, deadline=None, suppress_health_check=slow
 )
 TestRegistryOnPostgres = PostgresModel.TestCase
 TestRegistryOnPostgres.settings = settings(
-    max_examples=4, stateful_step_count=15, deadline=None, suppress_health_check=slow
+    max_examples=examples(4), stateful_step_count=15, deadline=None, suppress_health_check=slow
 )
 
 
 @pytest.mark.anyio
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(bot=texts.filter(bool), config=objects, status=statuses, meta=objects)
 async def test_every_value_comes_back_exactly(
     registry: Registry, bot: str, config: Any, status: Any, meta: Any

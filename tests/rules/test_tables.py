@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Table, create_engine, select
+from support.examples import examples
 from support.logs import LASTING, LOG_URLS
 from support.master import fill, ttp
 from support.waiting import eventually
@@ -152,7 +153,7 @@ async def compare(log: str, views: str, history: list[Any]) -> Rows:
     return found
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(HISTORIES)
 def test_the_tables_say_what_the_rule_store_says_inline_followed_and_rebuilt(
     history: list[Any],
@@ -162,7 +163,7 @@ def test_the_tables_say_what_the_rule_store_says_inline_followed_and_rebuilt(
         anyio.run(compare, log, views, history)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(HISTORIES)
 def test_the_tables_are_the_same_on_postgresql(postgres: Server, history: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -10,6 +10,7 @@ import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.master import fill, told, ttp
 from support.moving import redact
 from support.rule_log import files_below
@@ -127,7 +128,7 @@ async def compare(folder: Path, commits: list[list[Any]], redacted: int, cuts: l
             assert await fresh.shown() == now
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     commits=COMMITS,
     redacted=st.integers(1, 60),

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from projections.sql.postgres.lexer import to_psycopg, tokens
 
@@ -22,7 +23,7 @@ pieces = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(pieces, max_size=8).map("".join))
 def test_what_is_no_parameter_reaches_the_server_as_it_was(
     connection: psycopg.Connection, sql: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import tempfile
 from contextlib import suppress
@@ -18,6 +17,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support.examples import examples
 from support.sql_tables import computed, dump_file, read_log
 
 from projections.sql import SqlStorage
@@ -192,12 +192,13 @@ class RandomSql(RuleBasedStateMachine):
         self._directory.cleanup()
 
 
+@pytest.mark.hypothesis
 @pytest.mark.timeout(600)
 def test_random_statements_leave_the_tables_that_the_log_gives() -> None:
     run_state_machine_as_test(
         RandomSql,
         settings=settings(
-            max_examples=int(os.environ.get("SQL_MODEL_EXAMPLES", "8")),
+            max_examples=examples(8),
             stateful_step_count=8,
             deadline=None,
             # Finding out what is smallest takes minutes where there is much to try.

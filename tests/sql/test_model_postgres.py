@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import tempfile
 from contextlib import suppress
@@ -18,6 +17,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support.examples import examples
 from support.postgres import shared_server
 from support.sql_databases import computed_tables, tables_of
 from support.sql_tables import read_log
@@ -145,12 +145,13 @@ class RandomSql(RuleBasedStateMachine):
         self._directory.cleanup()
 
 
+@pytest.mark.hypothesis
 @pytest.mark.timeout(600)
 def test_random_statements_leave_the_tables_that_the_log_gives() -> None:
     run_state_machine_as_test(
         RandomSql,
         settings=settings(
-            max_examples=int(os.environ.get("SQL_MODEL_EXAMPLES", "2")),
+            max_examples=examples(2),
             stateful_step_count=5,
             deadline=None,
             phases=[Phase.explicit, Phase.reuse, Phase.generate],

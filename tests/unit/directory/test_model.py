@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.rule_commits import COMMITS
 from support.rule_log import LOG_ID, Change, RuleLog, expected_files, files_below
 
@@ -18,7 +19,7 @@ def opened(root: Path) -> DirectoryProjection:
     return projection
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(commits=COMMITS, restarts=st.lists(st.lists(st.integers(1, 4), max_size=3), max_size=4))
 def test_any_batches_and_restarts_end_in_what_the_model_says(
     commits: list[list[Change]], restarts: list[list[int]]
@@ -41,7 +42,7 @@ def test_any_batches_and_restarts_end_in_what_the_model_says(
         assert read_tree(root) == (log.cursor(), files_below(fresh))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(before=COMMITS, commits=COMMITS, sizes=st.lists(st.integers(1, 4), max_size=3))
 def test_a_rebuild_in_place_equals_one_from_nothing(
     before: list[list[Change]], commits: list[list[Change]], sizes: list[int]

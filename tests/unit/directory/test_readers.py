@@ -13,10 +13,10 @@ from projections.directory.manifest import UnsettledTreeError, read_tree
 def test_every_set_that_is_read_is_the_one_of_its_cursor(
     log: RuleLog, live: DirectoryProjection, root: Path
 ) -> None:
-    for number in range(60):
+    for number in range(20):
         moved = [Change(f"R{n}", f"{(n + number) % 5}/{n}", b"%d" % number) for n in range(8)]
         log.commit(*moved)
-    writer = threading.Thread(target=log.feed, args=(live, [1] * 60))
+    writer = threading.Thread(target=log.feed, args=(live, [1] * 20))
     writer.start()
     seen = set()
     while writer.is_alive():

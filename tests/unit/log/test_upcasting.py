@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert
 from support.audit import audit
+from support.examples import examples
 from support.logs import positions
 from support.orders import content, first, order_upcasters, second, third
 from support.waiting import collect
@@ -75,7 +76,7 @@ def by_hand(steps: Steps, type_: str, schema: int | None) -> tuple[str, Any, dic
     return shape[0], {"steps": taken}, metadata
 
 
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=examples(60), deadline=None, database=None)
 @given(
     chains(),
     st.lists(st.tuples(st.sampled_from(TYPES), st.none() | st.integers(1, 4)), min_size=1),

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from support.examples import examples
 from support.master import fill, rejected, standing, ttp
 
 from eventstore import EventStore
@@ -245,4 +246,4 @@ class Directory(RuleBasedStateMachine):
 
 
 TestDirectory = Directory.TestCase
-TestDirectory.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestDirectory.settings = settings(max_examples=examples(40), stateful_step_count=25, deadline=None)

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.rule_commits import COMMITS
 from support.rule_log import LOG_ID, Change, RuleLog
 
@@ -33,7 +34,7 @@ def manifest(root: Path, log: RuleLog, events: list[Event]) -> bytes:
     return (root / MANIFEST).read_bytes()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(COMMITS)
 @example(BLOCKED)
 @example(SHARED)
