@@ -20,7 +20,7 @@ from benchmarks.postgres import server
 from eventstore import NewEvent, StreamWrite
 from projections.registry import Registry
 from projections.registry.events import BOT_REGISTERED, bot_stream
-from projections.registry.tables import digest
+from projections.registry.tables import metadata_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -98,13 +98,13 @@ class Plain:
         return self._decoded(
             "SELECT body FROM plain WHERE key IN (SELECT key FROM plain_meta WHERE value = ?) "
             "ORDER BY first_position LIMIT 50",
-            digest("team", team),
+            metadata_digest("team", team),
         )
 
     def count(self, team: str) -> Any:
         """Count a team."""
         sql = "SELECT count(*) FROM plain_meta WHERE value = ?"
-        return self._execute(sql, (digest("team", team),))
+        return self._execute(sql, (metadata_digest("team", team),))
 
     def _decoded(self, sql: str, *values: Any) -> list[Any]:
         return [msgspec.json.decode(row[0]) for row in self._execute(sql, values)]
@@ -115,7 +115,10 @@ def _row(number: int, one: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _meta(one: dict[str, Any]) -> list[tuple[Any, ...]]:
-    return [(one["bot_id"], digest(k), digest(k, v)) for k, v in one["metadata"].items()]
+    return [
+        (one["bot_id"], metadata_digest(k), metadata_digest(k, v))
+        for k, v in one["metadata"].items()
+    ]
 
 
 def plain_sqlite(path: str) -> Plain:

@@ -1,4 +1,4 @@
-"""The events of the registry: their names, their data, and how they are read again.
+"""The events of the registry: their names, their data, and how they are decoded.
 
 ===================  ===========  ==========================================================
 type                 stream       data
@@ -8,8 +8,8 @@ type                 stream       data
 ``BotUnregistered``  ``bot/KEY``  ``bot_id``
 ===================  ===========  ==========================================================
 
-KEY is the id, with what a stream's name may not hold percent-encoded. An event that is none
-of these, or whose data is not as promised, is passed over.
+KEY is the id, with what a stream's name may not hold percent-encoded. Any other event, and one
+whose data is not as above, is ignored.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BOT_REGISTERED: Final = "BotRegistered"
 BOT_DEACTIVATED: Final = "BotDeactivated"
 BOT_UNREGISTERED: Final = "BotUnregistered"
 TYPES: Final = frozenset({BOT_REGISTERED, BOT_DEACTIVATED, BOT_UNREGISTERED, EVENT_REDACTED})
-"""What a follower of the registry has to see."""
+"""The types that a subscriber to the registry needs."""
 
 BOTS: Final = "bot/"
 
@@ -62,7 +62,7 @@ def read_bot_id(stream: str) -> str:
 
 
 def read_registered(event: Event) -> Registered | None:
-    """Return what an event registers; ``None`` for any other event."""
+    """Return the registration that an event holds; ``None`` for any other event."""
     if event.type != BOT_REGISTERED or event.raw_data is None:
         return None
     try:
@@ -73,7 +73,7 @@ def read_registered(event: Event) -> Registered | None:
 
 
 def read_change(event: Event) -> RegistryChange | None:
-    """Return what an event means for a follower of the registry; ``None`` for nothing."""
+    """Return the change that an event makes to the registry; ``None`` for none."""
     stream, kind = event.stream, _KINDS.get(event.type)
     found = None
     if (redaction := read_redaction(event)) is not None:

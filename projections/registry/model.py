@@ -1,4 +1,4 @@
-"""The values of the registry seam, and the interface that its callers know."""
+"""The values of the registry, and the interface that its callers use."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 Status: TypeAlias = Literal["active", "inactive", "error"]
-"""What a registration may be."""
+"""The states of a registration."""
 
 STATUSES: Final[tuple[str, ...]] = get_args(Status)
 
@@ -31,7 +31,7 @@ ChangeKind: TypeAlias = Literal["registered", "deactivated", "unregistered", "re
 """What happened to a registration."""
 
 SortKey: TypeAlias = Literal["created_at", "updated_at", "bot_id", "status"]
-"""What lists may be sorted by; equal ones are in order of first registration."""
+"""Fields to sort lists by; equal ones are in order of first registration."""
 
 SORT_KEYS: Final[tuple[str, ...]] = get_args(SortKey)
 
@@ -44,7 +44,7 @@ def _now() -> datetime:
 
 @dataclass(slots=True)
 class Registration:
-    """A registered bot or agent. It is the caller's own: changing it changes nothing stored.
+    """A registered bot or agent. It is a copy: changing it changes nothing stored.
 
     ``config`` and ``metadata`` are JSON objects; times are aware and in UTC, to the
     microsecond. Raises InvalidInputError for an unknown status and for a naive time.
@@ -79,7 +79,7 @@ class Registration:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Undo :meth:`to_dict`; raise InvalidInputError for what is none.
+        """Undo :meth:`to_dict`; raise InvalidInputError for any other mapping.
 
         Only ``bot_id`` and ``config`` have to be there, and unknown keys are ignored.
         """
@@ -100,7 +100,7 @@ def stored_registration(
     metadata: dict[str, Any],
     times: tuple[datetime, datetime, datetime],
 ) -> Registration:
-    """Return what was checked when it was stored: a list of 10,000 is checked no second time."""
+    """Return a registration without checking it: it was checked before it was stored."""
     one = object.__new__(Registration)
     one.bot_id, one.config, one.status, one.metadata = bot_id, config, status, metadata
     one.created_at, one.updated_at, one.last_accessed_at = times
@@ -110,8 +110,8 @@ def stored_registration(
 class RegistryChange(NamedTuple):
     """One logged change, in the order of the log.
 
-    ``registration`` is what was registered, as of then, without the times of a later
-    access; ``None`` where it is gone. ``at`` is when, ``by`` is who, if that is known.
+    ``config``, ``status`` and ``metadata`` are what was registered, ``None`` for other kinds.
+    ``at`` is when the change was recorded (aware, UTC), ``by`` who wrote it, ``None`` if unknown.
     """
 
     kind: ChangeKind
@@ -140,13 +140,13 @@ def check_object(what: str, value: object) -> dict[str, Any]:
 
 @runtime_checkable
 class RegistryProtocol(Protocol):
-    """The interface of the seam, for callers that name no implementation."""
+    """The interface of a registry, for callers that name no implementation."""
 
     async def initialize(self) -> None:
-        """Make ready; a second call does nothing."""
+        """Open; a second call does nothing."""
 
     async def close(self) -> None:
-        """Let go."""
+        """Close."""
 
     async def register(
         self,
@@ -159,10 +159,10 @@ class RegistryProtocol(Protocol):
         """Register, or replace."""
 
     async def get(self, bot_id: str) -> Registration | None:
-        """Return a registration, and move its time of access."""
+        """Return a registration, and move its access time."""
 
     async def get_config(self, bot_id: str) -> dict[str, Any] | None:
-        """Return a configuration, and move its time of access."""
+        """Return a configuration, and move its access time."""
 
     async def peek_config(self, bot_id: str) -> dict[str, Any] | None:
         """Return a configuration and move nothing."""
@@ -171,10 +171,10 @@ class RegistryProtocol(Protocol):
         """Whether there is an active one."""
 
     async def unregister(self, bot_id: str) -> bool:
-        """Remove; whether there was one."""
+        """Remove; True if it was registered."""
 
     async def deactivate(self, bot_id: str) -> bool:
-        """Make inactive; whether there is one."""
+        """Make inactive; True if it is registered."""
 
     async def list_active(self) -> list[Registration]:
         """Return active ones."""
@@ -189,13 +189,13 @@ class RegistryProtocol(Protocol):
         """Return the ids of active ones."""
 
     async def count(self) -> int:
-        """Return how many are active."""
+        """Return the number of active ones."""
 
     async def count_inactive(self) -> int:
-        """Return how many are inactive."""
+        """Return the number of inactive ones."""
 
     async def count_all(self) -> int:
-        """Return how many there are."""
+        """Return the number of all."""
 
     async def clear(self) -> None:
         """Remove all."""

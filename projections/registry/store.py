@@ -1,4 +1,4 @@
-"""The registry seam: configurations of running bots or agents, on an event log."""
+"""The registry: configurations of running bots or agents, on an event log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eventstore.errors import ConflictError, InvalidInputError
 from eventstore.limits import MAX_COMMIT_EVENTS
 from eventstore.log.clock import from_microseconds
 from eventstore.log.events import StreamWrite
-from projections.registry import tables as views
+from projections.registry import queries
 from projections.registry.events import (
     BOT_DEACTIVATED,
     BOT_REGISTERED,
@@ -23,24 +23,24 @@ from projections.registry.events import (
     read_bot_id,
     read_change,
 )
+from projections.registry.history import registration_as_of
+from projections.registry.listing import Listing
 from projections.registry.model import (
-    SORT_KEYS,
     Registration,
     check_object,
     check_status,
     stored_registration,
 )
-from projections.registry.tables import ACCESS, Listing, RegistryTables, Row
+from projections.registry.tables import ACCESS, RegistryTables
 from projections.seams.base import Seam
 from projections.tables.access_times import AccessTimes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sqlalchemy import Connection
-
     from eventstore import Cursor, EventStore
     from projections.registry.model import RegistryChange, SortKey, Status
+    from projections.registry.queries import Row
     from projections.seams.base import Changes
 
 
@@ -48,15 +48,15 @@ class Registry(Seam):
     """Registrations of bots or agents: written as events, read from tables.
 
     ``log`` is a URL, opened by :meth:`initialize` and closed by :meth:`close`, or an open
-    store that has :class:`~projections.registry.RegistryTables` inline. ``by`` says who writes.
+    store that has :class:`~projections.registry.RegistryTables` inline. ``by`` names the writer.
 
-    Every write is an event, durable when the method returns and seen by every read that begins
-    then, in any process. Reads append nothing, and what they return is the caller's own.
-    Times of access are kept beside the log (:mod:`projections.tables.access_times`): a ``get``
+    Every write is an event, durable when the method returns and visible to every read that begins
+    then, in any process. Reads append nothing, and what they return is a copy.
+    Access times are kept beside the log (:mod:`projections.tables.access_times`): a ``get``
     moves them at once for this process and within 200 ms for others, and a process that is killed
-    loses those of its last moment. Ids are any text of up to 255 bytes in UTF-8; anything else, and
-    what JSON cannot hold exactly, is InvalidInputError before anything is written. Reading what
-    cannot be an id finds nothing.
+    loses those of its last 200 ms. Ids are any text of up to 255 bytes in UTF-8; anything else, and
+    what JSON cannot hold exactly, raises InvalidInputError before anything is written. A read of
+    what cannot be an id finds nothing.
     """
 
     def __init__(self, log: EventStore | str, *, by: str | None = None, **options: Any) -> None:
@@ -84,7 +84,7 @@ class Registry(Seam):
         """Register a bot, or replace its configuration, status and metadata.
 
         A known one keeps ``created_at`` and its place in lists; ``updated_at`` moves. Of
-        several who register one id at once the last one stays. Raises InvalidInputError for
+        several concurrent calls for one id the last one stays. Raises InvalidInputError for
         an unknown status and for what JSON cannot hold exactly.
         """
         stream = bot_stream(bot_id)
@@ -99,7 +99,7 @@ class Registry(Seam):
         row = await self._find(bot_id)
         if row is not None and row.version == done.version:
             at = from_microseconds(row.updated_us)
-        else:  # Somebody else has written since.
+        else:  # Another writer has replaced it since.
             read = self.log.read_stream(stream, after_version=done.version - 1)
             at = (await anext(aiter(read))).recorded_at
         created = at if row is None else min(from_microseconds(row.created_us), at)
@@ -108,7 +108,7 @@ class Registry(Seam):
         return Registration(**mine, created_at=created, updated_at=at, last_accessed_at=accessed)
 
     async def get(self, bot_id: str) -> Registration | None:
-        """Return a registration, whatever its status, and move its time of access."""
+        """Return a registration of any status, and move its access time."""
         row = await self._find(bot_id)
         if row is None:
             return None
@@ -116,12 +116,12 @@ class Registry(Seam):
         return self._registration(row)
 
     async def get_config(self, bot_id: str) -> dict[str, Any] | None:
-        """Return a configuration, whatever the status, and move the time of access."""
+        """Return the configuration of any status, and move the access time."""
         found = await self.get(bot_id)
         return None if found is None else found.config
 
     async def peek_config(self, bot_id: str) -> dict[str, Any] | None:
-        """Return a configuration, whatever the status, and move nothing."""
+        """Return the configuration of any status, and move nothing."""
         row = await self._find(bot_id)
         return None if row is None else self._registration(row).config
 
@@ -131,16 +131,16 @@ class Registry(Seam):
         return row is not None and row.status == "active"
 
     async def unregister(self, bot_id: str) -> bool:
-        """Remove a registration; whether there was one. Of several callers one removes it."""
+        """Remove a registration; True for the one caller that removed it."""
         while (row := await self._find(bot_id)) is not None:
             event = self._event(BOT_UNREGISTERED, {"bot_id": bot_id})
             if await self._replaced(row, event):
-                self._forget([row.key])
+                self._drop_access_times([row.key])
                 return True
         return False
 
     async def deactivate(self, bot_id: str) -> bool:
-        """Make a registration inactive, also one that is; whether there is one."""
+        """Make a registration inactive; True where it exists, inactive ones included."""
         while (row := await self._find(bot_id)) is not None:
             event = self._event(BOT_DEACTIVATED, {"bot_id": bot_id})
             if await self._replaced(row, event):
@@ -157,8 +157,7 @@ class Registry(Seam):
         metadata: Mapping[str, Any] | None = None,
     ) -> list[Registration]:
         """Return active registrations; see :meth:`list_all`."""
-        listing = _listing(["active"], sort, descending, limit, offset, metadata)
-        return await self._list(listing)
+        return await self._list(Listing(("active",), sort, descending, limit, offset, metadata))
 
     async def list_inactive(
         self,
@@ -170,8 +169,7 @@ class Registry(Seam):
         metadata: Mapping[str, Any] | None = None,
     ) -> list[Registration]:
         """Return inactive registrations, those in error not among them; see :meth:`list_all`."""
-        listing = _listing(["inactive"], sort, descending, limit, offset, metadata)
-        return await self._list(listing)
+        return await self._list(Listing(("inactive",), sort, descending, limit, offset, metadata))
 
     async def list_all(
         self,
@@ -186,32 +184,32 @@ class Registry(Seam):
 
         ``metadata`` are keys with the values that they must have, as JSON: 1, 1.0 and true
         are three values, and a key that is missing is not null. ``limit`` and ``offset``
-        count what is left, in the order of ``sort``; equal ones are in order of first
-        registration. Moves no time of access. Raises InvalidInputError for arguments that
+        apply after the filters, in the order of ``sort``; equal ones are in order of first
+        registration. Moves no access time. Raises InvalidInputError for arguments that
         mean nothing.
         """
-        return await self._list(_listing([], sort, descending, limit, offset, metadata))
+        return await self._list(Listing((), sort, descending, limit, offset, metadata))
 
     async def list_ids(self) -> list[str]:
         """Return the ids of active registrations, in order of first registration."""
-        keys = await self._query(partial(views.list_keys, status="active"))
+        keys = await self._query(partial(queries.list_keys, status="active"))
         return [read_bot_id(BOTS + key) for key in keys]
 
     async def count(self, *, metadata: Mapping[str, Any] | None = None) -> int:
         """Return how many registrations are active, and have this metadata."""
-        return await self._count(["active"], metadata)
+        return await self._count(Listing(("active",), metadata=metadata))
 
     async def count_inactive(self, *, metadata: Mapping[str, Any] | None = None) -> int:
         """Return how many registrations are inactive, and have this metadata."""
-        return await self._count(["inactive"], metadata)
+        return await self._count(Listing(("inactive",), metadata=metadata))
 
     async def count_all(self, *, metadata: Mapping[str, Any] | None = None) -> int:
         """Return how many registrations there are, of any status, with this metadata."""
-        return await self._count([], metadata)
+        return await self._count(Listing(metadata=metadata))
 
     async def clear(self) -> None:
-        """Remove every registration that is there now, in commits of up to 50,000."""
-        rows = await self._query(partial(views.find_all, listing=Listing()))
+        """Remove every registration that exists now, in commits of up to 50,000."""
+        rows = await self._query(partial(queries.find_all, listing=Listing()))
         for first in range(0, len(rows), MAX_COMMIT_EVENTS):
             part = rows[first : first + MAX_COMMIT_EVENTS]
             writes = []
@@ -220,7 +218,7 @@ class Registry(Seam):
                 event = self._event(BOT_UNREGISTERED, {"bot_id": read_bot_id(stream)})
                 writes.append(StreamWrite(stream, [event]))
             await self.log.append_many(writes)
-            self._forget([row.key for row in part])
+            self._drop_access_times([row.key for row in part])
 
     def subscribe_changes(
         self, bot_id: str | None = None, *, after: int | Cursor | None = None
@@ -248,50 +246,40 @@ class Registry(Seam):
     async def get_as_of(self, bot_id: str, position: int) -> Registration | None:
         """Return the registration as it was at a position of the log; ``None`` without one.
 
-        Its time of access is that of its creation: those are no history.
+        Its access time is that of its creation: access times have no history.
         """
-        found: Registration | None = None
-        for change in await self.history(bot_id):
-            if change.position > position:
-                break
-            found = _applied(found, change)
-        return found
+        return registration_as_of(await self.history(bot_id), position)
 
     async def _list(self, listing: Listing) -> list[Registration]:
-        rows = await self._query(partial(views.find_all, listing=listing))
+        rows = await self._query(partial(queries.find_all, listing=listing.checked()))
         return [self._registration(row) for row in rows]
 
-    async def _count(self, statuses: list[str], metadata: Mapping[str, Any] | None) -> int:
-        listing = _listing(statuses, "created_at", False, None, 0, metadata)
-        return await self._query(partial(views.count, listing=listing))
+    async def _count(self, listing: Listing) -> int:
+        return await self._query(partial(queries.count, listing=listing.checked()))
 
     async def _find(self, bot_id: str) -> Row | None:
         try:
             key = bot_stream(bot_id).removeprefix(BOTS)
         except InvalidInputError:
             return None
-        return await self._query(partial(views.find, key=key))
+        return await self._query(partial(queries.find, key=key))
 
     async def _replaced(self, row: Row, event: Any) -> bool:
-        """Append unless somebody else wrote to the registration since ``row`` was read."""
+        """Append; False if another writer changed the registration since ``row`` was read."""
         try:
             await self._append(BOTS + row.key, event, expected=row.version)
         except ConflictError:
             return False
         return True
 
-    def _forget(self, keys: list[str]) -> None:
+    def _drop_access_times(self, keys: list[str]) -> None:
         for key in keys:
             self._access_times.forget(key)
-
-        def forget(connection: Connection) -> None:
-            views.forget(connection, keys)
-
-        self.log.transact_later(forget)
+        self.log.transact_later(partial(queries.delete_access_times, keys=keys))
 
     def _accessed(self, row: Row) -> Any:
         newest = self._access_times.newest(row.key, row.accessed_us) or 0
-        # What was touched before belongs to an earlier registration under this id.
+        # An access before the creation was one of an earlier registration with this id.
         return from_microseconds(max(newest, row.created_us))
 
     def _registration(self, row: Row) -> Registration:
@@ -305,43 +293,3 @@ class Registry(Seam):
 
 
 _BODY: Final = msgspec.json.Decoder(Registered)
-
-
-def _listing(
-    statuses: list[str],
-    sort: str,
-    descending: bool,
-    limit: int | None,
-    offset: int,
-    metadata: Mapping[str, Any] | None,
-) -> Listing:
-    if sort not in SORT_KEYS:
-        raise InvalidInputError("sort", f"{sort!r:.80} is none of {', '.join(SORT_KEYS)}")
-    for what, number in (("limit", limit), ("offset", offset)):
-        if number is not None and (type(number) is not int or not 0 <= number < 2**63):
-            raise InvalidInputError(what, f"must be a whole number from 0, not {number!r:.80}")
-    if metadata is not None:
-        try:
-            msgspec.json.encode(check_object("metadata", metadata))
-        except (TypeError, ValueError) as error:
-            raise InvalidInputError("metadata", f"cannot be looked for: {error}") from error
-    return Listing(statuses, sort, descending, limit, offset, metadata)  # type: ignore[arg-type]
-
-
-def _applied(found: Registration | None, change: RegistryChange) -> Registration | None:
-    if change.kind in {"unregistered", "redacted"}:
-        return None
-    if change.kind == "deactivated":
-        if found is not None:
-            found.status, found.updated_at = "inactive", change.at
-        return found
-    created = change.at if found is None else found.created_at
-    return Registration(
-        change.bot_id,
-        change.config or {},
-        change.status or "active",
-        change.metadata or {},
-        created_at=created,
-        updated_at=change.at,
-        last_accessed_at=created,
-    )

@@ -1,9 +1,9 @@
-"""Registrations as tables, kept up to date by each append, and the questions asked of them."""
+"""Registrations as tables, which each append updates in its own transaction."""
 
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 from sqlalchemy import (
@@ -12,15 +12,12 @@ from sqlalchemy import (
     Index,
     MetaData,
     Table,
-    and_,
     bindparam,
     delete,
-    func,
     insert,
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from projections.registry.events import (
     BOT_DEACTIVATED,
@@ -29,22 +26,18 @@ from projections.registry.events import (
     BOTS,
     read_registered,
 )
-from projections.tables.access_times import (
-    access_time_table,
-    create_access_times,
-    delete_access_time,
-)
+from projections.tables.access_times import create_access_times
 from projections.tables.columns import ByteOrder, ByteOrderText
 from projections.tables.projection import TableProjection
+from projections.tables.upsert import Upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import Connection
 
     from eventstore.log.events import Event
     from projections.registry.events import Registered
-    from projections.registry.model import SortKey, Status
 
 _tables = MetaData()
 
@@ -59,12 +52,12 @@ bot_table: Final = Table(
     Column("updated_us", BigInteger, nullable=False),
     Column("first_position", BigInteger, nullable=False),
     Column("position", BigInteger, nullable=False),
-    # The version of its stream: what a writer expects.
+    # The version of its stream, which a conditional append expects.
     Column("version", BigInteger, nullable=False),
     Index("bot_first", "first_position"),
     Index("bot_status", "status", "first_position"),
 )
-"""The registrations that there are. ``body`` is what was registered, exactly, as JSON."""
+"""The registrations. ``body`` is what was registered, exactly, as JSON."""
 
 metadata_table: Final = Table(
     "bot_metadata",
@@ -77,31 +70,7 @@ metadata_table: Final = Table(
 """Metadata to filter by: SHA-256 of each key, and of each key with its value."""
 
 ACCESS: Final = "bot"
-"""The kind under which times of access are kept beside the log."""
-
-
-class Row(NamedTuple):
-    """A registration as it is stored; ``accessed_us`` is kept beside the log."""
-
-    key: str
-    status: Status
-    body: str
-    created_us: int
-    updated_us: int
-    position: int
-    version: int
-    accessed_us: int | None
-
-
-class Listing(NamedTuple):
-    """Which registrations, in which order; ``statuses`` of none are all."""
-
-    statuses: Sequence[str] = ()
-    sort: SortKey = "created_at"
-    descending: bool = False
-    limit: int | None = None
-    offset: int = 0
-    metadata: Mapping[str, Any] | None = None
+"""The kind of the registry's access times, which are kept beside the log."""
 
 
 class RegistryTables(TableProjection):
@@ -117,12 +86,12 @@ class RegistryTables(TableProjection):
     takes_redacted = True
 
     def setup(self, connection: Connection) -> None:
-        """Create the tables, and the one for times beside them."""
+        """Create the tables, and the one of access times."""
         super().setup(connection)
         create_access_times(connection)
 
     def group(self, event: Event) -> str | None:
-        """Take registrations together."""
+        """Apply registrations that follow one another together."""
         return "registered" if event.type == BOT_REGISTERED else None
 
     def handle_group(self, connection: Connection, events: Sequence[Event]) -> None:
@@ -147,8 +116,11 @@ class RegistryTables(TableProjection):
             _register(connection, [(event, found)])
 
     def erase(self, connection: Connection, position: int, stream: str) -> None:  # noqa: ARG002
-        """Compute all anew, unless the registration is gone: much may follow from the event."""
-        if stream.startswith(BOTS) and find(connection, stream.removeprefix(BOTS)) is not None:
+        """Empty the projection, unless the registration is gone: later rows depend on the event."""
+        if not stream.startswith(BOTS):
+            return
+        found = select(bot_table.c.key).where(bot_table.c.key == stream.removeprefix(BOTS))
+        if connection.execute(found).first() is not None:
             self.reset(connection)
 
 
@@ -165,17 +137,9 @@ def _remove(connection: Connection, key: str) -> None:
         connection.execute(delete(table).where(table.c.key == key))
 
 
-# Made once: a statement that is made for each event costs several times what it does.
-_UPSERT: Final = {
-    name: (made := dialect.insert(bot_table)).on_conflict_do_update(
-        index_elements=["key"],
-        set_={
-            column: made.excluded[column]
-            for column in ("status", "body", "updated_us", "position", "version")
-        },
-    )
-    for name, dialect in {"sqlite": sqlite, "postgresql": postgresql}.items()
-}
+_UPSERT: Final = Upsert(
+    bot_table, ["key"], update=["status", "body", "updated_us", "position", "version"]
+)
 _INSERT: Final = insert(bot_table)
 _INSERT_METADATA: Final = insert(metadata_table)
 _DELETE_METADATA: Final = delete(metadata_table).where(metadata_table.c.key == bindparam("of"))
@@ -190,11 +154,11 @@ def _register(connection: Connection, registrations: Sequence[tuple[Event, Regis
     if new:
         connection.execute(_INSERT, new)
     if old:
-        connection.execute(_UPSERT[connection.dialect.name], old)
+        _UPSERT.execute(connection, old)
         connection.execute(_DELETE_METADATA, [{"of": row["key"]} for row in old])
     last = {row["key"]: found for row, (_, found) in zip(rows, registrations, strict=True)}
     metadata = [
-        {"key": key, "name": digest(name), "value": digest(name, value)}
+        {"key": key, "name": metadata_digest(name), "value": metadata_digest(name, value)}
         for key, found in last.items()
         for name, value in found.metadata.items()
     ]
@@ -214,75 +178,6 @@ def _row(event: Event, found: Registered) -> dict[str, Any]:
     }
 
 
-def digest(*parts: Any) -> str:
-    """Return what stands for a key of metadata, or a key and its value."""
+def metadata_digest(*parts: Any) -> str:
+    """Return the SHA-256, in hex, of a key of metadata or of a key with its value."""
     return sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
-
-
-def _rows() -> Select[Any]:
-    c, touched = bot_table.c, access_time_table.c
-    joined = bot_table.outerjoin(
-        access_time_table, and_(touched.kind == ACCESS, touched.key == c.key)
-    )
-    return select(
-        c.key, c.status, c.body, c.created_us, c.updated_us, c.position, c.version, touched.at_us
-    ).select_from(joined)
-
-
-def find(connection: Connection, key: str) -> Row | None:
-    """Return one registration; ``None`` where there is none."""
-    row = connection.execute(_rows().where(bot_table.c.key == key)).one_or_none()
-    return None if row is None else Row(*row)
-
-
-def find_all(connection: Connection, listing: Listing) -> list[Row]:
-    """Return the registrations that a listing asks for, in its order."""
-    order = _ORDERS[listing.sort]
-    first = bot_table.c.first_position
-    columns = [order, first] if order is not first else [first]
-    query = _narrowed(_rows(), listing).order_by(
-        *(column.desc() if listing.descending else column.asc() for column in columns)
-    )
-    if listing.limit is not None or listing.offset:
-        query = query.limit(_ALL if listing.limit is None else listing.limit)
-        query = query.offset(listing.offset)
-    return [Row(*row) for row in connection.execute(query)]
-
-
-def list_keys(connection: Connection, status: str) -> list[str]:
-    """Return the keys of all with this status, in order of first registration."""
-    c = bot_table.c
-    found = select(c.key).where(c.status == status).order_by(c.first_position)
-    return list(connection.execute(found).scalars())
-
-
-def count(connection: Connection, listing: Listing) -> int:
-    """Return how many registrations a listing has, its limit and offset aside."""
-    query = _narrowed(select(func.count()).select_from(bot_table), listing)
-    found: int = connection.execute(query).scalar_one()
-    return found
-
-
-def forget(connection: Connection, keys: Sequence[str]) -> None:
-    """Remove times of access that nobody will ask for."""
-    for key in keys:
-        delete_access_time(connection, ACCESS, key)
-
-
-_ALL: Final = 2**63 - 1
-_ORDERS: Final = {
-    "created_at": bot_table.c.first_position,
-    "updated_at": bot_table.c.position,
-    "bot_id": bot_table.c.key,
-    "status": bot_table.c.status,
-}
-
-
-def _narrowed(query: Select[Any], listing: Listing) -> Select[Any]:
-    if listing.statuses:
-        query = query.where(bot_table.c.status.in_(listing.statuses))
-    for name, value in (listing.metadata or {}).items():
-        c = metadata_table.c
-        having = select(c.key).where(c.value == digest(name, value))
-        query = query.where(bot_table.c.key.in_(having))
-    return query

@@ -23,7 +23,7 @@ from projections.registry import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from projections.registry.tables import Row
+    from projections.registry.queries import Row
 
 pytestmark = pytest.mark.anyio
 
