@@ -20,7 +20,7 @@ from eventstore.errors import (
 from eventstore.integrity.checks import Finding, Report
 from eventstore.log.events import Cursor
 from eventstore.log.operations import Query
-from eventstore.storage.sqlite.backend import database_path
+from eventstore.storage.sqlite.backend import log_file
 from projections.directory import read_tree
 from projections.tables.followed import read_cursors
 
@@ -83,7 +83,7 @@ def _conclude(session: Session, report: Report | None, count: int) -> None:
 
 def _refuse_missing(url: str) -> None:
     """Refuse a log that is not there: opening would make an empty one, which is in order."""
-    path = database_path(url) if url.startswith("sqlite:") else None
+    path = log_file(url)
     if path is not None and not path.exists():
         raise ConfigError(f"{path} is not there: name the log that is to be verified")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from eventstore.errors import ConfigError
 from eventstore.notify.file import FileNotifier
 from eventstore.notify.none import NoNotifier
+from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,7 @@ MIN_KEY_BYTES: Final = 16
 
 
 def make_notifier(
-    notify: str, url: str, database: Path | None, keys: Sequence[str] = ()
+    notify: str, url: str | SecretUrl, database: Path | None, keys: Sequence[str] = ()
 ) -> Notifier:
     """Make the notifier that ``notify`` names, for the log at ``url``.
 
@@ -29,8 +30,9 @@ def make_notifier(
     ``"none"`` say it outright; ``"redis://…"`` (``rediss://``, ``unix://``) is that server,
     whose messages are signed with the first of ``keys``. Raises ConfigError for anything else.
     """
+    url = SecretUrl.of(url)
+    on_server = url.scheme == "postgresql"
     if notify == "auto":
-        on_server = url.startswith("postgres")
         notify = "file" if database is not None else "postgres" if on_server else "none"
     if notify == "none":
         return NoNotifier()
@@ -39,20 +41,22 @@ def make_notifier(
             raise ConfigError("notify='file' needs a log in a file; use 'auto' or 'none'")
         return FileNotifier(database.with_name(database.name + "-notify"))
     if notify == "postgres":
-        if not url.startswith("postgres"):
+        if not on_server:
             raise ConfigError("notify='postgres' needs a log on PostgreSQL; use 'auto'")
         from eventstore.notify.postgres import PostgresNotifier  # noqa: PLC0415 - optional
 
         return PostgresNotifier(url)
-    if notify.partition("://")[0] in {"redis", "rediss", "unix"}:
-        return _redis(notify, keys)
+    server = SecretUrl(notify)
+    if server.scheme in {"redis", "rediss", "unix"}:
+        return _redis(server, keys)
+    shown = repr(server) if server.scheme else repr(notify) if notify.isalnum() else "…"
     raise ConfigError(
-        f"notify={notify.partition('://')[0]!r} is not known: use 'auto', 'file', 'postgres', "
-        "'none' or a URL that begins with redis://"
+        f"notify={shown} is not known: use 'auto', 'file', 'postgres', 'none' or a URL that "
+        "begins with redis://"
     )
 
 
-def _redis(notify: str, keys: Sequence[str]) -> Notifier:
+def _redis(server: SecretUrl, keys: Sequence[str]) -> Notifier:
     if any(len(key.encode()) < MIN_KEY_BYTES for key in keys):
         raise ConfigError(f"a notifier's key is too short: use {MIN_KEY_BYTES} characters or more")
     try:
@@ -61,4 +65,4 @@ def _redis(notify: str, keys: Sequence[str]) -> Notifier:
         raise ConfigError(
             f"notify='redis://…' needs the client: pip install 'ruletide[redis]' ({error})"
         ) from error
-    return RedisNotifier(notify, [key.encode() for key in keys])
+    return RedisNotifier(server, [key.encode() for key in keys])

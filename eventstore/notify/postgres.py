@@ -27,6 +27,7 @@ from eventstore.system.backoff import Backoff
 if TYPE_CHECKING:
     from eventstore.log.operations import CommitBatch
     from eventstore.notify.protocol import Wake
+    from eventstore.system.secret_url import SecretUrl
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class PostgresNotifier:
 
     carries_batches = False
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | SecretUrl) -> None:
         self._info = connection_info(url)
         self._wake: Wake | None = None
         self._published = -1

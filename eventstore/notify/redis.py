@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from eventstore.log.operations import CommitBatch
     from eventstore.notify.protocol import Wake
+    from eventstore.system.secret_url import SecretUrl
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class RedisNotifier:
     events; see :mod:`eventstore.notify.signed_messages`.
     """
 
-    def __init__(self, url: str, keys: Sequence[bytes]) -> None:
+    def __init__(self, url: str | SecretUrl, keys: Sequence[bytes]) -> None:
         self._client = make_client(url)
         self._signer = Signer(keys)
         self.carries_batches = bool(keys)

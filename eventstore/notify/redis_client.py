@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import ssl
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -18,6 +17,7 @@ from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
 from eventstore.errors import ConfigError
+from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,20 +51,20 @@ ADVICE: Final[tuple[tuple[type[BaseException], str, str], ...]] = (
 """What to do about an error of a kind, whose text begins so, or about what has caused it."""
 
 
-def make_client(url: str) -> redis.Redis:
+def make_client(url: str | SecretUrl) -> redis.Redis:
     """Return a client that has not connected yet.
 
     Raises ConfigError for a URL that can never work.
     """
+    url = SecretUrl.of(url)
     reason = (
         "it is redis[s]://[user[:password]@]host[:port][/0], with what is no letter or digit in "
         "user name and password percent-encoded"
     )
     try:
-        parts = urlsplit(url)
         # Behind the host it is a part of the password that begins with a '/', '?' or '#'.
-        astray = "@" in parts.path + parts.query + parts.fragment
-        client = None if astray and parts.scheme != "unix" else _from_url(url)
+        misplaced = "@" in url.path + url.query and url.scheme != "unix"
+        client = None if misplaced else _from_url(url.given)
     except (ValueError, TypeError) as error:
         client = None
         if named := re.search(r"'(\w+)' in connection URL|argument '(\w+)'", str(error)):

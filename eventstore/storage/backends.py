@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import ConfigError
 from eventstore.storage.sqlite.backend import SqliteBackend
+from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from eventstore.storage.protocols import MovableLog
 
 
-def _postgres(url: str, clock: Clock, inline: Sequence[InlineProjection]) -> MovableLog:
+def _postgres(url: str | SecretUrl, clock: Clock, inline: Sequence[InlineProjection]) -> MovableLog:
     try:
         from eventstore.storage.postgres.backend import PostgresBackend  # noqa: PLC0415
     except ImportError as error:
@@ -25,24 +26,22 @@ def _postgres(url: str, clock: Clock, inline: Sequence[InlineProjection]) -> Mov
     return PostgresBackend(url, clock, inline)
 
 
-BACKENDS: Final[dict[str, Callable[[str, Clock, Sequence[InlineProjection]], MovableLog]]] = {
+BACKENDS: Final[
+    dict[str, Callable[[str | SecretUrl, Clock, Sequence[InlineProjection]], MovableLog]]
+] = {
     "sqlite": SqliteBackend,
     "memory": SqliteBackend,
     "postgresql": _postgres,
 }
 """URL scheme to backend. Every one of them is in the contract suite."""
 
-ALIASES: Final = {"postgres": "postgresql", "postgresql+psycopg": "postgresql"}
-"""Other ways in which people write these schemes."""
 
-
-def make_backend(url: str, clock: Clock, inline: Sequence[InlineProjection]) -> MovableLog:
+def make_backend(
+    url: str | SecretUrl, clock: Clock, inline: Sequence[InlineProjection]
+) -> MovableLog:
     """Make the backend that ``url`` names; raise ConfigError for one that is not known."""
-    scheme, found, _ = str(url).partition(":")
-    scheme = ALIASES.get(scheme, scheme)
-    if not found or scheme not in BACKENDS:
+    url = SecretUrl.of(url)
+    if url.scheme not in BACKENDS:
         known = ", ".join(f"{name}://" for name in BACKENDS)
-        # Of an unknown URL nobody knows where the password is.
-        shown = f"{scheme}:…" if found else "given"
-        raise ConfigError(f"the log's URL {shown!r} is not known: it begins with one of {known}")
-    return BACKENDS[scheme](url, clock, inline)
+        raise ConfigError(f"the log's URL {url!r} is not known: it begins with one of {known}")
+    return BACKENDS[url.scheme](url, clock, inline)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import anyio
 
 from eventstore.errors import ConfigError
-from eventstore.storage.sqlite.backend import database_path
+from eventstore.storage.sqlite.backend import log_file
 from eventstore.system.fork_hooks import ForkLock
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ LOG_SUFFIX: Final = ".eventstore.db"
 
 def lasting_url(url: str) -> str:
     """Return a log's URL with a file made absolute: it may be opened from another directory."""
-    path = database_path(url) if url.startswith("sqlite:") else None
+    path = log_file(url)
     return url if path is None else f"sqlite:///{path}"
 
 

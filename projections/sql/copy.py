@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventstore.storage.backends import ALIASES
+from eventstore.system.secret_url import SecretUrl
 from projections.sql.sqlite.copy import SqliteCopy
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ class SqlCopy:
 
 
 def _make(url: str, name: str) -> SqliteCopy | PostgresCopy:
-    scheme = url.partition(":")[0]
-    if ALIASES.get(scheme, scheme) != "postgresql":
+    if SecretUrl(url).scheme != "postgresql":
         return SqliteCopy(url, name)
     from projections.sql.postgres.copy import PostgresCopy  # noqa: PLC0415 - optional
 

@@ -8,8 +8,8 @@ from typing import Final
 
 from eventstore.config import load_settings
 from eventstore.errors import ConfigError
-from eventstore.storage.backends import ALIASES
 from eventstore.system.fork_hooks import ForkLock
+from eventstore.system.secret_url import SecretUrl
 from projections.seams.base import choose
 from projections.sql.storage import SqlStorage
 
@@ -28,8 +28,8 @@ def get_sql_storage() -> SqlStorage:
     """
     settings = load_settings()
     wanted = choose("EVENTSTORE_SQL_TYPE", settings.sql_type, _SCHEMES)
-    scheme = settings.url.partition(":")[0]
-    if wanted not in {"", ALIASES.get(scheme, scheme)}:
+    scheme = SecretUrl(settings.url).scheme
+    if wanted not in {"", scheme}:
         raise ConfigError(f"EVENTSTORE_SQL_TYPE asks for {wanted}, EVENTSTORE_URL is {scheme}:…")
     key = os.getpid(), settings.url, settings.notify
     with _lock:

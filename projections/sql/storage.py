@@ -12,6 +12,7 @@ from eventstore.log.clock import system_clock
 from eventstore.notify.notifiers import make_notifier
 from eventstore.storage.backends import make_backend
 from eventstore.storage.base import SqlBackend
+from eventstore.system.secret_url import SecretUrl
 from projections.sql.sqlite.database import SqliteSide
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class SqlStorage:
         clock: Clock = system_clock,
     ) -> None:
         backend = make_backend(url, clock, inline)
-        if not isinstance(backend, SqlBackend) or url.startswith("memory:"):
+        if not isinstance(backend, SqlBackend) or SecretUrl(url).scheme == "memory":
             raise ConfigError(
                 f"{backend.url} cannot keep tables: name a SQLite file or a PostgreSQL"
             )

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eventstore.errors import ConfigError
-from eventstore.storage.backends import ALIASES
+from eventstore.system.secret_url import SecretUrl
 from projections.tables.sqlite import SqliteDatabase
 
 if TYPE_CHECKING:
     from projections.tables.database import Database
 
 
-def make_database(url: str) -> Database:
-    """Return the database at ``url``; raise ConfigError where projections cannot live there."""
-    scheme = url.partition(":")[0]
-    if ALIASES.get(scheme, scheme) == "postgresql":
+def make_database(given: str | SecretUrl) -> Database:
+    """Return the database at a URL; raise ConfigError where projections cannot live there."""
+    url = SecretUrl.of(given)
+    if url.scheme == "postgresql":
         try:
             from projections.tables.postgres import PostgresDatabase  # noqa: PLC0415
         except ImportError as error:
@@ -24,9 +24,6 @@ def make_database(url: str) -> Database:
                 f"pip install 'ruletide[postgres]' ({error})"
             ) from error
         return PostgresDatabase(url)
-    if scheme not in {"sqlite", "memory"}:
-        # Without what follows the scheme: that may hold a password.
-        raise ConfigError(
-            f"a projection cannot live in {scheme}://…: name a SQLite file or a PostgreSQL"
-        )
+    if url.scheme not in {"sqlite", "memory"}:
+        raise ConfigError(f"a projection cannot live in {url}: name a SQLite file or a PostgreSQL")
     return SqliteDatabase(url)

@@ -12,6 +12,7 @@ from eventstore.errors import HistoryDivergedError, ProjectionError, StorageErro
 from eventstore.log.events import Cursor
 from eventstore.log.redaction import read_redaction
 from eventstore.storage.sqlite.backend import database_path
+from eventstore.system.secret_url import SecretUrl
 from projections.protocol import OutdatedViewError
 from projections.tables.backends import make_database
 from projections.tables.checkpoints import projection_table
@@ -33,9 +34,10 @@ def read_cursors(url: str) -> list[tuple[str, Cursor]]:
 
     Raises StorageError where there is no such database, or none with projections in it.
     """
-    path = database_path(url) if url.startswith(("sqlite:", "memory:")) else Path()
+    place = SecretUrl(url)
+    path = database_path(place) if place.scheme in {"sqlite", "memory"} else Path()
     if path is None or not path.exists():
-        raise StorageError(url, "there is no such file with projections in it")
+        raise StorageError(str(place), "there is no such file with projections in it")
     database, c = make_database(url), projection_table.c
     database.open()
     try:

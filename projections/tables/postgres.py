@@ -18,9 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import ConfigError
 from eventstore.storage.postgres.backend import make_engine, roll_back, translate_errors
-from eventstore.storage.postgres.connection import SETTINGS, connection_info, is_lost, safe_url
+from eventstore.storage.postgres.connection import SETTINGS, connection_info, is_lost
 from eventstore.storage.postgres.driver import LOCK_SCHEMA
 from eventstore.storage.postgres.watchdog import Watchdog
+from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,9 +51,9 @@ class PostgresDatabase:
     connection's search path. The role needs the right to make temporary tables.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | SecretUrl) -> None:
         connection_info(url)  # Names what is wrong with a URL at once.
-        self.url = safe_url(url)
+        self.url = str(SecretUrl.of(url))
         self._given = url
 
     def open(self) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from eventstore.errors import ConfigError
 from eventstore.storage.sqlite.backend import database_path, make_engine, translate_errors
 from eventstore.storage.sqlite.write_turn import WriteTurn
+from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,13 +26,14 @@ class SqliteDatabase:
     the file wait for it; where the file is the log's own, those are appends.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, given: str | SecretUrl) -> None:
+        url = SecretUrl.of(given)
         path = database_path(url)
         if path is None:
             raise ConfigError(
                 f"a followed projection cannot live in {url!r}: name a SQLite file or a PostgreSQL"
             )
-        self.url = url
+        self.url = str(url)
         self._path = path
 
     def open(self) -> None:

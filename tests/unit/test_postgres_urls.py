@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from eventstore import ConfigError, EventStore
-from eventstore.storage.postgres.connection import connection_info, safe_url
+from eventstore.storage.postgres.connection import connection_info
+from eventstore.system.secret_url import SecretUrl
 from projections.rules import RuleTables
 
 MISTAKEN = [
@@ -41,4 +42,4 @@ def test_no_part_of_a_password_is_told(url: str) -> None:
 )
 def test_a_good_url_is_shown_without_its_password(url: str, shown: str) -> None:
     assert connection_info(url)
-    assert safe_url(url) == shown
+    assert str(SecretUrl(url)) == shown

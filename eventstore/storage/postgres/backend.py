@@ -26,12 +26,12 @@ from eventstore.storage.postgres.connection import (
     connection_info,
     is_lost,
     is_timeout,
-    safe_url,
 )
 from eventstore.storage.postgres.driver import PostgresDriver
 from eventstore.storage.postgres.user_transaction import PostgresUserTransaction
 from eventstore.storage.postgres.watchdog import Watchdog
 from eventstore.storage.user_transaction import append_in
+from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -91,7 +91,7 @@ def _explain(error: BaseException | None, reason: str) -> str:
     return reason
 
 
-def make_engine(url: str, watchdog: Watchdog, **pooling: Any) -> Engine:
+def make_engine(url: str | SecretUrl, watchdog: Watchdog, **pooling: Any) -> Engine:
     """Make an engine that leaves BEGIN and COMMIT to its users."""
     info = connection_info(url)
     kept = {"pool_size": IDLE_CONNECTIONS + 1, "max_overflow": READ_CONNECTIONS - IDLE_CONNECTIONS}
@@ -109,10 +109,12 @@ class PostgresBackend(SqlBackend):
     dialect = "postgresql"
     _advice = "use pg_dump and pg_restore, or 'eventstore export' and 'eventstore import'"
 
-    def __init__(self, url: str, clock: Clock, inline: Sequence[InlineProjection] = ()) -> None:
+    def __init__(
+        self, url: str | SecretUrl, clock: Clock, inline: Sequence[InlineProjection] = ()
+    ) -> None:
         super().__init__(clock, inline)
         self._info = connection_info(url)
-        self.url = safe_url(url)
+        self.url = str(SecretUrl.of(url))
         self.path = None
         self._watchdog = Watchdog()
         self._engine = make_engine(url, self._watchdog)

@@ -11,6 +11,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from eventstore.errors import ConfigError
+from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -88,43 +89,28 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
             yield pipeline
 
 
-def connection_info(url: str) -> str:
+def connection_info(url: str | SecretUrl) -> str:
     """Return what libpq connects by; raise ConfigError for a URL that it does not know.
 
     Hosts (several are tried in turn), TLS settings, ``options`` and all else are libpq's.
     """
-    scheme, _, rest = url.partition("://")
-    place, _, query = rest.partition("?")
+    url = SecretUrl.of(url)
     reason = "percent-encode what is no letter or digit in user name and password"
     try:
-        given = conninfo_to_dict(f"{scheme.partition('+')[0]}://{rest}")
+        rest = url.given.partition("://")[2]
+        given = conninfo_to_dict(f"{url.scheme.partition('+')[0]}://{rest}")
     except psycopg.ProgrammingError as error:
         given = None
         # libpq quotes what it stumbles over: a part of the password, unless it is a parameter.
         named = re.search(r'query parameter: "\w+"', str(error))
-        reason = str(error).strip() if named and "@" not in query else reason
+        reason = str(error).strip() if named and "@" not in url.query else reason
     # An "@" or "/" within the password moves the rest of it to where host or database belong.
-    if given is None or "@" in place.partition("@" if "@" in place.partition("/")[0] else "/")[2]:
+    if given is None or url.authority.count("@") > 1 or "@" in url.path:
         # Without libpq's error in its chain, for the same reason.
         raise ConfigError(f"the log's URL is not one of PostgreSQL's: {reason}")
     texts = {name: str(value) for name, value in given.items()}
     several = WRITABLE if "," in (texts.get("host") or texts.get("hostaddr", "")) else {}
     return make_conninfo(**DEFAULTS | several | texts | FIXED)
-
-
-def safe_url(url: str) -> str:
-    """Return the URL without its password, for messages."""
-    try:
-        given = conninfo_to_dict(f"postgresql://{url.partition('://')[2]}")
-    except psycopg.ProgrammingError:
-        return "postgresql://…"
-    hosts = str(given.get("host") or "").split(",")
-    ports = str(given.get("port") or "").split(",")
-    ports = ports * len(hosts) if len(ports) == 1 else ports
-    where = ",".join(
-        f"{host}:{port}" if port else host for host, port in zip(hosts, ports, strict=False)
-    )
-    return f"postgresql://{where}/{given.get('dbname') or ''}"
 
 
 # 'off' would acknowledge what a crash of the server can still lose.

@@ -26,6 +26,7 @@ from eventstore.storage.driver import SqliteDriver
 from eventstore.storage.sqlite import file_copy as copying
 from eventstore.storage.sqlite.write_turn import WriteTurn
 from eventstore.storage.user_transaction import SqliteUserTransaction, append_in
+from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,19 +50,26 @@ READ_CONNECTIONS: Final = 8
 """Connections kept for reading; the store never reads more pages than this at once."""
 
 
-def database_path(url: str) -> Path | None:
-    """Return the file that a SQLite URL names, made absolute; ``None`` for ``memory://``."""
-    if url == "memory://":
+def database_path(url: str | SecretUrl) -> Path | None:
+    """Return the file that a SQLite URL names, made absolute; ``None`` for ``memory://``.
+
+    Raises ConfigError for any other URL, without a password that may be in it.
+    """
+    url = SecretUrl.of(url)
+    if url.given == "memory://":
         return None
-    if url.startswith("memory:"):
+    if url.scheme == "memory":
         raise ConfigError(f"{url!r} is not known: a log in memory is memory://")
+    path = None
     try:
-        parsed = make_url(url)
+        parsed = make_url(url.given)
         database = parsed.database or ""
         # Resolved, so that processes which reach the file by different links share its locks.
         path = Path(database).expanduser().resolve()
-    except (ArgumentError, ValueError, RuntimeError, OSError) as error:
-        raise ConfigError(f"{url!r} is not a database URL: {error}") from error
+    except (ArgumentError, ValueError, RuntimeError, OSError):
+        pass  # Without the error in the chain: it may quote the password.
+    if path is None:
+        raise ConfigError(f"{url!r} is not a database URL: use sqlite:///events.db, or memory://")
     if database in {"", ":memory:"} or not path.name:
         raise ConfigError(f"{url!r} names no file: use sqlite:///events.db, or memory://")
     if parsed.host or parsed.query:
@@ -69,14 +77,22 @@ def database_path(url: str) -> Path | None:
     return path
 
 
+def log_file(url: str | SecretUrl) -> Path | None:
+    """Return the file that the log at ``url`` is; ``None`` for memory and for a server."""
+    url = SecretUrl.of(url)
+    return database_path(url) if url.scheme == "sqlite" else None
+
+
 class SqliteBackend(SqlBackend):
     """A log on SQLite; see :class:`eventstore.storage.protocols.Backend`."""
 
     dialect = "sqlite"
 
-    def __init__(self, url: str, clock: Clock, inline: Sequence[InlineProjection] = ()) -> None:
+    def __init__(
+        self, url: str | SecretUrl, clock: Clock, inline: Sequence[InlineProjection] = ()
+    ) -> None:
         super().__init__(clock, inline)
-        self.url = url
+        self.url = str(SecretUrl.of(url))
         self.path = database_path(url)
         self._turn: WriteTurn | None = None
         self._unscrubbed = False

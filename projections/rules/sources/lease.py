@@ -21,7 +21,7 @@ import anyio
 import msgspec
 
 from eventstore.errors import StorageError, StoreClosedError
-from eventstore.storage.sqlite.backend import database_path
+from eventstore.storage.sqlite.backend import log_file
 from eventstore.system.file_lock import FileLock, read_held_note
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ async def source_owners(store: EventStore) -> list[SourceOwner]:
 
 
 def _owners_on_this_host(store: EventStore) -> Iterator[SourceOwner]:
-    path = _log_path(store)
+    path = log_file(store.url)
     if path is None or sys.platform == "win32":
         for source, holder in sorted(_in_memory.get(store, {}).items()):
             yield SourceOwner(source, holder.owner, holder.trouble)
@@ -208,16 +208,12 @@ def _decode(note: bytes) -> _Note:
 
 
 def _lock_path(store: EventStore, source: str) -> Path | None:
-    path = _log_path(store)
+    path = log_file(store.url)
     if path is None:
         return None
     # A digest: a source is named like a path, and a file is not.
     digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return path.with_name(f"{path.name}-source-{digest}")
-
-
-def _log_path(store: EventStore) -> Path | None:
-    return database_path(store.url) if store.url.startswith("sqlite:") else None
 
 
 def _glob_safe(name: str) -> str:

@@ -13,7 +13,7 @@ from eventstore import limits
 from eventstore.errors import ConflictError, EventStoreError, StoreClosedError
 from eventstore.log.events import NewEvent, StreamWrite
 from eventstore.log.names import check_stream
-from eventstore.storage.sqlite.backend import database_path
+from eventstore.storage.sqlite.backend import log_file
 from eventstore.system.directory_watch import Watcher
 from eventstore.system.event_loop import Signal
 from projections.rules.events import (
@@ -301,7 +301,7 @@ def _portions(writes: Iterator[StreamWrite]) -> Iterator[list[StreamWrite]]:
 
 
 def _refuse_own_log(url: str, root: Path) -> None:
-    path = database_path(url) if url.startswith("sqlite:") else None
+    path = log_file(url)
     if path is not None and path.is_relative_to(root.resolve()):
         raise SourceError(
             root, f"contains the log itself ({path}): put the log outside of what is synced"

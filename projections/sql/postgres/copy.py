@@ -11,8 +11,9 @@ import psycopg
 from eventstore import Cursor
 from eventstore.errors import ConfigError, HistoryDivergedError, ProjectionError
 from eventstore.storage.postgres.backend import translate_errors
-from eventstore.storage.postgres.connection import connect, connection_info, safe_url
+from eventstore.storage.postgres.connection import connect, connection_info
 from eventstore.storage.postgres.watchdog import Watchdog
+from eventstore.system.secret_url import SecretUrl
 from projections.protocol import ProjectionBusyError
 from projections.sql.model import ReplayError
 from projections.sql.postgres.replay import PostgresReplay, drop_tables
@@ -57,7 +58,7 @@ class PostgresCopy:
     def __init__(self, url: str, name: str) -> None:
         self.name = name
         self._info = connection_info(url)
-        self.place = safe_url(url)
+        self.place = str(SecretUrl(url))
         self._watchdog = Watchdog()
         self._session: Any = None
         self._tables: list[str] = []

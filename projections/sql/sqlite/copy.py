@@ -11,6 +11,7 @@ from eventstore import Cursor
 from eventstore.errors import ConfigError, HistoryDivergedError, ProjectionError
 from eventstore.storage.sqlite.backend import database_path, translate_errors
 from eventstore.system.file_lock import FileLock
+from eventstore.system.secret_url import SecretUrl
 from projections.protocol import ProjectionBusyError
 from projections.sql.model import OWN_PREFIX, ReplayError
 from projections.sql.sqlite.replay import SqliteReplay, drop_tables
@@ -36,9 +37,11 @@ class SqliteCopy:
     def __init__(self, url: str, name: str) -> None:
         path = database_path(url)
         if path is None:
-            raise ConfigError(f"a copy cannot live in {url!r}: name a SQLite file or a PostgreSQL")
+            raise ConfigError(
+                f"a copy cannot live in {SecretUrl(url)!r}: name a SQLite file or a PostgreSQL"
+            )
         self.name = name
-        self.place = url
+        self.place = str(SecretUrl(url))
         self._path: Path = path
         self._raw: sqlite3.Connection | None = None
         self._lock: FileLock | None = None
