@@ -12,7 +12,7 @@ from support.commands import REPOSITORY
 from eventstore.cli.app import app
 
 TEXT = (REPOSITORY / "docs" / "notifiers.md").read_text()
-NOTIFIERS = REPOSITORY / "eventstore" / "notifiers"
+NOTIFIERS = REPOSITORY / "eventstore" / "notify"
 
 
 def commands() -> list[str]:
@@ -26,9 +26,9 @@ def commands() -> list[str]:
 
 
 def test_every_counter_is_explained() -> None:
-    redis, messages = ((NOTIFIERS / f"{name}.py").read_text() for name in ("redis", "messages"))
-    counted = set(re.findall(r'_counts\["(\w+)"', redis)) | {"news", "hints"}
-    counted |= set(re.findall(r'RefusedMessageError\("(\w+)"\)', messages))
+    source = "".join(path.read_text() for path in NOTIFIERS.glob("*.py"))
+    counted = set(re.findall(r'_counts\["(\w+)"', source)) | {"news", "hints"}
+    counted |= set(re.findall(r'RefusedMessageError\("(\w+)"\)', source))
     assert len(counted) >= 10
     assert {name for name in counted if f"`messages_{name}`" not in TEXT} == set()
 
