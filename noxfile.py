@@ -1,0 +1,77 @@
+"""The daily acts, one session each: ``nox -s NAME``. CONTRIBUTING.md lists them."""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "imports", "unit"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def install(session: nox.Session, extras: str = "", *groups: str) -> None:
+    """Install the project with extras and dependency groups."""
+    if extras:
+        session.install("-e", f".[{extras}]")
+    for group in groups:
+        session.install(*nox.project.dependency_groups(PROJECT, group))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests: all of README's test command, or those of the paths given after ``--``."""
+    install(session, "test")
+    session.run("pytest", "-q", *(session.posargs or ["-n", "3", "--dist", "loadfile"]))
+
+
+@nox.session
+def unit(session: nox.Session) -> None:
+    """Run the tests that start no process and no server."""
+    install(session, "test")
+    session.run("pytest", "-q", "-m", "unit", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Lint, format and check the words."""
+    install(session, "", "lint")
+    session.run("ruff", "check", "--fix")
+    session.run("ruff", "format")
+    session.run("python", "scripts/check_words.py")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types over sources, tests, benchmarks and scripts."""
+    install(session, "test,bench", "lint")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Check that imports run one way."""
+    install(session, "test", "lint")
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site into ``site/``; with ``-- serve`` show it while you write."""
+    install(session, "", "docs")
+    session.run("mkdocs", *(session.posargs or ["build", "--strict"]))
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run the long failure and load tests."""
+    install(session, "test")
+    session.run("pytest", "-m", "soak", "-s", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure; benchmarks to run may be named after ``--``."""
+    install(session, "test,bench")
+    session.run("python", "-m", "benchmarks", *session.posargs)
