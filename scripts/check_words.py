@@ -28,7 +28,6 @@ SOURCES: Final = ("eventstore", "projections", "tests", "benchmarks", "examples"
 REPLACED: Final = {
     "books": "table, registry or ledger",
     "guest": "user transaction",
-    "home": "the noun of what is kept there",
     "hosting": "blocking host",
     "keeping": "access times",
     "pace": "poll schedule",
@@ -39,10 +38,8 @@ REPLACED: Final = {
     "upkeep": "maintenance",
 }
 """Words that may not be a part of a name, and what the glossary says instead."""
-FORMS: Final = {
-    form: word for word in REPLACED for form in (word, f"{word}s", f"{word}d", f"{word}ed")
-}
-ALLOWED: Final = frozenset({"settle_seconds", "deletion_settle_seconds"})
+FORMS: Final = frozenset(form for word in REPLACED for form in (word, f"{word}s"))
+ALLOWED: Final = frozenset({"settle_seconds", "hasty_settle_seconds"})
 """Public settings, which keep their names."""
 PART: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 

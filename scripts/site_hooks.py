@@ -30,7 +30,9 @@ PAGES: Final = {
 COPIES: Final = "repository"
 """The folder of the site for linked files of the repository that are no pages."""
 LINK: Final = re.compile(r"(?<!!)(\[[^\]]*\]\()(?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?(\))")
-ROLE: Final = re.compile(r":(?:class|meth|func|data|mod|exc|attr|ref):(<code>)~?(?:\w+\.)*(\w+</code>)")
+ROLE: Final = re.compile(
+    r":(?:class|meth|func|data|mod|exc|attr|ref):(<code>)~?(?:\w+\.)*(\w+</code>)"
+)
 """A reference in a docstring as Sphinx writes it; the page shows the bare name."""
 FOREIGN: Final = re.compile(
     r"""<(?:script|img|iframe|link\s+rel="?stylesheet"?)[^>]*(?:src|href)="?(?:https?:)?//"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,20 @@ def test_every_test_named_by_the_guarantees_exists() -> None:
         if f"def {test}(" not in (REPOSITORY / file).read_text()
     ]
     assert missing == []
+
+
+def test_the_readme_is_read_in_one_sitting() -> None:
+    assert len((REPOSITORY / "README.md").read_text().splitlines()) <= 150
+
+
+def test_the_package_index_gets_a_readme_without_links_that_break_there() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    hook = project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    text = "".join((REPOSITORY / part["path"]).read_text() for part in hook["fragments"])
+    link = re.compile(r"\]\((?!https?:)")
+    assert len(link.findall(text)) >= 10
+    for step in hook["substitutions"]:
+        text = re.sub(step["pattern"], step["replacement"], text)
+    assert link.findall(text) == []
+    assert "`docs/commands.md`" in text
+    assert "architecture (`docs/architecture.md`)" in text
