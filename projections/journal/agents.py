@@ -27,7 +27,8 @@ from projections.journal.model import (
 )
 from projections.journal.queries import find_assignment, find_session
 from projections.journal.tables import JournalTables
-from projections.seams.base import Seam, stream_key
+from projections.seams.projected_store import ProjectedStore
+from projections.seams.stream_keys import stream_key
 from projections.tables.access_times import AccessTimes
 
 if TYPE_CHECKING:
@@ -37,13 +38,13 @@ HEARTBEATS: Final = "journal-session"
 """The kind of the heartbeats in the table ``touched``."""
 
 
-class Agents(Seam):
+class Agents(ProjectedStore):
     """Sessions and assignments of :class:`~projections.journal.Journal`."""
 
     def __init__(self, log: EventStore | str, *, by: str | None = None, **options: Any) -> None:
         super().__init__(log, JournalTables(), by=by, **options)
 
-    def _begin(self, store: EventStore) -> None:
+    def _on_open(self, store: EventStore) -> None:
         self._heartbeats = AccessTimes(store, HEARTBEATS)
 
     async def upsert_agent_session(

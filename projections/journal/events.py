@@ -17,8 +17,8 @@ type                     stream                   data
                                                   updated_by``
 =======================  =======================  ============================================
 
-Names and ids are encoded as :func:`~projections.seams.base.stream_key` says. The version of an
-assignment is that of its agent's stream. An event that is none of these is passed over.
+Names and ids are encoded as :func:`~projections.seams.stream_keys.stream_key` says. The version
+of an assignment is that of its agent's stream. Any other event is ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ import msgspec
 
 from eventstore.errors import EventStoreError
 from projections.journal.model import JournalChange, read_moment
-from projections.seams.base import MAX_KEY_BYTES, read_stream_key, stream_key
+from projections.seams.checks import MAX_KEY_BYTES
+from projections.seams.stream_keys import read_stream_key, stream_key
 
 if TYPE_CHECKING:
     from eventstore import Event

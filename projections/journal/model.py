@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 from eventstore.errors import EventStoreError, InvalidInputError, LimitExceededError
 from eventstore.log.clock import to_microseconds
 from eventstore.log.names import check_name
-from projections.seams.base import MAX_KEY_BYTES
+from projections.seams.checks import MAX_KEY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from eventstore import Cursor, EventStore
     from projections.journal.model import MessageMode
-    from projections.seams.base import Changes
+    from projections.seams.changes import Changes
 
 T = TypeVar("T")
 
@@ -88,17 +88,13 @@ class Journal(Projects):
         super().__init__(log, by=by, **options)
         self._regex_seconds = regex_seconds
 
-    def _begin(self, store: EventStore) -> None:
-        super()._begin(store)
+    def _on_open(self, store: EventStore) -> None:
+        super()._on_open(store)
         self._pages = Pages(store.clock)
 
     async def setup(self) -> None:
-        """Open the log and make its tables where they are missing; a second call does nothing."""
-        await self.open_log()
-
-    async def close(self) -> None:
-        """Finish what is being written, and close the log."""
-        await self.close_log()
+        """Open the log and create its missing tables; a second call does nothing."""
+        await self.open()
 
     async def position(self) -> int:
         """Return the position of the log's head, for ``as_of``."""

@@ -37,7 +37,7 @@ from projections.journal.events import (
     read_event,
 )
 from projections.journal.model import outcome_of
-from projections.seams.base import read_stream_key
+from projections.seams.stream_keys import read_stream_key
 from projections.tables.access_times import create_access_times
 from projections.tables.columns import ByteOrder, ByteOrderText
 from projections.tables.projection import TableProjection

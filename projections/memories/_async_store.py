@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventstore.errors import ConflictError
+from eventstore.system.retry import retry
 from projections.memories import queries
 from projections.memories.events import (
     MEMORIES,
@@ -16,8 +17,7 @@ from projections.memories.events import (
 )
 from projections.memories.files import MemoryFiles
 from projections.memories.tables import MemoryTables
-from projections.seams.base import Seam
-from projections.seams.retry import retry
+from projections.seams.projected_store import ProjectedStore
 
 if TYPE_CHECKING:
     import os
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from eventstore import Appended, Cursor, NewEvent
     from projections.memories.model import Memory, MemoryChange
-    from projections.seams.base import Changes
+    from projections.seams.changes import Changes
     from projections.tables.connection import Connection
 
 T = TypeVar("T")
 
 
-class AsyncMemoryStore(Seam):
+class AsyncMemoryStore(ProjectedStore):
     """The memories of one log, in the event loop that opens it."""
 
     def __init__(
@@ -51,7 +51,7 @@ class AsyncMemoryStore(Seam):
 
     async def open(self) -> None:
         """Open the log, and bring the files to its head."""
-        await retry(self.open_log, self._retry_seconds)
+        await retry(super().open, self._retry_seconds)
         if self._directory is not None:
             self._files = MemoryFiles(self.log, self._directory)
             try:
@@ -72,7 +72,7 @@ class AsyncMemoryStore(Seam):
             if files is not None:
                 await files.close()
         finally:
-            await self.close_log()
+            await super().close()
 
     async def store(self, stream: str, data: dict[str, Any]) -> None:
         """Append a memory."""

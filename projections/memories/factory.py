@@ -5,17 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from eventstore.config import load_settings
 from projections.memories.store import MemoryStore
-from projections.seams.base import choose
-from projections.seams.shared_stores import Shared, lasting_url, log_beside
+from projections.seams.factory import Recipe, StoreFactory
+from projections.seams.log_urls import absolute_url, url_beside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from eventstore.config import Settings
-
-_stores: Shared[MemoryStore] = Shared()
 
 
 def get_memory_store() -> MemoryStore:
@@ -25,35 +20,32 @@ def get_memory_store() -> MemoryStore:
     ``filesystem`` (a JSON file for each memory in ``EVENTSTORE_MEMORIES_DIR``, with the log in
     a file beside that directory) or ``memory``. It may be called on every request and from any
     thread: one store per log and process opens at its first use and is closed with the
-    process; after somebody closed it, this returns a new one. Raises ConfigError, a
-    ValueError, for a setting that is not known.
+    process; once a store was closed, this returns a new one. Raises ConfigError, a
+    ValueError, for an unknown setting.
     """
-    settings = load_settings()
-    maker = choose("EVENTSTORE_MEMORIES_TYPE", settings.memories_type, _MAKERS)
-    key, make = maker(settings)
-    return _stores.get(key, make, usable=lambda store: not store.closed)
+    return _factory.get()
 
 
-def _from_database(settings: Settings) -> tuple[object, Callable[[], MemoryStore]]:
-    url = lasting_url(settings.url)
-    return ("database", url), _maker(settings, url)
+def _in_database(settings: Settings) -> Recipe[MemoryStore]:
+    url = absolute_url(settings.url)
+    return Recipe(("database", url), _maker(settings, url))
 
 
-def _from_directory(settings: Settings) -> tuple[object, Callable[[], MemoryStore]]:
-    root, url = log_beside("EVENTSTORE_MEMORIES_DIR", settings.memories_dir)
-    return ("filesystem", root), partial(_maker(settings, url), directory=root)
+def _in_files(settings: Settings) -> Recipe[MemoryStore]:
+    root, url = url_beside("EVENTSTORE_MEMORIES_DIR", settings.memories_dir)
+    return Recipe(("filesystem", root), partial(_maker(settings, url), directory=root))
 
 
-def _from_memory(_: Settings) -> tuple[object, Callable[[], MemoryStore]]:
-    return ("memory",), partial(MemoryStore, "memory://")
+def _in_memory(_: Settings) -> Recipe[MemoryStore]:
+    return Recipe(("memory",), partial(MemoryStore, "memory://"))
 
 
 def _maker(settings: Settings, url: str) -> partial[MemoryStore]:
     return partial(MemoryStore, url, notify=settings.notify, poll=settings.poll_seconds)
 
 
-_MAKERS: Final = {
-    "database": _from_database,
-    "filesystem": _from_directory,
-    "memory": _from_memory,
-}
+_factory: Final = StoreFactory[MemoryStore](
+    "memories_type",
+    {"database": _in_database, "filesystem": _in_files, "memory": _in_memory},
+    usable=lambda store: not store.closed,
+)

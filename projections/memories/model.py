@@ -1,4 +1,4 @@
-"""The values of the memories seam, and what may be one."""
+"""The values of the store of memories, and their checks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from eventstore.errors import InvalidInputError
-from projections.seams.values import check_number, check_text
+from projections.seams.checks import check_number, check_optional_text, check_text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,7 +44,7 @@ class Namespace(StrEnum):
 
 
 class Status(StrEnum):
-    """Where a memory is in its life. The store acts on none of them: it keeps them."""
+    """The state of a memory. The store keeps it and acts on none of them."""
 
     ACTIVE = "active"
     ARCHIVED = "archived"
@@ -68,9 +68,9 @@ class Domain:
 class Memory:
     """One memory, as the store keeps it: every field comes back exactly as it was.
 
-    Times are Unix seconds and the caller's own; nothing is stamped or hidden by the store,
-    so an expired or tombstoned memory is there until it is deleted. Names of a namespace or
-    a status, a mapping as a domain, and any sequence as a list are taken for what they mean.
+    Times are Unix seconds that the caller sets. The store changes and hides nothing, so reads
+    return an expired or tombstoned memory until it is deleted. A namespace or status may be
+    given by its value, a domain as a mapping, and a list as any iterable.
     ``None`` and an empty list or text are different things. Raises InvalidInputError, a
     ValueError, for a namespace or status that is not known; the rest is checked by
     :meth:`MemoryStore.store <projections.memories.MemoryStore.store>`.
@@ -105,7 +105,7 @@ class Memory:
             except TypeError as error:
                 raise InvalidInputError("domain", str(error)) from error
         embedding: Any = self.embedding
-        # An array of numbers gives its numbers as Python's own.
+        # An array's ``tolist`` gives Python numbers.
         self.embedding = embedding.tolist() if hasattr(embedding, "tolist") else _list(embedding)
         self.tags = _list(self.tags)
         self.source_memory_ids = _list(self.source_memory_ids)
@@ -119,7 +119,7 @@ class MemoryChange(NamedTuple):
     """One logged change of a memory.
 
     ``stored`` carries the memory as it was stored, ``deleted`` only its id. ``redacted``
-    says that content of it was erased from the log: whoever holds it gets it again. ``at``
+    says that content of it was erased from the log: get it again. ``at``
     is when it was recorded (aware, UTC), ``by`` who wrote it, ``position`` its place in the
     log.
     """
@@ -136,7 +136,7 @@ def check_id(memory_id: object) -> str:
     """Return an id: 1 to 255 of the ASCII letters and digits, ``-`` and ``_``.
 
     Raises InvalidInputError for anything else. Letters of other alphabets are refused,
-    because two of them may look the same and file systems take them for each other.
+    because two of them may look the same and file systems may treat them as equal.
     """
     if not isinstance(memory_id, str) or _ID.fullmatch(memory_id) is None:
         raise InvalidInputError(
@@ -149,8 +149,8 @@ def check_id(memory_id: object) -> str:
 def check_memory(memory: object) -> Memory:
     """Return a copy of a memory that every backend gives back exactly.
 
-    Raises InvalidInputError, naming the field, for what none can hold: NaN and infinities,
-    half characters, values of another type.
+    Raises InvalidInputError, naming the field, for what no backend can hold: NaN and infinities,
+    lone surrogates, values of another type.
     """
     if not isinstance(memory, Memory):
         raise InvalidInputError("memory", f"must be a Memory, not {memory!r:.80}")
@@ -159,7 +159,7 @@ def check_memory(memory: object) -> Memory:
     check_text("content", copy.content)
     _check_domain(copy.domain)
     for name in ("project_id", "branch", "file_path", "source"):
-        check_text(name, getattr(copy, name), optional=True)
+        check_optional_text(name, getattr(copy, name))
     for name in ("created_at", "updated_at"):
         check_number(name, getattr(copy, name))
     for name in ("tombstoned_at", "expires_at", "consolidation_timestamp"):
@@ -179,11 +179,11 @@ def _check_domain(domain: object) -> None:
     if not isinstance(domain, Domain):
         raise InvalidInputError("domain", f"must be a Domain, not {domain!r:.80}")
     for one in fields(domain):
-        check_text(f"domain.{one.name}", getattr(domain, one.name), optional=True)
+        check_optional_text(f"domain.{one.name}", getattr(domain, one.name))
 
 
 def _check_embedding(embedding: list[Seconds] | None) -> None:
-    # Thousands of plain numbers are looked at together; one by one only to name the bad one.
+    # Checks thousands of plain numbers at once, and one by one only to name a bad one.
     if not embedding or (
         set(map(type, embedding)) == {float} and all(map(math.isfinite, embedding))
     ):

@@ -10,7 +10,7 @@ from projections.memories import queries
 from projections.memories._async_store import AsyncMemoryStore
 from projections.memories.events import MEMORIES, decode_memory, encode_memory
 from projections.memories.model import check_id
-from projections.seams.blocking_host import Host
+from projections.seams.background_store import BackgroundStore
 
 if TYPE_CHECKING:
     import os
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from eventstore import Cursor
     from projections.memories.model import Memory, MemoryChange
-    from projections.seams.shared_stores import SharedChanges
+    from projections.seams.background_store import BackgroundChanges
     from projections.tables.connection import Connection
 
 T = TypeVar("T")
@@ -65,7 +65,9 @@ class MemoryStore:
             **options,
         )
         make()  # Names what is wrong with the arguments at once; nothing is opened.
-        self._blocking = Host(make, "the store of memories", lasting=url != "memory://")
+        self._background = BackgroundStore(
+            make, "the store of memories", reopenable=url != "memory://"
+        )
 
     def store(self, memory: Memory) -> None:
         """Store a memory, and replace the one with the same id.
@@ -76,7 +78,9 @@ class MemoryStore:
         """
         # Encoded here and now: what the caller changes afterwards changes nothing.
         data = encode_memory(memory)
-        self._blocking.run(partial(AsyncMemoryStore.store, stream=MEMORIES + data["id"], data=data))
+        self._background.run(
+            partial(AsyncMemoryStore.store, stream=MEMORIES + data["id"], data=data)
+        )
 
     def get(self, memory_id: str) -> Memory | None:
         """Return a memory, ``None`` where there is none."""
@@ -88,11 +92,11 @@ class MemoryStore:
 
         Its history stays, and storing the id again is allowed.
         """
-        return self._blocking.run(partial(AsyncMemoryStore.delete, memory_id=check_id(memory_id)))
+        return self._background.run(partial(AsyncMemoryStore.delete, memory_id=check_id(memory_id)))
 
     def list_ids(self) -> list[str]:
         """Return the ids of all memories, sorted; the next subscription starts from there."""
-        return self._blocking.run(AsyncMemoryStore.list_ids)
+        return self._background.run(AsyncMemoryStore.list_ids)
 
     def get_batch(self, ids: Iterable[str]) -> list[Memory]:
         """Return several memories in the order asked, by one query, all as of one moment.
@@ -113,7 +117,9 @@ class MemoryStore:
 
     def history(self, memory_id: str) -> list[MemoryChange]:
         """Return all changes of a memory, the oldest first; it may be deleted since."""
-        return self._blocking.run(partial(AsyncMemoryStore.history, memory_id=check_id(memory_id)))
+        return self._background.run(
+            partial(AsyncMemoryStore.history, memory_id=check_id(memory_id))
+        )
 
     def memories_at(self, at: int | datetime) -> list[Memory]:
         """Return all memories as they were at a position of the log, or an aware time, by id.
@@ -122,30 +128,30 @@ class MemoryStore:
         """
         if not isinstance(at, int) and at.tzinfo is None:
             raise InvalidInputError(f"at={at}", "must be a position or an aware time")
-        return self._blocking.run(partial(AsyncMemoryStore.memories_at, at=at))
+        return self._background.run(partial(AsyncMemoryStore.memories_at, at=at))
 
     def subscribe_changes(
         self, *, after: int | Cursor | None = None
-    ) -> SharedChanges[MemoryChange]:
+    ) -> BackgroundChanges[MemoryChange]:
         """Follow every logged change, in order: an async iterator for any event loop.
 
         It starts after ``after``, by default after what :meth:`list_ids` read last, or at the
         end of the log where that was never called. A caller that loads after subscribing may
         get changes that it has loaded, and misses none.
         """
-        return self._blocking.follow(partial(AsyncMemoryStore.subscribe, after=after))
+        return self._background.follow(partial(AsyncMemoryStore.subscribe, after=after))
 
     def close(self) -> None:
         """Wait for running calls, then release the log and the directory."""
-        self._blocking.close()
+        self._background.close()
 
     def _ask(self, question: Callable[[Connection], T]) -> T:
-        return self._blocking.run(partial(AsyncMemoryStore.ask, question=question))
+        return self._background.run(partial(AsyncMemoryStore.ask, question=question))
 
     @property
     def closed(self) -> bool:
         """Whether it was closed."""
-        return self._blocking.closed
+        return self._background.closed
 
     def open(self) -> Self:
         """Open the log and the directory now rather than at the first use."""

@@ -20,7 +20,7 @@ import msgspec
 
 from eventstore.log.redaction import EVENT_REDACTED, read_redaction
 from projections.registry.model import RegistryChange, Status
-from projections.seams.base import read_stream_key, stream_key
+from projections.seams.stream_keys import read_stream_key, stream_key
 
 if TYPE_CHECKING:
     from eventstore import Event

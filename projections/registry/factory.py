@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from eventstore.config import load_settings
 from projections.registry.store import Registry
-from projections.seams.base import choose
+from projections.seams.factory import StoreFactory, log_kinds
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from eventstore.config import Settings
+_factory: Final = StoreFactory[Registry]("registry_type", log_kinds(Registry))
 
 
 def get_registry() -> Registry:
     """Return a registry, to be opened by ``initialize()`` and closed by ``close()``.
 
     ``EVENTSTORE_REGISTRY_TYPE`` is ``database`` (the default: the log at ``EVENTSTORE_URL``)
-    or ``memory`` (a log of its own, gone when it is closed, for tests). Raises ConfigError, a
-    ValueError, for anything else.
+    or ``memory`` (a log in memory, which is lost when it is closed, for tests). Raises
+    ConfigError, a ValueError, for anything else.
     """
-    settings = load_settings()
-    return choose("EVENTSTORE_REGISTRY_TYPE", settings.registry_type, _MAKERS)(settings)
-
-
-def _from_database(settings: Settings) -> Registry:
-    return Registry(settings.url, notify=settings.notify, poll=settings.poll_seconds)
-
-
-def _in_memory(settings: Settings) -> Registry:
-    return Registry("memory://", poll=settings.poll_seconds)
-
-
-_MAKERS: Final[dict[str, Callable[[Settings], Registry]]] = {
-    "database": _from_database,
-    "memory": _in_memory,
-}
+    return _factory.get()

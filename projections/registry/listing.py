@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from eventstore.errors import InvalidInputError
-from projections.registry.model import SORT_KEYS, check_object
+from projections.registry.model import SORT_KEYS
+from projections.seams.checks import check_object, check_whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,8 +31,8 @@ class Listing(NamedTuple):
         if self.sort not in SORT_KEYS:
             raise InvalidInputError("sort", f"{self.sort!r:.80} is none of {', '.join(SORT_KEYS)}")
         for what, number in (("limit", self.limit), ("offset", self.offset)):
-            if number is not None and (type(number) is not int or not 0 <= number < 2**63):
-                raise InvalidInputError(what, f"must be a whole number from 0, not {number!r:.80}")
+            if number is not None:
+                check_whole_number(what, number)
         if self.metadata is not None:
             try:
                 msgspec.json.encode(check_object("metadata", self.metadata))

@@ -131,13 +131,6 @@ def check_status(status: object) -> Status:
     return status  # type: ignore[return-value]
 
 
-def check_object(what: str, value: object) -> dict[str, Any]:
-    """Return a mapping of texts; raise InvalidInputError for anything else."""
-    if not isinstance(value, dict):
-        raise InvalidInputError(what, f"must be a dict, not {value!r:.80}")
-    return value
-
-
 @runtime_checkable
 class RegistryProtocol(Protocol):
     """The interface of a registry, for callers that name no implementation."""

@@ -27,12 +27,12 @@ from projections.registry.history import registration_as_of
 from projections.registry.listing import Listing
 from projections.registry.model import (
     Registration,
-    check_object,
     check_status,
     stored_registration,
 )
 from projections.registry.tables import ACCESS, RegistryTables
-from projections.seams.base import Seam
+from projections.seams.checks import check_object
+from projections.seams.projected_store import ProjectedStore
 from projections.tables.access_times import AccessTimes
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from eventstore import Cursor, EventStore
     from projections.registry.model import RegistryChange, SortKey, Status
     from projections.registry.queries import Row
-    from projections.seams.base import Changes
+    from projections.seams.changes import Changes
 
 
-class Registry(Seam):
+class Registry(ProjectedStore):
     """Registrations of bots or agents: written as events, read from tables.
 
     ``log`` is a URL, opened by :meth:`initialize` and closed by :meth:`close`, or an open
@@ -62,16 +62,12 @@ class Registry(Seam):
     def __init__(self, log: EventStore | str, *, by: str | None = None, **options: Any) -> None:
         super().__init__(log, RegistryTables(), by=by, **options)
 
-    def _begin(self, store: EventStore) -> None:
+    def _on_open(self, store: EventStore) -> None:
         self._access_times = AccessTimes(store, ACCESS)
 
     async def initialize(self) -> None:
-        """Open the log and make its tables where they are missing; a second call does nothing."""
-        await self.open_log()
-
-    async def close(self) -> None:
-        """Finish what is being written, and close the log."""
-        await self.close_log()
+        """Open the log and create its missing tables; a second call does nothing."""
+        await self.open()
 
     async def register(
         self,

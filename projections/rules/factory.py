@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from eventstore.config import load_settings
 from eventstore.store.event_store import EventStore
-from eventstore.system.fork_hooks import ForkLock
 from projections.rules.replica import RuleReplica
-from projections.rules.service import RuleHome
+from projections.rules.service import RuleService
 from projections.rules.sources.debounce import SettleTimes
 from projections.rules.sources.sync import RuleSync
-from projections.seams.background_loop import Background, abandon, get_background
-from projections.seams.base import choose
-from projections.seams.shared_stores import Shared, SharedChanges, lasting_url, log_beside
+from projections.seams.background_store import BackgroundChanges, BackgroundStore
+from projections.seams.factory import Recipe, StoreFactory
+from projections.seams.log_urls import absolute_url, url_beside
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
 
     from eventstore import Event
     from eventstore.config import Settings
@@ -37,9 +35,7 @@ class SharedRuleStore:
     def __init__(
         self, make_log: Callable[[], EventStore], make_sync: Callable[[EventStore], RuleSync] | None
     ) -> None:
-        self._make_log = make_log
-        self._make_sync = make_sync
-        self._opened: tuple[Background, RuleHome] | None = None
+        self._service = BackgroundStore(partial(RuleService, make_log, make_sync), "the rule store")
 
     async def load_compiled(self) -> list[CompiledRule]:
         """Return every rule that stands, by id, with its current state stamped on.
@@ -47,11 +43,11 @@ class SharedRuleStore:
         Waits until the directory has been looked at once. Raises SourceError where it is
         missing and the log knows no rules from before; otherwise those still stand.
         """
-        return await self._call(RuleHome.load_compiled)
+        return await self._service.call(RuleService.load_compiled)
 
     async def get_state(self, rule_id: str) -> RuleState:
         """Return a rule's current state: the default for an unknown id or an expired state."""
-        return await self._call(lambda home: home.rules.get_state(rule_id))
+        return await self._service.call(lambda service: service.rules.get_state(rule_id))
 
     async def set_state(self, rule_id: str, state: RuleState, set_by: str) -> None:
         """Set a rule's state, stamped with who and when; the rule need not exist yet.
@@ -59,11 +55,13 @@ class SharedRuleStore:
         Raises what :meth:`RuleStore.set_state <projections.rules.RuleStore.set_state>`
         raises.
         """
-        return await self._call(lambda home: home.rules.set_state(rule_id, state, set_by))
+        return await self._service.call(
+            lambda service: service.rules.set_state(rule_id, state, set_by)
+        )
 
     async def change_of(self, event: Event) -> RuleChange | None:
         """Return what a logged event means for an engine; ``None`` for nothing."""
-        return await self._call(lambda home: home.rules.change_of(event))
+        return await self._service.call(lambda service: service.rules.change_of(event))
 
     def subscribe_changes(self) -> AsyncIterator[RuleChange]:
         """Follow changes of definitions and states: one item per logged change, in order.
@@ -71,37 +69,17 @@ class SharedRuleStore:
         Starts at the oldest load that no subscription has started from yet. Where nothing
         is open yet, this opens the log before it returns.
         """
-        return self._follow(lambda home: home.rules.subscribe_changes())
+        return self._follow(lambda service: service.rules.subscribe_changes())
 
     def subscribe_commits(self) -> AsyncIterator[list[RuleChange]]:
         """Follow like :meth:`subscribe_changes`, the changes of each commit together."""
-        return self._follow(lambda home: home.rules.subscribe_commits())
+        return self._follow(lambda service: service.rules.subscribe_commits())
 
-    async def _call(self, function: Callable[[RuleHome], Awaitable[T]]) -> T:
-        background, home = self._at_home()
-        return await background.call(partial(home.use, function))
+    def _follow(self, subscribe: Callable[[RuleService], Any]) -> BackgroundChanges[Any]:
+        async def subscribed(service: RuleService) -> Any:
+            return subscribe(service)
 
-    def _follow(self, subscribe: Callable[[RuleHome], Any]) -> SharedChanges[Any]:
-        background, home = self._at_home()
-
-        async def subscribed(home: RuleHome) -> Any:
-            return subscribe(home)
-
-        return SharedChanges(background, background.start(partial(home.use, subscribed)).result())
-
-    def _at_home(self) -> tuple[Background, RuleHome]:
-        background = get_background()
-        with _lock:
-            if self._opened is None or self._opened[0] is not background:
-                if self._opened is not None and not self._opened[0].closed:
-                    abandon(self._opened)
-                home = RuleHome(background.tasks, self._make_log, self._make_sync)
-                self._opened = background, home
-            return self._opened
-
-
-_stores: Shared[SharedRuleStore | RuleReplica] = Shared()
-_lock = ForkLock()
+        return self._service.follow(subscribed)
 
 
 def get_rule_store() -> SharedRuleStore | RuleReplica:
@@ -116,21 +94,18 @@ def get_rule_store() -> SharedRuleStore | RuleReplica:
     and is closed with the process. Raises ConfigError, a ValueError, for a setting that is
     not known.
     """
-    settings = load_settings()
-    maker = choose("EVENTSTORE_RULE_STORE_TYPE", settings.rule_store_type, _MAKERS)
-    key, make = maker(settings)
-    return _stores.get(key, make)
+    return _factory.get()
 
 
-def _from_database(settings: Settings) -> tuple[object, Callable[[], SharedRuleStore]]:
-    url = lasting_url(settings.url)
+def _from_database(settings: Settings) -> Recipe[SharedRuleStore | RuleReplica]:
+    url = absolute_url(settings.url)
     make_log = partial(EventStore.open, url, notify=settings.notify, poll=settings.poll_seconds)
     make_log()  # Names what is wrong with a URL at once; nothing is opened.
-    return ("database", url), lambda: SharedRuleStore(make_log, None)
+    return Recipe(("database", url), lambda: SharedRuleStore(make_log, None))
 
 
-def _from_directory(settings: Settings) -> tuple[object, Callable[[], SharedRuleStore]]:
-    root, url = log_beside("EVENTSTORE_RULES_DIR", settings.rules.dir)
+def _from_directory(settings: Settings) -> Recipe[SharedRuleStore | RuleReplica]:
+    root, url = url_beside("EVENTSTORE_RULES_DIR", settings.rules.dir)
     make_log = partial(EventStore.open, url, notify=settings.notify, poll=settings.poll_seconds)
     rules = settings.rules
 
@@ -148,21 +123,17 @@ def _from_directory(settings: Settings) -> tuple[object, Callable[[], SharedRule
         )
 
     make_sync(make_log())  # Names an unknown format, or a log within the directory, at once.
-    return ("filesystem", root, rules.format), lambda: SharedRuleStore(make_log, make_sync)
+    key = "filesystem", root, rules.format
+    return Recipe(key, lambda: SharedRuleStore(make_log, make_sync))
 
 
-def _from_replica(settings: Settings) -> tuple[object, Callable[[], RuleReplica]]:
+def _from_replica(settings: Settings) -> Recipe[SharedRuleStore | RuleReplica]:
     root = Path(settings.rules.dir).expanduser().absolute()
     poll = settings.poll_seconds
-    return ("replica", root), lambda: RuleReplica(root, poll=poll)
+    return Recipe(("replica", root), lambda: RuleReplica(root, poll=poll))
 
 
-_Maker: TypeAlias = (
-    "Callable[[Settings], tuple[object, Callable[[], SharedRuleStore | RuleReplica]]]"
+_factory: Final = StoreFactory[SharedRuleStore | RuleReplica](
+    "rule_store_type",
+    {"filesystem": _from_directory, "database": _from_database, "replica": _from_replica},
 )
-
-_MAKERS: Final[dict[str, _Maker]] = {
-    "filesystem": _from_directory,
-    "database": _from_database,
-    "replica": _from_replica,
-}

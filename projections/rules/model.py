@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, ge
 import msgspec
 
 from eventstore.errors import InvalidInputError
-from projections.seams.values import check_number, check_text
+from projections.seams.checks import check_number, check_optional_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +68,7 @@ class RuleState:
         if self.confidence_max is not None:
             check_number("confidence_max", self.confidence_max)
         for field in ("reason", "set_by"):
-            check_text(field, getattr(self, field), optional=True)
+            check_optional_text(field, getattr(self, field))
         for field in ("expires_at", "set_at"):
             object.__setattr__(self, field, _to_utc(field, getattr(self, field)))
 

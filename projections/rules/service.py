@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -14,48 +14,48 @@ from projections.rules.store import RuleStore
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from anyio.abc import TaskGroup, TaskStatus
-
     from eventstore import EventStore
     from projections.rules.model import CompiledRule
     from projections.rules.sources.sync import RuleSync
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 RETRY_SECONDS = 1.0
 """How long work that failed waits before it is begun again."""
 
 
-class RuleHome:
-    """Opens a log at its first use, ends its states on time and follows its directory.
+class RuleService:
+    """A log of rules that ends its states on time and follows its directory.
 
-    Everything here runs in the one event loop that ``tasks`` belongs to. Opening that
-    fails, or whose caller is cancelled, is tried again at the next use.
+    A :class:`~projections.seams.background_store.AsyncStore`: everything here runs in the one
+    event loop that opens it.
     """
 
     def __init__(
         self,
-        tasks: TaskGroup,
         make_log: Callable[[], EventStore],
         make_sync: Callable[[EventStore], RuleSync] | None,
     ) -> None:
-        self._tasks = tasks
         self._make_log = make_log
         self._make_sync = make_sync
-        self._opening: anyio.Lock | None = None
-        self._open = False
         self._sync: RuleSync | None = None
 
-    async def use(self, function: Callable[[RuleHome], Awaitable[T]]) -> T:
-        """Open what is not open yet, and run a function with it."""
-        if self._opening is None:
-            self._opening = anyio.Lock()
-            self._looking = anyio.Lock()
-        async with self._opening:
-            if not self._open:
-                await self._tasks.start(self._serve)
-        return await function(self)
+    async def open(self) -> None:
+        """Open the log."""
+        self._looking = anyio.Lock()
+        self._log = await self._make_log().__aenter__()
+        self.rules = RuleStore(self._log)
+        self._sync = self._make_sync(self._log) if self._make_sync is not None else None
+
+    async def work(self) -> None:
+        """End states whose time has come, and follow the directory, until cancelled."""
+        async with anyio.create_task_group() as work:
+            work.start_soon(_keep_running, "expiry", lambda: StateExpiry(self._log).run())
+            work.start_soon(self._follow_directory)
+
+    async def close(self) -> None:
+        """Close the log."""
+        await self._log.aclose()
 
     async def load_compiled(self) -> list[CompiledRule]:
         """Load the rules, once the directory has been looked at.
@@ -81,30 +81,12 @@ class RuleHome:
                 self._sync = None
         return None
 
-    async def _serve(self, *, task_status: TaskStatus[None]) -> None:
-        """Hold the log open with its work until the end of the process."""
-        try:
-            async with self._make_log() as store:
-                self.rules = RuleStore(store)
-                self._sync = self._make_sync(store) if self._make_sync is not None else None
-                async with anyio.create_task_group() as work:
-                    work.start_soon(_keep_running, "expiry", lambda: StateExpiry(store).run())
-                    work.start_soon(self._follow_directory, store)
-                    self._open = True
-                    task_status.started()
-        except Exception:
-            if not self._open:
-                raise  # The caller is told.
-            log.exception("the rule store failed; it is opened again at its next use")
-        finally:
-            self._open = False
-
-    async def _follow_directory(self, store: EventStore) -> None:
+    async def _follow_directory(self) -> None:
         if self._make_sync is None:
             return
         make = self._make_sync
         await self._look()
-        await _keep_running("sync", lambda: make(store).run())
+        await _keep_running("sync", lambda: make(self._log).run())
 
 
 async def _keep_running(what: str, run: Callable[[], Awaitable[None]]) -> None:

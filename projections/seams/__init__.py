@@ -1,1 +1,1 @@
-"""What the storage seams share: one anatomy, a host for blocking callers, shared stores."""
+"""What the storage interfaces share: the projected store, its factory, and the background loop."""

@@ -1,7 +1,8 @@
-"""One event loop of this process's own, for what belongs to no caller's task or loop.
+"""One event loop per process for stores that belong to no caller's task or event loop.
 
-Callers come from any event loop, one after another, or from none. What they ask for runs
-here, in a daemon thread; it goes on when they are cancelled and ends with the process.
+Callers come from any event loop, one after another, or from none. Their calls run here, in a
+daemon thread. A store in this loop stays open when a caller is cancelled, and is closed with the
+process.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import anyio
 
 from eventstore.errors import StoreClosedError
 from eventstore.system.event_loop import loop_caller
-from eventstore.system.fork_hooks import run_in_child
+from eventstore.system.fork_hooks import ForkLock, run_in_child
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,21 +31,21 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CLOSING_SECONDS: Final = 10.0
-"""How long the end of the process waits for the stores to close."""
+"""Longest time that the end of the process waits for the stores to close."""
 
 
-class Call(Generic[T]):
-    """One coroutine function that runs in the background; made by :meth:`Background.start`."""
+class BackgroundCall(Generic[T]):
+    """A coroutine function that runs in the loop; made by :meth:`BackgroundLoop.start`."""
 
     def __init__(self, function: Callable[[], Awaitable[T]]) -> None:
         self._function = function
         self._scope: anyio.CancelScope | None = None
-        self._withdrawn = False
+        self._cancelled = False
         self._future: Future[T] = Future()
 
     async def run(self) -> None:
-        """Run it in the background loop; whatever it raises is the caller's."""
-        if self._withdrawn:
+        """Run it in the background loop; :meth:`result` raises what it raises."""
+        if self._cancelled:
             return
         with anyio.CancelScope() as self._scope:
             try:
@@ -63,13 +64,13 @@ class Call(Generic[T]):
         return self._future.done()
 
     def cancel(self) -> None:
-        """End it; called in the background loop."""
-        self._withdrawn = True
+        """Cancel it; called in the background loop."""
+        self._cancelled = True
         if self._scope is not None:
             self._scope.cancel()
 
-    async def finished(self) -> None:
-        """Return in the caller's own loop once there is a result; cancelling ends nothing."""
+    async def wait(self) -> None:
+        """Wait in the caller's own loop for the result; cancelling the wait cancels no call."""
         woken = anyio.Event()
         call = loop_caller()
         self._future.add_done_callback(lambda _: call(woken.set))
@@ -80,13 +81,13 @@ class Call(Generic[T]):
         return self._future.result()
 
 
-class Background:
-    """A daemon thread with an event loop that any thread and any loop may give work to."""
+class BackgroundLoop:
+    """A daemon thread with an event loop that runs calls from any thread and any loop."""
 
     def __init__(self) -> None:
         self.closed = False
-        # Reentrant, because an iterator may be collected, and discard its call, at any time.
-        self._gate = threading.RLock()
+        # Reentrant, because an iterator may be collected, and cancel its call, at any time.
+        self._lock = threading.RLock()
         self._ready = threading.Event()
         self._thread = threading.Thread(
             target=anyio.run, args=[self._main], name="eventstore-background", daemon=True
@@ -96,7 +97,7 @@ class Background:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        # A caller's own context would say that it is trio which runs here.
+        # A caller's own context could say that the running loop is trio's.
         self._context = copy_context()
         self._stop = anyio.Event()
         async with anyio.create_task_group() as self.tasks:
@@ -105,93 +106,93 @@ class Background:
             self.tasks.cancel_scope.cancel()
 
     tasks: TaskGroup
-    """For work of the background's own; whoever starts it there sees to it that it never raises."""
+    """For tasks that run in this loop; an exception in one of them would end the loop."""
 
-    def is_mine(self) -> bool:
-        """Whether the caller runs in the background's own thread, which must not be blocked."""
+    def is_current_thread(self) -> bool:
+        """Whether the caller runs in the loop's own thread, which must not block."""
         return threading.current_thread() is self._thread
 
-    def soon(self, function: Callable[[], Any]) -> None:
-        """Run a callable in the loop; raise StoreClosedError where that cannot be any more."""
+    def call_soon(self, function: Callable[[], Any]) -> None:
+        """Run a callable in the loop; raise StoreClosedError once the loop is closed."""
         if _current is not self:
             raise StoreClosedError("it was closed, or opened before a fork: subscribe again")
-        with self._gate:
+        with self._lock:
             if self.closed:
                 raise StoreClosedError("it was closed meanwhile: subscribe again")
             self._loop.call_soon_threadsafe(function, context=self._context)
 
-    def start(self, function: Callable[[], Awaitable[T]]) -> Call[T]:
-        """Begin to run a coroutine function."""
-        call = Call(function)
-        self.soon(lambda: self.tasks.start_soon(call.run))
+    def start(self, function: Callable[[], Awaitable[T]]) -> BackgroundCall[T]:
+        """Start a coroutine function."""
+        call = BackgroundCall(function)
+        self.call_soon(lambda: self.tasks.start_soon(call.run))
         return call
 
     async def call(self, function: Callable[[], Awaitable[T]]) -> T:
         """Run a coroutine function to its end; cancelling the caller cancels it as well."""
         call = self.start(function)
         try:
-            await call.finished()
+            await call.wait()
         except BaseException:
-            self.discard(call)
+            self.cancel(call)
             raise
         return call.result()
 
-    def discard(self, call: Call[Any]) -> None:
-        """End a call whose result nobody waits for any more."""
+    def cancel(self, call: BackgroundCall[Any]) -> None:
+        """Cancel a call; does nothing once the loop is closed."""
         with suppress(StoreClosedError):
-            self.soon(call.cancel)
+            self.call_soon(call.cancel)
 
     def close(self) -> None:
-        """End everything that runs, and the thread."""
-        with self._gate:
-            # Nothing is begun after this, so nobody waits for what never runs.
-            self.soon(self._stop.set)
+        """Cancel what runs, and end the thread."""
+        with self._lock:
+            # No call starts after this, so no caller waits for a call that never runs.
+            self.call_soon(self._stop.set)
             self.closed = True
         self._thread.join(CLOSING_SECONDS)
 
 
-_current: Background | None = None
-_lock = threading.Lock()
-_abandoned: list[object] = []
+_current: BackgroundLoop | None = None
+_lock = ForkLock()
+_kept: list[object] = []
 
 
-def get_background() -> Background:
+def get_background_loop() -> BackgroundLoop:
     """Return this process's background loop, started at the first call."""
-    global _current  # noqa: PLW0603 - one per process is what it is for
+    global _current  # noqa: PLW0603 - there is one per process
     with _lock:
         if _current is None:
-            _current = Background()
+            _current = BackgroundLoop()
         return _current
 
 
-def close_background() -> None:
-    """Close what runs in the background now rather than with the process.
+def close_background_loop() -> None:
+    """Close what runs in the background loop now rather than with the process.
 
     Subscriptions end with StoreClosedError; the next use of a store opens it again.
     """
-    global _current  # noqa: PLW0603 - one per process is what it is for
+    global _current  # noqa: PLW0603 - there is one per process
     with _lock:
         if _current is not None:
             _current.close()
         _current = None
 
 
-def abandon(thing: object) -> None:
-    """Keep what another process opened from being closed here: its files are not ours."""
-    _abandoned.append(thing)
+def keep_unclosed(thing: object) -> None:
+    """Keep a reference to what the parent process opened: collecting it would close its files."""
+    _kept.append(thing)
 
 
 @atexit.register
-def _close() -> None:
+def _close_at_exit() -> None:
     try:
-        close_background()
+        close_background_loop()
     except Exception:
         # What was acknowledged is durable in any case.
         log.debug("closing the background loop failed", exc_info=True)
 
 
 @run_in_child
-def _forget() -> None:
-    global _current, _lock
-    abandon(_current)
-    _current, _lock = None, threading.Lock()
+def _drop_in_child() -> None:
+    global _current  # noqa: PLW0603 - there is one per process
+    keep_unclosed(_current)
+    _current = None

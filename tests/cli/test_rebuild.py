@@ -21,7 +21,7 @@ from projections import runner
 from projections.journal import Journal
 from projections.memories import Memory, MemoryStore, Namespace
 from projections.rules import RuleTables
-from projections.seams.background_loop import close_background
+from projections.seams.background_loop import close_background_loop
 from projections.sql import SqlCopy, SqlStorage
 from projections.tables.followed import FollowedTables
 
@@ -211,7 +211,7 @@ def test_memories_are_rebuilt_as_tables_and_as_files(run: Run, log: str, tmp_pat
         for memory_id in ("one", "two"):
             memories.store(Memory(memory_id, "x", Namespace.HELP))
         memories.delete("one")
-    close_background()
+    close_background_loop()
     query(log, "DELETE FROM memory")
     (root / "two.json").unlink()
     assert run("rebuild", "memories").returncode == 0

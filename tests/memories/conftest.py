@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.memories import KINDS, LASTING, Place
 
-from projections.seams.background_loop import close_background
+from projections.seams.background_loop import close_background_loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def background() -> Iterator[None]:
     """Close what a test has left open."""
     yield
-    close_background()
+    close_background_loop()
 
 
 @pytest.fixture(params=KINDS)

@@ -16,7 +16,7 @@ from support.waiting import take
 
 from eventstore import ConfigError, EventStore, StoreClosedError
 from projections.memories import MemoryStore, get_memory_store
-from projections.seams.background_loop import close_background, get_background
+from projections.seams.background_loop import close_background_loop, get_background_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,7 @@ def test_a_call_that_would_wait_for_itself_is_refused(memories: MemoryStore) -> 
         memories.count()
 
     with pytest.raises(StoreClosedError, match="wait for itself"):
-        get_background().start(within).result()
+        get_background_loop().start(within).result()
 
 
 def test_changes_are_followed_by_any_loop_one_after_another(memories: MemoryStore) -> None:
@@ -191,7 +191,7 @@ def test_memory_of_another_process_is_not_taken_for_empty() -> None:
 def test_it_opens_again_when_the_background_was_closed(lasting: Place) -> None:
     memories = lasting.open()
     memories.store(some())
-    close_background()
+    close_background_loop()
     assert memories.get("m-1") == some()
     memories.close()
 

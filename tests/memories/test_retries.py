@@ -14,8 +14,8 @@ from support.postgres import private_server
 from support.proxy import proxied
 
 from eventstore import StorageError
+from eventstore.system.retry import retry
 from projections.memories import MemoryStore
-from projections.seams.retry import retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

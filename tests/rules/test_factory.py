@@ -18,7 +18,7 @@ from support.waiting import eventually, take
 
 from eventstore import ConfigError, StorageError, StoreClosedError
 from projections.rules import RuleState, SharedRuleStore, SourceError, get_rule_store
-from projections.seams.background_loop import close_background, get_background
+from projections.seams.background_loop import close_background_loop, get_background_loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     for name in ("EVENTSTORE_RULE_STORE_TYPE", "EVENTSTORE_RULES_DIR", "EVENTSTORE_URL"):
         monkeypatch.delenv(name, raising=False)
     yield
-    close_background()
+    close_background_loop()
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_a_directory_that_went_missing_leaves_the_rules_known_before(
 ) -> None:
     asyncio.run(rules.set_state("A", RuleState("disabled"), set_by="ana"))
     assert ids(rules) == ["A"]
-    close_background()
+    close_background_loop()
     (tmp_path / "rules").rename(tmp_path / "elsewhere")
     (rule,) = asyncio.run(rules.load_compiled())
     assert (rule.rule_id, rule.state.state) == ("A", "disabled")
@@ -187,7 +187,7 @@ def test_a_directory_may_move_together_with_its_log(
     rules: SharedRuleStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert ids(rules) == ["A"]
-    close_background()
+    close_background_loop()
     Path("new").mkdir()
     for path in ("rules", "rules.eventstore.db"):
         Path(path).rename(Path("new") / path)
@@ -207,7 +207,7 @@ def test_a_log_that_cannot_be_opened_is_tried_again(rules: SharedRuleStore) -> N
 
 def test_a_subscription_does_not_outlive_what_it_follows(rules: SharedRuleStore) -> None:
     changes: Any = rules.subscribe_changes()
-    close_background()
+    close_background_loop()
     with pytest.raises(StoreClosedError):
         asyncio.run(take(changes, 1))
     assert ids(rules) == ["A"], "the store itself opens again"
@@ -218,7 +218,7 @@ def test_whoever_waits_is_told_when_the_store_is_closed(rules: SharedRuleStore) 
         await rules.load_compiled()
         changes: Any = rules.subscribe_changes()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(anyio.to_thread.run_sync, close_background)
+            tasks.start_soon(anyio.to_thread.run_sync, close_background_loop)
             with pytest.raises(StoreClosedError):
                 await take(changes, 5)
 
@@ -245,7 +245,7 @@ def test_a_waiting_iterator_that_is_dropped_leaves_nothing_behind(rules: SharedR
         async def count() -> int:
             return len(asyncio.all_tasks())
 
-        return await get_background().call(count)
+        return await get_background_loop().call(count)
 
     asyncio.run(drop_and_look())
 

@@ -19,7 +19,7 @@ from projections.rules import (
     get_rule_store,
 )
 from projections.rules.expiry import StateExpiry
-from projections.seams.background_loop import close_background
+from projections.seams.background_loop import close_background_loop
 from support.logs import LOG_URLS
 from support.master import fill, stands, ttp
 from support.redis import shared_redis
@@ -94,7 +94,7 @@ async def _shared(url: str, root: Path, *, follows: bool) -> AsyncIterator[Desk]
             await rules.get_state("any")  # The first use opens it, and begins to follow.
             yield Desk(rules, log, root, follows, url)
     finally:
-        close_background()
+        close_background_loop()
 
 
 @asynccontextmanager

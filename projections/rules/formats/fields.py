@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventstore.errors import InvalidInputError
 from projections.rules.formats.base import RuleFormatError
-from projections.seams.values import check_number
+from projections.seams.checks import check_number
 
 if TYPE_CHECKING:
     from projections.rules.formats.yaml_safe import Document

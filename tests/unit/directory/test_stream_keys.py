@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from eventstore import InvalidInputError
 from eventstore.log.names import check_stream
-from projections.seams.base import MAX_KEY_BYTES, read_stream_key, stream_key
+from projections.seams.checks import MAX_KEY_BYTES
+from projections.seams.stream_keys import read_stream_key, stream_key
 
 texts = st.text(
     st.characters(exclude_categories=["Cs"]) | st.sampled_from("%/\0\n\x85"),

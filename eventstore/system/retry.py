@@ -1,4 +1,4 @@
-"""Trying again what a database may well do the next time."""
+"""Retrying what failed because a database was not reachable or too slow."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ T = TypeVar("T")
 
 
 async def retry(function: Callable[[], Awaitable[T]], seconds: float) -> T:
-    """Return what ``function`` returns, tried again after lost connections and time limits.
+    """Return what ``function`` returns, retried after lost connections and timeouts.
 
-    Pauses grow exponentially, each a random part of its limit. What fails for another reason,
-    or still does ``seconds`` after the first failure, is raised. ``function`` must be safe to
-    repeat though the first call may have worked: appends of the same events are.
+    Waits between tries are those of :class:`Backoff`. An error of another kind is raised at
+    once, and so is one after which the next try would begin more than ``seconds`` after the
+    first failure. ``function`` must be idempotent: the try that failed may have succeeded in the
+    database. Appends of the same events are.
     """
     backoff, deadline = Backoff(), 0.0
     while True:

@@ -1,0 +1,158 @@
+"""The base of the stores whose writes are events and whose reads come from a table projection.
+
+Each store is a package of the same modules: ``model`` (its values), ``events`` (a write becomes
+an event, an event is decoded), ``tables`` (the inline projection, which each append updates in
+its own transaction), ``queries`` (questions asked of the tables), ``store`` (the interface that
+callers know) and ``factory`` (the store that the settings choose).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import anyio
+
+from eventstore import ANY, EventStore, NewEvent
+from eventstore.errors import ConfigError, StoreClosedError
+from projections.seams.changes import Changes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+    from eventstore import Appended, Cursor, Event
+    from eventstore.log.events import Expected
+    from eventstore.log.operations import Head
+    from projections.tables.connection import Connection
+    from projections.tables.projection import TableProjection
+
+T = TypeVar("T")
+
+
+class ProjectedStore:
+    """A log with an inline projection; the store opens the log where it was given a URL.
+
+    ``log`` is a URL, or an open :class:`~eventstore.EventStore` that has ``tables`` inline,
+    which the caller closes. ``by`` names the writer in each event's metadata; by default that
+    is the process (``host:pid``). ``options`` are those of ``EventStore.open``, for a URL.
+    """
+
+    def __init__(
+        self,
+        log: EventStore | str,
+        tables: TableProjection,
+        *,
+        by: str | None = None,
+        **options: Any,
+    ) -> None:
+        self._given = log
+        self._tables = tables
+        self._by = by
+        self._options = options
+        self._opening = anyio.Lock()
+        self._opened: EventStore | None = None
+        self._seen: Cursor | None = None
+        if isinstance(log, EventStore):
+            if tables.name not in log.inline:
+                raise ConfigError(
+                    f"the store {log.url} does not keep the projection {tables.name!r}: open it "
+                    f"with EventStore.open(url, inline=[{type(tables).__name__}()])"
+                )
+            self._opened = log
+            self._on_open(log)
+        else:
+            EventStore.open(log, inline=[tables], **options)  # Raises for wrong arguments.
+
+    @property
+    def log(self) -> EventStore:
+        """The open log; raises StoreClosedError where it is not open."""
+        if self._opened is None:
+            raise StoreClosedError(
+                f"the {self._tables.name} in {self._given} is not open: call open() first"
+            )
+        return self._opened
+
+    async def open(self) -> None:
+        """Open the log and create its missing tables; a second call does nothing."""
+        async with self._opening:
+            if self._opened is None and isinstance(self._given, str):
+                store = EventStore.open(self._given, inline=[self._tables], **self._options)
+                self._opened = await store.__aenter__()
+                self._on_open(store)
+
+    async def close(self) -> None:
+        """Finish what is being written; close the log if :meth:`open` opened it."""
+        async with self._opening:
+            if self._opened is not None and isinstance(self._given, str):
+                store, self._opened = self._opened, None
+                await store.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _on_open(self, store: EventStore) -> None:
+        """Make what needs an open log; nothing here. Called once the log is open."""
+
+    def _event(
+        self, type_: str, data: Any, *, by: str | None = None, event_id: str | None = None
+    ) -> NewEvent:
+        """Return an event that names its writer, with ``event_id`` as its id where given."""
+        metadata = {"by": by or self._by or self.log.owner}
+        return NewEvent(type_, data, id=event_id, metadata=metadata)
+
+    async def _append(self, stream: str, *events: NewEvent, expected: Expected = ANY) -> Appended:
+        return await self.log.append(stream, events, expected=expected)
+
+    async def _query(self, function: Callable[[Connection], T]) -> T:
+        """Query the tables, once they hold everything that was committed before this call."""
+        goal: int | None = None
+        while True:
+            answer = await self.log.query(partial(self._ask, function, goal))
+            if answer.found:
+                self._seen = answer.cursor
+                result: T = answer.result
+                return result
+            # A process that does not keep the projection has appended.
+            goal = answer.cursor.position if goal is None else goal
+            await self.log.transact()
+
+    def _ask(
+        self,
+        function: Callable[[Connection], Any],
+        goal: int | None,
+        connection: Connection,
+        head: Head,
+    ) -> _Answer:
+        at = self._tables.position(connection)
+        if at < (head.position if goal is None else goal):
+            return _Answer(False, head.cursor, None)
+        return _Answer(True, head.cursor, function(connection))
+
+    def _follow(
+        self,
+        read: Callable[[Event], T | None],
+        *,
+        streams: str | None,
+        after: int | Cursor | None,
+        **options: Any,
+    ) -> Changes[T]:
+        """Follow what ``read`` makes of events; by default from what this store read last."""
+        start = after if after is not None else (self._seen or self.log.seen)
+        return Changes(self.log.subscribe_changes(after=start, streams=streams, **options), read)
+
+
+class _Answer(NamedTuple):
+    found: bool
+    cursor: Cursor
+    result: Any
