@@ -6,6 +6,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from support import forked
 from support.commands import Run, Running, command, environment
 
 if TYPE_CHECKING:
@@ -18,14 +19,13 @@ def run(tmp_path: Path) -> Run:
     """Run a command to its end in an empty working directory."""
 
     def run_command(*words: str, **extra: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return forked.run(
             command(*words),
             cwd=tmp_path,
             env=environment(**extra),
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
-            check=False,
         )
 
     return run_command

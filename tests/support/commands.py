@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from support import forked
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -30,7 +32,7 @@ class Running:
     """A command in the background, whose lines are read one at a time."""
 
     def __init__(self, words: Sequence[str], cwd: Path) -> None:
-        self.process = subprocess.Popen(
+        self.process: subprocess.Popen[str] = forked.start(
             command(*words),
             cwd=cwd,
             env=environment(),
