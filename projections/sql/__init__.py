@@ -1,16 +1,18 @@
-"""Raw SQL, event-sourced: tables of one's own whose every change is in the log."""
+"""Event-sourced SQL: a program's own tables, with every row change in the log."""
 
+from projections.sql.connection import SqlConnection
 from projections.sql.copy import SqlCopy
 from projections.sql.events import read_rows
 from projections.sql.factory import close_sql_storages, get_sql_storage
 from projections.sql.model import Change, MigrationError, RawText, ReplayError, SqlRefusedError
-from projections.sql.storage import SqlStorage
+from projections.sql.store import SqlStorage
 
 __all__ = [
     "Change",
     "MigrationError",
     "RawText",
     "ReplayError",
+    "SqlConnection",
     "SqlCopy",
     "SqlRefusedError",
     "SqlStorage",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from eventstore.errors import ConfigError
 from eventstore.system.secret_url import SecretUrl
 from projections.seams.factory import Recipe, StoreFactory
-from projections.sql.storage import SqlStorage
+from projections.sql.store import SqlStorage
 
 if TYPE_CHECKING:
     from eventstore.config import Settings

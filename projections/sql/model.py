@@ -1,8 +1,8 @@
-"""The values of the seam: changes of rows, the tables they belong to, and what is refused."""
+"""The values of the seam: row changes, the tables that they belong to, and errors."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -12,26 +12,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Op: TypeAlias = Literal["insert", "update", "delete"]
-Row: TypeAlias = "Mapping[str, Any]"
+RowValues: TypeAlias = "Mapping[str, Any]"
 """A row's values by column."""
-
-OWN_PREFIX: Final = "sql_capture"
-"""What the names of the storage's own table and triggers begin with."""
-
-LEDGER: Final = "schema_migrations"
 
 
 class RawText(bytes):
-    """A text as a database keeps it, in bytes that may be no UTF-8. A blob is plain ``bytes``."""
+    """A text as the database stores it: bytes that may not be UTF-8. A blob is plain ``bytes``."""
 
     __slots__ = ()
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One row's change. ``old`` and ``new`` are whole rows, by column; absent is ``None``.
+    """One row change. ``old`` and ``new`` are whole rows, by column; ``None`` where there is none.
 
-    ``key`` holds the primary key by which the row was known before; for an insert the new one.
-    Generated columns are left out: they follow from the others.
+    ``key`` is the primary key before the change; for an insert, the new one. Generated columns
+    are left out: the database computes them from the others.
     """
 
     table: str
@@ -41,7 +36,7 @@ class Change(msgspec.Struct, frozen=True):
     new: Mapping[str, Any] | None
 
 
-class Table(msgspec.Struct, frozen=True):
+class CapturedTable(msgspec.Struct, frozen=True):
     """A captured table: its stored columns, in order, and those of its primary key."""
 
     name: str
@@ -49,18 +44,26 @@ class Table(msgspec.Struct, frozen=True):
     key: tuple[str, ...]
 
 
+class TableDescription(Protocol):
+    """What a database says of a table: ``table``, and details that only its dialect uses."""
+
+    @property
+    def table(self) -> CapturedTable:
+        """What every dialect knows of a table."""
+
+
 class SqlRefusedError(EventStoreError):
-    """A statement that may not be run here; nothing of it was. ``reason`` says what to do."""
+    """A statement is not allowed here, and did nothing. ``reason`` says what to do instead."""
 
     def __init__(self, statement: str, reason: str) -> None:
-        shown = " ".join(statement.split())
-        super().__init__(f"{shown[:80]!r}: {reason}")
+        line = " ".join(statement.split())
+        super().__init__(f"{line[:80]!r}: {reason}")
         self.statement = statement
         self.reason = reason
 
 
 class MigrationError(EventStoreError):
-    """A migration was not applied, and left nothing; ``name`` is its file's stem."""
+    """A migration was rolled back; ``name`` is the stem of its file."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"migration {name!r}: {reason}")
@@ -69,7 +72,7 @@ class MigrationError(EventStoreError):
 
 
 class ReplayError(EventStoreError):
-    """The log's changes do not lead to these tables; ``position`` is where that showed."""
+    """The log's row changes do not fit the tables; ``position`` is that of the failing event."""
 
     def __init__(self, position: int, reason: str) -> None:
         super().__init__(f"the tables cannot be computed past position {position}: {reason}")

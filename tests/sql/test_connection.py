@@ -11,6 +11,7 @@ from support.sql_tables import PEOPLE, changes, computed, dump_file
 
 from eventstore.errors import StorageError
 from projections.sql import SqlRefusedError, SqlStorage
+from projections.sql.sqlite.connection import SqliteConnection
 
 if TYPE_CHECKING:
     from support.sql_tables import Migrations
@@ -150,6 +151,7 @@ def test_a_key_that_is_null_is_refused(storage: SqlStorage, migrations: Migratio
 
 def test_what_one_caller_sets_no_other_finds(people: SqlStorage) -> None:
     with people.connection() as c:
+        assert isinstance(c, SqliteConnection)
         c.row_factory = None
         c.create_function("twice", 1, lambda value: 2 * value)
         assert c.execute("SELECT twice(2)").fetchone() == (4,)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.examples import examples
 
-from projections.sql.postgres.lexer import to_psycopg, tokens
+from projections.sql.postgres._lexer import to_psycopg, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Whatever SQL does to the tables, computing them from the log gives the same."""
+"""Random SQL: the tables that are computed from the log equal those that the SQL has left."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlite3
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -17,170 +17,101 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support import sql_random_postgres, sql_random_sqlite
 from support.examples import examples
-from support.sql_tables import computed, dump_file, read_log
+from support.postgres import shared_server
+from support.sql_databases import computed_tables, tables_of
+from support.sql_tables import read_log
 
 from projections.sql import SqlStorage
 
-SCHEMA = """
-CREATE TABLE plain (id INTEGER PRIMARY KEY, name TEXT UNIQUE, amount REAL, any_thing);
-CREATE TABLE pair (
-    "order" INTEGER, "group" TEXT COLLATE NOCASE, number INTEGER, ref INTEGER,
-    twice INTEGER GENERATED ALWAYS AS (number * 2) STORED, shout AS (upper("group")),
-    PRIMARY KEY ("order", "group"), UNIQUE (number)
-) WITHOUT ROWID;
-CREATE UNIQUE INDEX pair_ref ON pair (ref) WHERE ref > 0;
-CREATE TABLE tree (
-    id TEXT PRIMARY KEY, parent TEXT REFERENCES tree (id) ON DELETE CASCADE ON UPDATE CASCADE,
-    owner INTEGER REFERENCES plain (id) ON DELETE SET NULL ON UPDATE CASCADE
-);
-CREATE TABLE audited (id INTEGER PRIMARY KEY AUTOINCREMENT, value, changes INTEGER DEFAULT 0);
-CREATE TABLE audit (id INTEGER PRIMARY KEY, what TEXT, value);
-CREATE TRIGGER audit_insert AFTER INSERT ON audited BEGIN
-    INSERT INTO audit (what, value) VALUES ('new', NEW.value);
-    UPDATE audited SET changes = changes + 1 WHERE id = NEW.id;
-END;
-CREATE TRIGGER audit_before BEFORE UPDATE OF value ON audited BEGIN
-    INSERT INTO audit (what, value) VALUES ('old', OLD.value);
-    DELETE FROM audit WHERE id < (SELECT max(id) FROM audit) - 5;
-END;
-CREATE TRIGGER audit_delete AFTER DELETE ON audited BEGIN
-    INSERT OR REPLACE INTO audit (id, what, value) VALUES (1, 'gone', OLD.value);
-END;
-CREATE TRIGGER plain_first BEFORE INSERT ON plain WHEN NEW.name = 'b' BEGIN
-    UPDATE plain SET amount = 7 WHERE name = 'b';
-    DELETE FROM plain WHERE name = 'a';
-END;
-INSERT INTO plain VALUES (0, 'x', 0.5, NULL), (1, 'b', 1, 1), (2, 'c', 2, x'02'), (3, 'A', 3, 3);
-INSERT INTO pair ("order", "group", number, ref) VALUES
-    (1, 'a', 1, 1), (2, 'b', 2, 2), (3, 'c', 3, 0);
-INSERT INTO tree VALUES ('a', 'a', 1), ('b', 'a', 2), ('c', 'b', NULL);
-INSERT INTO audited (value) VALUES (1), ('x'), (NULL);
-"""
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-small = st.integers(-1, 4)
-values = st.one_of(
-    st.none(),
-    st.integers(-(2**63), 2**63 - 1),
-    st.floats(allow_nan=True),
-    st.text(st.characters(exclude_categories=["Cs"]), max_size=4),
-    st.binary(max_size=4),
-    st.sampled_from(["", "\0", "a\0b", "1", "1.0", "1e3", 0, 1, 1.0, -0.0, 2**53 + 1]),
+    from hypothesis.strategies import SearchStrategy
+
+Statement = tuple[str, tuple[Any, ...]]
+
+
+class Dialect(NamedTuple):
+    """What one database is tested with, and for how long."""
+
+    schema: str
+    statements: SearchStrategy[Statement]
+    make_url: Callable[[Path], str]
+    statement_errors: tuple[type[sqlite3.Error], ...]
+    """What a random statement may raise."""
+    commit_errors: tuple[type[sqlite3.Error], ...]
+    commits: set[str]
+    """Statements after which a failure cannot undo everything."""
+    examples: int
+    steps: int
+
+
+SQLITE = Dialect(
+    sql_random_sqlite.SCHEMA,
+    sql_random_sqlite.statements,
+    lambda root: f"sqlite:///{root / 'log.db'}",
+    (sqlite3.IntegrityError, sqlite3.OperationalError),
+    (sqlite3.IntegrityError,),
+    {"COMMIT", "RELEASE one"},
+    examples=8,
+    steps=8,
 )
-names = st.sampled_from(["a", "b", "c", "A", "", None])
-keys = st.sampled_from(["a", "b", "c", "A", "B"])
-how = st.sampled_from(["", "OR REPLACE", "OR IGNORE", "OR FAIL", "OR ABORT", "OR ROLLBACK"])
-
-one_statement = st.one_of(
-    st.tuples(
-        how.map(
-            lambda h: f"INSERT {h} INTO plain (id, name, amount, any_thing) VALUES (?, ?, ?, ?)"
-        ),
-        st.tuples(st.one_of(st.none(), small), names, values, values),
-    ),
-    st.tuples(
-        how.map(lambda h: f'INSERT {h} INTO pair ("order", "group", number, ref) VALUES (?,?,?,?)'),
-        st.tuples(small, keys, small, small),
-    ),
-    st.tuples(
-        how.map(lambda h: f"INSERT {h} INTO tree VALUES (?, ?, ?)"),
-        st.tuples(keys, st.one_of(st.none(), keys), st.one_of(st.none(), small)),
-    ),
-    st.tuples(
-        how.map(lambda h: f"INSERT {h} INTO audited (id, value) VALUES (?, ?)"),
-        st.tuples(st.one_of(st.none(), small), values),
-    ),
-    st.tuples(how.map(lambda h: f"UPDATE {h} plain SET id = ?, name = ? WHERE id = ?"),
-              st.tuples(small, names, small)),
-    st.tuples(how.map(lambda h: f"UPDATE {h} plain SET amount = ?, any_thing = ? WHERE id <= ?"),
-              st.tuples(values, values, small)),
-    st.tuples(how.map(lambda h: f"UPDATE {h} plain SET id = id + ?"), st.tuples(small)),
-    st.tuples(
-        how.map(
-            lambda h: f'UPDATE {h} pair SET "order" = ?, "group" = ?, ref = ? WHERE number = ?'
-        ),
-        st.tuples(small, keys, small, small),
-    ),
-    st.tuples(how.map(lambda h: f"UPDATE {h} pair SET number = number + ?"), st.tuples(small)),
-    st.tuples(how.map(lambda h: f"UPDATE {h} tree SET id = ?, parent = ? WHERE id = ?"),
-              st.tuples(keys, st.one_of(st.none(), keys), keys)),
-    st.tuples(how.map(lambda h: f"UPDATE {h} audited SET value = ?, id = id + ?"),
-              st.tuples(values, small)),
-    st.tuples(st.just("DELETE FROM plain WHERE id = ?"), st.tuples(small)),
-    st.tuples(st.just("DELETE FROM pair WHERE number > ?"), st.tuples(small)),
-    st.tuples(st.just("DELETE FROM tree WHERE id = ?"), st.tuples(keys)),
-    st.tuples(st.just("DELETE FROM audited WHERE id < ?"), st.tuples(small)),
-    st.tuples(
-        st.just(
-            "INSERT INTO plain (id, name, amount) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE "
-            "SET amount = excluded.amount, id = excluded.id"
-        ),
-        st.tuples(st.one_of(st.none(), small), names, values),
-    ),
-    st.tuples(
-        st.just(
-            'INSERT INTO pair ("order", "group", number) VALUES (?, ?, ?) '
-            'ON CONFLICT ("order", "group") DO UPDATE SET number = number + 1 '
-            "ON CONFLICT (number) DO NOTHING"
-        ),
-        st.tuples(small, keys, small),
-    ),
-    st.tuples(
-        st.just("REPLACE INTO plain (id, name) SELECT id + ?, name FROM plain WHERE true"),
-        st.tuples(small),
-    ),
-    st.tuples(
-        st.just("INSERT INTO audited (value) VALUES (?) RETURNING id, value"), st.tuples(values)
-    ),
-    st.tuples(st.just("WITH x (v) AS (SELECT ?) UPDATE audited SET value = (SELECT v FROM x)"),
-              st.tuples(values)),
-    st.tuples(
-        st.sampled_from(
-            ["SAVEPOINT one", "ROLLBACK TO one", "RELEASE one", "COMMIT", "BEGIN", "ROLLBACK",
-             "SELECT * FROM plain", "PRAGMA defer_foreign_keys=ON"]
-        ),
-        st.just(()),
-    ),
-)  # fmt: skip
+POSTGRES = Dialect(
+    sql_random_postgres.SCHEMA,
+    sql_random_postgres.statements,
+    lambda _: shared_server().fresh_schema(),
+    (sqlite3.Error,),
+    (sqlite3.Error,),
+    {"COMMIT"},
+    examples=2,
+    steps=5,
+)
 
 
 class RandomSql(RuleBasedStateMachine):
     """Transactions of random statements, some failing, some rolled back."""
 
+    dialect: ClassVar[Dialect]
+
     def __init__(self) -> None:
         super().__init__()
         self._directory = tempfile.TemporaryDirectory()
         root = Path(self._directory.name)
-        self.path = root / "log.db"
         migrations = root / "migrations"
         migrations.mkdir()
-        (migrations / "1.sql").write_text(SCHEMA)
-        self.url = f"sqlite:///{self.path}"
+        (migrations / "1.sql").write_text(self.dialect.schema)
+        self.url = self.dialect.make_url(root)
         self.storage = SqlStorage(self.url, notify="none")
         self.storage.apply_migrations(migrations)
 
-    @rule(statements=st.lists(one_statement, min_size=1, max_size=6), fails=st.booleans())
-    def transact(self, statements: list[tuple[str, tuple[Any, ...]]], fails: bool) -> None:
-        before = len(read_log(self.url)), dump_file(self.path)
-        commits = any(sql in {"COMMIT", "RELEASE one"} for sql, _ in statements)
-        with suppress(ZeroDivisionError, sqlite3.IntegrityError), self.storage.connection() as c:
+    @rule(data=st.data(), count=st.integers(1, 6), fails=st.booleans())
+    def transact(self, data: st.DataObject, count: int, fails: bool) -> None:
+        dialect = self.dialect
+        statements = [data.draw(dialect.statements) for _ in range(count)]
+        before = len(read_log(self.url)), tables_of(self.url)
+        with (
+            suppress(ZeroDivisionError, *dialect.commit_errors),
+            self.storage.connection() as c,
+        ):
             for sql, parameters in statements:
-                with suppress(sqlite3.IntegrityError, sqlite3.OperationalError):
+                with suppress(*dialect.statement_errors):
                     c.execute(sql, parameters)
             if fails:
                 raise ZeroDivisionError
-        if fails and not commits:
-            assert (len(read_log(self.url)), dump_file(self.path)) == before
+        if fails and not any(sql in dialect.commits for sql, _ in statements):
+            assert (len(read_log(self.url)), tables_of(self.url)) == before
 
     @rule()
     def rebuild(self) -> None:
-        before = dump_file(self.path)
+        before = tables_of(self.url)
         self.storage.rebuild()
-        assert dump_file(self.path) == before
+        assert tables_of(self.url) == before
 
     @invariant()
     def computed_from_the_log_they_are_the_same(self) -> None:
-        assert computed(self.url) == dump_file(self.path)
+        assert computed_tables(self.url) == tables_of(self.url)
 
     @invariant()
     def a_commit_is_one_event(self) -> None:
@@ -192,16 +123,25 @@ class RandomSql(RuleBasedStateMachine):
         self._directory.cleanup()
 
 
+class RandomSqlOnSqlite(RandomSql):
+    dialect = SQLITE
+
+
+class RandomSqlOnPostgres(RandomSql):
+    dialect = POSTGRES
+
+
 @pytest.mark.hypothesis
 @pytest.mark.timeout(600)
-def test_random_statements_leave_the_tables_that_the_log_gives() -> None:
+@pytest.mark.parametrize("machine", [RandomSqlOnSqlite, RandomSqlOnPostgres])
+def test_random_statements_leave_the_tables_that_the_log_gives(machine: type[RandomSql]) -> None:
     run_state_machine_as_test(
-        RandomSql,
+        machine,
         settings=settings(
-            max_examples=examples(8),
-            stateful_step_count=8,
+            max_examples=examples(machine.dialect.examples),
+            stateful_step_count=machine.dialect.steps,
             deadline=None,
-            # Finding out what is smallest takes minutes where there is much to try.
+            # Shrinking takes minutes where there is much to try.
             phases=[Phase.explicit, Phase.reuse, Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),

@@ -1,4 +1,4 @@
-"""What a program's tables hold on whatever database, and when computed from the log."""
+"""What a program's tables hold on either database, and when computed from the log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from projections.sql.postgres import capture as postgres_capture
+from projections.sql.postgres._capture import PostgresCapture
 from projections.sql.postgres.replay import PostgresReplay
 from support.postgres import shared_server
 from support.sql_tables import computed, dump_file, read_log
@@ -23,7 +23,7 @@ def tables_of(url: str, names: Sequence[str] | None = None) -> dict[str, Any]:
         found = dump_file(Path(url.removeprefix("sqlite:///")))
         return found if names is None else {name: found[name] for name in names}
     with psycopg.connect(url) as raw:
-        return _dump(raw, postgres_capture.captured(raw) if names is None else names)
+        return _dump(raw, PostgresCapture(raw).list_tables() if names is None else names)
 
 
 def computed_tables(url: str) -> dict[str, Any]:

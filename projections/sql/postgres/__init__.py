@@ -1,1 +1,1 @@
-"""SQL storage on PostgreSQL: capture, migrations and replay."""
+"""SQL storage on PostgreSQL: capture, migrations, replay and copies."""

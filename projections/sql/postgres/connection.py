@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import psycopg
 
+from projections.sql.connection import Publisher, SqlConnection
 from projections.sql.model import SqlRefusedError
-from projections.sql.postgres.capture import count_changes
-from projections.sql.postgres.lexer import split, to_psycopg, words
-from projections.sql.postgres.rows import Row, translated
+from projections.sql.postgres._cursor import PostgresCursor
+from projections.sql.postgres._lexer import first_words
+from projections.sql.postgres._row_counts import count_changes
+from projections.sql.postgres._rows import to_sqlite_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from eventstore.storage.postgres.user_transaction import PostgresUserTransaction
     from eventstore.storage.user_transaction import UserTransaction
@@ -33,156 +35,131 @@ _READS: Final = {"select", "values", "table", "show"}
 _SQLITE_ONLY: Final = {"pragma", "replace", "attach", "detach", "vacuum", "reindex"}
 
 
-class Recorder(Protocol):
-    """Whom a connection tells about its transactions."""
+class ChangeRecorder(Publisher, Protocol):
+    """Appends the changes of a connection's transactions to the log."""
 
     settings: str
-    """What each transaction begins with, in SQL."""
+    """The statements that each transaction begins with."""
 
-    def record(self, guest: UserTransaction, before: Mapping[str, int] | None) -> Any:
-        """Append what the transaction did; ``before`` are the changes counted at its first."""
-
-    def done(self, recorded: Any) -> None:
-        """Wake followers, now that it is durable."""
+    def record(self, transaction: UserTransaction, counts: Mapping[str, int] | None) -> Any:
+        """Append what the transaction did; ``counts`` are of its changed rows at its beginning."""
 
 
-class PostgresConnection:
-    """What :meth:`SqlStorage.connection` gives on PostgreSQL. Used by one thread at a time.
+class PostgresConnection(SqlConnection):
+    """See :class:`SqlConnection`.
 
-    Statements are PostgreSQL's, with ``?`` for parameters; errors are those of the module
-    ``sqlite3``, so that callers need not know which database it is. A statement that fails
-    leaves the others of its transaction as they are.
+    Statements are PostgreSQL's, with ``?`` for parameters. A statement that fails leaves the
+    effects of the others in its transaction, as on SQLite.
     """
 
-    def __init__(self, guest: PostgresUserTransaction, recorder: Recorder) -> None:
-        self._guest = guest
+    def __init__(self, transaction: PostgresUserTransaction, recorder: ChangeRecorder) -> None:
+        super().__init__(transaction, recorder)
+        self._transaction: PostgresUserTransaction = transaction
         self._recorder = recorder
-        self._before: Mapping[str, int] | None = None
-        self._shielded = False
-        self._temporary = False
-        self._closed = False
+        self._counts: Mapping[str, int] | None = None
+        self._has_savepoint = False
+        self._has_temporary_tables = False
 
     @property
     def in_transaction(self) -> bool:
-        """Whether something was begun that is neither committed nor rolled back."""
-        return self._guest.active
+        """True between the start of a transaction and its commit or rollback."""
+        return self._transaction.active
 
     def cursor(self) -> PostgresCursor:
         """Return a cursor."""
         self._check_open()
         return PostgresCursor(self)
 
-    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> PostgresCursor:
-        """Execute one statement on a new cursor, and return that."""
-        return self.cursor().execute(sql, parameters)
-
-    def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> PostgresCursor:
-        """Execute one statement once for each set of parameters."""
-        return self.cursor().executemany(sql, parameters)
-
-    def executescript(self, script: str, /) -> PostgresCursor:
-        """Execute several statements, within the transaction."""
-        return self.cursor().executescript(script)
-
-    def commit(self) -> None:
-        """Record the transaction and commit it, or roll it back and raise; go on with another."""
-        self._check_open()
-        if not self.in_transaction:
-            return
-        self._shielded = False  # The commit releases it.
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        self._has_savepoint = False  # The commit releases it.
         try:
-            recorded = self._recorder.record(self._guest, self._before)
-            self._guest.commit()
+            yield
         except psycopg.Error as error:
-            self._guest.rollback()
-            raise translated(error) from error
-        except BaseException:
-            self._guest.rollback()
-            raise
-        self._recorder.done(recorded)
+            raise to_sqlite_error(error) from error
 
-    def rollback(self) -> None:
-        """Leave nothing of the transaction; go on with another."""
-        self._check_open()
-        self._shielded = False
-        self._guest.rollback()
+    def _record(self) -> Any:
+        return self._recorder.record(self._transaction, self._counts)
 
-    def finish(self) -> None:
-        """Commit, unless the caller has closed it already."""
-        if not self._closed:
-            self.commit()
+    def _roll_back(self) -> None:
+        self._has_savepoint = False
+        self._transaction.rollback()
 
-    def close(self) -> None:
-        """Roll back and close. Calling it again does nothing."""
-        if not self._closed:
-            self._closed = True
-            if self._temporary:
-                self._guest.raw.close()
-            self._guest.close()
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
+    def _release(self) -> None:
+        if self._has_temporary_tables:
+            self._transaction.raw.close()  # The pool's next user would find them.
+        self._transaction.close()
 
     def run(self, sql: str, call: Callable[[Any], Any]) -> Any:
-        """Run a caller's statement by ``call(connection)``, in a transaction if it writes."""
+        """Run a caller's statement, in a transaction if it writes.
+
+        Returns the result of ``call(driver's connection)``, ``None`` for a BEGIN or COMMIT.
+        """
         self._check_open()
-        first = words(sql) or [""]
-        control = self._judge(sql, first)
-        if control is not None:
-            control()
+        first = first_words(sql) or [""]
+        action = self._check_statement(sql, first)
+        if action is not None:
+            action()
             return None
         if not self.in_transaction and first[0] in _READS:
             try:
-                return call(self._guest.raw)
+                return call(self._transaction.raw)
             except psycopg.errors.ReadOnlySqlTransaction:
-                # A function that writes, a lock on rows, a sequence: in a transaction then.
+                # A function that writes, a row lock or a sequence: it needs a transaction.
                 log.debug("%.80s writes", sql)
             except psycopg.Error as error:
-                raise translated(error) from error
+                raise to_sqlite_error(error) from error
         try:
-            self._make_ready(first)
-            return call(self._guest.raw)
+            self._prepare(first)
+            return call(self._transaction.raw)
         except psycopg.Error as error:
-            self._undo()
-            raise translated(error) from error
+            self._undo_statement()
+            raise to_sqlite_error(error) from error
 
-    def _make_ready(self, first: list[str]) -> None:
-        """See to it that there is a transaction, and that the next statement can be undone."""
+    def _prepare(self, first: list[str]) -> None:
+        """Begin a transaction if there is none, and set a savepoint before the next statement."""
         if not self.in_transaction:
             self._begin()
-        if self._before is None and first[0] not in {*_READS, *_SAVEPOINTS, "rollback"}:
-            self._before = count_changes(self._guest.raw)
+        if self._counts is None and first[0] not in {*_READS, *_SAVEPOINTS, "rollback"}:
+            self._counts = count_changes(self._transaction.raw)
         if first[0] == "create":
-            # The next one who is given this connection shall not find its tables.
-            self._temporary = True
-        # What fails ends a transaction on PostgreSQL, and a statement on SQLite.
-        shield = first[0] not in {*_SAVEPOINTS, "rollback"}
-        steps = [f"RELEASE {_SAVEPOINT}"] * self._shielded + [f"SAVEPOINT {_SAVEPOINT}"] * shield
+            self._has_temporary_tables = True
+        # On PostgreSQL an error ends the transaction unless there is a savepoint.
+        needed = first[0] not in {*_SAVEPOINTS, "rollback"}
+        steps = [f"RELEASE {_SAVEPOINT}"] * self._has_savepoint + [
+            f"SAVEPOINT {_SAVEPOINT}"
+        ] * needed
         if steps:
-            self._guest.raw.execute("; ".join(steps))
-        self._shielded = shield
+            self._transaction.raw.execute("; ".join(steps))
+        self._has_savepoint = needed
 
-    def _undo(self) -> None:
-        """Undo a statement that failed; where that is not possible, the transaction."""
+    def _undo_statement(self) -> None:
+        """Roll a failed statement back; where that is not possible, the transaction."""
+        raw = self._transaction.raw
         try:
-            if self._shielded:
-                self._guest.raw.execute(f"ROLLBACK TO {_SAVEPOINT}; RELEASE {_SAVEPOINT}")
-                self._shielded = False
-            elif self._guest.raw.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
-                self._guest.rollback()
+            if self._has_savepoint:
+                raw.execute(f"ROLLBACK TO {_SAVEPOINT}; RELEASE {_SAVEPOINT}")
+                self._has_savepoint = False
+            elif (
+                self._transaction.raw.info.transaction_status
+                == psycopg.pq.TransactionStatus.INERROR
+            ):
+                self._transaction.rollback()
         except psycopg.Error:
-            self._shielded = False
-            self._guest.rollback()
+            self._has_savepoint = False
+            self._transaction.rollback()
 
-    def _judge(self, sql: str, first: list[str]) -> Callable[[], None] | None:
-        """Return what a statement about transactions means; refuse what would escape the log."""
+    def _check_statement(self, sql: str, first: list[str]) -> Callable[[], None] | None:
+        """Return the action of a statement that begins or ends a transaction, else ``None``.
+
+        Raises SqlRefusedError for statements whose effects would not be recorded.
+        """
         word = first[0] if first else ""
         if word in _SQLITE_ONLY or first[:2] in (["insert", "or"], ["update", "or"]):
-            shown = " ".join(first[:2] if first[1:2] == ["or"] else first[:1]).upper()
-            raise SqlRefusedError(sql, f"{shown} is SQLite's own: write what PostgreSQL has for it")
+            words = " ".join(first[:2] if first[1:2] == ["or"] else first[:1]).upper()
+            raise SqlRefusedError(sql, f"{words} is SQLite's own: write what PostgreSQL has for it")
         if word in _TRANSACTION and first[1:2] != ["to"]:
-            return self._control(word, sql)
+            return self._transaction_action(word, sql)
         temporary = word == "create" and first[1:2] in (["temp"], ["temporary"])
         if word in _STATEMENTS or word in _TRANSACTION or temporary or not word:
             return None
@@ -192,7 +169,7 @@ class PostgresConnection:
             "(apply_migrations), rows by INSERT, UPDATE and DELETE",
         )
 
-    def _control(self, word: str, sql: str) -> Callable[[], None]:
+    def _transaction_action(self, word: str, sql: str) -> Callable[[], None]:
         if word in {"begin", "start"}:
             if self.in_transaction:
                 raise sqlite3.OperationalError("cannot start a transaction within a transaction")
@@ -202,95 +179,5 @@ class PostgresConnection:
         return self.commit if word in {"commit", "end"} else self.rollback
 
     def _begin(self) -> None:
-        self._before, self._shielded = None, False
-        self._guest.begin(self._recorder.settings)
-
-
-class PostgresCursor:
-    """A cursor, as sqlite3 has it; results are read as a whole."""
-
-    arraysize = 1
-    lastrowid: None = None
-    """PostgreSQL has none: use ``RETURNING``."""
-
-    def __init__(self, connection: PostgresConnection) -> None:
-        self.connection = connection
-        self.description: Any = None
-        self.rowcount = -1
-        self._rows: Iterator[Row] = iter(())
-
-    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> PostgresCursor:
-        """Execute one statement, which may give rows."""
-        query, count = to_psycopg(sql)
-        _check(count, parameters)
-        done = self.connection.run(sql, lambda raw: raw.execute(query, tuple(parameters)))
-        self._take(done)
-        return self
-
-    def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> PostgresCursor:
-        """Execute one statement once for each set of parameters."""
-        query, count = to_psycopg(sql)
-        rows = [tuple(one) for one in parameters]
-        for row in rows:
-            _check(count, row)
-
-        def call(raw: Any) -> Any:
-            cursor = raw.cursor()
-            cursor.executemany(query, rows)
-            return cursor
-
-        done = self.connection.run(sql, call)
-        self._take(None)
-        self.rowcount = -1 if done is None else done.rowcount
-        return self
-
-    def executescript(self, script: str, /) -> PostgresCursor:
-        """Execute several statements, without parameters, within the transaction."""
-        for statement in split(script):
-            self.execute(statement)
-        self._take(None)
-        return self
-
-    def _take(self, done: Any) -> None:
-        self.description, self.rowcount, self._rows = None, -1, iter(())
-        if done is None:
-            return
-        if done.description is None:
-            self.rowcount = done.rowcount
-            return
-        names = [column.name for column in done.description]
-        self.description = [(name, *[None] * 6) for name in names]
-        self._rows = (Row(names, values) for values in done.fetchall())
-
-    def __iter__(self) -> PostgresCursor:
-        return self
-
-    def __next__(self) -> Row:
-        return next(self._rows)
-
-    def fetchone(self) -> Row | None:
-        """Return the next row, ``None`` where there is none."""
-        return next(self, None)
-
-    def fetchmany(self, size: int | None = None) -> list[Row]:
-        """Return up to ``size`` (default :attr:`arraysize`) rows."""
-        count = self.arraysize if size is None else size
-        return [row for _, row in zip(range(count), self, strict=False)]
-
-    def fetchall(self) -> list[Row]:
-        """Return the rows that are left."""
-        return list(self)
-
-    def close(self) -> None:
-        """Give no more rows."""
-        self._rows = iter(())
-
-
-def _check(count: int, parameters: object) -> None:
-    if isinstance(parameters, Mapping) or not isinstance(parameters, Sequence):
-        raise sqlite3.ProgrammingError("give the parameters as a sequence, one for each ?")
-    if len(parameters) != count:
-        raise sqlite3.ProgrammingError(
-            f"Incorrect number of bindings supplied. The current statement uses {count}, "
-            f"and there are {len(parameters)} supplied."
-        )
+        self._counts, self._has_savepoint = None, False
+        self._transaction.begin(self._recorder.settings)

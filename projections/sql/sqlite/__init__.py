@@ -1,1 +1,1 @@
-"""SQL storage on SQLite: capture, guard, migrations and replay."""
+"""SQL storage on SQLite: capture, authorizer, migrations, replay and copies."""

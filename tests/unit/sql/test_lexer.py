@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from projections.sql.postgres.lexer import split, to_psycopg, words
+from projections.sql.postgres._lexer import first_words, split_script, to_psycopg
 
 PARAMETERS = [
     ("SELECT ?", 1),
@@ -35,5 +35,5 @@ def test_percent_signs_stay_themselves() -> None:
 
 def test_statements_end_where_the_server_says() -> None:
     script = "SELECT 1; -- ;\nSELECT ';' /* ; */; CREATE FUNCTION f() AS $x$ a; b; $x$;;SELECT 2"
-    assert [one.split()[-1] for one in split(script)] == ["1", "*/", "$x$", "2"]
-    assert words(" -- x\n (SELECT 1)") == ["select"]
+    assert [one.split()[-1] for one in split_script(script)] == ["1", "*/", "$x$", "2"]
+    assert first_words(" -- x\n (SELECT 1)") == ["select"]

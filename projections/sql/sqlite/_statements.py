@@ -1,4 +1,4 @@
-"""Several statements in one text, one after the other."""
+"""Splitting a script into its statements."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def split_script(script: str) -> Iterator[str]:
-    """Yield the statements of a script; SQLite's tokenizer says where each of them ends.
+    """Yield the statements of a script, without those of only comments and space.
 
-    The last one may lack its semicolon. What holds nothing but comments and space is left out.
+    SQLite's tokenizer decides where a statement ends. The last one may lack its semicolon.
     """
     start = end = 0
     while (end := script.find(";", end) + 1) > 0:
@@ -26,7 +26,7 @@ def split_script(script: str) -> Iterator[str]:
 
 
 def _is_empty(statement: str) -> bool:
-    """Whether there are only comments, space and a semicolon."""
+    """Return True if there are only comments, space and semicolons."""
     rest = statement
     while rest := rest.lstrip().lstrip(";"):
         if rest.startswith("--"):

@@ -1,4 +1,4 @@
-"""Raw SQL whose every change is an event: the interface that programs know."""
+"""The storage interface: SQL connections whose row changes are appended to the log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eventstore.notify.notifiers import make_notifier
 from eventstore.storage.backends import make_backend
 from eventstore.storage.base import SqlBackend
 from eventstore.system.secret_url import SecretUrl
-from projections.sql.sqlite.database import SqliteSide
+from projections.sql._dialects import dialect_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,16 +26,15 @@ if TYPE_CHECKING:
     from eventstore.log.inline_projection import InlineProjection
     from eventstore.log.operations import CommitBatch
     from eventstore.storage.user_transaction import UserTransaction
-    from projections.sql.database import Side
-    from projections.sql.sqlite.connection import SqliteConnection
+    from projections.sql.connection import SqlConnection
 
 
 class SqlStorage:
-    """Tables of one's own beside the log at ``url``, in the same database.
+    """A program's tables beside the log at ``url``, in the same database.
 
-    Rows are changed through :meth:`connection`; each transaction that changed some is one event
-    of the stream ``sql/main``, appended in that same transaction. Used from any thread. It opens
-    at its first use. ``inline`` are the views that the log's other writers keep inline;
+    Rows are changed through :meth:`connection`; each transaction that changes rows appends one
+    event to the stream ``sql/main`` in that same transaction. Used from any thread. It opens at
+    its first use. ``inline`` are the inline projections that all writers of the log have;
     ``notify`` and ``notify_keys`` are those of :meth:`eventstore.EventStore.open`.
     """
 
@@ -61,12 +60,13 @@ class SqlStorage:
         self._lock = threading.Lock()
         self._publishing = threading.Lock()
         self._state = "new"
-        self._side = _make_side(backend.dialect)(self._guest, self._publish, clock)
+        make_dialect = dialect_type(backend.dialect)
+        self._dialect = make_dialect(self._open_transaction, self._publish, clock)
 
     @property
     def backend_name(self) -> str:
         """``"sqlite"`` or ``"postgres"``."""
-        return self._side.backend_name
+        return self._dialect.name
 
     def open(self) -> Self:
         """Open the log now rather than at the first use."""
@@ -80,11 +80,11 @@ class SqlStorage:
         return self
 
     def close(self) -> None:
-        """Release the log. Connections that callers still have go on until they close them."""
+        """Close the log. Connections that are in use stay open until their callers close them."""
         with self._lock:
             if self._state == "open":
                 self._notifier.close()
-                self._side.close()
+                self._dialect.close()
                 self._backend.close()
             self._state = "closed"
 
@@ -100,14 +100,14 @@ class SqlStorage:
         self.close()
 
     @contextmanager
-    def connection(self) -> Iterator[SqliteConnection]:
+    def connection(self) -> Iterator[SqlConnection]:
         """Give a connection: it commits at the end, or rolls back if the block raises, and closes.
 
-        Raises what sqlite3 raises for statements, SqlRefusedError for what would escape the log,
-        LimitExceededError where a transaction is more than one commit of the log can hold.
+        Raises sqlite3's errors for statements, SqlRefusedError for a statement whose effects would
+        not be recorded, LimitExceededError where a transaction exceeds a commit's limits.
         """
         self.open()
-        connection = self._side.connect()
+        connection = self._dialect.connect()
         try:
             yield connection
             connection.finish()
@@ -121,14 +121,14 @@ class SqlStorage:
         names (file stems) of those that were applied now. Raises MigrationError, which names the
         file, for one that fails or was changed after it had been applied.
         """
-        return self._side.apply_migrations(migrations_dir)
+        return self._dialect.apply_migrations(migrations_dir)
 
     def rebuild(self) -> int:
         """Drop the tables and compute them again from the log; return the position they are at.
 
         One transaction: readers see the old tables until it ends, and writers wait for it.
         """
-        return self._side.rebuild()
+        return self._dialect.rebuild()
 
     def export_snapshot(self, dest: Path) -> int:
         """Write the log and the tables, as of one moment, into one file; return its position.
@@ -136,34 +136,26 @@ class SqlStorage:
         Writers go on meanwhile. A file that is there is replaced, once the new one is whole.
         """
         self.open()
-        return self._side.export_snapshot(self._backend, dest)
+        return self._dialect.export_snapshot(self._backend, dest)
 
     def import_snapshot(self, src: Path) -> int:
-        """Become what a snapshot holds, in one transaction; return the position it is at.
+        """Replace log and tables by a snapshot's, in one transaction; return their position.
 
-        On SQLite it takes the place of whatever is there; on PostgreSQL, where a log never loses
-        events, NotEmptyError is raised unless the log is empty. ArchiveError is raised, and
-        nothing changed, for a file that is not exactly what was exported.
+        On SQLite the snapshot replaces everything in the file; on PostgreSQL, where a log never
+        loses events, NotEmptyError is raised unless the log is empty. Raises ArchiveError, and
+        changes nothing, for a file whose checksum differs.
         """
         self.open()
-        position = self._side.import_snapshot(self._backend, src)
+        position = self._dialect.import_snapshot(self._backend, src)
         self._log_id = self._backend.head().log_id
         with self._publishing:
             self._notifier.publish(self._log_id, position, None)
         return position
 
-    def _guest(self) -> UserTransaction:
+    def _open_transaction(self) -> UserTransaction:
         self.open()
         return self._backend.user_transaction(batch=self._notifier.carries_batches)
 
     def _publish(self, appended: Appended, batch: CommitBatch | None) -> None:
         with self._publishing:
             self._notifier.publish(self._log_id, appended.position, batch)
-
-
-def _make_side(dialect: str) -> type[Side]:
-    if dialect != "postgresql":
-        return SqliteSide
-    from projections.sql.postgres.database import PostgresSide  # noqa: PLC0415 - the driver is optional
-
-    return PostgresSide

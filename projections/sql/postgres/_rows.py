@@ -1,4 +1,4 @@
-"""Rows and errors of PostgreSQL, as callers know them from SQLite."""
+"""Rows and errors of PostgreSQL, in the form of the module ``sqlite3``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psycopg
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# psycopg's classes, by what sqlite3 raises in the same case: the most special first.
+# psycopg's errors with those of sqlite3 for the same case; subclasses first.
 _ERRORS: Final[list[tuple[type[psycopg.Error], type[sqlite3.Error]]]] = [
     (psycopg.errors.RaiseException, sqlite3.IntegrityError),
     (psycopg.IntegrityError, sqlite3.IntegrityError),
@@ -23,14 +23,14 @@ _ERRORS: Final[list[tuple[type[psycopg.Error], type[sqlite3.Error]]]] = [
 ]
 
 
-def translated(error: psycopg.Error) -> sqlite3.Error:
-    """Return the error that callers of SQLite's API expect, with PostgreSQL's message."""
+def to_sqlite_error(error: psycopg.Error) -> sqlite3.Error:
+    """Return the sqlite3 error for a psycopg error, with PostgreSQL's message."""
     kind = next(ours for theirs, ours in _ERRORS if isinstance(error, theirs))
     return kind(" ".join(str(error).split()))
 
 
-class Row(Sequence[Any]):
-    """A row, by index and by name, as :class:`sqlite3.Row`."""
+class NamedRow(Sequence[Any]):
+    """A row with values by index and by name, like :class:`sqlite3.Row`."""
 
     __slots__ = ("_names", "_values")
 
@@ -61,7 +61,7 @@ class Row(Sequence[Any]):
         return iter(self._values)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Row):
+        if not isinstance(other, NamedRow):
             return NotImplemented
         return (self.keys(), self._values) == (other.keys(), other._values)
 

@@ -1,28 +1,10 @@
-"""The same on PostgreSQL, with its own triggers, cascades and types."""
+"""A schema and random statements on PostgreSQL: its types, cascades, triggers and sequences."""
 
 from __future__ import annotations
 
-import sqlite3
-import tempfile
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    rule,
-    run_state_machine_as_test,
-)
-from support.examples import examples
-from support.postgres import shared_server
-from support.sql_databases import computed_tables, tables_of
-from support.sql_tables import read_log
-
-from projections.sql import SqlStorage
 
 SCHEMA = """
 CREATE TYPE mood AS ENUM ('sad', 'fine');
@@ -81,7 +63,7 @@ UPSERT = (
     "INSERT INTO plain (id, name) VALUES (?, ?) "
     "ON CONFLICT (id) DO UPDATE SET id = plain.id + 1, name = excluded.name"
 )
-one_statement = st.one_of(
+statements = st.one_of(
     set_column(),
     st.tuples(
         st.sampled_from(
@@ -107,54 +89,3 @@ one_statement = st.one_of(
         st.just(()),
     ),
 )  # fmt: skip
-
-
-class RandomSql(RuleBasedStateMachine):
-    def __init__(self) -> None:
-        super().__init__()
-        self._directory = tempfile.TemporaryDirectory()
-        self.url = shared_server().fresh_schema()
-        self.storage = SqlStorage(self.url, notify="none")
-        (Path(self._directory.name) / "1.sql").write_text(SCHEMA)
-        self.storage.apply_migrations(Path(self._directory.name))
-
-    @rule(statements=st.lists(one_statement, min_size=1, max_size=6), fails=st.booleans())
-    def transact(self, statements: list[tuple[str, tuple[Any, ...]]], fails: bool) -> None:
-        before = len(read_log(self.url)), tables_of(self.url)
-        with suppress(ZeroDivisionError, sqlite3.Error), self.storage.connection() as c:
-            for sql, parameters in statements:
-                with suppress(sqlite3.Error):
-                    c.execute(sql, parameters)
-            if fails:
-                raise ZeroDivisionError
-        if fails and not any(sql == "COMMIT" for sql, _ in statements):
-            assert (len(read_log(self.url)), tables_of(self.url)) == before
-
-    @rule()
-    def rebuild(self) -> None:
-        before = tables_of(self.url)
-        self.storage.rebuild()
-        assert tables_of(self.url) == before
-
-    @invariant()
-    def computed_from_the_log_they_are_the_same(self) -> None:
-        assert computed_tables(self.url) == tables_of(self.url)
-
-    def teardown(self) -> None:
-        self.storage.close()
-        self._directory.cleanup()
-
-
-@pytest.mark.hypothesis
-@pytest.mark.timeout(600)
-def test_random_statements_leave_the_tables_that_the_log_gives() -> None:
-    run_state_machine_as_test(
-        RandomSql,
-        settings=settings(
-            max_examples=examples(2),
-            stateful_step_count=5,
-            deadline=None,
-            phases=[Phase.explicit, Phase.reuse, Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )

@@ -1,7 +1,7 @@
-"""What a caller's statement may do, judged by SQLite's own compiler (its *authorizer*).
+"""What a caller's statement may do: an authorizer, which SQLite's compiler calls.
 
-It is asked about each action of a statement while that is compiled, triggers and views
-included, so nothing depends on reading SQL.
+SQLite calls it for each action of a statement while it compiles that, triggers and views
+included, so no SQL has to be parsed here (https://www.sqlite.org/c3ref/set_authorizer.html).
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import sqlite3
 from enum import Enum
 from typing import Final
 
-from projections.sql.model import OWN_PREFIX
-from projections.sql.sqlite.schema import RESERVED
+from projections.sql._identifiers import CAPTURE, RESERVED
 
 _WRITES: Final = {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE}
 _TEMPORARY: Final = {
@@ -36,31 +35,33 @@ _TABLE_SECOND: Final = {
     sqlite3.SQLITE_DROP_INDEX,
     sqlite3.SQLITE_DROP_TRIGGER,
 }
-"""Actions whose first name is another object's, or the database's."""
+"""Actions whose second name is the table; the first is another object's, or the database's."""
 
-_OTHER: Final = "another database's changes would not be recorded"
-_BEYOND: Final = {
-    sqlite3.SQLITE_ATTACH: _OTHER,
-    sqlite3.SQLITE_DETACH: _OTHER,
+_OTHER_DATABASE: Final = "another database's changes would not be recorded"
+_ALWAYS_REFUSED: Final = {
+    sqlite3.SQLITE_ATTACH: _OTHER_DATABASE,
+    sqlite3.SQLITE_DETACH: _OTHER_DATABASE,
     sqlite3.SQLITE_CREATE_TEMP_TRIGGER: "a temporary trigger would run before what is recorded",
 }
 _MASTER: Final = {"sqlite_master", "sqlite_schema"}
 
-_HARMLESS: Final = {
+_ALLOWED_PRAGMAS: Final = {
     "busy_timeout", "cache_size", "case_sensitive_like", "defer_foreign_keys", "foreign_keys",
     "foreign_key_check", "foreign_key_list", "index_info", "index_list", "index_xinfo",
     "integrity_check", "mmap_size", "quick_check", "table_info", "table_list", "table_xinfo",
     "temp_store", "threads", "wal_checkpoint",
 }  # fmt: skip
-"""Settings and questions that take an argument and touch neither durability nor capture."""
+"""Pragmas with an argument that affect neither durability nor capture."""
 
-
-_QUESTIONS: Final = {"table_info", "table_xinfo", "index_list", "index_info", "table_list"}
-"""Those that leave nothing behind."""
+_QUERY_PRAGMAS: Final = {"table_info", "table_xinfo", "index_list", "index_info", "table_list"}
+"""Those that change nothing on the connection."""
 
 
 class Mode(Enum):
-    """Whose statements are compiled."""
+    """Whose statements are compiled: the storage's own, a caller's or a migration's.
+
+    A caller's statement that writes is refused in READ: it needs a transaction first.
+    """
 
     OWN = "own"
     READ = "read"
@@ -68,22 +69,26 @@ class Mode(Enum):
     MIGRATE = "migrate"
 
 
-class Guard:
-    """An authorizer; the connection asks it, and reads what it noted, statement by statement."""
+class StatementAuthorizer:
+    """Allows or refuses the actions of one connection's statements, and notes what they do.
+
+    The notes (``refusal``, ``transaction``, ``writes``, ``defines``) are those of the statement
+    that was compiled last.
+    """
 
     def __init__(self) -> None:
         self.mode = Mode.OWN
         self.writable: frozenset[str] = frozenset()
-        """Tables, views and parts of virtual tables that may be written, in lower case."""
+        """Tables, views and parts of virtual tables that a caller may write, in lower case."""
         self.foreign: frozenset[str] = frozenset()
-        """Tables that a migration may not touch, besides the log's."""
-        self.personal = False
-        """Whether the connection has got settings or temporary tables of a caller's own."""
+        """Tables that a migration may not change, besides the log's, in lower case."""
+        self.customised = False
+        """True once a caller has changed settings of the connection or made temporary tables."""
         self.reset()
 
     def reset(self) -> None:
-        """Forget the statement before."""
-        self.refused = ""
+        """Clear the notes, before another statement is compiled."""
+        self.refusal = ""
         self.transaction = ""
         self.writes = False
         self.defines = False
@@ -96,22 +101,22 @@ class Guard:
         database: str | None,
         within: str | None,
     ) -> int:
-        """Answer SQLite whether this may be done."""
+        """Return SQLITE_OK or SQLITE_DENY for one action of a statement."""
         if self.mode is Mode.OWN or action in _READS:
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_PRAGMA:
-            return self._pragma(first or "", second)
+            return self._authorize_pragma(first or "", second)
         if action == sqlite3.SQLITE_TRANSACTION:
             self.transaction = first or ""
             return sqlite3.SQLITE_DENY
         if action in _TEMPORARY:
-            self.personal = True
+            self.customised = True
             return sqlite3.SQLITE_OK
         if database == "temp" and action in _WRITES:
             return sqlite3.SQLITE_OK
-        return self._judge(action, first, second, database, within)
+        return self._authorize(action, first, second, database, within)
 
-    def _judge(
+    def _authorize(
         self,
         action: int,
         first: str | None,
@@ -119,41 +124,41 @@ class Guard:
         database: str | None,
         within: str | None,
     ) -> int:
-        if action in _BEYOND:
-            return self._refuse(_BEYOND[action])
+        if action in _ALWAYS_REFUSED:
+            return self._refuse(_ALWAYS_REFUSED[action])
         if self.mode is Mode.MIGRATE:
-            return self._migrate(action, first, second, database, within)
-        return self._change(action, first or "", within)
+            return self._authorize_migration(action, first, second, database, within)
+        return self._authorize_change(action, first or "", within)
 
-    def _write(self) -> int:
-        """Allow what writes once there is a transaction for it."""
+    def _authorize_write(self) -> int:
+        """Allow a write within a transaction only."""
         self.writes = True
         return sqlite3.SQLITE_OK if self.mode is Mode.WRITE else sqlite3.SQLITE_DENY
 
-    def _change(self, action: int, table: str, within: str | None) -> int:
+    def _authorize_change(self, action: int, table: str, within: str | None) -> int:
         if action == sqlite3.SQLITE_SAVEPOINT:
-            return self._write()
+            return self._authorize_write()
         if action not in _WRITES or table.lower() in _MASTER:
             return self._refuse("the schema is changed by migrations only (apply_migrations)")
-        if self._write() == sqlite3.SQLITE_DENY:
+        if self._authorize_write() == sqlite3.SQLITE_DENY:
             return sqlite3.SQLITE_DENY
-        own = table.lower() == OWN_PREFIX and (within or "").startswith(OWN_PREFIX)
+        own = table.lower() == CAPTURE and (within or "").startswith(CAPTURE)
         if own or table.lower() in self.writable:
             return sqlite3.SQLITE_OK
         return self._refuse(f"table {table!r} is not one that a migration of this storage made")
 
-    def _pragma(self, name: str, value: str | None) -> int:
+    def _authorize_pragma(self, name: str, value: str | None) -> int:
         name = name.lower()
-        self.personal |= value is not None and name not in _QUESTIONS
+        self.customised |= value is not None and name not in _QUERY_PRAGMAS
         if value is None and name not in {"optimize", "incremental_vacuum", "shrink_memory"}:
             return sqlite3.SQLITE_OK
-        if name in _HARMLESS or (name, (value or "").lower()) == ("journal_mode", "wal"):
+        if name in _ALLOWED_PRAGMAS or (name, (value or "").lower()) == ("journal_mode", "wal"):
             return sqlite3.SQLITE_OK
         if name == "synchronous" and (value or "").lower() in {"full", "extra", "2", "3"}:
             return sqlite3.SQLITE_OK
         return self._refuse(f"PRAGMA {name} would change what the log relies on")
 
-    def _migrate(
+    def _authorize_migration(
         self,
         action: int,
         first: str | None,
@@ -161,14 +166,14 @@ class Guard:
         database: str | None,
         within: str | None,
     ) -> int:
-        if (within or "").startswith(OWN_PREFIX):
+        if (within or "").startswith(CAPTURE):
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_SAVEPOINT:
             return self._refuse("a migration is one transaction: leave savepoints out")
         if action in _UNRECORDED:
             return sqlite3.SQLITE_OK
         table = ((second if action in _TABLE_SECOND else first) or "").lower()
-        own = {name for name in (table, (first or "").lower()) if name.startswith(OWN_PREFIX)}
+        own = {name for name in (table, (first or "").lower()) if name.startswith(CAPTURE)}
         taken = own or {table} & (RESERVED | self.foreign)
         if taken and database in {"main", None}:
             return self._refuse(f"{min(taken)!r} is not one of this storage's own tables")
@@ -179,5 +184,5 @@ class Guard:
         return sqlite3.SQLITE_OK
 
     def _refuse(self, reason: str) -> int:
-        self.refused = self.refused or reason
+        self.refusal = self.refusal or reason
         return sqlite3.SQLITE_DENY

@@ -1,10 +1,10 @@
-"""Computing the callers' tables from the log, on whatever database."""
+"""Replay: computing the users' tables from the log."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from eventstore.log.operations import Query
 from eventstore.storage.reading import read_head, read_page
@@ -12,72 +12,62 @@ from projections.sql.events import SCHEMA_CHANGED, STREAM, ChangeReader, read_sc
 from projections.sql.model import ReplayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from eventstore import Event
     from eventstore.storage.user_transaction import UserTransaction
+    from projections.sql._schema import Schema
+    from projections.sql._target_table import TargetTable
     from projections.sql.events import SchemaChange
-    from projections.sql.model import Change
+    from projections.sql.model import Change, RowValues
 
 
-class _Step(NamedTuple):
-    """What one transaction changed; ``position`` is that of its last event."""
+class _EventChanges(NamedTuple):
+    """The row changes of one event, and its position."""
 
     position: int
     changes: Sequence[Change]
 
 
-class Target(Protocol):
-    """One table of the database that is filled."""
-
-    def key_of(self, row: Mapping[str, Any]) -> list[Any]:
-        """Return a row's primary key."""
-
-    def insert(self, row: Mapping[str, Any]) -> None:
-        """Put a row in."""
-
-    def update(self, key: Sequence[Any], row: Mapping[str, Any]) -> bool:
-        """Make the row with that key another one; return whether there was one."""
-
-    def delete(self, key: Sequence[Any]) -> bool:
-        """Take the row with that key out; return whether there was one."""
-
-
 class Replay(ABC):
     """Applies events to the tables on one connection, in the caller's transaction.
 
-    The users' triggers do not run: what they did is recorded as changes of rows.
+    The users' triggers do not run: the row changes that they made are recorded.
     """
 
     dialect: ClassVar[str]
     errors: ClassVar[type[Exception]]
-    """What the database's driver raises."""
+    """The base class of the driver's errors."""
+    schema_type: ClassVar[type[Schema[Any]]]
+    target_type: ClassVar[type[TargetTable[Any]]]
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
         self.tables: list[str] = []
         """The captured tables, as of the last event."""
-        self._targets: dict[str, Target] = {}
+        self._schema = self.schema_type(raw)
+        self._targets: dict[str, TargetTable[Any]] = {}
+        self._suspended: list[str] | None = None
 
     def apply(self, events: Sequence[Event]) -> None:
         """Apply whole commits. Raises ReplayError where the tables do not fit."""
         reader = ChangeReader()
-        waiting: list[_Step] = []
+        waiting: list[_EventChanges] = []
         for event in events:
             if event.stream != STREAM:
                 continue
             if event.type == SCHEMA_CHANGED and not event.redacted:
                 self._change_all(waiting)
                 waiting = []
-                with self._blaming(event.position):
+                with self._errors_at(event.position):
                     self._define_by(event)
             elif changes := reader.read(event):
-                waiting.append(_Step(event.position, changes))
+                waiting.append(_EventChanges(event.position, changes))
         self._change_all(waiting)
 
     @contextmanager
-    def _blaming(self, position: int) -> Iterator[None]:
-        """Say which event the database's complaint is about."""
+    def _errors_at(self, position: int) -> Iterator[None]:
+        """Turn the driver's errors into ReplayError with the position of an event."""
         try:
             yield
         except (self.errors, LookupError) as error:
@@ -93,38 +83,41 @@ class Replay(ABC):
             )
         self.finish()
         self._targets.clear()
-        self.define(change)
+        self._define(change)
         self.tables = change.tables
 
-    @abstractmethod
-    def define(self, change: SchemaChange) -> None:
-        """Execute a migration's statements, and note it in the ledger."""
+    def _define(self, change: SchemaChange) -> None:
+        for statement in change.statements:
+            self._execute(statement)
+        self._schema.write_ledger(change.migration, change.checksum, change.applied_at)
+
+    def _execute(self, statement: str) -> None:
+        self.raw.execute(statement).close()
 
     @abstractmethod
-    def set_aside(self) -> None:
-        """Let no trigger and no foreign key act, until :meth:`finish`."""
+    def _suspend(self) -> list[str]:
+        """Disable the users' triggers; return the statements that enable them again."""
 
-    @abstractmethod
     def finish(self) -> None:
-        """Put what was set aside back in its place."""
+        """Enable what the replay has disabled."""
+        for statement in self._suspended or ():
+            self._execute(statement)
+        self._suspended = None
 
-    @abstractmethod
-    def target(self, name: str) -> Target:
-        """Return what changes the rows of a table."""
-
-    def _change_all(self, steps: Sequence[_Step]) -> None:
-        """Apply several transactions' changes at once, or where that fails one after the other."""
+    def _change_all(self, steps: Sequence[_EventChanges]) -> None:
+        """Apply the changes of several events at once, or one event at a time if that fails."""
         if not steps:
             return
-        with self._blaming(steps[0].position):
-            self.set_aside()
+        with self._errors_at(steps[0].position):
+            if self._suspended is None:
+                self._suspended = self._suspend()
             fits = self._try(change for step in steps for change in step.changes)
         for step in () if fits else steps:
-            with self._blaming(step.position):
+            with self._errors_at(step.position):
                 self._change(step.changes)
 
     def _try(self, changes: Iterable[Change]) -> bool:
-        """Apply changes one by one as they were made; leave nothing where one does not fit."""
+        """Apply changes in order; roll back and return False where one does not fit."""
         self.raw.execute("SAVEPOINT change")
         try:
             fits = all(self._apply_one(one) for one in changes)
@@ -136,10 +129,10 @@ class Replay(ABC):
         return fits
 
     def _change(self, changes: Sequence[Change]) -> None:
-        """Apply one transaction's changes, all at once where one after the other does not fit.
+        """Apply one event's changes in order; where one does not fit, only the final rows.
 
-        A trigger or cascade that changes a row in the midst of its own change is recorded before
-        it. What counts then is the row that each key had in the end.
+        A cascade or trigger that changes a row while that row is being changed is captured
+        before it, and then the order of the changes does not fit the tables.
         """
         if not self._try(changes):
             self._put_final(changes)
@@ -153,7 +146,7 @@ class Replay(ABC):
         return target.delete(key) if change.new is None else target.update(key, change.new)
 
     def _put_final(self, changes: Sequence[Change]) -> None:
-        final: dict[tuple[Any, ...], tuple[str, Mapping[str, Any] | None]] = {}
+        final: dict[tuple[Any, ...], tuple[str, RowValues | None]] = {}
         for change in changes:
             target = self._target(change.table)
             final[change.table, *target.key_of(change.old or change.new or {})] = change.table, None
@@ -165,23 +158,24 @@ class Replay(ABC):
             if row is not None:
                 self._target(name).insert(row)
 
-    def _target(self, name: str) -> Target:
+    def _target(self, name: str) -> TargetTable[Any]:
         found = self._targets.get(name)
         if found is None:
             if name not in self.tables:
                 raise LookupError(f"no migration before it makes the table {name!r}")
-            found = self._targets[name] = self.target(name)
+            description = self._schema.read_table(name)
+            found = self._targets[name] = self.target_type(self.raw, description)
         return found
 
 
-def replay_log(guest: UserTransaction, replay: Replay) -> int:
-    """Apply the whole log, read in the guest's transaction; return its last position."""
-    with guest.reading() as driver:
+def replay_log(transaction: UserTransaction, replay: Replay) -> int:
+    """Apply the whole log, read in the same transaction; return its last position."""
+    with transaction.reading() as driver:
         head = read_head(driver).position
     at = 0
     while at < head:
         query = Query(after=at, until=head, streams=STREAM, whole_commits=True)
-        with guest.reading() as driver:
+        with transaction.reading() as driver:
             page = read_page(driver, query)
         replay.apply(page.events)
         at = page.through.position

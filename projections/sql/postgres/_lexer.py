@@ -1,7 +1,7 @@
-"""PostgreSQL's lexical rules, as far as finding parameters and the ends of statements takes.
+"""PostgreSQL's lexical rules, as far as needed to find parameters and the ends of statements.
 
-No driver knows them: psycopg looks for ``%s`` in literals too. They are few and fixed
-(https://www.postgresql.org/docs/current/sql-syntax-lexical.html).
+psycopg does not know them: it looks for ``%s`` in literals too. The rules are those of
+https://www.postgresql.org/docs/current/sql-syntax-lexical.html.
 
 A ``?`` is a parameter, or one of the JSON operators ``?``, ``?|`` and ``?&``. Those follow an
 operand, and no parameter does: ``data ? 'key'`` and ``data ?| $names`` are operators, ``id = ?``,
@@ -29,7 +29,7 @@ BEFORE_EXPRESSION: Final = frozenset({
     "then", "to", "union", "update", "using", "values", "variadic", "when", "where", "window",
     "with", "within", "zone",
 })  # fmt: skip
-"""Words that an expression may follow, or that at least are no operand."""
+"""Words that an expression may follow, or that are not operands."""
 
 _TOKEN: Final = re.compile(
     r"""
@@ -52,14 +52,17 @@ _OPERANDS: Final = {"escaped", "literal", "name", "dollar", "number", "parameter
 
 
 class Token(NamedTuple):
-    """A piece of SQL. ``kind`` is one of those above, ``parameter``, or ``broken``: unended."""
+    """A piece of SQL. ``kind`` is a group of the expression above, ``parameter`` or ``broken``.
+
+    A literal or comment without an end is ``broken``.
+    """
 
     kind: str
     text: str
 
 
 def tokens(sql: str) -> Iterator[Token]:
-    """Split SQL into pieces, which together are the text again."""
+    """Split SQL into tokens; joined, they are the SQL again."""
     at, before = 0, Token("other", "")
     while at < len(sql):
         match = _TOKEN.match(sql, at)
@@ -95,7 +98,7 @@ def _comment(sql: str, at: int) -> Token:
 def _operator(run: str, before: Token) -> Token:
     """Take the next operator, or parameter, of a run of operator characters."""
     for comment in ("--", "/*"):
-        # As the server does: a comment ends an operator.
+        # A comment ends an operator, as on the server.
         run = run.partition(comment)[0] if comment in run[1:] else run
     mark = run.find("?")
     if mark < 0:
@@ -128,8 +131,8 @@ def to_psycopg(sql: str) -> tuple[str, int]:
     return "".join(pieces), count
 
 
-def words(sql: str) -> list[str]:
-    """Return the first words of a statement, in lower case, as far as it begins with words."""
+def first_words(sql: str) -> list[str]:
+    """Return up to four words that a statement begins with, in lower case."""
     found: list[str] = []
     for token in tokens(sql):
         if token.kind == "word":
@@ -141,8 +144,8 @@ def words(sql: str) -> list[str]:
     return found
 
 
-def split(script: str) -> Iterator[str]:
-    """Yield the statements of a script, without what is nothing but comments."""
+def split_script(script: str) -> Iterator[str]:
+    """Yield the statements of a script, without those of only comments."""
     statement: list[Token] = []
     for token in tokens(script):
         if token.text == ";" and token.kind == "other":

@@ -1,0 +1,197 @@
+"""Migrations of the users' tables: SQL files, each applied once and recorded in the log.
+
+The definitions of a migration (``CREATE``, ``ALTER``, ``DROP`` …) are recorded as statements, its
+row changes are captured as those of any transaction, in the order in which they happen. A replay
+executes the definitions again but puts the rows as they were recorded, so that
+``datetime('now')`` keeps its first value.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple
+
+from eventstore.errors import ConfigError
+from projections.sql._capture import Capture, TableT
+from projections.sql._identifiers import excerpt
+from projections.sql.events import SchemaChange, schema_event
+from projections.sql.model import MigrationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from eventstore import NewEvent
+    from projections.sql._schema import Schema
+
+
+class Migration(NamedTuple):
+    """A file of SQL; ``name`` is the file's name without ``.sql``."""
+
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the file, in hex."""
+        return sha256(self.sql.encode()).hexdigest()
+
+
+def find_migrations(directory: Path, dialect: str) -> list[Migration]:
+    """Return the migrations of a directory in the order of their names.
+
+    On PostgreSQL a file of the same name in the sibling ``<directory>_pg`` replaces one. Raises
+    ConfigError where there is no such directory, MigrationError for a file that is not UTF-8.
+    """
+    if not directory.is_dir():
+        raise ConfigError(f"migrations {directory}: there is no such directory")
+    sibling = directory.with_name(directory.name + "_pg")
+    found = []
+    for file in sorted(directory.glob("*.sql"), key=lambda file: file.name):
+        chosen = sibling / file.name
+        if dialect != "postgres" or not chosen.is_file():
+            chosen = file
+        try:
+            # As bytes: reading as text would convert line ends, and the checksum covers them.
+            found.append(Migration(file.stem, chosen.read_bytes().decode()))
+        except UnicodeDecodeError as error:
+            raise MigrationError(file.stem, f"{chosen} is no UTF-8: {error}") from error
+    return found
+
+
+def is_applied(migration: Migration, ledger: dict[str, str]) -> bool:
+    """Return True if the ledger has the migration; raise MigrationError if its file has changed."""
+    known = ledger.get(migration.name)
+    if known is not None and known != migration.checksum:
+        raise MigrationError(
+            migration.name,
+            "was changed after it had been applied: put it back as it was, and make the change "
+            "in a new file",
+        )
+    return known is not None
+
+
+class MigrationEvents:
+    """Collects the events of a migration: its definitions and its row changes, in order."""
+
+    def __init__(self, migration: Migration, dialect: str, moment: str) -> None:
+        self.events: list[NewEvent] = []
+        self._head = (migration.name, migration.checksum, dialect, moment)
+        self._definitions: list[str] = []
+        self._has_schema_event = False
+
+    def add_definition(self, statement: str) -> None:
+        """Note a statement that changes the schema."""
+        self._definitions.append(statement)
+
+    def end_definitions(self, tables: Iterable[str], *, final: bool) -> None:
+        """Append an event of the definitions since the last call; ``tables`` are then captured.
+
+        The final call appends one even for a migration without definitions.
+        """
+        if self._definitions or (final and not self._has_schema_event):
+            change = SchemaChange(*self._head, self._definitions, list(tables))
+            self.events.append(schema_event(change))
+            self._definitions, self._has_schema_event = [], True
+
+
+class Migrator(ABC, Generic[TableT]):
+    """Applies one migration in an open transaction in which no other may change the schema."""
+
+    dialect: ClassVar[str]
+    errors: ClassVar[type[Exception]]
+    """The base class of the driver's errors."""
+
+    def __init__(
+        self,
+        raw: Any,
+        schema: Schema[TableT],
+        capture: Capture[TableT],
+        migration: Migration,
+        moment: str,
+    ) -> None:
+        self._raw = raw
+        self._schema = schema
+        self._capture = capture
+        self._migration = migration
+        self._moment = moment
+        self._events = MigrationEvents(migration, self.dialect, moment)
+        captured = set(capture.list_tables())
+        # Tables that other programs made in the same database: they stay as they are.
+        self._foreign = frozenset(name for name in schema.list_tables() if name not in captured)
+        self._tables: dict[str, TableT] = {}
+        self._capturing = False
+
+    def apply(self) -> list[NewEvent]:
+        """Run the migration and add its row to the ledger; return the events to append.
+
+        Raises MigrationError, with the statement that failed.
+        """
+        self._pause()
+        for statement in self._split(self._migration.sql):
+            try:
+                self._run(statement)
+            except self.errors as error:
+                reason = " ".join(str(error).split())
+                raise self._error(f"{reason} in {excerpt(statement)}") from error
+        self._pause()
+        self._check_definitions()
+        self._resume(final=True)
+        self._check_rows()
+        self._schema.write_ledger(self._migration.name, self._migration.checksum, self._moment)
+        return self._events.events
+
+    @abstractmethod
+    def _split(self, script: str) -> Iterator[str]:
+        """Yield the statements of a script."""
+
+    @abstractmethod
+    def _run(self, statement: str) -> None:
+        """Run one statement: :meth:`_define` for a definition, :meth:`_change_rows` for another."""
+
+    def _check_definitions(self) -> None:
+        """Raise MigrationError if the definitions changed what is not the users'."""
+
+    @abstractmethod
+    def _check_rows(self) -> None:
+        """Raise MigrationError if the row changes broke a rule or were not captured."""
+
+    def _error(self, reason: str) -> MigrationError:
+        return MigrationError(self._migration.name, f"{reason}; nothing of it was applied")
+
+    def _define(self, statement: str) -> None:
+        """Prepare for a statement that changes the schema: record it, and stop capturing."""
+        self._pause()
+        self._events.add_definition(statement)
+
+    def _change_rows(self) -> None:
+        """Prepare for a statement that changes rows: capture them."""
+        if not self._capturing:
+            self._resume()
+
+    def _pause(self) -> None:
+        """Take what was captured, and drop the triggers before the schema changes."""
+        if self._capturing:
+            self._events.events += self._capture.take_events(self._tables)
+        self._capture.remove()
+        self._capturing = False
+
+    def _resume(self, *, final: bool = False) -> None:
+        """Capture the tables as they are now, and record the definitions since the last time."""
+        found = {
+            name: self._schema.read_table(name)
+            for name in self._schema.list_tables()
+            if name not in self._foreign
+        }
+        faults = {
+            name: fault
+            for name, description in found.items()
+            if (fault := self._schema.find_fault(description))
+        }
+        if final and faults:
+            raise self._error(min(faults.values()))
+        self._tables = {name: one for name, one in found.items() if name not in faults}
+        self._capture.install(self._tables.values())
+        self._capturing = True
+        self._events.end_definitions(self._tables, final=final)

@@ -1,0 +1,78 @@
+"""The schema of a database: its tables, what makes them, and the ledger of migrations."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic
+
+from projections.sql._capture import TableT
+from projections.sql._identifiers import LEDGER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_CREATE_LEDGER: Final = (
+    f"CREATE TABLE IF NOT EXISTS {LEDGER} "
+    "(name TEXT NOT NULL PRIMARY KEY, checksum TEXT NOT NULL, applied_at TEXT NOT NULL)"
+)
+
+
+class Schema(ABC, Generic[TableT]):
+    """Reads and changes the users' schema on one connection, in the caller's transaction."""
+
+    placeholder: ClassVar[str]
+    """The driver's mark for a parameter."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    @abstractmethod
+    def list_tables(self) -> list[str]:
+        """Return the tables that belong to users: neither the log's nor this package's."""
+
+    @abstractmethod
+    def read_table(self, name: str) -> TableT:
+        """Describe a table; its key is empty where it has no primary key."""
+
+    def find_fault(self, description: TableT) -> str | None:
+        """Return the reason why a table cannot be captured, ``None`` where it can."""
+        if description.table.key:
+            return None
+        name = description.table.name
+        return f"table {name!r} has no primary key, so that its rows cannot be told apart: add one"
+
+    @abstractmethod
+    def drop_tables(self, names: Sequence[str]) -> None:
+        """Drop these tables, the ledger, and all other objects that migrations have made."""
+
+    @abstractmethod
+    def read_sequences(self, names: Sequence[str]) -> Mapping[Any, Any]:
+        """Return the state of each sequence of these tables."""
+
+    @abstractmethod
+    def restore_sequences(self, known: Mapping[Any, Any]) -> None:
+        """Continue sequences where they were, so that no number is given out twice.
+
+        A number that was given out in a transaction that rolled back leaves no trace in the log.
+        """
+
+    @abstractmethod
+    def has_ledger(self) -> bool:
+        """Return True once a migration has been applied."""
+
+    def read_ledger(self) -> dict[str, str]:
+        """Return the checksum of each applied migration, by name."""
+        if not self.has_ledger():
+            return {}
+        rows = self._raw.execute(f"SELECT name, checksum FROM {LEDGER}").fetchall()
+        return {row[0]: row[1] for row in rows}
+
+    def write_ledger(self, name: str, checksum: str, applied_at: str) -> None:
+        """Record that a migration was applied; replace what was recorded of it."""
+        mark = self.placeholder
+        self._raw.execute(_CREATE_LEDGER)
+        self._raw.execute(f"DELETE FROM {LEDGER} WHERE name = {mark}", (name,))
+        self._raw.execute(
+            f"INSERT INTO {LEDGER} (name, checksum, applied_at) VALUES ({mark}, {mark}, {mark})",
+            (name, checksum, applied_at),
+        )

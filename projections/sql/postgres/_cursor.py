@@ -1,0 +1,108 @@
+"""A cursor on PostgreSQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from projections.sql._cursor import SqlCursor
+from projections.sql.postgres._lexer import split_script, to_psycopg
+from projections.sql.postgres._rows import NamedRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Self
+
+    from projections.sql._cursor import Parameters
+
+
+class StatementRunner(Protocol):
+    """The connection that runs a cursor's statements."""
+
+    def run(self, sql: str, call: Callable[[Any], Any]) -> Any:
+        """Run a statement by ``call(driver's connection)``; return what that returns."""
+
+
+class PostgresCursor(SqlCursor):
+    """See :class:`SqlCursor`. Rows of a query are read at once."""
+
+    def __init__(self, connection: StatementRunner) -> None:
+        self.connection = connection
+        self._description: Any = None
+        self._rowcount = -1
+        self._rows: Iterator[NamedRow] = iter(())
+
+    def execute(self, sql: str, parameters: Parameters = (), /) -> Self:
+        """Execute one statement, which may give rows."""
+        query, count = to_psycopg(sql)
+        values = _check(count, parameters)
+        self._take(self.connection.run(sql, lambda raw: raw.execute(query, values)))
+        return self
+
+    def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> Self:
+        """Execute one statement once for each set of parameters."""
+        query, count = to_psycopg(sql)
+        rows = [_check(count, tuple(one)) for one in parameters]
+
+        def call(raw: Any) -> Any:
+            cursor = raw.cursor()
+            cursor.executemany(query, rows)
+            return cursor
+
+        done = self.connection.run(sql, call)
+        self._forget()
+        self._rowcount = -1 if done is None else done.rowcount
+        return self
+
+    def _split(self, script: str) -> Iterator[str]:
+        return split_script(script)
+
+    def _forget(self) -> None:
+        self._description, self._rowcount, self._rows = None, -1, iter(())
+
+    def _take(self, done: Any) -> None:
+        """Take the result of a statement; ``None`` for one that only ended a transaction."""
+        self._forget()
+        if done is None:
+            return
+        if done.description is None:
+            self._rowcount = done.rowcount
+            return
+        names = [column.name for column in done.description]
+        self._description = [(name, *[None] * 6) for name in names]
+        self._rows = (NamedRow(names, values) for values in done.fetchall())
+
+    def __next__(self) -> NamedRow:
+        return next(self._rows)
+
+    @property
+    def description(self) -> Any:
+        """The columns of a query, as DB-API has them; ``None`` for other statements."""
+        return self._description
+
+    @property
+    def rowcount(self) -> int:
+        """The number of rows that the last statement changed; -1 for a query."""
+        return self._rowcount
+
+    @property
+    def lastrowid(self) -> None:
+        """Always ``None``: use ``RETURNING``."""
+        return None
+
+    def close(self) -> None:
+        """Drop the rows that are left."""
+        self._rows = iter(())
+
+
+def _check(count: int, parameters: object) -> tuple[Any, ...]:
+    """Return the parameters; raise ProgrammingError unless there is one for each ``?``."""
+    if isinstance(parameters, Mapping) or not isinstance(parameters, Sequence):
+        raise sqlite3.ProgrammingError("give the parameters as a sequence, one for each ?")
+    if len(parameters) != count:
+        raise sqlite3.ProgrammingError(
+            f"Incorrect number of bindings supplied. The current statement uses {count}, "
+            f"and there are {len(parameters)} supplied."
+        )
+    return tuple(parameters)

@@ -1,0 +1,136 @@
+"""The schema of a PostgreSQL database, as far as capture and replay have to know it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from projections.sql._identifiers import LEDGER, RESERVED, is_reserved, quote_name
+from projections.sql._schema import Schema
+from projections.sql.model import CapturedTable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_OBJECTS: Final = {
+    "VIEW": (
+        "SELECT quote_ident(relname) FROM pg_class WHERE relkind = 'v' "
+        "AND relnamespace = current_schema()::regnamespace"
+    ),
+    "MATERIALIZED VIEW": (
+        "SELECT quote_ident(relname) FROM pg_class WHERE relkind = 'm' "
+        "AND relnamespace = current_schema()::regnamespace"
+    ),
+    "ROUTINE": (
+        "SELECT oid::regprocedure::text FROM pg_proc p "
+        "WHERE pronamespace = current_schema()::regnamespace AND NOT EXISTS ("
+        "SELECT 1 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+        "WHERE t.tgfoid = p.oid AND c.relname = ANY(%(reserved)s)) AND NOT EXISTS ("
+        "SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')"
+    ),
+    "SEQUENCE": (
+        "SELECT quote_ident(relname) FROM pg_class c WHERE relkind = 'S' "
+        "AND relnamespace = current_schema()::regnamespace AND NOT EXISTS ("
+        "SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype IN ('a', 'i', 'e'))"
+    ),
+    "TYPE": (
+        "SELECT quote_ident(typname) FROM pg_type t "
+        "WHERE typnamespace = current_schema()::regnamespace AND (typtype IN ('e', 'd') "
+        "OR EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = t.typrelid AND relkind = 'c')) "
+        "AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = t.oid AND d.deptype = 'e')"
+    ),
+}
+"""Queries for what else migrations create, in the order in which it can be dropped."""
+
+
+class PostgresTable(NamedTuple):
+    """A table with the type of each of its columns."""
+
+    table: CapturedTable
+    types: dict[str, str]
+    always_identity: frozenset[str]
+    """Columns that are GENERATED ALWAYS AS IDENTITY: no UPDATE may assign them."""
+
+
+class PostgresSchema(Schema[PostgresTable]):
+    """See :class:`Schema`. All tables are those of the log's schema."""
+
+    placeholder = "%s"
+
+    def list_tables(self) -> list[str]:
+        """Return the tables that are neither the log's nor this package's."""
+        rows = self._raw.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace "
+            "AND relkind IN ('r', 'p') ORDER BY 1"
+        ).fetchall()
+        return [name for (name,) in rows if not is_reserved(name)]
+
+    def read_table(self, name: str) -> PostgresTable:
+        """Describe a table; its key is empty where it has no primary key."""
+        rows = self._raw.execute(
+            "SELECT attname, format_type(atttypid, atttypmod), attidentity::text FROM pg_attribute "
+            "WHERE attrelid = (current_schema() || '.' || quote_ident(%s))::regclass "
+            "AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
+            (name,),
+        ).fetchall()
+        key = self._raw.execute(
+            "SELECT a.attname FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey) "
+            "WITH ORDINALITY AS k (num, place) "
+            "JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.num "
+            "WHERE i.indrelid = (current_schema() || '.' || quote_ident(%s))::regclass "
+            "AND i.indisprimary ORDER BY k.place",
+            (name,),
+        ).fetchall()
+        return PostgresTable(
+            CapturedTable(name, tuple(row[0] for row in rows), tuple(row[0] for row in key)),
+            {row[0]: row[1] for row in rows},
+            frozenset(row[0] for row in rows if row[2] == "a"),
+        )
+
+    def drop_tables(self, names: Sequence[str]) -> None:
+        """Drop these tables, the ledger, and the users' views, functions, sequences and types."""
+        for name in names:
+            self._raw.execute(f"DROP TABLE IF EXISTS {quote_name(name)} CASCADE".encode())
+        for kind, query in _OBJECTS.items():
+            for (name,) in self._raw.execute(query, {"reserved": list(RESERVED)}).fetchall():
+                self._raw.execute(f"DROP {kind} IF EXISTS {name} CASCADE".encode())
+        self._raw.execute(f"DROP TABLE IF EXISTS {LEDGER}")
+
+    def read_sequences(self, names: Sequence[str]) -> dict[tuple[str, str], tuple[int, bool]]:
+        """Return (last value, whether it was given out) by (table, column)."""
+        found = {}
+        rows = self._raw.execute(
+            "SELECT relname, attname, pg_get_serial_sequence("
+            "quote_ident(current_schema()) || '.' || quote_ident(relname), attname) "
+            "FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE attnum > 0 "
+            "AND NOT attisdropped AND relnamespace = current_schema()::regnamespace "
+            "AND relname = ANY(%s)",
+            (list(names),),
+        ).fetchall()
+        for table, column, sequence in rows:
+            if sequence is not None:
+                query = f"SELECT last_value, is_called FROM {sequence}"
+                found[table, column] = self._raw.execute(query.encode()).fetchone()
+        return found
+
+    def restore_sequences(self, known: Mapping[tuple[str, str], tuple[int, bool]]) -> None:
+        """Let no sequence give out a number twice."""
+        for (table, column), (value, called) in known.items():
+            self._raw.execute(
+                "SELECT setval(pg_get_serial_sequence(quote_ident(%(table)s), %(column)s), "
+                "%(value)s, %(called)s) WHERE EXISTS (SELECT 1 FROM pg_attribute "
+                "WHERE attrelid = to_regclass(quote_ident(%(table)s)) AND attname = %(column)s)",
+                {"table": table, "column": column, "value": value, "called": called},
+            )
+
+    def has_ledger(self) -> bool:
+        """Return True once a migration has been applied."""
+        found = self._raw.execute(
+            "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = %s",
+            (LEDGER,),
+        ).fetchone()
+        return found is not None
+
+
+def quote_for_parameters(name: str) -> str:
+    """Return an identifier as it stands in a statement with psycopg's placeholders."""
+    return quote_name(name).replace("%", "%%")

@@ -1,0 +1,108 @@
+"""SQL storage on PostgreSQL."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from projections.sql._dialect import Recorded, SqlDialect, append_rows
+from projections.sql.model import SqlRefusedError
+from projections.sql.postgres import _snapshots
+from projections.sql.postgres._capture import PostgresCapture
+from projections.sql.postgres._migrations import PostgresMigrator
+from projections.sql.postgres._row_counts import find_uncaptured_writes
+from projections.sql.postgres._schema import PostgresSchema, PostgresTable
+from projections.sql.postgres._triggers import CAPTURE_SETTING
+from projections.sql.postgres.connection import PostgresConnection
+from projections.sql.postgres.replay import PostgresReplay
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from eventstore.storage.base import SqlBackend
+    from eventstore.storage.postgres.user_transaction import PostgresUserTransaction
+    from eventstore.storage.user_transaction import UserTransaction
+
+# Captured values are texts, and a text has to mean the same when a replay reads it.
+_SETTINGS: Final = (
+    f"SET LOCAL {CAPTURE_SETTING} = 'on'; SET LOCAL DateStyle = 'ISO'; "
+    "SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; "
+    "SET LOCAL extra_float_digits = 1"
+)
+
+
+class PostgresDialect(SqlDialect):
+    """See :class:`SqlDialect`."""
+
+    name = "postgres"
+    capture_type = PostgresCapture
+    schema_type = PostgresSchema
+    migrator_type = PostgresMigrator
+    replay_type = PostgresReplay
+    settings = _SETTINGS
+    """The statements that each transaction begins with."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._known: tuple[str, dict[str, PostgresTable]] = "", {}
+
+    def connect(self) -> PostgresConnection:
+        """Return a connection for a caller."""
+        transaction = cast("PostgresUserTransaction", self._open_transaction())
+        return PostgresConnection(transaction, self)
+
+    def close(self) -> None:
+        """Do nothing: the log's backend pools the connections."""
+
+    def record(
+        self, transaction: UserTransaction, counts: Mapping[str, int] | None
+    ) -> Recorded | None:
+        """Append what the transaction did; return ``None`` if it changed no row.
+
+        ``counts`` are the changed rows of each table, counted before the first write; ``None`` if
+        there was none. Raises SqlRefusedError for writes to tables that are not captured.
+        """
+        raw: Any = transaction.raw
+        capture = PostgresCapture(raw)
+        has_written, version = capture.read_version()
+        if not has_written:
+            return None
+        tables = self._read_tables(raw, version)
+        if counts is not None and (written := find_uncaptured_writes(raw, counts, tables)):
+            reason = f"table {written[0]!r} is not one that a migration of this storage made"
+            raise SqlRefusedError("COMMIT", reason)
+        if not tables:
+            return None
+        events = capture.take_events(tables)
+        return append_rows(transaction, events) if events else None
+
+    def _read_tables(self, raw: Any, version: str) -> dict[str, PostgresTable]:
+        known = self._known
+        if known[0] != version:
+            schema = PostgresSchema(raw)
+            names = PostgresCapture(raw).list_tables()
+            known = self._known = version, {name: schema.read_table(name) for name in names}
+        return known[1]
+
+    def _prepare(self, transaction: UserTransaction) -> None:
+        """Do nothing: the transaction's own settings suffice."""
+
+    def _lock_schema(self, transaction: UserTransaction) -> None:
+        transaction.raw.execute(self.settings)
+        with transaction.reading() as driver:
+            driver.lock_schema()
+
+    def export_snapshot(self, backend: SqlBackend, target: Path) -> int:
+        """Write the log into a file; return its last position."""
+        return _snapshots.export_snapshot(backend, target)
+
+    def import_snapshot(self, backend: SqlBackend, source: Path) -> int:
+        """Fill an empty log from a file, and compute the tables; return their position."""
+        with (
+            closing(self._open_transaction()) as transaction,
+            transaction.translated(),
+            self.changing_schema(transaction),
+        ):
+            _snapshots.load_log(transaction, source, backend.url)
+            return self.recompute(transaction)

@@ -1,0 +1,138 @@
+"""Capturing row changes on SQLite: triggers that write them down in the same transaction.
+
+The columns of the capture table have no type, so values stay exactly what they are.
+
+SQLite runs triggers in the reverse order of their creation. Those that capture are created last,
+and so run before the users' own triggers can change what they see.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from projections.sql._capture import Capture
+from projections.sql._corrections import same_value, with_corrections
+from projections.sql._identifiers import CAPTURE, quote_name
+from projections.sql.model import Change, RawText
+from projections.sql.sqlite._schema import SqliteTable
+from projections.sql.sqlite._triggers import (
+    CONFLICTING,
+    DELETE,
+    INSERT,
+    UPDATE,
+    make_triggers,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from projections.sql.model import CapturedTable, Op, RowValues
+
+_OPS: Final[dict[int, Op]] = {INSERT: "insert", UPDATE: "update", DELETE: "delete"}
+
+_BATCH: Final = 500
+"""Captured rows that are fetched at once."""
+
+
+class SqliteCapture(Capture[SqliteTable]):
+    """See :class:`Capture`. Texts are read as :class:`RawText`."""
+
+    def list_tables(self) -> list[str]:
+        """Return the names of the captured tables."""
+        return sorted({table for _, table in self._own_triggers()})
+
+    def _own_triggers(self) -> list[tuple[str, str]]:
+        """Return (name, table) of each trigger that captures."""
+        rows: list[tuple[str, str]] = self._raw.execute(
+            "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger' "
+            "AND name LIKE ? ESCAPE '\\'",
+            (CAPTURE.replace("_", "\\_") + "%",),
+        ).fetchall()
+        return rows
+
+    def install(self, tables: Iterable[SqliteTable]) -> None:
+        """Capture these tables, and no others, from now on; deletes what was captured."""
+        tables = list(tables)
+        self.remove()
+        self._raw.execute(f"DROP TABLE IF EXISTS {CAPTURE}")
+        width = max([2 * len(one.table.columns) for one in tables], default=0)
+        columns = "".join(f", c{number}" for number in range(width))
+        self._raw.execute(f"CREATE TABLE {CAPTURE} (id INTEGER PRIMARY KEY, op, tbl{columns})")
+        self._raw.execute(
+            f"CREATE INDEX {CAPTURE}_endangered ON {CAPTURE} (tbl) WHERE op = {CONFLICTING}"
+        )
+        for one in tables:
+            for statement in make_triggers(one):
+                self._raw.execute(statement)
+
+    def remove(self) -> None:
+        """Drop the triggers of all tables."""
+        for name, _ in self._own_triggers():
+            self._raw.execute(f"DROP TRIGGER {quote_name(name)}")
+
+    def read_changes(self, tables: Mapping[str, SqliteTable]) -> Iterator[Change]:
+        """Yield the transaction's row changes in order, corrections included."""
+        with _exact_values(self._raw):
+            captured = _read_captured(self._raw, tables)
+            yield from with_corrections(captured, tables, partial(_fetch_row, self._raw))
+
+    def clear(self) -> None:
+        """Delete what was captured."""
+        self._raw.execute(f"DELETE FROM {CAPTURE}")
+
+
+@contextmanager
+def _exact_values(raw: sqlite3.Connection) -> Iterator[None]:
+    """Read rows as tuples and texts as bytes, whatever the caller has set."""
+    before = raw.text_factory, raw.row_factory
+    raw.text_factory, raw.row_factory = RawText, None
+    try:
+        yield
+    finally:
+        raw.text_factory, raw.row_factory = before
+
+
+def _read_captured(raw: sqlite3.Connection, tables: Mapping[str, SqliteTable]) -> Iterator[Change]:
+    cursor = raw.execute(f"SELECT * FROM {CAPTURE} WHERE op > {CONFLICTING} ORDER BY id")
+    while rows := cursor.fetchmany(_BATCH):
+        for _, op, table, *values in rows:
+            change = _make_change(_OPS[op], tables[table.decode()].table, values)
+            if change is not None:
+                yield change
+
+
+def _make_change(op: Op, table: CapturedTable, values: Sequence[Any]) -> Change | None:
+    count = len(table.columns)
+    first = dict(zip(table.columns, values[:count], strict=True))
+    key = {column: first[column] for column in table.key}
+    if op == "insert":
+        return Change(table.name, op, key, None, first)
+    if op == "delete":
+        return Change(table.name, op, key, first, None)
+    second = dict(zip(table.columns, values[count : 2 * count], strict=True))
+    if all(same_value(first[column], second[column]) for column in table.columns):
+        return None
+    return Change(table.name, op, key, first, second)
+
+
+def _fetch_row(
+    raw: sqlite3.Connection, table: CapturedTable, key: Sequence[Any]
+) -> RowValues | None:
+    marks, values = bind(key)
+    pairs = zip(table.key, marks, strict=True)
+    where = " AND ".join(f"{quote_name(column)} = {mark}" for column, mark in pairs)
+    columns = ", ".join(map(quote_name, table.columns))
+    row = raw.execute(
+        f"SELECT {columns} FROM {quote_name(table.name)} WHERE {where}", values
+    ).fetchone()
+    return None if row is None else dict(zip(table.columns, row, strict=True))
+
+
+def bind(values: Iterable[Any]) -> tuple[list[str], list[Any]]:
+    """Return a placeholder for each value, and the values; sqlite3 binds no text in bytes."""
+    values = list(values)
+    marks = ["CAST(? AS TEXT)" if isinstance(value, RawText) else "?" for value in values]
+    return marks, [bytes(v) if isinstance(v, RawText) else v for v in values]

@@ -1,0 +1,85 @@
+"""A cursor on SQLite."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from projections.sql._cursor import SqlCursor
+from projections.sql.sqlite._statements import split_script
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Self
+
+    from projections.sql._cursor import Parameters
+
+
+class StatementRunner(Protocol):
+    """The connection that runs a cursor's statements."""
+
+    def run(self, call: Callable[..., Any], sql: str, *arguments: Any) -> bool:
+        """Run a statement by ``call(sql, *arguments)``; return True if it writes."""
+
+    def add_reader(self, cursor: SqliteCursor) -> None:
+        """Remember a cursor that has rows left."""
+
+
+class SqliteCursor(SqlCursor):
+    """See :class:`SqlCursor`. Rows of a query are read as they are asked for."""
+
+    def __init__(self, connection: StatementRunner, raw: sqlite3.Cursor) -> None:
+        self.connection = connection
+        self._raw = raw
+        self._buffer: Iterator[Any] | None = None
+
+    def execute(self, sql: str, parameters: Parameters = (), /) -> Self:
+        """Execute one statement, which may give rows."""
+        self._buffer = None
+        writes = self.connection.run(self._raw.execute, sql, parameters)
+        if writes:
+            # RETURNING: SQLite commits no transaction while such a statement has rows left.
+            self.buffer()
+        elif self._raw.description is not None:
+            self.connection.add_reader(self)
+        return self
+
+    def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> Self:
+        """Execute one statement once for each set of parameters."""
+        self._buffer = None
+        self.connection.run(self._raw.executemany, sql, parameters)
+        return self
+
+    def _split(self, script: str) -> Iterator[str]:
+        return split_script(script)
+
+    def _forget(self) -> None:
+        self._buffer = None
+
+    def buffer(self) -> None:
+        """Read the rows that are left, before the transaction begins or ends."""
+        if self._buffer is None:
+            self._buffer = iter(self._raw.fetchall())
+
+    def __next__(self) -> Any:
+        return next(self._raw if self._buffer is None else self._buffer)
+
+    @property
+    def description(self) -> Any:
+        """The columns of a query, as DB-API has them; ``None`` for other statements."""
+        return self._raw.description
+
+    @property
+    def rowcount(self) -> int:
+        """The number of rows that the last statement changed; -1 for a query."""
+        return self._raw.rowcount
+
+    @property
+    def lastrowid(self) -> int | None:
+        """The number of the row that was inserted last."""
+        return self._raw.lastrowid
+
+    def close(self) -> None:
+        """Drop the rows that are left."""
+        self._raw.close()
+        self._buffer = iter(())
