@@ -15,4 +15,4 @@ while IFS= read -r line; do
     printf '%s\n' "$line"
 done <.env.example >.env.new
 mv .env.new .env
-echo "wrote .env: keep it, and keep it to yourself"
+echo "wrote .env: keep it, and keep it secret"

@@ -1,6 +1,6 @@
 -- The log's two roles. The image of PostgreSQL runs this once, as the superuser and in the log's
--- database, before it lets anybody else in: with MASTER_PASSWORD and WORKER_PASSWORD from the
--- service's environment, and stopping at the first error.
+-- database, before it accepts other connections: with MASTER_PASSWORD and WORKER_PASSWORD from the
+-- service's environment, and it stops at the first error.
 
 \getenv master_password MASTER_PASSWORD
 \getenv worker_password WORKER_PASSWORD
@@ -11,15 +11,15 @@ ALTER DATABASE :"DBNAME" OWNER TO master;
 GRANT CREATE ON SCHEMA public TO master;
 REVOKE ALL ON DATABASE :"DBNAME" FROM PUBLIC;
 
--- A worker reads, and keeps its place as a named consumer. It can neither append nor change what
--- happened: whoever breaks into one slips no rule in. A worker that is to reject changes has to
--- append them: GRANT INSERT ON event, stream TO worker; GRANT UPDATE ON head, stream TO worker;
+-- A worker reads, and stores its checkpoint as a named consumer. It can neither append nor change
+-- events, so an intruder on its host cannot bring in a rule. A worker that rejects changes has to
+-- append the rejections: GRANT INSERT ON event, stream TO worker; GRANT UPDATE ON head, stream TO worker;
 CREATE ROLE worker LOGIN PASSWORD :'worker_password';
 GRANT CONNECT ON DATABASE :"DBNAME" TO worker;
 ALTER DEFAULT PRIVILEGES FOR ROLE master IN SCHEMA public GRANT SELECT ON TABLES TO worker;
 
--- The tables come with the master's first start. Once they are there, this lets workers write the
--- one for their places, and lock the head meanwhile, for which a column's right is enough.
+-- The master makes the tables at its first start. Then this trigger lets workers write the table of
+-- checkpoints, and lock the head meanwhile, for which the right on one column is enough.
 CREATE SCHEMA setup;
 GRANT USAGE ON SCHEMA setup TO master;
 CREATE FUNCTION setup.let_workers_in() RETURNS event_trigger LANGUAGE plpgsql AS $$

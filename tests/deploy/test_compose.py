@@ -293,6 +293,15 @@ def test_each_service_has_a_health_check_and_comes_back(told: dict[str, Any]) ->
             assert source in told["volumes"] or (REPOSITORY / source).exists()
 
 
+def test_each_service_has_limits_and_logs_that_rotate(told: dict[str, Any]) -> None:
+    for service in told["services"].values():
+        assert re.fullmatch(r"[1-9]\d*[mg]", service["mem_limit"])
+        assert float(service["cpus"]) > 0
+        assert 0 < service["pids_limit"] <= 1000
+        assert re.fullmatch(r"[1-9]\d*m", service["logging"]["options"]["max-size"])
+        assert int(service["logging"]["options"]["max-file"]) >= 2
+
+
 def test_every_secret_comes_from_outside_and_a_missing_one_is_asked_for(project: Path) -> None:
     examples = compose.read_env(REPOSITORY / ".env.example")
     assert set(examples) == set(re.findall(r"\$\{(\w+):\?", TEXT))
@@ -350,4 +359,4 @@ def test_the_image_is_built_of_what_is_there() -> None:
     assert set(compose.docker_words("ENTRYPOINT")) <= set(project["scripts"])
     user = re.search(r"^USER (\S+)$", text, re.MULTILINE)
     assert user is not None
-    assert user[1] not in {"root", "0"}
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user[1])
