@@ -75,3 +75,13 @@ def test_contributing_answers_where_each_concern_is() -> None:
     rows = [line for line in answers.splitlines() if line.startswith("| ")][2:]
     assert len(rows) >= 8
     assert [row for row in rows if not FILE.search(row)] == []
+
+
+def test_the_index_of_decisions_lists_each_with_its_title() -> None:
+    folder = REPOSITORY / "docs" / "decisions"
+    listed = re.findall(r"^- \[(.*)\]\((.*)\)$", (folder / "README.md").read_text(), re.MULTILINE)
+    records = sorted(folder.glob("[0-9]*.md"))
+    assert len(records) >= 20
+    titles = [(path.read_text().splitlines()[0].removeprefix("# "), path.name) for path in records]
+    assert listed == titles
+    assert all(re.match(rf"{name[:4]}: ", title) for title, name in titles)
