@@ -68,14 +68,14 @@ async def crowd(url: str, count: str, notify: str = "auto", *keys: str) -> None:
     """
     async with EventStore.open(url, notify=notify, notify_keys=keys) as store:
         marked: Counter[int] = Counter()
-        read, pages = store._read_page, 0  # noqa: SLF001 - what it reads is the question
+        read, pages = store._log._read_page, 0  # noqa: SLF001 - what it reads is the question
 
         def counting(query: Query) -> Page:
             nonlocal pages
             pages += 1
             return read(query)
 
-        store._read_page = counting  # noqa: SLF001
+        store._log._read_page = counting  # noqa: SLF001
 
         async def follow(changes: Subscription) -> None:
             async for event in changes:

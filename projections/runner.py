@@ -162,15 +162,15 @@ class ProjectionRunner:
         kept = head.first_position - 1 if cursor is None else 0
         if cursor is None:
             self._check_start(head, target)
-            page = await self._store.page(Query(after=0, until=0, kept=True))
+            page = await self._store.feed.page(Query(after=0, until=0, kept=True))
             cursor = page.through
             await self._in_thread(self._projection.apply, [], cursor)
         else:
             # Also where nothing is left to apply: a log restored from a copy ends earlier.
             at = cursor.position
-            await self._store.page(Query(after=at, until=at, limit=1, expect=cursor))
+            await self._store.feed.page(Query(after=at, until=at, limit=1, expect=cursor))
         while cursor.position < target:
-            page = await self._store.page(
+            page = await self._store.feed.page(
                 Query(
                     after=cursor.position,
                     until=target,
@@ -216,7 +216,7 @@ class ProjectionRunner:
             event
             for position in positions
             for event in (
-                await self._store.page(Query(after=position - 1, until=position, kept=True))
+                await self._store.feed.page(Query(after=position - 1, until=position, kept=True))
             ).events
         ]
         await self._in_thread(projection.mend, events)

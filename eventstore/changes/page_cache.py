@@ -1,12 +1,13 @@
-"""What followers read of the log for themselves, handed out in small parts.
+"""A cache of pages for subscriptions that are behind, given out in slices.
 
-Reading many events at once is fast; holding them for a follower that stands still is a waste.
-So a follower is given a slice, and the rest of what was read lies on a shelf that all followers
-of a store share. The shelf is small, what was put there first goes first, and whoever finds its
-slice gone reads again. Followers that catch up side by side find what the first of them read.
+Reading many events at once is fast, but a subscription that stands still should not keep them
+all in memory. So a subscription is given a slice, and the rest of the page stays in a cache
+that all subscriptions of a store share. The cache is small and drops the oldest page first; a
+subscription whose slice was dropped reads again. Subscriptions that catch up side by side find
+the pages that the first of them has read.
 
-Only slices that end before the head are put there: where the log ends is looked at anew each
-time, or a change after the look would go unnoticed.
+Only slices that end before the head are cached. The end of the log is read anew each time,
+because a cached end would hide a later change.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import msgspec
 
-from eventstore.changes.tail_buffer import SLICE_EVENTS
+from eventstore.changes.event_window import SLICE_EVENTS
 from eventstore.log.events import Cursor
 
 if TYPE_CHECKING:
@@ -29,15 +30,15 @@ if TYPE_CHECKING:
 PAGE_EVENTS: Final = 1024
 """Events read at once at the most."""
 
-SHELF_PAGES: Final = 8
-"""How many pages the shelf holds: a page has bounds of its own, in events and in bytes."""
+CACHED_PAGES: Final = 8
+"""Pages in the cache at the most; each has bounds of its own, in events and in bytes."""
 
-SHELF_SECONDS: Final = 10.0
-"""How long a slice may be given out: what has been redacted or restored since is older then."""
+MAX_AGE_SECONDS: Final = 10.0
+"""How long a slice may be given out: it lacks redactions and restores since it was read."""
 
 
-class _Shelved:
-    """The slices of one page: their keys, and how many were asked for."""
+class _CachedPage:
+    """The slices of one page by their keys, and how many of them were used."""
 
     def __init__(self, read_at: float) -> None:
         self.read_at = read_at
@@ -58,19 +59,19 @@ class PageCache:
     ) -> None:
         self._read = read
         self._clock = clock
-        self._pages: deque[_Shelved] = deque()
-        self._slices: dict[Query, _Shelved] = {}
+        self._pages: deque[_CachedPage] = deque()
+        self._slices: dict[Query, _CachedPage] = {}
         self._reading: dict[Query, anyio.Event] = {}
         self._limit = PAGE_EVENTS
 
     async def page(self, query: Query) -> Page:
         """Return a slice that begins after the query's cursor. Raises what ``read`` raises."""
         key = msgspec.structs.replace(query, consumers=(), limit=0)
-        if (page := self._take(key)) is not None:
+        if (page := self._get(key)) is not None:
             return page
         if (reading := self._reading.get(key)) is not None:
             await reading.wait()
-            if (page := self._take(key)) is not None:
+            if (page := self._get(key)) is not None:
                 return page
         done = self._reading.setdefault(key, anyio.Event())
         try:
@@ -82,52 +83,53 @@ class PageCache:
         return self._put(key, page)
 
     def clear(self) -> None:
-        """Forget everything: the log's content has changed."""
+        """Drop everything: the log's content has changed."""
         self._pages.clear()
         self._slices.clear()
 
-    def _take(self, key: Query) -> Page | None:
-        shelved = self._slices.get(key)
-        if shelved is None or self._clock() - shelved.read_at > SHELF_SECONDS:
+    def _get(self, key: Query) -> Page | None:
+        cached = self._slices.get(key)
+        if cached is None or self._clock() - cached.read_at > MAX_AGE_SECONDS:
             return None
-        shelved.used += 1
-        return shelved.slices[key]
+        cached.used += 1
+        return cached.slices[key]
 
     def _put(self, key: Query, page: Page) -> Page:
+        """Cache a page's slices; return the first one."""
         if len(page.events) <= SLICE_EVENTS:
             return page
-        shelved = _Shelved(self._clock())
+        cached = _CachedPage(self._clock())
         first: Page | None = None
         start = key.expect
         for part in _slices(page, whole_commits=key.whole_commits):
             first = first or part
             if part.through.position < page.head.position:
-                at = key if start is None else _moved(key, start)
-                shelved.slices[at] = part
-                self._slices[at] = shelved
+                at = key if start is None else _key_at(key, start)
+                cached.slices[at] = part
+                self._slices[at] = cached
             start = part.through
-        self._pages.append(shelved)
-        while len(self._pages) > SHELF_PAGES:
+        self._pages.append(cached)
+        while len(self._pages) > CACHED_PAGES:
             self._drop(self._pages.popleft())
         assert first is not None  # noqa: S101 - there are events
         return first
 
-    def _drop(self, shelved: _Shelved) -> None:
-        """Forget a page; read less at once where what was read ahead is not asked for."""
-        for key in shelved.slices:
-            if self._slices.get(key) is shelved:
+    def _drop(self, cached: _CachedPage) -> None:
+        """Drop a page; read less at once where more than half of its slices were not used."""
+        for key in cached.slices:
+            if self._slices.get(key) is cached:
                 del self._slices[key]
-        wasted = 2 * shelved.used < len(shelved.slices) - 1
+        wasted = 2 * cached.used < len(cached.slices) - 1
         self._limit = self._limit // 2 if wasted else self._limit * 2
         self._limit = min(max(self._limit, SLICE_EVENTS), PAGE_EVENTS)
 
 
-def _moved(key: Query, cursor: Cursor) -> Query:
+def _key_at(key: Query, cursor: Cursor) -> Query:
     return msgspec.structs.replace(key, after=cursor.position, expect=cursor)
 
 
 def _slices(page: Page, *, whole_commits: bool) -> Iterator[Page]:
-    """Cut a page where a follower could have stopped reading."""
+    """Cut a page into slices, each as if the read had been limited to it."""
     events = page.events
     start = 0
     while start < len(events):

@@ -1,10 +1,10 @@
-"""When a process has to look at the log although nothing has told it to.
+"""When a process reads the head of the log although no wake-up has come.
 
-A hint may be lost, so whoever follows looks for itself after so many seconds of silence. A
-message that the log is where one is breaks the silence: somebody has just looked, and found
-nothing that one lacks. So of all the processes that hear each other one looks, and tells the
-others; how many there are makes no difference to the database. Where nothing is heard, for
-whatever reason, each looks for itself.
+Wake-ups may be lost, so a process with subscriptions polls: it reads the head after so many
+seconds without word from a peer. A peer that has polled and found nothing sends a heartbeat with
+the log's position; each heartbeat that confirms the own position postpones the own poll. One of
+the processes that reach each other polls for all of them, so the load on the database does
+not grow with their number. A process that receives no heartbeats polls for itself.
 """
 
 from __future__ import annotations
@@ -16,46 +16,45 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-AGAIN: Final = (0.75, 0.85)
-AFTER_OTHERS: Final = (0.9, 1.0)
-"""Between which parts of the poll interval the next look comes. Who looked last comes first:
-the others hear of it before their own time is up, and do not look."""
+AFTER_OWN_READ: Final = (0.75, 0.85)
+AFTER_HEARTBEAT: Final = (0.9, 1.0)
+"""Bounds of the time until the next poll, in poll intervals. The process that polled last is
+due first, and its heartbeat postpones the others before they are due."""
 
-MOST: Final = (12.0, 15.0)
-"""For how many poll intervals others are believed: anybody who reaches a Redis without a key
-can say that the log is where it is."""
+MAX_TRUST: Final = (12.0, 15.0)
+"""Poll intervals for which heartbeats can postpone a poll: a peer that reaches a Redis without a
+key could send false ones for ever."""
 
 
 class PollSchedule:
-    """The time of the next look, for all followers of a store.
+    """The time of the next poll, for all subscriptions of a store.
 
-    ``poll`` is in seconds; ``now`` a clock that never runs backwards.
+    ``poll`` is the poll interval in seconds; ``now`` a clock in seconds that never runs backwards.
     """
 
     def __init__(self, poll: float, now: Callable[[], float] = time.monotonic) -> None:
         self._poll = poll
         self._now = now
         self._due = self._latest = now()
-        self.looked()
+        self.log_read()
 
-    def looked(self) -> bool:
-        """Begin to wait: we have looked. Return whether others are to be told.
+    def log_read(self) -> bool:
+        """Start a new interval: this process has read the head. Return whether to send a heartbeat.
 
-        They are not where we have only made sure that what they say is true: they go on
-        telling us.
+        False where the read only verified the heartbeats of a peer, which goes on sending them.
         """
-        silent = self._due < self._latest
-        self._latest = self._after(MOST)
-        self._due = self._after(AGAIN if silent else AFTER_OTHERS)
-        return silent
+        without_heartbeats = self._due < self._latest
+        self._latest = self._after(MAX_TRUST)
+        self._due = self._after(AFTER_OWN_READ if without_heartbeats else AFTER_HEARTBEAT)
+        return without_heartbeats
 
-    def heard(self) -> None:
-        """Begin to wait: somebody says that there is nothing new."""
-        self._due = min(self._after(AFTER_OTHERS), self._latest)
+    def heartbeat(self) -> None:
+        """Start a new interval: a peer confirms that the log has nothing new."""
+        self._due = min(self._after(AFTER_HEARTBEAT), self._latest)
 
-    def rest(self) -> float:
-        """Return how many seconds are left until the next look; 0 where it is due."""
+    def remaining(self) -> float:
+        """Return the seconds until the next poll; 0 where it is due."""
         return max(0.0, self._due - self._now())
 
-    def _after(self, parts: tuple[float, float]) -> float:
-        return self._now() + self._poll * random.uniform(*parts)  # noqa: S311 - spreads load
+    def _after(self, intervals: tuple[float, float]) -> float:
+        return self._now() + self._poll * random.uniform(*intervals)  # noqa: S311 - spreads load

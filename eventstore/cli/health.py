@@ -11,7 +11,7 @@ import anyio
 
 from eventstore.cli.render import fact_table
 from eventstore.errors import EventStoreError
-from eventstore.store.consumer_status import describe_consumer
+from eventstore.store.status import describe_consumer
 from projections.rules.sources.lease import source_owners
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ async def check(session: Session, checks: Checks) -> None:
             if (state := states.get(name)) is None:
                 faults.append(f"consumer {name!r} was never seen")
                 continue
-            consumer = await describe_consumer(store, state, head)
+            consumer = await describe_consumer(store.feed.log, state, head, store.clock())
             session.show(consumer, _consumer_line(consumer))
             faults += _consumer_faults(consumer, checks.within)
         sources = {source.name: source for source in await source_owners(store)}
@@ -93,9 +93,9 @@ async def check(session: Session, checks: Checks) -> None:
 
 async def _listen(store: EventStore) -> None:
     """Return once it is known whether this store can be woken, or after a while."""
-    store.watch()
+    store.feed.listen()
     with anyio.move_on_after(LISTEN_SECONDS):
-        while not _is_decided(store.notifier_facts()):  # noqa: ASYNC110
+        while not _is_decided(store.feed.notifier_facts()):  # noqa: ASYNC110
             await anyio.sleep(0.01)  # The notifier's thread has no event to wait for.
 
 

@@ -98,7 +98,7 @@ async def _check_view(store: EventStore, view: str) -> list[Finding]:
     for name, cursor in cursors:
         at = cursor.position
         try:
-            await store.page(Query(after=at, until=at, limit=1, expect=cursor))
+            await store.feed.page(Query(after=at, until=at, limit=1, expect=cursor))
         except (HistoryDivergedError, HistoryGoneError) as error:
             found.append(Finding(None, f"view {name!r} in {view}", str(error)))
     return found

@@ -14,48 +14,48 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class InlineProjection(Protocol):
-    """A view that is updated inside the append's own transaction.
+    """A projection that is updated inside the append's own transaction.
 
-    ``connection`` is whatever the backend's transaction is made of (an SQLAlchemy
-    ``Connection`` on the SQL backends). An exception fails the append that caused it.
+    ``connection`` is the backend's: an SQLAlchemy ``Connection`` on SQLite and PostgreSQL. An
+    exception fails the append that caused it.
     """
 
     name: str
 
     def setup(self, connection: Any) -> None:
-        """Create what the view needs, if it is not there. Called at every open."""
+        """Create what the projection needs, if it is not there. Called at every open."""
 
     def cursor(self, connection: Any) -> Cursor | None:
-        """Return how far the view has come, or ``None`` where it has seen nothing."""
+        """Return the checkpoint; ``None`` where no event was applied."""
 
     def apply(self, connection: Any, events: Sequence[Event], cursor: Cursor) -> None:
         """Apply whole commits, in order, and store ``cursor`` with their effect.
 
-        A view that holds content of an event which was redacted since (see
-        :mod:`eventstore.log.redaction`), and cannot take it out, may instead go back to having
-        seen nothing: where its ``cursor`` is then ``None``, it is given the log from the first
-        event, in the same transaction.
+        A projection that holds content of an event which was redacted since (see
+        :mod:`eventstore.log.redaction`), and cannot remove it, may empty itself instead: where
+        its ``cursor`` is ``None`` afterwards, it gets the log from the first event on, in the
+        same transaction.
         """
 
 
 @runtime_checkable
 class SnapshotProjection(InlineProjection, Protocol):
-    """A view that may begin with what trimming has kept, because it says so."""
+    """A projection that may begin with the events that trimming has kept."""
 
     from_snapshot: bool
-    """Whether the events that trimming keeps, and those since, give the same view."""
+    """Whether the events that trimming keeps, and those since, give the same result."""
 
     def reset(self, connection: Any) -> None:
-        """Empty the view, as if no event had been applied."""
+        """Empty the projection, as if no event had been applied."""
 
 
 def can_start_from_kept(projection: InlineProjection) -> TypeGuard[SnapshotProjection]:
-    """Whether a view can be computed from what trimming has kept and the rest of the log."""
+    """Whether a projection can begin with the events that trimming has kept."""
     return isinstance(projection, SnapshotProjection) and projection.from_snapshot
 
 
 def archive_advice(view: str) -> str:
-    """Say what brings back a view that needs events which were trimmed."""
+    """Return how to rebuild a projection that needs events which were trimmed."""
     return (
         f"view {view!r} needs them: import the archives that the stream {TRIMS!r} names into "
         "new logs, compute the view from those in turn, and go on here"

@@ -6,24 +6,38 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from eventstore.errors import InvalidInputError
+from eventstore.log.events import Cursor, Special
+from eventstore.log.names import check_stream
+from eventstore.log.operations import Query
+from eventstore.log.validation import (
+    check_after,
+    check_limit,
+    check_streams,
+    check_types,
+    check_until,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Self
 
+    from eventstore.changes.protocol import LogReader
     from eventstore.log.events import Event
-    from eventstore.log.operations import Query
-    from eventstore.store.event_store import EventStore
 
 PAGE_EVENTS: Final = 4096
+
+MAX_VERSION: Final = 2**63 - 1
+"""The largest number that a database column can hold."""
 
 
 class EventReader:
     """An async iterator over a range of events; it holds no connection between pages."""
 
     def __init__(
-        self, store: EventStore, query: Query, limit: int | None, *, from_first: bool = False
+        self, log: LogReader, query: Query, limit: int | None, *, from_first: bool = False
     ) -> None:
-        self._store = store
+        self._log = log
         self._query = query
         self._left = limit
         self._from_first = from_first
@@ -47,7 +61,7 @@ class EventReader:
         if not self._started:
             await self._begin()
         wanted = PAGE_EVENTS if self._left is None else min(self._left, PAGE_EVENTS)
-        page = await self._store.page(msgspec.structs.replace(self._query, limit=wanted))
+        page = await self._log.page(msgspec.structs.replace(self._query, limit=wanted))
         if self._left is not None:
             self._left -= len(page.events)
         self._events = iter(page.events)
@@ -63,9 +77,55 @@ class EventReader:
 
     async def _begin(self) -> None:
         self._started = True
-        head = await self._store.head()
+        head = await self._log.head()
         after, until = self._query.after, self._query.until
         if self._from_first:
             after = head.first_position - 1
         until = head.position if until is None else min(until, head.position)
         self._query = msgspec.structs.replace(self._query, after=after, until=until)
+
+
+def read_range(
+    log: LogReader,
+    after: int | Cursor = 0,
+    until: int | Cursor | None = None,
+    streams: str | None = None,
+    types: Iterable[str] | None = None,
+    *,
+    backwards: bool = False,
+    limit: int | None = None,
+    kept: bool = False,
+) -> EventReader:
+    """Read the events in ``(after, until]`` that match; see :meth:`eventstore.EventStore.read`."""
+    start = check_after(after)
+    if isinstance(start, Special):
+        raise InvalidInputError("after=END", "only a subscription starts there")
+    query = Query(
+        after=start.position if isinstance(start, Cursor) else start,
+        until=check_until(until),
+        streams=check_streams(streams),
+        types=check_types(types),
+        backwards=backwards,
+        expect=start if isinstance(start, Cursor) else None,
+        kept=kept,
+    )
+    return EventReader(log, query, check_limit(limit))
+
+
+def read_stream(
+    log: LogReader,
+    stream: str,
+    after_version: int = 0,
+    *,
+    backwards: bool = False,
+    limit: int | None = None,
+) -> EventReader:
+    """Read one stream's events; see :meth:`eventstore.EventStore.read_stream`."""
+    if type(after_version) is not int or after_version < 0:
+        raise InvalidInputError(f"after_version={after_version!r:.40}", "is no version")
+    query = Query(
+        streams=check_stream(stream),
+        after_version=min(after_version, MAX_VERSION),
+        backwards=backwards,
+    )
+    return EventReader(log, query, check_limit(limit), from_first=True)

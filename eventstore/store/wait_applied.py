@@ -6,48 +6,52 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from eventstore.changes.subscription import CHANGE_REJECTED
+from eventstore.changes.rejections import CHANGE_REJECTED
 from eventstore.errors import ChangeRejectedError, NotAppliedError
+from eventstore.log.validation import check_names, check_until
+from eventstore.store.reader import read_range
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
+    from eventstore.changes.protocol import LogReader
     from eventstore.log.events import Event
     from eventstore.log.operations import ConsumerState
-    from eventstore.store.event_store import EventStore
 
-LOOK_SECONDS: Final = 0.1
-"""How often the consumers' stored cursors are looked at; they are stored every 200 ms."""
+POLL_SECONDS: Final = 0.1
+"""Time between two reads of the consumers' checkpoints; those are stored every 200 ms."""
 
 
 async def wait_applied(
-    store: EventStore, position: int, consumers: Collection[str] | None, timeout: float
+    log: LogReader, position: int, consumers: Iterable[str] | None, timeout: float
 ) -> list[ConsumerState]:
     """Return the consumers' states once each of them has done everything up to ``position``.
 
     See :meth:`eventstore.EventStore.wait_applied`.
     """
-    first = await _first_of_commit(store, position)
-    after, states = position, await store.consumers()
-    names = {state.name for state in states} if consumers is None else set(consumers)
+    check_until(position)
+    wanted = None if consumers is None else set(check_names(consumers))
+    first = await _first_of_commit(log, position)
+    after, states = position, await log.consumers()
+    names = {state.name for state in states} if wanted is None else wanted
     with anyio.move_on_after(timeout):
         while True:
-            after = await _check_rejections(store, after, range(first, position + 1), names)
-            states = [state for state in await store.consumers() if state.name in names]
+            after = await _check_rejections(log, after, range(first, position + 1), names)
+            states = [state for state in await log.consumers() if state.name in names]
             if len(states) == len(names) and all(s.cursor.position >= position for s in states):
-                # One that was rejected is done as well; which of the two was stored later?
-                await _check_rejections(store, after, range(first, position + 1), names)
+                # A rejected event counts as done. A rejection may have come after the check above.
+                await _check_rejections(log, after, range(first, position + 1), names)
                 return states
-            await anyio.sleep(LOOK_SECONDS)
+            await anyio.sleep(POLL_SECONDS)
     reached = {state.name: state.cursor.position for state in states if state.name in names}
     behind = {name: reached.get(name) for name in sorted(names) if reached.get(name, -1) < position}
     raise NotAppliedError(position, behind, timeout)
 
 
-async def _first_of_commit(store: EventStore, position: int) -> int:
+async def _first_of_commit(log: LogReader, position: int) -> int:
     """Return where the commit of the event at ``position`` begins."""
     first = position
-    async for event in store.read(until=position, backwards=True):
+    async for event in read_range(log, until=position, backwards=True):
         if event.commit < position:
             break
         first = event.position
@@ -55,19 +59,21 @@ async def _first_of_commit(store: EventStore, position: int) -> int:
 
 
 async def _check_rejections(
-    store: EventStore, after: int, rejected: range, names: Collection[str]
+    log: LogReader, after: int, rejected: range, names: Collection[str]
 ) -> int:
     """Raise ChangeRejectedError for a rejection since ``after``; return where the log ends."""
-    async for event in store.read(after=after, types={CHANGE_REJECTED}):
-        told = _told(event)
-        if told.get("consumer") in names and told.get("position") in rejected:
+    async for event in read_range(log, after=after, types={CHANGE_REJECTED}):
+        rejection = _rejection(event)
+        if rejection.get("consumer") in names and rejection.get("position") in rejected:
             raise ChangeRejectedError(
-                str(told["consumer"]), int(told["position"]), str(told.get("reason"))
+                str(rejection["consumer"]),
+                int(rejection["position"]),
+                str(rejection.get("reason")),
             )
         after = event.position
     return after
 
 
-def _told(event: Event) -> dict[str, Any]:
+def _rejection(event: Event) -> dict[str, Any]:
     data = event.data
     return data if isinstance(data, dict) else {}

@@ -1,9 +1,9 @@
-"""The one thread of a store that writes: group commit, and acknowledgements on the side.
+"""The one writing thread of a store: group commit, which also stores checkpoints.
 
-Everything that waits at the same time shares one transaction and one fsync. A group that
-fails as a whole is tried again one by one, so that each append succeeds or fails on its
-own, or as it was where the connection was lost; that is safe even where the first try did
-commit, because ids are checked first.
+All operations that wait at the same time share one transaction and one fsync. A group that
+fails as a whole is retried: one by one, so that each append succeeds or fails on its own, or as
+a group where the connection was lost. The retry is safe even where the first try did commit,
+because ids are checked first.
 """
 
 from __future__ import annotations
@@ -32,19 +32,18 @@ log = logging.getLogger(__name__)
 
 GROUP_EVENTS: Final = 2_000
 GROUP_BYTES: Final = 8 * 1024 * 1024
-"""Where a group ends, so that other processes get their turn; one larger append goes alone."""
+"""Limits of a group, so that other processes get their turn; a larger append is a group alone."""
 
 ACK_SECONDS: Final = 0.2
 ACK_EVENTS: Final = 1_000
-"""A consumer's cursor is stored this long, or this many events, after it moved."""
-
+"""A consumer's checkpoint is stored this long, or this many events, after its cursor moved."""
 
 RETRY_SECONDS: Final = 1.0
-"""An acknowledgement that met a lost connection, or a limit on time, is tried again after this."""
+"""When a checkpoint is retried after a lost connection or a timeout of the database."""
 
 
 class _Queued(NamedTuple):
-    """An operation, and who waits for its outcome: nobody where it was only noted."""
+    """An operation, and the future of its outcome; ``None`` for a checkpoint that was noted."""
 
     operation: Operation
     future: Future[Any] | None
@@ -59,18 +58,13 @@ class _Note:
 class Writer:
     """Takes operations from any thread or task and carries them out in order.
 
-    ``on_commit`` is called with the new head position after each group that appended, and
-    with what it appended where that is known, from the writer's thread; whatever it raises
-    is not the append's concern, so it must not raise.
+    With ``batches`` it collects the events of each group for the notifier.
     """
 
-    def __init__(
-        self, backend: Backend, on_commit: Callable[[int, CommitBatch | None], None], *, batch: bool
-    ) -> None:
+    def __init__(self, backend: Backend, *, batches: bool) -> None:
         self._backend = backend
-        self._tell = self._hear if batch else None
-        self._news: CommitBatch | None = None
-        self._on_commit = on_commit
+        self._keep_batch = self._set_batch if batches else None
+        self._batch: CommitBatch | None = None
         self._ready = threading.Condition()
         self._queue: deque[_Queued] = deque()
         self._notes: dict[str, _Note] = {}
@@ -82,19 +76,23 @@ class Writer:
     def start(
         self,
         deliver: Callable[[Callable[[], Any]], None],
-        lost: Callable[[str, int, str], None],
+        on_commit: Callable[[int, CommitBatch | None], None],
+        on_lost: Callable[[str, int, str], None],
     ) -> None:
-        """Start the thread; ``deliver`` runs a callable where the futures are awaited.
+        """Start the thread; ``deliver`` runs a callable in the event loop that awaits the futures.
 
-        ``lost`` is called there with name, epoch and new owner of a consumer whose noted
-        progress could not be stored because its name was taken over.
+        ``on_commit`` is called from the thread after each group that appended, with the position
+        of the new head and what was appended, where that is collected. The append has succeeded
+        whether it raises or not. ``on_lost`` is called in the event loop with name, epoch and new
+        owner of a consumer whose noted progress was refused because its name was taken over.
 
-        A group's results are delivered together: woken one by one, the first callers would
-        be back with new appends before the rest have been told, and groups would be half
-        as large.
+        The results of a group are delivered together. Delivered one by one, the first callers
+        would append again before the others have their results, and groups would be half as
+        large.
         """
         self._deliver = deliver
-        self._lost = lost
+        self._on_commit = on_commit
+        self._on_lost = on_lost
         self._thread.start()
 
     def submit(self, operation: Operation) -> Future[Any]:
@@ -108,7 +106,7 @@ class Writer:
         return future
 
     def note(self, name: str, epoch: int, cursor: Cursor) -> None:
-        """Remember a consumer's progress, to be stored with the next group or soon after."""
+        """Remember a consumer's progress, to be stored with the next group or within 200 ms."""
         with self._ready:
             note = self._notes.get(name)
             if note is not None and note.acknowledge.epoch > epoch:
@@ -123,7 +121,7 @@ class Writer:
                 self._ready.notify()
 
     def submit_later(self, operation: Transact) -> Future[Any]:
-        """Queue what can wait: it goes with the next group, or within the same 200 ms."""
+        """Queue an operation that can wait for the next group; it waits 200 ms at the most."""
         future: Future[Any] = Future()
         with self._ready:
             if self._closing:
@@ -135,7 +133,7 @@ class Writer:
         return future
 
     def forget(self, name: str, epoch: int) -> None:
-        """Drop what this owner noted, because its flush is about to store it."""
+        """Drop the progress noted under this epoch, because a flush is about to store it."""
         with self._ready:
             note = self._notes.get(name)
             if note is not None and note.acknowledge.epoch == epoch:
@@ -144,8 +142,8 @@ class Writer:
     def close(self, timeout: float = 30.0) -> None:
         """Carry out what is queued, store what is noted, and end the thread.
 
-        After ``timeout`` seconds (another process holds the file, say) the rest is left:
-        the futures raise StoreClosedError.
+        After ``timeout`` seconds (another process holds the file, for example) the rest is
+        not carried out: the futures raise StoreClosedError.
         """
         with self._ready:
             self._closing = True
@@ -185,7 +183,7 @@ class Writer:
             one = self._queue[0]
             operation = one.operation
             if isinstance(operation, Trim) and group:
-                break  # What others have read in this transaction would be gone.
+                break  # It would remove events that operations before it have read.
             if isinstance(operation, Append):
                 events += operation.events
                 size += operation.size
@@ -202,9 +200,9 @@ class Writer:
         try:
             outcomes, repeated = self._write([one.operation for one in group])
         except BaseException as error:
-            # Whatever a driver or a view raises, SystemExit too, belongs to the callers: this
-            # thread's end would leave every append waiting for ever.
-            if len(group) > 1 and not _is_shared(error):
+            # An error of a driver or a projection, even SystemExit, is the callers': if it ended
+            # this thread, every append would wait for ever.
+            if len(group) > 1 and not _fails_all(error):
                 for one in group:
                     self._carry_out([one])
             else:
@@ -214,33 +212,33 @@ class Writer:
         self._deliver(partial(self._complete, group, outcomes))
 
     def _write(self, operations: Sequence[Operation]) -> tuple[list[Outcome], bool]:
-        """Write a group, once more where the connection was lost; return whether it was.
+        """Write a group, twice where the connection was lost; return whether it was lost.
 
-        The first try may have committed. The second one settles it, because it finds the
-        ids that are stored; unless it never came to look for them.
+        The first try may have committed. The second one finds the ids that are stored then, and
+        so the outcome, unless it times out before.
         """
         try:
-            self._news = None
-            return self._backend.write(operations, self._tell), False
+            self._batch = None
+            return self._backend.write(operations, self._keep_batch), False
         except StorageError as error:
             if not error.transient:
                 raise
             lost = error
         log.info("writing again after: %s", lost)
         try:
-            return self._backend.write(operations, self._tell), True
+            return self._backend.write(operations, self._keep_batch), True
         except StorageError as error:
             if not error.timed_out:
                 raise
             reason = f"{lost.reason}; then, writing again: {error.reason}"
             raise StorageError(error.where, reason, transient=True) from error
 
-    def _hear(self, batch: CommitBatch) -> None:
-        self._news = batch
+    def _set_batch(self, batch: CommitBatch) -> None:
+        self._batch = batch
 
     def _fail(self, group: Sequence[_Queued], error: BaseException) -> None:
         for one in group:
-            if one.future is None and _is_shared(error):
+            if one.future is None and _fails_all(error):
                 self._note_again(one.operation)
         self._deliver(partial(_refuse, group, error))
 
@@ -248,14 +246,14 @@ class Writer:
         for (operation, future), outcome in zip(group, outcomes, strict=True):
             if future is None:
                 if isinstance(operation, Acknowledge) and isinstance(outcome, TakenOverError):
-                    self._lost(operation.name, operation.epoch, outcome.owner)
+                    self._on_lost(operation.name, operation.epoch, outcome.owner)
             elif isinstance(outcome, EventStoreError):
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
 
     def _note_again(self, operation: Operation) -> None:
-        """Keep a consumer's progress for later: the last event may have been its last."""
+        """Keep a consumer's progress for a retry: no later event may come to store it."""
         assert isinstance(operation, Acknowledge)  # noqa: S101 - only these come from notes
         with self._ready:
             if operation.name not in self._notes and not self._closing:
@@ -270,19 +268,19 @@ class Writer:
         ]
         if positions:
             try:
-                self._on_commit(max(positions), self._news)
+                self._on_commit(max(positions), self._batch)
             except Exception:
-                # Written first, notified afterwards: a lost hint is no failed append.
-                log.exception("notifying followers failed; they read on a timer instead")
+                # The append is durable: a lost wake-up does not fail it.
+                log.exception("waking subscriptions failed; they poll instead")
 
 
 def _begins(one: _Queued) -> bool:
-    """Whether somebody still waits for it, or nobody ever did."""
+    """Whether to carry an operation out: True unless its caller has cancelled."""
     return one.future is None or one.future.set_running_or_notify_cancel()
 
 
-def _is_shared(error: BaseException) -> bool:
-    """Whether it befell the group, not one of its operations: each alone would fare the same."""
+def _fails_all(error: BaseException) -> bool:
+    """Whether each operation of the group would fail alone too: the database was unreachable."""
     return isinstance(error, StorageError) and (error.transient or error.timed_out)
 
 

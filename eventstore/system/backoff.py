@@ -1,4 +1,4 @@
-"""How long to wait before trying again what has failed."""
+"""Back-off: how long to wait before retrying what has failed."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ class Backoff:
     """Waits that grow with each failure in a row, each a random part of its limit.
 
     The limit doubles from 0.1 to 5 seconds. Taking a random part of the whole of it ("full
-    jitter", M. Brooker, "Exponential Backoff and Jitter", 2015) keeps a fleet that lost its
-    server at one moment from coming back at one moment.
+    jitter", M. Brooker, "Exponential Backoff and Jitter", 2015) spreads the retries of a fleet
+    whose processes lost their server at the same moment.
     """
 
     def __init__(self) -> None:
         self.failures = 0
+        """Failures in a row."""
 
     def next(self) -> float:
-        """Return how many seconds to wait after one more failure."""
+        """Count one more failure and return the seconds to wait before the next try."""
         limit = min(MAX_SECONDS, FIRST_SECONDS * 2.0 ** min(self.failures, 10))
         self.failures += 1
         return random.uniform(0.0, limit)  # noqa: S311 - spreading load, no secret
 
     def reset(self) -> None:
-        """Begin again: something has worked."""
+        """Begin again after a success."""
         self.failures = 0

@@ -1,4 +1,4 @@
-"""From the store's threads to whatever event loop is waiting, asyncio's or trio's."""
+"""From threads to the event loop that waits for them, asyncio's or trio's."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 INBOX: Final = 256
-"""What may wait for a busy event loop."""
+"""Items that may wait for a busy event loop."""
 
 
 def loop_caller() -> Callable[[Callable[[], Any]], None]:
     """Return a function that runs a callable soon in the current event loop.
 
     It may be called from any thread, never blocks, and does nothing once that loop has
-    ended: nobody is left to be told. (anyio's own way waits for the loop's answer, so a
-    busy loop would hold up the writer.)
+    ended. (anyio's own way waits for the loop's answer, so a busy loop would block the writer.)
     """
     native: Any = current_token().native_token
     soon = native.run_sync_soon if hasattr(native, "run_sync_soon") else native.call_soon_threadsafe
@@ -39,7 +38,10 @@ def loop_caller() -> Callable[[Callable[[], Any]], None]:
 
 
 async def wait_future(future: Future[T]) -> T:
-    """Await a future that is completed in this loop; cancelling withdraws what did not begin."""
+    """Await a future that is completed in this loop.
+
+    Cancelling the caller cancels the future, which has an effect only before its work begins.
+    """
     if not future.done():
         woken = anyio.Event()
         future.add_done_callback(lambda _: woken.set())
@@ -52,7 +54,7 @@ async def wait_future(future: Future[T]) -> T:
 
 
 class Signal:
-    """Something may have changed: wakes every waiter, and those about to wait.
+    """A signal that something may have changed; it wakes every waiter.
 
     Take :attr:`count` first, look for changes second, and wait for the count to move
     third: a change in between is then never missed.
@@ -62,14 +64,18 @@ class Signal:
         self._lock = threading.Lock()
         self._wakers: set[Callable[[], None]] = set()
         self.count = 0
-        self.looks = 0
-        """How often there was a reason to look for changes: every time but those of ``told``."""
+        """How often the signal was set."""
+        self.read_requests = 0
+        """How many of these asked the waiters to read for changes."""
 
-    def set(self, *, told: bool = False) -> None:
-        """Wake all waiters; callable from any thread. ``told`` if they need not look for more."""
+    def set(self, *, read: bool = True) -> None:
+        """Wake all waiters; callable from any thread.
+
+        Without ``read`` the change is in memory already, and the waiters need not read for it.
+        """
         with self._lock:
             self.count += 1
-            self.looks += not told
+            self.read_requests += read
             wakers, self._wakers = self._wakers, set()
         for wake in wakers:
             wake()
@@ -77,8 +83,8 @@ class Signal:
     async def wait(self, seen: int, timeout: float, woken: anyio.Event) -> bool:
         """Return once ``count`` is not ``seen``, ``woken`` is set, or after the timeout.
 
-        ``timeout`` is in seconds. ``woken`` lets the owner of the wait end it early. Returns
-        whether it was woken, rather than the time up.
+        ``timeout`` is in seconds. The caller may set ``woken`` to end the wait early. Returns
+        False after the timeout, True otherwise.
         """
         call = loop_caller()
 
@@ -100,26 +106,27 @@ class Signal:
 
 
 class Inbox(Generic[T]):
-    """What a thread leaves for the event loop, which may be too busy to come for it.
+    """A bounded queue from threads to an event loop that may be busy.
 
-    ``take`` is called there with each item, in order. Once more than ``INBOX`` wait, none of
-    them is kept and ``lost`` is called instead.
+    ``call`` runs a callable in the event loop. ``take`` is called there with each item, in
+    order. Once more than ``INBOX`` items wait, all of them are dropped and ``overflow`` is
+    called instead.
     """
 
     def __init__(
         self,
         call: Callable[[Callable[[], Any]], None],
         take: Callable[[T], None],
-        lost: Callable[[], None],
+        overflow: Callable[[], None],
     ) -> None:
-        self._call, self._take_one, self._lost = call, take, lost
+        self._call, self._take, self._overflow = call, take, overflow
         self._lock = threading.Lock()
         self._items: list[T] = []
         self._called = False
         self._full = False
 
     def put(self, item: T) -> None:
-        """Leave an item; from any thread."""
+        """Add an item; callable from any thread."""
         with self._lock:
             if len(self._items) >= INBOX:
                 self._full = True
@@ -136,6 +143,6 @@ class Inbox(Generic[T]):
             full, self._full = self._full, False
             self._called = False
         for item in items:
-            self._take_one(item)
+            self._take(item)
         if full:
-            self._lost()
+            self._overflow()

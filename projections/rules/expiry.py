@@ -44,7 +44,7 @@ class StateExpiry:
 
     async def _take_in(self, changes: Subscription) -> None:
         """Follow the states until the next one is due, or for one poll interval."""
-        wait = self._store.poll
+        wait = self._store.feed.poll
         if self._pending:
             soonest = min(due for due, _ in self._pending.values())
             wait = min(wait, max(0.0, (soonest - self._store.clock()) / 1e6))

@@ -149,7 +149,7 @@ class RuleStore:
     def _subscribe(self) -> Subscription:
         if self._loads:
             self._started = self._loads.popleft()
-        start = self._started or self._store.seen
+        start = self._started or self._store.feed.newest
         # Below the first position go on with what was kept: the latest word on each rule, and
         # a removal of each one that went. Missing them is what must never happen.
         return self._store.subscribe_changes(

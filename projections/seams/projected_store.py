@@ -148,7 +148,7 @@ class ProjectedStore:
         **options: Any,
     ) -> Changes[T]:
         """Follow what ``read`` makes of events; by default from what this store read last."""
-        start = after if after is not None else (self._seen or self.log.seen)
+        start = after if after is not None else (self._seen or self.log.feed.newest)
         return Changes(self.log.subscribe_changes(after=start, streams=streams, **options), read)
 
 

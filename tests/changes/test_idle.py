@@ -55,18 +55,18 @@ async def test_who_hears_that_another_has_looked_does_not_look(
                 await take(subscription, 1)
                 tasks.start_soon(take, subscription, 1)
             await looks(often, 10)
-            before = [store.tail.reads for store in rarely]
+            before = [store.feed.tail.reads for store in rarely]
             await looks(often, 60)  # longer than any of the others waits without having heard
-            assert [store.tail.reads for store in rarely] == before
+            assert [store.feed.tail.reads for store in rarely] == before
             tasks.cancel_scope.cancel()
 
 
 async def looks(store: EventStore, count: int) -> None:
     """Return once a store has looked at its log so often again."""
-    goal = store.tail.reads + count
+    goal = store.feed.tail.reads + count
 
     async def done() -> bool:
-        return store.tail.reads >= goal
+        return store.feed.tail.reads >= goal
 
     await eventually(done)
 

@@ -10,8 +10,8 @@ from support.logs import LASTING, LOG_URLS, positions, some
 from support.waiting import collect, take
 
 from eventstore import EventStore, NewEvent
-from eventstore.changes.page_cache import PAGE_EVENTS, SHELF_PAGES, SHELF_SECONDS, PageCache
-from eventstore.changes.tail_buffer import SLICE_EVENTS
+from eventstore.changes.event_window import SLICE_EVENTS
+from eventstore.changes.page_cache import CACHED_PAGES, MAX_AGE_SECONDS, PAGE_EVENTS, PageCache
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,8 +43,8 @@ class Reads:
     def __init__(self, store: EventStore) -> None:
         self.queries: list[Query] = []
         self.clock = Clock()
-        self._page = store.page
-        store.shelf = PageCache(self._counting, self.clock)
+        self._page = store.feed.page
+        store.feed.pages = PageCache(self._counting, self.clock)
 
     async def _counting(self, query: Query) -> Page:
         self.queries.append(query)
@@ -66,10 +66,10 @@ async def test_however_many_stand_still_the_shelf_is_small(url: str) -> None:
         slow = [store.subscribe_changes(types=[f"T{n}"]) for n in range(50)]
         for one in slow:
             await take(one, 1)
-        shelved = [page for each in store.shelf._pages for page in each.slices.values()]
-        assert len(store.shelf._pages) == SHELF_PAGES
-        assert sum(len(page.events) for page in shelved) <= SHELF_PAGES * PAGE_EVENTS
-        assert len(store.shelf._slices) == len(shelved)
+        shelved = [page for each in store.feed.pages._pages for page in each.slices.values()]
+        assert len(store.feed.pages._pages) == CACHED_PAGES
+        assert sum(len(page.events) for page in shelved) <= CACHED_PAGES * PAGE_EVENTS
+        assert len(store.feed.pages._slices) == len(shelved)
         for number, one in enumerate(slow):
             rest = positions(await take(one, 399))
             assert rest == list(range(number + 51, 20_001, 50))
@@ -111,10 +111,10 @@ async def test_more_than_the_shelf_bears_read_less_at_once_and_miss_nothing(url:
             found.append(got)
 
         async with anyio.create_task_group() as tasks:
-            for number in range(3 * SHELF_PAGES):
+            for number in range(3 * CACHED_PAGES):
                 tasks.start_soon(follow, number)
         wanted = [position for position in range(1, 6_001) if (position - 1) % 3]
-        assert found == [wanted] * 3 * SHELF_PAGES
+        assert found == [wanted] * 3 * CACHED_PAGES
         assert min(query.limit for query in reads.queries) < PAGE_EVENTS
 
 
@@ -124,7 +124,7 @@ async def test_what_lies_on_the_shelf_for_long_is_read_anew(url: str) -> None:
         reads = Reads(store)
         changes = store.subscribe_changes()
         await take(changes, 1)
-        reads.clock.now += SHELF_SECONDS + 1
+        reads.clock.now += MAX_AGE_SECONDS + 1
         assert positions(await take(changes, SLICE_EVENTS))[-1] == SLICE_EVENTS + 1
         assert len(reads.queries) == 2
 
@@ -153,15 +153,15 @@ async def test_whole_commits_come_whole_in_slices(
 async def test_a_cancelled_reader_leaves_nobody_waiting(url: str) -> None:
     async with EventStore.open(url) as store:
         await store.append("a/1", some(PAGE_EVENTS))
-        begun, page = anyio.Event(), store.page
+        begun, page = anyio.Event(), store.feed.page
 
         async def hanging(query: Query) -> Page:
-            store.shelf._read = page
+            store.feed.pages._read = page
             begun.set()
             await anyio.sleep_forever()
             raise AssertionError
 
-        store.shelf._read = hanging
+        store.feed.pages._read = hanging
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(take, store.subscribe_changes(), 1)
             await begun.wait()
@@ -171,4 +171,4 @@ async def test_a_cancelled_reader_leaves_nobody_waiting(url: str) -> None:
                 tasks.cancel_scope.cancel()
                 with anyio.CancelScope(shield=True):
                     assert len(await take(store.subscribe_changes(), PAGE_EVENTS)) == PAGE_EVENTS
-        assert not store.shelf._reading
+        assert not store.feed.pages._reading

@@ -11,7 +11,8 @@ from support.logs import LASTING, LOG_URLS, positions, some
 from support.waiting import eventually, take
 
 from eventstore import Cursor, EventStore
-from eventstore.changes.tail_buffer import EARLY_SECONDS, FREE_LOOKS, MOST_DOUBT_SECONDS
+from eventstore.changes.tail_buffer import OUT_OF_ORDER_SECONDS
+from eventstore.changes.wake_up_back_off import FREE_FALSE_WAKE_UPS, MAX_DELAY_SECONDS
 from eventstore.log.operations import CommitBatch
 from eventstore.system.event_loop import INBOX, Inbox
 
@@ -39,7 +40,7 @@ async def test_a_flood_of_absurd_positions_costs_few_looks(url: str) -> None:
 
         def flood() -> None:
             while not stop.wait(0.0001):
-                store._woken(ABSURD)
+                store.feed.wake(ABSURD)
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(anyio.to_thread.run_sync, flood)
@@ -51,13 +52,13 @@ async def test_a_flood_of_absurd_positions_costs_few_looks(url: str) -> None:
             tasks.start_soon(follow)
 
             async def doubted() -> bool:
-                return store.tail.fruitless > FREE_LOOKS + 5
+                return store.feed.tail.back_off.false_wake_ups > FREE_FALSE_WAKE_UPS + 5
 
             await eventually(doubted)
-            before, began = store.tail.reads, anyio.current_time()
-            await anyio.sleep(20 * MOST_DOUBT_SECONDS)
-            looks, seconds = store.tail.reads - before, anyio.current_time() - began
-            assert 1 <= looks <= seconds / MOST_DOUBT_SECONDS + 2
+            before, began = store.feed.tail.reads, anyio.current_time()
+            await anyio.sleep(20 * MAX_DELAY_SECONDS)
+            looks, seconds = store.feed.tail.reads - before, anyio.current_time() - began
+            assert 1 <= looks <= seconds / MAX_DELAY_SECONDS + 2
             # Another process's commit is found by one of these looks.
             await writer.append("a/1", some(1))
 
@@ -70,8 +71,8 @@ async def test_a_flood_of_absurd_positions_costs_few_looks(url: str) -> None:
 
 
 async def test_an_own_commit_waits_for_no_doubt(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eventstore.changes.tail_buffer.MOST_DOUBT_SECONDS", 3_600.0)
-    monkeypatch.setattr("eventstore.changes.tail_buffer.DOUBT_SECONDS", 3_600.0)
+    monkeypatch.setattr("eventstore.changes.wake_up_back_off.MAX_DELAY_SECONDS", 3_600.0)
+    monkeypatch.setattr("eventstore.changes.wake_up_back_off.FIRST_DELAY_SECONDS", 3_600.0)
     async with EventStore.open(url, notify="none", poll=7_200) as store:
         subscription = store.subscribe_changes()
         await store.append("a/1", some(1))
@@ -83,15 +84,15 @@ async def test_an_own_commit_waits_for_no_doubt(url: str, monkeypatch: pytest.Mo
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(follow)
-            for number in range(1, FREE_LOOKS + 1):
+            for number in range(1, FREE_FALSE_WAKE_UPS + 1):
                 await anyio.wait_all_tasks_blocked()
-                store._woken(ABSURD)
+                store.feed.wake(ABSURD)
 
                 async def looked(number: int = number) -> bool:
-                    return store.tail.fruitless >= number
+                    return store.feed.tail.back_off.false_wake_ups >= number
 
                 await eventually(looked)
-            store._woken(ABSURD)
+            store.feed.wake(ABSURD)
             await anyio.wait_all_tasks_blocked()
             await store.append("a/1", some(1))
         assert received == [2]
@@ -99,7 +100,7 @@ async def test_an_own_commit_waits_for_no_doubt(url: str, monkeypatch: pytest.Mo
 
 def batch(store: EventStore, position: int) -> CommitBatch:
     event = store_event(position + 1)
-    return CommitBatch(Cursor(store.seen.log_id, position, b"lost" * 8), (event,))
+    return CommitBatch(Cursor(store.feed.newest.log_id, position, b"lost" * 8), (event,))
 
 
 def store_event(position: int) -> Any:
@@ -113,18 +114,18 @@ async def test_a_lost_branch_s_news_is_forgotten_after_one_look(url: str) -> Non
         subscription = store.subscribe_changes()
         await store.append("a/1", some(1))
         await take(subscription, 1)
-        store.tail.offer(batch(store, 5_000))
-        store.tail.offer(batch(store, 1))
-        assert store.tail._early
-        assert store.tail.unused == 1
+        store.feed.tail.add(batch(store, 5_000))
+        store.feed.tail.add(batch(store, 1))
+        assert store.feed.tail._out_of_order
+        assert store.feed.tail.unused_batches == 1
         await store.append("a/1", some(1))
         assert positions(await take(subscription, 1)) == [2]
-        assert not store.tail._early
+        assert not store.feed.tail._out_of_order
         began = anyio.current_time()
         for number in range(3, 33):
             await store.append("a/1", some(1))
             assert positions(await take(subscription, 1)) == [number]
-        assert anyio.current_time() - began < 30 * EARLY_SECONDS + 5
+        assert anyio.current_time() - began < 30 * OUT_OF_ORDER_SECONDS + 5
 
 
 async def test_a_busy_loop_s_inbox_is_bounded_and_says_that_it_lost() -> None:

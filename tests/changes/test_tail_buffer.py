@@ -12,8 +12,9 @@ from support.logs import LASTING, LOG_URLS, positions, some
 from support.waiting import collect, eventually, take
 
 from eventstore import END, EventStore, HistoryDivergedError, NewEvent, StorageError
+from eventstore.changes.event_window import SLICE_EVENTS, WINDOW_EVENTS
 from eventstore.changes.poll_schedule import PollSchedule
-from eventstore.changes.tail_buffer import READ_EVENTS, SLICE_EVENTS, WINDOW_EVENTS
+from eventstore.changes.tail_buffer import READ_EVENTS
 from eventstore.system.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -36,13 +37,13 @@ class Reads:
 
     def __init__(self, store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
         self.queries: list[Query] = []
-        read = store._read_page
+        read = store._log._read_page
 
         def counting(query: Query) -> Page:
             self.queries.append(query)
             return read(query)
 
-        monkeypatch.setattr(store, "_read_page", counting)
+        monkeypatch.setattr(store._log, "_read_page", counting)
 
 
 async def test_a_commit_is_read_once_for_all_followers(
@@ -87,14 +88,14 @@ async def test_waiting_followers_poll_together(url: str, monkeypatch: pytest.Mon
             tasks.start_soon(collect, store.subscribe_changes())
 
         async def joined() -> bool:
-            return store.tail.reads >= 2
+            return store.feed.tail.reads >= 2
 
         await eventually(joined)
         reads = Reads(store, monkeypatch)
-        before = store.tail.reads
+        before = store.feed.tail.reads
 
         async def polled() -> bool:
-            return store.tail.reads >= before + 5
+            return store.feed.tail.reads >= before + 5
 
         await eventually(polled)
         # Each of 40 for itself would have read 200 times.
@@ -114,7 +115,7 @@ async def test_one_that_fell_out_of_the_window_reads_for_itself_and_misses_nothi
         while total < 3 * WINDOW_EVENTS:
             total = (await store.append("a/1", some(1500))).position
             await take(fast, 1500)
-        assert len(store.tail._events) <= WINDOW_EVENTS
+        assert len(store.feed.tail.window.events) <= WINDOW_EVENTS
         assert positions(await take(slow, total - 1)) == list(range(2, total + 1))
 
 
@@ -198,14 +199,14 @@ async def test_a_look_that_was_cancelled_has_seen_nothing(
     async with EventStore.open(url, poll=60) as store:
         subscription = store.subscribe_changes(after=END)
         await caught_up(subscription)
-        refresh = store.tail.refresh
+        refresh = store.feed.tail.refresh
 
         async def cut_short(*, woken: bool) -> None:
-            monkeypatch.setattr(store.tail, "refresh", refresh)
+            monkeypatch.setattr(store.feed.tail, "refresh", refresh)
             scope.cancel()
             await refresh(woken=woken)
 
-        monkeypatch.setattr(store.tail, "refresh", cut_short)
+        monkeypatch.setattr(store.feed.tail, "refresh", cut_short)
         await store.append("a/1", some(1))
         with anyio.CancelScope() as scope:
             await take(subscription, 1)
@@ -237,10 +238,10 @@ async def test_what_a_look_finds_reaches_those_who_had_heard_its_signal_before(
             tasks.start_soon(follow)
             await anyio.wait_all_tasks_blocked()
             await writer.append("a/1", some(1))
-            store.changed.set()
+            store.feed.changed.set()
             await has(1)
             reading, go_on = gate(store, monkeypatch)
-            store.changed.set()
+            store.feed.changed.set()
             await eventually(lambda: _true(reading.is_set()))
             await writer.append("a/1", some(1))
             # It takes what is there, and waits, while what it will be told of is being read.
@@ -264,9 +265,9 @@ async def test_what_a_timed_look_finds_reaches_those_whose_time_is_not_up(url: s
         tasks.start_soon(take_into, subscription, got)
         await writer.append("a/1", some(1))
         await anyio.wait_all_tasks_blocked()
-        store.tail.pace = PollSchedule(-1)
-        await store.tail.refresh(woken=False)
-        store.tail.pace = PollSchedule(3600)
+        store.feed.tail.schedule = PollSchedule(-1)
+        await store.feed.tail.refresh(woken=False)
+        store.feed.tail.schedule = PollSchedule(3600)
         await eventually(lambda: _true(got))
 
 
@@ -279,7 +280,7 @@ async def test_a_look_that_finds_more_than_a_page_goes_on(url: str) -> None:
         await caught_up(subscription)
         for _ in range(3):
             await writer.append("a/1", some(READ_EVENTS))
-        store.changed.set()
+        store.feed.changed.set()
         assert len(await take(subscription, 3 * READ_EVENTS)) == 3 * READ_EVENTS
 
 
@@ -297,9 +298,9 @@ async def test_one_that_comes_later_shares_a_window_that_nobody_has_kept_up(
         later = store.subscribe_changes()
         assert len(await take(later, 5)) == 5
         tasks.start_soon(take, later, 1)
-        await eventually(lambda: _true(store.tail.position == 5))
-        reads, before = Reads(store, monkeypatch), store.tail.reads
-        await eventually(lambda: _true(store.tail.reads >= before + 3))
+        await eventually(lambda: _true(store.feed.tail.position == 5))
+        reads, before = Reads(store, monkeypatch), store.feed.tail.reads
+        await eventually(lambda: _true(store.feed.tail.reads >= before + 3))
         # Every look is one for all, and none is in between.
         assert len(reads.queries) <= 4
         tasks.cancel_scope.cancel()
@@ -308,7 +309,7 @@ async def test_one_that_comes_later_shares_a_window_that_nobody_has_kept_up(
 async def test_followers_go_on_once_one_of_them_finds_that_the_database_is_back(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventstore.changes.subscription.Backoff", OneTries)
+    monkeypatch.setattr("eventstore.changes.page_follower.Backoff", OneTries)
     monkeypatch.setattr(OneTries, "chosen", None)
     monkeypatch.setattr(OneTries, "failed", 0)
     async with (
@@ -318,19 +319,19 @@ async def test_followers_go_on_once_one_of_them_finds_that_the_database_is_back(
         followers = [store.subscribe_changes(after=END) for _ in range(5)]
         for follower in followers:
             await caught_up(follower)
-        read, away, got = store._read_page, True, list[int]()
+        read, away, got = store._log._read_page, True, list[int]()
 
         def fail(query: Query) -> Page:
             if away:
                 raise StorageError("here", "away", transient=True)
             return read(query)
 
-        monkeypatch.setattr(store, "_read_page", fail)
+        monkeypatch.setattr(store._log, "_read_page", fail)
         async with anyio.create_task_group() as tasks:
             for follower in followers:
                 tasks.start_soon(take_into, follower, got)
             await writer.append("a/1", some(1))
-            store.changed.set()
+            store.feed.changed.set()
             await eventually(lambda: _true(OneTries.failed >= 10))
             away = False
         assert got == [1] * 5
@@ -351,22 +352,22 @@ class OneTries(Backoff):
 
 async def test_hearing_that_there_is_nothing_new_spares_a_look() -> None:
     now = 100.0
-    pace = PollSchedule(1.0, lambda: now)
-    assert 0.9 <= pace.rest() <= 1.0
+    schedule = PollSchedule(1.0, lambda: now)
+    assert 0.9 <= schedule.remaining() <= 1.0
     for _ in range(14):
         now += 0.7
-        pace.heard()
-        assert 0.7 <= pace.rest() <= 1.0
-    now += pace.rest()
-    assert pace.looked()
-    assert 0.75 <= pace.rest() <= 0.85
+        schedule.heartbeat()
+        assert 0.7 <= schedule.remaining() <= 1.0
+    now += schedule.remaining()
+    assert schedule.log_read()
+    assert 0.75 <= schedule.remaining() <= 0.85
     for _ in range(22):
         now += 0.7
-        pace.heard()
+        schedule.heartbeat()
     # Nobody is believed for ever; and who only makes sure tells nobody.
-    assert pace.rest() == 0
-    assert not pace.looked()
-    assert pace.rest() > 0
+    assert schedule.remaining() == 0
+    assert not schedule.log_read()
+    assert schedule.remaining() > 0
 
 
 async def _true(value: object) -> object:
@@ -390,12 +391,12 @@ def gate(
 ) -> tuple[threading.Event, threading.Event]:
     """Hold up the next page that the store reads, until the second event is set."""
     reading, go_on = threading.Event(), threading.Event()
-    read = store._read_page
+    read = store._log._read_page
 
     def gated(query: Query) -> Page:
         reading.set()
         assert go_on.wait(20)
         return read(query)
 
-    monkeypatch.setattr(store, "_read_page", gated)
+    monkeypatch.setattr(store._log, "_read_page", gated)
     return reading, go_on

@@ -89,7 +89,7 @@ async def test_a_page_of_whole_commits_never_passes_until(
     for until, limit in product(range(11), (1, 2, 4, 100)):
         at, seen = 0, list[int]()
         for _ in range(3):
-            page = await store.page(
+            page = await store.feed.page(
                 Query(after=at, until=until, streams=streams, limit=limit, whole_commits=True)
             )
             assert page.through.position % 5 == 0

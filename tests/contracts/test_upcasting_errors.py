@@ -181,7 +181,7 @@ async def test_a_page_of_whole_commits_ends_at_the_end_of_one(
 ) -> None:
     async with EventStore.open(url, upcasters=failing()) as store:
         await log_with_a_bad_event(store)
-        page = await store.page(Query(streams="a/", whole_commits=True))
+        page = await store.feed.page(Query(streams="a/", whole_commits=True))
         commits = await take(store.subscribe_changes().commits(), 2)
         assert page.through == commits[-1][0]
         assert positions(page.events) == [1, 2, 4, 5]

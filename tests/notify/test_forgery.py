@@ -47,7 +47,7 @@ async def main():
             async for event in changes:
                 say("got", event.position, event.id, time.monotonic())
                 if event.type == "Report":
-                    say("looks", store.tail.reads)
+                    say("looks", store.feed.tail.reads)
                     say("facts", json.dumps(store._notifier.describe()))
 """
 

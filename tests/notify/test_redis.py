@@ -73,13 +73,13 @@ async def test_signed_events_need_no_look_at_the_log(
         await writer.append("a/1", some(1))
         await take(subscription, 1)
         queries: list[Query] = []
-        read = reader._read_page
+        read = reader._log._read_page
 
         def counting(query: Query) -> Page:
             queries.append(query)
             return read(query)
 
-        monkeypatch.setattr(reader, "_read_page", counting)
+        monkeypatch.setattr(reader._log, "_read_page", counting)
         for number in range(50):
             done = await writer.append(f"a/{number}", some(3))
             assert positions(await take(subscription, 3))[-1] == done.position
@@ -174,7 +174,7 @@ async def test_who_may_not_publish_looks_for_itself_and_complains_of_nothing(url
             tasks.start_soon(take, subscription, 1)
 
             async def looked() -> bool:
-                return reader.tail.reads >= 5
+                return reader.feed.tail.reads >= 5
 
             await eventually(looked)
             assert count(reader, "unsent") == 1

@@ -76,20 +76,20 @@ async def is_woken(
     async with pair(path, notify, QUIET, keys) as (writer, reader, subscription):
 
         async def listens() -> bool:
-            return reader.notifier_facts()["listening"] == 1
+            return reader.feed.notifier_facts()["listening"] == 1
 
         await eventually(listens)
         for position in (1, 2, 3):
             await writer.append("a/1", some(1))
             assert positions(await take(subscription, 1)) == [position]
-        assert "trouble" not in writer.notifier_facts()
+        assert "trouble" not in writer.feed.notifier_facts()
 
         async def all_came() -> bool:
             # A look that was due anyway may have been quicker than the message.
-            return int(reader.notifier_facts().get("messages_news", 0)) >= 3
+            return int(reader.feed.notifier_facts().get("messages_news", 0)) >= 3
 
         await eventually(all_came)
-        return reader.notifier_facts()
+        return reader.feed.notifier_facts()
 
 
 async def is_not_woken(path: Path, notify: str, *troubled: str) -> tuple[str, str]:
@@ -105,10 +105,10 @@ async def is_not_woken(path: Path, notify: str, *troubled: str) -> tuple[str, st
 
         async def is_said() -> bool:
             sides = {"reader": reader, "writer": writer}
-            return all("trouble" in sides[one].notifier_facts() for one in troubled or ["reader"])
+            return all("trouble" in sides[one].feed.notifier_facts() for one in troubled or ["reader"])
 
         await eventually(is_said)
-        troubles = [str(one.notifier_facts().get("trouble", "")) for one in (reader, writer)]
+        troubles = [str(one.feed.notifier_facts().get("trouble", "")) for one in (reader, writer)]
         shown = await reader.status()
         # There may be more of it by now.
         assert str(shown.get("trouble", "")).startswith(troubles[0])
@@ -239,7 +239,7 @@ async def test_what_cannot_be_published_stays_a_trouble_while_listening_works(
         await take(own, 1)
 
         async def is_refused() -> bool:
-            return "trouble" in writer.notifier_facts()
+            return "trouble" in writer.feed.notifier_facts()
 
         async def is_alive() -> bool:
             with redis.client() as client:
@@ -249,7 +249,7 @@ async def test_what_cannot_be_published_stays_a_trouble_while_listening_works(
         with redis.client() as client:
             client.execute_command("CONFIG", "RESETSTAT")
         await eventually(is_alive)
-        assert "cannot publish" in str(writer.notifier_facts()["trouble"])
+        assert "cannot publish" in str(writer.feed.notifier_facts()["trouble"])
 
 
 async def test_rights_that_are_given_later_end_the_trouble(
@@ -258,11 +258,14 @@ async def test_rights_that_are_given_later_end_the_trouble(
     async with pair(tmp_path, make_user(redis, ""), SOON) as (writer, reader, subscription):
 
         async def is_trouble() -> bool:
-            return "trouble" in reader.notifier_facts() and "trouble" in writer.notifier_facts()
+            return (
+                "trouble" in reader.feed.notifier_facts()
+                and "trouble" in writer.feed.notifier_facts()
+            )
 
         async def is_well() -> bool:
             await writer.append("a/1", some(1))
-            facts = reader.notifier_facts()
+            facts = reader.feed.notifier_facts()
             return facts["listening"] == 1 and facts.get("messages_news", 0) != 0
 
         await writer.append("a/1", some(1))
@@ -270,7 +273,7 @@ async def test_rights_that_are_given_later_end_the_trouble(
         make_user(redis, documented_rights())
         await eventually(is_well)
         await take(subscription, 1)
-        assert "trouble" not in writer.notifier_facts()
+        assert "trouble" not in writer.feed.notifier_facts()
 
 
 @pytest.mark.parametrize(
@@ -320,7 +323,7 @@ async def test_a_process_with_another_key_is_told_once(
             await take(subscription, 1)
 
         async def all_refused() -> bool:
-            return reader.notifier_facts().get("messages_forged") == 3
+            return reader.feed.notifier_facts().get("messages_forged") == 3
 
         await eventually(all_refused)
     told = [record.message for record in caplog.records if "forged" in record.message]

@@ -1,0 +1,91 @@
+"""Who owns a consumer's name: the newest opener, in this process or another one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventstore.errors import TakenOverError
+from eventstore.log.events import Cursor
+from eventstore.log.operations import Acknowledge, OpenConsumer
+from eventstore.system.event_loop import wait_future
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eventstore.changes.protocol import FollowedLog
+    from eventstore.log.operations import ConsumerState
+    from eventstore.system.event_loop import Signal
+
+
+class ConsumerOwnership:
+    """The consumers that subscriptions of one store own, and those that they have lost.
+
+    An *epoch* counts the openings of a name. Each page that a subscription reads brings the
+    names whose epoch has risen since; the writer reports the same where it stores progress.
+    Everything here runs in the store's event loop.
+    """
+
+    def __init__(self, log: FollowedLog, owner: str, changed: Signal) -> None:
+        self._log = log
+        self._owner = owner
+        self._changed = changed
+        self._epochs: dict[str, int] = {}
+        self._new_owners: dict[tuple[str, int], str] = {}
+
+    @property
+    def owned(self) -> tuple[tuple[str, int], ...]:
+        """Name and epoch of each consumer that this store owns, for ``Query.consumers``."""
+        return tuple(self._epochs.items())
+
+    async def open(self, name: str, start: Cursor) -> ConsumerState:
+        """Own a name, which is created at ``start`` where it is new; its owner before loses it."""
+        operation = OpenConsumer(name, self._owner, start)
+        state: ConsumerState = await wait_future(self._log.writer.submit(operation))
+        if (earlier := self._epochs.get(name)) is not None:
+            self.take_away(name, earlier, self._owner)
+        self._epochs[name] = state.epoch
+        return state
+
+    def release(self, name: str, epoch: int) -> None:
+        """Stop watching the ownership of a name: its subscription has ended."""
+        self._new_owners.pop((name, epoch), None)
+        if self._epochs.get(name) == epoch:
+            del self._epochs[name]
+
+    def take_away(self, name: str, epoch: int, owner: str) -> None:
+        """Record that ``owner`` has opened the name since, and wake the subscriptions."""
+        self._new_owners[name, epoch] = owner
+        self._changed.set()
+
+    def record_lost(self, lost: Mapping[tuple[str, int], str]) -> None:
+        """Record what a page says of lost names: (name, epoch) to the new owner."""
+        self._new_owners.update(lost)
+
+    def check(self, name: str, epoch: int) -> None:
+        """Raise TakenOverError where the name has been opened since under a later epoch."""
+        owner = self._new_owners.get((name, epoch))
+        if owner is not None:
+            raise TakenOverError(name, owner)
+
+    def note(self, name: str, epoch: int, done: Cursor) -> None:
+        """Remember what a consumer has done, to be stored within 200 ms or 1,000 events."""
+        self._log.writer.note(name, epoch, done)
+
+    async def store(self, name: str, epoch: int, done: Cursor) -> None:
+        """Store what a consumer has done; return once it is durable.
+
+        Raises TakenOverError where the name has another owner.
+        """
+        writer = self._log.writer
+        writer.forget(name, epoch)
+        await wait_future(writer.submit(Acknowledge(name, epoch, done)))
+
+    async def skip_gone(self, name: str) -> Cursor:
+        """Move a consumer that is below the first position on to it; return where it is."""
+        head = await self._log.head()
+        first = Cursor(head.log_id, head.first_position - 1, head.base_hash or b"")
+        state = await self.open(name, first)
+        if state.cursor.position >= first.position:
+            return state.cursor
+        await wait_future(self._log.writer.submit(Acknowledge(name, state.epoch, first)))
+        return first

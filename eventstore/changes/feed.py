@@ -1,0 +1,139 @@
+"""The change feed: what the subscriptions of one store share."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from eventstore.changes.consumers import ConsumerOwnership
+from eventstore.changes.page_cache import PageCache
+from eventstore.changes.poll_schedule import PollSchedule
+from eventstore.changes.tail_buffer import TailBuffer
+from eventstore.log.validation import check_append
+from eventstore.system.event_loop import Inbox, Signal, wait_future
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventstore.changes.protocol import FollowedLog
+    from eventstore.log.events import Cursor, Event, StreamWrite
+    from eventstore.log.operations import CommitBatch, Page, Query
+    from eventstore.notify.protocol import Notifier
+
+
+class ChangeFeed:
+    """Wakes the subscriptions of a store and reads the log for all of them.
+
+    ``poll`` is the poll interval in seconds, ``owner`` names this process towards other ones,
+    ``lift`` upcasts an event. Everything here runs in the store's event loop, unless it says
+    otherwise.
+    """
+
+    tail: TailBuffer
+    """The newest events, for subscriptions that have caught up."""
+    pages: PageCache
+    """Pages that subscriptions which are behind have read."""
+
+    def __init__(
+        self,
+        log: FollowedLog,
+        notifier: Notifier,
+        *,
+        owner: str,
+        poll: float,
+        lift: Callable[[Event], Event],
+    ) -> None:
+        self.log = log
+        """Reads the log, and queues what is to be written."""
+        self.poll = poll
+        """The poll interval in seconds."""
+        self.changed = Signal()
+        """Set when there may be new events, or a consumer has a new owner."""
+        self.recovered = Signal()
+        """Set when a subscription can read again after the database was unreachable."""
+        self.consumers = ConsumerOwnership(log, owner, self.changed)
+        self._notifier = notifier
+        self._lift = lift
+        self._listening = False
+
+    def start(self, call: Callable[[Callable[[], Any]], None]) -> None:
+        """Begin in the current event loop, in which ``call`` runs a callable from any thread."""
+        self._call = call
+        self._inbox = Inbox(call, self._take_batch, self.changed.set)
+        schedule = PollSchedule(self.poll)
+        self.tail = TailBuffer(
+            self.log.page, self.changed, schedule, self.consumers, self._send_heartbeat, self._lift
+        )
+        self.pages = PageCache(self.log.page)
+
+    def listen(self) -> None:
+        """Begin to listen for commits of other processes, once; raise StoreClosedError if closed.
+
+        To be called before the first read of a subscription.
+        """
+        self.log.check_open()
+        if not self._listening:
+            self._listening = True
+            self._notifier.start(self.log.newest.log_id, self.wake)
+
+    @property
+    def newest(self) -> Cursor:
+        """The newest head that this process has read or written."""
+        return self.log.newest
+
+    @property
+    def closed(self) -> bool:
+        """Whether the store was closed."""
+        return self.log.closed
+
+    async def page(self, query: Query) -> Page:
+        """Read one page of the log. Raises HistoryDivergedError and HistoryGoneError; see Query."""
+        return await self.log.page(query)
+
+    async def append(self, write: StreamWrite) -> None:
+        """Append events; raise what :meth:`eventstore.EventStore.append` raises."""
+        await wait_future(self.log.writer.submit(check_append([write])))
+
+    def notifier_facts(self) -> dict[str, str | int]:
+        """Return what ``status`` says of the notifier, without a read of the database."""
+        return self._notifier.describe()
+
+    def committed(self, position: int, batch: CommitBatch | None) -> None:
+        """Wake subscriptions here and in other processes after a commit; from any thread.
+
+        ``batch`` is what was appended, where the notifier carries it.
+        """
+        self.wake(None, batch)
+        self._notifier.publish(self.log.newest.log_id, position, batch)
+
+    def replaced(self, position: int) -> None:
+        """Forget what was read: the log has another content now, up to ``position``."""
+        self.tail.reset()
+        self.pages.clear()
+        self.committed(position, None)
+
+    def wake(self, position: int | None = None, batch: CommitBatch | None = None) -> None:
+        """Take a wake-up from the notifier or the writer, in one of their threads.
+
+        See :class:`eventstore.notify.protocol.Wake`.
+        """
+        if batch is not None:
+            self._inbox.put(batch)
+        elif position is None:
+            # This process itself knows that there is something to read.
+            self.changed.set()
+            if self.tail.back_off.false_wake_ups:
+                self._call(self.tail.back_off.end)
+        elif position > self.tail.position:
+            self.changed.set()
+        else:
+            self._call(partial(self.tail.compare, position))
+
+    def _take_batch(self, batch: CommitBatch) -> None:
+        if self.tail.add(batch):
+            self.changed.set(read=False)
+        elif self.tail.compare(batch.position, batch.events[-1].hash):
+            self.changed.set()
+
+    def _send_heartbeat(self, position: int) -> None:
+        self._notifier.confirm(self.log.newest.log_id, position)

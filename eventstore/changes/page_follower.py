@@ -1,0 +1,108 @@
+"""Reading page after page for a subscription, and waiting at the head of the log."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+
+from eventstore.errors import StorageError
+from eventstore.system.backoff import Backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from eventstore.changes.feed import ChangeFeed
+    from eventstore.log.operations import Page, Query
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class PageFollower:
+    """Takes pages from what the subscriptions of a store share, or reads them from the log.
+
+    With ``follow`` it retries while the database is unreachable; without, it raises StorageError.
+    Every method raises StopAsyncIteration once :meth:`close` was called.
+    """
+
+    def __init__(self, feed: ChangeFeed, *, follow: bool) -> None:
+        self._feed = feed
+        self._follow = follow
+        self._wake_ups_seen = 0
+        self._was_woken = False
+        self._wake = anyio.Event()
+        self._closed = False
+
+    def close(self) -> None:
+        """End a wait of the task that is reading."""
+        self._closed = True
+        self._wake.set()
+
+    async def next_page(self, query: Query, *, first: bool) -> Page:
+        """Return what follows the query's cursor: the ``first`` page always from the log.
+
+        Raises HistoryDivergedError, HistoryGoneError, UpcastError and StorageError.
+        """
+        feed, tail = self._feed, self._feed.tail
+        # Counted before the read, so that a change after it ends the next wait at once. Kept only
+        # after the read: a read that was cancelled has seen nothing, and a page from memory
+        # was read earlier.
+        wake_ups: int | None = feed.changed.count
+        page = tail.take(query) if self._follow and not first else None
+        if page is not None and page.through == query.expect:
+            await self.retry(lambda: tail.refresh(woken=self._was_woken))
+            page = tail.take(query)
+        elif page is not None:
+            wake_ups = None
+        if page is None:
+            requests = feed.changed.read_requests
+            page = await self.retry(lambda: feed.pages.page(query))
+            feed.consumers.record_lost(page.lost)
+            if self._follow and tail.join(page, requests):
+                await self.retry(lambda: tail.refresh(woken=True))
+        if wake_ups is not None:
+            self._wake_ups_seen = wake_ups
+        return page
+
+    async def retry(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Read, again and again while the database is unreachable."""
+        backoff, recovered = Backoff(), self._feed.recovered
+        while True:
+            seen = recovered.count
+            try:
+                result = await read()
+            except StorageError as error:
+                if not error.transient or not self._follow:
+                    raise
+                if backoff.failures == 0:
+                    log.warning("%s; following goes on once it can be read again", error)
+                await self._pause(seen, backoff.next())
+            else:
+                if backoff.failures:
+                    recovered.set()
+                    log.warning("the log can be read again; following goes on")
+                return result
+
+    async def _pause(self, seen: int, seconds: float) -> None:
+        """Wait before a retry, unless another subscription has read successfully meanwhile."""
+        self._wake = anyio.Event()
+        await self._feed.recovered.wait(seen, seconds, self._wake)
+        if self._closed:
+            raise StopAsyncIteration
+
+    async def wait(self, position: int) -> None:
+        """Return once a subscription at ``position`` has a reason to read: a change or a poll."""
+        tail, changed = self._feed.tail, self._feed.changed
+        self._wake = anyio.Event()
+        while True:
+            self._was_woken = await changed.wait(
+                self._wake_ups_seen, tail.schedule.remaining(), self._wake
+            )
+            if self._closed:
+                raise StopAsyncIteration
+            seen = changed.count
+            if tail.needs_read(position):
+                return
+            self._wake_ups_seen = seen

@@ -1,0 +1,62 @@
+"""What following needs of an open log: reads that are awaited, and the queue of its writer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from eventstore.log.events import Cursor
+    from eventstore.log.operations import ConsumerState, Head, Operation, Page, Query
+
+
+class LogReader(Protocol):
+    """Reads an open log.
+
+    Every method raises StorageError where the database fails, StoreClosedError where the log is
+    not open.
+    """
+
+    async def page(self, query: Query) -> Page:
+        """Read one page. Raises HistoryDivergedError and HistoryGoneError; see Query."""
+
+    async def head(self) -> Head:
+        """Read where the log begins and ends."""
+
+    async def consumers(self) -> list[ConsumerState]:
+        """Read every named consumer with its checkpoint, by name."""
+
+
+class LogWriter(Protocol):
+    """Queues what is to be written; callable from any thread."""
+
+    def submit(self, operation: Operation) -> Future[Any]:
+        """Queue an operation; the future gives its outcome or raises its error.
+
+        Raises StoreClosedError where the log is closing.
+        """
+
+    def note(self, name: str, epoch: int, cursor: Cursor) -> None:
+        """Keep a consumer's progress in memory, to be stored within 200 ms or 1,000 events."""
+
+    def forget(self, name: str, epoch: int) -> None:
+        """Drop the progress noted under this epoch."""
+
+
+class FollowedLog(LogReader, Protocol):
+    """An open log as the change feed needs it."""
+
+    newest: Cursor
+    """The newest head that this process has read or written."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the log was closed."""
+
+    @property
+    def writer(self) -> LogWriter:
+        """The writer's queue. Raises StoreClosedError where the log is not open."""
+
+    def check_open(self) -> None:
+        """Raise StoreClosedError where the log is not open."""

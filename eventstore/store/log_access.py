@@ -1,0 +1,129 @@
+"""Access to an open log: reads in threads under a limiter, writes through one writer."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import anyio
+
+from eventstore.errors import StorageError, StoreClosedError
+from eventstore.log.events import Cursor
+from eventstore.system.event_loop import wait_future
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventstore.log.events import Appended
+    from eventstore.log.operations import (
+        Append,
+        ConsumerState,
+        Head,
+        Page,
+        Query,
+        Redact,
+        Trim,
+    )
+    from eventstore.storage.protocols import MovableLog
+    from eventstore.store.writer import Writer
+
+T = TypeVar("T")
+
+READERS: Final = 8
+"""Pages read at once, in threads of the store's own: a hundred subscriptions share them."""
+
+
+class State(Enum):
+    """Where a log is between being named and being closed."""
+
+    NEW = "not open yet"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class LogAccess:
+    """What the store, its change feed and its maintenance share: one backend and one writer.
+
+    ``read_page`` reads a page of the backend, upcast where the store has upcasters. Every method
+    raises StorageError where the database fails and StoreClosedError where the log is not open.
+    """
+
+    def __init__(
+        self, backend: MovableLog, read_page: Callable[[Query], Page], writer: Writer
+    ) -> None:
+        self.backend = backend
+        self.url = backend.url
+        self.state = State.NEW
+        self.newest = Cursor("", 0, b"")
+        """The newest head that this process has read or written."""
+        self._read_page = read_page
+        self._writer = writer
+
+    async def open(self) -> None:
+        """Open the backend in the current event loop; :attr:`state` is the caller's to set."""
+        self._limiter = anyio.CapacityLimiter(READERS)
+        await self.in_thread(self.backend.open)
+        await self.read_newest()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the log was closed."""
+        return self.state is State.CLOSED
+
+    def check_open(self) -> None:
+        """Raise StoreClosedError where the log is not open."""
+        if self.state is not State.OPEN:
+            raise StoreClosedError(
+                f"the store {self.url} is {self.state.value}: "
+                "use it inside 'async with EventStore.open(…) as store'"
+            )
+
+    @property
+    def writer(self) -> Writer:
+        """The writer's queue."""
+        self.check_open()
+        return self._writer
+
+    async def append(self, operation: Append | Redact | Trim) -> Appended:
+        """Queue what appends events; return its result once it is durable."""
+        appended: Appended = await wait_future(self.writer.submit(operation))
+        self._saw(appended.cursor)
+        return appended
+
+    async def page(self, query: Query) -> Page:
+        """Read one page. Raises HistoryDivergedError, HistoryGoneError and UpcastError."""
+        page = await self.run(self._read_page, query)
+        self._saw(page.head.cursor)
+        return page
+
+    async def head(self) -> Head:
+        """Read where the log begins and ends."""
+        head = await self.run(self.backend.head)
+        self._saw(head.cursor)
+        return head
+
+    async def consumers(self) -> list[ConsumerState]:
+        """Read every named consumer with its checkpoint, by name."""
+        return await self.run(self.backend.consumers)
+
+    async def read_newest(self) -> None:
+        """Read the head anew, also where it is lower than what was read before."""
+        self.newest = (await self.in_thread(self.backend.head)).cursor
+
+    def _saw(self, cursor: Cursor) -> None:
+        if cursor.position > self.newest.position:
+            self.newest = cursor
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Call ``function(*args)`` in a thread of the store's."""
+        self.check_open()
+        try:
+            return await self.in_thread(function, *args)
+        except StorageError:
+            # A connection that was closed meanwhile is no fault of the database.
+            self.check_open()
+            raise
+
+    async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
+        """Call ``function(*args)`` in a thread, whether the log is open or not."""
+        return await anyio.to_thread.run_sync(function, *args, limiter=self._limiter)

@@ -1,0 +1,68 @@
+"""What ``status`` says of a log, its notifier and its consumers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from eventstore.changes.rejections import rejection_stream
+from eventstore.store.reader import read_range, read_stream
+
+if TYPE_CHECKING:
+    from eventstore.changes.feed import ChangeFeed
+    from eventstore.changes.protocol import LogReader
+    from eventstore.log.events import Event
+    from eventstore.log.operations import ConsumerState, Head
+    from eventstore.store.log_access import LogAccess
+
+
+async def describe_store(log: LogAccess, feed: ChangeFeed, now: int) -> dict[str, Any]:
+    """Return the state of log, notifier and consumers, as JSON-ready values.
+
+    ``now`` is the time in microseconds.
+    """
+    head = await log.head()
+    facts = await log.run(log.backend.describe)
+    consumers = [await describe_consumer(log, one, head, now) for one in await log.consumers()]
+    return {
+        "url": log.url,
+        **facts,
+        **feed.notifier_facts(),
+        "looks": feed.tail.reads,
+        "unused_news": feed.tail.unused_batches,
+        "log_id": head.log_id,
+        "first_position": head.first_position,
+        "position": head.position,
+        "hash": head.hash.hex(),
+        "consumers": consumers,
+    }
+
+
+async def describe_consumer(
+    log: LogReader, state: ConsumerState, head: Head, now: int
+) -> dict[str, Any]:
+    """Return a consumer's state at the time ``now``, in microseconds, as JSON-ready values.
+
+    Its lag in seconds is the age of the first event that it has not done.
+    """
+    rejection = await _last_rejection(log, state.name)
+    waiting_since = now
+    at = max(state.cursor.position, head.first_position - 1)
+    async for event in read_range(log, after=at, limit=1):
+        waiting_since = event.recorded_us
+    return {
+        "name": state.name,
+        "position": state.cursor.position,
+        "lag": head.position - state.cursor.position,
+        "lag_seconds": round(max(0, now - waiting_since) / 1e6, 1),
+        "owner": state.owner,
+        "host": state.owner.rpartition(":")[0],
+        "seen_seconds_ago": round((now - state.seen_us) / 1e6, 1),
+        "rejections": rejection.version if rejection else 0,
+        "last_rejection": rejection.data if rejection else None,
+    }
+
+
+async def _last_rejection(log: LogReader, consumer: str) -> Event | None:
+    async for event in read_stream(log, rejection_stream(consumer), backwards=True, limit=1):
+        return event
+    return None
