@@ -105,7 +105,9 @@ async def is_not_woken(path: Path, notify: str, *troubled: str) -> tuple[str, st
 
         async def is_said() -> bool:
             sides = {"reader": reader, "writer": writer}
-            return all("trouble" in sides[one].feed.notifier_facts() for one in troubled or ["reader"])
+            return all(
+                "trouble" in sides[one].feed.notifier_facts() for one in troubled or ["reader"]
+            )
 
         await eventually(is_said)
         troubles = [str(one.feed.notifier_facts().get("trouble", "")) for one in (reader, writer)]
