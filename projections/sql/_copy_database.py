@@ -54,7 +54,7 @@ class CopyDatabase(ABC):
 
     @abstractmethod
     def _list_objects(self) -> list[str]:
-        """Return the names of tables, and of whatever else a rebuild would drop."""
+        """Return the names of tables, and of the other objects that a rebuild would drop."""
 
     def _configure(self) -> None:  # noqa: B027 - most databases need nothing
         """Set up a database that is a copy's or empty."""

@@ -118,7 +118,7 @@ class Migrator(ABC, Generic[TableT]):
         self._moment = moment
         self._events = MigrationEvents(migration, self.dialect, moment)
         captured = set(capture.list_tables())
-        # Tables that other programs made in the same database: they stay as they are.
+        # Tables that other programs made in the same database: migrations leave them alone.
         self._foreign = frozenset(name for name in schema.list_tables() if name not in captured)
         self._tables: dict[str, TableT] = {}
         self._capturing = False

@@ -1,13 +1,14 @@
-"""How changes of rows become events, exactly, and are read again.
+"""Row changes and schema changes as events, and back; values are exact.
 
-``RowsChanged`` holds a transaction's changes in order, ``SchemaChanged`` the statements by which
-a migration changed the tables. Both are JSON. What JSON cannot hold is an object with one member:
-``{"$blob": base64}``, ``{"$text": base64}`` for a text that is no UTF-8, ``{"$real": "inf"}``.
+``RowsChanged`` holds a transaction's row changes in order, ``SchemaChanged`` the statements by
+which a migration changed the schema. Both are JSON. A value that JSON has no type for is an object
+with one member: ``{"$blob": base64}``, ``{"$text": base64}`` for a text that is not UTF-8,
+``{"$real": "inf"}``.
 
-A transaction is one event, unless that were larger than :data:`PART_BYTES`: then the changes go on
-in further events of the same commit, ``part`` counting from 1. A value over :data:`LARGE_BYTES` is
-in ``RowValue`` events of its own, before the one that names them by their ids (``{"$large": [id,
-…], "kind": "blob"}``).
+A transaction is one event. The changes of one larger than :data:`PART_BYTES` are split over
+several events of the same commit, ``part`` counting from 1. A value over :data:`LARGE_BYTES` is
+in ``RowValue`` events of its own, before the event that refers to them by their ids (``{"$large":
+[id, …], "kind": "blob"}``).
 """
 
 from __future__ import annotations
@@ -33,16 +34,20 @@ SCHEMA_CHANGED: Final = "SchemaChanged"
 ROW_VALUE: Final = "RowValue"
 
 PART_BYTES: Final = 2 * 1024 * 1024
-"""About how much one event holds; far below the log's limit, and cheap to decode as a whole."""
+"""Approximate size of one event: far below the log's limit, and cheap to decode at once."""
 
 LARGE_BYTES: Final = 1024 * 1024
-TINY_BYTES: Final = 256
+"""The largest value that is stored within ``RowsChanged``."""
+
+SMALL_BYTES: Final = 256
+"""The same in a row whose other values exceed :data:`PART_BYTES`."""
+
 CHUNK_BYTES: Final = 8 * 1024 * 1024
-"""A large value is kept in pieces of this size."""
+"""The size of a ``RowValue``."""
 
 
 class SchemaChange(msgspec.Struct, frozen=True):
-    """What a migration did to the tables, from its beginning or from its last change of rows."""
+    """Consecutive definitions of a migration: those between two of its changes of rows."""
 
     migration: str
     checksum: str
@@ -54,12 +59,12 @@ class SchemaChange(msgspec.Struct, frozen=True):
 
 
 def schema_event(change: SchemaChange) -> NewEvent:
-    """Return the event of a change of schema."""
+    """Return the event of a schema change."""
     return NewEvent(SCHEMA_CHANGED, msgspec.to_builtins(change))
 
 
 def read_schema(event: Event) -> SchemaChange:
-    """Read :func:`schema_event`'s event again."""
+    """Return the schema change of an event; raise CorruptEventError for one that has none."""
     try:
         return msgspec.convert(event.data, SchemaChange)
     except msgspec.ValidationError as error:
@@ -67,7 +72,7 @@ def read_schema(event: Event) -> SchemaChange:
 
 
 def rows_events(changes: Iterable[Change]) -> list[NewEvent]:
-    """Return the events of a transaction's changes: none, one, or the parts of many."""
+    """Return the events of a transaction's changes; an empty list for no changes."""
     events: list[NewEvent] = []
     part: list[Any] = []
     size = number = 0
@@ -89,14 +94,14 @@ def _rows_event(changes: list[Any], number: int) -> NewEvent:
 
 
 class _Encoder:
-    """Encodes rows, and puts large values into events of their own."""
+    """Encodes row changes, and appends the events of large values to a list."""
 
     def __init__(self, events: list[NewEvent]) -> None:
         self._events = events
         self._size = 0
 
     def take_size(self) -> int:
-        """Return about how many bytes were encoded since it was last asked."""
+        """Return about how many bytes were encoded since the last call."""
         size, self._size = self._size, 0
         return size
 
@@ -118,23 +123,23 @@ class _Encoder:
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, str | bytes):
-            return self._long(value)
+            return self._text_or_bytes(value)
         if isinstance(value, float) and not math.isfinite(value):
             return {"$real": repr(value)}
         return value
 
-    def _long(self, value: str | bytes) -> Any:
+    def _text_or_bytes(self, value: str | bytes) -> Any:
         kind = "blob"
         if isinstance(value, RawText):
             try:
                 value = value.decode()
             except UnicodeDecodeError:
                 kind = "text"
-        # A row of many columns must not grow past the log's limit either.
-        limit = LARGE_BYTES if self._size < PART_BYTES else TINY_BYTES
+        # Many medium-sized columns together could exceed the log's limit as well.
+        limit = LARGE_BYTES if self._size < PART_BYTES else SMALL_BYTES
         if isinstance(value, str):
             if len(value) <= limit:
-                # Control characters take six bytes each.
+                # JSON writes a control character in six bytes.
                 plain = value.isascii() and value.isprintable()
                 self._size += len(value) if plain else len(msgspec.json.encode(value))
                 return value
@@ -154,15 +159,15 @@ class _Encoder:
 
 
 class ChangeReader:
-    """Reads the events of whole commits, one after the other."""
+    """Reads events of whole commits, one after another."""
 
     def __init__(self) -> None:
         self._large: dict[str, bytes] = {}
 
     def read(self, event: Event) -> list[Change]:
-        """Return an event's changes; none where it is of another type, or was redacted.
+        """Return an event's row changes; an empty list for other types and redacted events.
 
-        Texts are ``str``, or :class:`RawText` where they are no UTF-8.
+        Texts are ``str``, or :class:`RawText` where they are not UTF-8. Raises CorruptEventError.
         """
         if event.type == ROW_VALUE and event.raw_data is not None:
             self._large[event.id] = event.raw_data
@@ -174,7 +179,7 @@ class ChangeReader:
 
 
 def read_rows(events: Iterable[Event]) -> Iterator[Change]:
-    """Yield the changes of whole commits, in order; events of other kinds have none."""
+    """Yield the row changes of whole commits, in order; events of other types have none."""
     reader = ChangeReader()
     for event in events:
         yield from reader.read(event)

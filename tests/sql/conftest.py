@@ -1,4 +1,4 @@
-"""A storage on each database, with migrations of the test's own."""
+"""A storage, and a directory for the test's migrations."""
 
 from __future__ import annotations
 

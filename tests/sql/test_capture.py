@@ -1,13 +1,12 @@
-"""What SQLite does to rows by itself is captured as what it is."""
+"""Capture of what SQLite itself does to rows: REPLACE, upserts, cascades and triggers."""
 
 from __future__ import annotations
 
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.sql_tables import changes, computed, dump_file
+from support.sql_tables import changes, computed, dump_file, file_of
 
 if TYPE_CHECKING:
     from support.sql_tables import Migrations
@@ -93,7 +92,7 @@ def test_each_row_that_a_statement_touches_is_captured(
     with tables.connection() as c:
         c.execute(sql)
     assert list(chain(*changes(url)[1:])) == expected
-    assert computed(url) == dump_file(Path(url.removeprefix("sqlite:///")))
+    assert computed(url) == dump_file(file_of(url))
 
 
 def test_a_row_that_a_cascade_changes_in_the_midst_of_its_own_change_is_right_in_the_end(
@@ -102,7 +101,7 @@ def test_a_row_that_a_cascade_changes_in_the_midst_of_its_own_change_is_right_in
     with tables.connection() as c:
         c.execute("UPDATE tree SET id = 5 WHERE id = 1")
         assert c.execute("SELECT up FROM tree ORDER BY id").fetchall()[1][0] == 5
-    assert computed(url) == dump_file(Path(url.removeprefix("sqlite:///")))
+    assert computed(url) == dump_file(file_of(url))
 
 
 def test_rows_that_are_replaced_again_are_deleted_once_each(tables: SqlStorage, url: str) -> None:

@@ -1,17 +1,14 @@
-"""Many threads and processes write, through SQL and through the log: nothing waits for ever."""
+"""Threads and processes that write at once, through SQL and through the log."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from support.processes import ROOT
-from support.sql_tables import changes, computed, dump_file, read_log
+from support.sql_databases import start_program
+from support.sql_tables import changes, computed, dump_file, file_of, read_log
 
 from eventstore import EventStore, NewEvent
 
@@ -22,15 +19,6 @@ if TYPE_CHECKING:
 
 COUNTER = "CREATE TABLE counter (id INTEGER PRIMARY KEY, n INTEGER NOT NULL);"
 ROUNDS = 12
-
-PROGRAM = """
-import sys
-from projections.sql import SqlStorage
-with SqlStorage(sys.argv[1]) as storage:
-    for _ in range(int(sys.argv[2])):
-        with storage.connection() as c:
-            c.execute("UPDATE counter SET n = n + 1 WHERE id = 1")
-"""
 
 
 def count(storage: SqlStorage, errors: list[BaseException]) -> None:
@@ -43,10 +31,6 @@ def count(storage: SqlStorage, errors: list[BaseException]) -> None:
         errors.append(error)
 
 
-def start_worker(url: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, url, str(ROUNDS)], cwd=ROOT)
-
-
 @pytest.mark.anyio
 async def test_threads_processes_and_a_store_that_write_at_once_all_get_their_turns(
     storage: SqlStorage, migrations: Migrations, url: str
@@ -54,7 +38,7 @@ async def test_threads_processes_and_a_store_that_write_at_once_all_get_their_tu
     storage.apply_migrations(migrations.write("1", COUNTER + "INSERT INTO counter VALUES (1, 0);"))
     errors: list[BaseException] = []
     threads = [threading.Thread(target=count, args=(storage, errors)) for _ in range(8)]
-    workers = [start_worker(url) for _ in range(2)]
+    workers = [start_program("sql_count", url, ROUNDS) for _ in range(2)]
     try:
         with anyio.fail_after(60):
             async with EventStore.open(url) as store:
@@ -75,11 +59,11 @@ async def test_threads_processes_and_a_store_that_write_at_once_all_get_their_tu
     events = read_log(url)
     assert [event.position for event in events] == list(range(1, len(events) + 1))
     assert sum(event.type == "Noted" for event in events) == 5 * ROUNDS
-    assert computed(url) == dump_file(Path(url.removeprefix("sqlite:///")))
+    assert computed(url) == dump_file(file_of(url))
 
 
 @pytest.mark.anyio
-async def test_code_that_is_slow_before_its_first_write_stops_nobody(
+async def test_code_that_is_slow_before_its_first_write_blocks_no_writer(
     storage: SqlStorage, migrations: Migrations, url: str
 ) -> None:
     storage.apply_migrations(migrations.write("1", COUNTER))

@@ -1,13 +1,12 @@
-"""What SQLite alone does on a connection, and what is refused there."""
+"""Connections on SQLite: what only SQLite has, and what is refused."""
 
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.sql_tables import PEOPLE, changes, computed, dump_file
+from support.sql_tables import PEOPLE, changes, computed, dump_file, file_of
 
 from eventstore.errors import StorageError
 from projections.sql import SqlRefusedError, SqlStorage
@@ -108,11 +107,7 @@ def test_what_would_escape_the_log_is_refused(
         with pytest.raises((SqlRefusedError, sqlite3.OperationalError), match=reason):
             c.execute(sql)
     assert len(changes(url)) == 1
-    assert computed(url) == dump_file(people_file(url))
-
-
-def people_file(url: str) -> Path:
-    return Path(url.removeprefix("sqlite:///"))
+    assert computed(url) == dump_file(file_of(url))
 
 
 def test_temporary_tables_are_the_callers_own(people: SqlStorage, url: str) -> None:
@@ -149,7 +144,7 @@ def test_a_key_that_is_null_is_refused(storage: SqlStorage, migrations: Migratio
             c.execute("UPDATE t SET id = NULL")
 
 
-def test_what_one_caller_sets_no_other_finds(people: SqlStorage) -> None:
+def test_settings_of_one_caller_do_not_reach_the_next(people: SqlStorage) -> None:
     with people.connection() as c:
         assert isinstance(c, SqliteConnection)
         c.row_factory = None
@@ -168,7 +163,7 @@ def test_what_one_caller_sets_no_other_finds(people: SqlStorage) -> None:
 def test_a_file_that_was_replaced_is_noticed_by_readers_too(people: SqlStorage, url: str) -> None:
     with people.connection() as c:
         c.execute("SELECT * FROM person").fetchall()
-    file = people_file(url)
+    file = file_of(url)
     copy = file.with_name("copy")
     copy.write_bytes(file.read_bytes())
     copy.replace(file)

@@ -1,10 +1,9 @@
-"""On each database a connection is one of SQLite's kind, and a transaction one event."""
+"""The contract on each database: sqlite3's API, and one event per transaction."""
 
 from __future__ import annotations
 
 import sqlite3
 import subprocess
-import sys
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,7 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 from support.postgres import shared_server
-from support.processes import ROOT
-from support.sql_databases import computed_tables, tables_of
+from support.sql_databases import computed_tables, fresh_url, start_program, tables_of
 from support.sql_tables import changes, read_log
 
 from eventstore import ConfigError, EventStore, ProjectionError
@@ -41,9 +39,7 @@ PEOPLE = "CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT UNIQUE, note TE
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'log.db'}"
-    return shared_server().fresh_schema()
+    return fresh_url(request.param, tmp_path)
 
 
 @pytest.fixture
@@ -246,7 +242,7 @@ def test_a_statement_that_fails_leaves_the_others(people: SqlStorage, url: str) 
     assert [[new[0] for _, _, _, new in one] for one in changes(url)] == [[1]]
 
 
-def test_an_open_connection_keeps_nobody_waiting_until_it_writes(people: SqlStorage) -> None:
+def test_an_open_connection_blocks_no_writer_until_it_writes(people: SqlStorage) -> None:
     with people.connection() as c:
         rows = c.execute("SELECT * FROM person")
         _add(people, 1)
@@ -283,18 +279,8 @@ def test_of_processes_that_migrate_at_once_each_file_is_applied_by_one(
         migrations.write(
             f"{number:02}", f"CREATE TABLE t{number} (id INTEGER PRIMARY KEY, x TEXT);"
         )
-    program = (
-        "import sys; from pathlib import Path; from projections.sql import SqlStorage\n"
-        "storage = SqlStorage(sys.argv[1]).open(); print('ready', flush=True); input()\n"
-        "print(*storage.apply_migrations(Path(sys.argv[2])), flush=True); storage.close()"
-    )
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, url, str(migrations.directory)],
-            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )
-        for _ in range(3)
-    ]  # fmt: skip
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    workers = [start_program("sql_migrate", url, migrations.directory, **pipes) for _ in range(3)]
     try:
         for worker in workers:
             assert worker.stdout
@@ -312,9 +298,8 @@ def test_of_processes_that_migrate_at_once_each_file_is_applied_by_one(
 async def test_a_copy_in_another_database_is_kept_from_the_log_alone(
     people: SqlStorage, migrations: Migrations, url: str, tmp_path: Path
 ) -> None:
-    there = f"sqlite:///{tmp_path / 'copy.db'}"
-    if url.startswith("postgres"):
-        there = shared_server().fresh_schema()
+    kind = "postgres" if url.startswith("postgres") else "sqlite"
+    there = fresh_url(kind, tmp_path, "copy")
     async with EventStore.open(url) as store:
         runner = ProjectionRunner(store, SqlCopy(there))
         _run(people, "INSERT INTO person VALUES (1, 'ana', NULL), (2, 'ben', 'x')")
@@ -380,9 +365,8 @@ async def test_a_change_that_does_not_fit_is_named_and_the_tables_stay(
 async def test_a_copy_of_a_log_whose_migration_was_redacted_stays_as_it_was(
     people: SqlStorage, url: str, tmp_path: Path
 ) -> None:
-    there = f"sqlite:///{tmp_path / 'copy.db'}"
-    if url.startswith("postgres"):
-        there = shared_server().fresh_schema()
+    kind = "postgres" if url.startswith("postgres") else "sqlite"
+    there = fresh_url(kind, tmp_path, "copy")
     _run(people, "INSERT INTO person VALUES (1, 'ana', NULL)")
     async with EventStore.open(url) as store:
         runner = ProjectionRunner(store, SqlCopy(there))

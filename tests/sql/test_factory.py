@@ -1,4 +1,4 @@
-"""The settings choose the storage, and never fall back without a word."""
+"""The settings choose the storage; an unknown one is an error, not a default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who follows the log sees each transaction, and can keep a copy of the tables from it alone."""
+"""Followers of the log see each transaction, and copies are computed from the log alone."""
 
 from __future__ import annotations
 

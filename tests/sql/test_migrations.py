@@ -1,10 +1,9 @@
-"""Migrations are applied once each, in order, wholly or not at all, and are events."""
+"""Migrations are applied once each, in order, completely or not at all, and are events."""
 
 from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +14,7 @@ from support.sql_tables import (
     definitions,
     definitions_of,
     dump_file,
+    file_of,
     read_log,
 )
 
@@ -22,11 +22,9 @@ from eventstore.errors import ConfigError
 from projections.sql import MigrationError, SqlRefusedError, SqlStorage
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from support.sql_tables import Migrations
-
-
-def file_of(url: str) -> Path:
-    return Path(url.removeprefix("sqlite:///"))
 
 
 def same_when_computed(url: str) -> bool:

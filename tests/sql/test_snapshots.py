@@ -1,4 +1,4 @@
-"""A snapshot is whole, of one moment, and comes back wholly or not at all."""
+"""A snapshot shows one moment, and is imported completely or not at all."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from support.postgres import shared_server
-from support.sql_databases import computed_tables, tables_of
+from support.sql_databases import computed_tables, fresh_url, tables_of
 from support.sql_tables import read_log
 
 from eventstore.errors import ArchiveError, NotEmptyError, StorageError
@@ -23,12 +22,6 @@ CREATE TABLE b (id INTEGER PRIMARY KEY, n INTEGER NOT NULL);
 INSERT INTO a VALUES (1, 0); INSERT INTO b VALUES (1, 0);"""
 
 
-def fresh(kind: str, directory: Path) -> str:
-    if kind == "sqlite":
-        return f"sqlite:///{directory / 'fresh.db'}"
-    return shared_server().fresh_schema()
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -36,9 +29,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def url(kind: str, tmp_path: Path) -> str:
-    if kind == "sqlite":
-        return f"sqlite:///{tmp_path / 'log.db'}"
-    return shared_server().fresh_schema()
+    return fresh_url(kind, tmp_path)
 
 
 @pytest.fixture
@@ -71,7 +62,7 @@ def test_a_snapshot_taken_while_others_write_is_of_one_moment(
         writer.join()
     for number, position in enumerate(positions[-2:], 3):
         (tmp_path / str(number)).mkdir()
-        other = fresh(kind, tmp_path / str(number))
+        other = fresh_url(kind, tmp_path / str(number), "fresh")
         with SqlStorage(other) as copy:
             assert copy.import_snapshot(tmp_path / f"snapshot-{number}") == position
             with copy.connection() as c:
@@ -100,10 +91,10 @@ def test_what_was_tampered_with_is_refused_and_changes_nothing(
     snapshot.write_bytes(raw)
     if damage == "gone":
         snapshot.unlink()
-    with SqlStorage(fresh(kind, tmp_path)) as copy:
+    with SqlStorage(fresh_url(kind, tmp_path, "fresh")) as copy:
         with pytest.raises((ArchiveError, StorageError)):
             copy.import_snapshot(snapshot)
-        assert read_log(copy.url if kind == "sqlite" else fresh(kind, tmp_path)) == []
+        assert read_log(copy.url if kind == "sqlite" else fresh_url(kind, tmp_path, "fresh")) == []
         assert list(tmp_path.glob(".snapshot*")) == []
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -10,24 +11,41 @@ from psycopg import sql
 
 from projections.sql.postgres._capture import PostgresCapture
 from projections.sql.postgres.replay import PostgresReplay
+from support.forked import ROOT, start
 from support.postgres import shared_server
-from support.sql_tables import computed, dump_file, read_log
+from support.sql_tables import computed, dump_file, file_of, read_log
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Sequence
+    from pathlib import Path
+
+
+def fresh_url(kind: str, directory: Path, name: str = "log") -> str:
+    """Name a log that does not exist yet: ``sqlite``, in that directory, or ``postgres``."""
+    if kind == "sqlite":
+        return f"sqlite:///{directory / name}.db"
+    return shared_server().fresh_schema()
+
+
+def start_program(module: str, *arguments: object, **settings: Any) -> subprocess.Popen[Any]:
+    """Start a module of ``programs`` as a process; the settings are those of ``Popen``."""
+    words = [sys.executable, "-m", f"programs.{module}", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    return start(words, cwd=ROOT, env=environment, **settings)
 
 
 def tables_of(url: str, names: Sequence[str] | None = None) -> dict[str, Any]:
     """Return every row of every table, or of some, exactly."""
     if url.startswith("sqlite"):
-        found = dump_file(Path(url.removeprefix("sqlite:///")))
+        found = dump_file(file_of(url))
         return found if names is None else {name: found[name] for name in names}
     with psycopg.connect(url) as raw:
         return _dump(raw, PostgresCapture(raw).list_tables() if names is None else names)
 
 
 def computed_tables(url: str) -> dict[str, Any]:
-    """Return the same, of tables that were computed from the log somewhere else."""
+    """Return the same of tables that are computed from the log in another database."""
     if url.startswith("sqlite"):
         found: dict[str, Any] = computed(url)
         return found
@@ -42,7 +60,7 @@ def computed_tables(url: str) -> dict[str, Any]:
 
 def _dump(raw: psycopg.Connection[Any], names: Sequence[str]) -> dict[str, Any]:
     raw.execute("SET extra_float_digits = 1; SET TimeZone = 'UTC'")
-    # As texts of whole rows. The alias is the name of no column, or it would be that one alone.
+    # Whole rows as text. No column has the alias's name: PostgreSQL would give that column alone.
     select = sql.SQL('SELECT "whole row"::text FROM {} "whole row"')
     return {
         name: sorted(raw.execute(select.format(sql.Identifier(name))).fetchall()) for name in names

@@ -1,4 +1,4 @@
-"""What a program's tables hold, to the last bit, and how they are when computed from the log."""
+"""What a program's tables hold, to the last bit: in a SQLite file, and computed from its log."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -17,14 +18,13 @@ from projections.sql.sqlite.replay import SqliteReplay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from eventstore import Event
 
 Tables = dict[str, Any]
 
 PEOPLE = "CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT UNIQUE, note);"
-_NOT_THEIRS = {*TABLES, "sql_capture", "sql_capture_copy"}
+_NOT_USERS = {*TABLES, "sql_capture", "sql_capture_copy"}
 
 
 class _Text(bytes):
@@ -37,7 +37,7 @@ def dump(raw: sqlite3.Connection) -> Tables:
     names = [
         row[0]
         for row in raw.execute("SELECT name FROM pragma_table_list WHERE schema = 'main'")
-        if row[0] not in _NOT_THEIRS and not row[0].startswith("sqlite_")
+        if row[0] not in _NOT_USERS and not row[0].startswith("sqlite_")
     ]
     found: Tables = {}
     raw.text_factory = _Text
@@ -48,7 +48,7 @@ def dump(raw: sqlite3.Connection) -> Tables:
             found[name] = sorted([[exact(value) for value in row] for row in rows])
     finally:
         raw.text_factory = str
-    # Of a full-text index what it finds counts, not how it is laid out.
+    # A full-text index counts by what it finds: its own tables may differ.
     return {name: rows for name, rows in found.items() if "_fts_" not in name}
 
 
@@ -60,12 +60,17 @@ def exact(value: Any) -> tuple[str, str]:
 
 
 def definitions(raw: sqlite3.Connection) -> list[tuple[Any, ...]]:
-    """Return what the schema says of everything but the log and what captures."""
+    """Return the schema without the log's tables and those that capture."""
     rows = raw.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
     return sorted(
-        (row for row in rows if row[2] not in _NOT_THEIRS and "sql_capture" not in row[1]),
+        (row for row in rows if row[2] not in _NOT_USERS and "sql_capture" not in row[1]),
         key=str,
     )
+
+
+def file_of(url: str) -> Path:
+    """Return the file of a log's URL."""
+    return Path(url.removeprefix("sqlite:///"))
 
 
 def dump_file(path: Path) -> Tables:
@@ -75,7 +80,7 @@ def dump_file(path: Path) -> Tables:
 
 
 def read_log(url: str) -> list[Event]:
-    """Return all events of a log, whether or not an event loop is running here."""
+    """Return all events of a log; also callable where an event loop is running."""
 
     async def read() -> list[Event]:
         async with EventStore.open(url, notify="none") as store:

@@ -92,7 +92,7 @@ class PostgresCapture(Capture[PostgresTable]):
 
 
 def _read_captured(raw: Any, tables: Mapping[str, PostgresTable]) -> Iterator[Change]:
-    # Several statements in one round trip. Deferred constraints may change rows too: now.
+    # Several statements in one round trip. Deferred triggers may change rows: they run now.
     cursor = raw.execute(
         f"SET CONSTRAINTS ALL IMMEDIATE; DECLARE {CAPTURE}_rows NO SCROLL CURSOR FOR "
         f"SELECT op, tbl, old, new FROM {CAPTURE} ORDER BY id; "

@@ -62,7 +62,7 @@ class PostgresMigrator(Migrator[PostgresTable]):
 
     def _check_definitions(self) -> None:
         if _describe_log_tables(self._raw) != self._log_tables:
-            raise self._error("it changes the log's own tables, or those of its views")
+            raise self._error("it changes the log's own tables")
 
     def _check_rows(self) -> None:
         written = find_uncaptured_writes(self._raw, self._counts, self._tables)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from projections.sql._identifiers import CAPTURE, RESERVED
 
@@ -55,6 +55,17 @@ _ALLOWED_PRAGMAS: Final = {
 
 _QUERY_PRAGMAS: Final = {"table_info", "table_xinfo", "index_list", "index_info", "table_list"}
 """Those that change nothing on the connection."""
+
+
+class _Action(NamedTuple):
+    """What SQLite asks about: an action code and the names that belong to it."""
+
+    code: int
+    first: str
+    second: str | None
+    database: str | None
+    within: str
+    """The trigger or view that the action is part of; empty where there is none."""
 
 
 class Mode(Enum):
@@ -104,46 +115,43 @@ class StatementAuthorizer:
         """Return SQLITE_OK or SQLITE_DENY for one action of a statement."""
         if self.mode is Mode.OWN or action in _READS:
             return sqlite3.SQLITE_OK
-        if action == sqlite3.SQLITE_PRAGMA:
-            return self._authorize_pragma(first or "", second)
-        if action == sqlite3.SQLITE_TRANSACTION:
-            self.transaction = first or ""
+        return self._authorize(_Action(action, first or "", second, database, within or ""))
+
+    def _authorize(self, action: _Action) -> int:
+        if action.code == sqlite3.SQLITE_PRAGMA:
+            return self._authorize_pragma(action.first, action.second)
+        if action.code == sqlite3.SQLITE_TRANSACTION:
+            self.transaction = action.first
             return sqlite3.SQLITE_DENY
-        if action in _TEMPORARY:
+        if action.code in _TEMPORARY:
             self.customised = True
             return sqlite3.SQLITE_OK
-        if database == "temp" and action in _WRITES:
+        if action.database == "temp" and action.code in _WRITES:
             return sqlite3.SQLITE_OK
-        return self._authorize(action, first, second, database, within)
+        return self._authorize_by_mode(action)
 
-    def _authorize(
-        self,
-        action: int,
-        first: str | None,
-        second: str | None,
-        database: str | None,
-        within: str | None,
-    ) -> int:
-        if action in _ALWAYS_REFUSED:
-            return self._refuse(_ALWAYS_REFUSED[action])
+    def _authorize_by_mode(self, action: _Action) -> int:
+        if action.code in _ALWAYS_REFUSED:
+            return self._refuse(_ALWAYS_REFUSED[action.code])
         if self.mode is Mode.MIGRATE:
-            return self._authorize_migration(action, first, second, database, within)
-        return self._authorize_change(action, first or "", within)
+            return self._authorize_migration(action)
+        return self._authorize_change(action)
 
     def _authorize_write(self) -> int:
         """Allow a write within a transaction only."""
         self.writes = True
         return sqlite3.SQLITE_OK if self.mode is Mode.WRITE else sqlite3.SQLITE_DENY
 
-    def _authorize_change(self, action: int, table: str, within: str | None) -> int:
-        if action == sqlite3.SQLITE_SAVEPOINT:
+    def _authorize_change(self, action: _Action) -> int:
+        table = action.first
+        if action.code == sqlite3.SQLITE_SAVEPOINT:
             return self._authorize_write()
-        if action not in _WRITES or table.lower() in _MASTER:
+        if action.code not in _WRITES or table.lower() in _MASTER:
             return self._refuse("the schema is changed by migrations only (apply_migrations)")
         if self._authorize_write() == sqlite3.SQLITE_DENY:
             return sqlite3.SQLITE_DENY
-        own = table.lower() == CAPTURE and (within or "").startswith(CAPTURE)
-        if own or table.lower() in self.writable:
+        captures = table.lower() == CAPTURE and action.within.startswith(CAPTURE)
+        if captures or table.lower() in self.writable:
             return sqlite3.SQLITE_OK
         return self._refuse(f"table {table!r} is not one that a migration of this storage made")
 
@@ -158,26 +166,19 @@ class StatementAuthorizer:
             return sqlite3.SQLITE_OK
         return self._refuse(f"PRAGMA {name} would change what the log relies on")
 
-    def _authorize_migration(
-        self,
-        action: int,
-        first: str | None,
-        second: str | None,
-        database: str | None,
-        within: str | None,
-    ) -> int:
-        if (within or "").startswith(CAPTURE):
+    def _authorize_migration(self, action: _Action) -> int:
+        if action.within.startswith(CAPTURE):
             return sqlite3.SQLITE_OK
-        if action == sqlite3.SQLITE_SAVEPOINT:
+        if action.code == sqlite3.SQLITE_SAVEPOINT:
             return self._refuse("a migration is one transaction: leave savepoints out")
-        if action in _UNRECORDED:
+        if action.code in _UNRECORDED:
             return sqlite3.SQLITE_OK
-        table = ((second if action in _TABLE_SECOND else first) or "").lower()
-        own = {name for name in (table, (first or "").lower()) if name.startswith(CAPTURE)}
+        table = ((action.second if action.code in _TABLE_SECOND else action.first) or "").lower()
+        own = {name for name in (table, action.first.lower()) if name.startswith(CAPTURE)}
         taken = own or {table} & (RESERVED | self.foreign)
-        if taken and database in {"main", None}:
+        if taken and action.database in {"main", None}:
             return self._refuse(f"{min(taken)!r} is not one of this storage's own tables")
-        if action in _WRITES:
+        if action.code in _WRITES:
             self.writes = True
         else:
             self.defines = True

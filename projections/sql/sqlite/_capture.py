@@ -86,7 +86,7 @@ class SqliteCapture(Capture[SqliteTable]):
 
 @contextmanager
 def _exact_values(raw: sqlite3.Connection) -> Iterator[None]:
-    """Read rows as tuples and texts as bytes, whatever the caller has set."""
+    """Read rows as tuples and texts as bytes, instead of what the caller has set."""
     before = raw.text_factory, raw.row_factory
     raw.text_factory, raw.row_factory = RawText, None
     try:

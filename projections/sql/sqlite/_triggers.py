@@ -62,7 +62,7 @@ class _Triggers:
 
     def _has_noted_key(self, which: str) -> str:
         """Return the condition that a row has the key of a noted row."""
-        # The column first: its collation and affinity are those of the key.
+        # The column stands first: then its collation and affinity apply.
         return " AND ".join(
             f"{which}.{quote_name(column)} = {self._slot_of[column]}" for column in self._key
         )

@@ -81,7 +81,7 @@ class SqliteDialect(SqlDialect):
         return append_rows(transaction, events) if events else None
 
     def _prepare(self, transaction: UserTransaction) -> None:
-        # Migrations rebuild tables: create another, copy, drop, rename.
+        # A migration may rebuild a table (create, copy, drop, rename), which they would refuse.
         transaction.raw.execute("PRAGMA foreign_keys=OFF")
 
     def _lock_schema(self, transaction: UserTransaction) -> None:

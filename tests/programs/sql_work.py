@@ -1,6 +1,7 @@
-"""Work of three kinds on a storage, by eight threads, until the process is killed.
+"""Three programs' work on one storage, by eight threads, until the process is killed.
 
-Run as ``python -m support.sql_work URL``; says the id of each transaction once it is committed.
+``python -m programs.sql_work URL`` prints the table and id of each transaction once it is
+committed.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ def run_task(storage: SqlStorage, uid: str) -> None:
             return
     with storage.connection() as c:
         if random.random() < 0.3:
-            # What was said must be found again: never one's own.
+            # The test looks for printed ids: the task that this call has printed must stay.
             c.execute("UPDATE task SET state = 'ready' WHERE id = ?", (number,))
         else:
             c.execute("UPDATE task SET state = 'done', payload = NULL WHERE id = ?", (number,))
 
 
 def move_money(storage: SqlStorage, uid: str) -> None:
-    """Move some money, and now and then replace an owner."""
+    """Move some money; in one of ten transactions also replace an owner."""
     source, target = sorted(random.sample(range(1, 5), 2))
     cents = random.randint(-500, 500)
     with storage.connection() as c:
@@ -68,7 +69,7 @@ def move_money(storage: SqlStorage, uid: str) -> None:
 
 
 def work(storage: SqlStorage) -> None:
-    """Do one after the other, for ever."""
+    """Do one job after another without an end."""
     jobs = [("fact", note_fact), ("task", run_task), ("move", move_money)]
     while True:
         table, job = random.choice(jobs)
@@ -79,7 +80,7 @@ def work(storage: SqlStorage) -> None:
             if "deadlock" not in str(error):
                 raise
             continue
-        # In one piece: eight threads speak.
+        # One system call per line: eight threads print.
         os.write(1, f"{table} {uid}\n".encode())
 
 
