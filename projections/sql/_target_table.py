@@ -25,8 +25,9 @@ class TargetTable(ABC, Generic[TableT]):
         self._table = description.table
         self._name = self._quote(self._table.name)
 
+    @staticmethod
     @abstractmethod
-    def _quote(self, name: str) -> str:
+    def _quote(name: str) -> str:
         """Return an identifier as it stands in a statement with parameters."""
 
     @abstractmethod

@@ -31,8 +31,7 @@ _FOREIGN_KEYS: Final = (
 class _PostgresTarget(TargetTable[PostgresTable]):
     insert_clause = "OVERRIDING SYSTEM VALUE"
 
-    def _quote(self, name: str) -> str:
-        return quote_for_parameters(name)
+    _quote = staticmethod(quote_for_parameters)
 
     def _bind(
         self, columns: Iterable[str], values: Iterable[Any]

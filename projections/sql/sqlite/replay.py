@@ -18,8 +18,7 @@ _WRITES: Final = {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_D
 
 
 class _SqliteTarget(TargetTable[SqliteTable]):
-    def _quote(self, name: str) -> str:
-        return quote_name(name)
+    _quote = staticmethod(quote_name)
 
     def _bind(self, _: Iterable[str], values: Iterable[Any]) -> tuple[list[str], list[Any]]:
         return bind(values)
