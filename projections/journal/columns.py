@@ -3,10 +3,11 @@ r"""Text and metadata as the journal's tables hold them, the same on every datab
 from __future__ import annotations
 
 import re
-from hashlib import sha256
 from typing import Final
 
 import msgspec
+
+from projections.tables.columns import short_key
 
 KEY_BYTES: Final = 400
 """A key or value of metadata that is longer is shown by its beginning and its hash: together
@@ -21,8 +22,8 @@ _CODE: Final = re.compile("\1..")
 def to_column(text: str) -> str:
     r"""Return any text as every database takes it: NUL characters fail on PostgreSQL.
 
-    Each code begins with U+0001, which stands nowhere else, so that one text is within another
-    exactly where its column is within the other's.
+    Each code begins with U+0001, which occurs nowhere else, so that one text contains another
+    exactly where its column contains the other's.
     """
     return text if text.isprintable() else _SPECIAL.sub(lambda found: _CODES[found[0]], text)
 
@@ -32,6 +33,16 @@ def from_column(text: str) -> str:
     return text if "\1" not in text else _CODE.sub(lambda found: _PLAIN[found[0]], text)
 
 
+def optional_to_column(text: str | None) -> str | None:
+    """Return :func:`to_column` of a text, ``None`` for ``None``."""
+    return None if text is None else to_column(text)
+
+
+def optional_from_column(column: str | None) -> str | None:
+    """Return :func:`from_column` of a column, ``None`` for ``None``."""
+    return None if column is None else from_column(column)
+
+
 def fold(text: str) -> str:
     """Return a text for comparing without regard to case, in the same way on every database."""
     return to_column(text.casefold())
@@ -39,16 +50,13 @@ def fold(text: str) -> str:
 
 def meta_key(text: str) -> str:
     """Return a text as part of an index: a long one by its beginning and its hash."""
-    key = to_column(text)
-    if len(raw := key.encode()) <= KEY_BYTES:
-        return key
-    return f"{raw[: KEY_BYTES - 60].decode(errors='ignore')}…{sha256(raw).hexdigest()}"
+    return short_key(to_column(text), KEY_BYTES, KEY_BYTES - 60)
 
 
 def meta_value(value: object) -> tuple[str, int]:
-    """Return a value of metadata as it is looked for, and 1 where it is a text itself.
+    """Return a value of metadata as filters compare it, and 1 where it is a text itself.
 
-    What is no text is its JSON: numbers that are equal are the same, keys in order.
+    Any other value becomes JSON: equal numbers give the same text, keys are sorted.
     """
     if isinstance(value, str):
         return meta_key(value), 1

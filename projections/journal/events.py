@@ -1,4 +1,4 @@
-"""The events of the journal: their names, their data, and how they are read again.
+"""The events of the journal: their names, their data, and how they are decoded.
 
 =======================  =======================  ============================================
 type                     stream                   data
@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 import msgspec
 
 from eventstore.errors import EventStoreError
-from projections.journal.model import JournalChange, read_moment
+from projections.journal.checks import read_moment
+from projections.journal.model import JournalChange
 from projections.seams.checks import MAX_KEY_BYTES
 from projections.seams.stream_keys import read_stream_key, stream_key
 
@@ -45,7 +46,7 @@ SESSION_ENDED: Final = "SessionEnded"
 AGENT_PROJECT_SET: Final = "AgentProjectSet"
 
 JOURNAL: Final = "journal/"
-"""One category, so that whoever follows the journal follows all of it, in order."""
+"""One category, so that one subscription follows all of the journal, in order."""
 PROJECTS: Final = f"{JOURNAL}project:"
 SESSIONS: Final = f"{JOURNAL}session:"
 AGENTS: Final = f"{JOURNAL}agent:"
@@ -69,14 +70,14 @@ def agent_stream(agent_id: object) -> str:
 def entry_event_id(entry_id: str, after: int = 0) -> str:
     """Return the id of the event that inserts an entry, so that it is inserted once.
 
-    ``after`` is the position of an earlier one of the same entry, which is gone since: with
-    its project, or because it was redacted.
+    ``after`` is the position of an earlier event for the same entry, which was deleted with its
+    project or redacted since.
     """
     return f"journal-entry@{after}:{entry_id}" if after else f"journal-entry:{entry_id}"
 
 
 Short: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_KEY_BYTES)]
-"""What is part of an index, which on PostgreSQL takes 2,704 bytes at the most."""
+"""A text in an index; PostgreSQL's indexes take up to 2,704 bytes."""
 
 
 class ProjectData(msgspec.Struct):
@@ -109,7 +110,7 @@ class EntryData(msgspec.Struct):
 
 
 ENTRY_FIELDS: Final = ("ts", "emoji", "agent", "message", "meta", "raw_line")
-"""What an entry says, besides its id."""
+"""The fields of an entry besides its id."""
 
 
 class DocChangeData(msgspec.Struct):
@@ -173,14 +174,14 @@ _KINDS: Final[dict[str, tuple[str, str, type[msgspec.Struct] | None]]] = {
     SESSION_ENDED: (SESSIONS, "session", None),
     AGENT_PROJECT_SET: (AGENTS, "assignment", AssignmentData),
 }
-"""Where each type belongs, the kind of change it is, and its data: none where it removes."""
+"""By event type: prefix of the stream, kind of change, data. A removal has no data."""
 
 
 def read_event(event: Event) -> tuple[str, str, Any] | None:
     """Return (kind, key, data) of an event of the journal; ``None`` for any other.
 
-    ``data`` is one of the structures above, or ``None`` for the end of what ``key`` names,
-    which needs no content and so survives its redaction.
+    ``data`` is one of the structures above, or ``None`` where the event ends what ``key`` names;
+    such an event needs no content, so its redaction changes nothing.
     """
     prefix, kind, shape = _KINDS.get(event.type, ("", "", None))
     if not kind or not event.stream.startswith(prefix):
@@ -200,7 +201,7 @@ def read_event(event: Event) -> tuple[str, str, Any] | None:
 
 
 def read_change(event: Event) -> JournalChange | None:
-    """Return what an event means for a follower; ``None`` where it means nothing."""
+    """Return the change that an event makes; ``None`` where it makes none."""
     if (found := read_event(event)) is None:
         return None
     kind, key, data = found

@@ -1,34 +1,43 @@
-"""Pages that neither skip nor repeat: what each page has to know of the one before.
+"""Pages that neither skip nor repeat entries: what a page needs of the page before.
 
-Entries only ever join, so the entries as of one position of the log do not change. The first page
-of a question sets that position, the *anchor*; the pages after it are of the same entries, however
-many have joined since, and begin beneath the last entry of the page before them.
+Entries are only added, so the entries as of one position of the log do not change. The first page
+of a question sets that position, the *anchor*. The following pages show the entries as of the
+anchor, and begin after the last entry of the page before.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import anyio
 
 if TYPE_CHECKING:
     from eventstore.log.clock import Clock
-    from projections.journal.queries import Found
     from projections.journal.search import Search
 
-KEPT: Final = 1_000
-"""Questions whose anchors are remembered; the one asked longest ago goes first."""
+CACHED: Final = 1_000
+"""Questions whose anchors are cached; the least recently used one is dropped first."""
 
 EXPIRES_US: Final = 10 * 60 * 1_000_000
-"""How long after its first page an anchor holds, in microseconds."""
+"""Lifetime of an anchor after its first page, in microseconds."""
 
 
 class Question(NamedTuple):
-    """What the pages of one reading have in common."""
+    """What all pages of one reading have in common."""
 
     search: Search
     limit: int
+
+
+class EntryPage(NamedTuple):
+    """A page of entries, and what the next page needs: ``last`` is the key of the last entry."""
+
+    entries: list[dict[str, Any]]
+    project_id: int | None
+    as_of: int
+    last: tuple[int, int] | None
+    total: int
 
 
 class Anchor(NamedTuple):
@@ -47,8 +56,8 @@ class Anchor(NamedTuple):
 class Pages:
     """The anchors of one journal, by question and by task.
 
-    A page belongs to the reading of its own task; where that has none, to the latest of the
-    same question, because a server answers each request in a task of its own.
+    A page continues the reading of its own task. Where that task has none it continues the
+    latest reading of the same question, because a server handles each request in its own task.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -56,30 +65,30 @@ class Pages:
         self._anchors: OrderedDict[tuple[Question, int], Anchor] = OrderedDict()
 
     def find(self, question: Question, offset: int) -> Anchor | None:
-        """Return the anchor of the reading that this page goes on with; ``None`` for a new one.
+        """Return the anchor of the reading that this page continues; ``None`` for a new one.
 
-        Page one begins a reading, and so does a page that was read before: whoever reads
-        it again wants to see what is new.
+        Page one begins a reading, and so does a page that was read before: reading a page
+        again shows new entries.
         """
         if offset == 0 or question.limit == 0 or offset % question.limit:
             return None
         for task in (anyio.get_current_task().id, 0):
             anchor = self._anchors.get((question, task))
-            if anchor is not None and self._goes_on(anchor, offset):
+            if anchor is not None and self._continues(anchor, offset):
                 return anchor
         return None
 
-    def _goes_on(self, anchor: Anchor, offset: int) -> bool:
+    def _continues(self, anchor: Anchor, offset: int) -> bool:
         return (
             offset not in anchor.served
             and (anchor.end is None or offset < anchor.end)
             and self._clock() - anchor.begun_us < EXPIRES_US
         )
 
-    def remember(
-        self, question: Question, offset: int, found: Found, anchor: Anchor | None
+    def store(
+        self, question: Question, offset: int, found: EntryPage, anchor: Anchor | None
     ) -> None:
-        """Remember a page that was read, for the one that follows."""
+        """Store the anchor for the page that follows."""
         if found.project_id is None:
             return
         if anchor is None or anchor.project_id != found.project_id:
@@ -95,5 +104,5 @@ class Pages:
         for task in (anyio.get_current_task().id, 0):
             self._anchors[question, task] = anchor
             self._anchors.move_to_end((question, task))
-        while len(self._anchors) > 2 * KEPT:
+        while len(self._anchors) > 2 * CACHED:
             self._anchors.popitem(last=False)

@@ -1,38 +1,27 @@
-"""What is looked for among a project's entries: the callers' filters as one checked value."""
+"""A search for entries: the callers' filters as one checked value."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import re2
-
 from eventstore.errors import InvalidInputError
-from projections.journal.columns import from_column, meta_key, meta_value, to_column
-from projections.journal.model import (
-    MESSAGE_MODES,
-    PatternError,
-    PatternTimeoutError,
-    check_pattern,
-    check_text,
-    project_name,
-    read_boundary,
-)
+from projections.journal.checks import read_boundary
+from projections.journal.columns import meta_key, meta_value, to_column
+from projections.journal.message_pattern import compile_pattern
+from projections.journal.model import MESSAGE_MODES, project_name
+from projections.seams.checks import check_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from projections.journal.model import Project
 
 META: Final = "meta."
-"""What the name of a filter by metadata begins with."""
-
-CHECK_EVERY: Final = 256
-"""Messages between two looks at the clock; RE2 takes some microseconds for each."""
+"""Prefix of a filter by metadata."""
 
 
 class MetaFilter(NamedTuple):
-    """One key of metadata and its value; ``is_text`` is ``None`` where either kind will do."""
+    """One key of metadata and its value; ``is_text`` is ``None`` where any type matches."""
 
     key: str
     value: str
@@ -40,7 +29,7 @@ class MetaFilter(NamedTuple):
 
 
 class Search(NamedTuple):
-    """What is looked for: hashable, so that pages of one question can be told to be that."""
+    """A checked search. It is hashable: equal ones are pages of the same question."""
 
     project: str
     start_us: int | None = None
@@ -54,7 +43,7 @@ class Search(NamedTuple):
 
     @property
     def filters(self) -> bool:
-        """Whether it asks for less than everything."""
+        """Whether it finds less than all entries."""
         return self._replace(project="", mode="substring", case_sensitive=False) != Search("")
 
 
@@ -88,7 +77,7 @@ def by_query(
     *,
     case_sensitive: bool,
 ) -> Search:
-    """Return a search by everything that there is; raise InvalidInputError, PatternError."""
+    """Return a search by every criterion; raise InvalidInputError or PatternError."""
     if message_mode not in MESSAGE_MODES:
         raise InvalidInputError(
             f"message_mode={message_mode!r:.40}", f"use one of {', '.join(MESSAGE_MODES)}"
@@ -97,8 +86,8 @@ def by_query(
         project_name(project),
         None if start is None else read_boundary("start", start, end=False),
         None if end is None else read_boundary("end", end, end=True),
-        _listed("agents", agents),
-        _listed("emojis", emojis),
+        _texts("agents", agents),
+        _texts("emojis", emojis),
         None if message is None else check_text("message", message),
         message_mode,
         case_sensitive,
@@ -126,47 +115,14 @@ def _by_meta(meta: Mapping[str, Any]) -> tuple[MetaFilter, ...]:
             raise InvalidInputError(
                 f"filter by meta {key!r:.80}", f"is no JSON: {error}"
             ) from error
-        # A text also finds the number, or the truth, that reads like it: callers read them so.
+        # A text also finds a number or a boolean whose JSON it is.
         found.append(MetaFilter(meta_key(check_text("meta", key)), text, None if is_text else 0))
     return tuple(found)
 
 
-def _listed(what: str, values: Iterable[str] | None) -> tuple[str, ...]:
+def _texts(what: str, values: Iterable[str] | None) -> tuple[str, ...]:
     if values is None:
         return ()
     if isinstance(values, str):
         return (to_column(check_text(what, values)),)
     return tuple(sorted({to_column(check_text(what, value)) for value in values}))
-
-
-def compile_pattern(pattern: str, *, case_sensitive: bool) -> Callable[[str], Any]:
-    """Return RE2's search for a pattern; raise PatternError where it is none."""
-    options = re2.Options()
-    options.case_sensitive = case_sensitive
-    options.never_capture = True
-    # It would write to stderr what is raised here.
-    options.log_errors = False
-    try:
-        compiled: Callable[[str], Any] = re2.compile(check_pattern(pattern), options).search
-    except re2.error as error:
-        reason = error.args[0] if error.args else error
-        text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        raise PatternError(pattern, text) from error
-    return compiled
-
-
-def matching(search: Search, rows: Iterable[Any], seconds: float) -> Iterator[tuple[int, int]]:
-    """Yield the keys of the rows whose message matches the search's regular expression.
-
-    ``rows`` are ``(ts_us, position, message)``, the message as its column has it. Raises
-    PatternTimeoutError after ``seconds``: RE2 takes a time in proportion to the text, whatever
-    the pattern, so it is enough to look at the clock between messages.
-    """
-    pattern = search.message or ""
-    found = compile_pattern(pattern, case_sensitive=search.case_sensitive)
-    end = time.monotonic() + seconds
-    for number, (ts_us, position, message) in enumerate(rows):
-        if number % CHECK_EVERY == 0 and time.monotonic() > end:
-            raise PatternTimeoutError(pattern, seconds)
-        if found(from_column(message)) is not None:
-            yield ts_us, position

@@ -1,4 +1,4 @@
-"""The journal's agents: their sessions, and what each of them is assigned to."""
+"""The journal's agents: their sessions and assignments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from eventstore.errors import ConflictError, InvalidInputError
 from eventstore.log.clock import from_microseconds
-from projections.journal.columns import from_column
+from projections.journal.columns import from_column, optional_from_column
 from projections.journal.events import (
     AGENT_PROJECT_SET,
     SESSION_ENDED,
@@ -18,15 +18,9 @@ from projections.journal.events import (
     agent_stream,
     session_stream,
 )
-from projections.journal.model import (
-    Project,
-    check_object,
-    check_optional,
-    check_text,
-    project_name,
-)
-from projections.journal.queries import find_assignment, find_session
-from projections.journal.tables import JournalTables
+from projections.journal.model import Project, project_name
+from projections.journal.queries.agents import find_assignment, find_session
+from projections.seams.checks import check_optional_object, check_optional_text, check_text
 from projections.seams.projected_store import ProjectedStore
 from projections.seams.stream_keys import stream_key
 from projections.tables.access_times import AccessTimes
@@ -35,22 +29,20 @@ if TYPE_CHECKING:
     from eventstore import EventStore
 
 HEARTBEATS: Final = "journal-session"
-"""The kind of the heartbeats in the table ``touched``."""
+"""The kind of heartbeats among access times."""
 
 
-class Agents(ProjectedStore):
+class AgentStore(ProjectedStore):
     """Sessions and assignments of :class:`~projections.journal.Journal`."""
 
-    def __init__(self, log: EventStore | str, *, by: str | None = None, **options: Any) -> None:
-        super().__init__(log, JournalTables(), by=by, **options)
-
     def _on_open(self, store: EventStore) -> None:
+        super()._on_open(store)
         self._heartbeats = AccessTimes(store, HEARTBEATS)
 
     async def upsert_agent_session(
         self, agent_id: str, session_id: str, metadata: dict[str, Any] | None
     ) -> None:
-        """Begin a session, or say again what it is; one that had ended goes on.
+        """Begin a session, or replace its data; one that had ended becomes active.
 
         Any text of up to 255 bytes may be an id. ``metadata`` is a JSON object or ``None``.
         """
@@ -58,44 +50,44 @@ class Agents(ProjectedStore):
         data = {
             "agent_id": agent_id,
             "session_id": session_id,
-            "metadata": check_object("metadata", metadata),
+            "metadata": check_optional_object("metadata", metadata),
         }
         await self._append(session_stream(session_id), self._event(SESSION_SET, data))
 
     async def heartbeat_session(self, session_id: str) -> None:
-        """Note that a session lives, without an event.
+        """Record a heartbeat of a session, without an event.
 
         The time is kept beside the log and stored within 200 ms; this journal sees it at once.
-        A process that is killed loses the heartbeats of its last moment. Of a session that
-        is not known, or has ended, nothing is noted.
+        A process that is killed loses the heartbeats of its last 200 ms. A session that is
+        unknown or has ended gets none.
         """
         found = await self._session(session_id)
         if found is not None and found.ended_us is None:
             self._heartbeats.record(stream_key(session_id))
 
     async def end_session(self, session_id: str) -> None:
-        """End a session; one that is not known, or has ended, is left as it is."""
+        """End a session; nothing changes for one that is unknown or has ended."""
         found = await self._session(session_id)
         if found is not None and found.ended_us is None:
             event = self._event(SESSION_ENDED, {"session_id": session_id})
             await self._append(session_stream(session_id), event)
 
     async def fetch_agent_session(self, session_id: str) -> dict[str, Any] | None:
-        """Return a session, or ``None`` where it is not known.
+        """Return a session; ``None`` for an unknown one.
 
         ``session_id, agent_id, metadata, status`` (``active`` or ``ended``), ``started_at``,
         ``last_active_at`` (of the newest heartbeat or change) and ``ended_at``: ISO 8601, UTC.
         """
         if (found := await self._session(session_id)) is None:
             return None
-        heard = self._heartbeats.newest(stream_key(session_id), found.at_us) or 0
+        heartbeat = self._heartbeats.newest(stream_key(session_id), found.at_us) or 0
         return {
             "session_id": session_id,
             "agent_id": from_column(found.agent_id),
             "metadata": msgspec.json.decode(found.metadata),
             "status": "active" if found.ended_us is None else "ended",
             "started_at": _iso(found.started_us),
-            "last_active_at": _iso(max(heard, found.updated_us)),
+            "last_active_at": _iso(max(heartbeat, found.updated_us)),
             "ended_at": None if found.ended_us is None else _iso(found.ended_us),
         }
 
@@ -106,17 +98,21 @@ class Agents(ProjectedStore):
         )
 
     async def get_agent_project(self, agent_id: str) -> dict[str, Any] | None:
-        """Return what an agent is assigned to, ``None`` where it never was.
+        """Return an agent's assignment; ``None`` where there is none.
 
         ``agent_id, project_name, version, updated_at`` (ISO 8601, UTC), ``updated_by,
-        session_id``. It is ``None``, too, where the project was deleted since.
+        session_id``. Deleting a project deletes its assignments.
         """
         stream_key(agent_id, "agent_id")
         row = await self._query(partial(find_assignment, agent_id=agent_id))
         if row is None:
             return None
         data = AssignmentData(
-            agent_id, *(_text(row[name]) for name in ("project_name", "session_id", "updated_by"))
+            agent_id,
+            *(
+                optional_from_column(row[name])
+                for name in ("project_name", "session_id", "updated_by")
+            ),
         )
         return data.to_dict(row["version"], _iso(row["updated_us"]))
 
@@ -130,12 +126,12 @@ class Agents(ProjectedStore):
     ) -> dict[str, Any]:
         """Assign an agent to a project, or with ``None`` to none; return the assignment.
 
-        ``expected_version`` is the version that the caller has seen: of any number that try at
-        once exactly one wins. The others, and whoever expects a version where there is no
-        assignment, get ConflictError with ``expected`` and ``actual`` (0 where there is none).
-        ``None`` sets regardless. The first version is 1; each change adds 1, also after the
-        assignment went with its project, so that no version is ever used twice. The project
-        need not exist.
+        ``expected_version`` is the version that the caller has read: of any number of concurrent
+        calls exactly one succeeds. The others raise ConflictError with ``expected`` and
+        ``actual``, which is 0 where there is no assignment; so does a call that expects a
+        version of none. ``None`` sets regardless. The first version is 1 and each change adds 1,
+        also after the assignment was deleted with its project, so that no version is used
+        twice. The project need not exist.
         """
         stream = agent_stream(agent_id)
         name = _project_name(project_name)
@@ -146,8 +142,8 @@ class Agents(ProjectedStore):
             {
                 "agent_id": agent_id,
                 "project_name": name,
-                "session_id": check_optional("session_id", session_id),
-                "updated_by": check_optional("updated_by", updated_by),
+                "session_id": check_optional_text("session_id", session_id),
+                "updated_by": check_optional_text("updated_by", updated_by),
             },
             by=updated_by or None,
         )
@@ -170,10 +166,6 @@ class Agents(ProjectedStore):
 
 def _project_name(project: Project | None) -> str | None:
     return None if project is None else check_text("project_name", project_name(project))
-
-
-def _text(column: str | None) -> str | None:
-    return None if column is None else from_column(column)
 
 
 def _iso(microseconds: int) -> str:

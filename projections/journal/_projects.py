@@ -1,4 +1,4 @@
-"""The journal's projects, and what is recorded of their documents."""
+"""The journal's projects, and what it records of their documents."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from eventstore.errors import DuplicateEventError
-from projections.journal.agents import Agents
+from projections.journal.checks import check_path
 from projections.journal.events import (
     DOC_CHANGE_RECORDED,
     PROJECT_DELETED,
@@ -19,26 +19,33 @@ from projections.journal.model import (
     ProjectMetrics,
     ProjectRecord,
     UnknownProjectError,
-    check_object,
-    check_optional,
-    check_path,
-    check_text,
     project_name,
-    whole_number,
 )
-from projections.journal.queries import all_projects, documents, find_project, metrics
+from projections.journal.queries.projects import (
+    find_metrics,
+    find_project,
+    list_documents,
+    list_projects,
+)
+from projections.seams.checks import (
+    check_optional_object,
+    check_optional_text,
+    check_text,
+    check_whole_number,
+)
+from projections.seams.projected_store import ProjectedStore
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Projects(Agents):
+class ProjectStore(ProjectedStore):
     """Projects of :class:`~projections.journal.Journal`."""
 
     async def upsert_project(
         self, *, name: str, repo_root: str | Path, progress_log_path: str | Path
     ) -> ProjectRecord:
-        """Make a project, or set what it says; ``updated_at`` moves with each call."""
+        """Make a project, or replace its data; ``updated_at`` moves with each call."""
         data = {
             "name": name,
             "repo_root": check_path("repo_root", repo_root),
@@ -56,13 +63,13 @@ class Projects(Agents):
 
     async def list_projects(self) -> list[ProjectRecord]:
         """Return all projects, by name."""
-        return await self._query(all_projects)
+        return await self._query(list_projects)
 
     async def delete_project(self, name: Project) -> bool:
         """Delete a project with its entries, metrics, documents and assignments.
 
-        False where it is not known. Of any number that try at once one gets True. What it
-        had stays in the log's history; ``eventstore redact`` erases from that.
+        False for an unknown one. Of concurrent calls one returns True. The log keeps the events;
+        ``eventstore redact`` erases their content.
         """
         name = project_name(name)
         stream = project_stream(name)
@@ -77,12 +84,12 @@ class Projects(Agents):
             return False
 
     async def fetch_project_metrics(self, project: Project) -> ProjectMetrics | None:
-        """Return how many entries a project has: all, and by what their emojis say.
+        """Return the numbers of a project's entries: all, and by the outcome of their emojis.
 
-        What they say is in :data:`projections.journal.OUTCOMES`.
+        :data:`projections.journal.OUTCOMES` says which emoji means what.
         """
         return await self._query(
-            partial(metrics, name=check_text("project", project_name(project)))
+            partial(find_metrics, name=check_text("project", project_name(project)))
         )
 
     async def record_doc_change(
@@ -100,12 +107,12 @@ class Projects(Agents):
         """Record that a document of a project was changed."""
         data = {
             "doc": check_text("doc", doc),
-            "section": check_optional("section", section),
+            "section": check_optional_text("section", section),
             "action": check_text("action", action),
-            "agent": check_optional("agent", agent),
-            "metadata": check_object("metadata", metadata),
-            "sha_before": check_optional("sha_before", sha_before),
-            "sha_after": check_optional("sha_after", sha_after),
+            "agent": check_optional_text("agent", agent),
+            "metadata": check_optional_object("metadata", metadata),
+            "sha_before": check_optional_text("sha_before", sha_before),
+            "sha_after": check_optional_text("sha_after", sha_after),
         }
         await self._record(project, DOC_CHANGE_RECORDED, data)
 
@@ -120,14 +127,14 @@ class Projects(Agents):
         performance_level: str | None,
         metadata: dict[str, Any] | None,
     ) -> None:
-        """Record how an agent did."""
+        """Record an agent's report card."""
         data = {
             "file_path": check_path("file_path", file_path),
             "agent_name": check_text("agent_name", agent_name),
-            "stage": check_optional("stage", stage),
+            "stage": check_optional_text("stage", stage),
             "overall_grade": overall_grade,
-            "performance_level": check_optional("performance_level", performance_level),
-            "metadata": check_object("metadata", metadata),
+            "performance_level": check_optional_text("performance_level", performance_level),
+            "metadata": check_optional_object("metadata", metadata),
         }
         await self._record(project, REPORT_CARD_RECORDED, data)
 
@@ -150,5 +157,5 @@ class Projects(Agents):
 
     async def _documents(self, project: Project, kind: str, limit: int) -> list[dict[str, Any]]:
         name = check_text("project", project_name(project))
-        most = whole_number("limit", limit)
-        return await self._query(partial(documents, name=name, kind=kind, limit=most))
+        most = check_whole_number("limit", limit)
+        return await self._query(partial(list_documents, name=name, kind=kind, limit=most))

@@ -1,0 +1,290 @@
+"""The journal's entries: inserting, reading in pages, searching and counting."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from eventstore.errors import DuplicateEventError
+from projections.journal.checks import (
+    check_checksum,
+    check_entry_id,
+    check_short,
+    read_moment,
+)
+from projections.journal.events import (
+    ENTRY_FIELDS,
+    ENTRY_INSERTED,
+    entry_event_id,
+    project_stream,
+)
+from projections.journal.model import (
+    EntryConflictError,
+    PatternTimeoutError,
+    Project,
+    UnknownProjectError,
+    project_name,
+)
+from projections.journal.paging import EntryPage, Pages, Question
+from projections.journal.queries.entries import count_entries, find_entry, read_page
+from projections.journal.search import Search, by_filters, by_query
+from projections.seams.checks import check_optional_object, check_text, check_whole_number
+from projections.seams.projected_store import ProjectedStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime
+
+    from eventstore import EventStore
+    from projections.journal.model import MessageMode
+    from projections.tables.connection import Connection
+
+T = TypeVar("T")
+
+
+class EntryStore(ProjectedStore):
+    """Entries of :class:`~projections.journal.Journal`."""
+
+    _regex_seconds: float
+    """Time limit of one search by regular expression."""
+
+    def _on_open(self, store: EventStore) -> None:
+        super()._on_open(store)
+        self._pages = Pages(store.clock)
+
+    async def insert_entry(
+        self,
+        *,
+        entry_id: str,
+        project: Project,
+        ts: datetime | str,
+        emoji: str | None,
+        agent: str | None,
+        message: str,
+        meta: dict[str, Any] | None,
+        raw_line: str,
+        sha256: str,
+    ) -> None:
+        """Insert an entry; inserting the same one again changes nothing.
+
+        ``ts`` is a datetime or ISO 8601, in UTC where it has no offset; reads return it as
+        text, just as it was given. ``meta`` is a JSON object. Raises ChecksumError where
+        ``sha256`` (hex) is not that of ``raw_line`` in UTF-8, EntryConflictError where
+        another entry has this id in any project, UnknownProjectError.
+        """
+        name = project_name(project)
+        stream = project_stream(name)
+        raw_line = check_text("raw_line", raw_line)
+        data = {
+            "entry_id": check_entry_id(entry_id),
+            "ts": read_moment("ts", ts)[0],
+            "emoji": check_short("emoji", emoji),
+            "agent": check_short("agent", agent),
+            "message": check_text("message", message),
+            "meta": check_optional_object("meta", meta),
+            "raw_line": raw_line,
+            "sha256": check_checksum(entry_id, raw_line, sha256),
+        }
+        check_short("ts", data["ts"])
+        after = 0
+        while True:
+            event = self._event(ENTRY_INSERTED, data, event_id=entry_event_id(entry_id, after))
+            known, stands = await self._query(partial(find_entry, name=name, entry_id=entry_id))
+            if known is not None:
+                return _check_same(entry_id, known, (name, data))
+            if not stands:
+                raise UnknownProjectError(name)
+            try:
+                done = await self._append(stream, event)
+            except DuplicateEventError as error:
+                after = error.positions[0]
+            else:
+                if not done.duplicate:
+                    return None
+                after = done.position
+
+    async def fetch_recent_entries(
+        self,
+        *,
+        project: Project,
+        limit: int,
+        filters: Mapping[str, Any] | None = None,
+        offset: int = 0,
+        as_of: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return entries, newest first: ``id, ts, emoji, agent, message, meta, raw_line``.
+
+        ``filters`` has the keys ``agent``, ``emoji`` and ``meta.KEY``, all of which must be
+        met. A text finds metadata that is this text or whose JSON is it (``"3"`` finds 3);
+        any other value finds what is equal in JSON.
+        """
+        found = await self._page(by_filters(project, filters), limit, offset, as_of)
+        return found.entries
+
+    async def fetch_recent_entries_paginated(
+        self,
+        *,
+        project: Project,
+        page: int = 1,
+        page_size: int = 50,
+        filters: Mapping[str, Any] | None = None,
+        as_of: int | None = None,
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Return a page and the number of entries in all pages, as of the first page."""
+        return await self._paginated(by_filters(project, filters), page, page_size, as_of)
+
+    async def count_entries(
+        self, project: Project, filters: Mapping[str, Any] | None = None
+    ) -> int:
+        """Return the exact number of entries that :meth:`fetch_recent_entries` finds."""
+        return await self._count(by_filters(project, filters))
+
+    async def query_entries(
+        self,
+        *,
+        project: Project,
+        limit: int,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        agents: Iterable[str] | None = None,
+        emojis: Iterable[str] | None = None,
+        message: str | None = None,
+        message_mode: MessageMode = "substring",
+        case_sensitive: bool = False,
+        meta_filters: Mapping[str, Any] | None = None,
+        offset: int = 0,
+        as_of: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return entries that meet all of these, newest first.
+
+        ``start`` and ``end`` are ISO 8601 and inclusive, in UTC where they have no offset; a
+        date as ``end`` includes that whole day. ``agents`` and ``emojis`` match any of their
+        values; an empty list does not filter. ``message`` is part of the message
+        (``substring``), all of it (``exact``), or a regular expression of RE2 that matches
+        somewhere (``regex``). That raises PatternError for a wrong expression and
+        PatternTimeoutError for a search that takes too long. Without ``case_sensitive`` texts
+        are compared after ``str.casefold``. ``meta_filters`` are as ``meta.KEY`` in ``filters``.
+        """
+        search = by_query(
+            project, start, end, agents, emojis, message, message_mode, meta_filters,
+            case_sensitive=case_sensitive,
+        )  # fmt: skip
+        return (await self._page(search, limit, offset, as_of)).entries
+
+    async def query_entries_paginated(
+        self,
+        *,
+        project: Project,
+        page: int = 1,
+        page_size: int = 50,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        agents: Iterable[str] | None = None,
+        emojis: Iterable[str] | None = None,
+        message: str | None = None,
+        message_mode: MessageMode = "substring",
+        case_sensitive: bool = False,
+        meta_filters: Mapping[str, Any] | None = None,
+        as_of: int | None = None,
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Return a page of :meth:`query_entries`, and the number of entries in all pages."""
+        search = by_query(
+            project, start, end, agents, emojis, message, message_mode, meta_filters,
+            case_sensitive=case_sensitive,
+        )  # fmt: skip
+        return await self._paginated(search, page, page_size, as_of)
+
+    async def count_query_entries(
+        self,
+        *,
+        project: Project,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        agents: Iterable[str] | None = None,
+        emojis: Iterable[str] | None = None,
+        message: str | None = None,
+        message_mode: MessageMode = "substring",
+        case_sensitive: bool = False,
+        meta_filters: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Return the exact number of entries that :meth:`query_entries` finds."""
+        search = by_query(
+            project, start, end, agents, emojis, message, message_mode, meta_filters,
+            case_sensitive=case_sensitive,
+        )  # fmt: skip
+        return await self._count(search)
+
+    async def _count(self, search: Search) -> int:
+        check_text("project", search.project)
+        return await self._search(
+            partial(count_entries, search=search, seconds=self._regex_seconds)
+        )
+
+    async def _search(self, function: Callable[[Connection], T]) -> T:
+        """Query the tables. A TimeoutError would read as the database's own, so it is returned."""
+
+        def ask(connection: Connection) -> T | PatternTimeoutError:
+            try:
+                return function(connection)
+            except PatternTimeoutError as error:
+                return error
+
+        answer = await self._query(ask)
+        if isinstance(answer, PatternTimeoutError):
+            raise answer
+        return answer
+
+    async def _paginated(
+        self, search: Search, page: int, page_size: int, as_of: int | None
+    ) -> tuple[list[dict[str, Any]], int]:
+        size = check_whole_number("page_size", page_size, least=1)
+        offset = (check_whole_number("page", page, least=1) - 1) * size
+        found = await self._page(search, size, offset, as_of, with_total=True)
+        return found.entries, found.total
+
+    async def _page(
+        self,
+        search: Search,
+        limit: int,
+        offset: int,
+        as_of: int | None,
+        *,
+        with_total: bool = False,
+    ) -> EntryPage:
+        check_text("project", search.project)
+        question = Question(search, check_whole_number("limit", limit))
+        at = None if as_of is None else check_whole_number("as_of", as_of)
+        anchor = (
+            self._pages.find(question, check_whole_number("offset", offset)) if at is None else None
+        )
+        found = await self._search(
+            partial(
+                read_page,
+                search=search,
+                limit=limit,
+                offset=offset,
+                seconds=self._regex_seconds,
+                as_of=at,
+                anchor=anchor,
+                with_total=with_total,
+            )
+        )
+        if at is None:
+            self._pages.store(question, offset, found, anchor)
+        return found
+
+
+def _check_same(
+    entry_id: str, known: tuple[str, dict[str, Any]], new: tuple[str, dict[str, Any]]
+) -> None:
+    """Raise EntryConflictError unless both are the same entry, with equal types in JSON."""
+    differ = () if known[0] == new[0] else ("project",)
+    fields = [name for name in ENTRY_FIELDS if _exact(known[1][name]) != _exact(new[1][name])]
+    if differ or fields:
+        raise EntryConflictError(entry_id, (*differ, *fields))
+
+
+def _exact(value: object) -> bytes:
+    return msgspec.json.encode(value, order="sorted")

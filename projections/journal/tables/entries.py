@@ -1,0 +1,93 @@
+"""Rows of entries and of their metadata."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from sqlalchemy import delete, insert
+
+from projections.journal.columns import (
+    fold,
+    from_column,
+    meta_key,
+    meta_value,
+    optional_to_column,
+    to_column,
+)
+from projections.journal.tables.projects import count_entries, find_project_id
+from projections.journal.tables.schema import entry_table, meta_table
+from projections.tables.columns import json_text
+from projections.tables.upsert import InsertIfAbsent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from eventstore.log.events import Event
+    from projections.journal.events import EntryData
+
+_INSERT_ENTRY: Final = InsertIfAbsent(entry_table, ["entry_id"], returning=entry_table.c.position)
+_INSERT_META: Final = insert(meta_table)
+
+
+def insert_entry(connection: Connection, event: Event, name: str, data: EntryData) -> None:
+    """Insert one entry into the project ``name``."""
+    insert_entries(connection, name, [(event, data)])
+
+
+def insert_entries(
+    connection: Connection, name: str, entries: Sequence[tuple[Event, EntryData]]
+) -> None:
+    """Insert entries of one project; an entry whose id is known is ignored."""
+    if (project_id := find_project_id(connection, name)) is None:
+        return
+    rows = [_entry_row(event.position, project_id, data) for event, data in entries]
+    done = _INSERT_ENTRY.execute(connection, rows)
+    fresh = set(done.scalars())
+    new = [(row, data) for row, (_, data) in zip(rows, entries, strict=True)]
+    new = [(row, data) for row, data in new if row["position"] in fresh]
+    count_entries(connection, name, [data.emoji for _, data in new])
+    if found := [one for row, data in new for one in _meta_rows(row, data.meta or {})]:
+        connection.execute(_INSERT_META, found)
+
+
+def delete_entry(connection: Connection, position: int, name: str) -> bool:
+    """Delete the entry that the event at ``position`` inserted; False where there is none."""
+    entry, meta = entry_table.c, meta_table.c
+    row = connection.execute(
+        delete(entry_table)
+        .where(entry.position == position)
+        .returning(entry.project_id, entry.emoji, entry.meta)
+    ).first()
+    if row is None:
+        return False
+    count_entries(connection, name, [row.emoji and from_column(row.emoji)], by=-1)
+    keys = [meta_key(key) for key in msgspec.json.decode(row.meta or "{}")]
+    of_entry = (meta.project_id == row.project_id, meta.position == position)
+    connection.execute(delete(meta_table).where(meta.key.in_(keys), *of_entry))
+    return True
+
+
+def _entry_row(position: int, project_id: int, data: EntryData) -> dict[str, Any]:
+    return {
+        "position": position,
+        "project_id": project_id,
+        "ts_us": data.ts_us,
+        "agent": optional_to_column(data.agent),
+        "emoji": optional_to_column(data.emoji),
+        "folded": fold(data.message),
+        "message": to_column(data.message),
+        "entry_id": to_column(data.entry_id),
+        "ts": to_column(data.ts),
+        "meta": None if data.meta is None else json_text(data.meta),
+        "raw_line": to_column(data.raw_line),
+    }
+
+
+def _meta_rows(row: Mapping[str, Any], meta: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    shared = {name: row[name] for name in ("project_id", "ts_us", "position")}
+    for key, value in meta.items():
+        text, is_text = meta_value(value)
+        yield {**shared, "key": meta_key(key), "value": text, "is_text": is_text}

@@ -1,0 +1,110 @@
+"""The journal as tables, which each append updates in its own transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from sqlalchemy import MetaData, delete, or_, select
+
+from projections.journal.events import (
+    ENTRY_INSERTED,
+    PROJECTS,
+    AssignmentData,
+    DocChangeData,
+    EntryData,
+    ProjectData,
+    ReportCardData,
+    SessionData,
+    read_event,
+)
+from projections.journal.tables.agents import assign, end_session, set_session
+from projections.journal.tables.entries import delete_entry, insert_entries, insert_entry
+from projections.journal.tables.projects import delete_project, insert_document, set_project
+from projections.journal.tables.schema import (
+    assignment_table,
+    document_table,
+    journal_tables,
+    project_table,
+    session_table,
+)
+from projections.seams.stream_keys import read_stream_key
+from projections.tables.access_times import create_access_times
+from projections.tables.projection import TableProjection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection
+
+    from eventstore.log.events import Event
+
+
+class JournalTables(TableProjection):
+    """The journal's tables, as the log says; see :class:`~projections.journal.Journal`.
+
+    ``EventStore.open(url, inline=[JournalTables()])`` keeps them where the log is. An event that
+    the journal did not write, or of an unknown project, is ignored.
+    """
+
+    name = "journal"
+    metadata: ClassVar[MetaData] = journal_tables
+    takes_redacted = True
+
+    def setup(self, connection: Connection) -> None:
+        """Create the tables, and the one of heartbeats."""
+        super().setup(connection)
+        create_access_times(connection)
+
+    def handle(self, connection: Connection, event: Event) -> None:
+        """Apply one event."""
+        if (found := read_event(event)) is None:
+            return
+        kind, key, data = found
+        if data is None:
+            _ENDS[kind](connection, event, key)
+        else:
+            _HANDLERS[type(data)](connection, event, key, data)
+
+    def group(self, event: Event) -> str | None:
+        """Return the project that an event inserts an entry into, as its stream has it."""
+        if event.type != ENTRY_INSERTED or not event.stream.startswith(PROJECTS):
+            return None
+        return event.stream.removeprefix(PROJECTS)
+
+    def handle_group(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Insert entries of one project together."""
+        found = [(event, read_event(event)) for event in events]
+        entries = [(event, read[2]) for event, read in found if read is not None]
+        if entries:
+            name = events[0].stream.removeprefix(PROJECTS)
+            insert_entries(connection, read_stream_key(name), entries)
+
+    def erase(self, connection: Connection, position: int, stream: str) -> None:
+        """Take an entry or a document out; empty the projection where rows were replaced."""
+        if delete_entry(connection, position, read_stream_key(stream.removeprefix(PROJECTS))):
+            return
+        connection.execute(delete(document_table).where(document_table.c.position == position))
+        project, session, assignment = project_table.c, session_table.c, assignment_table.c
+        for at in (
+            or_(project.id == position, project.position == position),
+            or_(session.first == position, session.position == position),
+            assignment.position == position,
+        ):
+            if connection.execute(select(1).where(at)).first() is not None:
+                self.reset(connection)
+                return
+
+
+_HANDLERS: Final[dict[type, Callable[[Connection, Event, str, Any], None]]] = {
+    ProjectData: set_project,
+    EntryData: insert_entry,
+    DocChangeData: insert_document,
+    ReportCardData: insert_document,
+    SessionData: set_session,
+    AssignmentData: assign,
+}
+
+_ENDS: Final[dict[str, Callable[[Connection, Event, str], None]]] = {
+    "project": delete_project,
+    "session": end_session,
+}
