@@ -1,6 +1,10 @@
 """An event-sourced store with change subscriptions: one log, many views."""
 
-from eventstore.changes.subscription import Subscription
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
 from eventstore.errors import (
     ArchiveError,
     ChangeRejectedError,
@@ -35,7 +39,10 @@ from eventstore.log.events import (
 )
 from eventstore.log.operations import Head
 from eventstore.log.upcasting import Upcasters
-from eventstore.store.event_store import EventStore
+
+if TYPE_CHECKING:
+    from eventstore.changes.subscription import Subscription
+    from eventstore.store.event_store import EventStore
 
 __all__ = [
     "ANY",
@@ -71,3 +78,21 @@ __all__ = [
     "UpcastError",
     "Upcasters",
 ]
+
+_MODULES: Final = {
+    "EventStore": "eventstore.store.event_store",
+    "Subscription": "eventstore.changes.subscription",
+}
+"""What needs a database is imported at its first use: help and completion start without."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +78,18 @@ def url(path: Path) -> str:
 def postgres() -> Server:
     """Return the database server that tests share; it ends with the process."""
     return shared_server()
+
+
+def pytest_configure() -> None:
+    """Refuse to test an installation that is older than pyproject.toml: it lacks commands."""
+    project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())["project"]
+    for group, declared in project["entry-points"].items():
+        installed = {entry.name: entry.value for entry in entry_points(group=group)}
+        if declared.items() - installed.items():
+            raise pytest.UsageError(
+                f"the installed package lacks entry points of {group!r} in pyproject.toml: "
+                "run pip install -e '.[test]' again"
+            )
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -1,6 +1,5 @@
-"""The command line, the outermost layer of all."""
+"""The command line: commands on the log, joined by those of other packages' manifests."""
 
-from eventstore.cli import archiving
 from eventstore.cli.app import main
 
-__all__ = ["archiving", "main"]
+__all__ = ["main"]

@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-import re2
-
-from eventstore.errors import LimitExceededError
+from eventstore.errors import ConfigError, LimitExceededError
 from projections.journal.columns import from_column
 from projections.journal.model import PatternError, PatternTimeoutError
 
@@ -21,8 +19,20 @@ CHECK_EVERY: Final = 256
 """Messages between two checks of the time limit; RE2 takes some microseconds for each."""
 
 
+def _import_re2() -> Any:
+    """Return the module; raise ConfigError where the extra that brings it is not installed."""
+    try:
+        import re2  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise ConfigError(
+            f"searching a journal by a pattern needs RE2: pip install 'ruletide[journal]' ({error})"
+        ) from error
+    return re2
+
+
 def compile_pattern(pattern: str, *, case_sensitive: bool) -> Callable[[str], Any]:
     """Return RE2's search for a pattern; raise PatternError where it is none."""
+    re2 = _import_re2()
     options = re2.Options()
     options.case_sensitive = case_sensitive
     options.never_capture = True

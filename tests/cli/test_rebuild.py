@@ -13,9 +13,10 @@ from support.commands import REPOSITORY, Run
 from support.journals import fill
 from support.logs import LASTING, LOG_URLS
 
-from eventstore.cli import rebuilding
-from eventstore.cli import views as named
-from eventstore.cli.run import Session
+from eventstore.cli.contributions import contributions
+from eventstore.cli.output import Output
+from eventstore.cli.rebuild import Rebuilt, Target, names, rebuild
+from eventstore.cli.session import Session
 from eventstore.config import Settings
 from projections import runner
 from projections.journal import Journal
@@ -28,6 +29,7 @@ from projections.tables.followed import FollowedTables
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from projections.protocol import Projection
     from projections.runner import Progress as Told
 
 SAMPLES = REPOSITORY / "config" / "rules" / "ttp"
@@ -90,17 +92,28 @@ def test_a_directory_is_rebuilt(run: Run, log: str, tmp_path: Path) -> None:
 def test_a_view_that_is_not_known_is_one_line_with_those_that_are(run: Run) -> None:
     done = run("rebuild", "ruels")
     assert (done.returncode, done.stdout) == (1, "")
-    known = ", ".join(rebuilding.VIEWS)
+    known = ", ".join(names())
     assert done.stderr == f"error: view 'ruels': is not known; known are {known}\n"
     assert "journal" in known
 
 
-def test_each_name_stands_for_the_view_of_that_name(tmp_path: Path) -> None:
-    assert set(named.TABLES) == set(rebuilding.VIEWS) - {"directory", "sql"}
-    for name in rebuilding.VIEWS:
-        to = tmp_path if name == "directory" else None
-        view, _ = named.find_view(name, to, f"sqlite:///{tmp_path}/views.db", "stop")
-        assert view.name == name
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", sorted(names()))
+async def test_each_name_stands_for_the_view_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    rebuilt = []
+
+    async def record(_session: Session, projection: Projection, place: str) -> Rebuilt:
+        rebuilt.append(projection.name)
+        return Rebuilt(place, 0)
+
+    monkeypatch.setattr("projections.cli.rebuilds.rebuild_projection", record)
+    url = f"sqlite:///{tmp_path}/views.db"
+    target = Target(tmp_path, None) if name == "directory" else Target(None, url)
+    found = contributions().rebuilds[name]
+    await found.load(found.item.path)(Session(Settings(), Output()), target)
+    assert rebuilt == [name]
 
 
 def test_the_journal_is_rebuilt_where_the_log_is(run: Run, log: str) -> None:
@@ -163,10 +176,10 @@ async def test_an_interrupted_rebuild_leaves_the_old_view(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    session = Session(Settings(url=log), json=False)
+    session = Session(Settings(url=log), Output())
     to = tmp_path / "live" if name == "directory" else None
     database = None if to else views
-    await rebuilding.rebuild(session, name, to, database)
+    await rebuild(session, name, to=to, database=database)
     before = view_of(tmp_path, database)
     shutil.rmtree(tmp_path / "rules")
     (tmp_path / "rules").mkdir()
@@ -174,12 +187,12 @@ async def test_an_interrupted_rebuild_leaves_the_old_view(
     monkeypatch.setattr(runner, "BATCH_EVENTS", 1)
     with anyio.CancelScope() as scope:
         cancel_after_some(scope, monkeypatch)
-        await rebuilding.rebuild(session, name, to, database)
+        await rebuild(session, name, to=to, database=database)
     assert scope.cancelled_caught
     assert "stays as it was" in capsys.readouterr().err
     assert view_of(tmp_path, database) == before
     monkeypatch.undo()
-    await rebuilding.rebuild(session, name, to, database)
+    await rebuild(session, name, to=to, database=database)
     assert view_of(tmp_path, database) != before
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from support.journals import PROJECT, START, entry, fill, ids
 
-from eventstore import InvalidInputError, LimitExceededError
+from eventstore import ConfigError, InvalidInputError, LimitExceededError
 from projections.journal import Journal, PatternError, PatternTimeoutError
 from projections.journal.message_pattern import matching
 
@@ -106,6 +107,16 @@ async def test_a_bad_pattern_is_named(
         await journal.query_entries(project="p", limit=1, message=pattern, message_mode="regex")
     assert caught.value.pattern == pattern
     assert capfd.readouterr().err == ""
+
+
+async def test_without_re2_a_pattern_is_one_line_that_names_the_extra(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(journal, 1)
+    monkeypatch.setitem(sys.modules, "re2", None)
+    with pytest.raises(ConfigError, match=r"pip install 'ruletide\[journal\]'"):
+        await journal.query_entries(project="p", limit=1, message="a", message_mode="regex")
+    assert len(await journal.query_entries(project="p", limit=1)) == 1
 
 
 async def test_a_pattern_that_is_too_long_is_refused(journal: Journal) -> None:

@@ -1,0 +1,159 @@
+"""What the installed packages add to the command line, collected from their manifests.
+
+The log's own manifest comes first, then those of this distribution, then all others in the order
+of their names. A manifest that cannot be used, and each name that two manifests give, is one
+warning; the rest works.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from eventstore.cli import log_manifest
+from eventstore.cli.manifest import GROUP, Manifest
+from eventstore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.metadata import EntryPoint
+
+    from eventstore.cli.manifest import (
+        Checkpoints,
+        Command,
+        EventLines,
+        Keeper,
+        Rebuild,
+        StatusSection,
+    )
+
+DISTRIBUTION: Final = "ruletide"
+"""The distribution whose names win over those of others."""
+
+STATUS_OPTIONS: Final = frozenset({"--consumer", "--within", "--url", "--json", "--help"})
+"""Options that ``status`` has itself."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution(Generic[T]):
+    """One item of a manifest, with the distribution and the title of its manifest."""
+
+    item: T
+    distribution: str
+    title: str
+
+    def load(self, path: str) -> Any:
+        """Import what a path of the item names.
+
+        Raises ConfigError, which names the distribution, for anything that goes wrong.
+        """
+        module, _, name = path.partition(":")
+        try:
+            return getattr(importlib.import_module(module), name)
+        except ConfigError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise ConfigError(
+                f"distribution {self.distribution!r}: {path} cannot be imported: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+
+@dataclass(slots=True)
+class Contributions:
+    """Everything that manifests add, each name once, in the order in which it is offered."""
+
+    commands: dict[str, Contribution[Command]] = field(default_factory=dict)
+    event_lines: dict[tuple[str, str], Contribution[EventLines]] = field(default_factory=dict)
+    status_sections: dict[str, Contribution[StatusSection]] = field(default_factory=dict)
+    rebuilds: dict[str, Contribution[Rebuild]] = field(default_factory=dict)
+    checkpoints: dict[str, Contribution[Checkpoints]] = field(default_factory=dict)
+    keepers: list[Contribution[Keeper]] = field(default_factory=list)
+    history_categories: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    """Distributions whose manifest could not be read; what they would keep is not known."""
+
+    def add(self, manifest: Manifest, distribution: str) -> None:
+        """Take in a manifest; a name that is taken stays with its first owner."""
+
+        def of(item: T) -> Contribution[T]:
+            return Contribution(item, distribution, manifest.title)
+
+        for command in manifest.commands:
+            self._put(self.commands, command.name, of(command), "the command")
+        for lines in manifest.event_lines:
+            for name in lines.types:
+                self._put(self.event_lines, (name, lines.streams), of(lines), "the event type")
+        for section in manifest.status_sections:
+            self._put_section(section, of(section))
+        for rebuild in manifest.rebuilds:
+            self._put(self.rebuilds, rebuild.name, of(rebuild), "the projection")
+        for checkpoints in manifest.checkpoints:
+            for scheme in checkpoints.schemes:
+                self._put(self.checkpoints, scheme, of(checkpoints), "the scheme")
+        self.keepers += [of(keeper) for keeper in manifest.keepers]
+        self.history_categories += manifest.history_categories
+
+    def _put_section(
+        self, section: StatusSection, contribution: Contribution[StatusSection]
+    ) -> None:
+        options = {one.item.check_option for one in self.status_sections.values()}
+        if section.check_option and section.check_option in options | STATUS_OPTIONS:
+            self.warnings.append(
+                f"distribution {contribution.distribution!r}: the section of status "
+                f"{section.name!r} is left out, for its option {section.check_option} is taken"
+            )
+        else:
+            self._put(self.status_sections, section.name, contribution, "the section of status")
+
+    def _put(
+        self, table: dict[Any, Contribution[T]], key: object, new: Contribution[T], what: str
+    ) -> None:
+        taken = table.setdefault(key, new)
+        if taken is not new:
+            name = key[0] if isinstance(key, tuple) else key
+            self.warnings.append(
+                f"distribution {new.distribution!r}: {what} {name!r} is left out, for "
+                f"{taken.distribution!r} has one of that name"
+            )
+
+
+@cache
+def contributions() -> Contributions:
+    """Return what all installed manifests add; read once per process."""
+    found = Contributions()
+    found.add(log_manifest.MANIFEST, DISTRIBUTION)
+    for entry in _entries():
+        distribution = _distribution(entry)
+        try:
+            manifest = entry.load()
+            if not isinstance(manifest, Manifest):
+                raise TypeError(f"{entry.value} is no Manifest")  # noqa: TRY301
+        except (Exception, SystemExit) as error:
+            found.unreadable.append(distribution)
+            found.warnings.append(
+                f"distribution {distribution!r}: its manifest {entry.value} cannot be used: "
+                f"{type(error).__name__}: {error}"
+            )
+        else:
+            found.add(manifest, distribution)
+    return found
+
+
+def _entries() -> Iterator[EntryPoint]:
+    found = entry_points(group=GROUP)
+    return iter(sorted(found, key=lambda one: (_distribution(one) != DISTRIBUTION, _key(one))))
+
+
+def _key(entry: EntryPoint) -> tuple[str, str]:
+    return _distribution(entry), entry.name
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.value.partition(".")[0]

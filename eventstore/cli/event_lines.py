@@ -1,0 +1,78 @@
+"""Saying in one line what an event means, by the words of the package that the event is of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from eventstore.cli.contributions import contributions
+from eventstore.cli.output import to_json, write_warning
+from eventstore.errors import EventStoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventstore import Event
+
+DATA_WIDTH: Final = 100
+"""Characters of an event's data that are shown where no package describes its type."""
+
+_describers: dict[str, Callable[[Event], Any] | None] = {}
+"""Functions by import path; ``None`` where one has failed, which is told once."""
+
+
+def describe(event: Event) -> str:
+    """Return one line for people: position, time, what happened, to what."""
+    time = event.recorded_at.astimezone().strftime("%H:%M:%S")
+    return f"{event.position:>6}  {time}  {_meaning(event)}"
+
+
+def _meaning(event: Event) -> str:
+    try:
+        data = event.data
+    except EventStoreError as error:
+        return f"{event.type}  {event.stream}  {error}"
+    if event.redacted:
+        return f"{event.type:<9} {event.stream}  (redacted)"
+    described = _described(event)
+    if described is not None:
+        verb, rest = described
+        return f"{verb:<9} {rest}"
+    shown = f"{len(data)} bytes" if isinstance(data, bytes) else to_json(data).decode()
+    if len(shown) > DATA_WIDTH:
+        shown = shown[: DATA_WIDTH - 1] + "…"
+    return f"{event.type:<9} {event.stream}  {shown}"
+
+
+def _described(event: Event) -> tuple[str, str] | None:
+    """Return the verb and the rest of the line from a manifest that knows the type."""
+    found = contributions().event_lines
+    category = event.stream.partition("/")[0] + "/"
+    for streams in (event.stream, category, ""):
+        if (contribution := found.get((event.type, streams))) is None:
+            continue
+        path = contribution.item.path
+        try:
+            if path not in _describers:
+                _describers[path] = contribution.load(path)
+            describer = _describers[path]
+            if describer is None:
+                return None
+            described = describer(event)
+            if described is not None:
+                verb, rest = described
+                return str(verb), str(rest)
+        except Exception as error:
+            _describers[path] = None
+            write_warning(f"distribution {contribution.distribution!r}: {path}: {error}")
+        return None
+    return None
+
+
+def describe_redaction(event: Event) -> tuple[str, str] | None:
+    """Describe the log's own event about an event whose content was erased."""
+    data = event.data
+    if not isinstance(data, dict):
+        return None
+    by = f" by {data['by']}" if data.get("by") else ""
+    what = f"{data.get('type')} at {data.get('position')}, {data.get('stream')}"
+    return "redacted", f"{what}{by} ({data.get('reason')})"

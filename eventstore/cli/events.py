@@ -1,0 +1,78 @@
+"""``tail`` and ``history``: the events of the log, or of one stream."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from eventstore.cli.contributions import contributions
+from eventstore.cli.event_lines import describe
+from eventstore.cli.session import Session
+from eventstore.errors import HistoryGoneError, InvalidInputError
+
+_ADVICE: Final = (
+    "--kept goes on with what was kept of them, and for a named consumer --skip-gone passes "
+    "them over"
+)
+
+
+async def tail(
+    session: Session,
+    *,
+    after: Annotated[
+        int | None,
+        typer.Option(min=0, help="Start after this position; default at the beginning."),
+    ] = None,
+    consumer: Annotated[
+        str | None,
+        typer.Option(help="Store the position under this name, and resume there."),
+    ] = None,
+    streams: Annotated[
+        str | None,
+        typer.Option(help="Only a category (rule/) or one stream (rule/R1)."),
+    ] = None,
+    no_follow: Annotated[bool, typer.Option("--no-follow", help="End at the head.")] = False,
+    kept: Annotated[
+        bool,
+        typer.Option("--kept", help="Where history was trimmed, go on with what was kept of it."),
+    ] = False,
+    skip_gone: Annotated[
+        bool,
+        typer.Option("--skip-gone", help="Where history was trimmed, go on with what is left."),
+    ] = False,
+) -> None:
+    """Print events as they are appended; a named consumer resumes where it left off."""
+    if skip_gone and (consumer is None or kept):
+        raise typer.BadParameter("--skip-gone goes with --consumer NAME, and not with --kept")
+    async with session.open_store() as store:
+        if after is None:
+            after = 0 if kept else (await store.head()).first_position - 1
+        if skip_gone and consumer is not None:
+            await store.skip_gone(consumer)
+        changes = store.subscribe_changes(
+            after=after, streams=streams, consumer=consumer, follow=not no_follow, kept=kept
+        )
+        async with changes:
+            try:
+                async for event in changes:
+                    session.output.value(event.to_dict(), describe(event))
+            except HistoryGoneError as gone:
+                raise HistoryGoneError(gone.after, gone.first_position, _ADVICE) from gone
+
+
+async def history(
+    session: Session,
+    stream: Annotated[
+        str, typer.Argument(help="A stream (rule/R1), or the id of a thing, such as a rule (R1).")
+    ],
+) -> None:
+    """Show all events of one stream, in order."""
+    bare = "/" not in stream
+    streams = [name + stream for name in contributions().history_categories] if bare else [stream]
+    async with session.open_store() as store:
+        events = [event for name in streams async for event in store.read(streams=name, kept=True)]
+    if not events:
+        raise InvalidInputError(f"stream {stream!r}", "has no events; 'eventstore tail' shows all")
+    for event in sorted(events, key=lambda event: event.position):
+        session.output.value(event.to_dict(), describe(event))

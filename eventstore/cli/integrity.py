@@ -1,0 +1,137 @@
+"""``verify`` and ``redact``: is the log as it was written, and erasing content from it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+import typer
+
+from eventstore.cli.contributions import contributions
+from eventstore.cli.event_lines import describe
+from eventstore.cli.options import By, user_name
+from eventstore.cli.session import Session
+from eventstore.errors import (
+    ConfigError,
+    EventStoreError,
+    HistoryDivergedError,
+    HistoryGoneError,
+    InvalidInputError,
+    StorageError,
+)
+from eventstore.integrity.checks import Finding, Report
+from eventstore.log.events import Cursor
+from eventstore.log.operations import Query
+from eventstore.storage.sqlite.backend import log_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventstore import EventStore
+
+
+async def verify(
+    session: Session,
+    *,
+    anchor: Annotated[
+        str | None,
+        typer.Option(help="A cursor kept elsewhere, ID:POSITION:HASH, that the log must contain."),
+    ] = None,
+    view: Annotated[
+        list[str] | None,
+        typer.Option(help="Also a projected directory, or tables: sqlite:///FILE. Repeatable."),
+    ] = None,
+) -> int:
+    """Check that nothing in the log was changed; status 1 where something was."""
+    cursor = Cursor.parse(anchor) if anchor is not None else None
+    _refuse_missing(session.settings.url)
+    report: Report | None = None
+    found: list[Finding] = []
+    try:
+        async with session.open_store() as store:
+            with session.output.progress("verifying") as progress:
+                report = await store.verify(anchor=cursor, progress=progress)
+            for place in view or ():
+                found += await _check_projections(store, place)
+    except StorageError as error:
+        if error.transient:
+            raise
+        # Too broken to be opened, or to be read to the end.
+        found.append(Finding(None, error.where, error.reason))
+    findings = [*(report.findings if report else ()), *found]
+    for finding in findings:
+        session.output.value({"finding": asdict(finding)}, str(finding))
+    _conclude(session, report, len(findings))
+    return 1 if findings else 0
+
+
+def _conclude(session: Session, report: Report | None, count: int) -> None:
+    output = session.output
+    if report is None:
+        output.value({"position": None, "findings": count}, "the log cannot be verified")
+        return
+    values = {
+        "position": report.position,
+        "events": report.events,
+        "findings": count + report.more,
+        "anchor": str(report.cursor),
+    }
+    more = f", the last {report.more} not shown" if report.more else ""
+    text = f"{report.events} events up to position {report.position}: "
+    if count:
+        output.value(values, f"{text}{count + report.more} findings{more}")
+    else:
+        output.value(values, f"{text}all as written")
+        output.line(f"anchor: {report.cursor}")
+
+
+def _refuse_missing(url: str) -> None:
+    """Refuse a log that does not exist: opening would make an empty one, which has no faults."""
+    path = log_file(url)
+    if path is not None and not path.exists():
+        raise ConfigError(f"{path} is not there: name the log that is to be verified")
+
+
+async def _check_projections(store: EventStore, place: str) -> Sequence[Finding]:
+    """Find out whether the projections in a directory or a database belong to this log."""
+    found: list[Finding] = []
+    try:
+        checkpoints = await anyio.to_thread.run_sync(_read_checkpoints, place)
+    except EventStoreError as error:
+        return [Finding(None, f"view {place}", str(error))]
+    for name, cursor in checkpoints:
+        at = cursor.position
+        try:
+            await store.feed.page(Query(after=at, until=at, limit=1, expect=cursor))
+        except (HistoryDivergedError, HistoryGoneError) as error:
+            found.append(Finding(None, f"view {name!r} in {place}", str(error)))
+    return found
+
+
+def _read_checkpoints(place: str) -> Sequence[tuple[str, Cursor]]:
+    scheme = place.partition("://")[0] if "://" in place else ""
+    known = contributions().checkpoints
+    if scheme not in known:
+        schemes = ", ".join(f"{name}://" if name else "a directory" for name in known)
+        raise InvalidInputError("its place", f"is of no kind that is known: {schemes or 'none'}")
+    contribution = known[scheme]
+    read = contribution.load(contribution.item.path)
+    checkpoints: Sequence[tuple[str, Cursor]] = read(place)
+    return checkpoints
+
+
+async def redact(
+    session: Session,
+    position: Annotated[int, typer.Argument(min=1, help="The event's position.")],
+    *,
+    reason: Annotated[str, typer.Option(help="Why; it is kept for ever.")],
+    by: By = None,
+) -> None:
+    """Erase the content of one event for good; the event itself stays in the log."""
+    async with session.open_store() as store:
+        done = await store.redact(position, reason, user_name(by))
+        async for event in store.read(after=done.position - 1, until=done.position):
+            session.output.value({**event.to_dict(), "duplicate": done.duplicate}, describe(event))
+    if done.duplicate:
+        session.output.note(f"note: the event at position {position} was redacted before")

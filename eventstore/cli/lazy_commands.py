@@ -1,0 +1,140 @@
+"""The group of all commands; each is imported when it is used, not when it is listed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, MutableMapping
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from eventstore.cli.contributions import contributions
+from eventstore.cli.options import Json, Options, Url
+from eventstore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from eventstore.cli.contributions import Contribution
+    from eventstore.cli.manifest import Command
+
+HELP_NAMES: Final = {"help_option_names": ["-h", "--help"]}
+
+
+class CommandTable(MutableMapping[str, Any]):
+    """The commands by name: made from their manifests at the first use of each."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = make_command(contributions().commands[name])
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(contributions().commands)
+
+    def __len__(self) -> int:
+        return len(contributions().commands)
+
+
+class CommandGroup(TyperGroup):
+    """Lists commands by the one-line helps of their manifests, without importing any."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = CommandTable()
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names in the order of the manifests."""
+        return list(self.commands)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write a section for each manifest's commands."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, command in contributions().commands.items():
+            sections.setdefault(command.title, []).append((name, command.item.help))
+        width = max(len(name) for name in self.commands)
+        for title, rows in sections.items():
+            with formatter.section(title):
+                # Padded, so that the helps of all sections begin in one column.
+                formatter.write_dl([(name.ljust(width), text) for name, text in rows])
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Return the names of commands and options that begin so, without importing a command."""
+        listed: dict[str, Any] = {
+            name: TyperCommand(name, short_help=command.item.help)
+            for name, command in contributions().commands.items()
+        }
+        commands, self.commands = self.commands, listed
+        try:
+            return list(super().shell_complete(ctx, incomplete))
+        finally:
+            self.commands = commands
+
+
+def make_command(contribution: Contribution[Command]) -> Any:
+    """Import a command's function and make typer's command of it.
+
+    Raises ConfigError, which names the distribution, for a function that is no command.
+    """
+    declared = contribution.item
+    function = contribution.load(declared.path)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    try:
+        app.command(
+            declared.name,
+            cls=TyperCommand,
+            help=inspect.getdoc(function),
+            context_settings=HELP_NAMES,
+        )(_callback(function, declared.interrupted))
+        return get_command(app)
+    except Exception as error:
+        raise ConfigError(
+            f"distribution {contribution.distribution!r}: {declared.path} is no command: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _callback(
+    function: Callable[..., Awaitable[int | None]], interrupted: int
+) -> Callable[..., None]:
+    """Return what typer calls: ``function`` within a session, with the common options added."""
+
+    def callback(context: typer.Context, *, url: str | None, json: bool, **values: Any) -> None:
+        # A command needs the event loop; help and completion do not.
+        from eventstore.cli.session import run  # noqa: PLC0415
+
+        given: Options = context.obj
+        status = run(
+            given.override(url, json=json),
+            lambda session: function(session, **values),
+            interrupted=interrupted,
+        )
+        raise typer.Exit(status)
+
+    parameters = _parameters(function)
+    callback.__annotations__ = {one.name: one.annotation for one in parameters}
+    callback.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return callback
+
+
+def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
+    """Return the parameters as typer shall see them: without the session, with the common ones."""
+    _session, *own = inspect.signature(function, eval_str=True).parameters.values()
+    position, keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter("context", position, annotation=typer.Context),
+        *(one.replace(kind=keyword) for one in own if one.kind is not one.VAR_KEYWORD),
+        inspect.Parameter("url", keyword, default=None, annotation=Url),
+        inspect.Parameter("json", keyword, default=False, annotation=Json),
+    ]

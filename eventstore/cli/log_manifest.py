@@ -1,0 +1,49 @@
+"""The log's own commands, declared as every other package declares its own."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from eventstore.cli.manifest import Command, EventLines, Manifest
+
+MANIFEST: Final = Manifest(
+    title="The log",
+    commands=(
+        Command("tail", "Print events as they are appended.", "eventstore.cli.events:tail"),
+        Command("history", "Show the events of one stream.", "eventstore.cli.events:history"),
+        Command(
+            "status",
+            "Show the log, its notifier and its consumers, or check some of them.",
+            "eventstore.cli.status:status",
+        ),
+        Command(
+            "wait",
+            "Wait until every consumer has processed a change.",
+            "eventstore.cli.consumers:wait",
+        ),
+        Command(
+            "verify",
+            "Check that nothing in the log was changed.",
+            "eventstore.cli.integrity:verify",
+            interrupted=130,
+        ),
+        Command(
+            "redact", "Erase the content of one event for good.", "eventstore.cli.integrity:redact"
+        ),
+        Command(
+            "rebuild",
+            "Compute a projection again from the first event.",
+            "eventstore.cli.rebuild:rebuild",
+        ),
+        Command("export", "Write the whole log into one file.", "eventstore.cli.archives:export"),
+        Command("import", "Fill an empty log from an export.", "eventstore.cli.archives:import_"),
+        Command("backup", "Copy the file of a SQLite log.", "eventstore.cli.backups:backup"),
+        Command("restore", "Put a backup in the log's place.", "eventstore.cli.backups:restore"),
+        Command(
+            "trim",
+            "Archive the oldest events and remove them from the log.",
+            "eventstore.cli.trim:trim",
+        ),
+    ),
+    event_lines=(EventLines(("EventRedacted",), "eventstore.cli.event_lines:describe_redaction"),),
+)

@@ -1,0 +1,221 @@
+"""All output of the command line: lines, tables, JSON, errors, log records and progress.
+
+No other module of a command writes to stdout or stderr. Names, reasons and messages come from
+files, other programs and databases, so every text is escaped on its way out: what would steer
+a terminal (control characters, escape sequences, line breaks, bidirectional controls) or cannot
+be encoded (lone surrogates) is shown as a Python escape, and no markup is interpreted.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+PIPE_WIDTH: Final = 240
+"""Columns of a table that is not printed on a terminal, so that no cell is wrapped."""
+
+
+def escape(text: str) -> str:
+    """Return ``text`` as one line that a terminal shows and does not obey."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def escape_lines(text: str) -> str:
+    """Escape a text of this program's own layout, such as a traceback; its lines stay."""
+    return "\n".join(escape(line) for line in text.splitlines())
+
+
+def to_json(value: Any) -> bytes:
+    """Encode a value as one line of JSON; bytes become base64.
+
+    JSON cannot hold a lone surrogate, which stands for a byte of a file name that is not UTF-8:
+    it becomes its escape, as in a line for people.
+    """
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_without_surrogates(msgspec.to_builtins(value)))
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_surrogates(one) for one in value]
+    return value
+
+
+def prepare_streams() -> None:
+    """Make stdout and stderr escape what their encoding does not have, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a command says what it has to say; ``json`` chooses machines as the readers."""
+
+    json: bool = False
+
+    def value(self, value: Any, text: str | None) -> None:
+        """Print a value: as one line of JSON, or ``text`` for people unless that is ``None``."""
+        if self.json:
+            _write_json(value)
+        elif text is not None:
+            _write(sys.stdout, escape(text))
+
+    def line(self, text: str) -> None:
+        """Print a line for people; nothing with ``--json``."""
+        if not self.json:
+            _write(sys.stdout, escape(text))
+
+    def note(self, text: str) -> None:
+        """Print a line for people on stderr, beside the output proper; nothing with ``--json``."""
+        if not self.json:
+            _write(sys.stderr, escape(text))
+
+    def facts(self, facts: Iterable[tuple[str, object]]) -> None:
+        """Print names and values for people, one pair a line."""
+        shown = [(escape(name), escape(str(value))) for name, value in facts]
+        width = max((len(name) for name, _ in shown), default=0)
+        for name, value in shown:
+            self.line(f" {name:<{width}}  {value}")
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print a table for people, as wide as the terminal."""
+        # rich costs a third of a command's start, and few commands need it.
+        from rich.console import Console  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        # Text, because a plain string would be read as markup.
+        table = Table(box=None)
+        for name in columns:
+            table.add_column(Text(escape(name)))
+        for row in rows:
+            table.add_row(*(Text(escape(cell)) for cell in row))
+        width = None if sys.stdout.isatty() else PIPE_WIDTH
+        console = Console(highlight=False, markup=False, emoji=False, width=width)
+        console.print(table)
+
+    @contextmanager
+    def progress(self, what: str, unit: str = "events") -> Iterator[Callable[[int, int], None]]:
+        """Show a progress bar on stderr; it is there on a terminal only, and not with ``--json``.
+
+        Gives a function that takes how many units are done, and of how many.
+        """
+        if self.json or not sys.stderr.isatty():
+            yield lambda _done, _total: None
+            return
+        from rich.console import Console  # noqa: PLC0415
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
+        # Lines that are written meanwhile go through the bar's console, above the bar.
+        bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit, markup=False),
+            TimeElapsedColumn(),
+            console=Console(stderr=True, highlight=False, markup=False, emoji=False),
+            transient=True,
+        )
+        with bar:
+            task = bar.add_task(escape(what), total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def write_text(text: str) -> None:
+    """Print a text of several lines on stdout, such as a version."""
+    _write(sys.stdout, escape_lines(text))
+
+
+def write_error(text: str) -> None:
+    """Print the one line on stderr that says why a command failed."""
+    _write(sys.stderr, escape(f"error: {text}"))
+
+
+def write_warning(text: str) -> None:
+    """Print a line on stderr about something that does not stop the command."""
+    _write(sys.stderr, escape(f"warning: {text}"))
+
+
+def write_usage(text: str) -> None:
+    """Print on stderr how a command is to be used, in several lines."""
+    _write(sys.stderr, escape_lines(text))
+
+
+def binary_stdout() -> IO[bytes]:
+    """Return stdout for a file's content, which nothing escapes."""
+    return sys.stdout.buffer
+
+
+def binary_stdin() -> IO[bytes]:
+    """Return stdin as the source of a file's content."""
+    return sys.stdin.buffer
+
+
+def discard_stdout() -> None:
+    """Send what is still buffered for stdout nowhere, after its reader has closed the pipe."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _LogHandler(logging.Handler):
+    """Log records, one line each on stderr; a traceback follows line by line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            lines = escape(f"{record.levelname:<8} {record.getMessage()}")
+            if record.exc_info:
+                trace = logging.Formatter().formatException(record.exc_info)
+                lines = f"{lines}\n{escape_lines(trace)}"
+            _write(sys.stderr, lines)
+        except Exception:
+            self.handleError(record)
+
+
+def show_log_records(*, verbose: bool) -> None:
+    """Print log records on stderr: warnings, and with ``verbose`` what informs."""
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, handlers=[_LogHandler()], force=True)
+    # psycopg warns of what it ignores on the way to an error, which is reported all the same.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
+
+
+def _write(stream: IO[str], lines: str) -> None:
+    stream.write(lines + "\n")
+    stream.flush()
+
+
+def _write_json(value: Any) -> None:
+    encoded = to_json(value)
+    stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        # JSON is UTF-8, whatever the console's encoding.
+        stream.flush()
+        stream.buffer.write(encoded + b"\n")
+        stream.buffer.flush()
+    else:
+        _write(stream, encoded.decode())

@@ -1,0 +1,79 @@
+"""``rebuild``: a projection computed again from the first event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eventstore.cli.contributions import contributions
+from eventstore.cli.session import Session
+from eventstore.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from eventstore.cli.contributions import Contribution
+    from eventstore.cli.manifest import Rebuild
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a projection is to be rebuilt: in a directory, in a database, or beside the log."""
+
+    directory: Path | None
+    database: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """Where a rebuilt projection is, without any password, and how far it has come."""
+
+    place: str
+    position: int
+
+
+def names() -> list[str]:
+    """Return the names of the projections that the installed packages can rebuild."""
+    return list(contributions().rebuilds)
+
+
+async def rebuild(
+    session: Session,
+    name: Annotated[
+        str,
+        typer.Argument(help=f"The projection: {', '.join(names())}.", autocompletion=names),
+    ],
+    *,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="The directory of a projection that is made of files."),
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(help="For tables: a URL; default the log's own database."),
+    ] = None,
+) -> None:
+    """Compute a projection again from the first event; the old one serves until then."""
+    found = contributions().rebuilds.get(name)
+    if found is None:
+        known = ", ".join(names())
+        raise InvalidInputError(f"view {name!r}", f"is not known; known are {known}")
+    _check_usage(found, to, database)
+    work = found.load(found.item.path)
+    rebuilt: Rebuilt = await work(session, Target(to, database))
+    session.output.value(
+        {"view": name, "place": rebuilt.place, "position": rebuilt.position},
+        f"{name} in {rebuilt.place} is rebuilt, at position {rebuilt.position}",
+    )
+
+
+def _check_usage(found: Contribution[Rebuild], to: Path | None, database: str | None) -> None:
+    """Refuse a place that the projection cannot be in, as wrong usage."""
+    item = found.item
+    if not item.database and (to is None or database is not None):
+        raise typer.BadParameter(f"the view {item.name!r} needs --to DIR, and no --database")
+    if not item.directory and to is not None:
+        raise typer.BadParameter(f"the view {item.name!r} is in a database: give --database URL")
+    if to is not None and database is not None:
+        raise typer.BadParameter("files and tables are two views: give --to or --database")

@@ -1,0 +1,1 @@
+"""Commands of rules and projections; they join the command line by their manifest."""

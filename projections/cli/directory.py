@@ -1,0 +1,55 @@
+"""``project``: a directory kept equal to the log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eventstore.cli.session import Session
+from projections.directory import DirectoryProjection
+from projections.runner import ProjectionRunner
+
+if TYPE_CHECKING:
+    from eventstore import EventStore
+    from projections.runner import Progress
+
+
+async def project(
+    session: Session,
+    directory: Annotated[Path, typer.Argument(help="The directory to keep equal to the log.")],
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Catch up and end.")] = False,
+    at: Annotated[
+        int | None,
+        typer.Option(min=0, help="Make it as of this position, and end."),
+    ] = None,
+) -> None:
+    """Turn events into files: once, as of a position, or until interrupted."""
+    output = session.output
+    async with session.open_store() as store:
+        if not once and at is None:
+            output.line(f"keeping {directory} equal to the log")
+            await directory_runner(session, store, directory).run()
+            return
+        with output.progress(f"projecting {directory}") as progress:
+            runner = directory_runner(session, store, directory, progress)
+            reached = await runner.catch_up(until=at)
+    output.value(
+        {"directory": str(directory), "position": reached.position},
+        f"{directory} is at position {reached.position}",
+    )
+
+
+def directory_runner(
+    session: Session, store: EventStore, directory: Path, progress: Progress | None = None
+) -> ProjectionRunner:
+    """Return the runner that keeps a directory equal to the log."""
+    settings = session.settings.projection
+    return ProjectionRunner(
+        store,
+        DirectoryProjection(directory, on_error=settings.on_error),
+        progress=progress,
+        heal_seconds=settings.heal_seconds,
+    )

@@ -1,0 +1,70 @@
+"""How events of rules are said in one line: a verb, and what it was done to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eventstore import Event
+
+Line = tuple[str, str]
+
+
+def _data(event: Event) -> dict[str, Any]:
+    data = event.data
+    return data if isinstance(data, dict) else {}
+
+
+def definition(event: Event) -> Line | None:
+    """Describe a rule that was added or changed."""
+    data = _data(event)
+    verb = "added" if data.get("previous_path") is None else "changed"
+    return (verb, _rule(data)) if data else None
+
+
+def removal(event: Event) -> Line | None:
+    """Describe a rule that was removed."""
+    data = _data(event)
+    return ("removed", _rule(data)) if data else None
+
+
+def _rule(data: dict[str, Any]) -> str:
+    previous = data.get("previous_path") or data.get("path")
+    moved = f" (was {previous})" if previous != data.get("path") else ""
+    return f"{data.get('rule_id')}  {data.get('path')}{moved}"
+
+
+def rejection(event: Event) -> Line | None:
+    """Describe a file that is no valid rule."""
+    data = _data(event)
+    line = f":{data['line']}" if data.get("line") else ""
+    return ("rejected", f"{data.get('path')}{line}: {data.get('reason')}") if data else None
+
+
+def rejection_end(event: Event) -> Line | None:
+    """Describe a file that is not rejected any more."""
+    data = _data(event)
+    return ("cleared", str(data.get("path"))) if data else None
+
+
+def state(event: Event) -> Line | None:
+    """Describe a state that was set: until when, by whom and why."""
+    data = _data(event)
+    if not data:
+        return None
+    state = data.get("state") or {}
+    parts = [f"{data.get('rule_id')}  {state.get('state')}"]
+    if state.get("confidence_max") is not None:
+        parts.append(f"to {state['confidence_max']}")
+    if state.get("expires_at"):
+        parts.append(f"until {state['expires_at']}")
+    parts.append(f"by {state.get('set_by')}")
+    if state.get("reason"):
+        parts.append(f"({state['reason']})")
+    return "state", " ".join(parts)
+
+
+def expiry(event: Event) -> Line | None:
+    """Describe a state that has ended by time."""
+    data = _data(event)
+    return ("expired", f"{data.get('rule_id')}  enabled") if data else None

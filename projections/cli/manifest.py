@@ -1,0 +1,74 @@
+"""What this package adds to the command line."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from eventstore.cli.manifest import (
+    Checkpoints,
+    Command,
+    EventLines,
+    Keeper,
+    Manifest,
+    Rebuild,
+    StatusSection,
+)
+
+MANIFEST: Final = Manifest(
+    title="Rules and projections",
+    commands=(
+        Command(
+            "up",
+            "Follow a directory of rules, project it, and print each change.",
+            "projections.cli.rule_sync:up",
+        ),
+        Command("sync", "Turn rule files into events.", "projections.cli.rule_sync:sync"),
+        Command(
+            "check",
+            "Check rule files as sync would, without a log.",
+            "projections.cli.rule_check:check",
+            interrupted=130,
+        ),
+        Command(
+            "project",
+            "Turn events into files, now or as of any position.",
+            "projections.cli.directory:project",
+        ),
+        Command("rules", "List the rules and their states.", "projections.cli.rules:rules"),
+        Command("state", "Set the operational state of a rule.", "projections.cli.rules:state"),
+    ),
+    event_lines=(
+        EventLines(("RuleDefined",), "projections.cli.event_lines:definition"),
+        EventLines(("RuleRemoved",), "projections.cli.event_lines:removal"),
+        EventLines(("RuleRejected",), "projections.cli.event_lines:rejection"),
+        EventLines(("RejectionEnded",), "projections.cli.event_lines:rejection_end"),
+        EventLines(("RuleStateSet",), "projections.cli.event_lines:state"),
+        EventLines(("RuleStateExpired",), "projections.cli.event_lines:expiry"),
+    ),
+    status_sections=(
+        StatusSection(
+            "sources",
+            "projections.cli.source_status:sources",
+            check_option="--source",
+            check_help="Check that a master follows this source; may be given again.",
+            missing="is followed by nobody",
+        ),
+    ),
+    rebuilds=(
+        Rebuild("directory", "projections.cli.rebuilds:directory", directory=True, database=False),
+        Rebuild("rules", "projections.cli.rebuilds:rules"),
+        Rebuild("registry", "projections.cli.rebuilds:registry"),
+        Rebuild("journal", "projections.cli.rebuilds:journal"),
+        Rebuild("memories", "projections.cli.rebuilds:memories", directory=True),
+        Rebuild("sql", "projections.cli.rebuilds:sql"),
+    ),
+    checkpoints=(
+        Checkpoints(("",), "projections.cli.checkpoints:directory"),
+        Checkpoints(
+            ("sqlite", "memory", "postgresql", "postgres", "postgresql+psycopg"),
+            "projections.cli.checkpoints:database",
+        ),
+    ),
+    keepers=(Keeper("projections.rules.trim_policy:keep_rules"),),
+    history_categories=("rule/", "rule-state/"),
+)

@@ -1,0 +1,50 @@
+"""``check``: rule files judged without a log, for hooks and pipelines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import typer
+
+from eventstore.cli.session import Session
+from projections.cli.rule_options import Format
+from projections.rules.formats import known_formats
+from projections.rules.sources.check import check_rules
+
+
+async def check(
+    session: Session,
+    directory: Annotated[
+        Path, typer.Argument(help="The directory of rule files.", exists=True, file_okay=False)
+    ],
+    *,
+    format: Format = None,  # noqa: A002 - the word that users write
+) -> int:
+    """Check rule files as sync would, without a log; status 1 where it finds faults.
+
+    Each finding is a line, and the number of good rules follows.
+    """
+    if format is not None and format not in known_formats():
+        raise typer.BadParameter(f"{format!r} is none of {', '.join(known_formats())}")
+    settings = session.settings.rules
+    report = await anyio.to_thread.run_sync(
+        lambda: check_rules(
+            directory, format=format or settings.format, max_bytes=settings.max_bytes
+        )
+    )
+    output = session.output
+    for found in report.findings:
+        file = str(directory / found.path)
+        output.value(
+            {"file": file, "line": found.line, "reason": found.reason},
+            # Editors and pipelines want a line: the first, where it is the file as a whole.
+            f"{file}:{found.line or 1}: {found.reason}",
+        )
+    count = len(report.findings)
+    good = f"{report.good} rule{' is' if report.good == 1 else 's are'} good"
+    output.value({"good": report.good, "findings": count}, None if count else good)
+    if count:
+        output.note(f"{count} finding{'' if count == 1 else 's'}; {good}")
+    return 1 if count else 0

@@ -1,0 +1,55 @@
+"""Options of the commands that read a directory of rule files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from projections.rules.formats import known_formats
+from projections.rules.sources.debounce import SettleTimes
+from projections.rules.sources.sync import RuleSync
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eventstore import EventStore
+    from eventstore.cli.session import Session
+
+Format = Annotated[
+    str | None,
+    typer.Option(
+        help=f"How files are read: {', '.join(known_formats())}.",
+        autocompletion=lambda: list(known_formats()),
+    ),
+]
+Source = Annotated[
+    str | None,
+    typer.Option(help="The directory's name within the log; default its path."),
+]
+AllowEmpty = Annotated[
+    bool, typer.Option("--allow-empty", help="An empty directory may remove every rule.")
+]
+
+
+def rule_sync(
+    session: Session,
+    store: EventStore,
+    directory: Path,
+    *,
+    format: str | None,  # noqa: A002 - the word that users write
+    source: str | None,
+    allow_empty: bool,
+) -> RuleSync:
+    """Return the sync of a directory; what no option says is left to the settings."""
+    settings = session.settings.rules
+    return RuleSync(
+        store,
+        directory,
+        format=format or settings.format,
+        source=source or settings.source or None,
+        max_bytes=settings.max_bytes,
+        allow_empty=allow_empty or settings.allow_empty,
+        settle=SettleTimes(settings.settle_seconds, settings.hasty_settle_seconds),
+        rescan_seconds=settings.rescan_seconds,
+    )

@@ -1,0 +1,103 @@
+"""``rules`` and ``state``: the current rules, and their operational states."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from eventstore.cli.event_lines import describe
+from eventstore.cli.options import By, now, parse_duration, parse_time, user_name
+from eventstore.cli.session import Session
+from eventstore.errors import InvalidInputError
+from projections.rules import CompiledRule, RuleReplica, RuleState, RuleStore
+from projections.rules.events import RULES, STATES
+from projections.rules.model import encode_rule, encode_state
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+COLUMNS = ("rule", "version", "state", "name", "set by", "until", "reason")
+
+
+async def rules(
+    session: Session,
+    *,
+    replica: Annotated[
+        Path | None,
+        typer.Option("--from", help="A projected directory, or a copy of one, instead of a log."),
+    ] = None,
+) -> None:
+    """List the current rules with their states."""
+    if replica is not None:
+        found = await RuleReplica(replica).load_compiled()
+    else:
+        async with session.open_store() as store:
+            found = await RuleStore(store).load_compiled()
+    output = session.output
+    if output.json:
+        for rule in found:
+            output.value({**encode_rule(rule), "state": encode_state(rule.state)}, None)
+    elif found:
+        output.table(COLUMNS, [_row(rule) for rule in found])
+    else:
+        output.line("no rules yet: sync a directory with 'eventstore sync DIR --once'")
+
+
+def _row(rule: CompiledRule) -> tuple[str, ...]:
+    state = rule.state
+    shown: str = state.state
+    if state.confidence_max is not None:
+        shown = f"{shown} to {state.confidence_max}"
+    return (
+        rule.rule_id,
+        str(rule.rule_version),
+        shown,
+        rule.name,
+        state.set_by or "",
+        state.expires_at.isoformat(timespec="minutes") if state.expires_at else "",
+        state.reason or "",
+    )
+
+
+async def state(
+    session: Session,
+    rule: Annotated[str, typer.Argument(help="The rule's id; it need not exist yet.")],
+    state: Annotated[Literal["enabled", "disabled", "clipped"], typer.Argument()],
+    *,
+    reason: Annotated[str | None, typer.Option(help="Why.")] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(help="When it ends: 2026-01-31T12:00+00:00, or from now: 30m, 2h, 7d."),
+    ] = None,
+    confidence_max: Annotated[
+        float | None,
+        typer.Option(help="For clipped: the highest confidence that findings keep."),
+    ] = None,
+    by: By = None,
+) -> None:
+    """Set the operational state of a rule; every worker receives it at once."""
+    expires_at = _parse_until(until) if until is not None else None
+    if confidence_max is not None and state != "clipped":
+        raise InvalidInputError("--confidence-max", "goes with the state 'clipped' only")
+    new = RuleState(state, confidence_max, expires_at, reason)
+    async with session.open_store() as store:
+        await RuleStore(store).set_state(rule, new, user_name(by))
+        defined = store.read(streams=RULES + rule, limit=1, kept=True)
+        exists = [event async for event in defined]
+        last = store.read_stream(STATES + rule, backwards=True, limit=1)
+        (stored,) = [event async for event in last]
+    session.output.value(stored.to_dict(), describe(stored))
+    if not exists:
+        session.output.line(f"note: there is no rule {rule!r} yet; the state waits for it")
+
+
+def _parse_until(text: str) -> datetime:
+    if (duration := parse_duration(text)) is not None:
+        return now() + duration
+    if (moment := parse_time(text)) is not None:
+        return moment
+    raise typer.BadParameter(
+        f"{text!r} is neither a time such as 2026-01-31T12:00+00:00 nor a duration such as 2h"
+    )

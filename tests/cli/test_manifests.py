@@ -1,0 +1,259 @@
+"""Packages join the command line by their manifests, and a broken one stops nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from support.commands import Run, command, environment
+from support.stranger import MANIFEST, install
+
+from eventstore.cli import manifest as manifests
+from eventstore.cli.contributions import Contributions, contributions
+from eventstore.log.redaction import EVENT_REDACTED
+from projections.rules import events as rule_events
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Extra = dict[str, str]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run a command in an interpreter of its own: packages are found when it starts."""
+
+    def run_command(*words: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*words),
+            cwd=tmp_path,
+            env=environment(**extra),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run_command
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    return tmp_path / "site"
+
+
+@pytest.fixture
+def acme(site: Path) -> Extra:
+    """Give an environment in which a stranger's package is installed."""
+    return install(site, "acme", MANIFEST)
+
+
+def test_a_strangers_command_is_listed_and_runs(run: Run, acme: Extra) -> None:
+    listed = run("--help", **acme)
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert "Orders:\n  orders   Count the orders.\n" in listed.stdout
+    shown = run("orders", "--help", **acme).stdout
+    assert "Count the orders of a shop." in shown
+    assert "--url" in shown
+    none = run("orders", "north", **acme)
+    assert (none.returncode, none.stdout) == (3, "north has 0 orders\n")
+    done = run("orders", "north", "--place", "--json", "--url", "sqlite:///o.db", **acme)
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"orders": 1})
+
+
+def test_its_events_are_said_in_its_words(run: Run, acme: Extra) -> None:
+    run("orders", "north", "--place", **acme)
+    assert run("tail", "--no-follow", **acme).stdout.endswith("  placed    for 12\n")
+    assert run("history", "north", **acme).stdout.endswith("  placed    for 12\n")
+    assert "Placed    order/north" in run("tail", "--no-follow").stdout
+
+
+def test_its_section_of_status_is_shown_and_checked(run: Run, acme: Extra) -> None:
+    run("orders", "north", "--place", **acme)
+    assert "shop north: open" in run("status", **acme).stdout
+    facts = json.loads(run("status", "--json", **acme).stdout)
+    assert [shop["name"] for shop in facts["shops"]] == ["north", "south"]
+    assert facts["sources"] == []
+    well = run("status", "--shop", "north", **acme)
+    assert (well.returncode, well.stdout) == (0, "shop north: open\n")
+    bad = run("status", "--shop", "south", "--shop", "west", **acme)
+    assert bad.returncode == 1
+    assert bad.stderr == "error: shop 'south': is shut; shop 'west' is missing\n"
+
+
+def test_its_projection_is_rebuilt_and_its_checkpoints_are_verified(run: Run, acme: Extra) -> None:
+    run("orders", "north", "--place", **acme)
+    done = run("rebuild", "totals", **acme)
+    assert (done.returncode, done.stdout) == (0, "totals in here is rebuilt, at position 7\n")
+    assert run("rebuild", "totals", "--to", "x", **acme).returncode == 2
+    checked = run("verify", "--view", "acme://shop", **acme)
+    assert checked.returncode == 1
+    assert "view 'totals' in acme://shop" in checked.stdout
+    unknown = run("verify", "--view", "acme://shop")
+    assert "is of no kind that is known: a directory, sqlite://" in unknown.stdout
+
+
+def test_its_events_stay_in_a_trim_beside_those_of_rules(run: Run, acme: Extra) -> None:
+    run("orders", "north", "--place", **acme)
+    run("state", "R1", "disabled")
+    run("orders", "north", "--place", **acme)
+    done = run("trim", "--before", "99", "--json", **acme)
+    assert json.loads(done.stdout)["kept"] == 3
+    assert run("orders", "north", **acme).stdout == "north has 2 orders\n"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "raise RuntimeError('\\x1b[31mboom')",
+        "import not_there_at_all",
+        "raise SystemExit(3)",
+        "MANIFEST = {}",
+        "from eventstore.cli.manifest import *\nMANIFEST = Manifest(title='')",
+        "from eventstore.cli.manifest import *\nMANIFEST = Command('Loud Name', 'x', 'a:b')",
+        "from eventstore.cli.manifest import *\nMANIFEST = Manifest(title='x', commands=[1])",
+        "syntax error",
+    ],
+)
+def test_a_broken_manifest_is_one_line_and_the_rest_works(
+    run: Run, site: Path, broken: str
+) -> None:
+    install(site, "acme", MANIFEST)
+    extra = install(site, "broken", broken)
+    done = run("orders", "north", "--place", **extra)
+    assert (done.returncode, done.stdout) == (0, "north has 1 orders\n")
+    assert done.stderr.startswith("warning: distribution 'broken-things': its manifest ")
+    assert done.stderr.count("\n") == 1
+    assert "\x1b" not in done.stderr
+    refused = run("trim", "--before", "99", **extra)
+    assert refused.returncode == 1
+    assert "'broken-things'" in refused.stderr.splitlines()[1]
+
+
+def test_code_that_fails_is_one_line_that_names_the_distribution(run: Run, site: Path) -> None:
+    broken = install(site, "acme", MANIFEST, "import not_there_at_all")
+    run("state", "R1", "disabled")
+    assert "orders" in run("--help", **broken).stdout
+    for words in (
+        ["orders"],
+        ["orders", "--help"],
+        ["rebuild", "totals"],
+        ["trim", "--before", "9"],
+    ):
+        done = run(*words, **broken)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("error: distribution 'acme-things': acme.code:")
+        assert done.stderr.count("\n") == 1
+    done = run("status", **broken)
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: section 'shops' of status: distribution 'acme-things'")
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["orders = 7", "async def orders(): ...", "async def orders(session, url: str): ...",
+     "async def orders(session, x: 'NotThere'): ..."],
+)  # fmt: skip
+def test_a_function_that_is_no_command_is_one_line(run: Run, site: Path, code: str) -> None:
+    extra = install(site, "acme", MANIFEST, code)
+    done = run("orders", "--help", **extra)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(
+        "error: distribution 'acme-things': acme.code:orders is no command: "
+    )
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_first_of_two_commands_of_one_name_stays(run: Run, site: Path) -> None:
+    taken = MANIFEST.replace('"orders"', '"rules"').replace('"--shop"', '"--source"')
+    install(site, "zeta", MANIFEST.replace("acme.code", "zeta.code"))
+    extra = install(site, "acme", taken)
+    done = run("rules", **extra)
+    assert done.returncode == 0
+    assert done.stdout.startswith("no rules yet")
+    warnings = done.stderr.splitlines()
+    assert warnings[0] == (
+        "warning: distribution 'acme-things': the command 'rules' is left out, for 'ruletide' has "
+        "one of that name"
+    )
+    assert "the section of status 'shops' is left out" in warnings[1]
+    assert "distribution 'zeta-things': the event type 'Placed' is left out" in warnings[2]
+    assert run("orders", "north", **extra).returncode == 3
+
+
+MODULES = """
+import sys
+from eventstore.cli import main
+try:
+    main()
+except SystemExit as end:
+    print("\\n".join(sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("completing", [False, True])
+def test_help_and_completion_import_manifests_alone(
+    acme: Extra, tmp_path: Path, completing: bool
+) -> None:
+    words: Extra = {"_EVENTSTORE_COMPLETE": "complete_bash", "COMP_WORDS": "eventstore o",
+                    "COMP_CWORD": "1"}  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", MODULES, "--help"],
+        env=environment(**acme, **(words if completing else {})),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "orders" in done.stdout
+    loaded = done.stderr.split()
+    own = {name for name in loaded if name.partition(".")[0] in {"projections", "acme"}}
+    assert own == {"projections", "projections.cli", "projections.cli.manifest",
+                   "acme", "acme.manifest"}  # fmt: skip
+    heavy = {"rich", "anyio", "sqlalchemy", "eventstore.store", "eventstore.cli.session"}
+    assert heavy.isdisjoint(loaded)
+
+
+def test_the_log_has_a_command_line_without_any_other_package(run: Run, tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "sitecustomize.py").write_text(
+        "import importlib.metadata as m\nm.entry_points = lambda **_: m.EntryPoints(())\n"
+    )
+    extra = {"PYTHONPATH": f"{environment()['PYTHONPATH']}{os.pathsep}{alone}"}
+    for words in (["--help"], ["status"], ["tail", "--no-follow"], ["rebuild", "rules"]):
+        done = run(*words, **extra)
+        assert done.returncode == (1 if "rebuild" in words else 0), done.stderr
+        assert "Rules and projections" not in done.stdout
+
+
+def test_every_path_of_our_own_manifests_can_be_imported() -> None:
+    found = contributions()
+    every = [*found.commands.values(), *found.event_lines.values(), *found.keepers,
+             *found.status_sections.values(), *found.rebuilds.values(),
+             *found.checkpoints.values()]  # fmt: skip
+    assert len(every) > 30
+    for one in every:
+        assert callable(one.load(one.item.path))  # type: ignore[attr-defined]
+    assert found.warnings == []
+
+
+def test_manifests_name_the_event_types_and_streams_that_are_written() -> None:
+    ours = {type_ for type_, _ in contributions().event_lines}
+    types = {value for name, value in vars(rule_events).items() if name in {
+        "RULE_DEFINED", "RULE_REMOVED", "RULE_REJECTED", "REJECTION_ENDED", "RULE_STATE_SET",
+        "RULE_STATE_EXPIRED"}}  # fmt: skip
+    assert ours == types | {EVENT_REDACTED}
+    assert contributions().history_categories == [rule_events.RULES, rule_events.STATES]
+
+
+def test_two_manifests_of_one_event_type_in_two_categories_are_both_kept() -> None:
+    found = Contributions()
+    for streams in ("order/", "bet/"):
+        lines = manifests.EventLines(("Placed",), "a.b:c", streams)
+        found.add(manifests.Manifest(title="x", event_lines=(lines,)), streams)
+    assert found.warnings == []
+    assert len(found.event_lines) == 2
