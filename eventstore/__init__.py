@@ -1,4 +1,4 @@
-"""An event-sourced store with change subscriptions: one log, many projections."""
+"""An event-sourced store with change subscriptions: one log, many views."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The records of an export: a log as plain values, the same for every database.
+"""The records of an export: a log as plain values, the same whatever database it was in.
 
 Each is written as a MessagePack array whose first item names its kind; docs/moving.md
 describes the file that holds them. Fields are only ever added, at the end and with a default.
@@ -36,7 +36,7 @@ class StreamRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="kind
 class EventRecord(
     msgspec.Struct, frozen=True, array_like=True, tag_field="kind", tag="event", gc=False
 ):
-    """An event as it is stored, with the columns salt and digest, which reads leave out."""
+    """An event as it is stored, with the two columns that readers of the log never see."""
 
     position: int
     stream: str
@@ -77,7 +77,7 @@ class KeptRecord(
 class ConsumerRecord(
     msgspec.Struct, frozen=True, array_like=True, tag_field="kind", tag="consumer"
 ):
-    """A consumer with its checkpoint."""
+    """A named follower with its cursor."""
 
     name: str
     position: int

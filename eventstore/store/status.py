@@ -1,4 +1,4 @@
-"""The status of a log, its notifier and its consumers, as JSON-ready values."""
+"""What ``status`` says of a log, its notifier and its consumers."""
 
 from __future__ import annotations
 

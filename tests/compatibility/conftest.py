@@ -61,7 +61,7 @@ def own_pair(
         yield Pair(one, other)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Name an empty log on each database."""
     if request.param == "sqlite":
