@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
 
 from projections.sql.events import rows_events
-from projections.sql.model import TableDescription
+from projections.sql.model import TableT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from eventstore import NewEvent
     from projections.sql.model import Change
-
-TableT = TypeVar("TableT", bound=TableDescription)
 
 
 class Capture(ABC, Generic[TableT]):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from eventstore.storage.base import SqlBackend
     from eventstore.storage.user_transaction import UserTransaction
     from projections.sql._capture import Capture
-    from projections.sql._migrations import Migration, Migrator
+    from projections.sql._migrations import MigrationFile, Migrator
     from projections.sql._replay import Replay
     from projections.sql._schema import Schema
     from projections.sql.connection import SqlConnection
@@ -95,7 +95,7 @@ class SqlDialect(ABC):
             missing = [one for one in migrations if not is_applied(one, ledger)]
             return [one.name for one in missing if self._apply(transaction, one)]
 
-    def _apply(self, transaction: UserTransaction, migration: Migration) -> bool:
+    def _apply(self, transaction: UserTransaction, migration: MigrationFile) -> bool:
         """Apply one migration; return False if another process did so in the meantime."""
         with self.changing_schema(transaction):
             raw: Any = transaction.raw

@@ -13,20 +13,20 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple
 
 from eventstore.errors import ConfigError
-from projections.sql._capture import Capture, TableT
 from projections.sql._identifiers import excerpt
 from projections.sql.events import SchemaChange, schema_event
-from projections.sql.model import MigrationError
+from projections.sql.model import MigrationError, TableT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from eventstore import NewEvent
+    from projections.sql._capture import Capture
     from projections.sql._schema import Schema
 
 
-class Migration(NamedTuple):
+class MigrationFile(NamedTuple):
     """A file of SQL; ``name`` is the file's name without ``.sql``."""
 
     name: str
@@ -38,7 +38,7 @@ class Migration(NamedTuple):
         return sha256(self.sql.encode()).hexdigest()
 
 
-def find_migrations(directory: Path, dialect: str) -> list[Migration]:
+def find_migrations(directory: Path, dialect: str) -> list[MigrationFile]:
     """Return the migrations of a directory in the order of their names.
 
     On PostgreSQL a file of the same name in the sibling ``<directory>_pg`` replaces one. Raises
@@ -54,13 +54,13 @@ def find_migrations(directory: Path, dialect: str) -> list[Migration]:
             chosen = file
         try:
             # As bytes: reading as text would convert line ends, and the checksum covers them.
-            found.append(Migration(file.stem, chosen.read_bytes().decode()))
+            found.append(MigrationFile(file.stem, chosen.read_bytes().decode()))
         except UnicodeDecodeError as error:
             raise MigrationError(file.stem, f"{chosen} is no UTF-8: {error}") from error
     return found
 
 
-def is_applied(migration: Migration, ledger: dict[str, str]) -> bool:
+def is_applied(migration: MigrationFile, ledger: dict[str, str]) -> bool:
     """Return True if the ledger has the migration; raise MigrationError if its file has changed."""
     known = ledger.get(migration.name)
     if known is not None and known != migration.checksum:
@@ -75,7 +75,7 @@ def is_applied(migration: Migration, ledger: dict[str, str]) -> bool:
 class MigrationEvents:
     """Collects the events of a migration: its definitions and its row changes, in order."""
 
-    def __init__(self, migration: Migration, dialect: str, moment: str) -> None:
+    def __init__(self, migration: MigrationFile, dialect: str, moment: str) -> None:
         self.events: list[NewEvent] = []
         self._head = (migration.name, migration.checksum, dialect, moment)
         self._definitions: list[str] = []
@@ -108,7 +108,7 @@ class Migrator(ABC, Generic[TableT]):
         raw: Any,
         schema: Schema[TableT],
         capture: Capture[TableT],
-        migration: Migration,
+        migration: MigrationFile,
         moment: str,
     ) -> None:
         self._raw = raw

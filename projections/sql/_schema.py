@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic
 
-from projections.sql._capture import TableT
 from projections.sql._identifiers import LEDGER
+from projections.sql.model import TableT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
-from projections.sql._capture import TableT
+from projections.sql.model import TableT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -50,6 +50,9 @@ class TableDescription(Protocol):
     @property
     def table(self) -> CapturedTable:
         """What every dialect knows of a table."""
+
+
+TableT = TypeVar("TableT", bound=TableDescription)
 
 
 class SqlRefusedError(EventStoreError):
