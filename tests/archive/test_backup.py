@@ -239,35 +239,11 @@ async def test_where_a_log_is_no_file_the_tool_to_use_is_named(copy: Path) -> No
         await EventStore.restore(copy, "postgresql://localhost/log")
 
 
-# Three kinds of work, each begun again until it is killed.
-WORK = """
-import anyio, os
-from pathlib import Path
-async def main():
-    say("ready")
-    what, folder = arguments
-    async with EventStore.open(url) as store:
-        for number in range(10_000):
-            say(number)
-            if what == "export":
-                await store.export(f"{folder}/out", replace=True)
-            elif what == "trim":
-                first = (await store.head()).first_position
-                await store.trim(first + 700, archive=f"{folder}/{number}-{os.getpid()}")
-                await store.append("a/1", [NewEvent("T", i) for i in range(700)])
-            elif what == "restore":
-                await EventStore.restore(f"{folder}/{number % 2}.copy", url, replace=True)
-            elif what == "import":
-                await store.import_from(f"{folder}/in.export")
-                return
-"""
-
-
 def kill_in(what: str, url: str, folder: Path, after: float) -> None:
     """Let a process work, and kill it so many seconds after its first word."""
     import time
 
-    with child(WORK, url, what, folder) as process:
+    with child("moving_loop", url, what, folder) as process:
         for _ in lines(process):
             break
         deadline = time.monotonic() + after

@@ -3,67 +3,22 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 from support.moving import fresh
 from support.plain import plain
-from support.processes import ROOT
+from support.processes import environment, words
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PROGRAM = """
-import asyncio, sys, time
-from hashlib import sha256
-from sqlalchemy import BigInteger, Column, MetaData, String, Table, create_engine, insert, select
-from eventstore import *
-from projections import ProjectionRunner, TableProjection
-
-class Numbers(TableProjection):
-    name, metadata = "numbers", MetaData()
-    table = Table("numbers", metadata, Column("position", BigInteger, primary_key=True),
-                  Column("stream", String), Column("number", BigInteger))
-    def handle(self, connection, event):
-        if event.data["number"] % 10 == 0:
-            connection.execute(insert(self.table).values(
-                position=event.position, stream=event.stream, number=event.data["number"]))
-
-async def main():
-    what, url, file, count = sys.argv[1:]
-    async with EventStore.open(url) as store:
-        begun = time.perf_counter()
-        if what == "fill":
-            for start in range(0, int(count), 1000):
-                await store.append(f"thing/{start // 1000 % 997}", [
-                    NewEvent("Happened", {"number": n, "text": f"event {n} of many" * 8})
-                    for n in range(start, start + 1000)])
-        elif what == "export":
-            await store.export(file, replace=True)
-        elif what == "import":
-            await store.import_from(file)
-        elif what == "verify":
-            report = await store.verify()
-            assert report.ok and report.events == int(count), report.findings
-        elif what == "rebuild":
-            view = Numbers().at(file)
-            await ProjectionRunner(store, view).rebuild()
-        seconds = time.perf_counter() - begun
-        assert (await store.head()).position == int(count)
-    # Not getrusage: what it says begins with the memory of the process that forked this one.
-    with open("/proc/self/status") as status:
-        peak = next(line for line in status if line.startswith("VmHWM")).split()[1]
-    print(f"{seconds:.1f} {int(peak) // 1024}")
-asyncio.run(main())
-"""
-
 
 def step(what: str, url: str, file: Path | str, count: int) -> tuple[float, int]:
     """Do one step in a process of its own; return its seconds and its peak memory in MiB."""
-    words = [sys.executable, "-c", PROGRAM, what, url, str(file), str(count)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    command = words("moving_step", what, url, file, count)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
     seconds, peak = done.stdout.split()
     return float(seconds), int(peak)
 

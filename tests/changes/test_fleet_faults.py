@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 import pytest
+from programs.recording_followers import NOTHING_LEFT
 from support.fleet import until
-from support.followers import NOTHING_LEFT, PROCESSES, followers
+from support.followers import PROCESSES, followers
 from support.network import HOST
 from support.postgres import private_server
 from support.proxy import proxied

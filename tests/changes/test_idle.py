@@ -93,14 +93,6 @@ async def test_what_one_process_finds_by_itself_it_tells_the_others(
 
 PROCESSES: Final = 50
 SECONDS: Final = 20.0
-WAITING: Final = """
-async def main():
-    async with EventStore.open(url, **options) as store:
-        async with store.subscribe_changes(after=END) as subscription:
-            say("at", subscription.position)
-            async for event in subscription:
-                say("at", event.position)
-"""
 
 
 @pytest.mark.soak
@@ -119,7 +111,7 @@ def test_what_fifty_processes_that_wait_cost_the_database(
         options = json.dumps({"notify": notify, "notify_keys": keys})
         members = []
         for number in range(PROCESSES):
-            member = Member(WAITING, url, tmp_path / str(number), number, options)
+            member = Member("waiting_follower", url, tmp_path / str(number), number, options)
             stack.callback(member.process.communicate)
             stack.callback(member.process.kill)
             members.append(member)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from support.commands import environment
+from support.processes import run
 from support.rule_stores import DESKS, Desk
 from support.waiting import take
 
@@ -145,24 +143,12 @@ async def test_a_removal_carries_the_real_id_and_nothing_to_apply(desk: Desk) ->
     assert (rule.applies_to, rule.emits) == (frozenset(), ())
 
 
-SET_STATE = """
-import sys, anyio
-from eventstore import EventStore
-from projections.rules import RuleState, RuleStore
-async def main():
-    async with EventStore.open(sys.argv[1]) as store:
-        await RuleStore(store).set_state("A", RuleState("disabled"), set_by="another")
-anyio.run(main)
-"""
-
-
 async def test_a_state_set_in_another_process_is_seen(desk: Desk) -> None:
     if desk.url == "memory://":
         pytest.skip("a log in memory belongs to one process")
     await desk.rules.load_compiled()
     changes = desk.rules.subscribe_changes()
-    words = [sys.executable, "-c", SET_STATE, desk.url]
-    await anyio.run_process(words, env=environment(), stderr=subprocess.PIPE)
+    await anyio.to_thread.run_sync(run, "rule_state_setter", desk.url)
     assert names(await take(changes, 1)) == ["disabled"]
     assert (await desk.rules.get_state("A")).set_by == "another"
 

@@ -2,23 +2,17 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.processes import run
 from support.rule_log import LOG_ID
 
 from projections import DirectoryProjection
 
 
 def test_a_second_process_is_refused(root: Path, live: DirectoryProjection) -> None:
-    code = "import sys; from projections import DirectoryProjection as D; D(sys.argv[1]).open('x')"
-    done = subprocess.run(
-        [sys.executable, "-c", code, root],
-        capture_output=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+    done = run("directory_opener", root, stderr=subprocess.PIPE)
     assert b"ProjectionBusyError" in done.stderr
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from contextlib import closing, contextmanager
@@ -19,7 +18,7 @@ from support import postgres_programs
 from support.network import HOST, free_port
 from support.postgres import Server, private_server
 from support.postgres_programs import PostgresError
-from support.processes import ROOT, lines
+from support.processes import environment, lines, words
 from support.proxy import Proxy, proxied
 from support.waiting import DEADLINE
 
@@ -85,21 +84,11 @@ def test_says_why_a_server_does_not_start(monkeypatch: pytest.MonkeyPatch) -> No
         postgres_programs.find_programs.__wrapped__()
 
 
-HOLDER = """
-import sys
-from support.postgres import shared_server
-server = shared_server()
-print(server.directory, server.pid, flush=True)
-sys.stdin.read()
-"""
-
-
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, None])
 def test_leaves_nothing_behind_however_its_process_ends(end: signal.Signals | None) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDER],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+        words("postgres_holder"),
+        env=environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

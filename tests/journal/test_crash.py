@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import pytest
 from support.audit import audit_url
 from support.journals import told_by_log, told_by_tables, without_sums
 from support.logs import LASTING, LOG_URLS
-from support.processes import child, lines
+from support.processes import lines_until_killed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,60 +19,19 @@ pytestmark = pytest.mark.anyio
 
 AGENTS = ["a0", "a1"]
 
-# Each worker says what is acknowledged; projects come and go while others write.
-WRITER = """
-import hashlib, itertools, json
-from projections.journal import *
-async def work(journal, name, round):
-    project = "p" + name[-1]
-    for number in itertools.count():
-        if number % 40 == 0 and name == "w1":
-            await journal.upsert_project(name=project, repo_root="/", progress_log_path="")
-        if number % 40 == 39 and name == "w1":
-            await journal.delete_project(project)
-            continue
-        line = "x" * (number % 300)
-        entry_id = f"{round}-{name}-{number}"
-        try:
-            await journal.insert_entry(
-                entry_id=entry_id, project=project, ts=f"2026-01-01T00:00:{number % 60:02}Z",
-                emoji=["✅", "⚠️", "❌", "🧭"][number % 4], agent=name, message=line,
-                meta={"n": number, "round": round}, raw_line=line,
-                sha256=hashlib.sha256(line.encode()).hexdigest())
-        except UnknownProjectError:
-            continue
-        say(json.dumps(["entry", project, entry_id]))
-        if number % 5 == 0:
-            agent = "a" + name[-1]
-            done = await journal.set_agent_project(agent, project, None, name, None)
-            say(json.dumps(["assigned", agent, done["version"]]))
-            await journal.upsert_agent_session(agent, name, {})
-            await journal.heartbeat_session(name)
-async def main():
-    async with Journal(url, notify="none") as journal:
-        await journal.upsert_project(name="p0", repo_root="/", progress_log_path="")
-        async with asyncio.TaskGroup() as tasks:
-            for name in ("w0", "v0", "w1", "v1"):
-                tasks.create_task(work(journal, name, arguments[0]))
-"""
 
-
-def write_until_killed(url: str, number: int, seconds: float) -> list[Any]:
-    """Let a process write, kill it after a while; return what it had acknowledged."""
-    said: list[str] = []
-    with child(WRITER, url, number) as process:
-        deadline = None
-        for line in lines(process):
-            said.append(line)
-            deadline = deadline or time.monotonic() + seconds
-            if time.monotonic() >= deadline:
-                process.kill()
-    # The last line may have been cut by the kill.
-    return [json.loads(line) for line in said[:-1]]
+def write_until_killed(url: str, number: int, calls: int) -> list[Any]:
+    """Let a process write, kill it after so many calls; return what it had acknowledged."""
+    return [json.loads(line) for line in lines_until_killed(calls, "journal_writer", url, number)]
 
 
 @pytest.mark.parametrize(
-    "rounds", [2, pytest.param(50, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
+    "rounds",
+    [
+        1,
+        pytest.param(4, marks=pytest.mark.slow),
+        pytest.param(50, marks=[pytest.mark.soak, pytest.mark.timeout(1800)]),
+    ],
 )
 @pytest.mark.parametrize("kind", LASTING)
 async def test_a_killed_writer_leaves_tables_that_equal_the_log(
@@ -83,7 +41,7 @@ async def test_a_killed_writer_leaves_tables_that_equal_the_log(
     acknowledged: set[str] = set()
     versions = dict.fromkeys(AGENTS, 0)
     for number in range(rounds):
-        for what, key, value in write_until_killed(url, number, random.uniform(0.0, 0.2)):
+        for what, key, value in write_until_killed(url, number, random.randint(1, 80)):
             total += 1
             if what == "entry" and key == "p0":
                 acknowledged.add(value)

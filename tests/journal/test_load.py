@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -13,7 +11,7 @@ import pytest
 from support.audit import audit_url
 from support.journals import told_by_log, told_by_tables, without_sums
 from support.logs import LASTING, LOG_URLS
-from support.processes import PRELUDE, ROOT
+from support.processes import start
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,62 +20,15 @@ pytestmark = pytest.mark.anyio
 
 AGENTS = [f"a{number}" for number in range(3)]
 
-# Tasks of both processes race for the same agents and insert the same entries now and then, and
-# read pages meanwhile, which must hold together.
-WORKER = """
-import hashlib, random, time
-from projections.journal import *
-async def work(journal, process, task, until):
-    number = 0
-    while time.monotonic() < until:
-        number += 1
-        shared = number % 10 == 0
-        entry_id = f"shared-{task}-{number}" if shared else f"{process}-{task}-{number}"
-        line = f"line {number} " + "x" * (number % 50)
-        began = time.monotonic()
-        await journal.insert_entry(
-            entry_id=entry_id, project="p", ts=f"2026-01-01T00:00:{number % 60:02}Z",
-            emoji=["✅", "⚠️", "❌", "🧭"][number % 4], agent=f"t{task}", message=line,
-            meta={"n": number}, raw_line=line, sha256=hashlib.sha256(line.encode()).hexdigest())
-        say("entry", entry_id, time.monotonic() - began)
-        agent = f"a{number % 3}"
-        seen = await journal.get_agent_project(agent)
-        version = seen["version"] if seen else None
-        try:
-            done = await journal.set_agent_project(agent, "p", version, f"{process}-{task}", None)
-            say("won", agent, done["version"], version)
-        except ConflictError as error:
-            assert error.expected == version and error.actual > version, error
-            say("lost", agent, error.actual)
-        if number % 20 == 0:
-            pages, page, total = [], 0, 1
-            while page * 50 < total and page < 6:
-                page += 1
-                entries, total = await journal.fetch_recent_entries_paginated(
-                    project="p", page=page)
-                pages += [one["id"] for one in entries]
-            assert len(set(pages)) == len(pages) == min(total, page * 50), (len(pages), total)
-            say("pages", page)
-async def main():
-    async with Journal(url) as journal:
-        until = time.monotonic() + float(arguments[1])
-        async with asyncio.TaskGroup() as tasks:
-            for task in range(8):
-                tasks.create_task(work(journal, arguments[0], task, until))
-"""
-
 
 def run_workers(url: str, folder: Path, seconds: float) -> list[list[str]]:
     """Run two processes; return the words of each line that they said."""
     running = []
     for process in ("left", "right"):
         with (folder / process).open("wb") as output:
-            words = [sys.executable, "-c", PRELUDE + WORKER + "\nasyncio.run(main())", url]
-            running.append(
-                subprocess.Popen([*words, process, str(seconds)], cwd=ROOT, stdout=output)
-            )
+            running.append(start("journal_rivals", url, process, seconds, stdout=output))
     for process_ in running:
-        assert process_.wait(seconds + 120) == 0
+        assert process_.wait() == 0
     return [
         line.split()
         for process in ("left", "right")

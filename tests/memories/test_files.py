@@ -118,7 +118,7 @@ def test_files_that_cannot_be_written_are_an_error_and_come_later(files: Place, 
 
 
 def test_what_was_killed_between_log_and_file_is_healed(files: Place) -> None:
-    with child(KILLED, files.url, files.directory or "") as process:
+    with child("memory_logger", files.url, files.directory or "") as process:
         wait_for(process, "logged")
         process.kill()
         process.wait()
@@ -128,25 +128,8 @@ def test_what_was_killed_between_log_and_file_is_healed(files: Place) -> None:
         assert files.files().keys() == {"a", "b"}
 
 
-KILLED = """
-import time
-from projections.memories import Memory, MemoryStore
-from projections.memories.files import MemoryFiles
-async def main():
-    def work():
-        with MemoryStore(url, directory=arguments[0]) as memories:
-            memories.store(Memory("a", "x", "help"))
-            async def reach(self, position):
-                say("logged")
-                time.sleep(60)
-            MemoryFiles.reach = reach
-            memories.store(Memory("b", "x", "help"))
-    await asyncio.to_thread(work)
-"""
-
-
 def test_two_processes_share_a_directory(files: Place, root: Path) -> None:
-    with files.open() as memories, child(NEIGHBOUR, files.url, root) as process:
+    with files.open() as memories, child("memory_neighbour", files.url, root) as process:
         wait_for(process, "ready")
         assert process.stdin is not None
         process.stdin.write("go\n")
@@ -157,20 +140,3 @@ def test_two_processes_share_a_directory(files: Place, root: Path) -> None:
         said = list(lines(process))
     assert said == ["done"]
     assert len(names(root)) == 80
-
-
-NEIGHBOUR = """
-import pathlib
-from projections.memories import Memory, MemoryStore
-async def main():
-    def work():
-        root = pathlib.Path(arguments[0])
-        with MemoryStore(url, directory=root) as memories:
-            memories.store(Memory("theirs-0", "x", "help"))
-            say("ready"); sys.stdin.readline()
-            for number in range(1, 40):
-                memories.store(Memory(f"theirs-{number}", "x", "help"))
-                assert (root / f"theirs-{number}.json").exists()
-        say("done")
-    await asyncio.to_thread(work)
-"""

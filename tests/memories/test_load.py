@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.memories import LASTING, Place, some
-from support.processes import child, lines
+from support.processes import lines_until_killed
 
 from eventstore import EventStore
 
@@ -112,42 +112,19 @@ def test_sixteen_threads_lose_nothing(lasting: Place, seconds: float) -> None:
     print(f"\n{lasting.kind}: {seconds:g} s, {told.total():,} writes, slowest step {slowest:.3f} s")
 
 
-WRITER = """
-from itertools import count
-from threading import Lock, Thread
-from projections.memories import Memory, MemoryStore
-one_at_a_time = Lock()
-def tell(*words):
-    with one_at_a_time:
-        say(*words)
-def work(memories, name):
-    for number in count():
-        memories.store(Memory(f"{name}-{number % 7}", f"{arguments[1]} {number}", "help"))
-        tell("stored", f"{name}-{number % 7}", arguments[1], number)
-        if number % 5 == 4 and memories.delete(f"{name}-{(number + 3) % 7}"):
-            tell("deleted", f"{name}-{(number + 3) % 7}", arguments[1], number)
-async def main():
-    memories = MemoryStore(url, directory=arguments[0] or None)
-    for name in "abcd":
-        Thread(target=work, args=[memories, name]).start()
-"""
-
-
-def write_until_killed(place: Place, number: int, seconds: float) -> list[list[str]]:
-    """Let a process write, kill it after a while, and return what it had said, line by line."""
-    said: list[list[str]] = []
-    with child(WRITER, place.url, place.directory or "", number) as process:
-        deadline = None
-        for line in lines(process):
-            said.append(line.split())
-            deadline = deadline or time.monotonic() + seconds
-            if time.monotonic() >= deadline:
-                process.kill()
-    return said[:-1]
+def write_until_killed(place: Place, number: int, calls: int) -> list[list[str]]:
+    """Let a process write, kill it after so many calls, and return what it had said."""
+    words = ("memory_writer", place.url, place.directory or "", number)
+    return [line.split() for line in lines_until_killed(calls, *words)]
 
 
 @pytest.mark.parametrize(
-    "rounds", [3, pytest.param(50, marks=[pytest.mark.soak, pytest.mark.timeout(900)])]
+    "rounds",
+    [
+        1,
+        pytest.param(5, marks=pytest.mark.slow),
+        pytest.param(50, marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
+    ],
 )
 @pytest.mark.parametrize("kind", LASTING)
 def test_killed_writers_leave_views_that_equal_the_log(
@@ -155,7 +132,7 @@ def test_killed_writers_leave_views_that_equal_the_log(
 ) -> None:
     random, place, total = Random(rounds), Place(kind, tmp_path), 0
     for number in range(rounds):
-        said = write_until_killed(place, number, random.uniform(0.0, 0.15))
+        said = write_until_killed(place, number, random.randint(2, 60))
         latest: dict[str, list[str]] = {}
         for line in said:
             latest[line[1]] = line

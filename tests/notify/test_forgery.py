@@ -37,20 +37,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyn
 
 KEY: Final = "the key that the fleet shares"
 PIPELINE: Final = 100
-FOLLOWER: Final = """
-import json, time
-async def main():
-    notify, *keys = arguments
-    async with EventStore.open(url, notify=notify, notify_keys=keys) as store:
-        async with store.subscribe_changes() as changes:
-            say("ready")
-            async for event in changes:
-                say("got", event.position, event.id, time.monotonic())
-                if event.type == "Report":
-                    say("looks", store.feed.tail.reads)
-                    say("facts", json.dumps(store._notifier.describe()))
-"""
-
 Forge: TypeAlias = "Callable[[random.Random], bytes]"
 
 
@@ -193,7 +179,7 @@ async def flooded(
         async with EventStore.open(url, notify=server.url, notify_keys=keys) as store:
             log_id = (await store.head()).log_id
             spy = Spy(server, channel(log_id))
-            with child(FOLLOWER, url, server.url, *keys) as process:
+            with child("reporting_follower", url, server.url, *keys) as process:
                 wait_for(process, "ready")
                 heard, ids = lines(process), list[str]()
                 tell("without a flood", await append_timed(store, heard, ids, 50, lambda: False))

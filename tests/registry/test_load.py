@@ -6,9 +6,6 @@ The long runs: ``pytest -m soak tests/registry/test_load.py -s``.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import time
 from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -16,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.audit import audit_url
 from support.logs import LASTING, LOG_URLS
-from support.processes import PRELUDE, ROOT, child, lines
+from support.processes import lines_until_killed, start
 
 from eventstore import EventStore
 from projections import ProjectionRunner
@@ -26,38 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.anyio
-
-# Each task registers bots of its own, and all of them fight over a few that they share.
-WORKER = """
-import itertools, json, random, time
-from projections.registry import *
-async def work(registry, me, until):
-    for number in itertools.count():
-        if time.monotonic() >= until:
-            return
-        begin = time.monotonic()
-        mine = f"{me}-{number}"
-        await registry.register(mine, {"n": number, "text": "x" * (number % 200)},
-                                metadata={"by": me})
-        say(json.dumps(["registered", mine, time.monotonic() - begin]))
-        assert (await registry.get_config(mine))["n"] == number
-        shared = f"shared-{number % 3}"
-        if random.random() < 0.5:
-            await registry.register(shared, {"by": mine})
-            say(json.dumps(["shared", shared, 0]))
-        elif await registry.unregister(shared):
-            say(json.dumps(["removed", shared, 0]))
-        if number % 3 == 0 and await registry.deactivate(mine):
-            say(json.dumps(["deactivated", mine, 0]))
-        if number % 7 == 0 and await registry.unregister(mine):
-            say(json.dumps(["removed", mine, 0]))
-async def main():
-    async with Registry(url) as registry:
-        until = time.monotonic() + float(arguments[1])
-        async with asyncio.TaskGroup() as tasks:
-            for task in range(8):
-                tasks.create_task(work(registry, f"{arguments[0]}{task}", until))
-"""
 
 
 async def told_by_log(url: str) -> tuple[dict[str, tuple[Any, str]], Counter[str]]:
@@ -94,11 +59,10 @@ def run_workers(url: str, folder: Path, seconds: float) -> list[list[Any]]:
     """Run two processes; return what they said."""
     running = []
     for name in ("left", "right"):
-        words = [sys.executable, "-c", PRELUDE + WORKER + "\nasyncio.run(main())", url]
         with (folder / name).open("wb") as output:
-            running.append(subprocess.Popen([*words, name, str(seconds)], cwd=ROOT, stdout=output))
+            running.append(start("registry_rivals", url, name, seconds, stdout=output))
     for process in running:
-        assert process.wait(seconds + 120) == 0
+        assert process.wait() == 0
     return [
         json.loads(line)
         for name in ("left", "right")
@@ -131,7 +95,12 @@ async def test_nothing_is_lost_and_one_removes(tmp_path: Path, kind: str, second
 
 
 @pytest.mark.parametrize(
-    "rounds", [2, pytest.param(50, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
+    "rounds",
+    [
+        1,
+        pytest.param(4, marks=pytest.mark.slow),
+        pytest.param(50, marks=[pytest.mark.soak, pytest.mark.timeout(1800)]),
+    ],
 )
 @pytest.mark.parametrize("kind", LASTING)
 async def test_a_killed_writer_leaves_tables_that_equal_the_log(
@@ -141,15 +110,9 @@ async def test_a_killed_writer_leaves_tables_that_equal_the_log(
     async with Registry(url):
         pass
     for number in range(rounds):
-        said: list[str] = []
-        with child(WORKER, url, f"r{number}-", 60) as process:
-            deadline = None
-            for line in lines(process):
-                said.append(line)
-                deadline = deadline or time.monotonic() + random.uniform(0.0, 0.2)
-                if time.monotonic() >= deadline:
-                    process.kill()
-        done = [json.loads(line) for line in said[:-1]]  # The last may have been cut.
+        calls = random.randint(1, 80)
+        said = lines_until_killed(calls, "registry_rivals", url, f"r{number}-", 3600)
+        done = [json.loads(line) for line in said]
         total += len(done)
         await check(url)
         bots, removals = await told_by_log(url)

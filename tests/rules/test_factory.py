@@ -14,6 +14,7 @@ import pytest
 import trio
 from support.commands import environment
 from support.master import fill, ttp
+from support.processes import words
 from support.waiting import eventually, take
 
 from eventstore import ConfigError, StorageError, StoreClosedError
@@ -250,41 +251,11 @@ def test_a_waiting_iterator_that_is_dropped_leaves_nothing_behind(rules: SharedR
     asyncio.run(drop_and_look())
 
 
-FORKS = """
-import asyncio, os
-from projections.rules import RuleState, get_rule_store
-rules = get_rule_store()
-asyncio.run(rules.load_compiled())
-changes = rules.subscribe_changes()
-child = os.fork()
-if child == 0:
-    asyncio.run(get_rule_store().set_state("A", RuleState("disabled"), set_by="child"))
-    os._exit(0)
-assert os.waitpid(child, 0)[1] == 0
-async def until_set():
-    async for kind, rule_id, value in changes:
-        if kind == "state":
-            return print(rule_id, value.state, value.set_by)
-asyncio.run(asyncio.wait_for(until_set(), 20))
-"""
-
-ENDS = """
-import asyncio
-from projections.rules import RuleState, get_rule_store
-asyncio.run(get_rule_store().set_state("A", RuleState("disabled"), set_by="ana"))
-changes = get_rule_store().subscribe_changes()
-try:
-    asyncio.run(asyncio.wait_for(anext(changes), 0.01))
-except TimeoutError:
-    pass
-print("done")
-"""
-
-
-def run_program(program: str) -> tuple[int, str, str]:
-    words = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", program]
+def run_program(name: str) -> tuple[int, str, str]:
+    command = words(name)
+    command[1:1] = ["-W", "error", "-W", "ignore::DeprecationWarning"]
     done = subprocess.run(
-        words, env=environment(), capture_output=True, text=True, timeout=60, check=False
+        command, env=environment(), capture_output=True, text=True, timeout=60, check=False
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -292,10 +263,10 @@ def run_program(program: str) -> tuple[int, str, str]:
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 def test_a_forked_child_gets_one_of_its_own() -> None:
     fill(Path("rules"), {"A.yml": ttp("A")})
-    assert run_program(FORKS) == (0, "A disabled child\n", "")
+    assert run_program("forked_rule_store") == (0, "A disabled child\n", "")
 
 
 def test_the_end_of_a_program_closes_the_log_without_a_word() -> None:
     Path("rules").mkdir()
-    assert run_program(ENDS) == (0, "done\n", "")
+    assert run_program("ending_rule_store") == (0, "done\n", "")
     assert not Path("rules.eventstore.db-wal").exists(), "the last connection was closed"

@@ -29,34 +29,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-MASTER = """
-from projections.rules import RuleSync
-
-async def main():
-    async with EventStore.open(url) as store:
-        master = RuleSync(store, arguments[0], source="main")
-        following = asyncio.create_task(master.run(lambda report: say("appended")))
-        while not master.owner:
-            await asyncio.sleep(0.01)
-        say("owner", master.owner.rpartition(":")[2])
-        await following
-"""
-
-
-FORKING = """
-import os
-from projections.rules.sources.lease import SourceLock
-
-async def main():
-    lock = SourceLock(EventStore.open(url), "main")
-    assert lock.try_acquire()
-    if os.fork() == 0:
-        os.read(0, 1)
-        os._exit(0)
-    say("forked")
-    await asyncio.Event().wait()
-"""
-
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -120,20 +92,20 @@ async def test_a_killed_owner_is_followed_by_the_one_that_stood_by(
 ) -> None:
     url = lasting
     async with EventStore.open(url) as store:
-        with child(MASTER, url, root) as owner:
-            await anyio.to_thread.run_sync(wait_for, owner, "appended")
-            with child(MASTER, url, root) as standby:
+        with child("rules_master", url, root, "main") as owner:
+            await anyio.to_thread.run_sync(wait_for, owner, "synced")
+            with child("rules_master", url, root, "main") as standby:
                 await anyio.to_thread.run_sync(wait_for, standby, f"owner {owner.pid}")
                 os.kill(owner.pid, signal.SIGKILL)
                 fill(root, {"a.yml": ttp("A", "while nobody looked")})
-                await anyio.to_thread.run_sync(wait_for, standby, "appended")
+                await anyio.to_thread.run_sync(wait_for, standby, "synced")
         assert (await standing(store))["A"][1] == ttp("A", "while nobody looked")
 
 
 async def test_no_edit_is_appended_twice_by_two_processes(lasting: str, root: Path) -> None:
     url = lasting
     async with EventStore.open(url) as store:
-        with child(MASTER, url, root), child(MASTER, url, root):
+        with child("rules_master", url, root, "main"), child("rules_master", url, root, "main"):
             for number in range(5):
                 fill(root, {f"{n}.yml": ttp(f"R{n}", f"edit {number}") for n in range(5)})
                 for n in range(5):
@@ -224,7 +196,7 @@ async def test_the_child_of_a_killed_owner_does_not_keep_its_source(lasting: str
     async def taken() -> bool:
         return await anyio.to_thread.run_sync(lock.try_acquire)
 
-    with child(FORKING, lasting) as owner:
+    with child("forking_source_owner", lasting) as owner:
         await anyio.to_thread.run_sync(wait_for, owner, "forked")
         assert not await taken()
         os.kill(owner.pid, signal.SIGKILL)
@@ -236,8 +208,8 @@ async def test_status_shows_what_keeps_the_owner_from_following(
     lasting: str, tmp_path: Path, root: Path
 ) -> None:
     url = lasting
-    with child(MASTER, url, root) as owner:
-        await anyio.to_thread.run_sync(wait_for, owner, "appended")
+    with child("rules_master", url, root, "main") as owner:
+        await anyio.to_thread.run_sync(wait_for, owner, "synced")
         await anyio.Path(root).rename(tmp_path / "away")
         async with EventStore.open(url) as store:
 
@@ -256,8 +228,8 @@ async def test_status_shows_what_keeps_the_owner_from_following(
 
 async def test_status_shows_who_follows(lasting: str, root: Path) -> None:
     url = lasting
-    with child(MASTER, url, root) as owner:
-        await anyio.to_thread.run_sync(wait_for, owner, "appended")
+    with child("rules_master", url, root, "main") as owner:
+        await anyio.to_thread.run_sync(wait_for, owner, "synced")
         done = await anyio.run_process(command("status", "--url", url, "--json"), env=environment())
     (source,) = json.loads(done.stdout)["sources"]
     assert source["name"] == "main"

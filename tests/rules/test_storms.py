@@ -37,15 +37,6 @@ Rules = dict[str, tuple[str, str]]
 WITHIN: Final = 40.0
 """Seconds after which a storm counts as lost."""
 
-MASTER: Final = """
-from projections.rules import RuleSync
-async def main():
-    async with EventStore.open(url) as store:
-        sync = RuleSync(store, arguments[0], source="test", rescan_seconds=3600)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(sync.run(lambda report: say("synced")))
-"""
-
 
 @pytest.fixture(autouse=True)
 def _watch_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +187,7 @@ async def test_an_overflow_of_the_kernels_queue_loses_no_file(
     url = f"sqlite:///{tmp_path}/events.db"
     fill(root, {"first.yml": ttp("FIRST")})
     async with EventStore.open(url) as store:
-        with child(MASTER, url, root) as process:
+        with child("rules_master", url, root, "test", 3600) as process:
             await anyio.to_thread.run_sync(wait_for, process, "synced")
             # Another edit, after which the watch stands: it is what noticed it.
             fill(root, {"first.yml": ttp("FIRST", "noticed by the watch")})

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 from support.master import NEVER, QUICK, fill, stands, ttp
-from support.processes import ROOT
+from support.processes import environment, words
 from support.waiting import eventually
 
 from eventstore import EventStore
@@ -22,34 +21,19 @@ if TYPE_CHECKING:
 
 UNSHARE = shutil.which("unshare")
 
-PROGRAM = """
-import logging, pathlib, sys, threading
-from eventstore.system import directory_watch as module
-logging.basicConfig(format="%(message)s")
-module.RETRY_SECONDS = 0.05
-root, grow = pathlib.Path(sys.argv[1]), sys.argv[2] == "grow"
-woken = threading.Semaphore(0)
-watcher = module.Watcher(root, woken.release, recursive=True)
-watcher.start()
-woken.acquire(timeout=20)
-if grow:
-    assert not watcher.trouble, watcher.trouble
-    (root / "new").mkdir()
-for _ in range(5):
-    assert woken.acquire(timeout=20)
-print(watcher.trouble)
-watcher.close()
-"""
-
 
 def watch_within(limit: str, value: int, root: Path, mode: str) -> subprocess.CompletedProcess[str]:
     """Run the program where the system allows so few of ``limit``."""
     if UNSHARE is None or subprocess.run([UNSHARE, "-Ur", "true"], check=False).returncode:
         pytest.skip("user namespaces are not available here: limits cannot be made small")
     shell = f'echo {value} > /proc/sys/user/{limit} && exec "$@"'
-    words = [UNSHARE, "-Ur", "sh", "-c", shell, "sh", sys.executable, "-c", PROGRAM]
+    command = [UNSHARE, "-Ur", "sh", "-c", shell, "sh"]
     return subprocess.run(
-        [*words, str(root), mode], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [*command, *words("watch_within_limits", root, mode)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from support.sql_databases import start_program
+from support.processes import start
 from support.sql_tables import changes, computed, dump_file, file_of, read_log
 
 from eventstore import EventStore, NewEvent
@@ -38,7 +38,7 @@ async def test_threads_processes_and_a_store_that_write_at_once_all_get_their_tu
     storage.apply_migrations(migrations.write("1", COUNTER + "INSERT INTO counter VALUES (1, 0);"))
     errors: list[BaseException] = []
     threads = [threading.Thread(target=count, args=(storage, errors)) for _ in range(8)]
-    workers = [start_program("sql_count", url, ROUNDS) for _ in range(2)]
+    workers = [start("sql_count", url, ROUNDS) for _ in range(2)]
     try:
         with anyio.fail_after(60):
             async with EventStore.open(url) as store:

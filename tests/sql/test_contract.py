@@ -12,7 +12,8 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 from support.postgres import shared_server
-from support.sql_databases import computed_tables, fresh_url, start_program, tables_of
+from support.processes import start
+from support.sql_databases import computed_tables, fresh_url, tables_of
 from support.sql_tables import changes, read_log
 
 from eventstore import ConfigError, EventStore, ProjectionError
@@ -280,7 +281,7 @@ def test_of_processes_that_migrate_at_once_each_file_is_applied_by_one(
             f"{number:02}", f"CREATE TABLE t{number} (id INTEGER PRIMARY KEY, x TEXT);"
         )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    workers = [start_program("sql_migrate", url, migrations.directory, **pipes) for _ in range(3)]
+    workers = [start("sql_migrate", url, migrations.directory, **pipes) for _ in range(3)]
     try:
         for worker in workers:
             assert worker.stdout

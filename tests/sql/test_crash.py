@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 from programs.sql_work import MIGRATIONS
-from support.sql_databases import computed_tables, fresh_url, start_program, tables_of
+from support.processes import lines_until_killed
+from support.sql_databases import computed_tables, fresh_url, tables_of
 from support.sql_tables import read_log
 
 from eventstore import EventStore
@@ -19,22 +19,10 @@ from projections.sql import SqlCopy, SqlStorage
 if TYPE_CHECKING:
     from pathlib import Path
 
-FEW = [300, 300]
+FEW = [100, 30]
+SOME = [300, 300, 60]
 MANY = [20_000, *[300] * 30]
 """Transactions that each process commits before it is killed."""
-
-
-def work_and_kill(url: str, transactions: int) -> list[str]:
-    """Return the lines that the workers had printed when they were killed, whole ones only."""
-    with start_program("sql_work", url, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        try:
-            printed = [line for _, line in zip(range(transactions), process.stdout, strict=False)]
-            assert len(printed) == transactions, f"it ended by itself: {process.wait()}"
-        finally:
-            process.kill()
-        printed += process.stdout
-    return [line for line in printed if line.endswith("\n")]
 
 
 async def check_log(url: str) -> int:
@@ -51,7 +39,12 @@ async def copy_tables(url: str, copy: str) -> None:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "rounds", [FEW, pytest.param(MANY, marks=pytest.mark.soak)], ids=["few", "many"]
+    "rounds",
+    [
+        pytest.param(FEW, id="few"),
+        pytest.param(SOME, id="some", marks=pytest.mark.slow),
+        pytest.param(MANY, id="many", marks=pytest.mark.soak),
+    ],
 )
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_killed_again_and_again_log_and_tables_agree(
@@ -62,7 +55,7 @@ def test_killed_again_and_again_log_and_tables_agree(
         storage.apply_migrations(MIGRATIONS)
     transactions = 0
     for count in rounds:
-        printed = [line.split() for line in work_and_kill(url, count)]
+        printed = [line.split() for line in lines_until_killed(count, "sql_work", url)]
         transactions += len(printed)
         with SqlStorage(url) as storage, storage.connection() as c:
             for table in ("fact", "task", "move"):

@@ -12,26 +12,12 @@ from support.processes import child, lines, wait_for
 if TYPE_CHECKING:
     from pathlib import Path
 
-WRITER = """
-import time
-async def main():
-    name, size, seconds = arguments[0], int(arguments[1]), float(arguments[2])
-    async with EventStore.open(url, notify="none") as store:
-        say("ready"); sys.stdin.readline()
-        begin, calls, worst = time.monotonic(), 0, 0.0
-        while (now := time.monotonic()) < begin + seconds:
-            await store.append(f"s/{name}", [NewEvent("T", number) for number in range(size)])
-            worst = max(worst, time.monotonic() - now)
-            calls += 1
-    say(name, size, calls, worst)
-"""
-
 
 def measure(url: str, seconds: float) -> dict[str, tuple[int, int, float]]:
     """Run two appenders and a batch writer; return size, calls and worst wait of each."""
     with ExitStack() as stack:
         processes = [
-            stack.enter_context(child(WRITER, url, name, size, seconds))
+            stack.enter_context(child("timed_writer", url, name, size, seconds))
             for name, size in (("one", 1), ("two", 1), ("batch", 500))
         ]
         for process in processes:

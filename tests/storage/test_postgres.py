@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import psycopg
@@ -30,26 +30,6 @@ if TYPE_CHECKING:
     from eventstore.log.events import Cursor, Event
 
 pytestmark = pytest.mark.anyio
-
-STOPPED: Final = """
-import os, signal, time
-class Stop:
-    name = "stop"
-    def setup(self, connection): pass
-    def cursor(self, connection): return None
-    def apply(self, connection, events, cursor):
-        if events[-1].type == "Stop" and not stopped:
-            stopped.append(1)
-            say("stopping")
-            os.kill(os.getpid(), signal.SIGSTOP)
-            time.sleep(0.2)  # the signal may hit the other threads a moment earlier
-stopped = []
-async def main():
-    async with EventStore.open(url, notify="none", inline=[Stop()]) as store:
-        say("ready"); sys.stdin.readline()
-        done = await store.append("a/1", [NewEvent("Stop", 1, id="stopped")])
-        say("appended", done.position)
-"""
 
 
 @pytest.fixture
@@ -160,7 +140,7 @@ async def test_a_writer_that_was_stopped_in_an_append_lets_the_others_go(
 
 async def others_go_on(store: EventStore, url: str) -> None:
     """Stop another process in the middle of an append, append, and let it go on."""
-    with child(STOPPED, url) as process:
+    with child("stopped_writer", url) as process:
         await anyio.to_thread.run_sync(wait_for, process, "ready")
         assert process.stdin is not None
         process.stdin.write("go\n")

@@ -21,53 +21,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-APPEND = """
-async def main():
-    async with EventStore.open(url) as store:
-        say("ready"); sys.stdin.readline()
-        for number in range(int(arguments[1])):
-            await store.append(f"s/{arguments[0]}", [NewEvent("T", number)])
-    say("done")
-"""
-CONSUME = """
-async def main():
-    async with EventStore.open(url) as store:
-        async with store.subscribe_changes(consumer="w") as subscription:
-            async for event in subscription:
-                await subscription.ack(flush=True)
-                say("took", event.position)
-                if event.position == 3:
-                    say("waiting"); sys.stdin.readline()
-"""
-FORK = """
-import os
-async def main():
-    async with EventStore.open(url, notify="none") as store:
-        await store.append("a/1", [NewEvent("T", 1)])
-        child = os.fork()
-        if child == 0:
-            asyncio.events._set_running_loop(None)
-            async def again():
-                async with EventStore.open(url, notify="none") as mine:
-                    return (await mine.append("a/1", [NewEvent("T", 2)])).position
-            say("child", asyncio.run(again()))
-            os._exit(0)
-        os.waitpid(child, 0)
-        say("parent", (await store.append("a/1", [NewEvent("T", 3)])).position)
-"""
-
-HOLD = """
-import os, signal
-async def main():
-    async with EventStore.open(url, notify="none") as store:
-        with store._backend._turn.hold():
-            if os.fork() == 0:
-                signal.alarm(30)
-                say("forked"); os.close(1)
-                signal.pause()
-            sys.stdin.readline()
-"""
-
 
 @pytest.fixture(params=LASTING)
 def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
@@ -85,7 +38,9 @@ def go(process: object) -> None:
 
 def test_processes_that_append_at_once_leave_one_gapless_order(log_url: str) -> None:
     with ExitStack() as stack:
-        processes = [stack.enter_context(child(APPEND, log_url, name, 100)) for name in "abc"]
+        processes = [
+            stack.enter_context(child("counting_writer", log_url, name, 100)) for name in "abc"
+        ]
         for process in processes:
             wait_for(process, "ready")
         for process in processes:
@@ -102,7 +57,7 @@ def test_processes_that_append_at_once_leave_one_gapless_order(log_url: str) -> 
 async def test_a_follower_sees_each_commit_of_another_process_in_order(
     log_url: str, notify: str
 ) -> None:
-    with child(APPEND, log_url, "a", 200) as process:
+    with child("counting_writer", log_url, "a", 200) as process:
         async with EventStore.open(log_url, notify=notify, poll=0.05) as store:
             await anyio.to_thread.run_sync(wait_for, process, "ready")
             go(process)
@@ -130,7 +85,7 @@ async def test_the_file_notifier_wakes_a_follower_long_before_its_timer(url: str
 async def test_a_consumer_is_taken_over_from_another_process(log_url: str) -> None:
     async with EventStore.open(log_url) as store:
         await store.append("a/1", some(5))
-        with child(CONSUME, log_url) as process:
+        with child("flushing_consumer", log_url) as process:
             await anyio.to_thread.run_sync(wait_for, process, "waiting")
             mine = store.subscribe_changes(consumer="w")
             assert positions(await take(mine, 2)) == [4, 5]
@@ -142,7 +97,7 @@ async def test_a_consumer_is_taken_over_from_another_process(log_url: str) -> No
 async def test_a_killed_consumer_s_successor_goes_on_after_its_last_flush(log_url: str) -> None:
     async with EventStore.open(log_url) as store:
         await store.append("a/1", some(5))
-        with child(CONSUME, log_url) as process:
+        with child("flushing_consumer", log_url) as process:
             await anyio.to_thread.run_sync(wait_for, process, "took 2")
             process.kill()
         async with store.subscribe_changes(consumer="w") as subscription:
@@ -151,17 +106,17 @@ async def test_a_killed_consumer_s_successor_goes_on_after_its_last_flush(log_ur
 
 
 def test_a_forked_child_may_open_the_log_for_itself(log_url: str) -> None:
-    with child(FORK, log_url) as process:
+    with child("forking_writer", log_url) as process:
         output, _ = process.communicate(timeout=DEADLINE)
     assert output.split("\n")[:2] == ["child 2", "parent 3"]
     assert audit_url(log_url) == 3
 
 
 def test_a_dead_writer_s_forked_child_keeps_no_turn(path: Path, url: str) -> None:
-    with child(HOLD, url) as holder:
+    with child("forking_holder", url) as holder:
         wait_for(holder, "forked")
         holder.kill()
-        with child(APPEND, url, "a", 3) as process:
+        with child("counting_writer", url, "a", 3) as process:
             go(process)
             process.communicate(timeout=10)
     assert audit(path) == 3

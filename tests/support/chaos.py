@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from signal import SIGKILL
@@ -13,41 +12,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import anyio
 
+from support import forked
 from support.commands import command, environment
+from support.processes import words as program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
     from random import Random
 
-PRELUDE: Final = """
-import asyncio, os, sys
-from eventstore import EventStore
-from projections import DirectoryProjection, ProjectionRunner
-from projections.rules import RuleTables
-url, arguments = sys.argv[1], sys.argv[2:]
-"""
-WORKER: Final = """
-async def main():
-    name, record = arguments
-    out = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    async with EventStore.open(url) as store:
-        async with store.subscribe_changes(consumer=name) as changes:
-            async for event in changes:
-                # Work takes a while, so that a kill finds events given out and not done.
-                await asyncio.sleep(0.005)
-                os.write(out, b"%d %s\\n" % (event.position, event.hash.hex().encode()))
-"""
-DIRECTORY: Final = """
-async def main():
-    async with EventStore.open(url) as store:
-        await ProjectionRunner(store, DirectoryProjection(arguments[0])).run()
-"""
-TABLES: Final = """
-async def main():
-    async with EventStore.open(url) as store:
-        await ProjectionRunner(store, RuleTables().at(arguments[0])).run()
-"""
+USEFUL_LIVES: Final = 0.8
+"""The share of lives that end only once the process has come further."""
 ROWS: Final = """SELECT e.position, s.name, e.type, e.data, e.recorded_us, e.hash
 FROM event e JOIN stream s ON s.id = e.stream_id WHERE e.position > ? ORDER BY e.position"""
 
@@ -75,12 +50,6 @@ def rows(path: Path, after: int = 0) -> list[Row]:
     return [Row._make([*row[:3], json.loads(row[3]), *row[4:]]) for row in found]
 
 
-def program(text: str, url: str, *arguments: object) -> list[str]:
-    """Name a Python program that runs ``async def main()`` with these arguments."""
-    text = f"{PRELUDE}{text}\nasyncio.run(main())"
-    return [sys.executable, "-c", text, url, *map(str, arguments)]
-
-
 def master(url: str, root: Path) -> list[str]:
     """Name the command that follows a directory of rules, and ends states on time."""
     return command("--url", url, "sync", str(root), "--source", "chaos")
@@ -90,11 +59,13 @@ def master(url: str, root: Path) -> list[str]:
 class Mortal:
     """A process that is killed at random moments and started again.
 
-    ``words`` gives the command of each life by its number, once the one before is dead.
+    ``words`` gives the command of each life by its number, once the one before is dead;
+    ``reached`` says how far the process has come, as a number that grows.
     """
 
     name: str
     words: Callable[[int], list[str]]
+    reached: Callable[[], int]
     folder: Path
     dice: Random
     process: subprocess.Popen[bytes] | None = None
@@ -105,7 +76,7 @@ class Mortal:
     def start(self) -> None:
         """Begin the next life."""
         with (self.folder / f"{self.name}.log").open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = forked.start(
                 self.words(self.lives),
                 cwd=self.folder,
                 env=environment(),
@@ -121,14 +92,17 @@ class Mortal:
             self.ends.append(self.process.wait())
             self.process = None
 
-    async def live(self, longest: Callable[[], float], stop: anyio.Event) -> None:
-        """Be killed at random moments until ``stop``; then one last time, and live.
+    async def live(self, edits: Callable[[], int], longest: int, stop: anyio.Event) -> None:
+        """Be killed again and again until ``stop``; then one last time, and live.
 
-        ``longest`` gives how long the next life can be, in seconds.
+        A life lasts for at most ``longest`` edits of files. Most lives also last until the
+        process has come further, however long it takes to start; the others may end before.
         """
         while not stop.is_set():
-            with anyio.move_on_after(self.dice.uniform(0.0, longest())):
-                await stop.wait()
+            goal = edits() + self.dice.randint(1, longest)
+            begin = self.reached() if self.dice.random() < USEFUL_LIVES else -1
+            while not stop.is_set() and (edits() < goal or self.reached() == begin):  # noqa: ASYNC110
+                await anyio.sleep(0.02)  # Files of other processes have no event to wait for.
             self.kill()
             self.kills += 1
             self.start()
@@ -163,7 +137,7 @@ class Lives:
     def words(self, url: str, life: int) -> list[str]:
         """Name the command of a life, and note where the log will let it begin."""
         self.stored.append(self._cursor())
-        return program(WORKER, url, self.name, self._file(life))
+        return program("noting_worker", url, self.name, self._file(life))
 
     def seen(self, life: int) -> list[tuple[int, str]]:
         """Return position and hash of what a life saw; a line cut by the kill is none."""

@@ -12,6 +12,8 @@ from support import forked
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+PATH = f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'tests'}"
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -21,7 +23,7 @@ LOG: dict[str, str] = {}
 
 def environment(**extra: str) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if "EVENTSTORE" not in name}
-    return {**clean, "PYTHONPATH": str(REPOSITORY), "NO_COLOR": "1", **LOG, **extra}
+    return {**clean, "PYTHONPATH": PATH, "NO_COLOR": "1", **LOG, **extra}
 
 
 def command(*words: str) -> list[str]:

@@ -7,80 +7,19 @@ what was acknowledged. What each process says goes to a file of its own, a line 
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 
 from support.audit import audit_postgres
-from support.processes import PRELUDE, ROOT
+from support.processes import run, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-
-LIMITS: Final = """
-import json
-import eventstore.storage.postgres.connection as limits; limits.GRACE_SECONDS = 1.0
-options = json.loads(arguments[1]) if len(arguments) > 1 else {}
-"""
-"""Lets processes notice a frozen network sooner than they would in earnest; reads how to open
-the log, and what else a program is told."""
-
-# Three callers in each process: versions that are checked, versions that are not, and batches
-# over two streams. An outcome that is not known is settled by the same call again.
-WRITER: Final = """
-import itertools, random, time
-name, pause, checked = arguments[0], options.pop("pause", 0), options.pop("checked", True)
-async def call(store, writes, ids):
-    tries, begin = 0, time.monotonic()
-    while True:
-        tries += 1
-        try:
-            done = await store.append_many(writes)
-        except StorageError as error:
-            assert error.transient or error.timed_out, error
-            await asyncio.sleep(random.uniform(0.01, 0.1))
-        else:
-            wait = time.monotonic() - begin
-            say("ack", done.position, tries, int(done.duplicate), wait, time.monotonic(), *ids)
-            return
-def events(kind, number, count):
-    return [NewEvent(kind, "x" * (number % 300), id=f"{name}-{kind}-{number}-{part}")
-            for part in range(count)]
-async def work(store, kind, size, enough):
-    for number in itertools.count():
-        if enough.done():
-            return
-        new = events(kind, number, size(number))
-        expected = number if kind == "Single" and checked else ANY
-        writes = [StreamWrite(f"{kind}/{name}", new, expected)]
-        if kind == "Batch":
-            writes = [StreamWrite("shared/a", new[1:]), StreamWrite("shared/b", new[:1])]
-        await call(store, writes, [event.id for event in new])
-        if pause:
-            await asyncio.sleep(random.uniform(0, 2 * pause))
-async def main():
-    async with EventStore.open(url, **options) as store:
-        say("ready"); sys.stdin.readline()
-        enough = asyncio.ensure_future(asyncio.to_thread(sys.stdin.readline))
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(work(store, "Single", lambda number: 1, enough))
-            tasks.create_task(work(store, "Any", lambda number: number % 3 + 1, enough))
-            tasks.create_task(work(store, "Batch", lambda number: 5 + number % 30, enough))
-"""
-FOLLOWER: Final = """
-import time
-async def main():
-    async with EventStore.open(url) as store:
-        say("ready")
-        async for event in store.subscribe_changes():
-            say("got", event.position, time.monotonic(), event.id)
-            if event.type == "End":
-                return
-"""
 
 
 class Call(NamedTuple):
@@ -100,13 +39,8 @@ class Member:
     def __init__(self, program: str, url: str, output: Path, *arguments: object) -> None:
         self.output = output
         with output.open("wb") as file, output.with_suffix(".err").open("wb") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", PRELUDE + LIMITS + program + "\nasyncio.run(main())", url]
-                + [str(argument) for argument in arguments],
-                cwd=ROOT,
-                stdin=subprocess.PIPE,
-                stdout=file,
-                stderr=errors,
+            self.process: subprocess.Popen[bytes] = start(
+                program, url, *arguments, stdin=subprocess.PIPE, stdout=file, stderr=errors
             )
 
     def lines(self, word: str) -> Iterator[list[str]]:
@@ -131,7 +65,7 @@ class Member:
             for at, tries, again, wait, when, *ids in self.lines("ack")
         ]
 
-    def finish(self, within: float) -> None:
+    def finish(self, within: float | None) -> None:
         """Wait until it has ended by itself, without an error."""
         code = self.process.wait(within)
         assert code == 0, self.output.with_suffix(".err").read_text()
@@ -149,8 +83,13 @@ class Fleet:
     def start(self) -> None:
         """Let the writers begin, once all are ready."""
         for member in (*self.writers, *self.followers):
-            until(lambda member=member: list(member.lines("ready")), 60)  # type: ignore[misc]
+            until(lambda member=member: list(member.lines("ready")))  # type: ignore[misc]
         self._tell_writers()
+
+    def advance(self, events: int) -> None:
+        """Return once the writers have appended so many more events."""
+        goal = max(writer.last() for writer in self.writers) + events
+        until(lambda: max(writer.last() for writer in self.writers) >= goal)
 
     def _tell_writers(self) -> None:
         for writer in self.writers:
@@ -158,7 +97,7 @@ class Fleet:
             writer.process.stdin.write(b"go on\n")
             writer.process.stdin.flush()
 
-    def catch_up(self, within: float = 60.0) -> float:
+    def catch_up(self, within: float = inf) -> float:
         """Return how long, from now on, it takes until something new is seen by everybody."""
         begin = time.monotonic()
         acknowledged = [writer.last() for writer in self.writers]
@@ -173,7 +112,7 @@ class Fleet:
         self.healed.append(time.monotonic() - begin)
         return self.healed[-1]
 
-    def finish(self, within: float = 90.0) -> None:
+    def finish(self, within: float | None = None) -> None:
         """Let the writers end with what they are at, and the followers have it all."""
         self._tell_writers()
         for writer in self.writers:
@@ -242,8 +181,8 @@ def fleet(
     members: dict[str, list[Member]] = {"writer": [], "follower": []}
     try:
         for kind, count, program in (
-            ("writer", writers, WRITER),
-            ("follower", followers, FOLLOWER),
+            ("writer", writers, "fleet_writer"),
+            ("follower", followers, "fleet_follower"),
         ):
             for number in range(count):
                 place = url(kind, number) if url else direct
@@ -256,8 +195,8 @@ def fleet(
             member.process.communicate()
 
 
-def until(condition: Callable[[], object], within: float) -> None:
-    """Return once the condition holds; fail after so many seconds."""
+def until(condition: Callable[[], object], within: float = inf) -> None:
+    """Return once the condition holds; fail after so many seconds, where a limit is given."""
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
@@ -266,15 +205,9 @@ def until(condition: Callable[[], object], within: float) -> None:
 
 def append_end(url: str) -> None:
     """Append the event that followers end at."""
-    _run(url, 'await store.append("end/1", [NewEvent("End", 0, id="end")])')
+    assert run("log_maker", url, "end").returncode == 0
 
 
 def append_nothing(url: str) -> None:
     """Make the log."""
-    _run(url, "pass")
-
-
-def _run(url: str, statement: str) -> None:
-    program = f"async def main():\n async with EventStore.open(url) as store:\n  {statement}"
-    words = [sys.executable, "-c", f"{PRELUDE}{program}\nasyncio.run(main())", url]
-    subprocess.run(words, cwd=ROOT, check=True, timeout=60)
+    assert run("log_maker", url).returncode == 0

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from support.fleet import WRITER, Fleet, Member, append_nothing, until
+from support.fleet import Fleet, Member, append_nothing, until
 from support.processes import ROOT
 from support.records import FAULTS
 
@@ -27,69 +27,6 @@ if TYPE_CHECKING:
 PROCESSES: Final = 5
 PAUSE: Final = 0.02
 """Seconds that each of the writer's three callers pauses between two calls, on average."""
-
-NOTHING_LEFT: Final = 2**60
-"""What a process says it is at once none of its followers waits for anything."""
-
-FOLLOWERS: Final = """
-import time
-from pathlib import Path
-directory, number = Path(options.pop("directory")), options.pop("number")
-count = options.pop("count")
-KINDS = {
-    "plain": ({}, "plain"),
-    "category": ({"streams": "Single/"}, "category Single/"),
-    "shard": ({"shard": (number, count)}, f"shard {number} {count}"),
-    "consumer": ({"consumer": f"worker-{number}"}, f"consumer worker-{number}"),
-}
-running = {}
-async def receive(subscription, kind, write):
-    def record(event):
-        write(f"event {event.position} {event.id} {event.hash.hex()} {time.monotonic():.4f}\\n")
-    if kind != "consumer":
-        async for event in subscription:
-            record(event)
-        return
-    async for cursor, events in subscription.commits():
-        for event in events:
-            record(event)
-        write(f"commit {cursor.position} {cursor.hash.hex()} {len(events)}\\n")
-async def follow(store, kind, filters, wish):
-    with open(directory / f"{kind}{number}.record", "w", buffering=1) as file:
-        file.write(f"follow {wish}\\n")
-        try:
-            async with store.subscribe_changes(**filters) as subscription:
-                running[kind] = subscription
-                await receive(subscription, kind, file.write)
-        except HistoryDivergedError as error:
-            file.write(f"diverged {error.position} {time.monotonic():.4f}\\n")
-        del running[kind]
-async def report(enough):
-    last = None
-    while running:
-        # Who has ended, because its history is not the log's, waits for nothing.
-        at = min(one.position for one in running.values())
-        if at != last:
-            say("at", at)
-            last = at
-        if enough.done() and at >= int(enough.result()):
-            for one in list(running.values()):
-                await one.aclose()
-        await asyncio.sleep(0.02)
-    say("at", 2**60)
-async def main():
-    async with EventStore.open(url, **options) as store:
-        async with asyncio.TaskGroup() as tasks:
-            for kind, (filters, wish) in KINDS.items():
-                tasks.create_task(follow(store, kind, filters, wish))
-            while len(running) < len(KINDS):
-                await asyncio.sleep(0.01)
-            say("ready")
-            enough = asyncio.ensure_future(asyncio.to_thread(sys.stdin.readline))
-            tasks.create_task(report(enough))
-        say("facts", json.dumps(store._notifier.describe()))
-        say("at", 2**60)
-"""
 
 
 class Followers(Fleet):
@@ -109,7 +46,7 @@ class Followers(Fleet):
         assert row is not None
         return int(row[0])
 
-    def finish(self, within: float = 90.0) -> None:
+    def finish(self, within: float | None = None) -> None:
         """Let the writers end with what they are at, and the followers have it all."""
         self._tell_writers()
         for writer in self.writers:
@@ -201,15 +138,15 @@ def followers(
     try:
         extra = {"pause": PAUSE, **options("writer", 0)}
         output = directory / "writer0"
-        members.append(Member(WRITER, place("writer", 0), output, "w0", json.dumps(extra)))
+        members.append(Member("fleet_writer", place("writer", 0), output, "w0", json.dumps(extra)))
         for number in range(PROCESSES):
             extra = {**told, "number": number, **options("follower", number)}
             words = (f"f{number}", json.dumps(extra))
             output = directory / f"follower{number}"
-            members.append(Member(FOLLOWERS, place("follower", number), output, *words))
+            members.append(Member("recording_followers", place("follower", number), output, *words))
         all_ = Followers(direct, directory, members[:1], members[1:])
         for member in members:
-            until(lambda member=member: _is_ready(member), 60)  # type: ignore[misc]
+            until(lambda member=member: _is_ready(member))  # type: ignore[misc]
         yield all_
     finally:
         for member in members:

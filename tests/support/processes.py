@@ -1,40 +1,48 @@
-"""Other processes on the same log: started from small programs, spoken to by lines."""
+"""Other processes on the same log: programs of the tests' own, spoken to by lines."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from support import forked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent.parent
-PRELUDE = """
-import asyncio, sys
-from eventstore import *
-url, arguments = sys.argv[1], sys.argv[2:]
-def say(*words):
-    print(*words, flush=True)
-"""
+
+
+def words(program: str, *arguments: object) -> list[str]:
+    """Name the command that runs ``programs/PROGRAM.py`` with these arguments, as texts."""
+    return [sys.executable, "-m", f"programs.{program}", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    """Return variables with which a program finds what the tests import."""
+    return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+
+
+def start(program: str, *arguments: object, **settings: Any) -> subprocess.Popen[Any]:
+    """Start a program; the settings are those of ``subprocess.Popen``."""
+    settings = {"env": environment(), **settings}
+    return forked.start(words(program, *arguments), **settings)
+
+
+def run(program: str, *arguments: object, **settings: Any) -> subprocess.CompletedProcess[Any]:
+    """Run a program to its end; the settings are those of ``support.forked.run``."""
+    settings = {"env": environment(), **settings}
+    return forked.run(words(program, *arguments), **settings)
 
 
 @contextmanager
-def child(program: str, url: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Run ``async def main()`` of a program in a process of its own; kill it at the end.
-
-    The program finds ``url``, ``arguments`` (texts), ``say`` and all public names.
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-c", PRELUDE + program + "\nasyncio.run(main())", url]
-        + [str(argument) for argument in arguments],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def child(program: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Run a program with pipes for its lines; kill it at the end."""
+    process = start(program, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield process
     finally:
@@ -55,3 +63,19 @@ def wait_for(process: subprocess.Popen[str], word: str) -> None:
         if line == word:
             return
     raise AssertionError(f"the process ended without saying {word!r}")
+
+
+def lines_until_killed(count: int, program: str, *arguments: object) -> list[str]:
+    """Run a program until it has said so many lines, kill it, and return its whole lines.
+
+    The kill comes while the program goes on, so that it may have said more by then. The last
+    line is left out, since the kill may have cut it.
+    """
+    said: list[str] = []
+    with child(program, *arguments) as process:
+        for line in lines(process):
+            said.append(line)
+            if len(said) == count:
+                process.kill()
+    assert len(said) >= count, f"{program} ended after {len(said)} lines: {said[-3:]}"
+    return said[:-1]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -11,12 +9,10 @@ from psycopg import sql
 
 from projections.sql.postgres._capture import PostgresCapture
 from projections.sql.postgres.replay import PostgresReplay
-from support.forked import ROOT, start
 from support.postgres import shared_server
 from support.sql_tables import computed, dump_file, file_of, read_log
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -26,13 +22,6 @@ def fresh_url(kind: str, directory: Path, name: str = "log") -> str:
     if kind == "sqlite":
         return f"sqlite:///{directory / name}.db"
     return shared_server().fresh_schema()
-
-
-def start_program(module: str, *arguments: object, **settings: Any) -> subprocess.Popen[Any]:
-    """Start a module of ``programs`` as a process; the settings are those of ``Popen``."""
-    words = [sys.executable, "-m", f"programs.{module}", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
-    return start(words, cwd=ROOT, env=environment, **settings)
 
 
 def tables_of(url: str, names: Sequence[str] | None = None) -> dict[str, Any]:

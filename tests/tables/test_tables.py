@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
@@ -30,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from support.logs import LOG_URLS
+from support.processes import run
 from support.waiting import collect, take
 
 from eventstore import Event, EventStore, HistoryDivergedError, NewEvent, ProjectionError
@@ -39,6 +35,8 @@ from projections import ProjectionRunner, TableProjection, runner
 from projections.tables.checkpoints import projection_table, set_aside_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from support.postgres import Server
 
 pytestmark = pytest.mark.anyio
@@ -279,35 +277,7 @@ async def test_the_old_view_serves_until_the_new_one_is_complete(log: str, views
 
 def killed_after(batches: int, log: str, views: str) -> int:
     """Catch up in another process that is killed after so many batches; return its status."""
-    program = f"""
-        import importlib.util, os, signal, sys
-        sys.path.append({str(Path(__file__).parents[1])!r})
-        import anyio
-        from eventstore import EventStore
-        from projections import runner
-        spec = importlib.util.spec_from_file_location("view", {__file__!r})
-        view = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(view)
-        runner.BATCH_EVENTS = 5
-        left = {batches}
-
-        def progress(position, target):
-            global left
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        async def main():
-            async with EventStore.open({log!r}) as store:
-                tables = view.Totals().at({views!r})
-                await runner.ProjectionRunner(store, tables, progress=progress).catch_up()
-
-        anyio.run(main)
-    """
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], env=environment, check=False, timeout=60
-    ).returncode
+    return int(run("dying_runner", log, views, batches).returncode)
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
