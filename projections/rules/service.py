@@ -44,8 +44,12 @@ class RuleService:
         """Open the log."""
         self._looking = anyio.Lock()
         self._log = await self._make_log().__aenter__()
-        self.rules = RuleStore(self._log)
-        self._sync = self._make_sync(self._log) if self._make_sync is not None else None
+        try:
+            self.rules = RuleStore(self._log)
+            self._sync = self._make_sync(self._log) if self._make_sync is not None else None
+        except BaseException:
+            await self._log.aclose()
+            raise
 
     async def work(self) -> None:
         """End states whose time has come, and follow the directory, until cancelled."""

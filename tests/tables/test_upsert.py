@@ -1,0 +1,76 @@
+"""Upserts, and keys that fit into an index, the same on every database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, select
+from support.logs import LOG_URLS
+
+from projections.tables.columns import short_key
+from projections.tables.upsert import InsertIfAbsent, Upsert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+things = Table(
+    "things",
+    MetaData(),
+    Column("key", String, primary_key=True),
+    Column("first", Integer),
+    Column("last", Integer),
+)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connection]:
+    """Give a connection to a database that has the table."""
+    url = LOG_URLS[request.param](tmp_path).replace("postgresql://", "postgresql+psycopg://")
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        things.create(connection)
+        yield connection
+    engine.dispose()
+
+
+def rows(connection: Connection) -> list[tuple[object, ...]]:
+    return [tuple(row) for row in connection.execute(select(things).order_by(things.c.key))]
+
+
+def test_a_known_key_takes_every_column_or_those_that_are_named(connection: Connection) -> None:
+    Upsert(things, ["key"]).execute(connection, {"key": "a", "first": 1, "last": 1})
+    Upsert(things, ["key"]).execute(connection, {"key": "a", "first": 2, "last": 2})
+    assert rows(connection) == [("a", 2, 2)]
+    named = Upsert(things, ["key"], update=["last"])
+    named.execute(
+        connection, [{"key": key, "first": 3, "last": last} for key, last in (("a", 3), ("b", 4))]
+    )
+    assert rows(connection) == [("a", 2, 3), ("b", 3, 4)]
+
+
+def test_a_condition_keeps_the_row_that_is_there(connection: Connection) -> None:
+    newer = Upsert(things, ["key"], where=lambda new: new.last > things.c.last)
+    for last in (5, 4, 6, 1):
+        newer.execute(connection, {"key": "a", "first": 0, "last": last})
+    assert rows(connection) == [("a", 0, 6)]
+
+
+def test_only_the_rows_that_were_inserted_are_returned(connection: Connection) -> None:
+    insert = InsertIfAbsent(things, ["key"], returning=things.c.key)
+    new = [{"key": key, "first": 1, "last": 1} for key in "ab"]
+    assert sorted(insert.execute(connection, new).scalars()) == ["a", "b"]
+    again = [{"key": key, "first": 2, "last": 2} for key in "bc"]
+    assert list(insert.execute(connection, again).scalars()) == ["c"]
+    assert rows(connection) == [("a", 1, 1), ("b", 1, 1), ("c", 2, 2)]
+
+
+def test_a_long_key_is_short_and_still_its_own() -> None:
+    assert short_key("a" * 10, 10, 4) == "a" * 10
+    first, second = (short_key("é" * 6 + end, 10, 5) for end in "xy")
+    assert first.startswith("éé…")
+    assert first != second
+    assert len(first.encode()) == len("éé…".encode()) + 64
