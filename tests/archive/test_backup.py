@@ -108,6 +108,7 @@ async def test_a_log_that_is_there_is_overwritten_only_when_asked(
     assert audit(path) == 80
 
 
+@pytest.mark.promise("moving")
 async def test_followers_of_a_log_that_was_restored_are_told(
     tmp_path: Path, path: Path, url: str, copy: Path
 ) -> None:
@@ -187,6 +188,7 @@ def _damaged_pages(path: Path) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.promise("moving")
 @pytest.mark.parametrize("harm", [_missing, _stale_wal, _garbage, _emptied, _damaged_pages])
 async def test_whatever_is_in_the_place_the_copy_comes_back_whole(
     path: Path, url: str, copy: Path, harm: Callable[[Path], None]
@@ -272,6 +274,7 @@ async def test_a_killed_export_leaves_a_whole_one_or_none(
                 assert (await copy.import_from(tmp_path / "out")).events == 7000
 
 
+@pytest.mark.promise("moving")
 @ONCE
 async def test_a_killed_import_leaves_an_empty_log(path: Path, url: str, tmp_path: Path) -> None:
     async with EventStore.open("memory://") as store:
@@ -292,6 +295,7 @@ async def test_a_killed_import_leaves_an_empty_log(path: Path, url: str, tmp_pat
     assert 0 in found
 
 
+@pytest.mark.promise("moving")
 @ONCE
 async def test_a_killed_trim_leaves_the_log_before_or_after_it(
     path: Path, url: str, tmp_path: Path
@@ -316,6 +320,7 @@ async def test_a_killed_trim_leaves_the_log_before_or_after_it(
     assert len(firsts) > 1
 
 
+@pytest.mark.promise("moving")
 @ONCE
 async def test_a_killed_restore_leaves_one_log_or_the_other(
     path: Path, url: str, tmp_path: Path

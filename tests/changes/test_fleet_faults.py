@@ -95,6 +95,7 @@ def torment(place: Arena, title: str, fault: Callable[[Arena], None], pause: flo
     place.fleet.check()
 
 
+@pytest.mark.promise("subscription")
 @KEYS
 def test_redis_is_killed_and_started_again(tmp_path: Path, keys: list[str]) -> None:
     def fault(place: Arena) -> None:
@@ -107,6 +108,7 @@ def test_redis_is_killed_and_started_again(tmp_path: Path, keys: list[str]) -> N
         assert place.fleet.total("reconnects") >= PROCESSES * len(place.fleet.healed) // 2
 
 
+@pytest.mark.promise("subscription")
 @KEYS
 def test_redis_is_flushed(tmp_path: Path, keys: list[str]) -> None:
     def fault(place: Arena) -> None:
@@ -117,6 +119,7 @@ def test_redis_is_flushed(tmp_path: Path, keys: list[str]) -> None:
         torment(place, f"Redis flushed, {len(keys)} keys", fault, 1.0)
 
 
+@pytest.mark.promise("subscription")
 @KEYS
 def test_redis_is_frozen_for_ten_seconds(tmp_path: Path, keys: list[str]) -> None:
     def fault(place: Arena) -> None:
@@ -129,6 +132,7 @@ def test_redis_is_frozen_for_ten_seconds(tmp_path: Path, keys: list[str]) -> Non
         assert place.fleet.total("reconnects") >= PROCESSES * len(place.fleet.healed) // 2
 
 
+@pytest.mark.promise("subscription")
 @KEYS
 def test_the_clients_of_redis_are_killed_every_second(tmp_path: Path, keys: list[str]) -> None:
     def fault(place: Arena) -> None:
@@ -141,6 +145,7 @@ def test_the_clients_of_redis_are_killed_every_second(tmp_path: Path, keys: list
         assert place.fleet.total("reconnects") >= PROCESSES * len(place.fleet.healed) // 2
 
 
+@pytest.mark.promise("subscription")
 def test_slow_readers_of_redis_are_cut(tmp_path: Path) -> None:
     flood = b"x" * 64 * 1024
 
@@ -165,6 +170,7 @@ def test_slow_readers_of_redis_are_cut(tmp_path: Path) -> None:
         assert place.fleet.total("reconnects") >= len(place.fleet.healed)
 
 
+@pytest.mark.promise("subscription")
 @KEYS
 def test_postgresql_is_restarted(tmp_path: Path, keys: list[str]) -> None:
     def fault(place: Arena) -> None:
@@ -176,6 +182,7 @@ def test_postgresql_is_restarted(tmp_path: Path, keys: list[str]) -> None:
         torment(place, f"PostgreSQL restarted, {len(keys)} keys", fault, 4.0)
 
 
+@pytest.mark.promise("subscription")
 @KEYS
 def test_the_network_is_cut_and_healed(tmp_path: Path, keys: list[str]) -> None:
     turns = iter(range(1000))
@@ -195,6 +202,7 @@ def test_the_network_is_cut_and_healed(tmp_path: Path, keys: list[str]) -> None:
         torment(place, f"network cut, {len(keys)} keys", fault, 2.0)
 
 
+@pytest.mark.promise("subscription")
 def test_without_a_notifier(tmp_path: Path) -> None:
     with arena(tmp_path, [], notify="none") as place:
         torment(place, "no notifier", lambda _: None, 2.0)
@@ -272,6 +280,7 @@ def replicated(directory: Path, keys: list[str]) -> Iterator[Pair]:
         yield Pair(primary, replica, stream, logs, hints, fleet)
 
 
+@pytest.mark.promise("subscription")
 @KEYS
 def test_a_replica_takes_over_without_the_last_commits(tmp_path: Path, keys: list[str]) -> None:
     with replicated(tmp_path, keys) as pair:

@@ -40,6 +40,7 @@ def notify(request: pytest.FixtureRequest) -> tuple[str, list[str]]:
     }[request.param]
 
 
+@pytest.mark.promise("slow-follower")
 async def test_who_hears_that_another_has_looked_does_not_look(
     notify: tuple[str, list[str]],
 ) -> None:
@@ -71,6 +72,7 @@ async def looks(store: EventStore, count: int) -> None:
     await eventually(done)
 
 
+@pytest.mark.promise("subscription")
 async def test_what_one_process_finds_by_itself_it_tells_the_others(
     notify: tuple[str, list[str]],
 ) -> None:

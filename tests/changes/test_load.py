@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.promise("slow-follower")
 async def test_acknowledgements_of_thousands_of_events_are_few(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,6 +47,7 @@ async def test_acknowledgements_of_thousands_of_events_are_few(
         assert 1 <= len(acknowledged) <= 60
 
 
+@pytest.mark.promise("slow-follower")
 async def test_a_follower_that_stands_still_holds_a_slice_and_no_writer(url: str) -> None:
     async with EventStore.open(url) as store:
         await store.append("a/1", some(10))
@@ -59,6 +61,7 @@ async def test_a_follower_that_stands_still_holds_a_slice_and_no_writer(url: str
         assert positions(await take(slow, 6009)) == list(range(2, 6011))
 
 
+@pytest.mark.promise("slow-follower")
 async def test_hundreds_of_followers_share_a_few_threads(url: str) -> None:
     async with EventStore.open(url) as store:
         seen: list[int] = []

@@ -51,6 +51,7 @@ class Reads:
         return await self._page(query)
 
 
+@pytest.mark.promise("slow-follower")
 async def test_one_that_stands_still_while_it_is_behind_holds_a_slice(url: str) -> None:
     async with EventStore.open(url) as store:
         await store.append("a/1", some(3 * PAGE_EVENTS))
@@ -60,6 +61,7 @@ async def test_one_that_stands_still_while_it_is_behind_holds_a_slice(url: str) 
         assert positions(await take(slow, 3 * PAGE_EVENTS - 1))[-1] == 3 * PAGE_EVENTS
 
 
+@pytest.mark.promise("slow-follower")
 async def test_however_many_stand_still_the_shelf_is_small(url: str) -> None:
     async with EventStore.open(url) as store:
         await store.append("a/1", [NewEvent(f"T{n % 50}", n) for n in range(20_000)])

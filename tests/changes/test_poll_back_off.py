@@ -31,6 +31,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return LOG_URLS[request.param](tmp_path)
 
 
+@pytest.mark.promise("slow-follower")
 async def test_a_flood_of_absurd_positions_costs_few_looks(url: str) -> None:
     async with EventStore.open(url, poll=60) as store, EventStore.open(url) as writer:
         subscription = store.subscribe_changes()
@@ -128,6 +129,7 @@ async def test_a_lost_branch_s_news_is_forgotten_after_one_look(url: str) -> Non
         assert anyio.current_time() - began < 30 * OUT_OF_ORDER_SECONDS + 5
 
 
+@pytest.mark.promise("slow-follower")
 async def test_a_busy_loop_s_inbox_is_bounded_and_says_that_it_lost() -> None:
     calls: list[Callable[[], Any]] = []
     taken: list[int] = []

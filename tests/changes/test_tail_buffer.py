@@ -214,6 +214,7 @@ async def test_a_look_that_was_cancelled_has_seen_nothing(
         assert positions(await take(subscription, 1)) == [1]
 
 
+@pytest.mark.promise("subscription")
 async def test_what_a_look_finds_reaches_those_who_had_heard_its_signal_before(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,6 +254,7 @@ async def test_what_a_look_finds_reaches_those_who_had_heard_its_signal_before(
             await first.aclose()
 
 
+@pytest.mark.promise("subscription")
 async def test_what_a_timed_look_finds_reaches_those_whose_time_is_not_up(url: str) -> None:
     async with (
         EventStore.open(url, poll=3600, notify="none") as store,
@@ -271,6 +273,7 @@ async def test_what_a_timed_look_finds_reaches_those_whose_time_is_not_up(url: s
         await eventually(lambda: _true(got))
 
 
+@pytest.mark.promise("subscription")
 async def test_a_look_that_finds_more_than_a_page_goes_on(url: str) -> None:
     async with (
         EventStore.open(url, poll=3600, notify="none") as store,
@@ -306,6 +309,7 @@ async def test_one_that_comes_later_shares_a_window_that_nobody_has_kept_up(
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.promise("subscription")
 async def test_followers_go_on_once_one_of_them_finds_that_the_database_is_back(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

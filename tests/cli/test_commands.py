@@ -110,6 +110,7 @@ def test_status_shows_consumers_and_the_version_of_the_database(
     assert [(one["name"], one["lag"]) for one in facts["consumers"]] == [("w1", 0)]
 
 
+@pytest.mark.promise("bad-input")
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -163,6 +164,7 @@ def test_a_wrong_password_is_one_clear_line_and_not_shown(run: Run, postgres: Se
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.promise("bad-input")
 def test_no_command_shows_the_password_of_the_log(
     run: Run, start: Callable[..., Running], postgres: Server, tmp_path: Path
 ) -> None:

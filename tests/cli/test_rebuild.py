@@ -165,6 +165,7 @@ def test_a_place_that_is_not_the_views_own_is_wrong_usage(run: Run, words: list[
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.promise("projection")
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", ["directory", "rules"])
 async def test_an_interrupted_rebuild_leaves_the_old_view(

@@ -28,12 +28,14 @@ async def test_an_append_returns_position_version_and_cursor(store: EventStore) 
     assert done.cursor == head.cursor
 
 
+@pytest.mark.promise("durable")
 async def test_an_append_that_returned_is_seen_by_the_next_read(store: EventStore) -> None:
     for expected in range(1, 20):
         done = await store.append("a/1", some(1))
         assert positions(await collect(store.read(after=expected - 1))) == [done.position]
 
 
+@pytest.mark.promise("durable")
 async def test_an_append_that_returned_is_there_after_reopening(lasting_url: str) -> None:
     async with EventStore.open(lasting_url) as store:
         await store.append("a/1", some(3))
@@ -50,6 +52,7 @@ async def test_another_store_on_the_log_sees_an_append_at_once(lasting_url: str)
             assert (await reader.head()).position == position
 
 
+@pytest.mark.promise("order")
 async def test_positions_are_contiguous_whoever_appends(store: EventStore) -> None:
     results: list[Appended] = []
 
@@ -87,6 +90,7 @@ async def test_versions_count_each_stream_s_events_from_1(store: EventStore) -> 
         assert [event.version for event in events] == list(range(1, count + 1))
 
 
+@pytest.mark.promise("order")
 async def test_a_refused_append_leaves_no_hole(store: EventStore) -> None:
     await store.append("a/1", some(1))
     with pytest.raises(ConflictError):

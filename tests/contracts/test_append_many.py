@@ -28,6 +28,7 @@ async def test_the_streams_share_one_commit_in_the_order_given(store: EventStore
     assert (done.position, done.version) == (4, 1)
 
 
+@pytest.mark.promise("durable")
 @pytest.mark.parametrize("wrong", [0, 1, 2])
 async def test_one_conflict_leaves_nothing_of_the_others(store: EventStore, wrong: int) -> None:
     writes = [
@@ -41,6 +42,7 @@ async def test_one_conflict_leaves_nothing_of_the_others(store: EventStore, wron
     assert (await store.append("a/0", some(1), expected=NO_STREAM)).position == 1
 
 
+@pytest.mark.promise("order")
 async def test_no_reader_sees_a_part_of_a_commit(store: EventStore) -> None:
     finished = anyio.Event()
 

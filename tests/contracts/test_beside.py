@@ -104,6 +104,7 @@ async def test_what_was_put_off_is_done_at_the_latest_by_closing(lasting_url: st
         store.transact_later(lambda _: None)
 
 
+@pytest.mark.promise("registry")
 async def test_times_are_kept_beside_the_log(lasting_url: str, clock: FakeClock) -> None:
     def stored(connection: Any, _: Head) -> dict[str, int]:
         rows = connection.execute(text("SELECT key, at_us FROM touched WHERE kind = 'bot'"))

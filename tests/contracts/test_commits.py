@@ -29,6 +29,7 @@ async def test_a_commit_larger_than_a_page_is_one_item(store: EventStore) -> Non
     assert [len(events) for _, events in items] == [5, 2 * PAGE_EVENTS, 1]
 
 
+@pytest.mark.promise("subscription")
 async def test_pages_that_end_inside_commits_cut_none(store: EventStore) -> None:
     for _ in range(PAGE_EVENTS // 3 + 10):
         await store.append("a/1", some(7))

@@ -16,6 +16,7 @@ async def stored(store: EventStore, name: str = "w") -> ConsumerState:
     return next(state for state in await store.consumers() if state.name == name)
 
 
+@pytest.mark.promise("subscription")
 async def test_a_consumer_resumes_at_the_event_it_did_not_finish(store: EventStore) -> None:
     await store.append("a/1", some(5))
     async with store.subscribe_changes(consumer="w") as first:

@@ -49,6 +49,7 @@ async def test_a_cursor_of_another_log_is_refused(store: EventStore) -> None:
         await take(store.subscribe_changes(after=foreign), 1)
 
 
+@pytest.mark.promise("subscription")
 @pytest.mark.parametrize("position", [0, 2, 3, 4])
 async def test_a_cursor_with_another_hash_is_refused(store: EventStore, position: int) -> None:
     await store.append("a/1", some(3))

@@ -25,6 +25,7 @@ async def test_the_right_version_is_accepted(store: EventStore) -> None:
     assert (await store.append("a/1", some(1), expected=ANY)).version == 5
 
 
+@pytest.mark.promise("expected")
 @pytest.mark.parametrize(
     ("stream", "expected", "actual"),
     [("a/1", 0, 2), ("a/1", 1, 2), ("a/1", 3, 2), ("b/1", 1, 0), ("a/10", 2, 0), ("a/1", 2**70, 2)],
@@ -48,6 +49,7 @@ async def test_stream_exists_needs_an_event(store: EventStore) -> None:
     assert (await store.head()).position == 0
 
 
+@pytest.mark.promise("expected")
 async def test_of_many_racing_appends_one_wins_each_version(store: EventStore) -> None:
     won: list[int] = []
     lost: list[ConflictError] = []
@@ -83,6 +85,7 @@ async def test_a_conflict_tells_the_truth_at_that_moment(store: EventStore) -> N
     assert [error.actual for error in lost] == [1] * 19
 
 
+@pytest.mark.promise("expected")
 async def test_stores_that_race_on_one_log_lose_nothing(lasting_url: str) -> None:
     async with EventStore.open(lasting_url) as one, EventStore.open(lasting_url) as two:
 

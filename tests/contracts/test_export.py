@@ -57,6 +57,7 @@ async def imported(url: str, content: bytes) -> None:
         await store.import_from(io.BytesIO(content))
 
 
+@pytest.mark.promise("moving")
 @pytest.mark.parametrize("trimmed", [False, True], ids=["whole", "trimmed"])
 @pytest.mark.parametrize("target", LASTING)
 @pytest.mark.parametrize("source", LASTING)
@@ -94,6 +95,7 @@ async def test_an_imported_log_reads_and_goes_on_as_the_exported_one(
         assert done.position == (await old.head()).position + 1
 
 
+@pytest.mark.promise("moving")
 async def test_a_follower_goes_on_in_the_copy_and_notices_one_that_grew_otherwise(
     tmp_path: Path, lasting_url: str
 ) -> None:
@@ -190,6 +192,7 @@ async def empty(url: str) -> None:
         pass
 
 
+@pytest.mark.promise("moving")
 async def test_a_file_that_ends_early_is_refused_wherever_it_ends(lasting_url: str) -> None:
     await empty(lasting_url)
     content = await small_export()
@@ -198,6 +201,7 @@ async def test_a_file_that_ends_early_is_refused_wherever_it_ends(lasting_url: s
         assert error.offset <= size
 
 
+@pytest.mark.promise("moving")
 async def test_a_file_of_which_a_byte_was_changed_is_refused(lasting_url: str) -> None:
     await empty(lasting_url)
     content = await small_export()

@@ -20,6 +20,7 @@ from eventstore import (
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.promise("idempotent")
 async def test_a_retry_returns_the_first_result_and_stores_nothing(store: EventStore) -> None:
     events = some(3)
     first = await store.append("a/1", events, expected=NO_STREAM)
@@ -29,6 +30,7 @@ async def test_a_retry_returns_the_first_result_and_stores_nothing(store: EventS
     assert (await store.head()).position == 7
 
 
+@pytest.mark.promise("idempotent")
 async def test_ids_are_checked_before_the_expected_version(store: EventStore) -> None:
     events = some(1)
     await store.append("a/1", events, expected=NO_STREAM)
@@ -44,6 +46,7 @@ async def test_a_retry_of_append_many_returns_every_version(store: EventStore) -
     assert first.versions == {"a/1": 4, "b/1": 1}
 
 
+@pytest.mark.promise("idempotent")
 async def test_racing_retries_store_the_events_once(store: EventStore) -> None:
     events = some(2)
     results: list[Appended] = []
@@ -67,6 +70,7 @@ async def test_a_retry_is_recognised_after_reopening(lasting_url: str) -> None:
         assert await store.append("a/1", events) == replace(first, duplicate=True)
 
 
+@pytest.mark.promise("idempotent")
 async def test_known_and_new_events_together_are_refused(store: EventStore) -> None:
     known = some(1)
     await store.append("a/1", known)
@@ -86,6 +90,7 @@ async def test_events_of_two_earlier_calls_are_refused(store: EventStore) -> Non
     assert (await store.head()).position == 2
 
 
+@pytest.mark.promise("idempotent")
 @pytest.mark.parametrize(
     ("stream", "event"),
     [

@@ -55,6 +55,7 @@ async def test_appends_that_are_queued_are_stored_before_closing(url: str) -> No
     assert sorted(stored) == list(range(1, 21))
 
 
+@pytest.mark.promise("durable")
 async def test_a_cancelled_append_is_settled_by_appending_again(store: EventStore) -> None:
     for _ in range(30):
         events = some(2)

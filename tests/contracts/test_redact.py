@@ -24,6 +24,7 @@ def holds(path: Path, mark: bytes) -> bool:
     return any(mark in file.read_bytes() for file in files if file.exists())
 
 
+@pytest.mark.promise("redaction")
 async def test_content_goes_and_an_event_says_so(store: EventStore) -> None:
     await store.append("a/1", [NewEvent("Said", "secret", metadata={"by": "ana"}), *some(1)])
     done = await store.redact(1, "a request", by="eve")
@@ -52,6 +53,7 @@ async def test_it_is_done_once_however_often_it_is_asked_for(store: EventStore) 
     assert (await store.head()).position == 3
 
 
+@pytest.mark.promise("redaction")
 async def test_it_is_done_once_by_many_at_the_same_time(store: EventStore) -> None:
     await store.append("a/1", some(3))
     done = []
@@ -141,6 +143,7 @@ async def test_what_was_kept_of_a_trimmed_beginning_is_erased_too(lasting_url: s
         assert user.run("SELECT data, metadata, salt FROM kept") == [(None, None, None)]
 
 
+@pytest.mark.promise("redaction")
 @pytest.mark.parametrize("size", [10, 900, 5_000, 200_000])
 async def test_the_bytes_go_from_the_file_and_from_its_wal(tmp_path: Path, size: int) -> None:
     path = tmp_path / "events.db"
@@ -165,6 +168,7 @@ async def test_the_bytes_go_from_the_file_and_from_its_wal(tmp_path: Path, size:
         assert (await store.verify()).findings == ()
 
 
+@pytest.mark.promise("redaction")
 async def test_a_reader_of_an_older_snapshot_delays_that_until_it_has_gone(tmp_path: Path) -> None:
     import sqlite3
     from contextlib import closing

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.promise("replica")]
 
 
 @pytest.fixture(params=sorted(DESKS))
@@ -103,6 +103,7 @@ async def test_a_state_that_has_expired_reads_as_the_default(desk: Desk) -> None
     assert await desk.rules.get_state("A") == RuleState()
 
 
+@pytest.mark.promise("rules")
 async def test_what_changes_between_loading_and_subscribing_is_seen(desk: Desk) -> None:
     await desk.edit("A")
     await desk.rules.load_compiled()
@@ -131,6 +132,7 @@ async def test_the_same_state_twice_is_two_items(desk: Desk) -> None:
     assert await nothing_waits(changes)
 
 
+@pytest.mark.promise("rules")
 async def test_a_removal_carries_the_real_id_and_nothing_to_apply(desk: Desk) -> None:
     await desk.edit("A")
     await desk.edit("B")
@@ -179,6 +181,7 @@ async def test_a_follower_that_raises_harms_nobody_and_goes_on(desk: Desk) -> No
     assert names(await take(clumsy, 2)) == ["clipped", "enabled"]
 
 
+@pytest.mark.promise("rules")
 async def test_a_follower_that_is_cancelled_loses_nothing(desk: Desk) -> None:
     await desk.rules.load_compiled()
     changes = desk.rules.subscribe_changes()
@@ -197,6 +200,7 @@ async def nothing_waits_at_once(changes: AsyncIterator[RuleChange], seen: list[R
     return True
 
 
+@pytest.mark.promise("rules")
 async def test_a_state_expires_as_an_event_though_nobody_reads_it(desk: Desk) -> None:
     await desk.edit("A")
     await desk.rules.load_compiled()

@@ -30,6 +30,7 @@ async def test_a_subscription_yields_what_is_there_and_what_comes(store: EventSt
     assert positions(await take(subscription, 2)) == [4, 5]
 
 
+@pytest.mark.promise("subscription")
 async def test_nothing_is_lost_between_reading_and_waiting(store: EventStore) -> None:
     seen: list[int] = []
 
@@ -44,6 +45,7 @@ async def test_nothing_is_lost_between_reading_and_waiting(store: EventStore) ->
     assert sorted(seen) == sorted(list(range(1, 301)) * 3)
 
 
+@pytest.mark.promise("subscription")
 async def test_a_follower_that_starts_again_at_random_misses_and_repeats_nothing(
     store: EventStore,
 ) -> None:
@@ -186,6 +188,7 @@ async def test_an_idle_follower_lets_the_writer_go_on(store: EventStore) -> None
     assert positions(await take(subscription, 5000)) == list(range(2, 5002))
 
 
+@pytest.mark.promise("slow-follower")
 async def test_a_follower_keeps_a_page_at_most(store: EventStore) -> None:
     await store.append("a/1", some(3 * PAGE_EVENTS))
     subscription = store.subscribe_changes()
@@ -193,6 +196,7 @@ async def test_a_follower_keeps_a_page_at_most(store: EventStore) -> None:
     assert len(subscription._events) <= PAGE_EVENTS
 
 
+@pytest.mark.promise("slow-follower")
 async def test_a_page_of_large_events_stays_within_its_bytes(store: EventStore) -> None:
     one = bytes(1024 * 1024)
     for _ in range(4):

@@ -105,6 +105,7 @@ async def test_what_is_no_place_to_cut_is_refused(store: EventStore, before: obj
         await store.trim(before)  # type: ignore[arg-type]
 
 
+@pytest.mark.promise("moving")
 async def test_the_archive_is_the_log_as_it_was_there(store: EventStore, archive: Path) -> None:
     await fill(store)
     before = await collect(store.read())
@@ -144,6 +145,7 @@ async def test_without_a_name_the_archive_lies_beside_the_file(
     assert again.archive == str(tmp_path / "events.db.13-15.export")
 
 
+@pytest.mark.promise("moving")
 async def test_readers_below_it_are_told_where_to_start(store: EventStore, archive: Path) -> None:
     await fill(store)
     early = (await take(store.subscribe_changes(), 3))[-1]
@@ -187,6 +189,7 @@ async def test_an_id_that_was_trimmed_is_forgotten(store: EventStore, archive: P
     assert not (await store.append("a/1", [once])).duplicate
 
 
+@pytest.mark.promise("moving")
 async def test_the_slowest_consumer_holds_history(store: EventStore, archive: Path) -> None:
     await fill(store)
     for name, count in (("slow", 4), ("fast", 20)):

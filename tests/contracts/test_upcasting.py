@@ -41,6 +41,7 @@ async def store(url: str) -> AsyncIterator[EventStore]:
         yield store
 
 
+@pytest.mark.promise("old-events")
 async def test_every_way_to_read_gives_lifted_events(store: EventStore) -> None:
     reads = [
         await collect(store.read()),
@@ -54,6 +55,7 @@ async def test_every_way_to_read_gives_lifted_events(store: EventStore) -> None:
         assert [content(event) for event in events] == LIFTED
 
 
+@pytest.mark.promise("old-events")
 async def test_where_an_event_stands_stays_as_it_is_stored(lasting_url: str) -> None:
     async with EventStore.open(lasting_url) as plain:
         await plain.append_many([StreamWrite("a/1", WRITTEN), StreamWrite("b/1", [first(9)])])
@@ -86,6 +88,7 @@ UNKNOWN = [
 ]
 
 
+@pytest.mark.promise("old-events")
 async def test_unknown_types_and_shapes_pass_through_untouched(url: str) -> None:
     async with EventStore.open(url, upcasters=order_upcasters()) as store:
         await store.append("order/1", UNKNOWN)

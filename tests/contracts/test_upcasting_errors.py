@@ -131,6 +131,7 @@ def log_with_a_bad_event() -> Callable[[EventStore], Any]:
     return fill
 
 
+@pytest.mark.promise("old-events")
 async def test_readers_get_what_comes_before_it_and_never_what_comes_after(
     url: str, log_with_a_bad_event: Callable[[EventStore], Any]
 ) -> None:

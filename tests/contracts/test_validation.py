@@ -176,6 +176,7 @@ async def test_deep_data_that_was_accepted_can_be_read_anywhere(store: EventStor
         assert read_below(400, event) is not None
 
 
+@pytest.mark.promise("bad-input")
 async def test_the_store_goes_on_after_bad_input(store: EventStore) -> None:
     with pytest.raises(InvalidInputError):
         await store.append_many([StreamWrite("bad", some(1))])

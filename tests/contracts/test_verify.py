@@ -54,6 +54,7 @@ async def test_a_log_is_in_order_and_the_report_says_how_far(
     assert told[-1] == (25, 25)
 
 
+@pytest.mark.promise("integrity")
 async def test_a_log_that_grows_meanwhile_is_in_order(store: EventStore) -> None:
     async def write() -> None:
         for number in range(60):
@@ -89,6 +90,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.promise("integrity")
 @pytest.mark.parametrize("change", CHANGES)
 async def test_one_change_is_one_finding_that_says_where(lasting_url: str, change: str) -> None:
     await fill(lasting_url)
@@ -120,6 +122,7 @@ async def test_cursors_of_another_history_are_found(lasting_url: str) -> None:
     assert finding.where == "consumer 'w1'"
 
 
+@pytest.mark.promise("integrity")
 async def test_a_changed_schema_is_found(lasting_url: str) -> None:
     await fill(lasting_url)
     on = "" if dialect(lasting_url) == "sqlite" else " ON event"
@@ -155,6 +158,7 @@ async def test_findings_are_bounded_and_the_rest_is_counted(lasting_url: str) ->
     assert (len(report.findings), report.more) == (MAX_FINDINGS, 500)
 
 
+@pytest.mark.promise("integrity")
 async def test_a_rewritten_history_is_found_by_its_anchor_and_not_otherwise(
     lasting_url: str,
 ) -> None:

@@ -208,6 +208,7 @@ def test_a_worker_that_stands_still_is_unwell(stack: Stack, project: Path) -> No
     stack.await_health("worker-1")
 
 
+@pytest.mark.promise("redis")
 def test_a_worker_s_role_reads_and_keeps_its_place_and_no_more(stack: Stack) -> None:
     worker = stack["worker-2"].environment["EVENTSTORE_URL"]
     for statement in (
@@ -241,6 +242,7 @@ def test_a_worker_holds_two_sessions_of_the_database(stack: Stack) -> None:
     until(lambda: stack.server.execute(count) == [(2 * len(WORKERS),)], 20)
 
 
+@pytest.mark.promise("redis")
 def test_only_the_master_may_publish_and_nobody_comes_in_unnamed(stack: Stack) -> None:
     words = stack["redis"].environment
     port = stack.redis_port
@@ -302,6 +304,7 @@ def test_each_service_has_limits_and_logs_that_rotate(told: dict[str, Any]) -> N
         assert int(service["logging"]["options"]["max-file"]) >= 2
 
 
+@pytest.mark.promise("redis")
 def test_every_secret_comes_from_outside_and_a_missing_one_is_asked_for(project: Path) -> None:
     examples = compose.read_env(REPOSITORY / ".env.example")
     assert set(examples) == set(re.findall(r"\$\{(\w+):\?", TEXT))

@@ -34,6 +34,7 @@ def check_repaired(root: Path, count: int, batch: int) -> None:
     assert files_below(root) == {**expected, "keep.txt": b"a stranger's"}
 
 
+@pytest.mark.promise("projection")
 @pytest.mark.parametrize("rounds", [4, pytest.param(15, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("repaired_each_time", [True, False])
 def test_killed_at_random_moments_it_ends_where_the_model_says(

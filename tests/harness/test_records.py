@@ -100,6 +100,7 @@ def test_an_honest_record_has_no_faults(url: str, tmp_path: Path) -> None:
     assert found["records"] > 80
 
 
+@pytest.mark.promise("subscription")
 @pytest.mark.parametrize("kind", ["plain", "category", "shard"])
 @pytest.mark.parametrize(
     ("change", "fault"),

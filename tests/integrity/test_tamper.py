@@ -96,6 +96,7 @@ def content(path: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.promise("integrity")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("times", TIMES)
 def test_every_changed_byte_of_the_file_is_found_or_lies_outside_the_log(
@@ -129,6 +130,7 @@ def filled(request: pytest.FixtureRequest, url: str) -> str:
     return where
 
 
+@pytest.mark.promise("integrity")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("times", TIMES)
 def test_every_edit_of_a_row_by_a_superuser_is_found(filled: str, times: int) -> None:

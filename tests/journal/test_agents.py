@@ -77,6 +77,7 @@ async def attempt(journal: Journal, name: str, version: int, won: list[str]) -> 
         won.append(name)
 
 
+@pytest.mark.promise("journal")
 async def test_of_many_that_expect_one_version_exactly_one_wins(lasting_url: str) -> None:
     async with Journal(lasting_url) as one, Journal(lasting_url) as two:
         await one.set_agent_project("ana", "p", None, "ana", None)

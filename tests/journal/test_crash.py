@@ -25,6 +25,7 @@ def write_until_killed(url: str, number: int, calls: int) -> list[Any]:
     return [json.loads(line) for line in lines_until_killed(calls, "journal_writer", url, number)]
 
 
+@pytest.mark.promise("journal")
 @pytest.mark.parametrize(
     "rounds",
     [

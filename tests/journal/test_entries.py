@@ -74,6 +74,7 @@ async def test_the_same_entry_from_another_process_changes_nothing(lasting_url: 
         assert await journal.position() == 2
 
 
+@pytest.mark.promise("journal")
 async def test_of_many_that_insert_one_entry_at_once_one_does(lasting_url: str) -> None:
     async with Journal(lasting_url, by="one") as one, Journal(lasting_url, by="two") as two:
         await one.upsert_project(**PROJECT)
@@ -84,6 +85,7 @@ async def test_of_many_that_insert_one_entry_at_once_one_does(lasting_url: str) 
         assert await two.fetch_project_metrics("p") == (1, 1, 0, 0)
 
 
+@pytest.mark.promise("journal")
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -115,6 +117,7 @@ async def test_an_id_belongs_to_one_project(journal: Journal) -> None:
     assert caught.value.fields == ("project",)
 
 
+@pytest.mark.promise("journal")
 async def test_a_line_that_is_not_its_checksum_is_refused(journal: Journal) -> None:
     await fill(journal, 0)
     with pytest.raises(ChecksumError) as caught:

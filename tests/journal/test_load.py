@@ -36,6 +36,7 @@ def run_workers(url: str, folder: Path, seconds: float) -> list[list[str]]:
     ]
 
 
+@pytest.mark.promise("journal")
 @pytest.mark.parametrize(
     "seconds", [1.0, pytest.param(60.0, marks=[pytest.mark.soak, pytest.mark.timeout(600)])]
 )

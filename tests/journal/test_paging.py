@@ -30,6 +30,7 @@ async def insert_around(journal: Journal, number: int) -> None:
         await journal.insert_entry(**entry(number, **changes))
 
 
+@pytest.mark.promise("journal")
 @pytest.mark.parametrize("filters", [None, {"agent": "ana"}, {"emoji": "✅"}, {"meta.kind": "x"}])
 async def test_pages_hold_together_while_entries_are_inserted(
     journal: Journal, filters: Any

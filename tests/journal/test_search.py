@@ -78,6 +78,7 @@ async def test_messages_are_found_as_a_whole(journal: Journal) -> None:
         assert await found(journal, **{**whole, "message": message + "x"}) == set()
 
 
+@pytest.mark.promise("journal")
 async def test_messages_are_found_by_one_dialect_of_expressions(journal: Journal) -> None:
     await filled(journal)
     for pattern, folded, exact in [

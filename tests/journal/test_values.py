@@ -103,6 +103,7 @@ def open_journal(portal: BlockingPortal, url: str) -> Iterator[Journal]:
     portal.call(journal.close)
 
 
+@pytest.mark.promise("journal")
 @given(
     name=names, ts=moments, emoji=st.none() | texts, agent=st.none() | texts, message=texts,
     meta=st.none() | st.dictionaries(texts, values, max_size=4), raw_line=texts,

@@ -40,6 +40,7 @@ FULL = Memory(
 )
 
 
+@pytest.mark.promise("memories")
 def test_every_field_comes_back_exactly(memories: MemoryStore) -> None:
     assert all(getattr(FULL, field.name) is not None for field in dataclasses.fields(FULL))
     memories.store(FULL)
@@ -148,6 +149,7 @@ BAD_IDS: list[Any] = [
 ]  # fmt: skip
 
 
+@pytest.mark.promise("memories")
 def test_what_cannot_be_an_id_is_refused_everywhere(memories: MemoryStore) -> None:
     calls: list[Callable[[Any], object]] = [
         lambda bad: memories.store(some(bad)),
@@ -184,6 +186,7 @@ BAD_FIELDS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.promise("memories")
 def test_what_cannot_be_kept_exactly_is_refused_before_anything_is_written(
     memories: MemoryStore,
 ) -> None:

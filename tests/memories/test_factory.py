@@ -52,6 +52,7 @@ def test_many_threads_share_one_background(memories: MemoryStore) -> None:
     assert [name for name in during if "background" in name or "writer" in name] == []
 
 
+@pytest.mark.promise("memories")
 def test_of_many_who_delete_one_memory_one_is_told_so(memories: MemoryStore) -> None:
     for _ in range(5):
         memories.store(some())
@@ -111,6 +112,7 @@ def test_a_subscription_begins_where_it_is_told_or_now(memories: MemoryStore) ->
     assert [c.memory_id for c in asyncio.run(take(after, 3))] == ["b", "c", "d"]
 
 
+@pytest.mark.promise("memories")
 def test_nothing_stored_between_loading_and_following_is_missed(memories: MemoryStore) -> None:
     memories.store(some("a"))
     ids = memories.list_ids()
@@ -158,6 +160,7 @@ def in_a_fork(function: Callable[[], None]) -> None:
     assert status == 0
 
 
+@pytest.mark.promise("memories")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_opens_it_anew(lasting: Place) -> None:
     with lasting.open() as memories:

@@ -77,6 +77,7 @@ def test_a_directory_that_was_removed_is_made_again(files: Place, root: Path) ->
         assert files.files().keys() == {"b"}
 
 
+@pytest.mark.promise("memories")
 def test_strangers_in_the_directory_stay_as_they_are(
     files: Place, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -117,6 +118,7 @@ def test_files_that_cannot_be_written_are_an_error_and_come_later(files: Place, 
         assert files.files().keys() == set("abc")
 
 
+@pytest.mark.promise("memories")
 def test_what_was_killed_between_log_and_file_is_healed(files: Place) -> None:
     with child("memory_logger", files.url, files.directory or "") as process:
         wait_for(process, "logged")
@@ -128,6 +130,7 @@ def test_what_was_killed_between_log_and_file_is_healed(files: Place) -> None:
         assert files.files().keys() == {"a", "b"}
 
 
+@pytest.mark.promise("memories")
 def test_two_processes_share_a_directory(files: Place, root: Path) -> None:
     with files.open() as memories, child("memory_neighbour", files.url, root) as process:
         wait_for(process, "ready")

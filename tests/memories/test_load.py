@@ -92,6 +92,7 @@ class Worker:
                 self.told["deleted"] += self.memories.delete(shared)
 
 
+@pytest.mark.promise("memories")
 @pytest.mark.parametrize(
     "seconds", [0.5, pytest.param(60.0, marks=[pytest.mark.soak, pytest.mark.timeout(300)])]
 )
@@ -118,6 +119,7 @@ def write_until_killed(place: Place, number: int, calls: int) -> list[list[str]]
     return [line.split() for line in lines_until_killed(calls, *words)]
 
 
+@pytest.mark.promise("memories")
 @pytest.mark.parametrize(
     "rounds",
     [

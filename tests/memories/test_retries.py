@@ -53,6 +53,7 @@ def test_each_cut_is_got_over_and_nothing_is_stored_twice(postgres: Server, prox
         assert memories.list_ids() == ["m-1"]
 
 
+@pytest.mark.promise("memories")
 @pytest.mark.parametrize("sender", ["client", "server"])
 def test_a_commit_whose_outcome_is_lost_is_stored_once(
     postgres: Server, proxy: Proxy, sender: Literal["client", "server"]
@@ -66,6 +67,7 @@ def test_a_commit_whose_outcome_is_lost_is_stored_once(
         assert [change.kind for change in memories.history("m-1")] == ["stored", "deleted"]
 
 
+@pytest.mark.promise("memories")
 def test_a_commit_of_a_server_that_then_goes_away_is_stored_once(
     postgres: Server, proxy: Proxy
 ) -> None:
@@ -103,6 +105,7 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(postgres: Server, proxy
         assert [call.result(30) for call in calls] == [None, some(), False]
 
 
+@pytest.mark.promise("memories")
 def test_a_server_that_stays_away_is_a_typed_error_in_time(postgres: Server, proxy: Proxy) -> None:
     with MemoryStore(proxy.url(postgres.fresh_schema()), retry_seconds=0.5) as memories:
         memories.store(some())

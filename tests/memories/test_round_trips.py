@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from projections.memories import Memory, MemoryStore
 
 
+@pytest.mark.promise("memories")
 @settings(
     max_examples=examples(30),
     deadline=None,
@@ -49,6 +50,7 @@ def test_any_memory_comes_back_exactly(memories: MemoryStore, batch: list[Memory
     assert exact([memories.history(memory.id)[-1].memory for memory in batch]) == exact(batch)
 
 
+@pytest.mark.promise("memories")
 @given(one=IDS, two=IDS)
 def test_no_two_ids_have_one_file_on_any_file_system(one: str, two: str) -> None:
     for name in (file_name(one), file_name(one.swapcase()), file_name(one * 255)):
@@ -156,6 +158,7 @@ async def try_rebuild(log: EventStore, directory: Path) -> bool:
     return False
 
 
+@pytest.mark.promise("memories")
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_story_ends_as_a_dictionary_says(kind: str) -> None:

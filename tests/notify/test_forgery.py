@@ -211,6 +211,7 @@ SIZES = [
 ]
 
 
+@pytest.mark.promise("slow-follower")
 @pytest.mark.parametrize("kind", LASTING)
 @pytest.mark.parametrize("count", SIZES)
 async def test_no_forged_message_is_delivered_or_fatal(
@@ -222,6 +223,7 @@ async def test_no_forged_message_is_delivered_or_fatal(
     assert facts["messages_news"] >= 70
 
 
+@pytest.mark.promise("slow-follower")
 @pytest.mark.parametrize("kind", LASTING)
 @pytest.mark.parametrize("count", [5_000, *SIZES[1:]])
 async def test_without_a_key_a_flood_of_hints_costs_few_looks(

@@ -77,6 +77,7 @@ async def test_a_notify_directory_that_goes_is_watched_again(
         await woken(subscription, other)
 
 
+@pytest.mark.promise("subscription")
 async def test_the_timed_read_alone_suffices(url: str) -> None:
     async with (
         EventStore.open(url, notify="none", poll=0.02) as store,

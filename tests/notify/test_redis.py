@@ -103,6 +103,7 @@ async def test_what_two_writers_publish_out_of_turn_arrives_in_order(url: str) -
         assert positions(await take(subscription, 200)) == list(range(2, 202))
 
 
+@pytest.mark.promise("subscription")
 async def test_a_server_that_is_killed_and_started_again_loses_nothing(url: str) -> None:
     with private_redis() as redis:
         async with pair(url, redis.url, [KEY]) as (writer, _, subscription):
@@ -115,6 +116,7 @@ async def test_a_server_that_is_killed_and_started_again_loses_nothing(url: str)
             assert positions(await take(subscription, 1)) == [7]
 
 
+@pytest.mark.promise("subscription")
 async def test_a_server_that_freezes_delays_no_append_and_is_noticed(url: str) -> None:
     with private_redis() as redis:
         async with pair(url, redis.url, [KEY]) as (writer, reader, subscription):
@@ -130,6 +132,7 @@ async def test_a_server_that_freezes_delays_no_append_and_is_noticed(url: str) -
             assert positions(await take(subscription, 1)) == [2]
 
 
+@pytest.mark.promise("subscription")
 @pytest.mark.parametrize("keys", [[], [KEY]])
 async def test_what_could_not_be_published_is_once_that_works_again(
     url: str, keys: list[str]
@@ -195,6 +198,7 @@ async def test_without_any_server_followers_read_on_a_timer(url: str) -> None:
         assert positions(await take(subscription, 3)) == [1, 2, 3]
 
 
+@pytest.mark.promise("redis")
 async def test_nothing_that_a_forger_sends_is_delivered(url: str) -> None:
     redis = shared_redis()
     chance = random.Random(5)

@@ -130,6 +130,7 @@ async def test_a_server_that_a_private_authority_vouches_for_is_believed(
     assert int((await is_woken(tmp_path, url))["messages_news"]) == 3
 
 
+@pytest.mark.promise("subscription")
 @pytest.mark.parametrize("named", [False, True], ids=["nobody", "another-authority"])
 async def test_a_server_that_nobody_vouches_for_is_refused(
     tmp_path: Path, tls_port: int, named: bool
@@ -198,6 +199,7 @@ def refused_by(redis: RedisServer) -> Any:
         return client.execute_command("ACL", "LOG")
 
 
+@pytest.mark.promise("redis")
 async def test_the_documented_rights_suffice_and_nothing_else_is_asked_for(
     tmp_path: Path, redis: RedisServer
 ) -> None:
@@ -206,6 +208,7 @@ async def test_the_documented_rights_suffice_and_nothing_else_is_asked_for(
     assert refused_by(redis) == []
 
 
+@pytest.mark.promise("subscription")
 @pytest.mark.parametrize(
     ("missing", "troubled"),
     [
@@ -305,6 +308,7 @@ STEPS = [[OLD], [OLD, NEW], [NEW, OLD], [NEW]]
 """What the documentation says to go through: the first one signs, and all are believed."""
 
 
+@pytest.mark.promise("subscription")
 @pytest.mark.parametrize("step", [0, 1, 2])
 @pytest.mark.parametrize("writer_is_first", [True, False])
 async def test_no_step_of_exchanging_the_key_leaves_anybody_deaf(

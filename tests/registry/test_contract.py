@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from projections.registry.queries import Row
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.promise("registry")]
 
 START = datetime.fromtimestamp(START_US / 1e6, UTC)
 

@@ -70,6 +70,7 @@ def run_workers(url: str, folder: Path, seconds: float) -> list[list[Any]]:
     ]
 
 
+@pytest.mark.promise("registry")
 @pytest.mark.parametrize(
     "seconds", [1.0, pytest.param(60.0, marks=[pytest.mark.soak, pytest.mark.timeout(600)])]
 )
@@ -94,6 +95,7 @@ async def test_nothing_is_lost_and_one_removes(tmp_path: Path, kind: str, second
     assert removals.total() > 3
 
 
+@pytest.mark.promise("registry")
 @pytest.mark.parametrize(
     "rounds",
     [

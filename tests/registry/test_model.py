@@ -121,6 +121,7 @@ TestRegistryOnPostgres.settings = settings(
 )
 
 
+@pytest.mark.promise("registry")
 @pytest.mark.anyio
 @settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(bot=texts.filter(bool), config=objects, status=statuses, meta=objects)

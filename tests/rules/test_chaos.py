@@ -271,6 +271,7 @@ class Size(NamedTuple):
     longest: int
 
 
+@pytest.mark.promise("subscription")
 @pytest.mark.parametrize(
     ("size", "seed"),
     [

@@ -95,6 +95,7 @@ async def test_followers_see_the_default_once_a_state_has_ended(
     assert second.new_value == RuleState()
 
 
+@pytest.mark.promise("rules")
 @pytest.mark.parametrize("runners", [2, 5])
 async def test_a_state_ends_once_however_many_run(
     store: EventStore, clock: FakeClock, runners: int
@@ -143,6 +144,7 @@ async def test_a_state_lifted_by_hand_does_not_end_again(
         await ended(store, "B")
 
 
+@pytest.mark.promise("rules")
 async def test_what_fell_due_while_nothing_ran_ends_at_the_next_start(
     tmp_path: Path, clock: FakeClock
 ) -> None:
@@ -172,6 +174,7 @@ async def test_a_malformed_state_is_passed_over(
     assert [e.type async for e in store.read_stream("rule-state/A")] == [event.type]
 
 
+@pytest.mark.promise("rules")
 async def test_a_database_that_is_away_puts_it_off(
     store: EventStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

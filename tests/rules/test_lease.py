@@ -63,6 +63,7 @@ async def has_reported(reports: list[str], master: str) -> None:
     await eventually(so)
 
 
+@pytest.mark.promise("owner")
 async def test_the_second_follows_nothing_until_the_first_ends(url: str, root: Path) -> None:
     reports: list[str] = []
     async with EventStore.open(url) as store, anyio.create_task_group() as tasks:
@@ -87,6 +88,7 @@ async def test_the_second_follows_nothing_until_the_first_ends(url: str, root: P
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.promise("owner")
 async def test_a_killed_owner_is_followed_by_the_one_that_stood_by(
     lasting: str, root: Path
 ) -> None:
@@ -102,6 +104,7 @@ async def test_a_killed_owner_is_followed_by_the_one_that_stood_by(
         assert (await standing(store))["A"][1] == ttp("A", "while nobody looked")
 
 
+@pytest.mark.promise("owner")
 async def test_no_edit_is_appended_twice_by_two_processes(lasting: str, root: Path) -> None:
     url = lasting
     async with EventStore.open(url) as store:
@@ -136,6 +139,7 @@ async def nobody_follows(store: EventStore) -> None:
     await eventually(so)
 
 
+@pytest.mark.promise("owner")
 async def test_one_look_needs_no_ownership_and_repeats_nothing(url: str, root: Path) -> None:
     async with EventStore.open(url) as store, anyio.create_task_group() as tasks:
         tasks.start_soon(RuleSync(store, root, source="main").run)
@@ -246,6 +250,7 @@ def end_owner(url: str) -> str:
     )
 
 
+@pytest.mark.promise("owner")
 async def test_an_owner_whose_connection_was_lost_stands_by(
     postgres: Server, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -278,6 +283,7 @@ async def test_an_owner_whose_connection_was_lost_stands_by(
     assert "may be somebody else's" in caplog.text
 
 
+@pytest.mark.promise("owner")
 async def test_an_owner_that_lost_its_session_appends_nothing_more(
     postgres: Server, root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -88,6 +88,7 @@ def test_the_old_logs_hold_every_event_of_the_rule_plane(tmp_path: Path) -> None
     assert types >= written
 
 
+@pytest.mark.promise("old-events")
 async def test_history_head_and_consumers_are_as_they_were(old: OldLog) -> None:
     async with EventStore.open(old.url) as store:
         events = await collect(store.read())
@@ -108,6 +109,7 @@ async def test_history_head_and_consumers_are_as_they_were(old: OldLog) -> None:
     assert audit(old.path) == head.position
 
 
+@pytest.mark.promise("old-events")
 async def test_rules_and_states_are_as_they_were(old: OldLog) -> None:
     async with EventStore.open(old.url, clock=old.clock) as store:
         rules = RuleStore(store)

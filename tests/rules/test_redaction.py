@@ -44,6 +44,7 @@ def names(rules: list[CompiledRule]) -> dict[str, str]:
     return {rule.rule_id: rule.state.state for rule in rules}
 
 
+@pytest.mark.promise("redaction")
 async def test_a_rule_is_gone_for_engines_and_masters(tmp_path: Path) -> None:
     async with EventStore.open("memory://") as store:
         fill(tmp_path / "rules", {"a.yml": ttp("A"), "b.yml": ttp("B")})
@@ -112,6 +113,7 @@ async def test_a_redacted_removal_still_removes(tmp_path: Path) -> None:
             assert await reader.load_compiled() == []
 
 
+@pytest.mark.promise("redaction")
 @pytest.mark.parametrize("seed", range(12))
 async def test_views_that_follow_equal_views_that_are_rebuilt(tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)

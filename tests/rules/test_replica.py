@@ -146,6 +146,7 @@ async def test_several_commits_between_two_looks_are_each_told(master: Master) -
     assert reader.position == (await master.log.head()).position
 
 
+@pytest.mark.promise("replica")
 async def test_who_was_away_for_long_gets_the_latest_word_on_each_rule(
     master: Master, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +168,7 @@ async def test_who_was_away_for_long_gets_the_latest_word_on_each_rule(
     assert (await reader.get_state("C")).confidence_max == 0.4
 
 
+@pytest.mark.promise("replica")
 async def test_nothing_half_copied_is_ever_used(master: Master, tmp_path: Path) -> None:
     await master.edit("A")
     await master.project()
@@ -192,6 +194,7 @@ async def test_nothing_half_copied_is_ever_used(master: Master, tmp_path: Path) 
         assert reader.trouble == ""
 
 
+@pytest.mark.promise("replica")
 async def test_files_may_arrive_in_any_order_or_never(master: Master, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     reader = RuleReplica(copy, poll=0.01)
@@ -311,6 +314,7 @@ async def test_a_reader_that_waits_hears_of_a_change_and_of_closing(master: Mast
     assert told(seen[:1]) == [("A", "first")]
 
 
+@pytest.mark.promise("replica")
 async def test_another_history_is_an_error_and_never_silence(
     master: Master, tmp_path: Path
 ) -> None:

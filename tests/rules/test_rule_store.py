@@ -144,6 +144,7 @@ async def test_a_state_of_what_cannot_be_a_rule_is_refused(rules: RuleStore, rul
     assert await rules.get_state(rule_id) == RuleState()
 
 
+@pytest.mark.promise("subscription")
 async def test_a_change_between_loading_and_subscribing_is_seen(
     master: Master, rules: RuleStore
 ) -> None:

@@ -119,6 +119,7 @@ async def test_the_log_holds_every_tree_of_the_history(history: Path, root: Path
         assert (await again.sync_once()).position is None
 
 
+@pytest.mark.promise("projection")
 async def test_the_projected_tree_equals_the_oracle_at_every_sampled_commit(
     history: Path, root: Path, tmp_path: Path
 ) -> None:

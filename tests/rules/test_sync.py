@@ -115,6 +115,7 @@ async def test_files_that_change_together_are_one_commit(
     assert len(events) == 10 + 5 + 1 + 1 + 1
 
 
+@pytest.mark.promise("bad-input")
 @pytest.mark.parametrize("broken", ["", "a: [", "rule_id: A\n", "\0"])
 async def test_a_broken_file_keeps_the_last_good_rule(
     store: EventStore, root: Path, sync: Sync, broken: str
@@ -145,6 +146,7 @@ async def test_a_file_broken_in_another_way_is_rejected_anew(
     assert await told(store) == [("RuleRejected", "a.yml")] * 2
 
 
+@pytest.mark.promise("bad-input")
 async def test_one_bad_file_stops_none_of_the_good_ones(
     store: EventStore, root: Path, sync: Sync
 ) -> None:
@@ -262,6 +264,7 @@ async def test_two_sources_do_not_delete_each_others_rules(
     assert list(await standing(store)) == ["A", "B"]
 
 
+@pytest.mark.promise("bad-input")
 async def test_a_directory_that_became_empty_is_refused(
     store: EventStore, root: Path, sync: Sync
 ) -> None:

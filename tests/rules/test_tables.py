@@ -153,6 +153,7 @@ async def compare(log: str, views: str, history: list[Any]) -> Rows:
     return found
 
 
+@pytest.mark.promise("projection")
 @settings(max_examples=examples(30), deadline=None)
 @given(HISTORIES)
 def test_the_tables_say_what_the_rule_store_says_inline_followed_and_rebuilt(
@@ -163,6 +164,7 @@ def test_the_tables_say_what_the_rule_store_says_inline_followed_and_rebuilt(
         anyio.run(compare, log, views, history)
 
 
+@pytest.mark.promise("projection")
 @settings(max_examples=examples(10), deadline=None)
 @given(HISTORIES)
 def test_the_tables_are_the_same_on_postgresql(postgres: Server, history: list[Any]) -> None:
@@ -228,6 +230,7 @@ async def test_a_state_that_expires_is_back_to_the_default(tmp_path: Path, kind:
     assert (row["state"], row["expires_at"], row["position"]) == ("enabled", None, 2)
 
 
+@pytest.mark.promise("bad-input")
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", LASTING)
 async def test_the_longest_path_is_a_key_like_any_other(tmp_path: Path, kind: str) -> None:

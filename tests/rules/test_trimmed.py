@@ -128,6 +128,7 @@ async def compare(folder: Path, commits: list[list[Any]], redacted: int, cuts: l
             assert await fresh.shown() == now
 
 
+@pytest.mark.promise("moving")
 @settings(max_examples=examples(25), deadline=None)
 @given(
     commits=COMMITS,
@@ -245,6 +246,7 @@ async def test_a_directory_that_is_followed_sees_a_trim_beyond_it(tmp_path: Path
         assert files_below(live) == {"A.yml": ttp("A", "n2").encode()}
 
 
+@pytest.mark.promise("moving")
 @pytest.mark.anyio
 async def test_a_worker_that_slept_through_the_trim_hears_of_every_rule_that_went(
     tmp_path: Path,

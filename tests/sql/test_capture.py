@@ -85,6 +85,7 @@ def tables(storage: SqlStorage, migrations: Migrations) -> SqlStorage:
     return storage
 
 
+@pytest.mark.promise("sql")
 @pytest.mark.parametrize(("sql", "expected"), CASES, ids=[sql for sql, _ in CASES])
 def test_each_row_that_a_statement_touches_is_captured(
     tables: SqlStorage, url: str, sql: str, expected: list[tuple[Any, ...]]

@@ -31,6 +31,7 @@ def count(storage: SqlStorage, errors: list[BaseException]) -> None:
         errors.append(error)
 
 
+@pytest.mark.promise("sql")
 @pytest.mark.anyio
 async def test_threads_processes_and_a_store_that_write_at_once_all_get_their_turns(
     storage: SqlStorage, migrations: Migrations, url: str

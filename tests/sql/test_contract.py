@@ -53,6 +53,7 @@ def test_the_backend_is_named(storage: SqlStorage, url: str) -> None:
     assert storage.backend_name == url.partition(":")[0].replace("postgresql", "postgres")
 
 
+@pytest.mark.promise("sql")
 def test_what_is_computed_from_the_log_is_what_is_there(
     storage: SqlStorage, migrations: Migrations, url: str
 ) -> None:
@@ -109,6 +110,7 @@ def test_a_table_without_a_key_is_refused_by_its_name(
         storage.apply_migrations(migrations.directory)
 
 
+@pytest.mark.promise("sql")
 @pytest.mark.parametrize(
     "sql",
     [
@@ -272,6 +274,7 @@ def test_a_closed_connection_is_of_no_use(people: SqlStorage, url: str) -> None:
     assert changes(url) == []
 
 
+@pytest.mark.promise("sql")
 def test_of_processes_that_migrate_at_once_each_file_is_applied_by_one(
     migrations: Migrations, url: str
 ) -> None:
@@ -295,6 +298,7 @@ def test_of_processes_that_migrate_at_once_each_file_is_applied_by_one(
     assert computed_tables(url) == tables_of(url)
 
 
+@pytest.mark.promise("sql")
 @pytest.mark.anyio
 async def test_a_copy_in_another_database_is_kept_from_the_log_alone(
     people: SqlStorage, migrations: Migrations, url: str, tmp_path: Path

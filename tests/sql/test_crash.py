@@ -37,6 +37,7 @@ async def copy_tables(url: str, copy: str) -> None:
         await ProjectionRunner(store, SqlCopy(copy)).catch_up()
 
 
+@pytest.mark.promise("sql")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "rounds",

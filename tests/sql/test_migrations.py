@@ -104,6 +104,7 @@ def test_a_migration_that_fails_names_itself_and_leaves_nothing(
     assert len(changes(url)) == 1
 
 
+@pytest.mark.promise("sql")
 def test_what_a_migration_does_to_rows_is_replayed_as_it_was(
     storage: SqlStorage, migrations: Migrations, url: str
 ) -> None:

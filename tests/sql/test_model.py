@@ -131,6 +131,7 @@ class RandomSqlOnPostgres(RandomSql):
     dialect = POSTGRES
 
 
+@pytest.mark.promise("sql")
 @pytest.mark.hypothesis
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("machine", [RandomSqlOnSqlite, RandomSqlOnPostgres])

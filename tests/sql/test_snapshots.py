@@ -44,6 +44,7 @@ def count(storage: SqlStorage) -> None:
         c.execute("UPDATE b SET n = n + 1")
 
 
+@pytest.mark.promise("sql")
 def test_a_snapshot_taken_while_others_write_is_of_one_moment(
     tables: SqlStorage, kind: str, tmp_path: Path
 ) -> None:
@@ -76,6 +77,7 @@ def test_a_snapshot_taken_while_others_write_is_of_one_moment(
             assert tables_of(other) == before
 
 
+@pytest.mark.promise("sql")
 @pytest.mark.parametrize("damage", ["flip", "cut", "header", "empty", "gone"])
 def test_what_was_tampered_with_is_refused_and_changes_nothing(
     tables: SqlStorage, kind: str, tmp_path: Path, damage: str

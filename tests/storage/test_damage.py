@@ -156,6 +156,7 @@ def open_files() -> list[str]:
     return links
 
 
+@pytest.mark.promise("immutable")
 @pytest.mark.parametrize("statement", FORBIDDEN, ids=range(len(FORBIDDEN)))
 def test_the_database_refuses_to_change_what_happened(written: Path, statement: str) -> None:
     with pytest.raises(sqlite3.IntegrityError):
@@ -163,6 +164,7 @@ def test_the_database_refuses_to_change_what_happened(written: Path, statement: 
     assert audit(written) == 3
 
 
+@pytest.mark.promise("immutable")
 async def test_redaction_keeps_the_chain_whole(written: Path, url: str) -> None:
     run(written, "UPDATE event SET data = NULL, metadata = NULL, salt = NULL WHERE position = 2")
     assert audit(written) == 3
@@ -192,6 +194,7 @@ async def test_a_consumer_behind_which_the_log_was_trimmed_goes_on(path: Path, u
         assert positions(await take(subscription, 2)) == [4, 5]
 
 
+@pytest.mark.promise("immutable")
 def test_the_chain_is_what_its_description_says(written: Path) -> None:
     connection = sqlite3.connect(written)
     rows = connection.execute(ROWS).fetchall()
@@ -203,6 +206,7 @@ def test_the_chain_is_what_its_description_says(written: Path) -> None:
         check_chain(swapped, log_id)
 
 
+@pytest.mark.promise("bad-input")
 async def test_stored_text_that_is_no_json_says_which_event(written: Path, url: str) -> None:
     run(written, "DROP TRIGGER event_immutable", "UPDATE event SET data = x'7b' WHERE position = 2")
     async with EventStore.open(url) as store:
@@ -212,6 +216,7 @@ async def test_stored_text_that_is_no_json_says_which_event(written: Path, url: 
     assert caught.value.position == 2
 
 
+@pytest.mark.promise("durable")
 async def test_a_full_disk_is_a_typed_error_and_the_store_goes_on(path: Path, url: str) -> None:
     from sqlalchemy import text
 

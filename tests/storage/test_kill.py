@@ -30,6 +30,7 @@ def stored_calls(url: str) -> dict[str, set[str]]:
     return calls
 
 
+@pytest.mark.promise("durable")
 @pytest.mark.parametrize(
     "rounds",
     [

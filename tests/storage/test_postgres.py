@@ -71,6 +71,7 @@ class Hiding:
             connection.execute(text("INSERT INTO hiding VALUES (1), (1)"))
 
 
+@pytest.mark.promise("durable")
 async def test_a_view_that_hides_an_error_of_the_database_fails_the_append(url: str) -> None:
     async with EventStore.open(url, notify="none", inline=[Hiding()]) as store:
         with pytest.raises(StorageError, match="nothing was stored"):
@@ -126,6 +127,7 @@ async def test_waiting_too_long_for_the_log_is_a_typed_error_and_leaves_nothing(
         assert (await store.append("a/1", some(1))).position == 2
 
 
+@pytest.mark.promise("order")
 async def test_a_writer_that_was_stopped_in_an_append_lets_the_others_go(
     postgres: Server, url: str
 ) -> None:

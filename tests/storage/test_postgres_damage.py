@@ -115,6 +115,7 @@ async def refused(url: str) -> EventStoreError:
     return caught.value
 
 
+@pytest.mark.promise("immutable")
 @pytest.mark.parametrize("statement", FORBIDDEN, ids=range(len(FORBIDDEN)))
 def test_the_database_refuses_to_change_what_happened(written: str, statement: str) -> None:
     with psycopg.connect(written) as connection:

@@ -29,6 +29,7 @@ LIMITS = "%20-cstatement_timeout%3D2s&connect_timeout=2"
 """Ends a URL: a frozen network is given up after 3 s, which in earnest are 60."""
 
 
+@pytest.mark.promise("order")
 @pytest.mark.parametrize(
     ("writers", "followers", "events", "uneven"),
     # In a short run on a busy machine, one process may begin much later than another.
@@ -51,6 +52,7 @@ def test_a_fleet_leaves_one_gapless_order_and_starves_nobody(
     assert min(shares) * uneven > max(shares)
 
 
+@pytest.mark.promise("durable")
 @pytest.mark.parametrize(
     ("writers", "followers", "stops", "events"),
     [
@@ -75,6 +77,7 @@ def test_a_server_that_crashes_loses_nothing_it_acknowledged(
             all_.report(f"{stops} crashes")
 
 
+@pytest.mark.promise("durable")
 @pytest.mark.parametrize(
     ("writers", "followers", "faults"),
     [

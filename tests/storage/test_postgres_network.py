@@ -58,6 +58,7 @@ def through(proxy: Proxy, url: str) -> str:
     return proxy.url(url) + SHORT
 
 
+@pytest.mark.promise("durable")
 async def test_an_append_into_a_frozen_network_is_given_up_and_settled_later(
     proxy: Proxy, url: str
 ) -> None:
@@ -77,6 +78,7 @@ async def test_an_append_into_a_frozen_network_is_given_up_and_settled_later(
     assert audit_postgres(url) == 3
 
 
+@pytest.mark.promise("subscription")
 async def test_a_dozen_followers_outlive_a_network_that_freezes(proxy: Proxy, url: str) -> None:
     async with (
         EventStore.open(through(proxy, url), notify="none", poll=0.05) as store,
@@ -171,6 +173,7 @@ async def test_a_listener_whose_session_was_ended_listens_again_and_wakes(
         assert (await store.status())["reconnects"] >= 3
 
 
+@pytest.mark.promise("subscription")
 async def test_what_was_committed_while_nobody_listened_wakes_upon_reconnecting(
     proxy: Proxy, url: str
 ) -> None:
@@ -222,6 +225,7 @@ async def test_a_busy_publisher_s_wakes_are_few_and_none_is_the_last_to_be_misse
         assert (await store.status())["wakes"] <= count
 
 
+@pytest.mark.promise("subscription")
 async def test_a_flood_of_notifications_neither_starves_nor_ends_the_listener(
     postgres: Server, url: str
 ) -> None:

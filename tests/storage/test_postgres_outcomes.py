@@ -69,6 +69,7 @@ async def waits_for_the_head(postgres: Server) -> bool:
     return bool(await anyio.to_thread.run_sync(postgres.execute, found))
 
 
+@pytest.mark.promise("durable")
 async def test_an_append_cut_off_while_it_waits_is_written_again(
     postgres: Server, proxy: Proxy, url: str
 ) -> None:
@@ -102,6 +103,7 @@ def test_an_error_with_a_state_of_somebody_s_own_is_not_the_connection_s(url: st
     assert not is_lost(caught.value)
 
 
+@pytest.mark.promise("durable")
 async def test_a_second_try_that_times_out_does_not_claim_that_nothing_was_stored(
     proxy: Proxy, url: str
 ) -> None:
@@ -124,6 +126,7 @@ async def test_a_second_try_that_times_out_does_not_claim_that_nothing_was_store
     assert audit_postgres(url) == 3
 
 
+@pytest.mark.promise("subscription")
 async def test_progress_that_shares_a_group_that_timed_out_is_stored_later(
     postgres: Server, url: str
 ) -> None:
@@ -190,6 +193,7 @@ async def test_a_consumer_whose_opening_was_lost_owns_its_name(proxy: Proxy, url
         assert (state.name, state.cursor.position) == ("w", 3)
 
 
+@pytest.mark.promise("durable")
 @pytest.mark.parametrize(
     ("given", "used"), [("off", "on"), ("local", "local"), ("remote_apply", "remote_apply")]
 )
@@ -204,6 +208,7 @@ async def test_no_setting_lets_the_server_acknowledge_what_is_not_on_disk(
         assert raw.execute("SHOW synchronous_commit").fetchone() == (used,)
 
 
+@pytest.mark.promise("durable")
 async def test_of_several_hosts_one_that_writes_is_found_unasked(
     postgres: Server, url: str
 ) -> None:
@@ -245,6 +250,7 @@ class Counting:
         connection.execute(text("INSERT INTO at VALUES (:log, :position, :h)"), new)
 
 
+@pytest.mark.promise("subscription")
 async def test_an_inline_view_is_told_once_whenever_the_connection_is_lost(
     proxy: Proxy, url: str
 ) -> None:
@@ -259,6 +265,7 @@ async def test_an_inline_view_is_told_once_whenever_the_connection_is_lost(
     assert seen == [(1,), (2,), (3,), (4,)]
 
 
+@pytest.mark.promise("subscription")
 async def test_a_server_that_takes_no_more_sessions_is_outlived(
     postgres: Server, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -299,6 +306,7 @@ async def test_a_server_that_takes_no_more_sessions_is_outlived(
         assert (await store.append("a/1", some(1))).position == 4
 
 
+@pytest.mark.promise("durable")
 async def test_closing_on_a_frozen_network_tells_who_waits_for_an_append(
     proxy: Proxy, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

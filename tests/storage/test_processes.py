@@ -36,6 +36,7 @@ def go(process: object) -> None:
     stdin.flush()
 
 
+@pytest.mark.promise("order")
 def test_processes_that_append_at_once_leave_one_gapless_order(log_url: str) -> None:
     with ExitStack() as stack:
         processes = [
@@ -94,6 +95,7 @@ async def test_a_consumer_is_taken_over_from_another_process(log_url: str) -> No
                 await take(mine, 1)
 
 
+@pytest.mark.promise("subscription")
 async def test_a_killed_consumer_s_successor_goes_on_after_its_last_flush(log_url: str) -> None:
     async with EventStore.open(log_url) as store:
         await store.append("a/1", some(5))

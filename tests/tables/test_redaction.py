@@ -81,6 +81,7 @@ async def say(store: EventStore, *said: str) -> None:
         await store.append("a/1", [NewEvent("Said", word)])
 
 
+@pytest.mark.promise("redaction")
 @pytest.mark.parametrize("on_error", ["stop", "set_aside"])
 async def test_an_inline_view_is_computed_again(tmp_path: Path, on_error: str) -> None:
     path = tmp_path / "log.db"

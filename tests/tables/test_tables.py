@@ -139,6 +139,7 @@ async def bring_up(log: str, views: str, view: TableProjection, until: int | Non
         return (await keeper.catch_up(until)).position
 
 
+@pytest.mark.promise("projection")
 async def test_inline_and_followed_views_say_what_arithmetic_says(log: str, views: str) -> None:
     async with EventStore.open(log, inline=[Totals()]) as store:
         expected = await append_numbers(store)
@@ -260,6 +261,7 @@ async def test_an_interrupted_rebuild_leaves_the_old_view(log: str, views: str) 
         assert rows(views) == expected
 
 
+@pytest.mark.promise("projection")
 async def test_the_old_view_serves_until_the_new_one_is_complete(log: str, views: str) -> None:
     seen: list[dict[str, int]] = []
 
@@ -280,6 +282,7 @@ def killed_after(batches: int, log: str, views: str) -> int:
     return int(run("dying_runner", log, views, batches).returncode)
 
 
+@pytest.mark.promise("subscription")
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_runner_that_is_killed_between_batches_repeats_and_loses_nothing(
     log: str, views: str
@@ -390,6 +393,7 @@ class Numbered(TableProjection):
         connection.execute(extra.insert().values(position=event.position))
 
 
+@pytest.mark.promise("projection")
 async def test_a_view_of_an_older_version_serves_until_it_is_computed_again(
     log: str, views: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -524,6 +528,7 @@ async def test_a_reason_is_recorded_whatever_characters_it_has(
     assert caplog.text.encode().count(b"set aside") == 1
 
 
+@pytest.mark.promise("projection")
 async def test_a_lost_connection_is_no_fault_of_the_event(postgres: Server) -> None:
     log, views = postgres.fresh_schema(), postgres.fresh_schema()
     end = "SELECT pg_terminate_backend(pg_backend_pid())"
@@ -565,6 +570,7 @@ async def test_a_batch_whose_commit_was_lost_is_applied_once(postgres: Server) -
     assert rows(views) == {"n/1": 1}
 
 
+@pytest.mark.promise("projection")
 @pytest.mark.parametrize("value", ["nul\0", 2**63], ids=["nul", "too-large"])
 async def test_what_a_column_cannot_hold_is_set_aside_in_every_database(
     log: str, views: str, value: Any
@@ -595,6 +601,7 @@ async def test_what_a_column_cannot_hold_is_set_aside_in_every_database(
         assert [row[1] for row in ledger(url, set_aside_table)] == [2]
 
 
+@pytest.mark.promise("projection")
 async def test_a_database_that_fails_sets_no_event_aside(log: str, views: str) -> None:
     class Unlucky(Totals):
         fails = True
@@ -618,6 +625,7 @@ async def test_a_database_that_fails_sets_no_event_aside(log: str, views: str) -
     assert rows(views) == {"n/1": 1}
 
 
+@pytest.mark.promise("projection")
 @pytest.mark.parametrize("newer", [Totals, DoubledTotals])
 async def test_views_further_along_the_search_path_are_left_alone(
     postgres: Server, newer: type[Totals]

@@ -139,6 +139,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.promise("bad-input")
 @pytest.mark.parametrize("path", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_hostile_path_is_set_aside_and_the_last_good_file_stays(
     path: str, log: RuleLog, live: DirectoryProjection, root: Path

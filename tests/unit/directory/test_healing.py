@@ -32,6 +32,7 @@ def test_nothing_is_damaged_as_long_as_nobody_touches_it(filled: DirectoryProjec
     assert [*filled.damaged(), *filled.damaged()] == []
 
 
+@pytest.mark.promise("projection")
 def test_a_removed_and_a_changed_file_come_back(
     log: RuleLog, filled: DirectoryProjection, root: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
@@ -19,6 +20,7 @@ def opened(root: Path) -> DirectoryProjection:
     return projection
 
 
+@pytest.mark.promise("projection")
 @settings(max_examples=examples(150), deadline=None)
 @given(commits=COMMITS, restarts=st.lists(st.lists(st.integers(1, 4), max_size=3), max_size=4))
 def test_any_batches_and_restarts_end_in_what_the_model_says(

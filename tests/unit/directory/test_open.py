@@ -27,6 +27,7 @@ def test_it_comes_back_where_it_was(log: RuleLog, live: DirectoryProjection) -> 
     assert live.open(LOG_ID) == log.cursor()
 
 
+@pytest.mark.promise("bad-input")
 def test_a_directory_with_somebodys_files_is_refused_and_stays(root: Path) -> None:
     root.mkdir()
     (root / "thesis.txt").write_text("mine")

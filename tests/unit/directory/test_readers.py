@@ -10,6 +10,7 @@ from projections import DirectoryProjection
 from projections.directory.manifest import UnsettledTreeError, read_tree
 
 
+@pytest.mark.promise("projection")
 def test_every_set_that_is_read_is_the_one_of_its_cursor(
     log: RuleLog, live: DirectoryProjection, root: Path
 ) -> None:

@@ -76,6 +76,7 @@ def by_hand(steps: Steps, type_: str, schema: int | None) -> tuple[str, Any, dic
     return shape[0], {"steps": taken}, metadata
 
 
+@pytest.mark.promise("old-events")
 @settings(max_examples=examples(60), deadline=None, database=None)
 @given(
     chains(),

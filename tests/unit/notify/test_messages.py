@@ -113,6 +113,7 @@ def test_a_large_commit_is_announced_without_its_events(sender: Signer, receiver
     assert receiver.decode(LOG, message) == Message(6)
 
 
+@pytest.mark.promise("redis")
 def test_no_altered_bit_is_accepted(sender: Signer, receiver: Signer) -> None:
     message = sender.encode(LOG, 6, batch())
     for bit in random.Random(7).sample(range(len(message) * 8), 500):

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.examples import examples
@@ -34,6 +35,7 @@ def manifest(root: Path, log: RuleLog, events: list[Event]) -> bytes:
     return (root / MANIFEST).read_bytes()
 
 
+@pytest.mark.promise("moving")
 @settings(max_examples=examples(200), deadline=None)
 @given(COMMITS)
 @example(BLOCKED)
