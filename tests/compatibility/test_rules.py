@@ -96,6 +96,36 @@ def same_tree(one: dict[str, bytes], other: dict[str, bytes]) -> bool:
     return one == other
 
 
+def test_what_one_version_redacts_and_trims_the_other_leaves_out_alike(
+    pair: Pair, url: str, directory: Path, tmp_path: Path
+) -> None:
+    where = {"url": url, "directory": str(directory)}
+    pair.first.call("sync", **where)
+    edit(directory, 7)
+    pair.second.call("sync", **where)
+    pair.second.call("set_state", url=url, rule="R1003", state="disabled")
+    for name in ("encoded_powershell.yml", "office_spawns_shell.yml"):
+        (directory / name).unlink()
+    defined = {event[1]: event[0] for event in pair.first.call("read", url=url)}
+    assert pair.first.call("redact", url=url, position=defined["rule/R1001"]) == 19
+    assert pair.second.call("redact", url=url, position=defined["rule/R1002"]) == 20
+    loaded = pair.first.call("rules", url=url)
+    assert loaded == pair.second.call("rules", url=url)
+    assert [rule for rule, _ in loaded] == [f"R{number}" for number in range(1003, 1017)]
+    trees = []
+    for step in ("whole", "trimmed"):
+        if step == "trimmed":
+            assert pair.first.call("trim", url=url, before=17) == 17
+            assert pair.second.call("trim", url=url, before=18) == 18
+        for number, version in enumerate(pair):
+            live = tmp_path / f"{step}-{number}"
+            version.call("project", url=url, directory=str(live))
+            trees.append({name: text for name, text in files(live).items() if name[0] != "."})
+            assert version.call("rules", url=url) == loaded
+    assert len(trees[0]) == 14
+    assert all(tree == trees[0] for tree in trees)
+
+
 def rows(url: str) -> dict[str, list[Any]]:
     """Read the tables of rules."""
     engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))

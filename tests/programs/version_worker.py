@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -201,6 +202,20 @@ async def set_state(url: str, rule: str, state: str) -> None:
     async with EventStore.open(url) as store:
         limit = 0.5 if state == "clipped" else None
         await RuleStore(store).set_state(rule, RuleState(state, confidence_max=limit), "ana")  # type: ignore[arg-type]
+
+
+async def redact(url: str, position: int) -> int:
+    async with EventStore.open(url) as store:
+        return (await store.redact(position, "a test", by="ana")).position
+
+
+async def trim(url: str, before: int) -> int:
+    """Trim as the command line does, which keeps what projections of rules need."""
+    names = ("projections.rules.trim_policy", "projections.rules.keeping", "projections.keeping")
+    found = [name for name in names if importlib.util.find_spec(name)]
+    keep = importlib.import_module(found[0]).keep_rules
+    async with EventStore.open(url) as store:
+        return (await store.trim(before, reason="a test", by="ana", keep=keep)).first_position
 
 
 async def project(url: str, directory: str) -> str:
