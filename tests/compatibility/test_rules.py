@@ -115,8 +115,9 @@ def test_what_one_version_redacts_and_trims_the_other_leaves_out_alike(
     trees = []
     for step in ("whole", "trimmed"):
         if step == "trimmed":
-            assert pair.first.call("trim", url=url, before=17) == 17
-            assert pair.second.call("trim", url=url, before=18) == 18
+            for version, before in zip(pair, (17, 18), strict=True):
+                archive = str(tmp_path / f"{before}.export")
+                assert version.call("trim", url=url, before=before, archive=archive) == before
         for number, version in enumerate(pair):
             live = tmp_path / f"{step}-{number}"
             version.call("project", url=url, directory=str(live))

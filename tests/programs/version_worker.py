@@ -209,13 +209,14 @@ async def redact(url: str, position: int) -> int:
         return (await store.redact(position, "a test", by="ana")).position
 
 
-async def trim(url: str, before: int) -> int:
+async def trim(url: str, before: int, archive: str) -> int:
     """Trim as the command line does, which keeps what projections of rules need."""
     names = ("projections.rules.trim_policy", "projections.rules.keeping", "projections.keeping")
     found = [name for name in names if importlib.util.find_spec(name)]
     keep = importlib.import_module(found[0]).keep_rules
     async with EventStore.open(url) as store:
-        return (await store.trim(before, reason="a test", by="ana", keep=keep)).first_position
+        done = await store.trim(before, archive=archive, reason="a test", by="ana", keep=keep)
+        return done.first_position
 
 
 async def project(url: str, directory: str) -> str:
