@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from eventstore.errors import (
     ArchiveError,
@@ -39,6 +38,7 @@ from eventstore.log.events import (
 )
 from eventstore.log.operations import Head
 from eventstore.log.upcasting import Upcasters
+from eventstore.system.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from eventstore.changes.subscription import Subscription
@@ -79,19 +79,15 @@ __all__ = [
     "Upcasters",
 ]
 
-_MODULES: Final = {
-    "EventStore": "eventstore.store.event_store",
-    "Subscription": "eventstore.changes.subscription",
-}
-"""What needs a database is imported at its first use: help and completion start without."""
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(_MODULES[name]), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:
+    # They need a database; help and completion of the command line start without one.
+    __getattr__ = lazy_exports(
+        __name__,
+        {
+            "EventStore": "eventstore.store.event_store",
+            "Subscription": "eventstore.changes.subscription",
+        },
+    )
 
 
 def __dir__() -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from eventstore.system.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from projections.directory import DirectoryProjection
@@ -20,23 +21,19 @@ __all__ = [
     "TableProjection",
 ]
 
-_MODULES: Final = {
-    "DirectoryProjection": "projections.directory",
-    "OutdatedViewError": "projections.protocol",
-    "Projection": "projections.protocol",
-    "ProjectionBusyError": "projections.protocol",
-    "ProjectionRunner": "projections.runner",
-    "TableProjection": "projections.tables.projection",
-}
-"""Where each public name is: imported at its first use, so that the manifest is read alone."""
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(_MODULES[name]), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:
+    # Importing the manifest of the commands imports this package, and shall import no more.
+    __getattr__ = lazy_exports(
+        __name__,
+        {
+            "DirectoryProjection": "projections.directory",
+            "OutdatedViewError": "projections.protocol",
+            "Projection": "projections.protocol",
+            "ProjectionBusyError": "projections.protocol",
+            "ProjectionRunner": "projections.runner",
+            "TableProjection": "projections.tables.projection",
+        },
+    )
 
 
 def __dir__() -> list[str]:

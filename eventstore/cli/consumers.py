@@ -30,5 +30,7 @@ async def wait(
     names = [state.name for state in states]
     session.output.value(
         {"position": position, "consumers": names},
-        f"position {position} is done by {', '.join(names) or 'nobody: there are no consumers'}",
+        f"position {position} is done by {', '.join(names)}"
+        if names
+        else f"position {position} is done: there are no consumers",
     )

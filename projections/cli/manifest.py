@@ -51,7 +51,7 @@ MANIFEST: Final = Manifest(
             "projections.cli.source_status:sources",
             check_option="--source",
             check_help="Check that a master follows this source; may be given again.",
-            missing="is followed by nobody",
+            missing="is followed by no master",
         ),
     ),
     rebuilds=(

@@ -1,13 +1,20 @@
 """Rules: files that engineers review become events, and engines follow them."""
 
-from projections.rules.factory import SharedRuleStore, get_rule_store
-from projections.rules.model import CompiledRule, RuleChange, RuleState
-from projections.rules.replica import ReadOnlyError, RuleReplica
-from projections.rules.replica_file import FeedError
-from projections.rules.sources.scan import SourceError
-from projections.rules.sources.sync import RuleSync, SyncReport
-from projections.rules.store import RuleStore
-from projections.rules.tables import RuleTables
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventstore.system.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from projections.rules.factory import SharedRuleStore, get_rule_store
+    from projections.rules.model import CompiledRule, RuleChange, RuleState
+    from projections.rules.replica import ReadOnlyError, RuleReplica
+    from projections.rules.replica_file import FeedError
+    from projections.rules.sources.scan import SourceError
+    from projections.rules.sources.sync import RuleSync, SyncReport
+    from projections.rules.store import RuleStore
+    from projections.rules.tables import RuleTables
 
 __all__ = [
     "CompiledRule",
@@ -24,3 +31,28 @@ __all__ = [
     "SyncReport",
     "get_rule_store",
 ]
+
+if not TYPE_CHECKING:
+    # Each command needs few of them; all together are half of what most commands import.
+    __getattr__ = lazy_exports(
+        __name__,
+        {
+            "CompiledRule": "projections.rules.model",
+            "FeedError": "projections.rules.replica_file",
+            "ReadOnlyError": "projections.rules.replica",
+            "RuleChange": "projections.rules.model",
+            "RuleReplica": "projections.rules.replica",
+            "RuleState": "projections.rules.model",
+            "RuleStore": "projections.rules.store",
+            "RuleSync": "projections.rules.sources.sync",
+            "RuleTables": "projections.rules.tables",
+            "SharedRuleStore": "projections.rules.factory",
+            "SourceError": "projections.rules.sources.scan",
+            "SyncReport": "projections.rules.sources.sync",
+            "get_rule_store": "projections.rules.factory",
+        },
+    )
+
+
+def __dir__() -> list[str]:
+    return __all__

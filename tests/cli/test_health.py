@@ -52,7 +52,7 @@ def test_a_worker_that_was_never_there_is_named(run: Run, worker: Running) -> No
     assert done.returncode == 1
     assert done.stdout.startswith("consumer w: ")
     assert done.stderr == (
-        "error: consumer 'v' was never seen; source 'rules' is followed by nobody\n"
+        "error: consumer 'v' was never seen; source 'rules' is followed by no master\n"
     )
 
 
@@ -67,7 +67,7 @@ def test_a_master_is_well_while_it_follows_what_it_can_read(
     assert done.stdout.startswith("source rules: followed by ")
     assert master.interrupt() == 0
     done = run("status", "--source", "rules")
-    assert (done.returncode, done.stderr) == (1, "error: source 'rules' is followed by nobody\n")
+    assert (done.returncode, done.stderr) == (1, "error: source 'rules' is followed by no master\n")
 
 
 def test_wait_without_a_position_is_for_everything_so_far(run: Run, worker: Running) -> None:

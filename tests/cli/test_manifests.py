@@ -12,11 +12,6 @@ import pytest
 from support.commands import Run, command, environment
 from support.stranger import MANIFEST, install
 
-from eventstore.cli import manifest as manifests
-from eventstore.cli.contributions import Contributions, contributions
-from eventstore.log.redaction import EVENT_REDACTED
-from projections.rules import events as rule_events
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -228,32 +223,3 @@ def test_the_log_has_a_command_line_without_any_other_package(run: Run, tmp_path
         done = run(*words, **extra)
         assert done.returncode == (1 if "rebuild" in words else 0), done.stderr
         assert "Rules and projections" not in done.stdout
-
-
-def test_every_path_of_our_own_manifests_can_be_imported() -> None:
-    found = contributions()
-    every = [*found.commands.values(), *found.event_lines.values(), *found.keepers,
-             *found.status_sections.values(), *found.rebuilds.values(),
-             *found.checkpoints.values()]  # fmt: skip
-    assert len(every) > 30
-    for one in every:
-        assert callable(one.load(one.item.path))  # type: ignore[attr-defined]
-    assert found.warnings == []
-
-
-def test_manifests_name_the_event_types_and_streams_that_are_written() -> None:
-    ours = {type_ for type_, _ in contributions().event_lines}
-    types = {value for name, value in vars(rule_events).items() if name in {
-        "RULE_DEFINED", "RULE_REMOVED", "RULE_REJECTED", "REJECTION_ENDED", "RULE_STATE_SET",
-        "RULE_STATE_EXPIRED"}}  # fmt: skip
-    assert ours == types | {EVENT_REDACTED}
-    assert contributions().history_categories == [rule_events.RULES, rule_events.STATES]
-
-
-def test_two_manifests_of_one_event_type_in_two_categories_are_both_kept() -> None:
-    found = Contributions()
-    for streams in ("order/", "bet/"):
-        lines = manifests.EventLines(("Placed",), "a.b:c", streams)
-        found.add(manifests.Manifest(title="x", event_lines=(lines,)), streams)
-    assert found.warnings == []
-    assert len(found.event_lines) == 2

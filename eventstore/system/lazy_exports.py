@@ -1,0 +1,29 @@
+"""Public names of a package that are imported at their first use."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+def lazy_exports(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
+    """Return a package's ``__getattr__``; ``modules`` says in which module each name is.
+
+    The package assigns it where type checkers do not look, because they would accept any name::
+
+        if not TYPE_CHECKING:
+            __getattr__ = lazy_exports(__name__, {"Thing": "package.things"})
+    """
+
+    def find(name: str) -> object:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value: object = getattr(import_module(modules[name]), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return find
