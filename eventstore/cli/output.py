@@ -213,7 +213,7 @@ def _write_json(value: Any) -> None:
     encoded = to_json(value)
     stream = sys.stdout
     if isinstance(stream, io.TextIOWrapper):
-        # JSON is UTF-8, whatever the console's encoding.
+        # JSON is always UTF-8; the encoding of the console does not matter.
         stream.flush()
         stream.buffer.write(encoded + b"\n")
         stream.buffer.flush()

@@ -33,7 +33,7 @@ def run(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Start commands in the background; whatever still runs at the end is killed."""
+    """Start commands in the background; those that still run at the end are killed."""
     running: list[Running] = []
 
     def start_command(*words: str, cwd: Path = tmp_path) -> Running:

@@ -213,7 +213,7 @@ def cancel_after_some(scope: anyio.CancelScope, monkeypatch: pytest.MonkeyPatch)
 
 
 def view_of(folder: Path, database: str | None) -> object:
-    """Return the view's content, whichever it is."""
+    """Return the content of the view: rows or files."""
     if database is not None:
         return query(database, "SELECT rule_id, rule FROM rule ORDER BY rule_id")
     return {path.name: path.read_bytes() for path in (folder / "live").glob("*.yml")}

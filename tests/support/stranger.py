@@ -1,4 +1,4 @@
-"""A package of somebody else, installed into a directory: it adds to the command line."""
+"""A foreign package, installed into a directory: it adds to the command line."""
 
 from __future__ import annotations
 
