@@ -35,11 +35,12 @@ def unit(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Lint, format and check the words."""
+    """Lint, format, list the tests of each promise, and check the words."""
     install(session, "", "lint")
     session.run("ruff", "check", "--fix")
     session.run("ruff", "format")
-    session.run("python", "scripts/check_words.py")
+    session.run("python", "-m", "scripts.list_promises")
+    session.run("python", "-m", "scripts.check_words")
 
 
 @nox.session

@@ -1,6 +1,6 @@
 """Check the language of the tree: plain words in docstrings and documents, the glossary's in names.
 
-``python scripts/check_words.py [ROOT]`` prints what it found and exits with 1 if
+``python -m scripts.check_words [ROOT]`` prints what it found and exits with 1 if
 
 - docstrings, or documents, hold more than 3 riddle words ("whoever", "somebody" …) in 10,000;
 - a module or an identifier has a word that docs/glossary.md has replaced.

@@ -12,6 +12,8 @@ from .versions import DEADLINE
 if TYPE_CHECKING:
     from .conftest import Pair
 
+pytestmark = pytest.mark.promise("releases")
+
 KEY = "a shared key of 30 characters."
 ROUNDS = 5
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from .conftest import Pair
 
+pytestmark = pytest.mark.promise("releases")
+
 EDITED = "encoded_powershell.yml"
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from .conftest import Pair
 
+pytestmark = pytest.mark.promise("releases")
+
 TURNS = 4
 
 
