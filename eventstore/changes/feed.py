@@ -51,6 +51,8 @@ class ChangeFeed:
         """Set when there may be new events, or a consumer has a new owner."""
         self.recovered = Signal()
         """Set when a subscription can read again after the database was unreachable."""
+        self.waiting = Signal()
+        """Set each time a subscription begins to wait at the head."""
         self.consumers = ConsumerOwnership(log, owner, self.changed)
         self._notifier = notifier
         self._lift = lift

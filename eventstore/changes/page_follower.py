@@ -96,6 +96,7 @@ class PageFollower:
         """Return once a subscription at ``position`` has a reason to read: a change or a poll."""
         tail, changed = self._feed.tail, self._feed.changed
         self._wake = anyio.Event()
+        self._feed.waiting.set()
         while True:
             self._was_woken = await changed.wait(
                 self._wake_ups_seen, tail.schedule.remaining(), self._wake

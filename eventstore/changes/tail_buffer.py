@@ -16,6 +16,7 @@ from eventstore.changes.event_window import WINDOW_EVENTS, EventWindow
 from eventstore.changes.wake_up_back_off import WakeUpBackOff
 from eventstore.errors import EventStoreError, StorageError
 from eventstore.log.operations import CommitBatch, Page, Query
+from eventstore.system.event_loop import Signal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from eventstore.changes.poll_schedule import PollSchedule
     from eventstore.log.events import Event
     from eventstore.log.operations import Head
-    from eventstore.system.event_loop import Signal
 
 READ_EVENTS: Final = 1024
 """Events read at once at the most."""
@@ -68,7 +68,9 @@ class TailBuffer:
         self.unused_batches = 0
         """How many commit batches from a notifier did not follow the window's end."""
         self.reads = 0
-        """How often the log was read."""
+        """How often the head of the log was read."""
+        self.read_done = Signal()
+        """Set after each of these reads."""
 
     @property
     def position(self) -> int:
@@ -194,6 +196,7 @@ class TailBuffer:
                 return
             self._requests_served, self.reads = requests, self.reads + 1
             self._after_read(page, before=head.position, woken=woken)
+            self.read_done.set()
 
     def _after_read(self, page: Page, *, before: int, woken: bool) -> None:
         send_heartbeat = self.schedule.log_read()

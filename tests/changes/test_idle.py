@@ -1,4 +1,4 @@
-"""Followers that wait: one of them looks at the log, and the others need not.
+"""Processes that wait: one of them polls the log, and the others need not.
 
 ``pytest -m soak -s tests/changes/test_idle.py`` counts what fifty processes cost the database.
 """
@@ -17,7 +17,7 @@ from support.fleet import Member, append_end, append_nothing, until
 from support.logs import positions, some
 from support.postgres import private_server, shared_server
 from support.redis import private_redis, shared_redis
-from support.waiting import eventually, take
+from support.waiting import signalled, take
 
 from eventstore import EventStore
 
@@ -41,7 +41,7 @@ def notify(request: pytest.FixtureRequest) -> tuple[str, list[str]]:
 
 
 @pytest.mark.promise("slow-follower")
-async def test_who_hears_that_another_has_looked_does_not_look(
+async def test_a_process_that_gets_heartbeats_does_not_poll(
     notify: tuple[str, list[str]],
 ) -> None:
     url = shared_server().fresh_schema()
@@ -55,34 +55,31 @@ async def test_who_hears_that_another_has_looked_does_not_look(
                 subscription = await stack.enter_async_context(store.subscribe_changes())
                 await take(subscription, 1)
                 tasks.start_soon(take, subscription, 1)
-            await looks(often, 10)
+            await reads(often, 10)
             before = [store.feed.tail.reads for store in rarely]
-            await looks(often, 60)  # longer than any of the others waits without having heard
+            await reads(often, 60)  # longer than any of the others waits without a heartbeat
             assert [store.feed.tail.reads for store in rarely] == before
             tasks.cancel_scope.cancel()
 
 
-async def looks(store: EventStore, count: int) -> None:
-    """Return once a store has looked at its log so often again."""
-    goal = store.feed.tail.reads + count
-
-    async def done() -> bool:
-        return store.feed.tail.reads >= goal
-
-    await eventually(done)
+async def reads(store: EventStore, count: int) -> None:
+    """Return once a store has read the head of its log so often again."""
+    tail = store.feed.tail
+    goal = tail.reads + count
+    await signalled(tail.read_done, lambda: tail.reads >= goal)
 
 
 @pytest.mark.promise("subscription")
-async def test_what_one_process_finds_by_itself_it_tells_the_others(
+async def test_what_one_process_finds_by_polling_reaches_the_others(
     notify: tuple[str, list[str]],
 ) -> None:
     url = shared_server().fresh_schema()
     make = partial(EventStore.open, url, notify=notify[0], notify_keys=notify[1])
     async with (
         EventStore.open(url, notify="none") as writer,
-        make(poll=0.05) as looks,
+        make(poll=0.05) as polls,
         make(poll=3600) as waits,
-        looks.subscribe_changes() as first,
+        polls.subscribe_changes() as first,
         waits.subscribe_changes() as second,
         anyio.create_task_group() as tasks,
     ):

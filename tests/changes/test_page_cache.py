@@ -1,4 +1,4 @@
-"""What followers that are behind read: in large pages, held as small slices."""
+"""Subscriptions that are behind read large pages and hold small slices."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Clock:
 
 
 class Reads:
-    """Puts a shelf of its own into a store, and counts what it reads."""
+    """Puts a page cache with a clock of its own into a store, and counts its reads."""
 
     def __init__(self, store: EventStore) -> None:
         self.queries: list[Query] = []
@@ -52,7 +52,9 @@ class Reads:
 
 
 @pytest.mark.promise("slow-follower")
-async def test_one_that_stands_still_while_it_is_behind_holds_a_slice(url: str) -> None:
+async def test_a_subscription_behind_that_stands_still_holds_one_slice(
+    url: str,
+) -> None:
     async with EventStore.open(url) as store:
         await store.append("a/1", some(3 * PAGE_EVENTS))
         slow = store.subscribe_changes()
@@ -62,16 +64,16 @@ async def test_one_that_stands_still_while_it_is_behind_holds_a_slice(url: str) 
 
 
 @pytest.mark.promise("slow-follower")
-async def test_however_many_stand_still_the_shelf_is_small(url: str) -> None:
+async def test_the_cache_stays_small_however_many_subscriptions_stand_still(url: str) -> None:
     async with EventStore.open(url) as store:
         await store.append("a/1", [NewEvent(f"T{n % 50}", n) for n in range(20_000)])
         slow = [store.subscribe_changes(types=[f"T{n}"]) for n in range(50)]
         for one in slow:
             await take(one, 1)
-        shelved = [page for each in store.feed.pages._pages for page in each.slices.values()]
+        cached = [page for each in store.feed.pages._pages for page in each.slices.values()]
         assert len(store.feed.pages._pages) == CACHED_PAGES
-        assert sum(len(page.events) for page in shelved) <= CACHED_PAGES * PAGE_EVENTS
-        assert len(store.feed.pages._slices) == len(shelved)
+        assert sum(len(page.events) for page in cached) <= CACHED_PAGES * PAGE_EVENTS
+        assert len(store.feed.pages._slices) == len(cached)
         for number, one in enumerate(slow):
             rest = positions(await take(one, 399))
             assert rest == list(range(number + 51, 20_001, 50))
@@ -86,7 +88,7 @@ async def test_catching_up_reads_no_more_than_whole_pages_did(url: str) -> None:
         assert len(reads.queries) <= 12
 
 
-async def test_those_that_catch_up_side_by_side_share_what_one_has_read(url: str) -> None:
+async def test_subscriptions_that_catch_up_side_by_side_share_pages(url: str) -> None:
     async with EventStore.open(url) as store:
         await store.append("a/1", some(10 * PAGE_EVENTS))
         reads = Reads(store)
@@ -96,7 +98,9 @@ async def test_those_that_catch_up_side_by_side_share_what_one_has_read(url: str
         assert len(reads.queries) <= 30
 
 
-async def test_more_than_the_shelf_bears_read_less_at_once_and_miss_nothing(url: str) -> None:
+async def test_more_subscriptions_than_pages_read_less_and_miss_nothing(
+    url: str,
+) -> None:
     async with EventStore.open(url) as store:
         await store.append("a/1", [NewEvent(f"T{n % 3}", n) for n in range(6_000)])
         reads = Reads(store)
@@ -120,7 +124,7 @@ async def test_more_than_the_shelf_bears_read_less_at_once_and_miss_nothing(url:
         assert min(query.limit for query in reads.queries) < PAGE_EVENTS
 
 
-async def test_what_lies_on_the_shelf_for_long_is_read_anew(url: str) -> None:
+async def test_an_old_slice_is_read_anew(url: str) -> None:
     async with EventStore.open(url) as store:
         await store.append("a/1", some(PAGE_EVENTS + 1))
         reads = Reads(store)
@@ -152,7 +156,7 @@ async def test_whole_commits_come_whole_in_slices(
             assert len(await collect(again)) == wanted[-1] - cursor.position
 
 
-async def test_a_cancelled_reader_leaves_nobody_waiting(url: str) -> None:
+async def test_a_cancelled_reader_leaves_no_other_one_waiting(url: str) -> None:
     async with EventStore.open(url) as store:
         await store.append("a/1", some(PAGE_EVENTS))
         begun, page = anyio.Event(), store.feed.page

@@ -1,21 +1,23 @@
-"""Followers of one store share one reader: what it costs, and that it changes nothing."""
+"""Subscriptions of one store share one reader: its cost, and that results stay the same."""
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 from support.logs import LASTING, LOG_URLS, positions, some
-from support.waiting import collect, eventually, take
+from support.waiting import DEADLINE, collect, signalled, take
 
 from eventstore import END, EventStore, HistoryDivergedError, NewEvent, StorageError
 from eventstore.changes.event_window import SLICE_EVENTS, WINDOW_EVENTS
 from eventstore.changes.poll_schedule import PollSchedule
 from eventstore.changes.tail_buffer import READ_EVENTS
 from eventstore.system.backoff import Backoff
+from eventstore.system.event_loop import Signal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,64 +48,52 @@ class Reads:
         monkeypatch.setattr(store._log, "_read_page", counting)
 
 
-async def test_a_commit_is_read_once_for_all_followers(
+async def test_a_commit_is_read_once_for_all_subscriptions(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with EventStore.open(url, poll=30) as store, EventStore.open(url) as writer:
         received: list[list[int]] = [[] for _ in range(50)]
         subscriptions = [store.subscribe_changes(after=END) for _ in received]
+        arrivals = Arrivals()
 
         async def follow(number: int) -> None:
             async for event in subscriptions[number]:
                 received[number].append(event.position)
+                arrivals.add(event.position)
 
         async with anyio.create_task_group() as tasks:
             for number in range(50):
                 tasks.start_soon(follow, number)
-
-            async def all_follow() -> bool:
-                return all(one.caught_up for one in subscriptions)
-
-            await eventually(all_follow)
+            waiting = store.feed.waiting
+            await signalled(waiting, lambda: all(one.caught_up for one in subscriptions))
             reads = Reads(store, monkeypatch)
             for count in range(1, 21):
                 await writer.append("a/1", some(1))
-
-                async def everybody_has_it(count: int = count) -> bool:
-                    return all(len(one) == count for one in received)
-
-                await eventually(everybody_has_it)
+                for _ in received:
+                    assert await arrivals.receive() == count
             tasks.cancel_scope.cancel()
         assert received == [list(range(1, 21))] * 50
         # One for each commit, and a few for wakes that came twice.
         assert 20 <= len(reads.queries) <= 60
 
 
-async def test_waiting_followers_poll_together(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_subscriptions_share_polls(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with (
         EventStore.open(url, poll=0.1, notify="none") as store,
         anyio.create_task_group() as tasks,
     ):
         for _ in range(40):
             tasks.start_soon(collect, store.subscribe_changes())
-
-        async def joined() -> bool:
-            return store.feed.tail.reads >= 2
-
-        await eventually(joined)
-        reads = Reads(store, monkeypatch)
-        before = store.feed.tail.reads
-
-        async def polled() -> bool:
-            return store.feed.tail.reads >= before + 5
-
-        await eventually(polled)
+        tail = store.feed.tail
+        await signalled(tail.read_done, lambda: tail.reads >= 2)
+        reads, before = Reads(store, monkeypatch), tail.reads
+        await signalled(tail.read_done, lambda: tail.reads >= before + 5)
         # Each of 40 for itself would have read 200 times.
         assert len(reads.queries) <= 15
         tasks.cancel_scope.cancel()
 
 
-async def test_one_that_fell_out_of_the_window_reads_for_itself_and_misses_nothing(
+async def test_a_subscription_outside_the_window_reads_for_itself_and_misses_nothing(
     url: str,
 ) -> None:
     async with EventStore.open(url) as store:
@@ -119,7 +109,7 @@ async def test_one_that_fell_out_of_the_window_reads_for_itself_and_misses_nothi
         assert positions(await take(slow, total - 1)) == list(range(2, total + 1))
 
 
-async def test_one_that_stands_still_keeps_a_slice_alive_and_no_more(url: str) -> None:
+async def test_a_subscription_that_stands_still_keeps_one_slice(url: str) -> None:
     async with EventStore.open(url) as store, EventStore.open(url) as writer:
         slow, fast = store.subscribe_changes(after=END), store.subscribe_changes(after=END)
         async with slow, fast:
@@ -147,11 +137,7 @@ async def test_filters_mean_the_same_in_the_window_as_in_the_log(
             for number in range(30):
                 kind = ("Even", "Odd")[number % 2]
                 await store.append(("a/1", "a/2", "b/1")[number % 3], [NewEvent(kind, number)])
-
-            async def through() -> bool:
-                return subscription.position == 30
-
-            await eventually(through)
+            await signalled(store.feed.waiting, lambda: subscription.position == 30)
             await subscription.aclose()
         assert found == await collect(store.read(streams=streams, types=types))
 
@@ -171,17 +157,13 @@ async def test_whole_commits_come_whole_from_the_window(url: str) -> None:
             sizes = [1, SLICE_EVENTS - 1, SLICE_EVENTS, SLICE_EVENTS + 1, 3 * SLICE_EVENTS, 2]
             for size in sizes:
                 await store.append("a/1", some(size))
-
-            async def through() -> bool:
-                return len(commits) == len(sizes)
-
-            await eventually(through)
+            await signalled(store.feed.waiting, lambda: len(commits) == len(sizes))
             await subscription.aclose()
         assert [len(commit) for commit in commits] == sizes
         assert list(chain.from_iterable(commits)) == list(range(1, sum(sizes) + 1))
 
 
-async def test_a_follower_of_another_history_is_told_beside_those_that_share(url: str) -> None:
+async def test_a_cursor_of_another_history_fails_beside_subscriptions_that_share(url: str) -> None:
     async with EventStore.open(url) as store:
         await store.append("a/1", some(3))
         async with store.subscribe_changes(after=END) as good:
@@ -193,9 +175,7 @@ async def test_a_follower_of_another_history_is_told_beside_those_that_share(url
             assert positions(await take(good, 1)) == [4]
 
 
-async def test_a_look_that_was_cancelled_has_seen_nothing(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_cancelled_read_has_seen_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with EventStore.open(url, poll=60) as store:
         subscription = store.subscribe_changes(after=END)
         await caught_up(subscription)
@@ -215,7 +195,7 @@ async def test_a_look_that_was_cancelled_has_seen_nothing(
 
 
 @pytest.mark.promise("subscription")
-async def test_what_a_look_finds_reaches_those_who_had_heard_its_signal_before(
+async def test_a_read_reaches_subscriptions_that_were_woken_before_it_ended(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with (
@@ -224,14 +204,11 @@ async def test_what_a_look_finds_reaches_those_who_had_heard_its_signal_before(
         anyio.create_task_group() as tasks,
     ):
         first, second = store.subscribe_changes(after=END), store.subscribe_changes(after=END)
-        got: list[int] = []
+        arrivals = Arrivals()
 
         async def follow() -> None:
             async for event in first:
-                got.append(event.position)  # noqa: PERF401 - it is looked at meanwhile
-
-        async def has(position: int) -> None:
-            await eventually(lambda: _true(position in got))
+                arrivals.add(event.position)
 
         async with first, second:
             await caught_up(first)
@@ -240,22 +217,22 @@ async def test_what_a_look_finds_reaches_those_who_had_heard_its_signal_before(
             await anyio.wait_all_tasks_blocked()
             await writer.append("a/1", some(1))
             store.feed.changed.set()
-            await has(1)
+            assert await arrivals.receive() == 1
             reading, go_on = gate(store, monkeypatch)
             store.feed.changed.set()
-            await eventually(lambda: _true(reading.is_set()))
+            assert await anyio.to_thread.run_sync(reading.wait, DEADLINE)
             await writer.append("a/1", some(1))
-            # It takes what is there, and waits, while what it will be told of is being read.
+            # It takes what is in memory, and waits while the event after it is being read.
             assert positions(await take(second, 1)) == [1]
-            tasks.start_soon(take_into, second, got)
+            tasks.start_soon(take_into, second, arrivals)
             await anyio.wait_all_tasks_blocked()
             go_on.set()
-            await eventually(lambda: _true(got == [1, 2, 2]))
+            assert [await arrivals.receive(), await arrivals.receive()] == [2, 2]
             await first.aclose()
 
 
 @pytest.mark.promise("subscription")
-async def test_what_a_timed_look_finds_reaches_those_whose_time_is_not_up(url: str) -> None:
+async def test_what_a_poll_finds_reaches_subscriptions_that_are_not_due_for_one(url: str) -> None:
     async with (
         EventStore.open(url, poll=3600, notify="none") as store,
         EventStore.open(url, notify="none") as writer,
@@ -263,18 +240,18 @@ async def test_what_a_timed_look_finds_reaches_those_whose_time_is_not_up(url: s
         anyio.create_task_group() as tasks,
     ):
         await caught_up(subscription)
-        got: list[int] = []
-        tasks.start_soon(take_into, subscription, got)
+        arrivals = Arrivals()
+        tasks.start_soon(take_into, subscription, arrivals)
         await writer.append("a/1", some(1))
         await anyio.wait_all_tasks_blocked()
         store.feed.tail.schedule = PollSchedule(-1)
         await store.feed.tail.refresh(woken=False)
         store.feed.tail.schedule = PollSchedule(3600)
-        await eventually(lambda: _true(got))
+        assert await arrivals.receive() == 1
 
 
 @pytest.mark.promise("subscription")
-async def test_a_look_that_finds_more_than_a_page_goes_on(url: str) -> None:
+async def test_a_read_that_finds_more_than_a_page_goes_on(url: str) -> None:
     async with (
         EventStore.open(url, poll=3600, notify="none") as store,
         EventStore.open(url, notify="none") as writer,
@@ -287,7 +264,7 @@ async def test_a_look_that_finds_more_than_a_page_goes_on(url: str) -> None:
         assert len(await take(subscription, 3 * READ_EVENTS)) == 3 * READ_EVENTS
 
 
-async def test_one_that_comes_later_shares_a_window_that_nobody_has_kept_up(
+async def test_a_later_subscription_shares_a_window_that_had_fallen_behind(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with (
@@ -301,21 +278,22 @@ async def test_one_that_comes_later_shares_a_window_that_nobody_has_kept_up(
         later = store.subscribe_changes()
         assert len(await take(later, 5)) == 5
         tasks.start_soon(take, later, 1)
-        await eventually(lambda: _true(store.feed.tail.position == 5))
-        reads, before = Reads(store, monkeypatch), store.feed.tail.reads
-        await eventually(lambda: _true(store.feed.tail.reads >= before + 3))
-        # Every look is one for all, and none is in between.
+        tail = store.feed.tail
+        await signalled(store.feed.waiting, lambda: tail.position == 5)
+        reads, before = Reads(store, monkeypatch), tail.reads
+        await signalled(tail.read_done, lambda: tail.reads >= before + 3)
+        # Each read is one for all, and there are no others.
         assert len(reads.queries) <= 4
         tasks.cancel_scope.cancel()
 
 
 @pytest.mark.promise("subscription")
-async def test_followers_go_on_once_one_of_them_finds_that_the_database_is_back(
+async def test_subscriptions_go_on_once_one_of_them_reads_after_an_outage(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("eventstore.changes.page_follower.Backoff", OneTries)
     monkeypatch.setattr(OneTries, "chosen", None)
-    monkeypatch.setattr(OneTries, "failed", 0)
+    monkeypatch.setattr(OneTries, "failed", Signal())
     async with (
         EventStore.open(url, poll=3600, notify="none") as store,
         EventStore.open(url, notify="none") as writer,
@@ -323,7 +301,7 @@ async def test_followers_go_on_once_one_of_them_finds_that_the_database_is_back(
         followers = [store.subscribe_changes(after=END) for _ in range(5)]
         for follower in followers:
             await caught_up(follower)
-        read, away, got = store._log._read_page, True, list[int]()
+        read, away, arrivals = store._log._read_page, True, Arrivals()
 
         def fail(query: Query) -> Page:
             if away:
@@ -333,28 +311,29 @@ async def test_followers_go_on_once_one_of_them_finds_that_the_database_is_back(
         monkeypatch.setattr(store._log, "_read_page", fail)
         async with anyio.create_task_group() as tasks:
             for follower in followers:
-                tasks.start_soon(take_into, follower, got)
+                tasks.start_soon(take_into, follower, arrivals)
             await writer.append("a/1", some(1))
             store.feed.changed.set()
-            await eventually(lambda: _true(OneTries.failed >= 10))
+            await signalled(OneTries.failed, lambda: OneTries.failed.count >= 10)
             away = False
-        assert got == [1] * 5
+            for _ in followers:
+                assert await arrivals.receive() == 1
 
 
 class OneTries(Backoff):
     """Lets one follower try again and again, and the others never."""
 
     chosen: OneTries | None = None
-    failed = 0
+    failed = Signal()
 
     def next(self) -> float:
         OneTries.chosen = OneTries.chosen or self
-        OneTries.failed += 1
+        OneTries.failed.set()
         self.failures += 1
         return 0.01 if self is OneTries.chosen else 3600.0
 
 
-async def test_hearing_that_there_is_nothing_new_spares_a_look() -> None:
+async def test_a_heartbeat_postpones_a_poll() -> None:
     now = 100.0
     schedule = PollSchedule(1.0, lambda: now)
     assert 0.9 <= schedule.remaining() <= 1.0
@@ -368,26 +347,40 @@ async def test_hearing_that_there_is_nothing_new_spares_a_look() -> None:
     for _ in range(22):
         now += 0.7
         schedule.heartbeat()
-    # Nobody is believed for ever; and who only makes sure tells nobody.
+    # Heartbeats postpone it for a limited time, and a read that verifies them sends none.
     assert schedule.remaining() == 0
     assert not schedule.log_read()
     assert schedule.remaining() > 0
 
 
-async def _true(value: object) -> object:
-    return value
+class Arrivals:
+    """A queue of the positions that subscriptions have received."""
+
+    def __init__(self) -> None:
+        self._positions: deque[int] = deque()
+        self._arrived = Signal()
+
+    def add(self, position: int) -> None:
+        self._positions.append(position)
+        self._arrived.set()
+
+    async def receive(self) -> int:
+        """Wait for the next position and remove it."""
+        await signalled(self._arrived, lambda: self._positions)
+        return self._positions.popleft()
 
 
 async def caught_up(subscription: Subscription) -> None:
-    """Return once a follower waits in the window."""
+    """Return once a subscription waits at the head."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(take, subscription, 1)
-        await eventually(lambda: _true(subscription.caught_up))
+        await signalled(subscription._feed.waiting, lambda: subscription.caught_up)
         tasks.cancel_scope.cancel()
 
 
-async def take_into(subscription: Subscription, got: list[int]) -> None:
-    got.extend(positions(await take(subscription, 1)))
+async def take_into(subscription: Subscription, arrivals: Arrivals) -> None:
+    for position in positions(await take(subscription, 1)):
+        arrivals.add(position)
 
 
 def gate(

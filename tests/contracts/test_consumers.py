@@ -3,7 +3,7 @@
 import anyio
 import pytest
 from support.logs import FakeClock, positions, some
-from support.waiting import collect, eventually, take
+from support.waiting import collect, signalled, take
 
 from eventstore import END, EventStore, InvalidInputError, TakenOverError
 from eventstore.log.operations import ConsumerState
@@ -43,10 +43,8 @@ async def test_asking_for_the_next_event_stores_the_one_before_soon(store: Event
     subscription = store.subscribe_changes(consumer="w")
     await take(subscription, 3)
 
-    async def follows() -> bool:
-        return (await stored(store)).cursor.position == 2
-
-    await eventually(follows)
+    await store.wait_applied(2, ["w"])
+    assert (await stored(store)).cursor.position == 2
 
 
 async def test_a_flush_has_stored_the_cursor_when_it_returns(store: EventStore) -> None:
@@ -72,11 +70,8 @@ async def test_a_filtered_consumer_on_a_quiet_stream_advances(store: EventStore)
         tasks.start_soon(collect, subscription)
         await store.append("loud/1", some(20))
 
-        async def follows() -> bool:
-            states = await store.consumers()
-            return bool(states) and states[0].cursor.position == 20
-
-        await eventually(follows)
+        await store.wait_applied(20, ["w"])
+        assert (await stored(store)).cursor.position == 20
         await subscription.aclose()
 
 
@@ -101,7 +96,7 @@ async def test_a_waiting_owner_learns_that_it_lost_the_name(url: str) -> None:
                 await take(first, 1)
 
         tasks.start_soon(follow)
-        await eventually(store.consumers)
+        await signalled(store.feed.waiting, lambda: first.caught_up)
         async with store.subscribe_changes(consumer="w"):
             pass
 
@@ -129,10 +124,8 @@ async def test_a_lost_owner_s_close_leaves_the_new_one_s_progress(store: EventSt
     await second.ack()
     await first.aclose()
 
-    async def follows() -> bool:
-        return (await stored(store)).cursor.position == 3
-
-    await eventually(follows, within=5)
+    await store.wait_applied(3, ["w"], timeout=5)
+    assert (await stored(store)).cursor.position == 3
 
 
 async def test_consumers_do_not_disturb_each_other(store: EventStore) -> None:

@@ -5,7 +5,7 @@ from contextlib import suppress
 import anyio
 import pytest
 from support.logs import some
-from support.waiting import DEADLINE, collect, eventually, take
+from support.waiting import DEADLINE, collect, take
 
 from eventstore import ConfigError, EventStore, StoreClosedError
 
@@ -88,11 +88,7 @@ async def test_closing_while_many_follow_tells_each_the_same(url: str) -> None:
         for _ in range(40):
             tasks.start_soon(follow)
         tasks.start_soon(write)
-
-        async def busy() -> bool:
-            return (await store.head()).position > 50
-
-        await eventually(busy)
+        await take(store.subscribe_changes(), 51)
     assert {type(error) for error in told} == {StoreClosedError}
     assert len(told) == 40
 

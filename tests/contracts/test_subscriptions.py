@@ -5,7 +5,7 @@ from random import Random
 import anyio
 import pytest
 from support.logs import data, positions, some
-from support.waiting import DEADLINE, collect, eventually, take
+from support.waiting import DEADLINE, collect, signalled, take
 
 from eventstore import (
     END,
@@ -83,11 +83,9 @@ async def test_a_filtered_follower_advances_past_what_does_not_match(store: Even
             tasks.start_soon(take, subscription, 1)
             for _ in range(5):
                 await store.append("loud/1", some(10))
-
-            async def advanced() -> bool:
-                return subscription.position == 50 and subscription.caught_up
-
-            await eventually(advanced)
+            await signalled(
+                store.feed.waiting, lambda: subscription.position == 50 and subscription.caught_up
+            )
             assert subscription.cursor == (await store.head()).cursor
             await store.append("quiet/1", some(1))
         assert subscription.position == 51

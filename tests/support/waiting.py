@@ -9,6 +9,8 @@ import anyio
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable
 
+    from eventstore.system.event_loop import Signal
+
 T = TypeVar("T")
 
 DEADLINE = 20.0
@@ -20,6 +22,18 @@ async def eventually(condition: Callable[[], Awaitable[object]], within: float =
     with anyio.fail_after(within):
         while not await condition():  # noqa: ASYNC110
             await anyio.sleep(0.005)  # the condition has no event to wait for
+
+
+async def signalled(
+    signal: Signal, condition: Callable[[], object], within: float = DEADLINE
+) -> None:
+    """Return once ``condition`` gives something true; it is called each time the signal is set."""
+    with anyio.fail_after(within):
+        while True:
+            seen = signal.count
+            if condition():
+                return
+            await signal.wait(seen, within, anyio.Event())
 
 
 async def take(source: AsyncIterable[T], count: int, within: float = DEADLINE) -> list[T]:
