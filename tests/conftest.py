@@ -29,15 +29,19 @@ settings.load_profile("tests")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the unit tests: those of tests/unit, and each contract on the log in memory."""
+    """Mark the unit tests, and what is left to the slow lane.
+
+    Unit tests are those of tests/unit, and each contract on the log in memory. Of the other tests
+    that run on both event loops, the second run is left to the slow lane: threads do what they
+    wait for, and how the loops differ is shown by the unit tests.
+    """
     for item in items:
-        if item.path.is_relative_to(TESTS / "unit") or _contract_in_memory(item):
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        in_memory = parameters.get("url") == "memory" and item.path.parent == TESTS / "contracts"
+        if in_memory or item.path.is_relative_to(TESTS / "unit"):
             item.add_marker(pytest.mark.unit)
-
-
-def _contract_in_memory(item: pytest.Item) -> bool:
-    parameters = getattr(getattr(item, "callspec", None), "params", {})
-    return parameters.get("url") == "memory" and item.path.parent == TESTS / "contracts"
+        elif parameters.get("anyio_backend") == "trio":
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

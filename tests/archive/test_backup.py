@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+import subprocess
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from support.audit import audit
 from support.logs import positions, some
-from support.processes import child, lines
+from support.processes import child, wait_for
 from support.waiting import collect, take
 
 from eventstore import (
@@ -241,34 +242,34 @@ async def test_where_a_log_is_no_file_the_tool_to_use_is_named(copy: Path) -> No
         await EventStore.restore(copy, "postgresql://localhost/log")
 
 
-def kill_in(what: str, url: str, folder: Path, after: float) -> None:
-    """Let a process work, and kill it so many seconds after its first word."""
-    import time
+def kill_in(what: str, url: str, folder: Path, number: int) -> None:
+    """Kill a process a while after it began to do it for the ``number``-th time, or in the first.
 
+    Counts say how far it has come; the while, which differs each time, where within it dies.
+    """
     with child("moving_loop", url, what, folder) as process:
-        for _ in lines(process):
-            break
-        deadline = time.monotonic() + after
-        while time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.001)
+        wait_for(process, "0" if what == "import" else str(number // 2))
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(number % 4 * 0.05)
         process.kill()
 
 
-ROUNDS = 8
+ROUNDS = pytest.mark.parametrize("rounds", [3, pytest.param(8, marks=pytest.mark.slow)])
 
 ONCE = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 """What is killed is a process of its own: the loop of the test makes no difference."""
 
 
 @ONCE
+@ROUNDS
 async def test_a_killed_export_leaves_a_whole_one_or_none(
-    path: Path, url: str, tmp_path: Path
+    path: Path, url: str, tmp_path: Path, rounds: int
 ) -> None:
     async with EventStore.open(url) as store:
         for _ in range(10):
             await store.append("a/1", some(700))
-    for number in range(ROUNDS):
-        kill_in("export", url, tmp_path, 0.1 + number * 0.09)
+    for number in range(rounds):
+        kill_in("export", url, tmp_path, number)
         if (tmp_path / "out").exists():
             async with EventStore.open("memory://") as copy:
                 assert (await copy.import_from(tmp_path / "out")).events == 7000
@@ -276,15 +277,18 @@ async def test_a_killed_export_leaves_a_whole_one_or_none(
 
 @pytest.mark.promise("moving")
 @ONCE
-async def test_a_killed_import_leaves_an_empty_log(path: Path, url: str, tmp_path: Path) -> None:
+@ROUNDS
+async def test_a_killed_import_leaves_an_empty_log(
+    path: Path, url: str, tmp_path: Path, rounds: int
+) -> None:
     async with EventStore.open("memory://") as store:
         for _ in range(20):
             await store.append("a/1", some(1000))
         await store.export(tmp_path / "in.export")
     found = set()
-    for number in range(ROUNDS):
+    for number in range(rounds):
         target = tmp_path / f"{number}.db"
-        kill_in("import", f"sqlite:///{target}", tmp_path, 0.05 + number * 0.15)
+        kill_in("import", f"sqlite:///{target}", tmp_path, number)
         async with EventStore.open(f"sqlite:///{target}") as log:
             position = (await log.head()).position
             found.add(position)
@@ -297,15 +301,16 @@ async def test_a_killed_import_leaves_an_empty_log(path: Path, url: str, tmp_pat
 
 @pytest.mark.promise("moving")
 @ONCE
+@ROUNDS
 async def test_a_killed_trim_leaves_the_log_before_or_after_it(
-    path: Path, url: str, tmp_path: Path
+    path: Path, url: str, tmp_path: Path, rounds: int
 ) -> None:
     async with EventStore.open(url) as store:
         for _ in range(12):
             await store.append("a/1", some(700))
     firsts = set()
-    for number in range(ROUNDS):
-        kill_in("trim", url, tmp_path, 0.1 + number * 0.09)
+    for number in range(rounds):
+        kill_in("trim", url, tmp_path, number)
         async with EventStore.open(url) as store:
             head = await store.head()
             firsts.add(head.first_position)
@@ -322,8 +327,9 @@ async def test_a_killed_trim_leaves_the_log_before_or_after_it(
 
 @pytest.mark.promise("moving")
 @ONCE
+@ROUNDS
 async def test_a_killed_restore_leaves_one_log_or_the_other(
-    path: Path, url: str, tmp_path: Path
+    path: Path, url: str, tmp_path: Path, rounds: int
 ) -> None:
     async with EventStore.open(url) as store:
         for number in range(2):
@@ -331,7 +337,7 @@ async def test_a_killed_restore_leaves_one_log_or_the_other(
                 await store.append("a/1", some(1000))
             await store.backup(tmp_path / f"{number}.copy")
     found = set()
-    for number in range(ROUNDS):
-        kill_in("restore", url, tmp_path, 0.1 + number * 0.07)
+    for number in range(rounds):
+        kill_in("restore", url, tmp_path, number)
         found.add(audit(path))
     assert found <= {3000, 6000}

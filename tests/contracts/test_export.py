@@ -192,21 +192,30 @@ async def empty(url: str) -> None:
         pass
 
 
+EACH = pytest.mark.parametrize("each", [3, pytest.param(1, marks=pytest.mark.slow)])
+"""Every place where a file is damaged, or every third one."""
+
+
 @pytest.mark.promise("moving")
-async def test_a_file_that_ends_early_is_refused_wherever_it_ends(lasting_url: str) -> None:
+@EACH
+async def test_a_file_that_ends_early_is_refused_wherever_it_ends(
+    lasting_url: str, each: int
+) -> None:
     await empty(lasting_url)
     content = await small_export()
-    for size in [*range(20), *range(20, len(content), len(content) // 20), len(content) - 1]:
+    sizes = [*range(20), *range(20, len(content), len(content) // 20), len(content) - 1]
+    for size in sizes[::-each]:
         error = await refuse(lasting_url, content[:size])
         assert error.offset <= size
 
 
 @pytest.mark.promise("moving")
-async def test_a_file_of_which_a_byte_was_changed_is_refused(lasting_url: str) -> None:
+@EACH
+async def test_a_file_of_which_a_byte_was_changed_is_refused(lasting_url: str, each: int) -> None:
     await empty(lasting_url)
     content = await small_export()
     places = [*range(20), *range(20, len(content), len(content) // 30), *range(-36, 0)]
-    for place in places:
+    for place in places[::each]:
         changed = bytearray(content)
         changed[place] ^= 1 << (place % 8)
         await refuse(lasting_url, bytes(changed))

@@ -204,7 +204,7 @@ TestSqlite.settings = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-TestPostgres = PostgresModel.TestCase
+TestPostgres = pytest.mark.slow(PostgresModel.TestCase)
 TestPostgres.settings = settings(TestSqlite.settings, max_examples=examples(2))
 
 
