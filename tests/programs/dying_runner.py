@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 
-from tables.test_tables import Totals
+from support.totals import Totals
 
 from eventstore import EventStore
 from programs.common import run

@@ -1,4 +1,4 @@
-"""Redacted events and the views that users write."""
+"""Redacted events and the projections that users write."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ async def say(store: EventStore, *said: str) -> None:
 
 @pytest.mark.promise("redaction")
 @pytest.mark.parametrize("on_error", ["stop", "set_aside"])
-async def test_an_inline_view_is_computed_again(tmp_path: Path, on_error: str) -> None:
+async def test_an_inline_projection_is_computed_again(tmp_path: Path, on_error: str) -> None:
     path = tmp_path / "log.db"
-    view = Words(on_error="stop" if on_error == "stop" else "set_aside")
-    async with EventStore.open(f"sqlite:///{path}", inline=[view]) as store:
+    projection = Words(on_error="stop" if on_error == "stop" else "set_aside")
+    async with EventStore.open(f"sqlite:///{path}", inline=[projection]) as store:
         await say(store, "one", "two", "three")
         for _ in range(2):
             await store.redact(1, "a request")
@@ -96,8 +96,8 @@ async def test_an_inline_view_is_computed_again(tmp_path: Path, on_error: str) -
         assert noted(path) == [("two", 0), ("four", 1)]
 
 
-async def test_a_followed_view_is_computed_again(tmp_path: Path) -> None:
-    url, path = f"sqlite:///{tmp_path}/log.db", tmp_path / "views.db"
+async def test_a_followed_projection_is_computed_again(tmp_path: Path) -> None:
+    url, path = f"sqlite:///{tmp_path}/log.db", tmp_path / "projections.db"
     async with EventStore.open(url) as store:
         runner = ProjectionRunner(store, Words().at(f"sqlite:///{path}"))
         await say(store, "one", "two")
@@ -112,18 +112,18 @@ async def test_a_followed_view_is_computed_again(tmp_path: Path) -> None:
         assert noted(path) == noted(fresh) == [("two", 0), ("three", 1)]
 
 
-async def test_a_running_view_is_computed_again_and_goes_on(tmp_path: Path) -> None:
-    url, path = f"sqlite:///{tmp_path}/log.db", tmp_path / "views.db"
+async def test_a_running_projection_is_computed_again_and_goes_on(tmp_path: Path) -> None:
+    url, path = f"sqlite:///{tmp_path}/log.db", tmp_path / "projections.db"
     async with EventStore.open(url) as store:
         await say(store, "one", "two")
-        view = Words().at(f"sqlite:///{path}")
-        await ProjectionRunner(store, view).catch_up()
+        projection = Words().at(f"sqlite:///{path}")
+        await ProjectionRunner(store, projection).catch_up()
 
         async def holds(*said: str) -> bool:
             return [word for word, _ in noted(path)] == list(said)
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ProjectionRunner(store, view).run)
+            tasks.start_soon(ProjectionRunner(store, projection).run)
             await say(store, "three")
             await eventually(lambda: holds("one", "two", "three"))
             await store.redact(2, "a request")
@@ -132,7 +132,7 @@ async def test_a_running_view_is_computed_again_and_goes_on(tmp_path: Path) -> N
             tasks.cancel_scope.cancel()
 
 
-async def test_a_view_that_can_erase_is_asked_once(tmp_path: Path) -> None:
+async def test_a_projection_that_can_erase_is_asked_once(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     Erasing.erased.clear()
     async with EventStore.open(f"sqlite:///{path}", inline=[Erasing()]) as store:
@@ -145,7 +145,7 @@ async def test_a_view_that_can_erase_is_asked_once(tmp_path: Path) -> None:
         assert Erasing.erased == [(2, "a/1")]
 
 
-async def test_a_view_may_ask_for_redacted_events(tmp_path: Path) -> None:
+async def test_a_projection_may_ask_for_redacted_events(tmp_path: Path) -> None:
     class Counting(Words):
         takes_redacted = True
         seen: ClassVar[list[bool]] = []
@@ -167,8 +167,8 @@ async def test_what_was_set_aside_is_forgotten_too(tmp_path: Path) -> None:
                 raise ValueError(event.data)
 
     path = tmp_path / "log.db"
-    view = Failing(on_error="set_aside")
-    async with EventStore.open(f"sqlite:///{path}", inline=[view]) as store:
+    projection = Failing(on_error="set_aside")
+    async with EventStore.open(f"sqlite:///{path}", inline=[projection]) as store:
         await say(store, "secret")
         await store.redact(1, "a request")
     assert b"secret" not in await anyio.Path(path).read_bytes()

@@ -1,0 +1,100 @@
+"""A projection whose sums show an event that is lost or repeated, and readers of its tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import ClassVar
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from eventstore import Event, EventStore, NewEvent
+from projections import ProjectionRunner, TableProjection
+
+tables = MetaData()
+counts = Table("counts", tables, Column("key", String, primary_key=True), Column("total", Integer))
+
+
+class Totals(TableProjection):
+    """Sums the numbers of each stream; repeating or losing an event shows in the sum."""
+
+    name = "totals"
+    metadata: ClassVar[MetaData] = tables
+
+    def handle(self, connection: Connection, event: Event) -> None:
+        """Add the event's number; a ``Bad`` one fails after it has written."""
+        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+        row = dialect.insert(counts).values(key=event.stream, total=event.data)
+        connection.execute(
+            row.on_conflict_do_update(
+                index_elements=["key"], set_={"total": counts.c.total + row.excluded.total}
+            )
+        )
+        if event.type == "Bad":
+            raise ZeroDivisionError("cannot count this")
+
+
+class DoubledTotals(Totals):
+    """The next version of the projection: every number counts twice."""
+
+    version: ClassVar[int] = 2
+
+    def handle(self, connection: Connection, event: Event) -> None:
+        """Add the number twice."""
+        super().handle(connection, event)
+        super().handle(connection, event)
+
+
+def reader_of(url: str) -> Engine:
+    """Return an engine of SQLAlchemy's own, as another program would read the tables."""
+    return create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+
+
+def read_totals(url: str) -> dict[str, int]:
+    """Return the totals as a reader of their database sees them."""
+    engine = reader_of(url)
+    with engine.connect() as connection:
+        found = {row.key: row.total for row in connection.execute(select(counts))}
+    engine.dispose()
+    return found
+
+
+def read_table(url: str, table: Table) -> list[tuple[object, ...]]:
+    """Return all rows of a table."""
+    engine = reader_of(url)
+    with engine.connect() as connection:
+        found = [tuple(row) for row in connection.execute(select(table))]
+    engine.dispose()
+    return found
+
+
+async def append_numbers(store: EventStore, count: int = 50) -> dict[str, int]:
+    """Append numbers 1 to ``count`` in commits of 1 to 3; return the totals, by arithmetic."""
+    number, commit = 1, 1
+    while number <= count:
+        batch = range(number, min(number + commit, count + 1))
+        await store.append(f"n/{number % 4}", [NewEvent("Counted", n) for n in batch])
+        number, commit = batch.stop, commit % 3 + 1
+    totals: Counter[str] = Counter()
+    number, commit = 1, 1
+    while number <= count:
+        stop = min(number + commit, count + 1)
+        totals[f"n/{number % 4}"] += sum(range(number, stop))
+        number, commit = stop, commit % 3 + 1
+    return dict(totals)
+
+
+async def project(log: str, target: str, projection: TableProjection) -> int:
+    """Bring a followed projection to the head of a log; return its position."""
+    async with EventStore.open(log) as store:
+        return (await ProjectionRunner(store, projection.at(target)).catch_up()).position
