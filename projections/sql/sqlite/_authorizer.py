@@ -43,6 +43,7 @@ _ALWAYS_REFUSED: Final = {
     sqlite3.SQLITE_DETACH: _OTHER_DATABASE,
     sqlite3.SQLITE_CREATE_TEMP_TRIGGER: "a temporary trigger would run before what is recorded",
 }
+_SCHEMA_CHANGE: Final = "the schema is changed by migrations only (apply_migrations)"
 _MASTER: Final = {"sqlite_master", "sqlite_schema"}
 
 _ALLOWED_PRAGMAS: Final = {
@@ -115,6 +116,8 @@ class StatementAuthorizer:
         """Return SQLITE_OK or SQLITE_DENY for one action of a statement."""
         if self.mode is Mode.OWN or action in _READS:
             return sqlite3.SQLITE_OK
+        if action in _WRITES and self.mode is not Mode.MIGRATE:
+            return self._authorize_row_change(first or "", database, within or "")
         return self._authorize(_Action(action, first or "", second, database, within or ""))
 
     def _authorize(self, action: _Action) -> int:
@@ -135,23 +138,25 @@ class StatementAuthorizer:
             return self._refuse(_ALWAYS_REFUSED[action.code])
         if self.mode is Mode.MIGRATE:
             return self._authorize_migration(action)
-        return self._authorize_change(action)
+        if action.code == sqlite3.SQLITE_SAVEPOINT:
+            return self._authorize_write()
+        return self._refuse(_SCHEMA_CHANGE)
 
     def _authorize_write(self) -> int:
         """Allow a write within a transaction only."""
         self.writes = True
         return sqlite3.SQLITE_OK if self.mode is Mode.WRITE else sqlite3.SQLITE_DENY
 
-    def _authorize_change(self, action: _Action) -> int:
-        table = action.first
-        if action.code == sqlite3.SQLITE_SAVEPOINT:
-            return self._authorize_write()
-        if action.code not in _WRITES or table.lower() in _MASTER:
-            return self._refuse("the schema is changed by migrations only (apply_migrations)")
+    def _authorize_row_change(self, table: str, database: str | None, within: str) -> int:
+        """Authorize an INSERT, UPDATE or DELETE of a caller, or of a trigger that it fires."""
+        if database == "temp":
+            return sqlite3.SQLITE_OK
+        lowered = table.lower()
+        if lowered in _MASTER:
+            return self._refuse(_SCHEMA_CHANGE)
         if self._authorize_write() == sqlite3.SQLITE_DENY:
             return sqlite3.SQLITE_DENY
-        captures = table.lower() == CAPTURE and action.within.startswith(CAPTURE)
-        if captures or table.lower() in self.writable:
+        if lowered in self.writable or (lowered == CAPTURE and within.startswith(CAPTURE)):
             return sqlite3.SQLITE_OK
         return self._refuse(f"table {table!r} is not one that a migration of this storage made")
 

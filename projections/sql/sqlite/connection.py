@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from eventstore.storage.user_transaction import UserTransaction
-    from projections.sql.sqlite._connection_pool import PooledConnection
+    from projections.sql.sqlite._connection_pool import ConnectionPool
 
 _VIRTUAL_TABLE_FAILED: Final = "vtable constructor failed"
 
@@ -36,9 +36,6 @@ class ChangeRecorder(Publisher, Protocol):
     def record(self, transaction: UserTransaction) -> Any:
         """Append what the transaction did."""
 
-    def give_back(self, pooled: PooledConnection) -> None:
-        """Keep a connection for the next caller, or close it."""
-
 
 class SqliteConnection(SqlConnection):
     """See :class:`SqlConnection`.
@@ -46,8 +43,10 @@ class SqliteConnection(SqlConnection):
     Refused are changes of the schema, ``ATTACH``, and writes to tables that are not captured.
     """
 
-    def __init__(self, pooled: PooledConnection, recorder: ChangeRecorder) -> None:
+    def __init__(self, pool: ConnectionPool, recorder: ChangeRecorder) -> None:
+        pooled = pool.take()
         super().__init__(pooled.transaction, recorder)
+        self._pool = pool
         self._pooled = pooled
         self._authorizer = pooled.authorizer
         self._known_writes = pooled.known_writes
@@ -103,11 +102,12 @@ class SqliteConnection(SqlConnection):
             self._transaction.rollback()
 
     def _release(self) -> None:
-        for cursor in list(self._readers):
-            cursor.close()
+        if self._readers:
+            for cursor in list(self._readers):
+                cursor.close()
         if self._transaction.active:
             self._roll_back()
-        self._recorder.give_back(self._pooled)
+        self._pool.give_back(self._pooled)
 
     @contextmanager
     def _own_statements(self, then: Mode = Mode.READ) -> Iterator[None]:
@@ -135,9 +135,10 @@ class SqliteConnection(SqlConnection):
                 raise
 
     def _finish_reading(self) -> None:
-        for cursor in list(self._readers):
-            cursor.buffer()
-        self._readers.clear()
+        if self._readers:
+            for cursor in list(self._readers):
+                cursor.buffer()
+            self._readers.clear()
 
     def add_reader(self, cursor: SqliteCursor) -> None:
         """Remember a cursor that has rows left."""

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from eventstore.storage.base import SqlBackend
     from eventstore.storage.user_transaction import UserTransaction
-    from projections.sql.sqlite._connection_pool import PooledConnection
 
 
 class _KnownSchema(NamedTuple):
@@ -46,11 +45,7 @@ class SqliteDialect(SqlDialect):
 
     def connect(self) -> SqliteConnection:
         """Return a connection for a caller."""
-        return SqliteConnection(self._pool.take(), self)
-
-    def give_back(self, pooled: PooledConnection) -> None:
-        """Keep a connection for the next caller, or close it."""
-        self._pool.give_back(pooled)
+        return SqliteConnection(self._pool, self)
 
     def close(self) -> None:
         """Close the idle connections."""
