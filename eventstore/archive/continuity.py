@@ -41,13 +41,10 @@ class Continuity:
 
 
 def check_event(event: EventRecord | KeptRecord, previous: bytes) -> None:
-    """Check an event's digest and its link to the hash before it."""
-    if event.data is not None and event.metadata is not None and event.salt is not None:
-        covered = chain.content_digest(event.salt, event.content, event.data, event.metadata)
-        if covered != event.digest:
-            raise ValueError(f"the content of event {event.position} is not what was written")
-    elif not event.data is event.metadata is event.salt is None:
-        raise ValueError(f"event {event.position} is redacted in part")
+    """Check an event's digest and its link to the hash before it; raise ValueError."""
+    fault = chain.content_fault(event.salt, event.content, event.data, event.metadata, event.digest)
+    if fault is not None:
+        raise ValueError(f"event {event.position}: {fault}")
     link = chain.link(
         previous,
         event.position,

@@ -27,13 +27,13 @@ CHUNK_BYTES: Final = 256 * 1024
 """A chunk ends once its records hold this much."""
 
 MAX_CHUNK_BYTES: Final = CHUNK_BYTES + limits.MAX_EVENT_BYTES + 4 * limits.MAX_METADATA_BYTES
-"""Most bytes that a chunk may unpack to; a reader takes no more, whatever a file claims."""
+"""Most bytes that a chunk may unpack to; a reader refuses a file that claims more."""
 
 LEVEL: Final = 4
 """zlib's: a tenth larger than level 6, at twice the speed."""
 
 _RECORD_BYTES: Final = 250
-"""What a record weighs besides its content, roughly."""
+"""Bytes of a record besides its content, roughly."""
 
 _size = struct.Struct(">I")
 
@@ -80,7 +80,7 @@ class ArchiveWriter:
 def read_archive(file: IO[bytes], where: str) -> Iterator[tuple[int, list[Record]]]:
     """Yield each chunk's first byte and records; end once the whole file's checksum is right.
 
-    Whoever acts on the records has to undo that where this raises in the end. Raises
+    A caller that acts on the records has to undo that where this raises at the end. Raises
     ArchiveError, naming the byte, for what is truncated, altered or followed by anything.
     """
     decoder = msgspec.msgpack.Decoder(list[Record])

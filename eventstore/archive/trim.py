@@ -1,7 +1,7 @@
 """Trimming: the beginning of the log goes into an archive, and is cut off.
 
-What is decided here, before anything is changed: where to cut, what the archive holds, which
-events are kept because views need them. The writer then does it in one transaction.
+Decided here, before anything is changed: where to cut, what the archive holds, which events are
+kept because projections need them. The writer then trims in one transaction.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import IO, TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
+from eventstore.archive.export import content_bytes, describe_prefix, export_records
 from eventstore.archive.file_format import ArchiveWriter
-from eventstore.archive.transfer import content_bytes, describe_prefix, export_records
 from eventstore.errors import HistoryHeldError, InvalidInputError, NotEmptyError
 from eventstore.log.clock import to_microseconds
 from eventstore.log.events import Event, NewEvent, StreamWrite
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from os import PathLike
 
-    from eventstore.archive.transfer import Progress
+    from eventstore.archive.progress import Progress
     from eventstore.log.events import Cursor
     from eventstore.log.operations import Head
     from eventstore.storage.protocols import MovableLog
@@ -41,11 +41,11 @@ OWN_CATEGORY: Final = "log/"
 
 Keep: TypeAlias = Callable[[Iterable[Event]], Iterable[int]]
 """Given what was kept before and the events to be trimmed, in order and once, returns the
-positions of those that views still need."""
+positions of those that projections still need."""
 
 
 class Trimmed(msgspec.Struct, frozen=True):
-    """What a trim did. ``events`` were taken away, of them and earlier ones ``kept`` stay.
+    """What a trim did. ``events`` were deleted; of them and earlier ones ``kept`` stay.
 
     ``archive`` is the file that holds what was taken away, ``sha256`` its checksum in hex;
     both are empty where there was nothing to trim.
@@ -60,7 +60,7 @@ class Trimmed(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class TrimRequest:
-    """What somebody asked for; ``before`` is a position, ``before_us`` a time."""
+    """A checked request; one of ``before``, a position, and ``before_us``, a time, is set."""
 
     before: int | None
     before_us: int | None
@@ -80,7 +80,7 @@ def make_request(
     *,
     force: bool,
 ) -> TrimRequest:
-    """Check what somebody asked for; raise InvalidInputError for what makes no sense."""
+    """Check the arguments of a trim; raise InvalidInputError for what makes no sense."""
     position = time = None
     if isinstance(before, datetime):
         if before.utcoffset() is None:
@@ -135,7 +135,7 @@ def _archive_path(log: MovableLog, given: Path | None, head: Head, cut: Cursor) 
         return given.absolute()
     if log.path is None:
         raise InvalidInputError("archive", f"say where to: {log.url} has no place beside it")
-    # One that is there was left by a trim that was interrupted: the log still holds it all.
+    # A file of that name is from an interrupted trim: the log still holds all of it.
     return log.path.with_name(f"{log.path.name}.{head.first_position}-{cut.position}.export")
 
 
@@ -152,7 +152,7 @@ def _archive(
     writer = ArchiveWriter(file)
     own: list[int] = []
 
-    def passing() -> Iterator[Event]:
+    def archived_events() -> Iterator[Event]:
         records = export_records(log, describe_prefix(log, head, cut), (), progress)
         for record in records:
             writer.write(record, content_bytes(record))
@@ -161,10 +161,10 @@ def _archive(
                     own.append(record.position)
                 yield lift(_event(record))
 
-    events = passing()
+    events = archived_events()
     wanted = set(keep(events))
     for _ in events:
-        pass  # A policy need not look at all of them.
+        pass  # A policy may stop early; the archive needs the rest.
     return sorted(wanted.union(own)), writer.finish()
 
 

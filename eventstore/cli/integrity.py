@@ -20,10 +20,10 @@ from eventstore.errors import (
     InvalidInputError,
     StorageError,
 )
-from eventstore.integrity.checks import Finding, Report
+from eventstore.integrity.findings import Finding, Report
 from eventstore.log.events import Cursor
 from eventstore.log.operations import Query
-from eventstore.storage.sqlite.backend import log_file
+from eventstore.storage.sqlite.paths import log_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -31,6 +31,22 @@ def content_digest(salt: bytes, content: int, data: bytes, metadata: bytes) -> b
     return sha256(salt + _content(content, len(data)) + data + metadata).digest()
 
 
+def content_fault(
+    salt: bytes | None, content: int, data: bytes | None, metadata: bytes | None, digest: bytes
+) -> str | None:
+    """Say why stored content does not fit its digest; ``None`` where it does, or is redacted.
+
+    Raises what computing with a value of the wrong type raises.
+    """
+    if data is None and metadata is None and salt is None:
+        return None
+    if data is None or metadata is None or salt is None:
+        return "is redacted in part only"
+    if content_digest(salt, content, data, metadata) != digest:
+        return "its content is not what was written"
+    return None
+
+
 def link(
     previous: bytes,
     position: int,

@@ -92,7 +92,7 @@ class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     digest: bytes
 
 
-class Books(msgspec.Struct, frozen=True):
+class SideTables(msgspec.Struct, frozen=True):
     """What a log keeps beside its events, read in the snapshot of the last of them.
 
     ``streams`` are rows of id, name and version. ``faults`` are (where, what) of everything
@@ -103,13 +103,13 @@ class Books(msgspec.Struct, frozen=True):
     faults: Sequence[tuple[str, str]]
 
 
-class Audited(msgspec.Struct, frozen=True):
-    """A page of rows as they are; with the last one of the log, ``ended``, come the books."""
+class IntegrityPage(msgspec.Struct, frozen=True):
+    """A page of rows as they are; with the last one of the log, ``ended``, come the side tables."""
 
     head: Head
     rows: Sequence[StoredEvent]
     ended: bool
-    books: Books | None
+    side_tables: SideTables | None
 
 
 class ConsumerState(msgspec.Struct, frozen=True):

@@ -1,12 +1,13 @@
-"""Whatever wakes followers early; which one a store uses is decided here."""
+"""Which notifier wakes the subscriptions of other processes: chosen from settings here."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import ConfigError
-from eventstore.notify.file import FileNotifier
-from eventstore.notify.none import NoNotifier
+from eventstore.notify._file import FileNotifier
+from eventstore.notify._none import NoNotifier
+from eventstore.system.extras import needs_extra
 from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 MIN_KEY_BYTES: Final = 16
-"""A shared key that could be guessed would let its guesser bring in events."""
+"""A program that guesses a shorter key could bring events into subscriptions."""
 
 
 def make_notifier(
@@ -25,10 +26,10 @@ def make_notifier(
 ) -> Notifier:
     """Make the notifier that ``notify`` names, for the log at ``url``.
 
-    ``"auto"`` is what the log brings along: files beside a log in the file ``database``,
-    LISTEN on PostgreSQL, nothing for a log in memory. ``"file"``, ``"postgres"`` and
-    ``"none"`` say it outright; ``"redis://…"`` (``rediss://``, ``unix://``) is that server,
-    whose messages are signed with the first of ``keys``. Raises ConfigError for anything else.
+    ``"auto"`` follows from the log: a watched file beside a log in the file ``database``, LISTEN
+    on PostgreSQL, none for a log in memory. ``"file"``, ``"postgres"`` and ``"none"`` name one;
+    ``"redis://…"`` (``rediss://``, ``unix://``) is that server, with messages signed by the first
+    of ``keys``. Raises ConfigError for anything else, and where an extra is not installed.
     """
     url = SecretUrl.of(url)
     on_server = url.scheme == "postgresql"
@@ -43,8 +44,8 @@ def make_notifier(
     if notify == "postgres":
         if not on_server:
             raise ConfigError("notify='postgres' needs a log on PostgreSQL; use 'auto'")
-        from eventstore.notify.postgres import PostgresNotifier  # noqa: PLC0415 - optional
-
+        with needs_extra("postgres", "notify='postgres'"):
+            from eventstore.notify._postgres import PostgresNotifier  # noqa: PLC0415 - optional
         return PostgresNotifier(url)
     server = SecretUrl(notify)
     if server.scheme in {"redis", "rediss", "unix"}:
@@ -59,10 +60,6 @@ def make_notifier(
 def _redis(server: SecretUrl, keys: Sequence[str]) -> Notifier:
     if any(len(key.encode()) < MIN_KEY_BYTES for key in keys):
         raise ConfigError(f"a notifier's key is too short: use {MIN_KEY_BYTES} characters or more")
-    try:
-        from eventstore.notify.redis import RedisNotifier  # noqa: PLC0415 - optional
-    except ImportError as error:
-        raise ConfigError(
-            f"notify='redis://…' needs the client: pip install 'ruletide[redis]' ({error})"
-        ) from error
+    with needs_extra("redis", "notify='redis://…'"):
+        from eventstore.notify._redis import RedisNotifier  # noqa: PLC0415 - optional
     return RedisNotifier(server, [key.encode() for key in keys])

@@ -1,4 +1,4 @@
-"""Where a log can live; which backend a URL means is decided here."""
+"""Which backend a URL names: chosen here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import ConfigError
 from eventstore.storage.sqlite.backend import SqliteBackend
+from eventstore.system.extras import needs_extra
 from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
@@ -17,12 +18,8 @@ if TYPE_CHECKING:
 
 
 def _postgres(url: str | SecretUrl, clock: Clock, inline: Sequence[InlineProjection]) -> MovableLog:
-    try:
+    with needs_extra("postgres", "a log on PostgreSQL"):
         from eventstore.storage.postgres.backend import PostgresBackend  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigError(
-            f"a log on PostgreSQL needs the driver: pip install 'ruletide[postgres]' ({error})"
-        ) from error
     return PostgresBackend(url, clock, inline)
 
 

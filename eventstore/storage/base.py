@@ -7,9 +7,16 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from eventstore.errors import ConfigError
-from eventstore.storage import bulk as transfer
-from eventstore.storage import integrity_reads as auditing
-from eventstore.storage import migrations, reading, trimming, writing
+from eventstore.storage import (
+    _inline,
+    _integrity_reads,
+    _trimming,
+    _writing,
+    bulk,
+    migrations,
+    pages,
+    reading,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,10 +27,10 @@ if TYPE_CHECKING:
     from eventstore.log.events import Cursor
     from eventstore.log.inline_projection import InlineProjection
     from eventstore.log.operations import (
-        Audited,
         CommitBatch,
         ConsumerState,
         Head,
+        IntegrityPage,
         Operation,
         Outcome,
         Page,
@@ -94,7 +101,7 @@ class SqlBackend(ABC):
 
     def page(self, query: Query) -> Page:
         """Read one page from one snapshot."""
-        return self._read(lambda driver: reading.read_page(driver, query))
+        return self._read(lambda driver: pages.read_page(driver, query))
 
     def query(self, function: Callable[[Any, Head], T]) -> T:
         """Return ``function(connection, head)`` from one snapshot."""
@@ -108,17 +115,21 @@ class SqlBackend(ABC):
         """Return the rows that follow ``after``, as they are."""
         return self._read(lambda driver: reading.read_stored(driver, after, limit))
 
-    def audit(self, after: int, limit: int, *, books: bool = True) -> Audited:
-        """Return the rows that follow ``after``, with the books once no more follow."""
-        return self._read(lambda driver: auditing.read_audited(driver, after, limit, books=books))
+    def integrity_page(self, after: int, limit: int, *, side_tables: bool = True) -> IntegrityPage:
+        """Return the rows that follow ``after``, with the side tables once no more follow."""
+        return self._read(
+            lambda driver: _integrity_reads.read_integrity_page(
+                driver, after, limit, side_tables=side_tables
+            )
+        )
 
-    def audit_kept(self, after: int, limit: int) -> list[tuple[StoredEvent, bytes]]:
+    def kept_rows(self, after: int, limit: int) -> list[tuple[StoredEvent, bytes]]:
         """Return rows that are kept of a trimmed prefix, each with the hash before it."""
-        return self._read(lambda driver: auditing.read_kept(driver, after, limit))
+        return self._read(lambda driver: _integrity_reads.read_kept(driver, after, limit))
 
     def faults(self) -> list[tuple[str, str]]:
         """Return (where, what) of faults in the database itself."""
-        return self._read(lambda driver: auditing.find_faults(driver, self.dialect))
+        return self._read(lambda driver: _integrity_reads.find_faults(driver, self.dialect))
 
     def write(
         self, group: Sequence[Operation], tell: Callable[[CommitBatch], None] | None = None
@@ -127,7 +138,7 @@ class SqlBackend(ABC):
         batches: list[CommitBatch] | None = [] if tell is not None else None
         with self._writing:
             outcomes = self._write(
-                lambda driver: writing.write_group(
+                lambda driver: _writing.write_group(
                     driver, group, self._inline, self._clock(), batches
                 )
             )
@@ -137,22 +148,22 @@ class SqlBackend(ABC):
 
     def outline(self) -> tuple[Head, list[ConsumerState]]:
         """Return the head and all consumers as of one moment."""
-        return self._read(transfer.read_outline)
+        return self._read(bulk.read_outline)
 
     def streams(self, after: int, until: int, limit: int) -> list[tuple[int, StreamRecord]]:
         """Return streams by number, with their versions at a position."""
-        return self._read(lambda driver: transfer.read_streams(driver, after, until, limit))
+        return self._read(lambda driver: bulk.read_streams(driver, after, until, limit))
 
     def kept(self, after: int, limit: int) -> list[KeptRecord]:
         """Return the events that trimming has kept."""
-        return self._read(lambda driver: transfer.read_kept(driver, after, limit))
+        return self._read(lambda driver: bulk.read_kept(driver, after, limit))
 
     def load(self, records: Iterable[Record]) -> Head:
         """Fill an empty log in one durable transaction."""
         with self._writing:
-            head = self._write(lambda driver: transfer.load(driver, records, self._where))
+            head = self._write(lambda driver: bulk.load(driver, records, self._where))
             if self._inline:
-                self._write(self._set_up_views)
+                self._write(self._set_up_inline)
             return head
 
     def backup(self, target: Path, progress: Callable[[int, int], None]) -> int:  # noqa: ARG002
@@ -171,14 +182,14 @@ class SqlBackend(ABC):
 
     def cut(self, before: int | None, before_us: int | None) -> Cursor:
         """Return the end of the last commit that lies wholly before a position, or a time."""
-        return self._read(lambda driver: trimming.find_cut(driver, before, before_us))
+        return self._read(lambda driver: _trimming.find_cut(driver, before, before_us))
 
     def hashes(self, positions: Sequence[int]) -> list[tuple[int, bytes]]:
         """Return the chain's hash at events of the log or kept ones, by position."""
-        return self._read(lambda driver: trimming.read_hashes(driver, positions))
+        return self._read(lambda driver: _trimming.read_hashes(driver, positions))
 
     def named_lock(self, name: str) -> NamedLock | None:  # noqa: ARG002
-        """Return ``None``: who shares the log shares its host, and files to lock."""
+        """Return ``None``: all users of the log are on one host, and lock files there."""
         return None
 
     def named_locks(self) -> list[LockHolder]:
@@ -186,19 +197,19 @@ class SqlBackend(ABC):
         return []
 
     def _prepare(self) -> None:
-        """Bring the schema, then the inline views, up to date."""
+        """Bring the schema, then the inline projections, up to date."""
         while self._write(self._migrate):
             pass
         if self._inline:
-            self._write(self._set_up_views)
+            self._write(self._set_up_inline)
 
     def _migrate(self, driver: Driver) -> bool:
         driver.lock_schema()
         return migrations.apply_next(driver, self.dialect, self._where, self._clock())
 
-    def _set_up_views(self, driver: Driver) -> None:
+    def _set_up_inline(self, driver: Driver) -> None:
         driver.lock_schema()
         head = reading.read_head(driver, lock=True)
         for projection in self._inline:
             projection.setup(driver.connection)
-            writing.catch_up_inline(driver, projection, head)
+            _inline.catch_up_inline(driver, projection, head)

@@ -73,7 +73,7 @@ def load(driver: Driver, records: Iterable[Record], where: str) -> Head:
     _check_empty(driver, where)
     source = iter(records)
     log = next(source)
-    assert isinstance(log, LogRecord)  # noqa: S101 - whoever checked the records saw to it
+    assert isinstance(log, LogRecord)  # noqa: S101 - checked by the reader of the records
     driver.run(
         "UPDATE head SET log_id = ?, first_position = ?, base_hash = ?",
         (log.log_id, log.first_position, log.base_hash),

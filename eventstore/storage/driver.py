@@ -1,33 +1,24 @@
 """The drivers' own connections, for the log's hot path.
 
-SQLAlchemy keeps the connections and runs the views' statements. The log's own statements
+SQLAlchemy keeps the connections and runs the statements of projections. The log's own statements
 never change, so they go to the driver as they are: through SQLAlchemy one durable append
 took 1.1 ms where the driver takes 0.3 (docs/decisions/0003-sql-on-the-hot-path.md).
 """
 
 from __future__ import annotations
 
-import sqlite3
 from abc import ABC, abstractmethod
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
-
-from eventstore.storage.schema_check import fresh_catalog, sqlite_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
-MAX_COMPLAINTS: Final = 100
-"""Complaints of a database about its own file that are passed on."""
-
 ROWS: Final = 64
 """Rows per INSERT, halved for what is left: few statements, so that all stay prepared, and
 fewer than 999 values, the limit of old SQLite builds."""
-
-CHUNK: Final = 500
-"""Values per IN list: far below the variable limit of every SQLite build."""
 
 
 Query: TypeAlias = "tuple[str, Sequence[Any]]"
@@ -48,11 +39,11 @@ class Driver(ABC):
         self._connection = connection
         self._raw: Any = connection.connection.driver_connection
         self.keep_alive: Callable[[], None] = _do_nothing
-        """Tells whoever limits how long the work may take that it goes on."""
+        """Called between the steps of long work: its time limit begins anew."""
 
     @property
     def connection(self) -> Connection:
-        """SQLAlchemy's connection, for views that share the transaction."""
+        """SQLAlchemy's connection, for projections that share the transaction."""
         self.flush()
         return self._connection
 
@@ -75,8 +66,8 @@ class Driver(ABC):
     ) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query for events, ordered, at most ``limit`` of them.
 
-        ``sql`` selects the columns of an event, in the order of its fields. Whoever stops
-        after ``size`` bytes of content has not had much more than that in memory.
+        ``sql`` selects the columns of an event, in the order of its fields. A caller that stops
+        after ``size`` bytes of content never has much more than that in memory.
         """
 
     @abstractmethod
@@ -100,7 +91,7 @@ class Driver(ABC):
 
     @abstractmethod
     def flush(self) -> None:
-        """Execute what was deferred, before somebody else uses the connection."""
+        """Execute what was deferred, before the connection is used in another way."""
 
     @abstractmethod
     def script(self, sql: str) -> None:
@@ -142,9 +133,9 @@ class Driver(ABC):
 
         ``sql`` ends in ``VALUES``.
 
-        sqlite3 lets go of the interpreter lock at each step of a statement, and wins it
-        back from a busy event loop after 5 ms: with one step per row, a batch of 1,000
-        beside such a loop took seconds, all the while holding the turn to write.
+        sqlite3 releases the interpreter lock at each step of a statement, and a busy event loop
+        gives it back after 5 ms: with one step per row, a batch of 1,000 beside such a loop held
+        the turn to write for seconds.
         """
         source = iter(rows)
         while left := list(islice(source, ROWS)):
@@ -156,95 +147,3 @@ class Driver(ABC):
                 values = list(chain.from_iterable(left[:size]))
                 self.defer(f"{sql} {', '.join([marks] * size)}", values)
                 del left[:size]
-
-
-class SqliteDriver(Driver):
-    """SQL on a connection of the module sqlite3."""
-
-    @property
-    def in_transaction(self) -> bool:
-        """Whether the database still has a transaction open on this connection."""
-        return bool(self._raw.in_transaction)
-
-    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Return all rows of a query."""
-        found: list[tuple[Any, ...]] = self._raw.execute(sql, parameters).fetchall()
-        return found
-
-    def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
-        """Return the first row of a query, or ``None``."""
-        found: tuple[Any, ...] | None = self._raw.execute(sql, parameters).fetchone()
-        return found
-
-    def events(
-        self,
-        sql: str,
-        order: str,
-        parameters: Sequence[Any],
-        limit: int | None,
-        size: int,  # noqa: ARG002 - SQLite computes a row when it is asked for it
-    ) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a query for events, holding one of them at a time."""
-        sql = f"{sql} ORDER BY {order}"
-        if limit is not None:
-            sql, parameters = f"{sql} LIMIT ?", [*parameters, limit]
-        cursor = self._raw.execute(sql, parameters)
-        try:
-            yield from cursor
-        finally:
-            cursor.close()
-
-    def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        """Execute a statement; return how many rows it touched."""
-        count: int = self._raw.execute(sql, parameters).rowcount
-        return count
-
-    def defer(self, sql: str, parameters: Sequence[Any] = ()) -> None:
-        """Execute a statement at once: there is no exchange to save."""
-        self._raw.execute(sql, parameters)
-
-    def together(self, *queries: Query) -> list[list[tuple[Any, ...]]]:
-        """Return all rows of several queries."""
-        return [self.rows(sql, parameters) for sql, parameters in queries]
-
-    def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Execute a statement once per row."""
-        self._raw.executemany(sql, rows)
-
-    def flush(self) -> None:
-        """Do nothing: nothing is ever put off."""
-
-    def script(self, sql: str) -> None:
-        """Execute several statements; sqlite3's own way would commit first."""
-        statement = ""
-        for line in sql.splitlines(keepends=True):
-            statement += line
-            if sqlite3.complete_statement(statement):
-                self._raw.execute(statement)
-                statement = ""
-
-    def lock_schema(self) -> None:
-        """Do nothing: a transaction that writes has the file for itself."""
-
-    def has_table(self, name: str) -> bool:
-        """Whether the file has such a table."""
-        found = self.row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,))
-        return found is not None
-
-    def catalog(self) -> dict[str, str]:
-        """Return the tables, indexes and triggers of the log, as normalised SQL."""
-        return sqlite_catalog(self._raw)
-
-    def expected_catalog(self) -> dict[str, str]:
-        """Return the catalog of a log that was made just now, in memory."""
-        return fresh_catalog()
-
-    def self_check(self) -> list[str]:
-        """Return what ``PRAGMA integrity_check`` complains of."""
-        found = [str(row[0]) for row in self.rows(f"PRAGMA integrity_check({MAX_COMPLAINTS})")]
-        return [line for line in found if line != "ok"]
-
-    def listed(self, sql: str, values: Sequence[Any]) -> list[Query]:
-        """Return a query for each chunk of the values."""
-        chunks = [values[start : start + CHUNK] for start in range(0, len(values), CHUNK)]
-        return [(sql.format(", ".join("?" * len(chunk))), chunk) for chunk in chunks]

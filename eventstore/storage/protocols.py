@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from eventstore.log.events import Cursor
     from eventstore.log.operations import (
-        Audited,
         CommitBatch,
         ConsumerState,
         Head,
+        IntegrityPage,
         Operation,
         Outcome,
         Page,
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Auditable(Protocol):
-    """What verification reads. Whatever the database cannot read is a StorageError."""
+class IntegrityReader(Protocol):
+    """What verification reads. What the database cannot read is a StorageError."""
 
     def head(self) -> Head:
         """Return the committed head."""
 
-    def audit(self, after: int, limit: int, *, books: bool = True) -> Audited:
-        """Return the rows that follow ``after``, with the books once no more follow."""
+    def integrity_page(self, after: int, limit: int, *, side_tables: bool = True) -> IntegrityPage:
+        """Return the rows that follow ``after``, with the side tables once no more follow."""
 
-    def audit_kept(self, after: int, limit: int) -> list[tuple[StoredEvent, bytes]]:
+    def kept_rows(self, after: int, limit: int) -> list[tuple[StoredEvent, bytes]]:
         """Return rows that are kept of a trimmed prefix, each with the hash before it."""
 
     def faults(self) -> list[tuple[str, str]]:
@@ -46,7 +46,7 @@ class Auditable(Protocol):
 
 
 class LockHolder(NamedTuple):
-    """Who holds a named lock, and what they note about it."""
+    """The holder of a named lock, with its note."""
 
     name: str
     owner: str
@@ -54,17 +54,17 @@ class LockHolder(NamedTuple):
 
 
 class NamedLock(Protocol):
-    """One owner at a time, on whatever host; it ends with the owner's process.
+    """A lock with one owner at a time among all hosts; it ends with the owner's process.
 
-    Called from one thread at a time. The lock is lost with the connection that holds it:
-    who owns it calls ``check`` every few seconds.
+    Called from one thread at a time. The lock is lost with the connection that holds it, so its
+    owner calls ``check`` every few seconds.
     """
 
     owner: str
-    """Who has it, as last seen; empty where nobody is known to."""
+    """The owner as last seen; empty where none is known."""
 
     def try_acquire(self, owner: str) -> bool:
-        """Take it unless somebody else has it; say whether that worked.
+        """Take the lock unless another owner has it; return whether that worked.
 
         Raises StorageError where the database fails.
         """
@@ -77,7 +77,7 @@ class NamedLock(Protocol):
 
 
 @runtime_checkable
-class Backend(Auditable, Protocol):
+class Backend(IntegrityReader, Protocol):
     """Where a log lives.
 
     ``write`` is called from one thread at a time; the others from any number.
@@ -137,12 +137,12 @@ class Backend(Auditable, Protocol):
         """Return a lock that all hosts share; ``None`` where the log is on one host only."""
 
     def named_locks(self) -> list[LockHolder]:
-        """Return each of these locks that somebody holds now, by name."""
+        """Return each of these locks that is held now, by name."""
 
 
 @runtime_checkable
 class Portable(Protocol):
-    """What a backend gives to those who move a whole log, or cut its beginning off.
+    """What exports, imports, trims and backups need of a backend.
 
     Pages hold at most ``limit`` items and some megabytes. Every method raises StorageError
     where the database fails.
@@ -160,7 +160,7 @@ class Portable(Protocol):
     def load(self, records: Iterable[Record]) -> Head:
         """Fill an empty log with an export's records, in one durable transaction.
 
-        The first one is a LogRecord. Whatever ``records`` raises leaves the log empty.
+        The first one is a LogRecord. What ``records`` raises leaves the log empty.
         Raises NotEmptyError where there are events, streams or consumers.
         """
 

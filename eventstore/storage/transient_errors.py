@@ -13,17 +13,17 @@ _SQLITE: Final = {
     sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOTADB,
 }  # fmt: skip
-"""SQLite's codes for a file that is in use, full, or not to be read or written."""
+"""SQLite's codes for a file that is locked, full, or cannot be read or written."""
 
 _TOO_LARGE: Final = "54"
-"""PostgreSQL's class for what no repetition makes fit, as a key too long for its index."""
+"""PostgreSQL's class for what a retry cannot cure, such as a key too long for its index."""
 
 
-def is_trouble(error: BaseException) -> bool:
-    """Return whether the database failed, and whoever sent the statement has no part in it.
+def is_database_failure(error: BaseException) -> bool:
+    """Return whether the database failed, rather than the statement being wrong.
 
-    A lost connection, a lock not given in time, a full disk: the same statement may work
-    again.
+    A lost connection, a lock that was not granted in time, a full disk: the same statement may
+    succeed when it is retried.
     """
     if not isinstance(error, DBAPIError):
         return False

@@ -1,48 +1,26 @@
 """A caller's own SQL and the append that records it, in one transaction of the log's database.
 
-A guest has a connection of its own. Its transactions take their place among the log's as any
-writer's do, and may append: last of all, so that nothing is decided before the head is held.
+Such a caller has a connection of its own. Its transactions take their place among the log's as
+any writer's do, and may append: as the last thing they do, so that nothing is decided before
+the head is locked.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from eventstore.errors import EventStoreError, StorageError
+from eventstore.errors import EventStoreError
 from eventstore.log.events import Appended
-from eventstore.storage import writing
-from eventstore.storage.driver import SqliteDriver
-from eventstore.storage.sqlite.write_turn import WriteTurn
-from eventstore.system import fork_hooks
+from eventstore.storage import _writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
-    from pathlib import Path
-
-    from sqlalchemy import Connection
 
     from eventstore.log.clock import Clock
     from eventstore.log.inline_projection import InlineProjection
     from eventstore.log.operations import Append, CommitBatch
     from eventstore.storage.driver import Driver
-
-_writing: set[tuple[int, str]] = set()
-"""Threads that hold the turn to write a file: waiting for it again would be for ever."""
-
-fork_hooks.run_in_child(_writing.clear)
-
-
-def refuse_nested(path: Path) -> tuple[int, str]:
-    """Raise StorageError where this thread holds the turn to write a file; return its mark."""
-    mark = threading.get_ident(), str(path)
-    if mark in _writing:
-        reason = "this thread already writes through another connection: finish that one first"
-        raise StorageError(str(path), reason)
-    return mark
 
 
 class UserTransaction(Protocol):
@@ -52,7 +30,7 @@ class UserTransaction(Protocol):
     """
 
     raw: Any
-    """The driver's connection, in autocommit mode: for whoever runs the statements."""
+    """The driver's connection, in autocommit mode, for the caller's own statements."""
 
     def reading(self) -> AbstractContextManager[Driver]:
         """Give what reads the log on this connection, within a transaction."""
@@ -65,19 +43,19 @@ class UserTransaction(Protocol):
         """Whether a transaction was begun here, and the database has not ended it."""
 
     def check(self) -> None:
-        """Raise StorageError where the connection leads to another log by now."""
+        """Raise StorageError where the connection leads to another log than it did."""
 
     def begin(self) -> None:
         """Begin a transaction that may write."""
 
     def append(self, append: Append) -> tuple[Appended, CommitBatch | None]:
-        """Append within the transaction; inline views are applied as with any append."""
+        """Append within the transaction; inline projections are applied as with any append."""
 
     def commit(self) -> None:
         """Commit, durably. Where that fails the transaction is rolled back."""
 
     def rollback(self) -> None:
-        """Leave nothing of the transaction; do nothing where there is none."""
+        """Roll the transaction back; do nothing where there is none."""
 
     def close(self) -> None:
         """Roll back, and release the connection."""
@@ -87,103 +65,10 @@ def append_in(
     driver: Driver, append: Append, inline: Sequence[InlineProjection], clock: Clock, *, batch: bool
 ) -> tuple[Appended, CommitBatch | None]:
     """Append in the transaction that ``driver`` is in; raise what the append conflicts with."""
-    told: list[CommitBatch] | None = [] if batch else None
-    (outcome,) = writing.write_group(driver, [append], inline, clock(), told)
+    batches: list[CommitBatch] | None = [] if batch else None
+    (outcome,) = _writing.write_group(driver, [append], inline, clock(), batches)
     if isinstance(outcome, EventStoreError):
         raise outcome
     if not isinstance(outcome, Appended):
         raise TypeError(f"an append gave {outcome!r}")
-    return outcome, told[-1] if told else None
-
-
-class SqliteUserTransaction:
-    """A guest of a log in a SQLite file; see :class:`UserTransaction`.
-
-    SQLite has one writer. Beginning takes the turn that every writer of the file takes, then
-    SQLite's lock, in the order in which the log does: two that wait for each other cannot be.
-    """
-
-    def __init__(
-        self,
-        connection: Connection,
-        path: Path,
-        translate: Callable[[], AbstractContextManager[None]],
-        check: Callable[[], None],
-        append: Callable[[Driver, Append], tuple[Appended, CommitBatch | None]],
-    ) -> None:
-        self._connection = connection
-        self.raw: Any = connection.connection.driver_connection
-        self._path = path
-        self.translated = translate
-        self._check = check
-        self._append = append
-        self._turn: WriteTurn | None = None
-        self._held = ExitStack()
-
-    @contextmanager
-    def reading(self) -> Iterator[Driver]:
-        """Give what reads the log on this connection, within a transaction."""
-        with self.translated():
-            yield SqliteDriver(self._connection)
-
-    @property
-    def active(self) -> bool:
-        """Whether a transaction was begun here, and SQLite has not ended it."""
-        return bool(self.raw.in_transaction)
-
-    def check(self) -> None:
-        """Raise StorageError once another file, or none, is at the path."""
-        self._check()
-
-    def begin(self) -> None:
-        """Wait for the turn to write, then begin with SQLite's write lock."""
-        self._end()
-        mark = refuse_nested(self._path)
-        with self.translated(), ExitStack() as undo:
-            if self._turn is None:
-                self._turn = WriteTurn(self._path)
-            undo.enter_context(self._turn.hold())
-            _writing.add(mark)
-            undo.callback(_writing.discard, mark)
-            self._check()
-            self.raw.execute("BEGIN IMMEDIATE")
-            self._held = undo.pop_all()
-
-    def append(self, append: Append) -> tuple[Appended, CommitBatch | None]:
-        """Append within the transaction."""
-        with self.reading() as driver:
-            return self._append(driver, append)
-
-    def commit(self) -> None:
-        """Commit; roll back where that fails, a deferred foreign key for one."""
-        try:
-            self.raw.execute("COMMIT")
-            # Ends what a view's statements began in SQLAlchemy's own bookkeeping.
-            self._connection.commit()
-        finally:
-            self.rollback()
-
-    def rollback(self) -> None:
-        """Leave nothing of the transaction, and let the next writer go."""
-        try:
-            if self.raw.in_transaction:
-                self.raw.execute("ROLLBACK")
-            self._connection.rollback()
-        finally:
-            self._end()
-
-    def _end(self) -> None:
-        held, self._held = self._held, ExitStack()
-        held.close()
-
-    def close(self) -> None:
-        """Roll back, and release the connection and its place among the writers."""
-        try:
-            self.rollback()
-        except sqlite3.Error as error:
-            raise StorageError(str(self._path), str(error)) from error
-        finally:
-            self._connection.close()
-            if self._turn is not None:
-                self._turn.close()
-                self._turn = None
+    return outcome, batches[-1] if batches else None

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import anyio
 
-from eventstore.archive.transfer import no_progress
+from eventstore.archive.progress import no_progress
 from eventstore.archive.trim import Keep, keep_nothing
 from eventstore.changes.feed import ChangeFeed
 from eventstore.changes.subscription import Subscription
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from eventstore.archive.transfer import Moved, Progress
+    from eventstore.archive.progress import Moved, Progress
     from eventstore.archive.trim import Trimmed
-    from eventstore.integrity.checks import Report
+    from eventstore.integrity.findings import Report
     from eventstore.log.clock import Clock
     from eventstore.log.events import Appended, Cursor, Expected, NewEvent, Special
     from eventstore.log.inline_projection import InlineProjection

@@ -12,8 +12,9 @@ from typing import IO, TYPE_CHECKING
 
 import anyio
 
-from eventstore.archive import transfer
-from eventstore.archive.transfer import cancellable
+from eventstore.archive.export import export_to
+from eventstore.archive.log_import import import_file
+from eventstore.archive.progress import cancellable, check_free
 from eventstore.archive.trim import make_request, prepare_trim
 from eventstore.integrity.verify import verify
 from eventstore.log.clock import system_clock
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from eventstore.archive.transfer import Moved, Progress
+    from eventstore.archive.progress import Moved, Progress
     from eventstore.archive.trim import Keep, Trimmed
     from eventstore.changes.feed import ChangeFeed
-    from eventstore.integrity.checks import Report
+    from eventstore.integrity.findings import Report
     from eventstore.log.events import Appended, Cursor, Event
     from eventstore.storage.protocols import LockHolder, NamedLock
     from eventstore.store.log_access import LogAccess
@@ -62,14 +63,14 @@ class Maintenance:
         self, file: str | os.PathLike[str] | IO[bytes], progress: Progress, *, replace: bool
     ) -> Moved:
         """Write the whole log into one file."""
-        export = partial(transfer.export_to, self._log.backend, file, replace=replace)
+        export = partial(export_to, self._log.backend, file, replace=replace)
         return await self._log.run(cancellable(export), progress)
 
     async def import_from(
         self, file: str | os.PathLike[str] | IO[bytes], progress: Progress
     ) -> Moved:
         """Fill an empty log from an export."""
-        read = partial(transfer.import_file, self._log.backend, file)
+        read = partial(import_file, self._log.backend, file)
         moved = await self._log.run(cancellable(read), progress)
         await self._log.read_newest()
         self._feed.replaced(moved.position)
@@ -98,7 +99,7 @@ class Maintenance:
         self, file: str | os.PathLike[str], progress: Progress, *, replace: bool
     ) -> int:
         """Copy the log's file; return the position that the copy is at."""
-        transfer.check_free(Path(file), replace=replace)
+        check_free(Path(file), replace=replace)
         return await self._log.run(
             cancellable(partial(self._log.backend.backup, Path(file))), progress
         )

@@ -1,4 +1,4 @@
-"""A thread that says when something below a directory may have changed."""
+"""A thread that reports when something below a directory may have changed."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STEP_MS: Final = 5
-"""How often watchfiles looks at its queue: about 8 ms to notice, 0.9 % of a core idle."""
+"""Interval at which watchfiles reads its queue: about 8 ms of latency, 0.9 % of a core idle."""
 
 RETRY_SECONDS: Final = 2.0
-"""How long to wait before watching again after a watch failed."""
+"""Pause before a watch that failed is begun again."""
 
 CHECK_MS: Final = 1_000
-"""How often to look whether the directory is still the one that is watched."""
+"""Interval of the check that the path still leads to the directory that is watched."""
 
 
 class Watcher:
     """Calls ``wake`` from its own thread after changes below ``directory``.
 
-    A hint and no more: what changed is for the caller to find out. A watch that fails or
-    goes blind (limits, odd names, a directory replaced, renamed or mounted over) is begun
-    again, with a ``wake`` in case something was missed. While none can be made, as where the
-    system's limits are exhausted, ``wake`` comes on a timer instead (RETRY_SECONDS):
-    ``trouble`` says why, and so does the log, once.
+    A call is only a hint: the caller finds out what changed. A watch that fails or stops
+    reporting (limits, odd names, a directory replaced, renamed or mounted over) is begun again,
+    with a ``wake`` in case a change was missed. While no watch can be made, as where the
+    system's limits are exhausted, ``wake`` is called every RETRY_SECONDS instead; ``trouble``
+    then says why, and the program's log once.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Watcher:
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread; ``wake`` is not called any more afterwards."""
+        """End the thread; ``wake`` is not called afterwards."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(5)
@@ -68,10 +68,10 @@ class Watcher:
             try:
                 self._watch()
             except Exception as error:
-                # A watch fails for reasons that no list covers: limits, names, mounts.
+                # A watch fails for many reasons: limits, names, mounts.
                 trouble = f"cannot watch {self._directory}: {error}{_advice(str(error))}"
                 if not self.trouble:
-                    log.warning("%s; looking on a timer", trouble)
+                    log.warning("%s; scanning on a timer", trouble)
                 self.trouble = trouble
                 self._wake()
                 self._stop.wait(RETRY_SECONDS)
@@ -93,7 +93,7 @@ class Watcher:
         for change in changes:
             self.trouble = ""
             if change or first:
-                # The first one covers what changed before the watch stood.
+                # The first call covers what changed before the watch began.
                 first = False
                 self.wakes += 1
                 self._wake()
@@ -105,10 +105,11 @@ class Watcher:
 
 
 def _check_limits(changes: set[tuple[Change, str]]) -> None:
-    """Raise where a directory that has just come may have got no watch of its own.
+    """Raise where a directory that was just made may not be watched.
 
-    An exhausted limit makes a new watch fail; one that grows passes over it in silence. A
-    probe needs a place of its own, so among many directories at once it may find one free.
+    An exhausted limit makes a new watch fail, but a recursive watch ignores it for directories
+    made later. So a probe watches one of them: it raises where the limit is exhausted. Among many
+    directories at once the probe may still find a free place.
     """
     for change, path in changes:
         if change is Change.added and os.path.isdir(path):  # noqa: PTH112 - it may be no UTF-8
@@ -128,6 +129,6 @@ def _advice(reason: str) -> str:
 
 
 def _identity(directory: Path) -> tuple[str, int, int]:
-    """Return what tells one directory from another at the same path, links resolved."""
+    """Return what identifies the directory that the path leads to, links resolved."""
     status = directory.stat()
     return str(directory.resolve()), status.st_dev, status.st_ino

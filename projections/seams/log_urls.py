@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from eventstore.errors import ConfigError
-from eventstore.storage.sqlite.backend import log_file
+from eventstore.storage.sqlite.paths import log_file
 
 LOG_SUFFIX: Final = ".eventstore.db"
 """The log of the directory ``rules`` is ``rules.eventstore.db``, beside it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from eventstore.storage.schema_check import TABLES as LOG_TABLES
+from eventstore.storage.catalog import TABLES as LOG_TABLES
 
 CAPTURE: Final = "sql_capture"
 """The capture table. The names of its triggers, functions and indexes begin with it too."""

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from eventstore.log.operations import Query
-from eventstore.storage.reading import read_head, read_page
+from eventstore.storage.pages import read_page
+from eventstore.storage.reading import read_head
 from projections.sql.events import SCHEMA_CHANGED, STREAM, ChangeReader, read_schema
 from projections.sql.model import ReplayError
 

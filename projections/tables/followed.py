@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from eventstore.errors import HistoryDivergedError, ProjectionError, StorageError, TakenOverError
 from eventstore.log.events import Cursor
 from eventstore.log.redaction import read_redaction
-from eventstore.storage.sqlite.backend import database_path
+from eventstore.storage.sqlite.paths import database_path
 from eventstore.system.secret_url import SecretUrl
 from projections.protocol import OutdatedViewError
 from projections.tables.backends import make_database

@@ -17,9 +17,8 @@ from sqlalchemy import MetaData, Table, delete, func, insert, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import ConfigError
-from eventstore.storage.postgres.backend import make_engine, roll_back, translate_errors
 from eventstore.storage.postgres.connection import SETTINGS, connection_info, is_lost
-from eventstore.storage.postgres.driver import LOCK_SCHEMA
+from eventstore.storage.postgres.engine import LOCK_SCHEMA, make_engine, roll_back, translate_errors
 from eventstore.storage.postgres.watchdog import Watchdog
 from eventstore.system.secret_url import SecretUrl
 

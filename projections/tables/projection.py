@@ -13,7 +13,7 @@ from sqlalchemy import MetaData, delete, insert, select, update
 from eventstore.errors import ProjectionError
 from eventstore.log.events import Cursor
 from eventstore.log.redaction import read_redaction
-from eventstore.storage.transient_errors import is_trouble
+from eventstore.storage.transient_errors import is_database_failure
 from projections.tables.checkpoints import (
     checkpoint_tables,
     own_schema_only,
@@ -239,7 +239,7 @@ class TableProjection(ABC):
         except (_EmptiedError, ProjectionError):
             raise
         except Exception as error:
-            if is_trouble(error):
+            if is_database_failure(error):
                 raise
             raise ProjectionError(self.name, event.position, repr(error)) from error
 

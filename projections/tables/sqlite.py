@@ -6,7 +6,8 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from eventstore.errors import ConfigError
-from eventstore.storage.sqlite.backend import database_path, make_engine, translate_errors
+from eventstore.storage.sqlite.engine import make_engine, translate_errors
+from eventstore.storage.sqlite.paths import database_path
 from eventstore.storage.sqlite.write_turn import WriteTurn
 from eventstore.system.secret_url import SecretUrl
 

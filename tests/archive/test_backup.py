@@ -73,7 +73,7 @@ async def test_a_backup_beside_writers_is_as_of_one_moment(
             from_thread.run(store.append, "a/1", some(5))
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("eventstore.storage.sqlite.file_copy.PAGES", 50)
+            patch.setattr("eventstore.storage.sqlite._file_copy.PAGES", 50)
             assert await store.backup(copy, progress=write) == 12000
         assert len(told) > 5
         assert (await store.head()).position == 12000 + 5 * len(told)

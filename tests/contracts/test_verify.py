@@ -9,7 +9,7 @@ from support.plain import dialect
 from support.tamper import rewrite, superuser
 
 from eventstore import Cursor, EventStore, NewEvent, StreamWrite
-from eventstore.integrity.checks import MAX_FINDINGS, Report
+from eventstore.integrity.findings import MAX_FINDINGS, Report
 
 pytestmark = pytest.mark.anyio
 

@@ -23,8 +23,8 @@ from support.waiting import DEADLINE
 
 from eventstore import Cursor, EventStore, NewEvent
 from eventstore.log.operations import CommitBatch
-from eventstore.notify.redis import channel
-from eventstore.notify.signed_messages import MAX_MESSAGE_BYTES, Signer
+from eventstore.notify._redis import channel
+from eventstore.notify._signed_messages import MAX_MESSAGE_BYTES, Signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

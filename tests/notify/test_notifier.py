@@ -12,7 +12,7 @@ from support.logs import positions, some, woken
 from support.waiting import take
 
 from eventstore import EventStore
-from eventstore.notify.file import FileNotifier
+from eventstore.notify._file import FileNotifier
 
 if TYPE_CHECKING:
     from pathlib import Path

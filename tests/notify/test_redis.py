@@ -15,8 +15,8 @@ from support.redis import private_redis, shared_redis
 from support.waiting import DEADLINE, eventually, take
 
 from eventstore import END, ConfigError, EventStore
-from eventstore.notify.redis import channel
-from eventstore.notify.signed_messages import Signer
+from eventstore.notify._redis import channel
+from eventstore.notify._signed_messages import Signer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -237,7 +237,7 @@ async def test_a_wrong_password_is_said_and_not_shown(tmp_path: Path, redis: Red
 async def test_what_cannot_be_published_stays_a_trouble_while_listening_works(
     tmp_path: Path, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventstore.notify.redis.PING_SECONDS", 0.1)
+    monkeypatch.setattr("eventstore.notify._redis.PING_SECONDS", 0.1)
     url = make_user(redis, documented_rights().replace("+publish", ""))
     async with pair(tmp_path, url, SOON) as (writer, _, _), writer.subscribe_changes() as own:
         await writer.append("a/1", some(1))

@@ -43,13 +43,13 @@ def test_without_a_watch_it_looks_on_a_timer_and_says_so_once(tmp_path: Path, li
     assert done.returncode == 0, done.stderr
     assert "cannot watch" in done.stdout
     assert limit.replace("inotify", "user") in done.stdout
-    assert done.stderr.count("looking on a timer") == 1
+    assert done.stderr.count("scanning on a timer") == 1
 
 
 def test_a_tree_that_outgrows_the_limit_is_not_passed_over_in_silence(tmp_path: Path) -> None:
     done = watch_within("max_inotify_watches", 1, tmp_path, "grow")
     assert done.returncode == 0, done.stderr
-    assert "looking on a timer" in done.stderr
+    assert "scanning on a timer" in done.stderr
 
 
 @pytest.mark.anyio

@@ -20,7 +20,7 @@ from support.proxy import proxied
 from support.waiting import DEADLINE, eventually, take
 
 from eventstore import EventStore, StorageError, StoreClosedError, Subscription
-from eventstore.notify.postgres import _received
+from eventstore.notify._postgres import _received
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

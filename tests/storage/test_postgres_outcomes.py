@@ -312,7 +312,7 @@ async def test_closing_on_a_frozen_network_tells_who_waits_for_an_append(
 ) -> None:
     monkeypatch.setattr("eventstore.storage.postgres.connection.GRACE_SECONDS", 0.5)
     monkeypatch.setattr("eventstore.storage.postgres.watchdog.TICK_SECONDS", 0.05)
-    monkeypatch.setattr("eventstore.notify.postgres.HEARTBEAT_SECONDS", 0.5)
+    monkeypatch.setattr("eventstore.notify._postgres.HEARTBEAT_SECONDS", 0.5)
     short = f"{proxy.url(url)}%20-cstatement_timeout%3D500&connect_timeout=2"
     new, told = some(2), list[StorageError]()
 

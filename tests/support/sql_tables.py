@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from eventstore import EventStore
-from eventstore.storage.schema_check import TABLES
+from eventstore.storage.catalog import TABLES
 from projections.sql.events import ChangeReader
 from projections.sql.sqlite.replay import SqliteReplay
 

@@ -13,8 +13,8 @@ import anyio
 
 from eventstore import EventStore
 from eventstore.storage import migrations
+from eventstore.storage.postgres._catalog import PATTERN
 from eventstore.storage.postgres.backend import PostgresBackend
-from eventstore.storage.schema_check import PATTERN
 from support.postgres import shared_server
 
 

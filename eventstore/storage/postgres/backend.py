@@ -1,33 +1,27 @@
 """The log in a PostgreSQL database, for a master and workers on many machines.
 
-An append locks the head row first, in a statement of its own under READ COMMITTED, so that
-whatever it reads afterwards is what the appends before it have committed. Readers take a
-snapshot and wait for nobody.
+An append locks the head row first, in a statement of its own under READ COMMITTED. What it
+reads afterwards is therefore what the appends before it have committed. Readers take a snapshot
+and wait for no lock.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import psycopg
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy import event
+from sqlalchemy.exc import DisconnectionError
 
 from eventstore.errors import StorageError
 from eventstore.storage.base import SqlBackend
-from eventstore.storage.postgres.advisory_lock import SessionLock, read_held
-from eventstore.storage.postgres.connection import (
-    connect,
-    connection_info,
-    is_lost,
-    is_timeout,
-)
-from eventstore.storage.postgres.driver import PostgresDriver
+from eventstore.storage.postgres._advisory_lock import SessionLock, read_held
+from eventstore.storage.postgres._driver import PostgresDriver
+from eventstore.storage.postgres.connection import connection_info, is_lost
+from eventstore.storage.postgres.engine import make_engine, roll_back, translate_errors
 from eventstore.storage.postgres.user_transaction import PostgresUserTransaction
 from eventstore.storage.postgres.watchdog import Watchdog
 from eventstore.storage.user_transaction import append_in
@@ -45,62 +39,15 @@ if TYPE_CHECKING:
     from eventstore.storage.protocols import LockHolder, NamedLock
     from eventstore.storage.user_transaction import UserTransaction
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-READ_CONNECTIONS: Final = 8
-"""Connections for reading, one for each page that a store reads at once: none waits for one."""
-
-IDLE_CONNECTIONS: Final = 2
-"""How many of them stay open."""
-
-GUESTS: Final = 8
+USER_CONNECTIONS: Final = 8
 """How many connections stay open for callers' own statements."""
 
 WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
-"""Whatever the default is: a snapshot from before the wait for the head would be too old."""
+"""Set for each transaction: a snapshot taken before the wait for the head would be too old."""
 
 READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-
-
-@contextmanager
-def translate_errors(where: str) -> Iterator[None]:
-    """Turn every error of psycopg and SQLAlchemy into StorageError, saying where."""
-    try:
-        yield
-    except (psycopg.Error, SQLAlchemyError, OSError, LookupError) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        reason = " ".join(str(cause).split()) or type(cause).__name__
-        raise StorageError(
-            where,
-            _explain(cause, reason),
-            transient=is_lost(cause),
-            timed_out=is_timeout(cause),
-        ) from error
-
-
-def _explain(error: BaseException | None, reason: str) -> str:
-    if isinstance(error, psycopg.errors.InvalidSchemaName):
-        return f"{reason}: create the schema that the URL's search_path names"
-    if isinstance(error, psycopg.errors.UndefinedColumn):
-        return f"{reason}: its tables are not an event log's; name another schema or database"
-    if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return f"{reason}: use a role that may, or grant this one what it needs"
-    if isinstance(error, psycopg.errors.LockNotAvailable):
-        return f"{reason}: another session holds the log (pg_stat_activity shows which); try again"
-    return reason
-
-
-def make_engine(url: str | SecretUrl, watchdog: Watchdog, **pooling: Any) -> Engine:
-    """Make an engine that leaves BEGIN and COMMIT to its users."""
-    info = connection_info(url)
-    kept = {"pool_size": IDLE_CONNECTIONS + 1, "max_overflow": READ_CONNECTIONS - IDLE_CONNECTIONS}
-    return create_engine(
-        "postgresql+psycopg://",
-        creator=lambda: connect(info, watchdog),
-        isolation_level="AUTOCOMMIT",
-        **kept | pooling,
-    )
 
 
 class PostgresBackend(SqlBackend):
@@ -119,8 +66,8 @@ class PostgresBackend(SqlBackend):
         self._watchdog = Watchdog()
         self._engine = make_engine(url, self._watchdog)
         # As many as callers ask for: what limits them is the server.
-        self._guests = make_engine(
-            url, self._watchdog, pool_size=GUESTS, max_overflow=-1, pool_pre_ping=True
+        self._user_engine = make_engine(
+            url, self._watchdog, pool_size=USER_CONNECTIONS, max_overflow=-1, pool_pre_ping=True
         )
         event.listen(self._engine, "checkout", self._drop_old)
         self._writer: Connection | None = None
@@ -130,7 +77,7 @@ class PostgresBackend(SqlBackend):
         self._make_lock = partial(SessionLock, self._info, self.url)
 
     def _drop_old(self, raw: Session, _record: object, _proxy: object) -> None:
-        # Whatever ended one connection, a restart say, has ended those that were made before.
+        # What ended one connection, such as a restart, has ended those that were made before it.
         if raw.made < self._lost_at:
             raise DisconnectionError
 
@@ -152,7 +99,7 @@ class PostgresBackend(SqlBackend):
             with self._writer_ends():
                 pass
         self._engine.dispose()
-        self._guests.dispose()
+        self._user_engine.dispose()
         self._watchdog.close()
 
     def describe(self) -> dict[str, str | int]:
@@ -175,7 +122,7 @@ class PostgresBackend(SqlBackend):
         """
         translate = partial(translate_errors, self._where)
         with translate():
-            connection = self._guests.connect()
+            connection = self._user_engine.connect()
         append = partial(append_in, inline=self._inline, clock=self._clock, batch=batch)
         return PostgresUserTransaction(connection, self._where, self._watchdog, translate, append)
 
@@ -184,7 +131,7 @@ class PostgresBackend(SqlBackend):
         return self._make_lock(name)
 
     def named_locks(self) -> list[LockHolder]:
-        """Return each lock that somebody holds now, by name."""
+        """Return each lock that is held now, by name."""
         return self._read(read_held)
 
     def _write(self, function: Callable[[Driver], T]) -> T:
@@ -198,13 +145,13 @@ class PostgresBackend(SqlBackend):
             with self._transaction(self._writer, WRITE) as driver:
                 result = function(driver)
                 driver.commit()
-            # Ends what a view's statements began in SQLAlchemy's own bookkeeping.
+            # Ends the transaction that SQLAlchemy began for a projection's statements.
             self._writer.commit()
             return result
 
     @contextmanager
     def _writer_ends(self) -> Iterator[None]:
-        """Let go of the writing connection where it is of no use any more, then of its lock."""
+        """Drop the writing connection if it is of no more use, then release its lock."""
         try:
             yield
         finally:
@@ -217,7 +164,7 @@ class PostgresBackend(SqlBackend):
             self._writer_lock.release()
 
     def _read(self, function: Callable[[Driver], T]) -> T:
-        """Call ``function`` in a snapshot; again on a new connection where one was lost."""
+        """Call ``function`` in a snapshot; retry once where the connection was lost."""
         try:
             return super()._read(function)
         except StorageError as error:
@@ -256,15 +203,3 @@ class PostgresBackend(SqlBackend):
                 self._lost_at = time.monotonic()
                 connection.invalidate()
             raise
-
-
-def roll_back(connection: Connection, raw: Any, error: BaseException) -> None:
-    """End the transaction, or the connection where that is not possible any more."""
-    if raw.closed or is_lost(error):
-        return
-    try:
-        raw.rollback()
-        connection.rollback()
-    except (psycopg.Error, SQLAlchemyError):
-        log.debug("the connection cannot roll back; it is dropped", exc_info=True)
-        raw.close()

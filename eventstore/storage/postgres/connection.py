@@ -32,8 +32,8 @@ DEFAULTS: Final = {
 """Connection parameters that a URL may override: a host that has gone is noticed in 30 s."""
 
 WRITABLE: Final = {"target_session_attrs": "read-write"}
-"""The same, where the URL names several hosts: a replica that answers first may lack what was
-acknowledged, and a follower that was ahead of it would take it for another log."""
+"""The same, where the URL names several hosts: a replica that answers first may lack events that
+were acknowledged, and a subscription ahead of it would report that history diverged."""
 
 FIXED: Final = {"client_encoding": "UTF8"}
 """Connection parameters that nothing overrides: texts are compared by their bytes in UTF-8."""
@@ -41,8 +41,8 @@ FIXED: Final = {"client_encoding": "UTF8"}
 SETTINGS: Final = {
     "statement_timeout": "50s",
     "lock_timeout": "30s",
-    # A process that was stopped in the middle of an append holds up all the others; they have
-    # to be let go before their own patience ends.
+    # A process that was stopped in the middle of an append blocks all others. Its transaction
+    # has to end before their own time limits do.
     "idle_in_transaction_session_timeout": "10s",
     # Seconds and milliseconds until the server notices that a client's machine is gone.
     "tcp_keepalives_idle": "15",
@@ -50,18 +50,18 @@ SETTINGS: Final = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "20000",
 }
-"""What a session is given wherever the server, role or URL sets no limit of its own."""
+"""Settings of a session, each unless the server, role or URL sets it."""
 
 GRACE_SECONDS: Final = 10.0
-"""How much longer than the server's own ``statement_timeout`` an answer is waited for."""
+"""Seconds that an answer may take beyond the server's own ``statement_timeout``."""
 
 
 class _Pipeline(psycopg.Pipeline):
-    """A pipeline that says nothing after its last Sync.
+    """A pipeline that sends nothing after its last Sync.
 
-    psycopg asks for a flush there. The server reads it as the next thing to do, and forgets
-    that it was about to limit how long the transaction may be idle: a process that is stopped
-    would hold the log for ever. A Sync needs no flush to be answered.
+    psycopg sends a Flush there. The server takes that for the next command and stops the timer
+    that limits how long the transaction may be idle: a process that is stopped would keep the
+    head locked without a limit. A Sync is answered without a Flush.
     """
 
     def _exit_gen(self) -> Generator[Any, Any, None]:
@@ -77,7 +77,7 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
 
     made = 0.0
     patience: float = CONNECT_SECONDS
-    is_guest = False
+    has_user_limits = False
     """Whether it has the limits of callers' own statements, not the log's."""
 
     @contextmanager

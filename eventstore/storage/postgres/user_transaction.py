@@ -1,4 +1,7 @@
-"""A guest of a log on PostgreSQL; see :mod:`eventstore.storage.user_transaction`."""
+"""A caller's own transactions in the log's PostgreSQL database.
+
+See :mod:`eventstore.storage.user_transaction`.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ import psycopg
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import StorageError
+from eventstore.storage.postgres._driver import PostgresDriver
 from eventstore.storage.postgres.connection import is_lost
-from eventstore.storage.postgres.driver import PostgresDriver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,8 +31,8 @@ log = logging.getLogger(__name__)
 
 BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
-# The log's own limits are for those who hold its head. A caller's statements hold it never, and
-# take as long as the server's administrator allows. Outside of a transaction nothing is written.
+# The log's own limits are for transactions that lock its head. A caller's statements do not, and
+# may take as long as the server's administrator allows. Outside a transaction nothing is written.
 _SETTINGS: Final = (
     "SET statement_timeout TO DEFAULT; SET idle_in_transaction_session_timeout TO DEFAULT; "
     "SET lock_timeout TO DEFAULT; SET default_transaction_read_only = on"
@@ -43,7 +46,7 @@ _WITH_HEAD: Final = (
 class PostgresUserTransaction:
     """A connection on which a caller's statements and an append share transactions.
 
-    The log's head is locked by :meth:`append`, so a caller holds up nobody before.
+    The log's head is locked by :meth:`append`; a caller blocks no other writer before that.
     """
 
     def __init__(
@@ -62,10 +65,10 @@ class PostgresUserTransaction:
         self._append = append
         self._open = False
         session: Any = self.raw
-        if not session.is_guest:
+        if not session.has_user_limits:
             with translate():
                 session.execute(_SETTINGS)
-            session.is_guest = True
+            session.has_user_limits = True
 
     @property
     def active(self) -> bool:
@@ -84,7 +87,7 @@ class PostgresUserTransaction:
             yield driver
 
     def check(self) -> None:
-        """Do nothing: the pool sees to it that the connection lives."""
+        """Do nothing: the pool has checked that the connection lives."""
 
     def begin(self, settings: str = "") -> None:
         """Begin a transaction with these statements; it locks nothing yet."""
@@ -105,14 +108,14 @@ class PostgresUserTransaction:
         try:
             with self.reading() as driver:
                 driver.commit()
-                # Ends what a view's statements began in SQLAlchemy's own bookkeeping.
+                # Ends the transaction that SQLAlchemy began for a projection's statements.
                 self._connection.commit()
             self._open = False
         finally:
             self.rollback()
 
     def rollback(self) -> None:
-        """Leave nothing of the transaction; drop a connection that cannot say so any more."""
+        """Roll the transaction back; drop a connection that cannot any more."""
         if not self._open:
             return
         self._open = False

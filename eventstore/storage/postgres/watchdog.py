@@ -1,9 +1,8 @@
-"""Ending what a silent network would keep waiting for ever.
+"""A time limit for each use of a connection, for networks that have gone silent.
 
-A server's own timeouts do not help where the network between has frozen, and libpq waits
-for an answer without a limit. One thread per backend looks at what is under way and shuts
-down the socket of whatever takes too long: the waiting call then fails as it does when a
-connection is lost.
+A server's own timeouts do not help where the network to it has frozen, and libpq waits for an
+answer without a limit. One thread per backend checks the calls under way and shuts down the
+socket of each one that takes too long; the waiting call then fails as with a lost connection.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TICK_SECONDS: Final = 0.5
-"""How late the end may come; nothing is looked at while nothing is under way."""
+"""Interval of the checks, and so the most that a limit is exceeded; none while idle."""
 
 
 @dataclass(eq=False, slots=True)

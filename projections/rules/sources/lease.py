@@ -21,7 +21,7 @@ import anyio
 import msgspec
 
 from eventstore.errors import StorageError, StoreClosedError
-from eventstore.storage.sqlite.backend import log_file
+from eventstore.storage.sqlite.paths import log_file
 from eventstore.system.file_lock import FileLock, read_held_note
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from eventstore import limits
 from eventstore.errors import ConflictError, EventStoreError, StoreClosedError
 from eventstore.log.events import NewEvent, StreamWrite
 from eventstore.log.names import check_stream
-from eventstore.storage.sqlite.backend import log_file
+from eventstore.storage.sqlite.paths import log_file
 from eventstore.system.directory_watch import Watcher
 from eventstore.system.event_loop import Signal
 from projections.rules.events import (

@@ -1,13 +1,15 @@
 """Snapshots on PostgreSQL: an export of the log, from which the tables are computed.
 
-The file is that of :mod:`eventstore.archive.transfer`, which has checksums of its own.
+The file is that of :mod:`eventstore.archive.export`, which has checksums of its own.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventstore.archive.transfer import export_to, no_progress, read_records
+from eventstore.archive.export import export_to
+from eventstore.archive.log_import import read_records
+from eventstore.archive.progress import no_progress
 from eventstore.errors import StorageError
 from eventstore.storage import bulk
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from eventstore.errors import ProjectionError
-from eventstore.storage.postgres.backend import translate_errors
 from eventstore.storage.postgres.connection import connect, connection_info
+from eventstore.storage.postgres.engine import translate_errors
 from eventstore.storage.postgres.watchdog import Watchdog
 from eventstore.system.secret_url import SecretUrl
 from projections.protocol import ProjectionBusyError

@@ -13,9 +13,9 @@ from typing import IO, TYPE_CHECKING, Final
 
 import msgspec
 
-from eventstore.archive.transfer import no_progress
+from eventstore.archive.progress import no_progress
 from eventstore.errors import ArchiveError, StorageError
-from eventstore.storage.user_transaction import refuse_nested
+from eventstore.storage.sqlite.user_transaction import refuse_nested
 from eventstore.system.safe_files import permissions, writing
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import sqlite3
 from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import ConfigError
-from eventstore.storage.sqlite.backend import database_path, translate_errors
+from eventstore.storage.sqlite.engine import translate_errors
+from eventstore.storage.sqlite.paths import database_path
 from eventstore.system.file_lock import FileLock
 from eventstore.system.secret_url import SecretUrl
 from projections.protocol import ProjectionBusyError

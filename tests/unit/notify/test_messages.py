@@ -13,7 +13,7 @@ from support.logs import START_US, FakeClock
 
 from eventstore import Cursor, Event
 from eventstore.log.operations import CommitBatch
-from eventstore.notify.signed_messages import (
+from eventstore.notify._signed_messages import (
     MAX_AGE_SECONDS,
     MAX_MESSAGE_BYTES,
     Message,

@@ -9,34 +9,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from eventstore.errors import EventStoreError, HistoryGoneError, ProjectionError
+from eventstore.errors import EventStoreError
 from eventstore.log.append_plan import KnownEvent, Plan
 from eventstore.log.events import Appended, Cursor, Event
-from eventstore.log.inline_projection import InlineProjection, archive_advice, can_start_from_kept
 from eventstore.log.operations import (
     Acknowledge,
     Append,
     CommitBatch,
-    ConsumerState,
     Head,
     OpenConsumer,
     Operation,
     Outcome,
-    Query,
     Redact,
     Transact,
     Trim,
 )
-from eventstore.log.redaction import REDACTIONS
-from eventstore.storage import redacting, trimming
-from eventstore.storage.reading import check_cursor, check_owner, read_head, read_page
-from eventstore.storage.redacting import Erasure
-from eventstore.storage.transient_errors import is_trouble
+from eventstore.storage import _erasure, _trimming
+from eventstore.storage._consumers import acknowledge, open_consumer
+from eventstore.storage._erasure import Erasure
+from eventstore.storage._inline import apply_inline, catch_up_inline, redacts
+from eventstore.storage.reading import read_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from eventstore.log.events import StreamWrite
+    from eventstore.log.inline_projection import InlineProjection
     from eventstore.storage.driver import Driver
 
 _KNOWN = (
@@ -65,7 +63,7 @@ def write_group(
     appends = not all(isinstance(operation, Acknowledge) for operation in group)
     head = read_head(driver, lock=appends)
     steps = [
-        redacting.prepare(driver, head, operation) if isinstance(operation, Redact) else operation
+        _erasure.prepare(driver, head, operation) if isinstance(operation, Redact) else operation
         for operation in group
     ]
     writes = [write for step in steps for write in _writes(step)]
@@ -79,7 +77,7 @@ def write_group(
         now_us,
     )
     if any(isinstance(operation, Trim) for operation in group):
-        # Afterwards the views could not read what they lack any more.
+        # After the trim the projections could no longer read the events that they lack.
         for projection in inline:
             catch_up_inline(driver, projection, head)
     outcomes = [_carry_out(driver, plan, step, head) for step in steps]
@@ -88,9 +86,9 @@ def write_group(
         _store(driver, plan, {name: id_ for name, (id_, _) in streams.items()}, events)
         for projection in inline:
             catch_up_inline(driver, projection, head)
-            _apply_inline(driver, projection, events or (), plan.head.cursor)
-            if _redacts(events or ()):
-                # A view that cannot erase has gone back to having seen nothing.
+            apply_inline(driver, projection, events or (), plan.head.cursor)
+            if redacts(events or ()):
+                # A projection that cannot erase content has reset itself to the beginning.
                 catch_up_inline(driver, projection, plan.head)
         if batches is not None:
             batches.append(CommitBatch(head.cursor, tuple(events or ())))
@@ -109,7 +107,7 @@ def _tend(
 
 
 _Step: TypeAlias = Append | OpenConsumer | Acknowledge | Trim | Transact | Erasure | EventStoreError
-"""An operation, as far as it can be decided before the plan is made."""
+"""An operation, decided as far as possible before the plan is made."""
 
 
 def _writes(step: Operation | _Step) -> Sequence[StreamWrite]:
@@ -119,12 +117,8 @@ def _writes(step: Operation | _Step) -> Sequence[StreamWrite]:
 
 
 def _is_done(plan: Plan, trim: Trim) -> bool:
-    """Whether an earlier try did it, whose answer was lost: its notice is stored then."""
+    """Whether an earlier attempt, whose answer was lost, did it: its notice is stored then."""
     return any(plan.stream_of(e.raw_id) for write in trim.notice.writes for e in write.events)
-
-
-def _redacts(events: Sequence[Event]) -> bool:
-    return any(event.stream == REDACTIONS for event in events)
 
 
 def _carry_out(
@@ -135,17 +129,17 @@ def _carry_out(
     outcome: Outcome | Callable[[], Appended] = None
     try:
         if isinstance(operation, Erasure):
-            outcome = redacting.erase(driver, plan, operation)
+            outcome = _erasure.erase(driver, plan, operation)
         elif isinstance(operation, Append):
             outcome = plan.add(operation)
         elif isinstance(operation, Trim):
             if not _is_done(plan, operation):
-                trimming.trim(driver, head, operation)
+                _trimming.trim(driver, head, operation)
             outcome = plan.add(operation.notice)
         elif isinstance(operation, OpenConsumer):
-            outcome = _open_consumer(driver, head, operation, plan.now_us)
+            outcome = open_consumer(driver, head, operation, plan.now_us)
         elif isinstance(operation, Acknowledge):
-            _acknowledge(driver, operation, plan.now_us)
+            acknowledge(driver, operation, plan.now_us)
     except EventStoreError as error:
         return error
     return outcome
@@ -210,93 +204,3 @@ def _store(driver: Driver, plan: Plan, ids: dict[str, int], events: list[Event] 
         "UPDATE head SET position = ?, recorded_us = ?, hash = ?",
         (plan.head.position, plan.head.recorded_us, plan.head.hash),
     )
-
-
-def _open_consumer(
-    driver: Driver, head: Head, operation: OpenConsumer, now_us: int
-) -> ConsumerState:
-    row = driver.row("SELECT position, hash, epoch FROM consumer WHERE name = ?", (operation.name,))
-    if row is None:
-        check_cursor(driver, head, operation.start)
-        cursor, epoch = operation.start, 1
-        driver.run(
-            "INSERT INTO consumer (position, hash, epoch, owner, seen_us, name) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (cursor.position, cursor.hash, epoch, operation.owner, now_us, operation.name),
-        )
-    else:
-        cursor, epoch = Cursor(head.log_id, row[0], row[1]), row[2] + 1
-        driver.run(
-            "UPDATE consumer SET epoch = ?, owner = ?, seen_us = ? WHERE name = ?",
-            (epoch, operation.owner, now_us, operation.name),
-        )
-    return ConsumerState(operation.name, cursor, epoch, operation.owner, now_us)
-
-
-def _acknowledge(driver: Driver, operation: Acknowledge, now_us: int) -> None:
-    touched = driver.run(
-        "UPDATE consumer SET position = ?, hash = ?, seen_us = ? WHERE name = ? AND epoch = ?",
-        (
-            operation.cursor.position,
-            operation.cursor.hash,
-            now_us,
-            operation.name,
-            operation.epoch,
-        ),
-    )
-    if touched == 0:
-        check_owner(driver, operation.name, operation.epoch)
-
-
-def catch_up_inline(driver: Driver, projection: InlineProjection, head: Head) -> None:
-    """Bring an inline view up to ``head``, inside the caller's transaction.
-
-    It falls behind where a process that does not know the view appended meanwhile. Where
-    what it lacks was trimmed, it is computed again from what was kept, if it can be.
-    """
-    at = _inline_position(driver, projection, head)
-    while at < head.position:
-        page = read_page(
-            driver, Query(after=at, until=head.position, whole_commits=True, kept=True)
-        )
-        _apply_inline(driver, projection, page.events, page.through)
-        at = page.through.position
-        driver.keep_alive()
-        if _redacts(page.events):
-            at = _inline_position(driver, projection, head)
-
-
-def _inline_position(driver: Driver, projection: InlineProjection, head: Head) -> int:
-    """Return where a view is; just before the first position where it has seen nothing."""
-    try:
-        cursor = projection.cursor(driver.connection)
-    except EventStoreError:
-        raise
-    except BaseException as error:
-        if is_trouble(error):
-            raise
-        raise ProjectionError(projection.name, head.position, repr(error)) from error
-    if cursor is not None:
-        check_cursor(driver, head, cursor)
-    at = cursor.position if cursor else 0
-    if at < head.first_position - 1:
-        if not can_start_from_kept(projection):
-            raise HistoryGoneError(at, head.first_position, archive_advice(projection.name))
-        projection.reset(driver.connection)
-        at = 0
-    return at
-
-
-def _apply_inline(
-    driver: Driver, projection: InlineProjection, events: Sequence[Event], cursor: Cursor
-) -> None:
-    try:
-        projection.apply(driver.connection, events, cursor)
-    except EventStoreError:
-        raise
-    except BaseException as error:
-        if is_trouble(error):
-            raise
-        # A view's code is the user's own: whatever it raises is about this view.
-        first = events[0].position if events else cursor.position
-        raise ProjectionError(projection.name, first, repr(error)) from error

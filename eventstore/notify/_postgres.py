@@ -1,9 +1,9 @@
-"""Waking followers by LISTEN and NOTIFY, on a connection of its own.
+"""Waking subscriptions by LISTEN and NOTIFY, on a connection of its own.
 
 A notification carries a position and nothing else, and is sent after the commit: inside the
 transaction it would hold a lock of the whole server until the commit is done. One thread
 listens, publishes and sends heartbeats, because a session that died is silent. After every
-reconnect it listens first and wakes the followers second, so that they read what they may
+reconnect it listens first and wakes the subscriptions second, so that they read what they may
 have missed.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS: Final = 5.0
-"""How often the session is asked whether it lives, and how long it may take to answer."""
+"""Interval of the heartbeats, and the time that an answer may take."""
 
 
 class PostgresNotifier:
@@ -49,40 +49,40 @@ class PostgresNotifier:
         self._wake: Wake | None = None
         self._published = -1
         self._position = -1
-        self._found: int | None = None
+        self._seen: int | None = None
         self._closing = False
         self._started = threading.Lock()
         self._thread: threading.Thread | None = None
         self._wakes = 0
         self._connects = 0
         self._listening = False
-        self._trouble = ""
+        self._error = ""
 
     def start(self, log_id: str, wake: Wake) -> None:  # noqa: ARG002 - one log per schema
         """Begin to listen."""
         self._wake = wake
         self._ensure_thread()
-        self._ring()
+        self._wake_thread()
 
     def publish(self, log_id: str, position: int, batch: CommitBatch | None) -> None:  # noqa: ARG002
         """Hand the position to the thread. Never waits, never raises."""
         self._position = position
         self._ensure_thread()
-        self._ring()
+        self._wake_thread()
 
     def confirm(self, log_id: str, position: int) -> None:  # noqa: ARG002
         """Hand the position to the thread, to be sent unless there is a newer one."""
-        self._found = position
-        self._ring()
+        self._seen = position
+        self._wake_thread()
 
     def close(self) -> None:
         """Stop, once what was published last has been sent or has failed."""
         self._closing = True
         if self._thread is not None:
-            self._ring()
+            self._wake_thread()
             self._thread.join()
-            self._bell.close()
-            self._rung.close()
+            self._wake_writer.close()
+            self._wake_reader.close()
 
     def describe(self) -> dict[str, str | int]:
         """Return the kind, how often it woke and connected, and the present trouble.
@@ -93,23 +93,23 @@ class PostgresNotifier:
         facts["reconnects"] = max(0, self._connects - 1)
         if self._wake is not None:
             facts["listening"] = int(self._listening)
-        return facts | ({"trouble": self._trouble} if self._trouble else {})
+        return facts | ({"trouble": self._error} if self._error else {})
 
     def _ensure_thread(self) -> None:
         with self._started:
             if self._thread is None:
-                self._bell, self._rung = socket.socketpair()
-                self._bell.setblocking(False)
-                self._rung.setblocking(False)
+                self._wake_writer, self._wake_reader = socket.socketpair()
+                self._wake_writer.setblocking(False)
+                self._wake_reader.setblocking(False)
                 self._thread = threading.Thread(
                     target=self._run, name="eventstore-listener", daemon=True
                 )
                 self._thread.start()
 
-    def _ring(self) -> None:
-        # A full buffer means that the thread has been told already; a closed one, that it ended.
+    def _wake_thread(self) -> None:
+        # A full buffer: the thread will wake anyway. A closed socket: it has ended.
         with suppress(OSError):
-            self._bell.send(b"!")
+            self._wake_writer.send(b"!")
 
     def _run(self) -> None:
         watchdog, backoff = Watchdog(), Backoff()
@@ -125,16 +125,16 @@ class PostgresNotifier:
         finally:
             watchdog.close()
 
-    def _report(self, trouble: str) -> None:
-        if trouble != self._trouble:
-            log.warning("cannot listen: %s; followers read on a timer meanwhile", trouble)
-        self._trouble = trouble
+    def _report(self, error: str) -> None:
+        if error != self._error:
+            log.warning("cannot listen: %s; subscriptions poll meanwhile", error)
+        self._error = error
 
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while not self._closing and (left := until - time.monotonic()) > 0:
-            _wait(left, self._rung.fileno())
-            self._hear_bell()
+            _wait(left, self._wake_reader.fileno())
+            self._clear_wake_bytes()
 
     def _serve(self, watchdog: Watchdog, backoff: Backoff) -> None:
         """Listen and publish on one connection, until it fails or the notifier closes."""
@@ -142,40 +142,40 @@ class PostgresNotifier:
             with watchdog.limit(connection, HEARTBEAT_SECONDS):
                 channel = _channel(connection)
             self._connects += 1
-            self._found = None
+            self._seen = None
             listening = False
             beat = time.monotonic() + HEARTBEAT_SECONDS
             while not (self._closing and self._published >= self._position):
                 with watchdog.limit(connection, HEARTBEAT_SECONDS):
                     if self._wake is not None and not listening:
-                        # Not before: who only publishes need not hear of others' commits.
+                        # Not before: a store that only publishes needs no notifications.
                         connection.execute(f'LISTEN "{channel}"'.encode())
                         listening = self._listening = True
                         self._call_wake()
-                    if self._position > self._published or self._found is not None:
+                    if self._position > self._published or self._seen is not None:
                         self._send(connection, channel)
                     elif time.monotonic() >= beat:
                         connection.execute("SELECT 1")
                         beat = time.monotonic() + HEARTBEAT_SECONDS
-                        self._trouble = ""
+                        self._error = ""
                         backoff.reset()
                     position = _received(connection)
                     if position is not None:
                         beat = time.monotonic() + HEARTBEAT_SECONDS
-                        self._trouble = ""
+                        self._error = ""
                         backoff.reset()
                         self._wakes += 1
                         self._call_wake(position)
                 if self._closing:
-                    continue  # The bell that said so may have rung before the last sending.
+                    continue  # The byte that woke this thread may be older than the last send.
                 wait = max(0.0, beat - time.monotonic())
-                _wait(wait, connection.fileno(), self._rung.fileno())
-                self._hear_bell()
+                _wait(wait, connection.fileno(), self._wake_reader.fileno())
+                self._clear_wake_bytes()
 
     def _send(self, connection: psycopg.Connection[Any], channel: str) -> None:
-        found, self._found = self._found or -1, None
+        seen, self._seen = self._seen or -1, None
         position = self._position
-        text = str(max(position, found))
+        text = str(max(position, seen))
         connection.execute("SELECT pg_notify(%s, %s)", (channel, text))
         self._published = position
 
@@ -183,9 +183,9 @@ class PostgresNotifier:
         if self._wake is not None and not self._closing:
             self._wake(position)
 
-    def _hear_bell(self) -> None:
+    def _clear_wake_bytes(self) -> None:
         with suppress(BlockingIOError):
-            while self._rung.recv(4096):
+            while self._wake_reader.recv(4096):
                 pass
 
 
@@ -196,18 +196,18 @@ def _channel(connection: psycopg.Connection[Any]) -> str:
 
 def _received(connection: psycopg.Connection[Any]) -> int | None:
     """Return the highest position that another process has sent; ``None`` for none."""
-    # What libpq has read together with a statement's answer. psycopg would only look once the
-    # socket has something more to say.
+    # What libpq has read together with a statement's answer. psycopg would return it only once
+    # the socket can be read again.
     notices = [
         (one.be_pid, one.extra.decode(errors="replace"))
         for one in iter(connection.pgconn.notifies, None)
     ]
-    # One call gives either what came during earlier statements or what comes now. Asked until
-    # there is no more, busy publishers would keep this thread here for ever.
+    # One call returns either what came during earlier statements or what comes now. A loop until
+    # there is no more might never end while others publish.
     for _ in range(2):
         notices += [(one.pid, one.payload) for one in connection.notifies(timeout=0)]
     own = connection.info.backend_pid
-    # Whatever else somebody may have sent wakes everybody.
+    # A payload that is no position wakes every subscription.
     found = [int(text) if text.isdecimal() else sys.maxsize for pid, text in notices if pid != own]
     return max(found, default=None)
 

@@ -1,4 +1,4 @@
-"""Waking followers of other processes by a file that the writer touches after each commit.
+"""Waking subscriptions of other processes by a file that the writer touches after each commit.
 
 The file has a directory of its own (``NAME-notify``), because a watch on a single file goes
 blind after an atomic replace, and the database's own directory changes long before a
@@ -25,7 +25,7 @@ _FLAGS: Final = os.O_WRONLY | os.O_CREAT
 
 
 class FileNotifier:
-    """AccessTimes a file on ``publish``, and watches its directory once started."""
+    """Touches a file on ``publish``, and watches its directory once started."""
 
     carries_batches = False
 
@@ -33,17 +33,17 @@ class FileNotifier:
         self._directory = directory
         self._file = str(directory / "position")
         self._watcher: Watcher | None = None
-        self._trouble = ""
+        self._error = ""
 
     def start(self, log_id: str, wake: Wake) -> None:  # noqa: ARG002 - one log per file
         """Begin to watch."""
-        # The directory has to be there before anybody can watch it.
+        # The directory has to exist before it can be watched.
         self._touch(None)
         self._watcher = Watcher(self._directory, lambda: wake(self._read()), recursive=False)
         self._watcher.start()
 
     def publish(self, log_id: str, position: int, batch: CommitBatch | None) -> None:  # noqa: ARG002
-        """Write the position into the file. Never raises: a lost hint is a later reader."""
+        """Write the position into the file. Never raises: without the hint, subscriptions poll."""
         self._touch(position)
 
     def confirm(self, log_id: str, position: int) -> None:
@@ -71,10 +71,10 @@ class FileNotifier:
             finally:
                 os.close(file)
         except OSError as error:
-            trouble = f"cannot touch {self._directory}: {error}"
-            if trouble != self._trouble:
-                log.warning("%s; followers read on a timer instead", trouble)
-            self._trouble = trouble
+            message = f"cannot touch {self._directory}: {error}"
+            if message != self._error:
+                log.warning("%s; subscriptions poll instead", message)
+            self._error = message
 
     def close(self) -> None:
         """Stop watching."""
@@ -84,7 +84,7 @@ class FileNotifier:
     def describe(self) -> dict[str, str | int]:
         """Return the kind, the watched place, how often it woke, and the last trouble."""
         facts: dict[str, str | int] = {"notifier": "file", "directory": str(self._directory)}
-        trouble = self._trouble
+        trouble = self._error
         if self._watcher is not None:
             facts["wakes"] = self._watcher.wakes
             trouble = trouble or self._watcher.trouble

@@ -1,4 +1,4 @@
-"""Cutting off the beginning of the log's tables, and keeping what views need of it."""
+"""Cutting off the beginning of the log's tables, and keeping what projections need of it."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def _last_before(driver: Driver, start: int, last: int, before_us: int) -> int:
 
 
 def trim(driver: Driver, head: Head, operation: Trim) -> None:
-    """Take away the events up to the cut. Everything that may refuse comes first."""
+    """Delete the events up to the cut. Each check that may refuse the trim comes first."""
     cut = operation.cut
     if head.first_position != operation.first_position:
         raise HistoryGoneError(
-            operation.first_position - 1, head.first_position, "somebody else trimmed it meanwhile"
+            operation.first_position - 1, head.first_position, "another trim has run meanwhile"
         )
     check_cursor(driver, head, cursor=cut)
     if not operation.force:

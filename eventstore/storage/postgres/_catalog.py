@@ -1,25 +1,17 @@
-"""What the log's schema is made of, as the database tells it: for finding what was changed.
+"""The log's schema as PostgreSQL tells it, compared with one that is kept in a file.
 
-SQLite keeps the text of each object, so a fresh log in memory is the pattern. A PostgreSQL
-log cannot be made on the side by whoever may only read, so its pattern is kept in a file,
-which a test holds to what the migrations make.
+A role that may only read cannot make a fresh log to compare with. The file says what the
+migrations make, and a test holds it to that.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from eventstore.storage import migrations
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-TABLES: Final = ("consumer", "event", "head", "kept", "migration", "stream")
-"""The log's own tables; whatever else is in the database belongs to views and to others."""
 
 PATTERN: Final = "postgresql.json"
 
@@ -64,53 +56,13 @@ _RULES = """
 SELECT 'rule ' || rulename || ' on ' || tablename, definition
 FROM pg_rules WHERE schemaname = current_schema() AND tablename = ANY(?)
 """
-POSTGRES_QUERIES: Final = (_COLUMNS, _CONSTRAINTS, _INDEXES, _TRIGGERS, _FUNCTIONS, _RULES)
+QUERIES: Final = (_COLUMNS, _CONSTRAINTS, _INDEXES, _TRIGGERS, _FUNCTIONS, _RULES)
 """Each gives names and texts of one kind of object, for a list of tables."""
 
 
-def as_catalog(rows: Iterable[tuple[Any, ...]]) -> dict[str, str]:
-    """Return names and texts with white space normalised."""
-    return {str(name): " ".join(str(text).split()) for name, text in rows}
-
-
-def sqlite_catalog(connection: sqlite3.Connection) -> dict[str, str]:
-    """Return the log's tables, indexes and triggers."""
-    return as_catalog(
-        (f"{kind} {name}" if kind == "table" else f"{kind} {name} on {table}", sql or "")
-        for kind, name, table, sql in connection.execute(
-            "SELECT type, name, tbl_name, sql FROM sqlite_master"
-        )
-        if str(table).lower() in TABLES
-    )
-
-
 @cache
-def fresh_catalog() -> dict[str, str]:
-    """Return the catalog that all SQLite migrations make."""
-    connection = sqlite3.connect(":memory:")
-    try:
-        connection.execute(migrations.LEDGER)
-        for step in migrations.known("sqlite"):
-            connection.executescript(step.sql)
-        return sqlite_catalog(connection)
-    finally:
-        connection.close()
-
-
-@cache
-def kept_pattern() -> dict[str, str]:
+def read_pattern() -> dict[str, str]:
     """Return the catalog that all PostgreSQL migrations make, as it was written down."""
     text = files(migrations.__name__).joinpath(PATTERN).read_text("utf-8")
     pattern: dict[str, str] = json.loads(text)
     return pattern
-
-
-def differences(actual: dict[str, str], expected: dict[str, str]) -> list[tuple[str, str]]:
-    """Return (where, what) for each object that is not as the migrations make it."""
-    found = [(name, "is missing") for name in expected if name not in actual]
-    found += [
-        (name, "is not what the migrations make" if name in expected else "is not the log's own")
-        for name, text in actual.items()
-        if expected.get(name) != text
-    ]
-    return [(f"schema, {name}", what) for name, what in sorted(found)]

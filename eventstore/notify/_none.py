@@ -1,4 +1,4 @@
-"""No notifier: followers in this process are still woken, others read on a timer."""
+"""No notifier: subscriptions of this process are still woken, others poll."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class NoNotifier:
-    """Tells nobody: for logs in memory, and to show that timed reads alone suffice."""
+    """Sends nothing: for logs in memory, and to show that polling alone suffices."""
 
     carries_batches = False
 

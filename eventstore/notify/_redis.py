@@ -1,10 +1,10 @@
-"""Waking followers by Redis pub/sub: messages may be lost, late, doubled or forged.
+"""Waking subscriptions by Redis pub/sub: messages may be lost, late, doubled or forged.
 
-One thread publishes what the writer hands it, and never makes it wait; what it could not send
-it sends once it can, or what is newer by then. One thread subscribes. It sends pings of its own,
-because the client library does not notice a server that has stalled; it connects again with a
-jittered wait that grows until something has been received; and after each subscription it wakes
-the followers, so that they read what they may have missed.
+One thread publishes what the writer hands it, without making the writer wait. What it could not
+send it retries, or sends a newer position instead. Another thread subscribes. It sends pings of
+its own, because the client library does not notice a server that has stalled. It reconnects with
+a jittered back-off, which ends once something has been received. After each reconnect it wakes
+the subscriptions, so that they read what they may have missed.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import redis
 from redis.exceptions import NoPermissionError
 
-from eventstore.notify.redis_client import TIMEOUT_SECONDS, explain, make_client
-from eventstore.notify.signed_messages import RefusedMessageError, Signer
+from eventstore.notify._redis_client import TIMEOUT_SECONDS, explain, make_client
+from eventstore.notify._signed_messages import RefusedMessageError, Signer
 from eventstore.system.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -33,16 +33,16 @@ log = logging.getLogger(__name__)
 
 PING_SECONDS: Final = 2.0
 SILENCE_SECONDS: Final = 5.0
-"""How often the server is asked whether it lives, and after what silence it does not."""
+"""Interval of the pings, and the silence after which the server counts as lost."""
 
 QUEUE: Final = 256
-"""Messages that wait to be sent at the most; beyond it only the last position is."""
+"""Most messages that wait to be sent; beyond it only the last position is."""
 
-_TROUBLES = (redis.RedisError, OSError)
+_FAILURES = (redis.RedisError, OSError)
 
 
 class _Item(NamedTuple):
-    """What is to be sent: what was committed, or only what a look has found."""
+    """What is to be sent: a commit, or (``found``) a position that was only read."""
 
     log_id: str
     position: int
@@ -55,7 +55,7 @@ class RedisNotifier:
 
     ``url`` is ``redis://[user[:password]@]host[:port][/db]``, ``rediss://`` for TLS, or
     ``unix://``, with redis-py's parameters. With ``keys`` messages are signed and carry the
-    events; see :mod:`eventstore.notify.signed_messages`.
+    events; see :mod:`eventstore.notify._signed_messages`.
     """
 
     def __init__(self, url: str | SecretUrl, keys: Sequence[bytes]) -> None:
@@ -69,7 +69,7 @@ class RedisNotifier:
         self._counts: Counter[str] = Counter()
         self._subscribed = 0
         self._listening: bool | None = None
-        self._troubles = {"listen": "", "publish": ""}
+        self._errors = {"listen": "", "publish": ""}
         self._may_confirm = True
 
     def start(self, log_id: str, wake: Wake) -> None:
@@ -87,10 +87,10 @@ class RedisNotifier:
             self._enqueue(_Item(log_id, position, batch))
 
     def confirm(self, log_id: str, position: int) -> None:
-        """Tell the others, unless there is something else to tell, or nobody to tell it to."""
+        """Publish a position that was read, unless there is more to send or sending fails."""
         with self._changed:
-            troubled = any(self._troubles.values()) or self._closing.is_set()
-            if self._may_confirm and not self._queue and not troubled:
+            failing = any(self._errors.values()) or self._closing.is_set()
+            if self._may_confirm and not self._queue and not failing:
                 self._enqueue(_Item(log_id, position, found=True))
 
     def _enqueue(self, item: _Item) -> None:
@@ -100,7 +100,7 @@ class RedisNotifier:
         self._changed.notify()
 
     def close(self) -> None:
-        """Stop, once what waits has been sent, or has failed once more."""
+        """Stop, once the waiting messages have been sent, or one has failed again."""
         self._closing.set()
         with self._changed:
             self._changed.notify()
@@ -118,7 +118,7 @@ class RedisNotifier:
         facts["reconnects"] = max(0, self._subscribed - 1)
         if self._listening is not None:
             facts["listening"] = int(self._listening)
-        trouble = "; ".join(filter(None, self._troubles.values()))
+        trouble = "; ".join(filter(None, self._errors.values()))
         return facts | ({"trouble": trouble} if trouble else {})
 
     def _begin(self, run: Any, name: str) -> None:
@@ -127,12 +127,12 @@ class RedisNotifier:
         thread.start()
 
     def _report(self, doing: str, error: BaseException) -> None:
-        trouble = f"cannot {doing}: {explain(error)}"
-        # Whoever closes has ended the listening; what could not be published is worth a word.
+        message = f"cannot {doing}: {explain(error)}"
+        # Closing ends the listening; a message that could not be published is worth a warning.
         expected = doing == "listen" and self._closing.is_set()
-        if trouble != self._troubles[doing] and not expected:
-            log.warning("%s; followers read on a timer meanwhile", trouble)
-        self._troubles[doing] = trouble
+        if message != self._errors[doing] and not expected:
+            log.warning("%s; subscriptions poll meanwhile", message)
+        self._errors[doing] = message
 
     def _send(self) -> None:
         backoff = Backoff()
@@ -140,7 +140,7 @@ class RedisNotifier:
             try:
                 message = self._signer.encode(item.log_id, item.position, item.batch)
                 self._client.publish(channel(item.log_id), message)
-            except _TROUBLES as error:
+            except _FAILURES as error:
                 self._counts["unsent"] += 1
                 if self._is_refused(item, error):
                     continue
@@ -151,18 +151,18 @@ class RedisNotifier:
                 self._closing.wait(backoff.next())
             else:
                 self._counts["sent"] += 1
-                self._troubles["publish"] = ""
+                self._errors["publish"] = ""
                 backoff.reset()
 
     def _is_refused(self, item: _Item, error: BaseException) -> bool:
-        """Whether this is a worker that may not publish, and has nothing that it must."""
+        """Whether Redis forbids this process to publish a position that it only read."""
         if not item.found or not isinstance(error, NoPermissionError):
             return False
         self._may_confirm = False
         return True
 
     def _put_back(self, item: _Item) -> None:
-        """Keep the newest position that nobody has been told of; a later one includes it."""
+        """Queue the message again, unless a newer one is waiting: that includes it."""
         with self._changed:
             if not self._queue:
                 self._queue.append(item)
@@ -178,7 +178,7 @@ class RedisNotifier:
         while not self._closing.is_set():
             try:
                 self._follow(backoff)
-            except _TROUBLES as error:
+            except _FAILURES as error:
                 self._listening = False
                 if not self._closing.is_set():
                     self._report("listen", error)
@@ -204,27 +204,27 @@ class RedisNotifier:
 
     def _take(self, message: dict[str, Any], backoff: Backoff) -> None:
         if message["type"] == "subscribe":
-            # The first one or a later one: what came before it was not heard.
+            # The first one or a later one: what was published before it was missed.
             self._subscribed += 1
             self._listening = True
             self._wake()
             return
         backoff.reset()
-        self._troubles["listen"] = ""
+        self._errors["listen"] = ""
         if message["type"] != "message":
             return
         try:
-            told = self._signer.decode(self._log_id, message["data"])
+            received = self._signer.decode(self._log_id, message["data"])
         except RefusedMessageError as error:
             self._refuse(str(error))
             return
-        self._counts["news" if told.batch else "hints"] += 1
-        self._wake(told.position, told.batch)
+        self._counts["news" if received.batch else "hints"] += 1
+        self._wake(received.position, received.batch)
 
     def _refuse(self, reason: str) -> None:
         self._counts[reason] += 1
         if self._counts[reason] == 1:
-            # Once: whoever can publish could fill the program's log with it.
+            # Once: a sender of such messages could otherwise fill the program's log.
             log.warning(
                 "refused a message from Redis (%s): are EVENTSTORE_NOTIFY_KEY and the clocks the "
                 "same everywhere? further ones are counted, and the log has what was meant",

@@ -1,4 +1,4 @@
-"""Reading a log in order to check it: rows as they are, the books, the database's own faults.
+"""Reading a log in order to check it: rows as they are, the side tables, the database's own faults.
 
 Nothing here trusts the tables: what cannot be made sense of is a fault, not an exception.
 """
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.errors import HistoryDivergedError
 from eventstore.log.events import Cursor, Event
-from eventstore.log.operations import Audited, Books, StoredEvent
+from eventstore.log.operations import IntegrityPage, SideTables, StoredEvent
 from eventstore.storage import migrations
+from eventstore.storage.catalog import differences
 from eventstore.storage.reading import check_cursor, read_head, read_stored
-from eventstore.storage.schema_check import differences
 
 if TYPE_CHECKING:
     from eventstore.log.operations import Head
@@ -31,20 +31,24 @@ Fault = tuple[str, str]
 """Where, and what."""
 
 
-def read_audited(driver: Driver, after: int, limit: int, *, books: bool) -> Audited:
-    """Read a page of rows, and with the last of them the books."""
+def read_integrity_page(
+    driver: Driver, after: int, limit: int, *, side_tables: bool
+) -> IntegrityPage:
+    """Read a page of rows, and with the last of them the side tables."""
     head = read_head(driver)
     rows = read_stored(driver, after, limit)
     last = driver.row("SELECT max(position) FROM event")
     ended = not rows or last is None or rows[-1].event.position >= (last[0] or 0)
-    return Audited(head, rows, ended, read_books(driver, head) if ended and books else None)
+    return IntegrityPage(
+        head, rows, ended, read_side_tables(driver, head) if ended and side_tables else None
+    )
 
 
-def read_books(driver: Driver, head: Head) -> Books:
+def read_side_tables(driver: Driver, head: Head) -> SideTables:
     """Read what the log keeps beside its events."""
     faults = _ledger_faults(driver)
     faults += _cursor_faults(driver, head)
-    return Books(driver.rows("SELECT id, name, version FROM stream"), faults)
+    return SideTables(driver.rows("SELECT id, name, version FROM stream"), faults)
 
 
 def read_kept(driver: Driver, after: int, limit: int) -> list[tuple[StoredEvent, bytes]]:

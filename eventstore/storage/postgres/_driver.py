@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from psycopg.errors import InFailedSqlTransaction
 from psycopg.pq import TransactionStatus
 
+from eventstore.storage.catalog import TABLES, as_catalog
 from eventstore.storage.driver import Driver
-from eventstore.storage.schema_check import POSTGRES_QUERIES, TABLES, as_catalog, kept_pattern
+from eventstore.storage.postgres._catalog import QUERIES, read_pattern
+from eventstore.storage.postgres.engine import LOCK_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,9 +28,6 @@ COPY_ROWS: Final = 8
 
 
 _LISTED: Final = "= ANY(?)"
-
-LOCK_SCHEMA: Final = "SELECT pg_advisory_xact_lock(hashtext('eventstore ' || current_schema()))"
-"""Keeps others from changing the schema, until the transaction ends."""
 
 
 @cache
@@ -89,7 +88,7 @@ class PostgresDriver(Driver):
 
     @property
     def connection(self) -> Connection:
-        """SQLAlchemy's connection, for views that share the transaction."""
+        """SQLAlchemy's connection, for projections that share the transaction."""
         connection = super().connection
         self._limit.go_on()
         return connection
@@ -99,8 +98,8 @@ class PostgresDriver(Driver):
         # The server answers a COMMIT of a transaction that failed with ROLLBACK, not an error.
         if self._execute("COMMIT", ()).statusmessage != "COMMIT":
             raise InFailedSqlTransaction(
-                "nothing was stored, because a statement had failed and whoever sent it went on: "
-                "an inline view must not hide an error of the database"
+                "nothing was stored, because a statement had failed and its sender went on: "
+                "an inline projection must not hide an error of the database"
             )
 
     @property
@@ -201,14 +200,14 @@ class PostgresDriver(Driver):
     def catalog(self) -> dict[str, str]:
         """Return the columns, constraints, indexes and triggers of the log's tables."""
         tables = list(TABLES)
-        return as_catalog(row for query in POSTGRES_QUERIES for row in self.rows(query, (tables,)))
+        return as_catalog(row for query in QUERIES for row in self.rows(query, (tables,)))
 
     def expected_catalog(self) -> dict[str, str]:
         """Return the catalog of a fresh log, as it was written down."""
-        return kept_pattern()
+        return read_pattern()
 
     def self_check(self) -> list[str]:
-        """Complain of nothing: the server checks its pages as it reads them."""
+        """Return nothing: the server checks its pages as it reads them."""
         return []
 
     def listed(self, sql: str, values: Sequence[Any]) -> list[Query]:

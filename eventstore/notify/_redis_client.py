@@ -1,8 +1,7 @@
 """Connecting to Redis: what a URL means, and what its errors ask of an operator.
 
-What a client is used for is AUTH, SUBSCRIBE, PUBLISH and PING, in the protocol's second
-version: nothing that Redis 6.2 or Valkey does not know, and nothing else that a user's ACL
-would have to allow.
+A client uses AUTH, SUBSCRIBE, PUBLISH and PING, in version 2 of the protocol. Redis 6.2 and
+Valkey know all of them, and a user's ACL has to allow nothing else.
 """
 
 from __future__ import annotations
@@ -44,11 +43,11 @@ ADVICE: Final[tuple[tuple[type[BaseException], str, str], ...]] = (
     (ssl.SSLEOFError, "", _CERTIFICATE),
     (ssl.SSLError, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED", _CERTIFICATE),
     (ssl.SSLError, "", "rediss:// is for a port that speaks TLS, redis:// for one that does not"),
-    # Redis without TLS takes the beginning of a handshake for that of a command, and waits.
+    # Redis without TLS takes the beginning of a handshake for part of a command, and waits.
     (redis.TimeoutError, "Timeout connecting", "does the URL's port answer, and speak TLS or not?"),
     (FileNotFoundError, "", "the notifier's URL names a file or socket that is not there"),
 )
-"""What to do about an error of a kind, whose text begins so, or about what has caused it."""
+"""Error type, beginning of its text, and what to do about it; causes are searched too."""
 
 
 def make_client(url: str | SecretUrl) -> redis.Redis:
@@ -82,13 +81,13 @@ def _from_url(url: str) -> redis.Redis:
         url,
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
-        # Its own retries would hide that a subscription was interrupted.
+        # The library's own retries would hide that a subscription was interrupted.
         retry=Retry(NoBackoff(), 0),
-        # Otherwise it would begin with commands that older servers do not know.
+        # The library would otherwise begin with commands that older servers do not know.
         protocol=2,
         driver_info=None,
     )
-    # Parameters are only looked at when a connection is made, which is in a thread and too late.
+    # The library checks parameters when it connects, which would be in a thread and too late.
     pool = client.connection_pool
     pool.connection_class(**pool.connection_kwargs)
     return client

@@ -18,16 +18,16 @@ PAGES: Final = 1_000
 """Database pages copied between two calls of ``progress``."""
 
 BUSY_SECONDS: Final = 30.0
-"""How long to wait for whoever writes to the file without taking turns."""
+"""How long to wait for a writer that does not take turns."""
 
 
 def backup(path: Path, target: Path, progress: Callable[[int, int], None]) -> int:
     """Copy the log at ``path`` into one new file; return the position that it is at.
 
-    The copy is as of one moment, while writers go on. ``progress`` is told pages done and
-    all; what it raises leaves nothing behind.
+    The copy is as of one moment, while writers go on. ``progress`` is called with the number of
+    pages done and of all pages; what it raises ends the copy and leaves nothing behind.
     """
-    with _naming(path), closing(_open(path)) as source:
+    with _errors_naming(path), closing(_open(path)) as source:
         # A read transaction of this connection: what others commit meanwhile is left out,
         # and does not make the copying start again.
         source.execute("BEGIN")
@@ -46,17 +46,17 @@ def restore(copy: Path, path: Path, progress: Callable[[int, int], None], *, rep
     """
     if not copy.is_file():
         raise StorageError(str(copy), "there is no such file")
-    with _naming(copy), closing(_open(copy, "ro")) as source:
+    with _errors_naming(copy), closing(_open(copy, "ro")) as source:
         position = read_position(source, copy)
         _check_whole(source, copy)
-        with closing(WriteTurn(path)) as turn, turn.hold(), _naming(path):
+        with closing(WriteTurn(path)) as turn, turn.hold(), _errors_naming(path):
             found = _probe(path)
             if found is not None and not replace:
                 raise NotEmptyError(str(path), f"holds {found}", "say --replace to overwrite it")
             if found is not None and found != _DAMAGED:
                 _overwrite(source, path, progress)
                 return position
-            # Nobody can use what is there. Its WAL goes first: it belongs to no other file.
+            # No program can use that file. Its WAL is removed first: it fits no other file.
             with replacing(path, mode=permissions(copy)) as temporary:
                 _copy(source, temporary, progress)
                 for suffix in ("-wal", "-shm", "-journal"):
@@ -101,22 +101,22 @@ def _overwrite(
     with closing(_open(path)) as target:
         target.execute("PRAGMA journal_mode=WAL")
         target.execute("PRAGMA synchronous=FULL")
-        source.backup(target, pages=PAGES, progress=_told(progress))
-        # As a rule this leaves the WAL empty; where a reader is in the way it stays valid.
+        source.backup(target, pages=PAGES, progress=_page_progress(progress))
+        # This empties the WAL unless a reader still needs it; then it stays valid.
         with suppress(sqlite3.OperationalError):
             target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _copy(source: sqlite3.Connection, target: Path, progress: Callable[[int, int], None]) -> None:
     with closing(sqlite3.connect(target, isolation_level=None)) as connection:
-        source.backup(connection, pages=PAGES, progress=_told(progress))
-        # The copy says of itself that it has a WAL; without one it is a single file.
+        source.backup(connection, pages=PAGES, progress=_page_progress(progress))
+        # The source's header names WAL mode; without a WAL the copy is a single file.
         connection.execute("PRAGMA journal_mode=DELETE")
     sync(target)
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def _errors_naming(path: Path) -> Iterator[None]:
     """Turn errors of SQLite and of the file system into StorageError, naming the file."""
     try:
         yield
@@ -127,7 +127,7 @@ def _naming(path: Path) -> Iterator[None]:
         raise StorageError(str(path), str(error)) from error
 
 
-def _told(progress: Callable[[int, int], None]) -> Callable[[int, int, int], None]:
+def _page_progress(progress: Callable[[int, int], None]) -> Callable[[int, int, int], None]:
     return lambda _, left, total: progress(total - left, total)
 
 

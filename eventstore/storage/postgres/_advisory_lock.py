@@ -1,10 +1,10 @@
-"""Named locks of a log on PostgreSQL: one owner, on whatever host.
+"""Named locks of a log on PostgreSQL: one owner at a time, among all hosts.
 
-An advisory lock belongs to a session, here to a connection that does nothing else, and ends
-with it: when the owner's process ends, however it does, and when the server or the network
-cuts it off. An owner cannot know the latter without asking, so it has to :meth:`check`. Who
-has a lock is noted in the table ``named_lock``, for people. A proxy that pools transactions
-gives no session to hold a lock in.
+An advisory lock belongs to a session, here to a connection that does nothing else. It ends with
+the session: when the owner's process ends in any way, and when the server or the network closes
+the connection. The owner learns of the latter by calling :meth:`SessionLock.check`. The table
+``named_lock`` names the owner of each lock, for people. A proxy that pools transactions gives no
+session to hold a lock in.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ANSWER_SECONDS: Final = 5.0
 """How long an answer may take before the lock counts as lost."""
 
 _LIMITS: Final = (
-    # So that the server lets go of the lock of a host that has vanished, as soon as we would.
+    # The server releases the lock of a host that has vanished as soon as this side would.
     "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
 )
 _CREATE: Final = """
@@ -71,7 +71,7 @@ class SessionLock:
         self.owner = ""
 
     def try_acquire(self, owner: str) -> bool:
-        """Take the lock unless somebody else has it; say whether that worked."""
+        """Take the lock unless another owner has it; return whether that worked."""
         with self._limited() as connection:
             row = connection.execute("SELECT pg_try_advisory_lock(%s)", (self._key,)).fetchone()
             if row and row[0]:
@@ -94,7 +94,7 @@ class SessionLock:
                 self._write_note(connection, note)
 
     def release(self) -> None:
-        """Let go of the lock, if it is held, and of the connection. Raises nothing."""
+        """Release the lock, if it is held, and the connection. Raises nothing."""
         if self._connection is not None:
             with suppress(StorageError), self._limited() as connection:
                 connection.execute("SELECT pg_advisory_unlock_all()")
@@ -152,14 +152,14 @@ class SessionLock:
         """Keep a forked child's copy of the socket from holding a dead parent's lock."""
         if self._connection is not None and not self._connection.closed:
             null = os.open(os.devnull, os.O_RDWR)
-            # Replaced rather than closed: the driver still closes this number, and would
-            # say goodbye to the server in the parent's name.
+            # Replaced rather than closed: the driver closes this descriptor later, and would
+            # first send the server an end of session in the parent's name.
             os.dup2(null, self._connection.fileno())
             os.close(null)
 
 
 def read_held(driver: Driver) -> list[LockHolder]:
-    """Return each lock of the log that somebody holds now, by name."""
+    """Return each lock of the log that is held now, by name."""
     if not driver.has_table("named_lock"):
         return []
     return [LockHolder(*row) for row in driver.rows(_HELD)]

@@ -1,9 +1,9 @@
-"""What notifiers send between processes, and how a receiver knows whom it is from.
+"""Messages that notifiers send between processes, and their signatures.
 
-Without a key a message is a position and nothing else: it may make somebody look, never
-believe. With a key it is signed (HMAC-SHA256, RFC 2104) and may carry the events of whole
-commits. A signed message tells when, by which process and as which one of it it was sent, so
-that a copy that is played again is told from the message itself.
+Without a key a message is a position and nothing else: it may cause a read of the log, and is
+never trusted. With a key it is signed (HMAC-SHA256, RFC 2104) and may carry the events of whole
+commits. A signed message contains its time, its sender and the sender's number for it, so that
+a replayed copy is recognised.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SIGNED: Final = b"\x01"
 """First byte of a signed message; one that is not signed begins with a digit."""
 
 MAX_AGE_SECONDS: Final = 30.0
-"""How far sender's and receiver's clocks, and the way between, may differ."""
+"""Most that the clocks of sender and receiver may differ, transmission included."""
 
 MAX_SENDERS: Final = 4096
 """Senders of which the last message's number is remembered."""
@@ -37,7 +37,7 @@ MAX_MESSAGE_BYTES: Final = 64 * 1024
 
 
 class Message(NamedTuple):
-    """A message that may be acted upon: a position, and perhaps what was appended."""
+    """A message that was accepted: a position, and perhaps the events that were appended."""
 
     position: int
     batch: CommitBatch | None = None
@@ -67,7 +67,7 @@ class _Body(msgspec.Struct, array_like=True, frozen=True):
 
 
 class RefusedMessageError(ValueError):
-    """A message was not what this log's processes send; ``args[0]`` says why, in one word."""
+    """A message that no process of this log sends; ``args[0]`` is the reason, one word."""
 
 
 def _now_us() -> int:
@@ -77,8 +77,8 @@ def _now_us() -> int:
 class Signer:
     """Encodes and checks the messages of one log, with ``keys``: the first one signs.
 
-    Every key is accepted, so that a new one can be brought to all processes before the old
-    one goes. ``clock`` gives microseconds since the epoch. Checking is for one thread.
+    Every key is accepted, so that a new one can be distributed to all processes before the old
+    one is removed. ``clock`` gives microseconds since the epoch. Checking is for one thread.
     """
 
     def __init__(self, keys: Sequence[bytes], clock: Callable[[], int] = _now_us) -> None:
@@ -115,33 +115,33 @@ class Signer:
         return SIGNED + hmac.digest(self._keys[0], body, "sha256") + body
 
     def decode(self, log_id: str, message: bytes) -> Message:
-        """Return what a message says; raise RefusedMessageError for one that is not for us."""
+        """Return a message's content; raise RefusedMessageError for one that is not accepted."""
         if not self._keys:
             return _plain(message)
         if message[:1] != SIGNED:
             raise RefusedMessageError("unsigned")
         if len(message) > MAX_MESSAGE_BYTES:
-            # Before its content costs anything: no process of ours sends it.
+            # Refused before it is decoded: no process of this log sends it.
             raise RefusedMessageError("oversized")
         mac, body = message[1 : 1 + MAC_BYTES], message[1 + MAC_BYTES :]
         if not any(hmac.compare_digest(hmac.digest(k, body, "sha256"), mac) for k in self._keys):
             raise RefusedMessageError("forged")
         try:
-            told = self._decode(body)
+            fields = self._decode(body)
         except msgspec.DecodeError as error:
             raise RefusedMessageError("malformed") from error
-        if told.log_id != log_id:
+        if fields.log_id != log_id:
             raise RefusedMessageError("foreign")
-        self._check_fresh(told)
-        return Message(told.position, _news(told))
+        self._check_fresh(fields)
+        return Message(fields.position, _batch_of(fields))
 
-    def _check_fresh(self, told: _Body) -> None:
-        if abs(self._clock() - told.sent_us) > MAX_AGE_SECONDS * 1e6:
+    def _check_fresh(self, fields: _Body) -> None:
+        if abs(self._clock() - fields.sent_us) > MAX_AGE_SECONDS * 1e6:
             raise RefusedMessageError("stale")
-        if told.number <= self._last.get(told.sender, 0):
+        if fields.number <= self._last.get(fields.sender, 0):
             raise RefusedMessageError("replayed")
-        self._last[told.sender] = told.number
-        self._last.move_to_end(told.sender)
+        self._last[fields.sender] = fields.number
+        self._last.move_to_end(fields.sender)
         if len(self._last) > MAX_SENDERS:
             self._last.popitem(last=False)
 
@@ -152,15 +152,15 @@ def _plain(message: bytes) -> Message:
     return Message(int(message))
 
 
-def _news(told: _Body) -> CommitBatch | None:
-    if not told.rows:
+def _batch_of(fields: _Body) -> CommitBatch | None:
+    if not fields.rows:
         return None
-    first = told.position - len(told.rows) + 1
+    first = fields.position - len(fields.rows) + 1
     events = tuple(
         Event(
             first + at, row.stream, row.version, row.type, row.commit, row.raw_id, row.content,
             row.raw_data, row.raw_metadata, row.recorded_us, row.hash,
         )
-        for at, row in enumerate(told.rows)
+        for at, row in enumerate(fields.rows)
     )  # fmt: skip
-    return CommitBatch(Cursor(told.log_id, first - 1, told.previous), events)
+    return CommitBatch(Cursor(fields.log_id, first - 1, fields.previous), events)

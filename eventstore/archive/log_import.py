@@ -1,0 +1,129 @@
+"""Importing an export: from a file or a stream into an empty backend, checked on the way."""
+
+from __future__ import annotations
+
+import struct
+from contextlib import suppress
+from os import PathLike
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+import msgspec
+
+from eventstore.archive.continuity import Continuity, check_event
+from eventstore.archive.file_format import read_archive
+from eventstore.archive.progress import Moved
+from eventstore.errors import ArchiveError, StorageError
+from eventstore.log.records import (
+    FORMAT,
+    ConsumerRecord,
+    EndRecord,
+    EventRecord,
+    KeptRecord,
+    LogRecord,
+    Record,
+    StreamRecord,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eventstore.archive.progress import Progress
+    from eventstore.storage.protocols import MovableLog
+
+
+def import_file(
+    log: MovableLog, file: str | PathLike[str] | IO[bytes], progress: Progress
+) -> Moved:
+    """Import from a path or from a stream."""
+    if not isinstance(file, str | PathLike):
+        return import_log(log, file, str(getattr(file, "name", "the stream")), progress)
+    try:
+        with Path(file).open("rb") as stream:
+            return import_log(log, stream, str(file), progress)
+    except OSError as error:
+        raise StorageError(str(file), str(error)) from error
+
+
+def import_log(log: MovableLog, file: IO[bytes], where: str, progress: Progress) -> Moved:
+    """Fill an empty log with an export, checking it on the way; all of it, or nothing.
+
+    Raises ArchiveError for a file that is not exactly what was exported, and NotEmptyError
+    where the log is not empty.
+    """
+    head = log.load(read_records(file, where, progress))
+    return Moved(head.position, head.position - head.first_position + 1)
+
+
+def read_records(file: IO[bytes], where: str, progress: Progress) -> Iterator[Record]:
+    """Yield the records of an export but the last, checked; end once all of it is right."""
+    checker: _Checker | None = None
+    for offset, records in read_archive(file, where):
+        for record in records:
+            try:
+                if checker is None:
+                    checker = _Checker(record)
+                else:
+                    checker.check(record)
+            except (ValueError, struct.error) as error:
+                raise ArchiveError(where, offset, str(error)) from error
+            if not isinstance(record, EndRecord):
+                yield record
+        if checker is not None:
+            progress(checker.events, checker.expected)
+    if checker is None or not checker.ended:
+        raise ArchiveError(where, 0, "it holds no whole log")
+
+
+class _Checker:
+    """Checks the order and the continuity of an export's records; raises ValueError."""
+
+    _ORDER: Final = (StreamRecord, KeptRecord, EventRecord, ConsumerRecord, EndRecord)
+
+    def __init__(self, log: Record) -> None:
+        if not isinstance(log, LogRecord):
+            raise ValueError("it does not begin with a log")  # noqa: TRY004 - as all the rest
+        if log.format != FORMAT:
+            raise ValueError(
+                f"its format is {log.format}, this program knows {FORMAT}: use a newer one"
+            )
+        self.expected = log.position - log.first_position + 1
+        self.ended = False
+        self._log = log
+        self._counts = [0] * len(self._ORDER)
+        self._rank = 0
+        self._kept = 0
+        self._continuity = Continuity(log)
+
+    @property
+    def events(self) -> int:
+        """How many events have passed."""
+        return self._counts[2]
+
+    def check(self, record: Record) -> None:
+        """Check the next record."""
+        rank = -1
+        with suppress(ValueError):
+            rank = self._ORDER.index(type(record))
+        if rank < self._rank or self.ended:
+            raise ValueError(f"a {type(record).__name__} is not where it belongs")
+        self._rank = rank
+        self._counts[rank] += 1
+        if isinstance(record, EventRecord):
+            self._continuity.check(record)
+        elif isinstance(record, KeptRecord):
+            self._check_kept(record)
+        elif isinstance(record, ConsumerRecord):
+            if record.position > self._log.position:
+                raise ValueError(f"consumer {record.name!r} is beyond the head")
+        elif isinstance(record, EndRecord):
+            self._continuity.finish()
+            if list(msgspec.structs.astuple(record)) != self._counts[:-1]:
+                raise ValueError("it holds other numbers of records than it says")
+            self.ended = True
+
+    def _check_kept(self, record: KeptRecord) -> None:
+        if not self._kept < record.position < self._log.first_position:
+            raise ValueError(f"kept event {record.position} is not where it belongs")
+        self._kept = record.position
+        check_event(record, record.previous)

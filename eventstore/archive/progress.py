@@ -1,0 +1,57 @@
+"""What exports, imports, backups and trims share: progress, its cancellation, their result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+import msgspec
+from anyio import from_thread
+
+from eventstore.errors import NotEmptyError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+T = TypeVar("T")
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with how much is done and how much there is: events, or pages of a database.
+
+What it raises ends the work, which then leaves nothing behind.
+"""
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """What an export or an import did: how far the log goes, how many events it has.
+
+    ``sha256`` is that of the whole file, in hex, as ``sha256sum`` prints it; empty for an
+    import.
+    """
+
+    position: int
+    events: int
+    sha256: str = ""
+
+
+def no_progress(done: int, total: int) -> None:
+    """Report to no one: for callers that show no progress."""
+
+
+def cancellable(work: Callable[[Progress], T]) -> Callable[[Progress], T]:
+    """Let work in a thread end with its cancelled caller, at its next report of progress."""
+
+    def run(progress: Progress) -> T:
+        def report(done: int, total: int) -> None:
+            from_thread.check_cancelled()
+            progress(done, total)
+
+        return work(report)
+
+    return run
+
+
+def check_free(path: Path, *, replace: bool) -> None:
+    """Raise NotEmptyError where there is a file already that must not be replaced."""
+    if not replace and path.exists():
+        raise NotEmptyError(str(path), "exists already", "name another file, or say --replace")

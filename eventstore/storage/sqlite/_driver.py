@@ -1,0 +1,112 @@
+"""SQL on a connection of the module sqlite3."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any, Final
+
+from eventstore.storage.driver import Driver
+from eventstore.storage.sqlite._catalog import fresh_catalog, read_catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from eventstore.storage.driver import Query
+
+MAX_COMPLAINTS: Final = 100
+"""Complaints of a database about its own file that are passed on."""
+
+CHUNK: Final = 500
+"""Values per IN list: far below the variable limit of every SQLite build."""
+
+
+class SqliteDriver(Driver):
+    """SQL on a connection of the module sqlite3."""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the database still has a transaction open on this connection."""
+        return bool(self._raw.in_transaction)
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return all rows of a query."""
+        found: list[tuple[Any, ...]] = self._raw.execute(sql, parameters).fetchall()
+        return found
+
+    def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        """Return the first row of a query, or ``None``."""
+        found: tuple[Any, ...] | None = self._raw.execute(sql, parameters).fetchone()
+        return found
+
+    def events(
+        self,
+        sql: str,
+        order: str,
+        parameters: Sequence[Any],
+        limit: int | None,
+        size: int,  # noqa: ARG002 - SQLite computes a row when it is asked for it
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query for events, holding one of them at a time."""
+        sql = f"{sql} ORDER BY {order}"
+        if limit is not None:
+            sql, parameters = f"{sql} LIMIT ?", [*parameters, limit]
+        cursor = self._raw.execute(sql, parameters)
+        try:
+            yield from cursor
+        finally:
+            cursor.close()
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Execute a statement; return how many rows it touched."""
+        count: int = self._raw.execute(sql, parameters).rowcount
+        return count
+
+    def defer(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Execute a statement at once: there is no exchange to save."""
+        self._raw.execute(sql, parameters)
+
+    def together(self, *queries: Query) -> list[list[tuple[Any, ...]]]:
+        """Return all rows of several queries."""
+        return [self.rows(sql, parameters) for sql, parameters in queries]
+
+    def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Execute a statement once per row."""
+        self._raw.executemany(sql, rows)
+
+    def flush(self) -> None:
+        """Do nothing: nothing is ever put off."""
+
+    def script(self, sql: str) -> None:
+        """Execute several statements; sqlite3's own way would commit first."""
+        statement = ""
+        for line in sql.splitlines(keepends=True):
+            statement += line
+            if sqlite3.complete_statement(statement):
+                self._raw.execute(statement)
+                statement = ""
+
+    def lock_schema(self) -> None:
+        """Do nothing: a transaction that writes has the file for itself."""
+
+    def has_table(self, name: str) -> bool:
+        """Whether the file has such a table."""
+        found = self.row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,))
+        return found is not None
+
+    def catalog(self) -> dict[str, str]:
+        """Return the tables, indexes and triggers of the log, as normalised SQL."""
+        return read_catalog(self._raw)
+
+    def expected_catalog(self) -> dict[str, str]:
+        """Return the catalog of a log that was made just now, in memory."""
+        return fresh_catalog()
+
+    def self_check(self) -> list[str]:
+        """Return what ``PRAGMA integrity_check`` complains of."""
+        found = [str(row[0]) for row in self.rows(f"PRAGMA integrity_check({MAX_COMPLAINTS})")]
+        return [line for line in found if line != "ok"]
+
+    def listed(self, sql: str, values: Sequence[Any]) -> list[Query]:
+        """Return a query for each chunk of the values."""
+        chunks = [values[start : start + CHUNK] for start in range(0, len(values), CHUNK)]
+        return [(sql.format(", ".join("?" * len(chunk))), chunk) for chunk in chunks]

@@ -1,0 +1,84 @@
+"""How the log's SQLite file is connected to, and what its errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool, StaticPool
+
+from eventstore.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BUSY_SECONDS: Final = 30.0
+"""How long SQLite waits for a writer that does not take turns."""
+
+READ_CONNECTIONS: Final = 8
+"""Connections kept for reading; the store never reads more pages than this at once."""
+
+
+@contextmanager
+def translate_errors(where: str) -> Iterator[None]:
+    """Turn every error of SQLite and SQLAlchemy into StorageError, saying where."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise StorageError(where, _explain(str(error.orig))) from error
+    except (SQLAlchemyError, sqlite3.Error, OSError, LookupError, UnicodeDecodeError) as error:
+        # Of a damaged schema SQLite complains by quoting it, in bytes that may be no text.
+        raise StorageError(where, _explain(str(error))) from error
+
+
+def _explain(reason: str) -> str:
+    if "unable to open database file" in reason or "No such file or directory" in reason:
+        return f"{reason}: does its directory exist, and may this user write there?"
+    if "not a database" in reason or "no such column" in reason:
+        return f"{reason}: it is no event log; name another file"
+    return reason
+
+
+def make_engine(path: Path | None, *, pooled: bool = True) -> Engine:
+    """Make an engine that leaves BEGIN and COMMIT to its users, and perhaps keeps connections.
+
+    Like PostgreSQL it refuses texts with NUL characters, so that projections are the same on both.
+    """
+    engine = create_engine(
+        URL.create("sqlite", database=str(path) if path else None),
+        isolation_level="AUTOCOMMIT",
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        **_pooling(path, pooled=pooled),
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        # What is erased, or moved to another page, leaves zeros behind.
+        connection.execute("PRAGMA secure_delete=ON")
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def refuse_nul(
+        _connection: Any, _cursor: Any, _sql: str, parameters: Any, _context: Any, many: bool
+    ) -> None:
+        # SQLAlchemy passes the rows of one multi-row statement as one flat sequence.
+        rows = parameters if many and isinstance(parameters[0], tuple) else (parameters,)
+        for row in rows:
+            if any(isinstance(value, str) and "\0" in value for value in row):
+                raise ValueError(
+                    "a text has a NUL character, which no projection may hold: escape it"
+                )
+
+    return engine
+
+
+def _pooling(path: Path | None, *, pooled: bool) -> dict[str, Any]:
+    if not pooled:
+        return {"poolclass": NullPool}
+    return {"pool_size": READ_CONNECTIONS + 1} if path else {"poolclass": StaticPool}

@@ -1,0 +1,44 @@
+"""Which file a URL names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from eventstore.errors import ConfigError
+from eventstore.system.secret_url import SecretUrl
+
+
+def database_path(url: str | SecretUrl) -> Path | None:
+    """Return the file that a SQLite URL names, made absolute; ``None`` for ``memory://``.
+
+    Raises ConfigError for any other URL, without a password that may be in it.
+    """
+    url = SecretUrl.of(url)
+    if url.given == "memory://":
+        return None
+    if url.scheme == "memory":
+        raise ConfigError(f"{url!r} is not known: a log in memory is memory://")
+    path = None
+    try:
+        parsed = make_url(url.given)
+        database = parsed.database or ""
+        # Resolved, so that processes which reach the file by different links share its locks.
+        path = Path(database).expanduser().resolve()
+    except (ArgumentError, ValueError, RuntimeError, OSError):
+        pass  # Without the error in the chain: it may quote the password.
+    if path is None:
+        raise ConfigError(f"{url!r} is not a database URL: use sqlite:///events.db, or memory://")
+    if database in {"", ":memory:"} or not path.name:
+        raise ConfigError(f"{url!r} names no file: use sqlite:///events.db, or memory://")
+    if parsed.host or parsed.query:
+        raise ConfigError(f"{url!r} has a host or options, which a file has not: leave them out")
+    return path
+
+
+def log_file(url: str | SecretUrl) -> Path | None:
+    """Return the file that the log at ``url`` is; ``None`` for memory and for a server."""
+    url = SecretUrl.of(url)
+    return database_path(url) if url.scheme == "sqlite" else None

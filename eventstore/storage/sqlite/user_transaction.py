@@ -1,0 +1,134 @@
+"""A caller's own transactions in the log's SQLite file.
+
+See :mod:`eventstore.storage.user_transaction`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from eventstore.errors import StorageError
+from eventstore.storage.sqlite._driver import SqliteDriver
+from eventstore.storage.sqlite.write_turn import WriteTurn
+from eventstore.system import fork_hooks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from eventstore.log.events import Appended
+    from eventstore.log.operations import Append, CommitBatch
+    from eventstore.storage.driver import Driver
+
+_writing: set[tuple[int, str]] = set()
+"""Threads that hold the turn to write a file: waiting for it again would be a deadlock."""
+
+fork_hooks.run_in_child(_writing.clear)
+
+
+def refuse_nested(path: Path) -> tuple[int, str]:
+    """Raise StorageError where this thread holds the turn to write a file; return its mark."""
+    mark = threading.get_ident(), str(path)
+    if mark in _writing:
+        reason = "this thread already writes through another connection: finish that one first"
+        raise StorageError(str(path), reason)
+    return mark
+
+
+class SqliteUserTransaction:
+    """See :class:`eventstore.storage.user_transaction.UserTransaction`.
+
+    SQLite has one writer. Beginning takes the turn that every writer of the file takes, then
+    SQLite's lock. The log takes both in the same order, so there is no deadlock.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        path: Path,
+        translate: Callable[[], AbstractContextManager[None]],
+        check: Callable[[], None],
+        append: Callable[[Driver, Append], tuple[Appended, CommitBatch | None]],
+    ) -> None:
+        self._connection = connection
+        self.raw: Any = connection.connection.driver_connection
+        self._path = path
+        self.translated = translate
+        self._check = check
+        self._append = append
+        self._turn: WriteTurn | None = None
+        self._held = ExitStack()
+
+    @contextmanager
+    def reading(self) -> Iterator[Driver]:
+        """Give what reads the log on this connection, within a transaction."""
+        with self.translated():
+            yield SqliteDriver(self._connection)
+
+    @property
+    def active(self) -> bool:
+        """Whether a transaction was begun here, and SQLite has not ended it."""
+        return bool(self.raw.in_transaction)
+
+    def check(self) -> None:
+        """Raise StorageError once another file, or none, is at the path."""
+        self._check()
+
+    def begin(self) -> None:
+        """Wait for the turn to write, then begin with SQLite's write lock."""
+        self._end()
+        mark = refuse_nested(self._path)
+        with self.translated(), ExitStack() as undo:
+            if self._turn is None:
+                self._turn = WriteTurn(self._path)
+            undo.enter_context(self._turn.hold())
+            _writing.add(mark)
+            undo.callback(_writing.discard, mark)
+            self._check()
+            self.raw.execute("BEGIN IMMEDIATE")
+            self._held = undo.pop_all()
+
+    def append(self, append: Append) -> tuple[Appended, CommitBatch | None]:
+        """Append within the transaction."""
+        with self.reading() as driver:
+            return self._append(driver, append)
+
+    def commit(self) -> None:
+        """Commit; roll back where that fails, a deferred foreign key for one."""
+        try:
+            self.raw.execute("COMMIT")
+            # Ends the transaction that SQLAlchemy began for a projection's statements.
+            self._connection.commit()
+        finally:
+            self.rollback()
+
+    def rollback(self) -> None:
+        """Leave nothing of the transaction, and let the next writer go."""
+        try:
+            if self.raw.in_transaction:
+                self.raw.execute("ROLLBACK")
+            self._connection.rollback()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        held, self._held = self._held, ExitStack()
+        held.close()
+
+    def close(self) -> None:
+        """Roll back, and release the connection and its place among the writers."""
+        try:
+            self.rollback()
+        except sqlite3.Error as error:
+            raise StorageError(str(self._path), str(error)) from error
+        finally:
+            self._connection.close()
+            if self._turn is not None:
+                self._turn.close()
+                self._turn = None
