@@ -23,7 +23,7 @@ def install(session: nox.Session, extras: str = "", *groups: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests: all of README's test command, or those of the paths given after ``--``."""
     install(session, "test")
-    session.run("pytest", "-q", *(session.posargs or ["-n", "3", "--dist", "loadfile"]))
+    session.run("pytest", "-q", *(session.posargs or ["-n", "4", "--dist", "worksteal"]))
 
 
 @nox.session
@@ -62,6 +62,13 @@ def docs(session: nox.Session) -> None:
     """Build the documentation site into ``site/``; with ``-- serve`` show it while you write."""
     install(session, "", "docs")
     session.run("mkdocs", *(session.posargs or ["build", "--strict"]))
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """Run the heavier tests, which have a lane of their own in CI."""
+    install(session, "test")
+    session.run("pytest", "-q", "-m", "slow", *(session.posargs or ["-n", "4"]))
 
 
 @nox.session
