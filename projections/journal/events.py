@@ -30,6 +30,7 @@ import msgspec
 from eventstore.errors import EventStoreError
 from projections.journal.checks import read_moment
 from projections.journal.model import JournalChange
+from projections.seams.changes import writer_of
 from projections.seams.checks import MAX_KEY_BYTES
 from projections.seams.stream_keys import read_stream_key, stream_key
 
@@ -212,7 +213,4 @@ def read_change(event: Event) -> JournalChange | None:
         value = data.to_dict(event.version, event.recorded_at.isoformat())
     else:
         value = None if data is None else msgspec.structs.asdict(data)
-    by = event.metadata.get("by")
-    return JournalChange(
-        kind, key, value, event.position, event.recorded_at, by if isinstance(by, str) else None
-    )
+    return JournalChange(kind, key, value, event.position, event.recorded_at, writer_of(event))

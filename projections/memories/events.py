@@ -1,4 +1,4 @@
-"""The events of memories: their names, their data, and how they are read again.
+"""The events of memories: their names, their data, and how they are decoded.
 
 =================  =============  ========================================================
 type               stream         data
@@ -7,8 +7,7 @@ type               stream         data
 ``MemoryDeleted``  ``memory/ID``  ``id``
 =================  =============  ========================================================
 
-An event that is none of these, or whose data no memory can be made of, is passed over: the
-memory stays what it was before.
+Any other event, and one whose data is no memory, is ignored: the memory stays as it was.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from projections.memories.model import (
     check_id,
     check_memory,
 )
+from projections.seams.changes import writer_of
 
 if TYPE_CHECKING:
     from eventstore import Event
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 MEMORY_STORED: Final = "MemoryStored"
 MEMORY_DELETED: Final = "MemoryDeleted"
 TYPES: Final = frozenset({MEMORY_STORED, MEMORY_DELETED, EVENT_REDACTED})
-"""What a follower of memories has to see."""
+"""The types that a subscriber to memories needs."""
 
 MEMORIES: Final = "memory/"
 
 
 class _Data(msgspec.Struct):
-    """What the data of ``MemoryStored`` has to say; what it need not is as in ``Memory``."""
+    """The data of ``MemoryStored``; defaults are those of ``Memory``."""
 
     id: str
     content: str
@@ -95,7 +95,7 @@ def read_memory(event: Event) -> Memory | None:
 
 
 def read_change(event: Event) -> MemoryChange | None:
-    """Return what an event means for a follower of memories; ``None`` for nothing."""
+    """Return the change that an event makes to memories; ``None`` for none."""
     stream = event.stream
     kind: ChangeKind = "deleted"
     memory = None
@@ -107,12 +107,11 @@ def read_change(event: Event) -> MemoryChange | None:
         kind, memory = "stored", read_memory(event)
     if not stream.startswith(MEMORIES) or (kind == "stored" and memory is None):
         return None
-    by = event.metadata.get("by")
     return MemoryChange(
         kind,
         stream.removeprefix(MEMORIES),
         memory,
         event.position,
         event.recorded_at,
-        by if isinstance(by, str) else None,
+        writer_of(event),
     )

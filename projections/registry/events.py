@@ -20,6 +20,7 @@ import msgspec
 
 from eventstore.log.redaction import EVENT_REDACTED, read_redaction
 from projections.registry.model import RegistryChange, Status
+from projections.seams.changes import writer_of
 from projections.seams.stream_keys import read_stream_key, stream_key
 
 if TYPE_CHECKING:
@@ -83,7 +84,6 @@ def read_change(event: Event) -> RegistryChange | None:
         kind = "registered" if found else "redacted" if event.redacted else None
     if kind is None or not stream.startswith(BOTS):
         return None
-    by = None if event.redacted else event.metadata.get("by")
     return RegistryChange(
         kind,
         read_bot_id(stream),
@@ -92,5 +92,5 @@ def read_change(event: Event) -> RegistryChange | None:
         found.metadata if found else None,
         event.position,
         event.recorded_at,
-        by if isinstance(by, str) else None,
+        writer_of(event),
     )

@@ -1,4 +1,4 @@
-"""An async iterator over the changes that a store's events mean."""
+"""Changes that a store's events mean: an async iterator over them, and who wrote them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     from eventstore import Cursor, Event, Subscription
 
 T = TypeVar("T")
+
+
+def writer_of(event: Event) -> str | None:
+    """Return who wrote an event, as its metadata says under ``by``; ``None`` if unknown."""
+    by = event.metadata.get("by")
+    return by if isinstance(by, str) else None
 
 
 class Changes(Generic[T]):
