@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from eventstore.system.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from projections.directory import DirectoryProjection
+    from projections.rules.directory import DirectoryProjection
     from projections.protocol import OutdatedViewError, Projection, ProjectionBusyError
     from projections.runner import ProjectionRunner
     from projections.tables.projection import TableProjection
@@ -26,7 +26,7 @@ if not TYPE_CHECKING:
     __getattr__ = lazy_exports(
         __name__,
         {
-            "DirectoryProjection": "projections.directory",
+            "DirectoryProjection": "projections.rules.directory",
             "OutdatedViewError": "projections.protocol",
             "Projection": "projections.protocol",
             "ProjectionBusyError": "projections.protocol",

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventstore.log.redaction import read_redaction
+from projections.directory.content import OutdatedError
 from projections.directory.path_claims import PRIVATE, Claims, Definition
-from projections.rules.events import FileChange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from eventstore.log.events import Event
-
-Files: TypeAlias = "Callable[[Event], FileChange | None]"
-"""Says what an event means for a directory; ``None`` where it means nothing."""
+    from projections.directory.content import DirectoryContent, FileChange
 
 MAX_NAME_BYTES: Final = 255
 """Longest component of a path: what Linux file systems take."""
@@ -44,14 +42,6 @@ class RejectedError(Exception):
         self.position = position
         self.commit = commit
         self.reason = reason
-
-
-class OutdatedError(Exception):
-    """Only a rebuild takes out what ``position`` defined. Never leaves this package."""
-
-    def __init__(self, position: int) -> None:
-        super().__init__(f"the event at position {position} was redacted")
-        self.position = position
 
 
 def check_path(path: str) -> str:
@@ -83,28 +73,24 @@ def check_path(path: str) -> str:
     return path
 
 
-def read_change(event: Event, files: Files) -> FileChange | None:
+def read_change(event: Event, content: DirectoryContent) -> FileChange | None:
     """Return the checked change of one event; raise ValueError where it makes no sense.
 
-    The file of an event whose content was redacted is gone, unless ``files`` has another
-    answer. Anything that ``files`` raises is a reason, so one event cannot end the process.
+    Anything that ``content`` raises is a reason, so one event cannot end the process.
     """
     try:
-        change = files(event)
+        change = content.file_change(event)
     except Exception as error:
-        if event.redacted:
-            return FileChange(event.stream, None, None)
         name = "" if type(error) is ValueError else f"{type(error).__name__}: "
         raise ValueError(f"{name}{error}"[:500]) from error
-    if change is None:
-        return FileChange(event.stream, None, None) if event.redacted else None
-    _check_change(change)
+    if change is not None:
+        _check_change(change)
     return change
 
 
 def _check_change(change: FileChange) -> None:
     key, content = change.key, change.content
-    path: object = change.path  # Whoever wrote ``files`` may not have checked types.
+    path: object = change.path  # A function of users may return anything.
     try:
         key.encode()
     except (AttributeError, UnicodeEncodeError):
@@ -123,11 +109,11 @@ class _Commit(NamedTuple):
     rejected: dict[int, str]
 
 
-def _read_commit(events: Sequence[Event], files: Files) -> _Commit:
+def _read_commit(events: Sequence[Event], content: DirectoryContent) -> _Commit:
     commit = _Commit({}, {})
     for event in events:
         try:
-            change = read_change(event, files)
+            change = read_change(event, content)
         except ValueError as error:
             commit.rejected[event.position] = str(error)
             continue
@@ -149,27 +135,23 @@ def fold(
     claims: Claims,
     contents: dict[str, bytes],
     events: Sequence[Event],
-    files: Files,
+    content: DirectoryContent,
     *,
     stop: bool,
-    by_stream: bool | None = None,
+    erase: bool = False,
 ) -> None:
     """Move ``claims`` on by whole commits, and leave each key's new file in ``contents``.
 
-    Redactions of what was applied before are passed over with ``by_stream=None``. Otherwise
-    it says whether keys are names of streams, so that a file can be found and dropped; where
-    it cannot, raises :class:`OutdatedError`.
+    With ``erase``, redactions take out what was applied before; raises :class:`OutdatedError`
+    where only a rebuild can. Without it they are passed over.
 
     With ``stop``, raises :class:`RejectedError` for the first event that cannot be applied;
     the arguments are then of no more use.
     """
     for number, group in _by_commit(events).items():
-        redaction = read_redaction(group[0]) if by_stream is not None else None
-        if redaction is not None:
-            position = redaction.position
-            if not (by_stream and claims.erase(redaction.stream, position)):
-                raise OutdatedError(position)
-        changes, rejected = _read_commit(group, files)
+        if erase:
+            _erase(claims, group[0], content)
+        changes, rejected = _read_commit(group, content)
         if stop and rejected:
             position, reason = next(iter(rejected.items()))
             raise RejectedError(position, number, reason)
@@ -180,6 +162,14 @@ def fold(
             raise RejectedError(claims.waiting[key].position, number, claims.why(key))
     for position in list(claims.rejected)[:-MAX_RECORDS]:
         del claims.rejected[position]
+
+
+def _erase(claims: Claims, event: Event, content: DirectoryContent) -> None:
+    if (redaction := read_redaction(event)) is None:
+        return
+    key = content.erased_key(redaction)
+    if key is not None and not claims.erase(key, redaction.position):
+        raise OutdatedError(redaction.position)
 
 
 def _definitions(

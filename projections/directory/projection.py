@@ -17,13 +17,8 @@ from eventstore.errors import (
     StoreClosedError,
 )
 from eventstore.log.events import Cursor, Event
-from projections.directory.file_changes import (
-    Files,
-    OutdatedError,
-    RejectedError,
-    fold,
-    read_change,
-)
+from projections.directory.content import FunctionContent, OutdatedError
+from projections.directory.file_changes import RejectedError, fold, read_change
 from projections.directory.manifest import (
     ADVICE,
     FORMAT,
@@ -38,20 +33,20 @@ from projections.directory.published_tree import LiveTree, Place
 from projections.directory.safe_tree import SafeTree, translate_errors
 from projections.directory.tree_writer import INTENT
 from projections.protocol import OutdatedViewError, ProjectionBusyError
-from projections.rules.events import FileChange, rule_file
-from projections.rules.replica_file import FEED, Feed, FeedError, decode_feed, empty_feed, fold_feed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from projections.directory.content import Companion, DirectoryContent, FileChange, Files
 
 OWNER: Final = f"{PRIVATE}.owner"
 
 
 class _Rebuild:
-    """What a rebuild has come to, in memory; the directory still serves the old view."""
+    """How far a rebuild has come, in memory; the directory still serves the old files."""
 
-    def __init__(self, cursor: Cursor, feed: Feed | None) -> None:
-        self.feed = feed
+    def __init__(self, cursor: Cursor, companion: Companion | None) -> None:
+        self.companion = companion
         self.claims = Claims()
         self.contents: dict[str, bytes] = {}
         self.cursor = cursor
@@ -60,19 +55,20 @@ class _Rebuild:
 class DirectoryProjection:
     """Keeps a real directory equal to what the log says. Implements Projection and Healing.
 
-    ``files`` gives the file that an event means; the file of a key (by default: of a rule)
-    moves and goes with it. An event that cannot be applied (a path that leads elsewhere,
-    malformed data, a stranger's file in its place) is recorded in the manifest with
-    ``on_error="set_aside"``, and with ``"stop"`` ends with ProjectionError after everything
-    before its commit. Where two keys claim one path, the second waits until it is free.
+    ``files`` is what the events mean for a directory: a DirectoryContent, or a function that
+    gives the file that an event means. The file of a key moves and goes with it. An event that
+    cannot be applied (a path that leads elsewhere, malformed data, a file that is not ours in
+    its place) is recorded in the manifest with ``on_error="set_aside"``, and with ``"stop"``
+    ends with ProjectionError after everything before its commit. Where two keys claim one
+    path, the second waits until it is free.
 
     Files appear complete, by rename; the position is published last, in ``.eventstore.json``
-    with every file's SHA-256 (:func:`~projections.directory.read_tree` uses that). What is
-    not in the manifest belongs to somebody else and is never changed, except that a symbolic
-    link or an empty directory in the place of a file makes way. Needs a POSIX system.
+    with every file's SHA-256 (:func:`~projections.directory.read_tree` uses that). A file that
+    is not in the manifest is never changed, except that a symbolic link or an empty directory
+    in the place of a file makes way. Needs a POSIX system.
 
     Every method raises StorageError where the file system fails, and where the root was
-    removed or replaced meanwhile; the view then stays at its old cursor and the next
+    removed or replaced meanwhile; the directory then stays at its old cursor and the next
     ``apply`` repeats.
     """
 
@@ -80,8 +76,8 @@ class DirectoryProjection:
         self,
         root: str | os.PathLike[str],
         *,
+        files: DirectoryContent | Files,
         name: str = "directory",
-        files: Files = rule_file,
         on_error: Literal["set_aside", "stop"] = "set_aside",
         fsync: bool = True,
     ) -> None:
@@ -89,12 +85,10 @@ class DirectoryProjection:
             raise ConfigError(f"on_error={on_error!r}: say 'set_aside' or 'stop'")
         self.name = name
         self.root = Path(root)
-        # ``keep_rules`` keeps what the files of rules need, and knows of no others.
-        self.from_snapshot = files is rule_file
-        self._files = files
+        self._content = FunctionContent(files) if callable(files) else files
+        self.from_snapshot = self._content.from_snapshot
         self._stop = on_error == "stop"
         self._fsync = fsync
-        self._is_of_rules = files is rule_file
         self.outdated = False
         """Whether the directory lacks what this version publishes, and has to be rebuilt."""
         self._live: LiveTree | None = None
@@ -127,10 +121,10 @@ class DirectoryProjection:
                 self._own(tree)
                 manifest = self._load(tree, log_id)
                 cursor = manifest.cursor
-                feed = self._load_feed(tree, cursor)
-                live = LiveTree(tree, manifest, feed)
+                companion = self._load_companion(tree, cursor)
+                live = LiveTree(tree, manifest, companion, self._companion_name)
                 # Ends what a killed process has begun, and writes a first manifest.
-                live.bring(live.claims.copy(), {}, cursor, feed, stop=False)
+                live.bring(live.claims.copy(), {}, cursor, companion, stop=False)
                 tree.write_private(OWNER, f"{socket.gethostname()}:{os.getpid()}".encode())
             except BaseException:
                 tree.close()
@@ -163,8 +157,9 @@ class DirectoryProjection:
     def begin_rebuild(self) -> None:
         """Start from nothing, in memory; the directory stays as it is until the end."""
         log_id = self._opened.manifest.log_id
-        feed = empty_feed(log_id) if self._is_of_rules else None
-        self._rebuild = _Rebuild(Cursor(log_id, 0, b""), feed)
+        format_ = self._content.companion
+        companion = None if format_ is None else format_.empty(log_id)
+        self._rebuild = _Rebuild(Cursor(log_id, 0, b""), companion)
 
     def finish_rebuild(self) -> None:
         """Write the differences between the directory and what was rebuilt, and publish."""
@@ -175,7 +170,7 @@ class DirectoryProjection:
             claims = done.claims.copy()
             claims.touched = claims.files.keys() | live.manifest.files.keys()
             try:
-                live.bring(claims, done.contents, done.cursor, done.feed, stop=self._stop)
+                live.bring(claims, done.contents, done.cursor, done.companion, stop=self._stop)
             except RejectedError as error:
                 raise ProjectionError(self.name, error.position, error.reason) from error
             self._rebuild, self.outdated = None, False
@@ -215,7 +210,7 @@ class DirectoryProjection:
                 else:
                     contents[place.key] = change.content
                     claims.touched.add(place.path)
-            live.bring(claims, contents, live.manifest.cursor, live.feed, stop=False)
+            live.bring(claims, contents, live.manifest.cursor, live.companion, stop=False)
 
     def strangers(self) -> Sequence[str]:
         """Return the paths in the directory that are not ours, sorted; they are left alone.
@@ -278,43 +273,49 @@ class DirectoryProjection:
             raise HistoryDivergedError(manifest.position, 0, reason)
         return manifest
 
-    def _load_feed(self, tree: SafeTree, cursor: Cursor) -> Feed | None:
-        """Return the feed that belongs to the manifest; without one the view is outdated."""
+    @property
+    def _companion_name(self) -> str:
+        return self._content.companion.name if self._content.companion is not None else ""
+
+    def _load_companion(self, tree: SafeTree, cursor: Cursor) -> Companion | None:
+        """Return the companion that belongs to the manifest; without one, be outdated."""
         self.outdated = False
-        if not self._is_of_rules:
+        if (format_ := self._content.companion) is None:
             return None
         if not cursor.position:
-            return empty_feed(cursor.log_id)
+            return format_.empty(cursor.log_id)
         try:
-            feed = decode_feed(tree.read(FEED) or b"", str(self.root / FEED))
-        except FeedError:
-            feed = None
-        self.outdated = feed is None or feed.cursor != cursor
-        return None if self.outdated else feed
+            companion = format_.decode(
+                tree.read(format_.name) or b"", str(self.root / format_.name)
+            )
+        except StorageError:
+            companion = None
+        self.outdated = companion is None or companion.cursor != cursor
+        return None if self.outdated else companion
 
     def _advance(self, live: LiveTree, events: Sequence[Event], cursor: Cursor) -> None:
         rebuild = self._rebuild
         claims = (live if rebuild is None else rebuild).claims.copy()
+        companion = (live if rebuild is None else rebuild).companion
         contents = {} if rebuild is None else rebuild.contents.copy()
         # What a rebuild reads was redacted before it began.
-        by_stream = None if rebuild is not None else self._is_of_rules
+        erase = rebuild is None
         try:
-            fold(claims, contents, events, self._files, stop=self._stop, by_stream=by_stream)
+            fold(claims, contents, events, self._content, stop=self._stop, erase=erase)
+            if companion is not None:
+                companion = companion.after(events, cursor)
         except OutdatedError as error:
             raise OutdatedViewError(self.name, error.position) from error
-        feed = (live if rebuild is None else rebuild).feed
-        if feed is not None:
-            feed = fold_feed(feed, events, cursor, self.name)
         if rebuild is None:
-            live.bring(claims, contents, cursor, feed, stop=self._stop)
+            live.bring(claims, contents, cursor, companion, stop=self._stop)
         else:
             rebuild.claims, rebuild.contents, rebuild.cursor = claims, contents, cursor
-            rebuild.feed = feed
+            rebuild.companion = companion
 
     def _meaning(self, event: Event, place: Place) -> FileChange:
         """Return what ``event`` means today, if that is what it meant when it was applied."""
         try:
-            change = read_change(event, self._files)
+            change = read_change(event, self._content)
         except ValueError as error:
             raise ProjectionError(self.name, event.position, str(error)) from error
         if change is not None and change.key == place.key:

@@ -9,14 +9,13 @@ from projections.directory.file_changes import RejectedError
 from projections.directory.manifest import FORMAT, MANIFEST, Manifest, SetAside, encode
 from projections.directory.path_claims import PRIVATE, Claims, Entry, kept_name, parents
 from projections.directory.tree_writer import Seen, finish, obstacle, settle, update
-from projections.rules.replica_file import FEED, encode_feed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from eventstore.log.events import Cursor
+    from projections.directory.content import Companion
     from projections.directory.safe_tree import SafeTree
-    from projections.rules.replica_file import Feed
 
 
 class Place(NamedTuple):
@@ -31,12 +30,20 @@ class LiveTree:
     """A directory that is owned, and moves from one manifest to the next.
 
     ``manifest`` is the last one that was published, ``claims`` what it was made from. Where
-    there is a ``feed``, it is published with each manifest.
+    there is a ``companion``, it is published with each manifest, as the file
+    ``companion_name``.
     """
 
-    def __init__(self, tree: SafeTree, manifest: Manifest, feed: Feed | None = None) -> None:
+    def __init__(
+        self,
+        tree: SafeTree,
+        manifest: Manifest,
+        companion: Companion | None = None,
+        companion_name: str = "",
+    ) -> None:
         self.manifest = manifest
-        self.feed = feed
+        self.companion = companion
+        self._companion_name = companion_name
         self._tree = tree
         reasons = {record.position: record.reason for record in manifest.set_aside}
         self._obstructed = {
@@ -60,13 +67,13 @@ class LiveTree:
         claims: Claims,
         contents: Mapping[str, bytes],
         cursor: Cursor,
-        feed: Feed | None,
+        companion: Companion | None,
         *,
         stop: bool,
     ) -> None:
         """Make the files in ``claims.touched`` what ``claims`` says, and publish ``cursor``.
 
-        ``contents`` are by key; without ``feed`` its file stays as it is. With ``stop``,
+        ``contents`` are by key; without ``companion`` its file stays as it is. With ``stop``,
         raises RejectedError where a stranger's file is in the way (its ``commit`` is the
         position); otherwise that is recorded.
         """
@@ -90,7 +97,7 @@ class LiveTree:
             if path in claims.files and path not in claims.touched:
                 obstructed[path] = reason
         before = self._kept
-        self._publish(claims, obstructed, cursor, feed)
+        self._publish(claims, obstructed, cursor, companion)
         finish(self._tree, self._kept, before)
         self._unsettled = False
 
@@ -159,7 +166,7 @@ class LiveTree:
             if entry is None:
                 continue
             if self._holds(path, entry.sha256, entry.size):
-                self._tree.touch(path)  # Whoever wrote it may not have synced its directory.
+                self._tree.touch(path)  # Its directory may not have been synced.
             elif (content := self._content(entry, contents)) is not None:
                 writes[path] = content
             else:
@@ -193,7 +200,11 @@ class LiveTree:
             raise RejectedError(position, position, obstructed[path])
 
     def _publish(
-        self, claims: Claims, obstructed: dict[str, str], cursor: Cursor, feed: Feed | None
+        self,
+        claims: Claims,
+        obstructed: dict[str, str],
+        cursor: Cursor,
+        companion: Companion | None,
     ) -> None:
         files = claims.files
         blocked = {path: files[path] for path in obstructed}
@@ -210,13 +221,13 @@ class LiveTree:
             claims.waiting,
             blocked,
         )
-        # The feed first: if only it gets there, the next opening knows by its cursor.
-        published = {} if feed is None else {FEED: encode_feed(feed)}
+        # The companion first: if only it gets there, the next opening knows by its cursor.
+        published = {} if companion is None else {self._companion_name: companion.encode()}
         published[MANIFEST] = encode(manifest)
         for name, content in published.items():
             self._tree.write_private(name, content, synced=name == MANIFEST)
             self._seen.remember(name, self._tree.lstat(name), sha256(content).hexdigest())
-        self.manifest, self.feed = manifest, feed or self.feed
+        self.manifest, self.companion = manifest, companion or self.companion
         self._published, self._obstructed, self.claims = published, obstructed, claims
 
 

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import msgspec
 
-from projections.directory import DirectoryProjection
+from projections.directory import DirectoryProjection, FileChange
 from projections.directory.manifest import MANIFEST
 from projections.directory.path_claims import PRIVATE
 from projections.memories.events import MEMORIES, MEMORY_DELETED, MEMORY_STORED, read_memory
 from projections.protocol import ProjectionBusyError
-from projections.rules.events import FileChange
 from projections.runner import ProjectionRunner
 
 if TYPE_CHECKING:

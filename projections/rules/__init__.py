@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from projections.rules.factory import SharedRuleStore, get_rule_store
     from projections.rules.model import CompiledRule, RuleChange, RuleState
     from projections.rules.replica import ReadOnlyError, RuleReplica
-    from projections.rules.replica_file import FeedError
+    from projections.rules.replica_file import FeedError, ReplicaFileError
     from projections.rules.sources.scan import SourceError
     from projections.rules.sources.sync import RuleSync, SyncReport
     from projections.rules.store import RuleStore
@@ -20,6 +20,7 @@ __all__ = [
     "CompiledRule",
     "FeedError",
     "ReadOnlyError",
+    "ReplicaFileError",
     "RuleChange",
     "RuleReplica",
     "RuleState",
@@ -39,6 +40,7 @@ if not TYPE_CHECKING:
         {
             "CompiledRule": "projections.rules.model",
             "FeedError": "projections.rules.replica_file",
+            "ReplicaFileError": "projections.rules.replica_file",
             "ReadOnlyError": "projections.rules.replica",
             "RuleChange": "projections.rules.model",
             "RuleReplica": "projections.rules.replica",

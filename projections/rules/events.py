@@ -20,10 +20,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from eventstore.log.events import Event
+    from collections.abc import Mapping
 
 RULE_DEFINED: Final = "RuleDefined"
 RULE_REMOVED: Final = "RuleRemoved"
@@ -37,17 +37,6 @@ STATES: Final = "rule-state/"
 SOURCES: Final = "source/"
 
 
-class FileChange(NamedTuple):
-    """What an event means for a directory: the file of ``key`` is now this.
-
-    ``path`` is relative, with ``/``; both are ``None`` where the file is gone.
-    """
-
-    key: str
-    path: str | None
-    content: bytes | None
-
-
 def encode_content(content: bytes) -> dict[str, str]:
     """Return a file's exact bytes as JSON: ``content`` if they are UTF-8, else ``base64``."""
     try:
@@ -56,7 +45,7 @@ def encode_content(content: bytes) -> dict[str, str]:
         return {"base64": base64.b64encode(content).decode()}
 
 
-def decode_content(data: dict[str, Any]) -> bytes:
+def decode_content(data: Mapping[str, Any]) -> bytes:
     """Undo :func:`encode_content`; raise ValueError where neither form is there."""
     if isinstance(text := data.get("content"), str):
         return text.encode()
@@ -66,18 +55,3 @@ def decode_content(data: dict[str, Any]) -> bytes:
         except binascii.Error as error:
             raise ValueError(f"base64 is malformed: {error}") from error
     raise ValueError("neither content nor base64 is given as text")
-
-
-def rule_file(event: Event) -> FileChange | None:
-    """Return what a rule event means for a directory; ``None`` for any other event.
-
-    Raises ValueError where the event's data is not what the table above promises.
-    """
-    if event.type == RULE_REMOVED:
-        return FileChange(event.stream, None, None)
-    if event.type != RULE_DEFINED or event.redacted:
-        return None
-    data = event.data
-    if not isinstance(data, dict) or not isinstance(path := data.get("path"), str):
-        raise ValueError("it has no path")  # noqa: TRY004 - one error for all malformed data
-    return FileChange(event.stream, path, decode_content(data))

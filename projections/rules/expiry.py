@@ -1,23 +1,32 @@
-"""States with a lifetime end on time, as an event, whether or not anybody reads them."""
+"""States with a lifetime end on time, by an event, also where no reader asks for them."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 
-from eventstore.errors import ConflictError, DuplicateEventError, EventStoreError, StorageError
+from eventstore.errors import ConflictError, DuplicateEventError, StorageError
 from eventstore.log.clock import to_microseconds
 from eventstore.log.events import NewEvent
 from projections.rules.events import RULE_STATE_EXPIRED, RULE_STATE_SET, STATES
-from projections.rules.model import RuleState, decode_state, encode_state
+from projections.rules.fold import StateSet, Unusable, read_event
+from projections.rules.model import RuleState, encode_state
 
 if TYPE_CHECKING:
-    from eventstore import Event, EventStore, Subscription
-    from eventstore.log.events import JSON
+    from eventstore import EventStore, Subscription
+    from eventstore.log.events import JSON, Event
 
 log = logging.getLogger(__name__)
+
+
+class PendingEnd(NamedTuple):
+    """A state that will end: when (microseconds), the event that set it, the stream's version."""
+
+    due: int
+    event: Event
+    version: int
 
 
 class StateExpiry:
@@ -31,7 +40,7 @@ class StateExpiry:
 
     def __init__(self, store: EventStore) -> None:
         self._store = store
-        self._pending: dict[str, tuple[int, Event]] = {}
+        self._pending: dict[str, PendingEnd] = {}
 
     async def run(self) -> None:
         """End states as their time comes, until cancelled."""
@@ -46,7 +55,7 @@ class StateExpiry:
         """Follow the states until the next one is due, or for one poll interval."""
         wait = self._store.feed.poll
         if self._pending:
-            soonest = min(due for due, _ in self._pending.values())
+            soonest = min(pending.due for pending in self._pending.values())
             wait = min(wait, max(0.0, (soonest - self._store.clock()) / 1e6))
         with anyio.move_on_after(wait):
             async for event in changes:
@@ -55,36 +64,37 @@ class StateExpiry:
                     return
 
     def _note(self, event: Event) -> None:
-        self._pending.pop(event.stream, None)
-        if event.type != RULE_STATE_SET:
-            return
-        try:
-            state = decode_state(event.data["state"])
-        except (EventStoreError, KeyError, TypeError):
-            return
-        if state.expires_at is not None:
-            self._pending[event.stream] = to_microseconds(state.expires_at), event
+        known = self._pending.get(event.stream)
+        match read_event(event):
+            case StateSet(state=state, expired=False) if state.expires_at is not None:
+                due = to_microseconds(state.expires_at)
+                self._pending[event.stream] = PendingEnd(due, event, event.version)
+            case Unusable() if known is not None:
+                # The last good state stands, and ends: only the stream has grown.
+                self._pending[event.stream] = known._replace(version=event.version)
+            case _:
+                self._pending.pop(event.stream, None)
 
     async def _expire_due(self) -> None:
         now = self._store.clock()
-        for stream, (due, event) in list(self._pending.items()):
-            if due <= now:
-                await self._expire(stream, event)
+        for stream, pending in list(self._pending.items()):
+            if pending.due <= now:
+                await self._expire(stream, pending)
 
-    async def _expire(self, stream: str, event: Event) -> None:
+    async def _expire(self, stream: str, pending: PendingEnd) -> None:
         data: dict[str, JSON] = {
             "rule_id": stream.removeprefix(STATES),
             "state": encode_state(RuleState()),
-            "ended": event.position,
+            "ended": pending.event.position,
         }
-        ended = NewEvent(RULE_STATE_EXPIRED, data, id=f"expired:{event.id}")
+        ended = NewEvent(RULE_STATE_EXPIRED, data, id=f"expired:{pending.event.id}")
         try:
-            await self._store.append(stream, [ended], expected=event.version)
+            await self._store.append(stream, [ended], expected=pending.version)
         except (ConflictError, DuplicateEventError):
             log.debug("the state of %s was set again, or ended by another process", stream)
         except StorageError as error:
             if not error.transient:
                 raise
-            log.warning("the state of %s is ended once that works: %s", stream, error)
+            log.warning("the state of %s has not been ended yet, trying again: %s", stream, error)
             return
         self._pending.pop(stream, None)

@@ -145,14 +145,16 @@ def encode_rule(rule: CompiledRule) -> dict[str, JSON]:
     }
 
 
-class _StoredEmit(msgspec.Struct):
+class _StoredEmit(msgspec.Struct, gc=False):
     technique_id: str
     sub_technique_id: str | None
     tactic: str
     confidence: int | float
 
 
-class _StoredRule(msgspec.Struct):
+class StoredRule(msgspec.Struct):
+    """A rule as JSON holds it, to be decoded from an event or a file; see encode_rule."""
+
     rule_id: str
     rule_version: int
     name: str
@@ -162,14 +164,43 @@ class _StoredRule(msgspec.Struct):
     evidence_fields: tuple[str, ...]
     description: str
 
+    def compiled(self, state: RuleState) -> CompiledRule:
+        """Return the rule with ``state`` stamped on; ``match_spec`` is shared, not copied."""
+        return CompiledRule(
+            rule_id=self.rule_id,
+            rule_version=self.rule_version,
+            name=self.name,
+            applies_to=self.applies_to,
+            match_spec=self.match_spec,
+            emits=tuple(
+                (emit.technique_id, emit.sub_technique_id, emit.tactic, emit.confidence)
+                for emit in self.emits
+            ),
+            evidence_fields=self.evidence_fields,
+            state=state,
+            description=self.description,
+        )
 
-class _StoredState(msgspec.Struct):
+
+class StoredState(msgspec.Struct):
+    """A state as JSON holds it, to be decoded from an event or a file; see encode_state."""
+
     state: StateName
     confidence_max: int | float | None = None
     expires_at: str | None = None
     reason: str | None = None
     set_by: str | None = None
     set_at: str | None = None
+
+    def value(self) -> RuleState:
+        """Return the state; raise InvalidInputError for a value that no state has."""
+        try:
+            expires_at, set_at = _parse_time(self.expires_at), _parse_time(self.set_at)
+        except ValueError as error:
+            raise InvalidInputError("stored rule state", str(error)) from error
+        return RuleState(
+            self.state, self.confidence_max, expires_at, self.reason, self.set_by, set_at
+        )
 
 
 _DEFAULT_STATE: Final = RuleState()
@@ -182,23 +213,9 @@ def decode_rule(data: Mapping[str, JSON], state: RuleState = _DEFAULT_STATE) -> 
     :class:`InvalidInputError` naming the field that is missing or of the wrong type.
     """
     try:
-        stored = msgspec.convert(data, _StoredRule)
+        return msgspec.convert(data, StoredRule).compiled(state)
     except msgspec.ValidationError as error:
         raise InvalidInputError("stored rule", str(error)) from error
-    return CompiledRule(
-        rule_id=stored.rule_id,
-        rule_version=stored.rule_version,
-        name=stored.name,
-        applies_to=stored.applies_to,
-        match_spec=stored.match_spec,
-        emits=tuple(
-            (emit.technique_id, emit.sub_technique_id, emit.tactic, emit.confidence)
-            for emit in stored.emits
-        ),
-        evidence_fields=stored.evidence_fields,
-        state=state,
-        description=stored.description,
-    )
 
 
 def encode_state(state: RuleState) -> dict[str, JSON]:
@@ -219,14 +236,6 @@ def decode_state(data: Mapping[str, JSON]) -> RuleState:
     Only ``state`` is required, and unknown keys are ignored.
     """
     try:
-        stored = msgspec.convert(data, _StoredState)
-        return RuleState(
-            state=stored.state,
-            confidence_max=stored.confidence_max,
-            expires_at=_parse_time(stored.expires_at),
-            reason=stored.reason,
-            set_by=stored.set_by,
-            set_at=_parse_time(stored.set_at),
-        )
-    except (msgspec.ValidationError, ValueError) as error:
+        return msgspec.convert(data, StoredState).value()
+    except msgspec.ValidationError as error:
         raise InvalidInputError("stored rule state", str(error)) from error

@@ -1,30 +1,30 @@
 """Rules and states from a projected directory alone, for hosts that have no way to the log.
 
 The directory may be shared or copied: what is read is one file in it, which says by a checksum
-whether it is whole, and where in the log it is. Whatever arrives torn, damaged or not at all,
-what was read last still stands.
+whether it is whole, and where in the log it is. A file that arrives torn, damaged or not at all
+leaves what was read last.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import stat
 import threading
 import time
 import weakref
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import anyio
 import msgspec
 
-from eventstore.errors import EventStoreError, HistoryDivergedError, StorageError
+from eventstore.errors import EventStoreError, StorageError
 from eventstore.log.clock import from_microseconds, system_clock
 from eventstore.system.directory_watch import Watcher
 from eventstore.system.event_loop import Signal
-from eventstore.system.stat_cache import FileStamp
+from projections.rules._replica_changes import Point, ReplicaChanges, ReplicaCommits, point_of
+from projections.rules._replica_fold import NOTHING
+from projections.rules._replica_reader import read_file
 from projections.rules.model import (
     CompiledRule,
     RuleChange,
@@ -33,26 +33,25 @@ from projections.rules.model import (
     decode_state,
     removed_rule,
 )
-from projections.rules.replica_file import FEED, NOTHING, FeedError, decode_feed
+from projections.rules.replica_file import REPLICA_FORMAT, REPLICA_NAME, ReplicaFileError
 from projections.rules.store import PINNED_LOADS
 
 if TYPE_CHECKING:
+    import os
+
     from eventstore.log.clock import Clock
-    from projections.rules.replica_file import Change, Feed
+    from eventstore.system.stat_cache import FileStamp
+    from projections.rules._replica_fold import Change
+    from projections.rules.replica_file import ReplicaFile
 
 log = logging.getLogger(__name__)
 
-MAX_BYTES: Final = 1024**3
-"""The largest file of rules that is read."""
-
 TORN_SECONDS: Final = 2.0
-"""How long a first look waits for a file that is being copied to be whole."""
-
-_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""How long the first read waits for a file that is being copied to be whole."""
 
 
 class ReadOnlyError(EventStoreError):
-    """Somebody wrote to a replica, which only the log's own side can change."""
+    """A write to a replica was refused: only the log's own side can change it."""
 
     def __init__(self, root: str) -> None:
         super().__init__(
@@ -62,24 +61,16 @@ class ReadOnlyError(EventStoreError):
         self.root = root
 
 
-class _Point(NamedTuple):
-    """Where a reader is: its log, its position, and the last change it knows, with its hash."""
-
-    log_id: str
-    position: int
-    last: tuple[int, str] | None
-
-
 class RuleReplica:
     """The part of :class:`~projections.rules.RuleStore` that reads, over a projected directory.
 
     ``root`` is a directory that ``eventstore up --to`` or ``eventstore project`` keeps, or a
-    copy of one. It is watched, and looked at every ``poll`` seconds, because shared and copied
-    directories may tell nobody of changes. Safe to use from several tasks and threads.
+    copy of one. It is watched, and read every ``poll`` seconds besides, because shared and
+    copied directories may report no changes. Safe to use from several tasks and threads.
 
-    Reading raises StorageError where there is nothing yet, and FeedError, a StorageError, where
-    what is there is not whole. Once something was read, it stands until there is something
-    newer that is whole; :attr:`trouble` says why there is none.
+    Reading raises StorageError where there is no replica file yet, and ReplicaFileError, a
+    StorageError, where it is not whole. What was read stands until there is a newer whole
+    file; :attr:`trouble` says why there is none.
     """
 
     def __init__(
@@ -92,35 +83,35 @@ class RuleReplica:
         self._clock = clock
         self._lock = threading.Lock()
         self._stamp: FileStamp | None = None
-        self._feed: Feed | None = None
-        self._loads: deque[_Point] = deque()
-        self._started: _Point | None = None
+        self._file: ReplicaFile | None = None
+        self._loads: deque[Point] = deque()
+        self._started: Point | None = None
         self._changed = Signal()
         self._watcher: Watcher | None = None
 
     @property
     def position(self) -> int:
         """Where in the log the rules are that were read last; 0 before the first look."""
-        return self._feed.position if self._feed is not None else 0
+        return self._file.position if self._file is not None else 0
 
     async def load_compiled(self) -> list[CompiledRule]:
         """Return every rule that stands, by id, with its current state stamped on.
 
         The next ``subscribe_changes`` starts from what this saw.
         """
-        feed = await self.look()
+        file = await self.read()
         rules = [
-            decode_rule(msgspec.json.decode(one.value), self._state_of(feed, rule_id))
-            for rule_id, one in sorted(feed.rules.items())
+            decode_rule(msgspec.json.decode(one.value), self._state_of(file, rule_id))
+            for rule_id, one in sorted(file.rules.items())
             if one.value != NOTHING
         ]
         if len(self._loads) < PINNED_LOADS:
-            self._loads.append(_point(feed))
+            self._loads.append(point_of(file))
         return rules
 
     async def get_state(self, rule_id: str) -> RuleState:
         """Return a rule's current state: the default for an unknown id or an expired state."""
-        return self._state_of(await self.look(), rule_id)
+        return self._state_of(await self.read(), rule_id)
 
     async def set_state(self, rule_id: str, state: RuleState, set_by: str) -> NoReturn:  # noqa: ARG002
         """Raise ReadOnlyError: states are set where the log is."""
@@ -141,52 +132,52 @@ class RuleReplica:
         """Follow like :meth:`subscribe_changes`, the changes of each commit together."""
         return ReplicaCommits(self, self._start())
 
-    async def look(self) -> Feed:
+    async def read(self) -> ReplicaFile:
         """Return what the directory says now, or the last that was whole."""
         deadline = time.monotonic() + TORN_SECONDS
         while True:
             try:
-                return await anyio.to_thread.run_sync(self._look)
-            except FeedError:
+                return await anyio.to_thread.run_sync(self._read)
+            except ReplicaFileError:
                 if time.monotonic() > deadline:
                     raise
             await anyio.sleep(TORN_SECONDS / 20)
 
-    def _look(self) -> Feed:
+    def _read(self) -> ReplicaFile:
         with self._lock:
             try:
-                stamp, raw = _read(self.root / FEED, self._stamp)
+                stamp, raw = read_file(self.root / REPLICA_NAME, self._stamp)
                 if raw is not None:
-                    self._feed = decode_feed(raw, str(self.root / FEED))
+                    self._file = REPLICA_FORMAT.decode(raw, str(self.root / REPLICA_NAME))
                     self._stamp = stamp
                 self.trouble = ""
             except StorageError as error:
-                if self._feed is None:
+                if self._file is None:
                     raise
                 if not self.trouble:
-                    log.warning("%s; the rules as of %d still stand", error, self._feed.position)
+                    log.warning("%s; the rules as of %d still stand", error, self._file.position)
                 self.trouble = str(error)
-            assert self._feed is not None  # noqa: S101 - else something was raised
-            return self._feed
+            assert self._file is not None  # noqa: S101 - else something was raised
+            return self._file
 
-    def _start(self) -> _Point:
+    def _start(self) -> Point:
         if self._watcher is None:
             self._watcher = Watcher(self.root, self._changed.set, recursive=False)
             self._watcher.start()
             weakref.finalize(self, self._watcher.close)
         if self._loads:
             self._started = self._loads.popleft()
-        return self._started or _point(self._feed or self._look())
+        return self._started or point_of(self._file or self._read())
 
-    def _state_of(self, feed: Feed, rule_id: str) -> RuleState:
-        one = feed.states.get(rule_id)
+    def _state_of(self, file: ReplicaFile, rule_id: str) -> RuleState:
+        one = file.states.get(rule_id)
         if one is None or one.value == NOTHING:
             return RuleState()
         return decode_state(msgspec.json.decode(one.value)).effective(
             from_microseconds(self._clock())
         )
 
-    def read_change(self, feed: Feed, change: Change) -> RuleChange:
+    def read_change(self, file: ReplicaFile, change: Change) -> RuleChange:
         """Return what a change means; a definition carries the rule's current state."""
         kind, rule_id = change.kind, change.rule_id
         value: Any = msgspec.json.decode(change.value)
@@ -194,7 +185,7 @@ class RuleReplica:
             return RuleChange(kind, rule_id, decode_state(value) if value else RuleState())
         if value is None:
             return RuleChange(kind, rule_id, removed_rule(rule_id))
-        return RuleChange(kind, rule_id, decode_rule(value, self._state_of(feed, rule_id)))
+        return RuleChange(kind, rule_id, decode_rule(value, self._state_of(file, rule_id)))
 
     async def wait(self, seen: int, woken: anyio.Event) -> None:
         """Return once there may be something new."""
@@ -204,112 +195,3 @@ class RuleReplica:
     def changes_seen(self) -> int:
         """How often there was a sign of something new: taken before looking, for ``wait``."""
         return self._changed.count
-
-
-class _Follower:
-    """What both iterators share: a place in the log, and the feeds that come after it."""
-
-    def __init__(self, replica: RuleReplica, start: _Point) -> None:
-        self._replica = replica
-        self._point = start
-        self._woken = anyio.Event()
-        self._closed = False
-        self._guard = anyio.ResourceGuard("reading from")
-        self._feed: Feed | None = None
-        self._waiting: deque[Change] = deque()
-
-    async def fill(self) -> None:
-        """Return once changes wait to be given out; raise StopAsyncIteration when closed."""
-        with self._guard:
-            while not self._waiting:
-                if self._closed:
-                    raise StopAsyncIteration
-                seen = self._replica.changes_seen
-                feed = await self._replica.look()
-                if _point(feed) != self._point:
-                    _check(self._point, feed)
-                    self._waiting.extend(feed.since(self._point.position))
-                    self._point, self._feed = _point(feed), feed
-                elif not self._closed:
-                    await self._replica.wait(seen, self._woken)
-
-    def take(self) -> RuleChange:
-        """Return the next change that waits."""
-        assert self._feed is not None  # noqa: S101 - it is where they come from
-        return self._replica.read_change(self._feed, self._waiting.popleft())
-
-    async def aclose(self) -> None:
-        """End the iteration; a waiting reader stops iterating."""
-        self._closed = True
-        self._waiting.clear()
-        self._woken.set()
-
-
-class ReplicaChanges(_Follower):
-    """An async iterator over single changes; see :meth:`RuleReplica.subscribe_changes`."""
-
-    def __aiter__(self) -> ReplicaChanges:
-        return self
-
-    async def __anext__(self) -> RuleChange:
-        await self.fill()
-        return self.take()
-
-
-class ReplicaCommits(_Follower):
-    """An async iterator over commits; see :meth:`RuleReplica.subscribe_commits`."""
-
-    def __aiter__(self) -> ReplicaCommits:
-        return self
-
-    async def __anext__(self) -> list[RuleChange]:
-        await self.fill()
-        commit = self._waiting[0].commit
-        changes = []
-        while self._waiting and self._waiting[0].commit == commit:
-            changes.append(self.take())
-        return changes
-
-
-def _point(feed: Feed) -> _Point:
-    last = [(change.position, change.hash) for change in feed.recent[-1:]]
-    return _Point(feed.log_id, feed.position, last[0] if last else None)
-
-
-def _check(point: _Point, feed: Feed) -> None:
-    """Raise HistoryDivergedError where what was read before is not part of this."""
-    reason = ""
-    if point.log_id != feed.log_id:
-        reason = "the directory is of another log now"
-    elif feed.position < point.position:
-        reason = "the directory was replaced by an older copy, or its log was restored from one"
-    elif point.last is not None and point.last[0] > feed.floor:
-        known = {(change.position, change.hash) for change in feed.recent}
-        if point.last not in known:
-            reason = "the directory's log was restored from an older copy, and went another way"
-    if reason:
-        raise HistoryDivergedError(point.position, feed.position, reason)
-
-
-def _read(path: Path, known: FileStamp | None) -> tuple[FileStamp | None, bytes | None]:
-    """Return what tells this file from a later one, and its content unless that is ``known``."""
-    try:
-        descriptor = os.open(path, _FLAGS)
-    except FileNotFoundError as error:
-        reason = f"has no {FEED}: it is no projected directory, or its copy has not come yet"
-        raise StorageError(str(path.parent), reason) from error
-    except OSError as error:
-        raise StorageError(str(path), error.strerror or repr(error)) from error
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-            raise FeedError(str(path), f"is no file of at most {MAX_BYTES:,} bytes")
-        stamp = FileStamp.of(status)
-        if stamp == known:
-            return stamp, None
-        with open(descriptor, "rb", closefd=False) as file:
-            raw = file.read()
-    finally:
-        os.close(descriptor)
-    # A file that is being written in place may change again within one tick of the clock.
-    return stamp if stamp.proves(time.time_ns()) else None, raw

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from eventstore.errors import InvalidInputError
-from eventstore.log.redaction import EVENT_REDACTED, read_redaction
+from eventstore.log.redaction import EVENT_REDACTED
 from projections.rules.events import (
     REJECTION_ENDED,
     RULE_DEFINED,
@@ -17,6 +16,15 @@ from projections.rules.events import (
     RULES,
     SOURCES,
 )
+from projections.rules.fold import (
+    Defined,
+    Erased,
+    Rejected,
+    RejectionEnded,
+    Removed,
+    read_event,
+)
+from projections.rules.last_good import is_in_force
 
 if TYPE_CHECKING:
     from eventstore import Cursor, Event, EventStore
@@ -25,8 +33,8 @@ if TYPE_CHECKING:
 _TYPES: Final = (RULE_DEFINED, RULE_REMOVED, RULE_REJECTED, REJECTION_ENDED, EVENT_REDACTED)
 
 
-class KnownRule(msgspec.Struct, frozen=True):
-    """A rule's latest definition, without its content."""
+class StandingRule(msgspec.Struct, frozen=True):
+    """A rule's last good definition, without its content. ``sha256`` is in hex."""
 
     rule_id: str
     path: str
@@ -35,28 +43,23 @@ class KnownRule(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class _Rejection(msgspec.Struct, frozen=True):
-    path: str
-    sha256: str = ""
-    reason: str = ""
-
-
 @dataclass
-class KnownRules:
-    """A fold over the rule events, brought up to date with :meth:`refresh`.
+class StandingRules:
+    """The rules that stand and the rejections of one source, brought up to date by refresh.
 
-    ``rules`` maps the id of each rule that stands to its definition; ``rejections`` maps
-    the path of each file of ``source`` that is rejected to the hash and the reason;
-    ``versions`` gives the version of every stream that has been seen.
+    ``rules`` maps the id of each rule that stands, of any source, to its definition;
+    ``rejections`` maps the path of each file of ``source`` that is rejected to its hash and
+    the reason; ``versions`` gives the version of every stream that has been read.
     """
 
     source: str
-    rules: dict[str, KnownRule] = field(default_factory=dict)
+    rules: dict[str, StandingRule] = field(default_factory=dict)
     rejections: dict[str, tuple[str, str]] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     cursor: Cursor | int = 0
-    _defined: dict[str, int] = field(default_factory=dict)
-    """The version of the definition that each rule has, of its stream."""
+    _good: dict[str, int] = field(default_factory=dict)
+    """The position of the last good event of each rule's stream."""
+    _rejection_erased: bool = False
 
     @property
     def source_stream(self) -> str:
@@ -69,48 +72,61 @@ class KnownRules:
         changes = store.read(after=self.cursor, until=head.position, types=_TYPES, kept=True)
         async for event in changes:
             self.apply(event)
+        if self._rejection_erased:
+            await self._read_rejections(store, head.position)
         self.cursor = head.cursor
 
     async def learn(self, store: EventStore, conflict: ConflictError) -> None:
-        """Take in what a conflict was about, also where it was no rule event."""
+        """Refresh after a conflict, and take the version of its stream from the error.
+
+        What was appended there may be an event that says nothing about rules.
+        """
         await self.refresh(store)
         stream = conflict.stream
         self.versions[stream] = max(self.versions.get(stream, 0), conflict.actual)
 
     def apply(self, event: Event) -> None:
-        """Take in one event; one that is not as it should be is passed over."""
+        """Take in one event; one that cannot be used changes nothing but the version."""
         self.versions[event.stream] = event.version
-        if event.raw_data is None:
-            if event.type in {RULE_DEFINED, RULE_REMOVED}:
-                self._forget(event.stream, event.version)
+        match read_event(event):
+            case Defined() as rule:
+                self._good[event.stream] = event.position
+                self.rules[rule.rule_id] = StandingRule(
+                    rule.rule_id,
+                    rule.path,
+                    rule.source or "",
+                    rule.format or "",
+                    rule.sha256 or "",
+                )
+            case Removed(rule_id):
+                self._good[event.stream] = event.position
+                self.rules.pop(rule_id, None)
+            case Erased() as erased:
+                self._erase(erased)
+            case Rejected() | RejectionEnded() as rejection:
+                self._apply_rejection(rejection)
+
+    def _erase(self, erased: Erased) -> None:
+        if erased.stream == self.source_stream:
+            self._rejection_erased = True
+        elif erased.stream.startswith(RULES) and is_in_force(erased, self._good.get(erased.stream)):
+            self._good[erased.stream] = erased.position
+            self.rules.pop(erased.stream.removeprefix(RULES), None)
+
+    def _apply_rejection(self, rejection: Rejected | RejectionEnded) -> None:
+        if rejection.source != self.source:
             return
-        if (redaction := read_redaction(event)) is not None:
-            self._forget(redaction.stream, redaction.version)
-        try:
-            if event.stream == self.source_stream:
-                self._apply_rejection(event, event.raw_data)
-            elif event.stream.startswith(RULES):
-                self._apply_rule(event, event.raw_data)
-        except (msgspec.MsgspecError, InvalidInputError):
-            return
-
-    def _forget(self, stream: str, version: int) -> None:
-        """Let a rule go whose definition was redacted, unless a later one stands."""
-        rule_id = stream.removeprefix(RULES)
-        if stream.startswith(RULES) and self._defined.get(rule_id, version + 1) <= version:
-            self.rules.pop(rule_id, None)
-
-    def _apply_rule(self, event: Event, raw: bytes) -> None:
-        rule_id = event.stream.removeprefix(RULES)
-        if event.type == RULE_DEFINED:
-            self.rules[rule_id] = msgspec.json.decode(raw, type=KnownRule)
-            self._defined[rule_id] = event.version
-        elif event.type == RULE_REMOVED:
-            self.rules.pop(rule_id, None)
-
-    def _apply_rejection(self, event: Event, raw: bytes) -> None:
-        rejection = msgspec.json.decode(raw, type=_Rejection)
-        if event.type == RULE_REJECTED:
+        if isinstance(rejection, Rejected):
             self.rejections[rejection.path] = rejection.sha256, rejection.reason
-        elif event.type == REJECTION_ENDED:
+        else:
             self.rejections.pop(rejection.path, None)
+
+    async def _read_rejections(self, store: EventStore, until: int) -> None:
+        """Compute the rejections again: one that was redacted counts as never recorded."""
+        self.rejections.clear()
+        events = store.read(until=until, streams=self.source_stream, types=_TYPES, kept=True)
+        async for event in events:
+            match read_event(event):
+                case Rejected() | RejectionEnded() as rejection:
+                    self._apply_rejection(rejection)
+        self._rejection_erased = False

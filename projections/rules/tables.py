@@ -1,4 +1,4 @@
-r"""Rules, their rejections and their states as tables, for whoever asks in SQL.
+r"""Rules, their rejections and their states as tables, to be queried in SQL.
 
 Free text may hold NUL characters, which a text column of PostgreSQL refuses: columns show
 them as ``\u0000``, and the exact values are in the columns of JSON text.
@@ -7,7 +7,7 @@ them as ``\u0000``, and the exact values are in the columns of JSON text.
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
 from sqlalchemy import (
@@ -24,19 +24,17 @@ from sqlalchemy import (
     update,
 )
 
-from eventstore.errors import EventStoreError, InvalidInputError
-from projections.rules.events import (
-    REJECTION_ENDED,
-    RULE_DEFINED,
-    RULE_REJECTED,
-    RULE_REMOVED,
-    RULE_STATE_EXPIRED,
-    RULE_STATE_SET,
-    RULES,
-    SOURCES,
-    STATES,
+from projections.rules.events import RULES, STATES
+from projections.rules.fold import (
+    Defined,
+    Rejected,
+    RejectionEnded,
+    Removed,
+    StateErased,
+    StateSet,
+    read_event,
 )
-from projections.rules.model import decode_rule, decode_state, encode_rule, encode_state
+from projections.rules.model import RuleState, encode_rule, encode_state
 from projections.tables.columns import ByteOrder, ByteOrderText, escape_nul
 from projections.tables.projection import TableProjection
 
@@ -100,13 +98,6 @@ KEY_BYTES: Final = 1024
 source's name it is a key, which has to stay below the 2,704 bytes of PostgreSQL's indexes."""
 
 
-class _Rejection(msgspec.Struct):
-    path: str
-    sha256: str = ""
-    reason: str = ""
-    line: Any = None
-
-
 class RuleTables(TableProjection):
     """The tables ``rule``, ``rule_rejection`` and ``rule_state``, as the log says.
 
@@ -124,33 +115,34 @@ class RuleTables(TableProjection):
 
     def handle(self, connection: Connection, event: Event) -> None:
         """Apply one event."""
-        category, _, key = event.stream.partition("/")
-        handler = _HANDLERS.get((f"{category}/", event.type))
-        if handler is None:
-            return
-        if event.redacted:
-            # A definition or a state without content takes away the one before it.
-            for table in _BY_RULE.get(f"{category}/", ()):
-                connection.execute(delete(table).where(table.c.rule_id == key))
-            return
-        try:
-            handler(connection, event, key)
-        except (EventStoreError, msgspec.ValidationError, KeyError):
-            return
+        match read_event(event):
+            case Defined() as rule:
+                _define(connection, event, rule)
+            case Removed(rule_id):
+                _delete(connection, rule_table, rule_id)
+            case StateSet() as change:
+                _set_state(connection, event, change)
+            case StateErased(rule_id):
+                _delete(connection, state_table, rule_id)
+            case Rejected() as rejection:
+                _reject(connection, event, rejection)
+            case RejectionEnded() as end:
+                _end_rejection(connection, event, end)
 
     def erase(self, connection: Connection, position: int, stream: str) -> None:
-        """Take the row out that the event made; the rule, or its state, is as if removed.
+        """Remove the row that the event made: the rule, or its state, is as if removed.
 
-        Where other rows depend on it (an older definition that this one, which nobody could
-        use, had left standing; a rejection that it replaced or ended) all is computed anew.
+        All is computed again where that is not enough: an event that could not be used, and
+        that may count as a removal now, had left an older row standing; or a rejection was
+        replaced or ended by the event.
         """
         category, _, key = stream.partition("/")
-        for table in _BY_RULE.get(f"{category}/", ()):
+        if (table := _BY_RULE.get(f"{category}/")) is not None:
             row = connection.execute(
                 select(table.c.position).where(table.c.rule_id == key)
             ).scalar_one_or_none()
             if row == position:
-                connection.execute(delete(table).where(table.c.rule_id == key))
+                _delete(connection, table, key)
             elif row is not None and row < position:
                 self.reset(connection)
         c = rejection_table.c
@@ -159,39 +151,39 @@ class RuleTables(TableProjection):
             self.reset(connection)
 
 
-def _define(connection: Connection, event: Event, rule_id: str) -> None:
-    data = _data(event)
-    rule = decode_rule(data["rule"])
-    row = {column: _text(data.get(column)) for column in ("source", "path", "format", "sha256")}
-    _remove(connection, event, rule_id)
+def _define(connection: Connection, event: Event, rule: Defined) -> None:
+    compiled = rule.compiled(RuleState())
+    _delete(connection, rule_table, rule.rule_id)
     connection.execute(
         insert(rule_table).values(
-            rule_id=rule_id,
-            rule_version=_integer(rule.rule_version),
-            name=escape_nul(rule.name),
-            rule=_json(encode_rule(rule)),
+            rule_id=rule.rule_id,
+            rule_version=_integer(compiled.rule_version),
+            name=escape_nul(compiled.name),
+            source=_text(rule.source),
+            path=_text(rule.path),
+            format=_text(rule.format),
+            sha256=_text(rule.sha256),
+            rule=_json(encode_rule(compiled)),
             position=event.position,
             defined_at=event.recorded_at.isoformat(),
-            **row,
         )
     )
 
 
-def _remove(connection: Connection, _: Event, rule_id: str) -> None:
-    connection.execute(delete(rule_table).where(rule_table.c.rule_id == rule_id))
+def _delete(connection: Connection, table: Table, rule_id: str) -> None:
+    connection.execute(delete(table).where(table.c.rule_id == rule_id))
 
 
-def _reject(connection: Connection, event: Event, source: str) -> None:
-    found = msgspec.convert(_data(event), _Rejection)
-    c, path = rejection_table.c, _key(found.path)
+def _reject(connection: Connection, event: Event, rejection: Rejected) -> None:
+    c, source, path = rejection_table.c, rejection.source, _key(rejection.path)
     connection.execute(delete(rejection_table).where(c.source == source, c.path == path))
     connection.execute(
         insert(rejection_table).values(
             source=source,
             path=path,
-            sha256=escape_nul(found.sha256),
-            reason=escape_nul(found.reason),
-            line=_integer(found.line),
+            sha256=escape_nul(rejection.sha256),
+            reason=escape_nul(rejection.reason),
+            line=_integer(rejection.line),
             stands=True,
             position=event.position,
             rejected_at=event.recorded_at.isoformat(),
@@ -199,28 +191,27 @@ def _reject(connection: Connection, event: Event, source: str) -> None:
     )
 
 
-def _end_rejection(connection: Connection, event: Event, source: str) -> None:
-    path = _key(msgspec.convert(_data(event), _Rejection).path)
+def _end_rejection(connection: Connection, event: Event, end: RejectionEnded) -> None:
     c = rejection_table.c
     connection.execute(
         update(rejection_table)
-        .where(c.source == source, c.path == path, c.stands)
+        .where(c.source == end.source, c.path == _key(end.path), c.stands)
         .values(stands=False, ended_position=event.position)
     )
 
 
-def _set_state(connection: Connection, event: Event, rule_id: str) -> None:
-    state = decode_state(_data(event)["state"])
+def _set_state(connection: Connection, event: Event, change: StateSet) -> None:
+    state = change.state
     values = encode_state(state)
     exact = _json(values)
     limit = None if state.confidence_max is None else float(state.confidence_max)
     values |= {name: _text(values[name]) for name in ("reason", "set_by")}
-    connection.execute(delete(state_table).where(state_table.c.rule_id == rule_id))
+    _delete(connection, state_table, change.rule_id)
     connection.execute(
         insert(state_table).values(
             {
                 **values,
-                "rule_id": rule_id,
+                "rule_id": change.rule_id,
                 "confidence_max": limit,
                 "json": exact,
                 "position": event.position,
@@ -229,31 +220,7 @@ def _set_state(connection: Connection, event: Event, rule_id: str) -> None:
     )
 
 
-_BY_RULE: Final = {RULES: (rule_table,), STATES: (state_table,)}
-
-_HANDLERS: Final = {
-    (RULES, RULE_DEFINED): _define,
-    (RULES, RULE_REMOVED): _remove,
-    (SOURCES, RULE_REJECTED): _reject,
-    (SOURCES, REJECTION_ENDED): _end_rejection,
-    (STATES, RULE_STATE_SET): _set_state,
-    (STATES, RULE_STATE_EXPIRED): _set_state,
-}
-
-
-def rejected_path(event: Event) -> str | None:
-    """Return the file that a rejection, or its end, is about; ``None`` where it says none."""
-    try:
-        return msgspec.convert(_data(event), _Rejection).path
-    except (EventStoreError, msgspec.ValidationError):
-        return None
-
-
-def _data(event: Event) -> dict[str, Any]:
-    data = event.data
-    if not isinstance(data, dict):
-        raise InvalidInputError(f"event {event.position}", "its data is no object")
-    return data
+_BY_RULE: Final = {RULES: rule_table, STATES: state_table}
 
 
 def _json(value: object) -> str:

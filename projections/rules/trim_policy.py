@@ -1,8 +1,8 @@
-"""What trimming has to keep so that rules and their views stay what they are.
+"""What trimming has to keep so that rules and their projections stay what they are.
 
-For each stream of the rule plane its last event, removals included: whoever slept through
-the trim still learns of them, and versions go on. Besides that, the events which the views
-are made of: :func:`keep_rules` looks at each event with the eyes of each view.
+Kept are, for each stream of rules, states and sources, its last event and its last good one,
+removals included: a worker that was away during the trim still learns of them, and versions go
+on. Besides those, the events that the rejections and the files of a directory come from.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from projections.directory.file_changes import fold
 from projections.directory.path_claims import Claims
-from projections.rules import events as rule_events
-from projections.rules.events import RULES, SOURCES, STATES, rule_file
-from projections.rules.standing_rules import KnownRules
-from projections.rules.store import read_change
-from projections.rules.tables import rejected_path
+from projections.rules.events import RULE_DEFINED, RULE_REMOVED, RULES, SOURCES, STATES
+from projections.rules.fold import Rejected, RejectionEnded, read_event
+from projections.rules.last_good import LastGood
+from projections.rules.rule_files import RULE_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,67 +26,59 @@ if TYPE_CHECKING:
 def keep_rules(events: Iterable[Event]) -> Iterable[int]:
     """Choose the events of rules, states and sources that must stay; for ``store.trim``.
 
-    Events come in order, once, and are not held: memory is that of the views.
+    Events come in order, once, and are not held: memory is that of the projections.
     """
-    latest = _Latest()
-    files = _Files()
+    latest, files = _Latest(), _Files()
     for _, commit in groupby(events, key=lambda event: event.commit):
         changes = []
         for event in commit:
             if event.stream.startswith((RULES, STATES, SOURCES)):
                 latest.add(event)
-            if event.type in _FILE_TYPES or event.redacted:
+            if event.stream.startswith(RULES) and event.type in _FILE_TYPES:
                 changes.append(event)
         files.add(changes)
     return latest.positions() | files.positions()
 
 
-_FILE_TYPES: Final = (rule_events.RULE_DEFINED, rule_events.RULE_REMOVED)
-"""What a directory takes for a change of a file, in whatever stream."""
+_FILE_TYPES: Final = frozenset({RULE_DEFINED, RULE_REMOVED})
+"""The types of events that change a file."""
 
 
 class _Latest:
-    """The last event of each stream, and the last ones that readers can use."""
+    """The last event of each stream, its last good one, and what the rejections come from."""
 
     def __init__(self) -> None:
         self._last: dict[str, int] = {}
-        self._good: dict[str, int] = {}
-        self._known: dict[str, int] = {}
+        self._good: LastGood[None] = LastGood(lambda _: None)
         self._rejections: dict[tuple[str, str], list[int]] = {}
-        # To one view they are removals, to another nothing; without content they cost nothing.
-        self._erased: list[int] = []
+        # The log keeps their redactions, and projections look for what those are about.
+        self._redacted: list[int] = []
 
     def add(self, event: Event) -> None:
-        """Take in an event of the rule plane."""
+        """Take in an event of a rule, a state or a source."""
         self._last[event.stream] = event.position
         if event.redacted:
-            self._erased.append(event.position)
+            self._redacted.append(event.position)
         if event.stream.startswith(SOURCES):
             self._add_rejection(event)
-            return
-        if read_change(event) is not None:
-            self._good[event.stream] = event.position
-        known = KnownRules("")
-        known.apply(event)
-        if known.rules or event.type == rule_events.RULE_REMOVED:
-            self._known[event.stream] = event.position
+        else:
+            self._good.apply(event)
 
     def _add_rejection(self, event: Event) -> None:
-        path = rejected_path(event)
-        if path is None:
-            return
-        key = event.stream, path
-        if event.type == rule_events.RULE_REJECTED:
-            self._rejections[key] = [event.position]
-        elif event.type == rule_events.REJECTION_ENDED and len(self._rejections.get(key, ())) == 1:
-            # Only the first end counts, but the rejection stays to be seen with it.
-            self._rejections[key].append(event.position)
+        match read_event(event):
+            case Rejected(source, path):
+                self._rejections[source, path] = [event.position]
+            case RejectionEnded(source, path):
+                found = self._rejections.get((source, path), [])
+                # Only the first end counts; the rejection itself stays in the tables with it.
+                if len(found) == 1:
+                    found.append(event.position)
 
     def positions(self) -> set[int]:
         """Return the positions to keep."""
-        single = (self._last.values(), self._good.values(), self._known.values())
+        good = (version.position for version in self._good.versions.values())
         rejections = chain.from_iterable(self._rejections.values())
-        return {*chain(*single), *rejections, *self._erased}
+        return {*self._last.values(), *good, *rejections, *self._redacted}
 
 
 class _Files:
@@ -104,11 +95,11 @@ class _Files:
         self._since: list[int] = []
 
     def add(self, commit: Sequence[Event]) -> None:
-        """Take in the definitions and removals of one commit."""
+        """Take in the events of rules of one commit."""
         if not commit:
             return
         waited = bool(self._claims.waiting)
-        fold(self._claims, {}, commit, rule_file, stop=False)
+        fold(self._claims, {}, commit, RULE_FILES, stop=False)
         if self._claims.waiting:
             if not waited:
                 self._before = set(self._standing.values())

@@ -14,7 +14,7 @@ from support.waiting import eventually, take
 from eventstore import EventStore, NewEvent, StorageError
 from eventstore.log.clock import from_microseconds
 from projections.rules import RuleState, RuleStore
-from projections.rules.expiry import StateExpiry
+from projections.rules.expiry import PendingEnd, StateExpiry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -129,7 +129,7 @@ async def test_one_that_missed_the_new_state_changes_nothing(
     (old,) = await logged(store, "RuleStateSet")
     await disable(store, "A", 100)
     clock.now_us += 10 * SECOND
-    await StateExpiry(store)._expire("rule-state/A", old)
+    await StateExpiry(store)._expire("rule-state/A", PendingEnd(0, old, old.version))
     assert await expired(store) == []
 
 

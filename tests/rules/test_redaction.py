@@ -15,7 +15,7 @@ from eventstore import EventStore, NewEvent
 from projections import DirectoryProjection, ProjectionRunner
 from projections.directory import read_tree
 from projections.rules import CompiledRule, RuleState, RuleStore, RuleSync
-from projections.rules.standing_rules import KnownRules
+from projections.rules.standing_rules import StandingRules
 from projections.rules.tables import RuleTables, rejection_table, rule_table, state_table
 from projections.rules.trim_policy import keep_rules
 
@@ -50,7 +50,7 @@ async def test_a_rule_is_gone_for_engines_and_masters(tmp_path: Path) -> None:
         fill(tmp_path / "rules", {"a.yml": ttp("A"), "b.yml": ttp("B")})
         sync = RuleSync(store, tmp_path / "rules")
         await sync.sync_once()
-        rules, known = RuleStore(store), KnownRules("x")
+        rules, known = RuleStore(store), StandingRules("x")
         assert names(await rules.load_compiled()) == {"A": "enabled", "B": "enabled"}
         await known.refresh(store)
         changes = rules.subscribe_changes()

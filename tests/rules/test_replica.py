@@ -32,10 +32,8 @@ from projections.rules import (
     get_rule_store,
     replica,
 )
-from projections.rules import (
-    replica_file as feed,
-)
-from projections.rules.replica_file import FEED, decode_feed, empty_feed, encode_feed
+from projections.rules import _replica_fold as replica_fold
+from projections.rules.replica_file import REPLICA_FORMAT, REPLICA_NAME
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -123,9 +121,9 @@ async def test_a_replica_says_what_the_log_says(master: Master) -> None:
         for number in range(6):
             rule_id = f"R{number}"
             assert await reader.get_state(rule_id) == await master.states.get_state(rule_id)
-    before = (master.live / FEED).read_bytes()
+    before = (master.live / REPLICA_NAME).read_bytes()
     await master.runner().rebuild()
-    assert (master.live / FEED).read_bytes() == before
+    assert (master.live / REPLICA_NAME).read_bytes() == before
 
 
 async def test_several_commits_between_two_looks_are_each_told(master: Master) -> None:
@@ -150,7 +148,7 @@ async def test_several_commits_between_two_looks_are_each_told(master: Master) -
 async def test_who_was_away_for_long_gets_the_latest_word_on_each_rule(
     master: Master, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "RECENT_CHANGES", 3)
+    monkeypatch.setattr(replica_fold, "RECENT_CHANGES", 3)
     await master.edit("A", "B", "C")
     await master.project()
     reader = RuleReplica(master.live)
@@ -181,8 +179,8 @@ async def test_nothing_half_copied_is_ever_used(master: Master, tmp_path: Path) 
     for number in range(10):
         await master.edit("A", "B", "C", name=f"n{number}")
         await master.project()
-        whole = (master.live / FEED).read_bytes()
-        with (copy / FEED).open("wb") as file:  # in place, as some ways to copy do it
+        whole = (master.live / REPLICA_NAME).read_bytes()
+        with (copy / REPLICA_NAME).open("wb") as file:  # in place, as some ways to copy do it
             for cut in sorted(rng.sample(range(1, len(whole)), 5)):
                 file.write(whole[file.tell() : cut])
                 file.flush()
@@ -218,7 +216,7 @@ async def test_files_may_arrive_in_any_order_or_never(master: Master, tmp_path: 
 async def test_what_is_damaged_leaves_the_last_good_rules(master: Master) -> None:
     await master.edit("A")
     await master.project()
-    file = master.live / FEED
+    file = master.live / REPLICA_NAME
     good = file.read_bytes()
     reader = RuleReplica(master.live)
     await reader.load_compiled()
@@ -237,7 +235,7 @@ async def test_what_is_damaged_leaves_the_last_good_rules(master: Master) -> Non
         assert [rule.rule_id for rule in await reader.load_compiled()] == ["A"]
         assert reader.trouble
         with pytest.raises(FeedError):
-            decode_feed(content, "here")
+            REPLICA_FORMAT.decode(content, "here")
     for make in (os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/passwd")):
         remove(file)
         make(file)
@@ -252,7 +250,7 @@ async def test_what_is_damaged_leaves_the_last_good_rules(master: Master) -> Non
 
 def signed(body: bytes) -> bytes:
     """Return a body with a checksum that is right."""
-    whole = encode_feed(empty_feed("any"))
+    whole = REPLICA_FORMAT.empty("any").encode()
     digest = sha256(body).hexdigest().encode()
     assert whole.partition(b"\n")[0] != digest
     return digest + b"\n" + body
@@ -276,7 +274,7 @@ async def test_without_a_directory_there_is_an_error_that_says_so(
     with pytest.raises(StorageError, match="no projected directory"):
         reader.subscribe_changes()
     master.live.mkdir()
-    (master.live / FEED).write_bytes(b"half")
+    (master.live / REPLICA_NAME).write_bytes(b"half")
     with pytest.raises(FeedError, match="not whole"):
         await reader.get_state("A")
     shutil.rmtree(master.live)
@@ -353,8 +351,8 @@ async def test_another_history_is_an_error_and_never_silence(
 
 def put(source: Path, target: Path) -> None:
     """Copy what a replica reads, at once."""
-    shutil.copyfile(source / FEED, target / ".part")
-    (target / ".part").replace(target / FEED)
+    shutil.copyfile(source / REPLICA_NAME, target / ".part")
+    (target / ".part").replace(target / REPLICA_NAME)
 
 
 async def test_nothing_can_be_written(master: Master) -> None:
@@ -389,37 +387,40 @@ async def test_redacted_content_is_in_the_directory_no_more(master: Master) -> N
     await master.log.redact(1, "a name was in it")
     await master.log.redact(3, "a name was in it")
     await master.project()
-    assert b"secret" not in (master.live / FEED).read_bytes()
+    assert b"secret" not in (master.live / REPLICA_NAME).read_bytes()
     assert told(await take(changes, 1)) == [("A", "enabled")]
     await master.log.redact(2, "all of it")
     await master.project()
     assert told(await take(changes, 1)) == [("A", "")]
     assert await reader.load_compiled() == []
-    before = (master.live / FEED).read_bytes()
+    before = (master.live / REPLICA_NAME).read_bytes()
     await master.runner().rebuild()
-    assert feeds_alike(before, (master.live / FEED).read_bytes())
+    assert replica_files_alike(before, (master.live / REPLICA_NAME).read_bytes())
 
 
-def feeds_alike(one: bytes, other: bytes) -> bool:
+def replica_files_alike(one: bytes, other: bytes) -> bool:
     """Whether two feeds stand for the same; what both have of the past may differ in length."""
-    first, second = decode_feed(one, ""), decode_feed(other, "")
+    first, second = REPLICA_FORMAT.decode(one, ""), REPLICA_FORMAT.decode(other, "")
     return (first.rules, first.states, first.cursor) == (second.rules, second.states, second.cursor)
 
 
 async def test_an_older_directory_and_one_that_was_cut_short_are_completed(master: Master) -> None:
     await master.edit("A")
     await master.project()
-    older = (master.live / FEED).read_bytes()
+    older = (master.live / REPLICA_NAME).read_bytes()
     await master.edit("A", name="second")
     await master.project()
-    good, manifest = (master.live / FEED).read_bytes(), (master.live / MANIFEST).read_bytes()
+    good, manifest = (
+        (master.live / REPLICA_NAME).read_bytes(),
+        (master.live / MANIFEST).read_bytes(),
+    )
     # Without the file, as an earlier version left it; and with one that is behind or ahead.
     for content in (None, older, good):
-        (master.live / FEED).unlink()
+        (master.live / REPLICA_NAME).unlink()
         if content is not None:
-            (master.live / FEED).write_bytes(content)
+            (master.live / REPLICA_NAME).write_bytes(content)
         await master.project()
-        assert (master.live / FEED).read_bytes() == good
+        assert (master.live / REPLICA_NAME).read_bytes() == good
         assert (master.live / MANIFEST).read_bytes() == manifest
 
 
@@ -428,12 +429,12 @@ async def test_a_running_projection_mends_it(master: Master) -> None:
     runner = ProjectionRunner(
         master.log, DirectoryProjection(master.live, fsync=False), heal_seconds=0.02
     )
-    file = master.live / FEED
+    file = master.live / REPLICA_NAME
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(runner.run)
 
         async def whole() -> bool:
-            return file.exists() and decode_feed(file.read_bytes(), "").position == 1
+            return file.exists() and REPLICA_FORMAT.decode(file.read_bytes(), "").position == 1
 
         await eventually(whole)
         file.write_bytes(b"spoiled")

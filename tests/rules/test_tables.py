@@ -16,6 +16,7 @@ from sqlalchemy import Table, create_engine, select
 from support.examples import examples
 from support.logs import LASTING, LOG_URLS
 from support.master import fill, ttp
+from support.rule_events import definition_data
 from support.waiting import eventually
 
 from eventstore import EventStore, NewEvent
@@ -57,17 +58,9 @@ def rows(url: str) -> Rows:
 
 def definition(rule_id: str, name: Any, version: Any = 1) -> dict[str, Any]:
     """Return what a master writes, as long as name and version are what they should be."""
-    rule = {
-        "rule_id": rule_id,
-        "rule_version": version,
-        "name": name,
-        "applies_to": ["process"],
-        "match_spec": {"text": name},
-        "emits": [],
-        "evidence_fields": [],
-        "description": "",
-    }
-    return {"rule_id": rule_id, "path": f"{name}.yml", "source": "s", "rule": rule}
+    return definition_data(
+        rule_id, f"{name}.yml", rule_version=version, name=name, match_spec={"text": name}
+    )
 
 
 KEYS = st.sampled_from(["A", "B", "C"])

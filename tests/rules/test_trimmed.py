@@ -20,10 +20,10 @@ from eventstore import Event, EventStore, HistoryGoneError, NewEvent, StreamWrit
 from projections import DirectoryProjection, ProjectionRunner
 from projections.directory.manifest import MANIFEST, decode
 from projections.rules import CompiledRule, RuleState, RuleStore, RuleSync, RuleTables
-from projections.rules.events import FileChange, rule_file
 from projections.rules.expiry import StateExpiry
 from projections.rules.model import encode_rule
-from projections.rules.standing_rules import KnownRules
+from projections.rules.rule_files import rule_file
+from projections.rules.standing_rules import StandingRules
 from projections.rules.trim_policy import keep_rules
 from rules.test_tables import DEFINITIONS, REJECTIONS, STATES, STRANGE, rows
 
@@ -31,10 +31,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from projections import Projection
+    from projections.directory import FileChange
+
+
+def without_content(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key not in {"content", "base64"}}
+
 
 PATHS = st.sampled_from(["a", "b", "a/b", "a/b/c", "b/c", "c", "../x", None, 7])
 FILES = st.builds(
-    lambda data, path, content: {**data, "path": path, **content},
+    lambda data, path, content: {**without_content(data), "path": path, **content},
     DEFINITIONS,
     PATHS,
     st.sampled_from([{"content": ""}, {"content": "1"}, {"base64": "/w=="}, {"base64": "?"}, {}]),
@@ -88,7 +94,7 @@ class Views:
 
     async def shown(self) -> dict[str, Any]:
         """Return all that is to be seen, also by a rule store and by a master."""
-        rules, known = RuleStore(self._store), KnownRules("A")
+        rules, known = RuleStore(self._store), StandingRules("A")
         await known.refresh(self._store)
         loaded = await rules.load_compiled()
         return {

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from eventstore.log.events import JSON_CONTENT, Cursor, Event
-from projections.rules.events import RULE_DEFINED, RULE_REMOVED, encode_content
+from projections.rules.events import RULE_DEFINED, RULE_REMOVED
+from support.rule_events import definition_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -72,7 +73,7 @@ def _hash(position: int) -> bytes:
 
 def _event(position: int, commit: int, change: Change) -> Event:
     defined = change.path is not None or change.redacted
-    data = {"path": change.path, **encode_content(change.content)}
+    data = definition_data(change.key, change.path, change.content)
     return Event(
         position=position,
         stream=f"rule/{change.key}",

@@ -73,7 +73,7 @@ class Desk:
         head = await self.log.head()
 
         async def there() -> bool:
-            return (await replica.look()).position >= head.position
+            return (await replica.read()).position >= head.position
 
         await eventually(there)
 

@@ -22,7 +22,7 @@ from support.waiting import eventually
 
 from eventstore import Event, EventStore, NewEvent
 from projections import DirectoryProjection, ProjectionRunner, TableProjection
-from projections.rules.events import FileChange
+from projections.directory import FileChange
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from projections.rules.sources.parsing import RuleReader
 from projections.rules.sources.scan import MAX_RULE_BYTES, SourceError
-from projections.rules.standing_rules import KnownRules
+from projections.rules.standing_rules import StandingRules
 
 if TYPE_CHECKING:
     import os
@@ -43,7 +43,7 @@ def check_rules(
     rest, or holds no file of the format: a check that found nothing to check must not pass.
     """
     folder = Path(root).absolute()
-    reader = RuleReader(folder, KnownRules(str(folder)), format=format, max_bytes=max_bytes)
+    reader = RuleReader(folder, StandingRules(str(folder)), format=format, max_bytes=max_bytes)
     for _ in range(ATTEMPTS):
         verdict = reader.look()
         if not reader.files:

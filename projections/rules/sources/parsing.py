@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import re
     from pathlib import Path
 
-    from projections.rules.standing_rules import KnownRules
+    from projections.rules.standing_rules import StandingRules
 
 
 class RuleReader:
@@ -30,7 +30,7 @@ class RuleReader:
     def __init__(
         self,
         root: Path,
-        known: KnownRules,
+        known: StandingRules,
         *,
         format: str,  # noqa: A002 - the word that users write
         filename: re.Pattern[str] | None = None,

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from projections.rules.formats import ParsedRule, RuleFormatError
 from projections.rules.sources.scan import ScannedFile, printable
-from projections.rules.standing_rules import KnownRule, KnownRules
+from projections.rules.standing_rules import StandingRule, StandingRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Verdict:
     """
 
     defined: list[Readable] = field(default_factory=list)
-    removed: list[KnownRule] = field(default_factory=list)
+    removed: list[StandingRule] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     new_rejections: list[Rejected] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
@@ -72,12 +72,12 @@ class Verdict:
 
 
 def judge(
-    known: KnownRules, files: Mapping[str, ScannedFile], format_name: str, parse: Parse
+    known: StandingRules, files: Mapping[str, ScannedFile], format_name: str, parse: Parse
 ) -> Verdict:
     """Return what must be appended so that the log says what the files say."""
     verdict = Verdict()
     mine = {rule.path: rule for rule in known.rules.values() if rule.source == known.source}
-    claims: dict[str, list[Readable | KnownRule]] = defaultdict(list)
+    claims: dict[str, list[Readable | StandingRule]] = defaultdict(list)
     held: set[str] = set()
     twins = _look_alikes(files, mine)
     for path, file in files.items():
@@ -99,7 +99,7 @@ def judge(
             held.add(rule.rule_id)
     broken = frozenset(held)
     for rule_id, claimants in sorted(claims.items()):
-        if len(claimants) == 1 and isinstance(claimants[0], KnownRule):
+        if len(claimants) == 1 and isinstance(claimants[0], StandingRule):
             verdict.unchanged += 1  # By far the most, at each look.
             continue
         _settle_claim(known, verdict, rule_id, claimants, mine, held, broken)
@@ -110,7 +110,9 @@ def judge(
     return verdict
 
 
-def _look_alikes(files: Mapping[str, ScannedFile], mine: Mapping[str, KnownRule]) -> dict[str, str]:
+def _look_alikes(
+    files: Mapping[str, ScannedFile], mine: Mapping[str, StandingRule]
+) -> dict[str, str]:
     """Return each path that nobody can tell from another, with that other path.
 
     Two spellings of one name in Unicode (a composed letter, or a letter and its accent)
@@ -140,11 +142,11 @@ def _read(file: ScannedFile, parse: Parse, twin: str | None) -> Readable | None:
 
 
 def _settle_claim(
-    known: KnownRules,
+    known: StandingRules,
     verdict: Verdict,
     rule_id: str,
-    claimants: list[Readable | KnownRule],
-    mine: Mapping[str, KnownRule],
+    claimants: list[Readable | StandingRule],
+    mine: Mapping[str, StandingRule],
     held: set[str],
     broken: frozenset[str],
 ) -> None:
@@ -154,7 +156,7 @@ def _settle_claim(
     kept = current is not None and rule_id in broken
     winner = min(claimants, key=lambda c: (current is None or _path(c) != current.path, _path(c)))
     for claimant in claimants:
-        if isinstance(claimant, KnownRule):
+        if isinstance(claimant, StandingRule):
             # Unchanged since its definition, so it has the id in the log and wins.
             verdict.unchanged += 1
         elif claimant is winner and not foreign and not kept:
@@ -170,11 +172,11 @@ def _settle_claim(
                 held.add(mine[file.path].rule_id)
 
 
-def _path(claimant: Readable | KnownRule) -> str:
-    return claimant.path if isinstance(claimant, KnownRule) else claimant.file.path
+def _path(claimant: Readable | StandingRule) -> str:
+    return claimant.path if isinstance(claimant, StandingRule) else claimant.file.path
 
 
-def _compare_rejections(known: KnownRules, verdict: Verdict) -> None:
+def _compare_rejections(known: StandingRules, verdict: Verdict) -> None:
     now = {rejected.path for rejected in verdict.rejected}
     verdict.ended = sorted(path for path in known.rejections if path not in now)
     verdict.new_rejections = [

@@ -27,7 +27,7 @@ from projections.rules.sources.debounce import Settle, SettleTimes, find_git_loc
 from projections.rules.sources.lease import STANDBY_SECONDS, SourceLock
 from projections.rules.sources.parsing import RuleReader
 from projections.rules.sources.scan import MAX_RULE_BYTES, SourceError
-from projections.rules.standing_rules import KnownRules
+from projections.rules.standing_rules import StandingRules
 
 if TYPE_CHECKING:
     import os
@@ -89,7 +89,7 @@ class RuleSync:
     ) -> None:
         self._store = store
         self._root = Path(root).absolute()
-        self._known = KnownRules(source or str(self._root))
+        self._known = StandingRules(source or str(self._root))
         self._reader = RuleReader(
             self._root, self._known, format=format, filename=filename, max_bytes=max_bytes
         )

@@ -4,21 +4,24 @@ from pathlib import Path
 
 import anyio
 import pytest
+from support.rule_events import definition_data
 from support.rule_log import LOG_ID, Change, RuleLog, files_below
 
 from eventstore import EventStore, NewEvent
 from eventstore.errors import ConfigError, ProjectionError, StoreClosedError
 from projections import DirectoryProjection, ProjectionRunner
+from projections.directory import FileChange
 from projections.directory.manifest import decode, read_tree
-from projections.rules.events import FileChange
 
 
 @pytest.mark.anyio
 async def test_a_runner_keeps_a_directory_byte_for_byte_equal_to_a_log(root: Path) -> None:
-    data = {"path": "win/r1.yml", "content": "a: \u00e9\r\n"}
+    data = definition_data("R1", "win/r1.yml", "a: \u00e9\r\n".encode())
+    binary = definition_data("R2", "b", b"\x00\xff")
+    assert (data["content"], binary["base64"]) == ("a: \u00e9\r\n", "AP8=")
     async with EventStore.open("memory://") as store:
         await store.append("rule/R1", [NewEvent("RuleDefined", data)])
-        await store.append("rule/R2", [NewEvent("RuleDefined", {"path": "b", "base64": "AP8="})])
+        await store.append("rule/R2", [NewEvent("RuleDefined", binary)])
         await store.append("rule-state/R1", [NewEvent("RuleStateSet", {})])
         cursor = await ProjectionRunner(store, DirectoryProjection(root)).catch_up()
         head = await store.head()

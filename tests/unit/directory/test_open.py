@@ -10,7 +10,7 @@ from support.rule_log import LOG_ID, Change, RuleLog, files_below
 from eventstore.errors import HistoryDivergedError, StorageError
 from projections import DirectoryProjection, ProjectionBusyError
 from projections.directory.manifest import MANIFEST, ForeignDirectoryError, ManifestError
-from projections.rules.replica_file import FEED
+from projections.rules.replica_file import REPLICA_NAME
 
 
 def test_a_missing_root_is_made_with_its_parents(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_what_a_killed_process_left_behind_is_cleared(
     (root / f".eventstore-{'0' * 64}.kept").write_text("old")
     live.open(LOG_ID)
     assert sorted(path.name for path in root.iterdir()) == [
-        FEED,
+        REPLICA_NAME,
         MANIFEST,
         ".eventstore.owner",
     ]

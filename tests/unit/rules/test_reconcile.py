@@ -22,7 +22,7 @@ from projections.rules import RuleSync
 from projections.rules.formats import ParsedRule, RuleFormatError, get_format
 from projections.rules.sources.reconcile import Readable, Verdict, judge
 from projections.rules.sources.scan import ScannedFile
-from projections.rules.standing_rules import KnownRule, KnownRules
+from projections.rules.standing_rules import StandingRule, StandingRules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,13 +44,13 @@ def parse(file: ScannedFile) -> Readable | None:
 def judged(known: Mapping[str, str], files: Mapping[str, str], source: str = "me") -> Verdict:
     """Judge files (path to content) against what is known (path to content)."""
     rules = {
-        content.partition(":")[0]: KnownRule(
+        content.partition(":")[0]: StandingRule(
             content.partition(":")[0], path, source, "raw", content
         )
         for path, content in known.items()
     }
     scanned = {path: ScannedFile(path, NO_STAMP, content) for path, content in files.items()}
-    return judge(KnownRules("me", rules), scanned, "raw", parse)
+    return judge(StandingRules("me", rules), scanned, "raw", parse)
 
 
 def summary(verdict: Verdict) -> tuple[list[str], list[str], list[str]]:

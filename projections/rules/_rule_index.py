@@ -1,0 +1,98 @@
+"""The last good event of each rule and of each state, kept in memory and brought up to date."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from eventstore.log.redaction import EVENT_REDACTED, read_redaction
+from projections.rules.events import (
+    RULE_DEFINED,
+    RULE_REMOVED,
+    RULE_STATE_EXPIRED,
+    RULE_STATE_SET,
+    RULES,
+    STATES,
+)
+from projections.rules.fold import Defined, StateSet, read_erasure, read_event
+from projections.rules.last_good import is_good, is_in_force
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eventstore import Cursor, Event, EventStore
+    from eventstore.log.redaction import Redaction
+    from projections.rules.model import RuleState
+
+TYPES: Final = frozenset(
+    {RULE_DEFINED, RULE_REMOVED, RULE_STATE_SET, RULE_STATE_EXPIRED, EVENT_REDACTED}
+)
+"""The types of events that change a rule or its state."""
+
+
+class RuleIndex:
+    """The last good event of each stream of rules and states, as stored.
+
+    Events are decoded when a rule is asked for, so callers get values of their own. Of the
+    events that one :meth:`refresh` reads only the last of each stream is decoded; where that
+    one cannot be used, the stream is read backwards to its last good event.
+    """
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+        self._good: dict[str, Event] = {}
+        self._cursor: Cursor | None = None
+
+    async def refresh(self) -> Cursor:
+        """Take in what was appended since the last time; return where that ended."""
+        head = await self._store.head()
+        reader = self._store.read(
+            after=self._cursor or 0, until=head.position, types=TYPES, kept=True
+        )
+        latest: dict[str, Event] = {}
+        async for event in reader:
+            if (redaction := read_redaction(event)) is not None:
+                self._erase(redaction)
+            else:
+                latest[event.stream] = event
+        for stream, event in latest.items():
+            good = event if is_good(event) else await self._last_good(stream)
+            if good is not None:
+                self._good[stream] = good
+        self._cursor = head.cursor
+        return head.cursor
+
+    def definitions(self) -> Iterator[Defined]:
+        """Yield the definition of each rule that stands, by id."""
+        for stream in sorted(stream for stream in self._good if stream.startswith(RULES)):
+            says = read_event(self._good[stream])
+            if isinstance(says, Defined):
+                yield says
+
+    def state(self, rule_id: str) -> RuleState | None:
+        """Return the state that was set last, None where none was, or it was redacted."""
+        event = self._good.get(STATES + rule_id)
+        says = None if event is None else read_event(event)
+        return says.state if isinstance(says, StateSet) else None
+
+    def _erase(self, redaction: Redaction) -> None:
+        good = self._good.get(redaction.stream)
+        if good is not None and is_in_force(read_erasure(redaction), good.position):
+            self._good[redaction.stream] = msgspec.structs.replace(
+                good,
+                position=redaction.position,
+                version=redaction.version,
+                type=redaction.type,
+                raw_data=None,
+                raw_metadata=None,
+            )
+
+    async def _last_good(self, stream: str) -> Event | None:
+        async for event in self._store.read_stream(stream, backwards=True):
+            if is_good(event):
+                return event
+        before = (await self._store.head()).first_position - 1
+        kept = self._store.read(until=before, streams=stream, types=TYPES, kept=True)
+        good = [event async for event in kept if is_good(event)]
+        return good[-1] if good else None
