@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from eventstore.system.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from projections.rules.directory import DirectoryProjection
     from projections.protocol import OutdatedViewError, Projection, ProjectionBusyError
+    from projections.rules.directory import DirectoryProjection
     from projections.runner import ProjectionRunner
     from projections.tables.projection import TableProjection
 

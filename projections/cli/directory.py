@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eventstore.cli.session import Session
-from projections.directory import DirectoryProjection
+from projections.rules.directory import DirectoryProjection
 from projections.runner import ProjectionRunner
 
 if TYPE_CHECKING:

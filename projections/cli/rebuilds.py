@@ -38,7 +38,7 @@ async def rebuild_tables(session: Session, target: Target, tables: TableProjecti
 
 async def directory(session: Session, target: Target) -> Rebuilt:
     """Rebuild a projected directory of rule files."""
-    from projections.directory import DirectoryProjection  # noqa: PLC0415 - only what is rebuilt
+    from projections.rules.directory import DirectoryProjection  # noqa: PLC0415 - only what is rebuilt
 
     if target.directory is None:
         raise InvalidInputError("--to", "names the directory")
