@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class GroupLoop:
-    """Writes whatever waits in a queue as one commit, then wakes all who wait for it."""
+    """Writes all that waits in a queue as one commit, then wakes the callers."""
 
     def __init__(self, log: PlainLog) -> None:
         self._log = log

@@ -1,4 +1,4 @@
-"""Whole commits: never cut, wherever pages end and whatever filters hide."""
+"""Whole commits: never cut, wherever pages end and for any filter."""
 
 from itertools import product
 

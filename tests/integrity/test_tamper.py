@@ -1,4 +1,4 @@
-"""Whatever is changed behind the log's back, verification finds, or it was no part of the log."""
+"""Verification finds every change to the file, unless the changed bytes are no part of the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memories as files: there when store returns, healed, and nobody else's are touched."""
+"""Memories as files: there when store returns, repaired, and other programs' files untouched."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def proxy(postgres: Server) -> Iterator[Proxy]:
 
 
 def disconnect(proxy: Proxy) -> None:
-    """End all connections, and let nobody in until ``proxy.accept()``."""
+    """End all connections, and accept none until ``proxy.accept()``."""
     proxy.refuse()
     proxy.cut()
 

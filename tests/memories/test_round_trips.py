@@ -1,4 +1,4 @@
-"""Whatever hypothesis finds comes back exactly, and so does the view after a rebuild."""
+"""Every memory that hypothesis makes comes back exactly, and so do the tables after a rebuild."""
 
 from __future__ import annotations
 

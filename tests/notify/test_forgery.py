@@ -1,4 +1,4 @@
-"""A flood of messages that nobody should believe: none delivered, none fatal, and what it costs.
+"""A flood of forged messages: none is delivered, none is fatal, and the cost is bounded.
 
 The follower is a process of its own that only reaches the log and the server; the flood goes
 to the very channel that it listens on.
@@ -83,7 +83,7 @@ def forgeries(log_id: str, real: Sequence[bytes], lost: Sequence[bytes]) -> dict
 
 
 def lost_branch(log_id: str, events: Sequence[Event], count: int) -> list[bytes]:
-    """Return signed messages, not yet sent by anybody, of a copy that grew otherwise."""
+    """Return signed messages, not yet sent, of a copy of the log that grew differently."""
     signer, found = Signer([KEY.encode()]), []
     for number in range(count):
         last = events[-1].position + number % 50

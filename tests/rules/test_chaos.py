@@ -263,7 +263,7 @@ async def run(chaos: Chaos, mortals: list[Mortal], size: Size) -> None:
 class Size(NamedTuple):
     """How much is edited and killed, at least, and how many edits a life lasts at the most.
 
-    Work and deaths go on by these counts, whatever the time that a busy machine takes.
+    Work and kills go on by these counts, independent of time.
     """
 
     edits: int

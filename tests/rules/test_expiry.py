@@ -1,4 +1,4 @@
-"""States end on time, once, as events, whether or not anybody reads them."""
+"""States end on time, once, as events, read or not."""
 
 from __future__ import annotations
 

@@ -257,7 +257,7 @@ def signed(body: bytes) -> bytes:
 
 
 def remove(path: Path) -> None:
-    """Remove whatever is there."""
+    """Remove the file, link or directory."""
     if path.is_dir() and not path.is_symlink():
         path.rmdir()
     else:

@@ -1,4 +1,4 @@
-"""Storms: whatever a directory goes through, the log ends up saying what it holds.
+"""Storms of edits: after any of them the log ends up equal to the directory.
 
 What is expected is read from the directory by a few lines of its own, which know neither
 YAML nor the master. Each test prints how long after the last change the log agreed.

@@ -90,7 +90,7 @@ STRANGE: st.SearchStrategy[Any] = st.sampled_from(
 
 
 def event(category: str, types: list[str], data: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Give events of one category, some with data that nobody writes."""
+    """Give events of one category, some with data that no writer makes."""
     return st.tuples(
         st.builds(lambda key: category + key, KEYS), st.sampled_from(types), data | STRANGE
     )

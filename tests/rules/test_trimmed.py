@@ -166,7 +166,7 @@ async def test_an_inline_view_is_computed_again_from_what_was_kept(tmp_path: Pat
 
 
 def other_files(event: Event) -> FileChange | None:
-    """Say what rules say, as somebody's own function of whose needs nobody knows."""
+    """Say what rules say, as a user's function whose needs the trim policy does not know."""
     return rule_file(event)
 
 

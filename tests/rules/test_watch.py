@@ -1,4 +1,4 @@
-"""The master that stays: each way to save a file is one change, whatever the watch misses."""
+"""A watching master: each way to save a file is one change, also where the watch misses events."""
 
 from __future__ import annotations
 

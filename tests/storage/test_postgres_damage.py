@@ -98,7 +98,7 @@ def schema_of(url: str) -> str:
 
 
 def told(error: BaseException) -> str:
-    """Return all that an error can tell anybody: itself, its causes, and its traceback's text."""
+    """Return all that an error shows: itself, its causes, and its traceback's text."""
     parts = ["".join(traceback.format_exception(error))]
     cause: BaseException | None = error
     while cause is not None:

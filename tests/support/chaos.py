@@ -115,7 +115,7 @@ class Mortal:
 
 @contextmanager
 def running(mortals: list[Mortal]) -> Iterator[None]:
-    """Start processes, and end them whatever happens."""
+    """Start processes, and end them in any case."""
     try:
         for mortal in mortals:
             mortal.start()

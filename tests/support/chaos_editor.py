@@ -143,7 +143,7 @@ class Editor:
         return sorted(self.script.files.keys() - self.script.rejected.keys())
 
     def _free(self) -> list[str]:
-        """Return the good files that nobody contests: those may be gone for a moment."""
+        """Return the good files that no other file contests: those may be gone for a moment."""
         return sorted(set(self._good()) - self.script.contested)
 
     def _pick(self, paths: list[str]) -> str:

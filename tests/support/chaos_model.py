@@ -49,7 +49,7 @@ class Script:
     """Every edit in its order, recorded in a file, and the state that follows from them.
 
     The editor breaks a file, or gives it an id that is taken, only once the log has its last
-    good content: what must stand is then the same whatever a master saw or slept through.
+    good content: what must stand is then the same for every order of scans and kills.
     """
 
     def __init__(self, record: Path) -> None:

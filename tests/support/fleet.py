@@ -1,4 +1,4 @@
-"""Processes that write to one log and follow it, whatever happens to it, and what they report.
+"""Processes that write to one log and follow it under faults, and what they report.
 
 Writers send every call again until it is acknowledged, so that in the end the log holds exactly
 what was acknowledged. What each process says goes to a file of its own, a line at a time.

@@ -101,7 +101,7 @@ async def following(store: EventStore, root: Path, **settings: Any) -> AsyncIter
 
 
 async def marked(store: EventStore, root: Path) -> None:
-    """Return once an edit made now is in the log: whatever was noticed before is as well."""
+    """Return once an edit made now is in the log, and so are all edits noticed before."""
     count = len(await logged(store, "RuleDefined", "RuleRemoved"))
     name = f"marker{count}"
     (root / f".{name}").write_text(ttp(name))

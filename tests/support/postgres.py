@@ -201,7 +201,7 @@ class Server:
         self.start()
 
     def remove(self) -> None:
-        """Stop it, whatever it does, and leave nothing of it behind."""
+        """Stop it in any state, and remove all its files."""
         try:
             self.stop("immediate")
         finally:
@@ -274,7 +274,7 @@ def _shared() -> Server | PostgresError:
 def shared_server() -> Server:
     """Return the server that the tests of this process share, started when first asked for.
 
-    Nobody stops it but the end of the process. Raise PostgresError where none can be started:
+    Only the end of the process stops it. Raise PostgresError where none can be started:
     the same each time, for trying again takes time and does not help.
     """
     server = _shared()

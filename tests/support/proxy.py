@@ -138,7 +138,7 @@ class Proxy:
 
         It is called on the proxy's thread just before the end of the pattern is handed on, with
         all that came in one piece with it, or just after. To cut before a client's COMMIT is
-        handed on undoes the transaction; after it, nobody knows; before a server's answer
+        handed on undoes the transaction; after it, the outcome is unknown; before a server's answer
         COMMIT is handed on (``sender="server"``), it is done and the client is not told.
         """
         if not 0 < len(pattern) <= LONGEST:
@@ -155,7 +155,7 @@ class Proxy:
     def stop(self) -> None:
         """Refuse, cut, and end the thread."""
         self.refuse()
-        asyncio.run_coroutine_threadsafe(self._settle(), self.loop).result()
+        asyncio.run_coroutine_threadsafe(self._cut_all(), self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
@@ -176,7 +176,7 @@ class Proxy:
         for _ in range(3):
             self._call(lambda: None)
 
-    async def _settle(self) -> None:
+    async def _cut_all(self) -> None:
         """Cut what there is, and what was just being taken, until sockets and tasks are gone."""
         me = asyncio.current_task()
         while (tasks := asyncio.all_tasks() - {me}) or self.pairs:
@@ -333,7 +333,7 @@ class End(asyncio.Protocol):
 
 @contextmanager
 def proxied(host: str, port: int) -> Iterator[Proxy]:
-    """Run a proxy to a server; end it whatever happens."""
+    """Run a proxy to a server; end it in any case."""
     proxy = Proxy(host, port)
     proxy.start()
     try:

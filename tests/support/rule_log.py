@@ -92,7 +92,7 @@ def _event(position: int, commit: int, change: Change) -> Event:
 def expected_files(commits: Iterable[Sequence[Change]]) -> dict[str, bytes]:
     """Return what a directory holds after these commits: the rules, told naively.
 
-    Whoever shows a file keeps its place; all others are tried after every commit, in the
+    A rule that has a file keeps its path; all others are tried after every commit, in the
     order in which they came to want their path.
     """
     wanted: dict[str, tuple[int, str, bytes]] = {}

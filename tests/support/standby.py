@@ -48,7 +48,7 @@ class Standby(Server):
         self.start()
 
     def promote(self) -> None:
-        """Let it write, with whatever it has received until now."""
+        """Let it write, with all that it has received until now."""
         self.execute("SELECT pg_promote()")
         deadline = time.monotonic() + DEADLINE
         while self.execute("SELECT pg_is_in_recovery()") != [(False,)]:

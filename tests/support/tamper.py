@@ -1,4 +1,4 @@
-"""What somebody with all rights over the database can do to a log, by plain SQL."""
+"""What an attacker with all rights over the database can do to a log, by plain SQL."""
 
 from __future__ import annotations
 
