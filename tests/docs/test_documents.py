@@ -15,7 +15,7 @@ FILE = re.compile(rf"`((?:{FOLDERS})/[\w./-]*)(?:::\w+)?`")
 NAME = re.compile(r"`((?:eventstore|projections)(?:\.\w+)+)`")
 ENTRY_POINTS = frozenset({"eventstore.commands"})
 """Groups of entry points, which are no modules."""
-PLACEHOLDER = re.compile(r"\b[A-Z]{4,}\b")
+PLACEHOLDER = re.compile(r"(?<![A-Za-z])[A-Z]{4,}(?![A-Za-z])")
 """A part of a path that stands for any name, as in `formats/NAME.py`."""
 
 
