@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from eventstore.changes.consumers import ConsumerOwnership
-from eventstore.changes.page_cache import PageCache
-from eventstore.changes.poll_schedule import PollSchedule
-from eventstore.changes.tail_buffer import TailBuffer
+from eventstore.changes._consumers import ConsumerOwnership
+from eventstore.changes._page_cache import PageCache
+from eventstore.changes._poll_schedule import PollSchedule
+from eventstore.changes._tail_buffer import TailBuffer
 from eventstore.log.validation import check_append
 from eventstore.system.event_loop import Inbox, Signal, wait_future
 

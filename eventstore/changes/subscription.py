@@ -9,10 +9,10 @@ import anyio
 import msgspec
 
 from eventstore import limits
-from eventstore.changes.commits import Commits
-from eventstore.changes.page_follower import PageFollower
+from eventstore.changes._commits import Commits
+from eventstore.changes._page_follower import PageFollower
+from eventstore.changes._shards import shard_page
 from eventstore.changes.rejections import rejection_of
-from eventstore.changes.shards import shard_page
 from eventstore.errors import DuplicateEventError, InvalidInputError, TakenOverError
 from eventstore.log.events import END, Cursor, Event, Special
 from eventstore.log.names import check_name

@@ -13,9 +13,9 @@ import uuid_utils
 
 from eventstore import limits
 from eventstore.errors import CorruptEventError, InvalidInputError, LimitExceededError
+from eventstore.log._exact_json import encode_exact
 from eventstore.log.clock import from_microseconds
 from eventstore.log.event_ids import pack_id, unpack_id
-from eventstore.log.exact_json import encode_exact
 from eventstore.log.names import check_name
 
 if TYPE_CHECKING:

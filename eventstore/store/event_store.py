@@ -21,12 +21,12 @@ from eventstore.log.upcast_reads import UpcastReads
 from eventstore.log.validation import check_append
 from eventstore.notify.notifiers import make_notifier
 from eventstore.storage.backends import make_backend
-from eventstore.store.log_access import LogAccess, State
-from eventstore.store.maintenance import Maintenance, restore
-from eventstore.store.reader import EventReader, read_range, read_stream
+from eventstore.store._log_access import LogAccess, State
+from eventstore.store._maintenance import Maintenance, restore
+from eventstore.store._reader import EventReader, read_range, read_stream
+from eventstore.store._wait_applied import wait_applied
+from eventstore.store._writer import Writer
 from eventstore.store.status import describe_store
-from eventstore.store.wait_applied import wait_applied
-from eventstore.store.writer import Writer
 from eventstore.system.event_loop import loop_caller, wait_future
 
 if TYPE_CHECKING:

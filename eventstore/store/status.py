@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from eventstore.changes.rejections import rejection_stream
-from eventstore.store.reader import read_range, read_stream
+from eventstore.store._reader import read_range, read_stream
 
 if TYPE_CHECKING:
     from eventstore.changes.feed import ChangeFeed
     from eventstore.changes.protocol import LogReader
     from eventstore.log.events import Event
     from eventstore.log.operations import ConsumerState, Head
-    from eventstore.store.log_access import LogAccess
+    from eventstore.store._log_access import LogAccess
 
 
 async def describe_store(log: LogAccess, feed: ChangeFeed, now: int) -> dict[str, Any]:

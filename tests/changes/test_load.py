@@ -11,7 +11,7 @@ from support.logs import positions, some
 from support.waiting import eventually, take
 
 from eventstore import EventStore
-from eventstore.changes.event_window import SLICE_EVENTS
+from eventstore.changes._event_window import SLICE_EVENTS
 from eventstore.log.operations import Acknowledge
 
 if TYPE_CHECKING:

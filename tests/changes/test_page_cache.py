@@ -10,8 +10,8 @@ from support.logs import LASTING, LOG_URLS, positions, some
 from support.waiting import collect, take
 
 from eventstore import EventStore, NewEvent
-from eventstore.changes.event_window import SLICE_EVENTS
-from eventstore.changes.page_cache import CACHED_PAGES, MAX_AGE_SECONDS, PAGE_EVENTS, PageCache
+from eventstore.changes._event_window import SLICE_EVENTS
+from eventstore.changes._page_cache import CACHED_PAGES, MAX_AGE_SECONDS, PAGE_EVENTS, PageCache
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ from support.logs import LASTING, LOG_URLS, positions, some
 from support.waiting import signalled, take
 
 from eventstore import Cursor, EventStore
-from eventstore.changes.tail_buffer import OUT_OF_ORDER_SECONDS
-from eventstore.changes.wake_up_back_off import FREE_FALSE_WAKE_UPS, MAX_DELAY_SECONDS
+from eventstore.changes._tail_buffer import OUT_OF_ORDER_SECONDS
+from eventstore.changes._wake_up_back_off import FREE_FALSE_WAKE_UPS, MAX_DELAY_SECONDS
 from eventstore.log.operations import CommitBatch
 from eventstore.system.event_loop import INBOX, Inbox
 
@@ -71,8 +71,8 @@ async def test_a_flood_of_absurd_positions_costs_few_reads(url: str) -> None:
 
 
 async def test_an_own_commit_ends_the_back_off(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eventstore.changes.wake_up_back_off.MAX_DELAY_SECONDS", 3_600.0)
-    monkeypatch.setattr("eventstore.changes.wake_up_back_off.FIRST_DELAY_SECONDS", 3_600.0)
+    monkeypatch.setattr("eventstore.changes._wake_up_back_off.MAX_DELAY_SECONDS", 3_600.0)
+    monkeypatch.setattr("eventstore.changes._wake_up_back_off.FIRST_DELAY_SECONDS", 3_600.0)
     async with EventStore.open(url, notify="none", poll=7_200) as store:
         subscription = store.subscribe_changes()
         await store.append("a/1", some(1))

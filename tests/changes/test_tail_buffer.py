@@ -13,9 +13,9 @@ from support.logs import LASTING, LOG_URLS, positions, some
 from support.waiting import DEADLINE, collect, signalled, take
 
 from eventstore import END, EventStore, HistoryDivergedError, NewEvent, StorageError
-from eventstore.changes.event_window import SLICE_EVENTS, WINDOW_EVENTS
-from eventstore.changes.poll_schedule import PollSchedule
-from eventstore.changes.tail_buffer import READ_EVENTS
+from eventstore.changes._event_window import SLICE_EVENTS, WINDOW_EVENTS
+from eventstore.changes._poll_schedule import PollSchedule
+from eventstore.changes._tail_buffer import READ_EVENTS
 from eventstore.system.backoff import Backoff
 from eventstore.system.event_loop import Signal
 
@@ -291,7 +291,7 @@ async def test_a_later_subscription_shares_a_window_that_had_fallen_behind(
 async def test_subscriptions_go_on_once_one_of_them_reads_after_an_outage(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventstore.changes.page_follower.Backoff", OneTries)
+    monkeypatch.setattr("eventstore.changes._page_follower.Backoff", OneTries)
     monkeypatch.setattr(OneTries, "chosen", None)
     monkeypatch.setattr(OneTries, "failed", Signal())
     async with (

@@ -7,7 +7,7 @@ from support.logs import positions, some
 from support.waiting import collect, take
 
 from eventstore import Cursor, Event, EventStore, NewEvent, StreamWrite
-from eventstore.changes.page_cache import PAGE_EVENTS
+from eventstore.changes._page_cache import PAGE_EVENTS
 from eventstore.log.operations import Query
 from eventstore.storage import reading
 

@@ -7,7 +7,7 @@ from support.logs import positions, some
 from support.waiting import collect
 
 from eventstore import EventStore, NewEvent, StreamWrite
-from eventstore.store.reader import PAGE_EVENTS
+from eventstore.store._reader import PAGE_EVENTS
 
 pytestmark = pytest.mark.anyio
 

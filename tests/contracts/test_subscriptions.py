@@ -17,7 +17,7 @@ from eventstore import (
     StreamWrite,
     Subscription,
 )
-from eventstore.changes.page_cache import PAGE_EVENTS
+from eventstore.changes._page_cache import PAGE_EVENTS
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ from support.orders import content, first, order_upcasters, second, third
 from support.waiting import collect
 
 from eventstore import CorruptEventError, Event, EventStore, NewEvent, UpcastError, Upcasters
-from eventstore.store.reader import PAGE_EVENTS
+from eventstore.store._reader import PAGE_EVENTS
 from projections import ProjectionRunner, TableProjection
 
 if TYPE_CHECKING:

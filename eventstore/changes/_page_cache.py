@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import msgspec
 
-from eventstore.changes.event_window import SLICE_EVENTS
+from eventstore.changes._event_window import SLICE_EVENTS
 from eventstore.log.events import Cursor
 
 if TYPE_CHECKING:

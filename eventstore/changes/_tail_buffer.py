@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import msgspec
 
-from eventstore.changes.event_window import WINDOW_EVENTS, EventWindow
-from eventstore.changes.wake_up_back_off import WakeUpBackOff
+from eventstore.changes._event_window import WINDOW_EVENTS, EventWindow
+from eventstore.changes._wake_up_back_off import WakeUpBackOff
 from eventstore.errors import EventStoreError, StorageError
 from eventstore.log.operations import CommitBatch, Page, Query
 from eventstore.system.event_loop import Signal
@@ -21,8 +21,8 @@ from eventstore.system.event_loop import Signal
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from eventstore.changes.consumers import ConsumerOwnership
-    from eventstore.changes.poll_schedule import PollSchedule
+    from eventstore.changes._consumers import ConsumerOwnership
+    from eventstore.changes._poll_schedule import PollSchedule
     from eventstore.log.events import Event
     from eventstore.log.operations import Head
 

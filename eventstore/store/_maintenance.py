@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from eventstore.integrity.findings import Report
     from eventstore.log.events import Appended, Cursor, Event
     from eventstore.storage.protocols import LockHolder, NamedLock
-    from eventstore.store.log_access import LogAccess
+    from eventstore.store._log_access import LogAccess
 
 
 class Maintenance:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         Trim,
     )
     from eventstore.storage.protocols import MovableLog
-    from eventstore.store.writer import Writer
+    from eventstore.store._writer import Writer
 
 T = TypeVar("T")
 

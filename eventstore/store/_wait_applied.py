@@ -9,7 +9,7 @@ import anyio
 from eventstore.changes.rejections import CHANGE_REJECTED
 from eventstore.errors import ChangeRejectedError, NotAppliedError
 from eventstore.log.validation import check_names, check_until
-from eventstore.store.reader import read_range
+from eventstore.store._reader import read_range
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
