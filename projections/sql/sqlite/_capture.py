@@ -134,5 +134,7 @@ def _fetch_row(
 def bind(values: Iterable[Any]) -> tuple[list[str], list[Any]]:
     """Return a placeholder for each value, and the values; sqlite3 binds no text in bytes."""
     values = list(values)
+    if RawText not in map(type, values):
+        return ["?"] * len(values), values
     marks = ["CAST(? AS TEXT)" if isinstance(value, RawText) else "?" for value in values]
     return marks, [bytes(v) if isinstance(v, RawText) else v for v in values]
