@@ -63,7 +63,7 @@ class AsyncMemoryStore(ProjectedStore):
     async def work(self) -> None:
         """Release the directory to other processes between writes, until cancelled."""
         if self._files is not None:
-            await self._files.let_go()
+            await self._files.release_when_wanted()
 
     async def close(self) -> None:
         """Release the directory and close the log."""
@@ -130,7 +130,7 @@ class AsyncMemoryStore(ProjectedStore):
     async def _write(self, stream: str, event: NewEvent, **options: Any) -> None:
         appended = await self._append(stream, event, **options)
         if self._files is not None:
-            await self._files.reach(appended.position)
+            await self._files.catch_up(appended.position)
 
     async def _append(self, stream: str, *events: NewEvent, **options: Any) -> Appended:
         # A retry appends events with the same ids, so they are stored once.

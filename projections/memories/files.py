@@ -27,32 +27,31 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PLAIN_CHARACTERS: Final = 200
-"""The longest id that is a file's name as it is: names have 255 bytes at the most."""
+"""The longest id that is a file's name unchanged; names have up to 255 bytes."""
 
 HOLD_SECONDS: Final = 5.0
-"""How long the directory stays this process's after a write, where no other wants it: to own it
-anew, its whole manifest is read."""
+"""How long a process owns the directory after a write, unless another one requests it. Owning it
+again reads its whole manifest."""
 
-ASK_SECONDS: Final = 0.05
-"""How often the process that has the directory looks whether another one wants it."""
+CHECK_SECONDS: Final = 0.05
+"""Time between two checks of the owner for a request of another process."""
 
 WANTED: Final = f"{PRIVATE}-wanted"
-"""The file by which a process says that it waits for the directory."""
+"""The file by which a process requests the directory from its owner."""
 
 BUSY_SECONDS: Final = 30.0
-"""How long another process may have the directory without bringing it to where it has to be."""
+"""How long another process may own the directory before a write that waits for it raises."""
 
-LOOK_SECONDS: Final = 0.01
-"""How often a process that waits for another one's turn looks how far that has come."""
+POLL_SECONDS: Final = 0.01
+"""Mean time between two reads of the published position, while another process is the owner."""
 
 
 def file_name(memory_id: str) -> str:
     """Return the name of a memory's file: ``ID.json`` for all short ids in lower case.
 
-    File systems that take capitals for small letters would take ``A`` and ``a`` for one file,
-    and no name holds 255 characters and a suffix: other ids are followed by ``~`` and the
-    beginning of their SHA-256. Which file systems are asked plays no part, so a directory may
-    be moved.
+    Other ids are followed by ``~`` and the beginning of their SHA-256: some file systems
+    ignore case, so that ``A`` and ``a`` would be one file, and no name holds 255 characters
+    and a suffix. The name is the same on every file system, so a directory may be moved.
     """
     if len(memory_id) <= PLAIN_CHARACTERS and memory_id == memory_id.lower():
         return f"{memory_id}.json"
@@ -61,7 +60,7 @@ def file_name(memory_id: str) -> str:
 
 
 def memory_file(event: Event) -> FileChange | None:
-    """Return what an event means for the directory; ``None`` where it means nothing."""
+    """Return the change that an event makes to the directory; ``None`` for none."""
     if not event.stream.startswith(MEMORIES):
         return None
     if event.redacted or event.type == MEMORY_DELETED:
@@ -72,111 +71,112 @@ def memory_file(event: Event) -> FileChange | None:
 
 
 def memory_directory(root: str | os.PathLike[str]) -> DirectoryProjection:
-    """Return the directory that has a file for each memory, as a view to be run or rebuilt."""
+    """Return the directory projection that has a file for each memory."""
     return DirectoryProjection(root, name="memories", files=memory_file)
 
 
 class MemoryFiles:
-    """Keeps the directory at the head of the log whenever somebody asks for it.
+    """Brings the directory to the head of the log before a write returns.
 
-    One process at a time has the directory, and brings it to the head for all: a process
-    that has to wait is done once the published position is far enough, or takes its turn.
+    One process at a time owns the directory, and brings it to the head for all. A process that
+    waits is done once the published position is far enough, or becomes the owner.
     """
 
     def __init__(self, store: EventStore, root: str | os.PathLike[str]) -> None:
         self._directory = memory_directory(root)
         self._runner = ProjectionRunner(store, self._directory)
-        self._turn = anyio.Lock()
+        self._lock = anyio.Lock()
         self._wanted = self._directory.root / WANTED
         self._used = anyio.Event()
         self._used_at = 0.0
-        self._holding: AsyncExitStack | None = None
+        self._ownership: AsyncExitStack | None = None
         self._advance: Callable[[], Awaitable[Cursor]]
         self._at = 0
-        self._told: set[int] = set()
+        self._warned: set[int] = set()
 
     async def heal(self, position: int) -> None:
-        """Bring the directory to the head, and back what is missing or was changed.
+        """Bring the directory to the head, and restore files that are missing or were changed.
 
-        Where another process has it, that one has seen to it: only waits until ``position``.
+        Where another process owns the directory, that one has healed it: this one only waits
+        until it is at ``position``.
         """
         try:
-            async with self._turn:
+            async with self._lock:
                 self._at = (await self._runner.catch_up()).position
         except ProjectionBusyError:
-            await self.reach(position)
+            await self.catch_up(position)
 
-    async def reach(self, position: int) -> None:
+    async def catch_up(self, position: int) -> None:
         """Return once the files are as of ``position`` or later.
 
         Raises what :class:`~projections.DirectoryProjection` raises where the files cannot
-        be written, ProjectionBusyError too where another process has the directory for long.
-        The log is not concerned: they are brought up with the next call.
+        be written, and ProjectionBusyError where another process owns the directory for too
+        long. The log is not affected: the next call writes the files.
         """
-        async with self._turn:
+        async with self._lock:
             deadline = anyio.current_time() + BUSY_SECONDS
             while self._at < position:
                 try:
-                    await self._bring()
+                    await self._advance_to_head()
                 except ProjectionBusyError:
-                    self._at = await anyio.to_thread.run_sync(self._look)
+                    self._at = await anyio.to_thread.run_sync(self._request)
                     if self._at < position:
                         if anyio.current_time() >= deadline:
                             raise
-                        await anyio.sleep(uniform(0, 2 * LOOK_SECONDS))  # noqa: S311 - no secret
+                        await anyio.sleep(uniform(0, 2 * POLL_SECONDS))  # noqa: S311 - no secret
 
-    async def let_go(self) -> None:
-        """Leave the directory to others that want it, or if it is not used; endless."""
+    async def release_when_wanted(self) -> None:
+        """Release the directory when another process requests it, or unused; runs for ever."""
         while True:
             await self._used.wait()
-            while self._holding is not None:
-                await anyio.sleep(ASK_SECONDS)
+            while self._ownership is not None:
+                await anyio.sleep(CHECK_SECONDS)
                 idle = anyio.current_time() - self._used_at
                 if idle >= HOLD_SECONDS or self._wanted.is_file():
                     await self.close()
             self._used = anyio.Event()
 
     async def close(self) -> None:
-        """Leave the directory to others now."""
-        async with self._turn:
+        """Release the directory now."""
+        async with self._lock:
             await self._release()
 
-    async def _bring(self) -> None:
+    async def _advance_to_head(self) -> None:
         try:
-            if self._holding is None:
-                holding = AsyncExitStack()
-                self._advance = await holding.enter_async_context(self._runner.held())
-                self._holding = holding
+            if self._ownership is None:
+                ownership = AsyncExitStack()
+                self._advance = await ownership.enter_async_context(self._runner.held())
+                self._ownership = ownership
             self._at = (await self._advance()).position
         except BaseException:
             await self._release()
             raise
         self._used.set()
         self._used_at = anyio.current_time()
-        self._tell()
+        self._warn_without_file()
 
     async def _release(self) -> None:
-        holding, self._holding = self._holding, None
-        if holding is not None:
+        ownership, self._ownership = self._ownership, None
+        if ownership is not None:
             with suppress(OSError):
                 self._wanted.unlink(missing_ok=True)
-            await holding.aclose()
+            await ownership.aclose()
 
-    def _tell(self) -> None:
+    def _warn_without_file(self) -> None:
         for position, reason in ((one.position, one.reason) for one in self._directory.set_aside):
-            if position not in self._told:
-                self._told.add(position)
+            if position not in self._warned:
+                self._warned.add(position)
                 log.warning("the memory stored at position %d has no file: %s", position, reason)
 
-    def _look(self) -> int:
-        """Say that the directory is wanted; return the position that it is at."""
+    def _request(self) -> int:
+        """Request the directory; return the position that it has published."""
         flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
         try:
             os.close(os.open(self._wanted, flags, 0o666))
             raw = (self._directory.root / MANIFEST).read_bytes()
             return msgspec.json.decode(raw, type=_Published).position
         except (OSError, msgspec.MsgspecError):
-            return 0  # It is made anew; whoever has the directory sees to it.
+            return 0  # Its owner is creating it.
 
 
 class _Published(msgspec.Struct):

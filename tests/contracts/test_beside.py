@@ -1,4 +1,4 @@
-"""What is kept beside the log, and asking inline views: ``query``, ``tend``, ``transact_later``."""
+"""Access times beside the log, and queries of inline projections: ``query``, ``transact_later``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Seen(TableProjection):
 
 
 def count(connection: Any, head: Head) -> tuple[int, int]:
-    """Return how many positions the view knows, and how many the log has."""
+    """Return how many positions the projection has, and how many the log has."""
     return connection.execute(text("SELECT count(*) FROM seen")).scalar_one(), head.position
 
 

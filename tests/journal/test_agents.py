@@ -97,7 +97,7 @@ async def test_an_assignment_that_went_with_its_project_is_missing(journal: Jour
     with pytest.raises(ConflictError) as caught:
         await journal.set_agent_project("ana", "q", 1, "ana", None)
     assert caught.value.actual == 0
-    # A version that somebody may still have seen is not given again.
+    # A version that another caller may have read is not used again.
     assert (await journal.set_agent_project("ana", "q", None, "ana", None))["version"] == 2
 
 

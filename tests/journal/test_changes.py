@@ -172,8 +172,8 @@ async def test_a_batch_with_what_a_table_cannot_take_fails_or_is_set_aside_alone
         return row(position, project_id, data)
 
     monkeypatch.setattr(entries, "_entry_row", refuse)
-    view = JournalTables(on_error="set_aside")
-    async with EventStore.open(lasting_url, inline=[view]) as store:
+    tables = JournalTables(on_error="set_aside")
+    async with EventStore.open(lasting_url, inline=[tables]) as store:
         journal = Journal(store)
         await fill(journal, 1)
         event = await anext(store.read(types={"EntryInserted"}))

@@ -1,4 +1,4 @@
-"""Many at once, and kill -9: nothing acknowledged is lost, and every view equals the log."""
+"""Many at once, and kill -9: nothing acknowledged is lost, and every projection equals the log."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def logged(place: Place) -> tuple[dict[str, Any], Counter[str]]:
     return asyncio.run(read())
 
 
-def check_views(place: Place, memories: MemoryStore) -> Counter[str]:
+def check_projections(place: Place, memories: MemoryStore) -> Counter[str]:
     """Compare the table and the files with the log; return how many events of each type."""
     ids = memories.list_ids()
     standing, types = logged(place)
@@ -106,7 +106,7 @@ def test_sixteen_threads_lose_nothing(lasting: Place, seconds: float) -> None:
     own = {key: content for worker in done for key, content in worker.own.items()}
     with lasting.open() as fresh:
         found = {memory.id: memory.content for memory in fresh.get_batch(own)}
-        types = check_views(lasting, fresh)
+        types = check_projections(lasting, fresh)
     assert found == own
     assert (types["MemoryStored"], types["MemoryDeleted"]) == (told["stored"], told["deleted"])
     slowest = max(worker.slowest for worker in done)
@@ -129,7 +129,7 @@ def write_until_killed(place: Place, number: int, calls: int) -> list[list[str]]
     ],
 )
 @pytest.mark.parametrize("kind", LASTING)
-def test_killed_writers_leave_views_that_equal_the_log(
+def test_killed_writers_leave_projections_that_equal_the_log(
     tmp_path: Path, kind: str, rounds: int
 ) -> None:
     random, place, total = Random(rounds), Place(kind, tmp_path), 0
@@ -139,7 +139,7 @@ def test_killed_writers_leave_views_that_equal_the_log(
         for line in said:
             latest[line[1]] = line
         with place.open() as memories:
-            check_views(place, memories)
+            check_projections(place, memories)
             for memory_id, (what, _, *content) in latest.items():
                 history = memories.history(memory_id)
                 assert any(
@@ -149,7 +149,8 @@ def test_killed_writers_leave_views_that_equal_the_log(
                 ), f"{memory_id}: {what} {content} was acknowledged"
         total += len(said)
     print(
-        f"\n{kind}: {rounds} kills, {total:,} acknowledged writes, none lost, views equal the log"
+        f"\n{kind}: {rounds} kills, {total:,} acknowledged writes, none lost, "
+        "projections equal the log"
     )
     assert total >= rounds
 

@@ -18,11 +18,11 @@ def work(url: str, directory: str) -> None:
     with MemoryStore(url, directory=directory) as memories:
         memories.store(Memory("a", "x", Namespace.LEARNINGS))
 
-        async def reach(*_: Any) -> None:
+        async def catch_up(*_: Any) -> None:
             say("logged")
             time.sleep(60)  # noqa: ASYNC251 - the whole process waits to be killed
 
-        MemoryFiles.reach = reach  # type: ignore[method-assign,assignment]
+        MemoryFiles.catch_up = catch_up  # type: ignore[method-assign,assignment]
         memories.store(Memory("b", "x", Namespace.LEARNINGS))
 
 
