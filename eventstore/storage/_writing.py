@@ -84,26 +84,37 @@ def write_group(
     if plan.changed:
         events: list[Event] | None = [] if inline or batches is not None else None
         _store(driver, plan, {name: id_ for name, (id_, _) in streams.items()}, events)
-        for projection in inline:
-            catch_up_inline(driver, projection, head)
-            apply_inline(driver, projection, events or (), plan.head.cursor)
-            if redacts(events or ()):
-                # A projection that cannot erase content has reset itself to the beginning.
-                catch_up_inline(driver, projection, plan.head)
+        _apply_to_inline(driver, plan, inline, head, events or ())
         if batches is not None:
             batches.append(CommitBatch(head.cursor, tuple(events or ())))
-    _tend(driver, [step for step in steps if isinstance(step, Transact)], inline, plan.head)
+    _transact(driver, [step for step in steps if isinstance(step, Transact)], inline, plan.head)
     return [outcome() if callable(outcome) else outcome for outcome in outcomes]
 
 
-def _tend(
-    driver: Driver, tends: Sequence[Transact], inline: Sequence[InlineProjection], head: Head
+def _apply_to_inline(
+    driver: Driver,
+    plan: Plan,
+    inline: Sequence[InlineProjection],
+    head: Head,
+    events: Sequence[Event],
 ) -> None:
-    if tends:
+    """Apply what was appended after ``head`` to the inline projections."""
+    for projection in inline:
+        catch_up_inline(driver, projection, head)
+        apply_inline(driver, projection, events, plan.head.cursor)
+        if redacts(events):
+            # A projection that cannot erase content has reset itself to the beginning.
+            catch_up_inline(driver, projection, plan.head)
+
+
+def _transact(
+    driver: Driver, operations: Sequence[Transact], inline: Sequence[InlineProjection], head: Head
+) -> None:
+    if operations:
         for projection in inline:
             catch_up_inline(driver, projection, head)
-    for tend in tends:
-        tend.function(driver.connection)
+    for operation in operations:
+        operation.function(driver.connection)
 
 
 _Step: TypeAlias = Append | OpenConsumer | Acknowledge | Trim | Transact | Erasure | EventStoreError

@@ -143,7 +143,7 @@ def test_every_edit_of_a_row_by_a_superuser_is_found(filled: str, times: int) ->
             with superuser(filled) as user:
                 what = edit(user, dice)
         except (sqlite3.IntegrityError, psycopg.Error):
-            continue  # Not even a superuser can: the constraints hold for everybody.
+            continue  # Not even a superuser can: the constraints bind every role.
         assert finds(filled), what
         done += 1
         _restore(filled, saved)

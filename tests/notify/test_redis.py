@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 
 KEY = "the key that the fleet shares"
 QUIET = 60.0
-"""A poll that no test waits for: whatever arrives was woken."""
+"""A poll that no test waits for: an event that arrives is due to a wake-up."""
 
 
 @pytest.fixture(params=LASTING)

@@ -33,7 +33,7 @@ Keys = list[str]
 KEY = "the key that the fleet shares"
 PASSWORD = "p@ss/word?#%"
 QUIET = 60.0
-"""A poll that no test waits for: whatever arrives was woken."""
+"""A poll that no test waits for: an event that arrives is due to a wake-up."""
 SOON = 0.05
 
 
