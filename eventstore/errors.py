@@ -141,7 +141,7 @@ class NotEmptyError(EventStoreError):
 
 
 class TakenOverError(EventStoreError):
-    """Somebody else opened this consumer, source or projection and owns it now."""
+    """Another owner has opened this consumer, source or projection."""
 
     def __init__(self, name: str, owner: str) -> None:
         super().__init__(f"{name!r} was taken over by {owner}: only the newest opener goes on")

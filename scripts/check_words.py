@@ -2,7 +2,7 @@
 
 ``python -m scripts.check_words [ROOT]`` prints what it found and exits with 1 if
 
-- docstrings, or documents, hold more than 3 riddle words ("whoever", "somebody" …) in 10,000;
+- docstrings, or documents, hold more than 3 in 10,000 of the riddle words below;
 - a module or an identifier has a word that docs/glossary.md has replaced.
 
 ``--list`` also prints each riddle word with its place.

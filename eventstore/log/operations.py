@@ -43,7 +43,7 @@ class Query(msgspec.Struct, frozen=True):
     ``until=None`` is the head. ``streams`` is a category where it ends in ``/``, one exact
     name otherwise; ``after_version`` narrows the latter. With ``expect`` the page is read
     only if the log still has that cursor. ``consumers`` (name, epoch) are looked up in the
-    same snapshot: the page says which of them somebody else has opened since. With ``kept`` a
+    same snapshot: the page says which of them another owner has opened since. With ``kept`` a
     read that begins below the first position starts with the events that trimming has kept;
     their positions have holes.
     """

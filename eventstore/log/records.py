@@ -1,4 +1,4 @@
-"""The records of an export: a log as plain values, the same whatever database it was in.
+"""The records of an export: a log as plain values, the same for every database.
 
 Each is written as a MessagePack array whose first item names its kind; docs/moving.md
 describes the file that holds them. Fields are only ever added, at the end and with a default.

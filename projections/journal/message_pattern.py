@@ -53,8 +53,8 @@ def matching(
     """Yield the keys of the rows whose message matches a regular expression.
 
     ``rows`` are ``(ts_us, position, message)``, the message as its column has it. Raises
-    PatternTimeoutError after ``seconds``: RE2 takes a time in proportion to the text, whatever
-    the pattern, so it is enough to check the time between messages.
+    PatternTimeoutError after ``seconds``: RE2 takes a time in proportion to the text for any
+    pattern, so it is enough to check the time between messages.
     """
     found = compile_pattern(pattern, case_sensitive=case_sensitive)
     end = time.monotonic() + seconds

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def get_sql_storage() -> SqlStorage:
     """Return the storage beside the log at ``EVENTSTORE_URL``; callers do not close it.
 
-    ``EVENTSTORE_SQL_TYPE`` is ``database`` (the default: whichever the URL names), or ``sqlite`` or
+    ``EVENTSTORE_SQL_TYPE`` is ``database`` (the default: that of the URL), or ``sqlite`` or
     ``postgres``, which require it. Raises ConfigError, a ValueError, for anything else.
     """
     return _factory.get()
