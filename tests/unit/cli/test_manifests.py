@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import pytest
 
 from eventstore.cli import manifest as manifests
-from eventstore.cli.contributions import Contributions, contributions
+from eventstore.cli.contributions import Contribution, Contributions, contributions
+from eventstore.cli.lazy_commands import make_command
 from eventstore.cli.manifest import ManifestError
+from eventstore.errors import ConfigError
 from eventstore.log.redaction import EVENT_REDACTED
 from projections.rules import events as rule_events
 
@@ -29,6 +34,20 @@ def test_manifests_name_the_event_types_and_streams_that_are_written() -> None:
         "RULE_STATE_EXPIRED"}}  # fmt: skip
     assert ours == types | {EVENT_REDACTED}
     assert contributions().history_categories == [rule_events.RULES, rule_events.STATES]
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["orders = 7", "async def orders(): ...", "async def orders(session, url: str): ...",
+     "async def orders(session, x: 'NotThere'): ..."],
+)  # fmt: skip
+def test_a_function_that_is_no_command_is_named(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    module = ModuleType("acme_code")
+    exec(code, vars(module))
+    monkeypatch.setitem(sys.modules, "acme_code", module)
+    command = manifests.Command("orders", "Count the orders.", "acme_code:orders")
+    with pytest.raises(ConfigError, match=r"^distribution 'acme': acme_code:orders is no command"):
+        make_command(Contribution(command, "acme", "Orders"))
 
 
 def test_two_manifests_of_one_event_type_in_two_categories_are_both_kept() -> None:
