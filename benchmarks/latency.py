@@ -15,7 +15,7 @@ from benchmarks.measure import Row, Setting, latency_rows
 from benchmarks.processes import QUIET_SECONDS, RULE, Child, rule_path, write_rules
 from eventstore import EventStore
 from eventstore.system.directory_watch import STEP_MS
-from projections.rules.sources.debounce import SettleTimes
+from projections.rules.sources.debounce import DebounceTimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,7 @@ async def saving(setting: Setting) -> list[Row]:
     The clock starts before the first byte is written. Ours: a master process
     (``RuleSync.run``) commits it, a follower process (``subscribe_changes``) has the event.
     The floor: one process with plain watchfiles at the same step has read the file. Counted
-    in: two watch steps and one debounce for ours, one step for the floor.
+    in: two watch steps and one debounce time for ours, one step for the floor.
     """
     folder = setting.folder
     url = f"sqlite:///{folder / 'log.db'}"
@@ -55,7 +55,7 @@ async def saving(setting: Setting) -> list[Row]:
     for one in (ours, floor):
         write_rules(one, range(RULES))
     ways: dict[Save, dict[str, list[float]]] = {rename: {}, in_place: {}}
-    debounce = f"debounce {SettleTimes().whole * 1e3:.0f} ms, 2 steps of {STEP_MS} ms"
+    debounce = f"debounce {DebounceTimes().whole * 1e3:.0f} ms, 2 steps of {STEP_MS} ms"
     with ExitStack() as stack:
         stack.enter_context(Child("master", url, ours))
         follower = stack.enter_context(Child("follower", url))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from projections.rules.formats import known_formats
-from projections.rules.sources.debounce import SettleTimes
+from projections.rules.sources.debounce import DebounceTimes
 from projections.rules.sources.sync import RuleSync
 
 if TYPE_CHECKING:
@@ -50,6 +50,6 @@ def rule_sync(
         source=source or settings.source or None,
         max_bytes=settings.max_bytes,
         allow_empty=allow_empty or settings.allow_empty,
-        settle=SettleTimes(settings.settle_seconds, settings.hasty_settle_seconds),
+        debounce=DebounceTimes(settings.settle_seconds, settings.hasty_settle_seconds),
         rescan_seconds=settings.rescan_seconds,
     )

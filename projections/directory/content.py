@@ -86,7 +86,7 @@ class DirectoryContent(Protocol):
     def erased_key(self, redaction: Redaction) -> str | None:
         """Return the key whose file goes with a redacted event, None where none does.
 
-        Raises OutdatedError where that cannot be told: the directory is then rebuilt.
+        Raises OutdatedError where that is not known: the directory is then rebuilt.
         """
 
 

@@ -196,7 +196,7 @@ class DirectoryProjection:
         """Write the files of these events again; the position stays.
 
         Raises ProjectionError where an event no longer means what it meant when it was
-        applied: then the view has to be rebuilt.
+        applied: then the directory has to be rebuilt.
         """
         with self._using() as live:
             claims, contents = live.claims.copy(), dict[str, bytes]()

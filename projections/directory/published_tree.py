@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from projections.directory.file_changes import RejectedError
 from projections.directory.manifest import FORMAT, MANIFEST, Manifest, SetAside, encode
 from projections.directory.path_claims import PRIVATE, Claims, Entry, kept_name, parents
-from projections.directory.tree_writer import Seen, finish, obstacle, settle, update
+from projections.directory.tree_writer import Seen, clear_leftovers, finish, obstacle, update
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +55,7 @@ class LiveTree:
         self.claims = Claims(manifest.files | manifest.obstructed, manifest.waiting, reasons)
         self._seen = Seen()
         self._published: dict[str, bytes] = {}
-        self._unsettled = True
+        self._interrupted = True
 
     @property
     def tree(self) -> SafeTree:
@@ -74,13 +74,13 @@ class LiveTree:
         """Make the files in ``claims.touched`` what ``claims`` says, and publish ``cursor``.
 
         ``contents`` are by key; without ``companion`` its file stays as it is. With ``stop``,
-        raises RejectedError where a stranger's file is in the way (its ``commit`` is the
+        raises RejectedError where a file that is not ours is in the way (its ``commit`` is the
         position); otherwise that is recorded.
         """
         ours = self.manifest.files
-        if self._unsettled:
-            settle(self._tree, ours, self._kept)
-        self._unsettled = True
+        if self._interrupted:
+            clear_leftovers(self._tree, ours, self._kept)
+        self._interrupted = True
         writes, obstructed = self._writes(claims, contents)
         if stop:
             self._refuse(claims, self._obstacles(writes))
@@ -99,7 +99,7 @@ class LiveTree:
         before = self._kept
         self._publish(claims, obstructed, cursor, companion)
         finish(self._tree, self._kept, before)
-        self._unsettled = False
+        self._interrupted = False
 
     def damaged(self) -> list[int]:
         """Return the positions whose file is not as it should be; restore what was published."""

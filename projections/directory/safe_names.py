@@ -16,7 +16,7 @@ class ObstructedError(Exception):
 
 
 def raw(name: str) -> bytes:
-    """Return a name as the file system has it: UTF-8, whatever the locale says."""
+    """Return a name as the file system has it: UTF-8 in every locale."""
     return name.encode("utf-8", "surrogateescape")
 
 

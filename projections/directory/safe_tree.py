@@ -1,7 +1,7 @@
-"""File operations that cannot leave a directory, whatever stands in it.
+"""File operations that cannot leave a directory, even through links in it.
 
 Every component of a path is opened on its own, relative to the directory above it, and
-never through a symbolic link (``openat`` with ``O_NOFOLLOW``), so a link that somebody puts
+never through a symbolic link (``openat`` with ``O_NOFOLLOW``), so a link that is put
 there a moment later leads nowhere either. Needs a POSIX system.
 """
 

@@ -1,8 +1,8 @@
-"""Changing many files of a directory so that a crash in between can be told from a stranger.
+"""Changing many files of a directory so that a crash leaves nothing that looks like a user's file.
 
-New paths are announced in a dot-file before the first of them is written. Whatever is found
+New paths are announced in a dot-file before the first of them is written. A file that is found
 there after a crash, with the announced content, is ours to remove or to replace; any other
-file that no manifest lists is somebody's, and stays.
+file that no manifest lists is not ours, and stays.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def update(
     writes: Mapping[str, bytes],
     removes: Collection[str],
 ) -> dict[str, str]:
-    """Write and remove files; return the paths that a stranger obstructs, and how.
+    """Write and remove files; return the paths where a file that is not ours is, and how.
 
     ``ours`` are the paths of the last manifest. Everything is staged before anything
     changes, so a full disk changes nothing. Files that stand in the way of others go first,
@@ -99,7 +99,7 @@ def update(
     return obstructed
 
 
-def settle(tree: SafeTree, ours: Collection[str], kept: Collection[str]) -> None:
+def clear_leftovers(tree: SafeTree, ours: Collection[str], kept: Collection[str]) -> None:
     """Remove what an update that was cut short has left: staged files, and announced ones.
 
     ``ours`` are the paths of the last manifest, ``kept`` the private files that it needs.
@@ -129,7 +129,7 @@ def finish(tree: SafeTree, ours: Collection[str], kept: Collection[str]) -> None
 
 
 def obstacle(tree: SafeTree, ours: Collection[str], path: str) -> str | None:
-    """Say which stranger's file keeps ``path`` from being written, if one does."""
+    """Return which file that is not ours keeps ``path`` from being written, if one does."""
     for parent in reversed(list(parents(path))):
         status = tree.lstat(parent)
         if status is None or stat.S_ISLNK(status.st_mode) or parent in ours:
@@ -161,7 +161,7 @@ def _announced(tree: SafeTree) -> dict[str, str]:
     try:
         return {} if raw is None else msgspec.json.decode(raw, type=dict[str, str])
     except msgspec.MsgspecError:
-        return {}  # It is written at once and complete: somebody else wrote this.
+        return {}  # Ours is written at once and complete: this is another program's.
 
 
 def _in_the_way(writes: Mapping[str, bytes], removes: Collection[str]) -> set[str]:

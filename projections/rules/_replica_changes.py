@@ -34,7 +34,7 @@ class Source(Protocol):
 
     @property
     def changes_seen(self) -> int:
-        """How many signs of a new file there were: taken before reading, for ``wait``."""
+        """How many hints of a new file there were: taken before reading, for ``wait``."""
 
     async def read(self) -> ReplicaFile:
         """Return what the directory says now, or the last that was whole."""

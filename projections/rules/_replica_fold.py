@@ -82,7 +82,7 @@ class ReplicaFold:
                 self._erase(event, erased)
 
     def _erase(self, event: Event, erased: Erased) -> None:
-        """Take content back; followers are told where they read the redaction in the log."""
+        """Take content back: for followers that is a change, at the redaction's own position."""
         if erased.instead is None:
             return
         at, rule_id = erased.position, erased.instead.rule_id

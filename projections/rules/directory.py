@@ -1,4 +1,4 @@
-"""The directory of rule files: a projected directory that takes rules unless told otherwise."""
+"""The directory of rule files: a projected directory that holds rules by default."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from eventstore.store.event_store import EventStore
 from projections.rules.replica import RuleReplica
 from projections.rules.service import RuleService
-from projections.rules.sources.debounce import SettleTimes
+from projections.rules.sources.debounce import DebounceTimes
 from projections.rules.sources.sync import RuleSync
 from projections.seams.background_store import BackgroundChanges, BackgroundStore
 from projections.seams.factory import Recipe, StoreFactory
@@ -118,7 +118,7 @@ def _from_directory(settings: Settings) -> Recipe[SharedRuleStore | RuleReplica]
             source=rules.source or root.name,
             max_bytes=rules.max_bytes,
             allow_empty=rules.allow_empty,
-            settle=SettleTimes(rules.settle_seconds, rules.hasty_settle_seconds),
+            debounce=DebounceTimes(rules.settle_seconds, rules.hasty_settle_seconds),
             rescan_seconds=rules.rescan_seconds,
         )
 

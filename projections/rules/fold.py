@@ -4,10 +4,10 @@ The rule store, the tables, the replica file, the projected directory, the maste
 the expiry of states and the trim policy all derive from :func:`read_event`, and from
 :mod:`projections.rules.last_good` for what it means in the order of the log.
 
-- Who an event is about is what its stream says: ``rule/ID``, ``rule-state/ID``, ``source/NAME``.
-  The same types in other streams say nothing about rules.
+- The stream says which rule or source an event is about: ``rule/ID``, ``rule-state/ID``,
+  ``source/NAME``. The same types in other streams say nothing about rules.
 - A definition is usable as a whole or not at all: it needs a path, the file's content and the
-  compiled rule. A removal is usable whatever its data.
+  compiled rule. A removal needs no data.
 - A redacted definition counts as a removal, a redacted state as the default. A redacted
   rejection, or its end, counts as never recorded.
 """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from eventstore.log.events import JSON
 
 StateName: TypeAlias = Literal["enabled", "disabled", "clipped"]
-"""What an operator may set a rule to."""
+"""The states that an operator may set."""
 
 ChangeKind: TypeAlias = Literal["definition", "state"]
 """What changed about a rule."""
@@ -45,7 +45,7 @@ def _parse_time(text: str | None) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class RuleState:
-    """An operator's word on a rule: whether it fires, until when, and who said so.
+    """What an operator set for a rule: whether it fires, until when, and who set it.
 
     ``disabled`` never fires; ``clipped`` lowers a finding's confidence to
     ``confidence_max`` and never raises it. Times are aware and kept in UTC. Raises

@@ -121,9 +121,9 @@ class RuleReplica:
         """Follow changes of definitions and states: one item per logged change, in order.
 
         Starts at the oldest load that no subscription has started from yet, without one at
-        what was read last; where nothing was, this reads it before it returns. Who was away
-        for more changes than the file holds gets the latest word on each rule and state, of
-        removed ones too. Iterating raises HistoryDivergedError once the directory belongs to
+        what was read last; where nothing was, this reads it before it returns. A follower that
+        was away for more changes than the file holds gets the last change of each rule and
+        state, removals too. Iterating raises HistoryDivergedError once the directory belongs to
         another history than what was read, or to an older copy of it: load again then.
         """
         return ReplicaChanges(self, self._start())
@@ -193,5 +193,5 @@ class RuleReplica:
 
     @property
     def changes_seen(self) -> int:
-        """How often there was a sign of something new: taken before looking, for ``wait``."""
+        """How many hints of a new file there were: taken before reading, for ``wait``."""
         return self._changed.count

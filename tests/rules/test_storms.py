@@ -21,7 +21,7 @@ from support.processes import child, wait_for
 from support.waiting import eventually
 
 from eventstore import EventStore
-from projections.rules.sources.debounce import SettleTimes
+from projections.rules.sources.debounce import DebounceTimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,7 +170,7 @@ async def test_a_storm_of_edits_ends_with_what_the_directory_holds(
 ) -> None:
     fill(root, some(edits // 5))
     fill(root, {"kept.yml": ttp("KEPT")})
-    async with following(store, root, settle=SettleTimes(longest=0.5)):
+    async with following(store, root, debounce=DebounceTimes(longest=0.5)):
         told = await Told(store).read_on()
         began = time.monotonic()
         await anyio.to_thread.run_sync(Storm(root, seed=1).blow, edits)

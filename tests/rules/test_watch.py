@@ -31,7 +31,7 @@ from support.waiting import eventually
 from eventstore import EventStore
 from eventstore.system.directory_watch import Watcher
 from projections.rules import RuleSync, SyncReport
-from projections.rules.sources.debounce import SettleTimes
+from projections.rules.sources.debounce import DebounceTimes
 from projections.rules.sources.scan import ScannedFile, Scanner
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ async def test_a_file_that_is_not_whole_for_a_moment_is_left_alone(
     store: EventStore, root: Path, looks: Looks, gap: str
 ) -> None:
     fill(root, {"a.yml": ttp("A")})
-    async with following(store, root, settle=SettleTimes(whole=0.03, hasty=0.5)):
+    async with following(store, root, debounce=DebounceTimes(whole=0.03, incomplete=0.5)):
         await looks.more(1)
         if gap == "gone":
             (root / "a.yml").unlink()
@@ -401,7 +401,7 @@ async def test_trouble_is_logged_once_and_does_not_end_the_run(
 
 async def test_each_commit_is_reported(store: EventStore, root: Path) -> None:
     reports: list[SyncReport] = []
-    sync = RuleSync(store, root, source="test", settle=QUICK, rescan_seconds=NEVER)
+    sync = RuleSync(store, root, source="test", debounce=QUICK, rescan_seconds=NEVER)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(sync.run, reports.append)
         await marked(store, root)
@@ -438,7 +438,7 @@ async def test_a_slow_writer_converges_on_the_final_content(
     store: EventStore, root: Path, looks: Looks
 ) -> None:
     fill(root, {"a.yml": ttp("A")})
-    async with following(store, root, settle=SettleTimes(whole=0.1)):
+    async with following(store, root, debounce=DebounceTimes(whole=0.1)):
         with (root / "a.yml").open("a") as stream:
             for n in range(5):
                 stream.write(f"# line {n}\n")

@@ -63,7 +63,7 @@ async def test_the_master_shows_its_trouble_and_follows_all_the_same(
     monkeypatch.setattr("eventstore.system.directory_watch.RETRY_SECONDS", 0.05)
     root = fill(tmp_path / "rules", {"a.yml": ttp("A")})
     async with EventStore.open("memory://") as store, anyio.create_task_group() as tasks:
-        master = RuleSync(store, root, settle=QUICK, rescan_seconds=NEVER)
+        master = RuleSync(store, root, debounce=QUICK, rescan_seconds=NEVER)
         assert not master.trouble
         tasks.start_soon(master.run)
 

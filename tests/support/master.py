@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from projections.rules import RuleSync, SourceError
-from projections.rules.sources.debounce import SettleTimes
+from projections.rules.sources.debounce import DebounceTimes
 from support.waiting import collect, eventually
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from eventstore import Event, EventStore
 
-QUICK: Final = SettleTimes(whole=0.03, hasty=0.15, longest=5.0)
+QUICK: Final = DebounceTimes(whole=0.03, incomplete=0.15, longest=5.0)
 """Settling times under which every way to save a file is still seen as one change."""
 
 NEVER: Final = 3600.0
@@ -90,7 +90,7 @@ async def stands(store: EventStore, rule_id: str, content: str | None) -> None:
 @asynccontextmanager
 async def following(store: EventStore, root: Path, **settings: Any) -> AsyncIterator[None]:
     """Run a master over ``root`` for the block, after a first look where it is there."""
-    with_defaults: dict[str, Any] = {"settle": QUICK, "rescan_seconds": NEVER, "source": "test"}
+    with_defaults: dict[str, Any] = {"debounce": QUICK, "rescan_seconds": NEVER, "source": "test"}
     with_defaults |= settings
     with suppress(SourceError):
         await RuleSync(store, root, **with_defaults).sync_once()

@@ -69,8 +69,8 @@ class RuleFormat(Protocol):
     def read(self, path: str, content: bytes) -> ParsedRule:
         """Turn one file into its rule; ``path`` is relative to the tree, with ``/``.
 
-        Limiting the size of ``content`` is the caller's business. Raises
-        :class:`RuleFormatError`, and nothing else, for whatever a file may contain.
+        The caller limits the size of ``content``. Raises
+        :class:`RuleFormatError`, and nothing else, whichever bytes a file contains.
         """
 
 

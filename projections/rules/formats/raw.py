@@ -1,4 +1,4 @@
-"""Any file as a rule: its relative path is its id, its content is nobody's business."""
+"""Any file as a rule: its relative path is its id, its content is not looked at."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The one place where YAML is read: into exact JSON values, or into a reason and a line.
 
-Rule files come from people and, through pull requests, from strangers. PyYAML's own
+Rule files come from people and, through pull requests, from unknown ones. PyYAML's own
 composer is recursive in C, so that enough nested brackets crash the interpreter, and it
 lets the last of two equal keys win. Here the parser's events become values in one pass
 over a stack of our own, which is safe at any depth and also faster.

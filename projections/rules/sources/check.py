@@ -1,4 +1,4 @@
-"""Checking a directory of rules before anybody syncs it: the master's judgement, no log."""
+"""Checking a directory of rules before it is synced: what a master would find, without a log."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from projections.rules.sources.parsing import RuleReader
 from projections.rules.sources.scan import MAX_RULE_BYTES, SourceError
+from projections.rules.sources.source_reader import SourceReader
 from projections.rules.standing_rules import StandingRules
 
 if TYPE_CHECKING:
@@ -37,18 +37,18 @@ def check_rules(
     format: str = "ttp",  # noqa: A002 - the word that users write
     max_bytes: int = MAX_RULE_BYTES,
 ) -> CheckReport:
-    """Judge the files below ``root`` as a master with an empty log would; append nothing.
+    """Compare the files below ``root`` with an empty log, as a master would; append nothing.
 
     Raises SourceError where the directory is missing, cannot be listed, changes without
     rest, or holds no file of the format: a check that found nothing to check must not pass.
     """
     folder = Path(root).absolute()
-    reader = RuleReader(folder, StandingRules(str(folder)), format=format, max_bytes=max_bytes)
+    reader, nothing = SourceReader(folder, format=format, max_bytes=max_bytes), StandingRules("")
     for _ in range(ATTEMPTS):
-        verdict = reader.look()
+        verdict = reader.look(nothing)
         if not reader.files:
             raise SourceError(folder, f"holds no file that the format {format!r} reads")
-        if not verdict.unsettled:
+        if not verdict.changing:
             findings = sorted(verdict.rejected, key=lambda found: found.path)
             return CheckReport(len(verdict.defined), tuple(findings))
     raise SourceError(folder, "changes while it is read: check it once it has come to rest")

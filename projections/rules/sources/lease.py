@@ -3,7 +3,7 @@
 Where the log is a file, the owner holds an advisory lock on a file beside it
 (``NAME-source-DIGEST``), which the system releases with the process, however it ended.
 Where it is on PostgreSQL, the owner's session there holds a lock for all hosts, and the
-owner asks every second whether it still does. A log in memory belongs to one program, and so
+owner checks every second that it still does. A log in memory belongs to one process, and so
 do its sources.
 """
 
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STANDBY_SECONDS: Final = 0.5
-"""How often a master that stands by looks whether the owner has gone."""
+"""Seconds between two attempts of a master that stands by to acquire the source."""
 
 HEARTBEAT_SECONDS: Final = 1.0
-"""How often an owner asks whether the source is still its own, where it can be lost."""
+"""Seconds between two checks of an owner that it still holds the source, where it can be lost."""
 
 NAMESPACE: Final = "source/"
-"""What the names of sources' locks begin with."""
+"""Prefix of the names of sources' locks."""
 
 _in_memory: WeakKeyDictionary[EventStore, dict[str, SourceLock]] = WeakKeyDictionary()
 _guard = threading.Lock()
 
 
 class _Note(msgspec.Struct):
-    """What the lock file says, for people who ask who holds it."""
+    """What the lock file says about its owner."""
 
     source: str
     owner: str
@@ -54,7 +54,7 @@ class _Note(msgspec.Struct):
 
 
 class SourceOwner(NamedTuple):
-    """Who follows a source, and what keeps them from doing it well; empty where nothing does."""
+    """Who follows a source, and what is wrong with that; ``trouble`` is empty where nothing is."""
 
     name: str
     owner: str
@@ -64,7 +64,7 @@ class SourceOwner(NamedTuple):
 class SourceLock:
     """The right to follow ``source`` into the log of ``store``.
 
-    ``owner`` is who has it, as last seen: ``HOST:PID``, empty where nobody is known to.
+    ``owner`` is the owner as last read: ``HOST:PID``, empty where none is known.
     """
 
     def __init__(self, store: EventStore, source: str) -> None:
@@ -79,7 +79,7 @@ class SourceLock:
         self.trouble = ""
 
     def try_acquire(self) -> bool:
-        """Take the source unless somebody else has it; say whether that worked.
+        """Acquire the source unless it has an owner; return whether that succeeded.
 
         Raises StorageError where the lock file cannot be made, or the database fails.
         """
@@ -105,7 +105,7 @@ class SourceLock:
         return True
 
     def report(self, trouble: str) -> None:
-        """Tell whoever asks for the owner what is wrong; empty once nothing is."""
+        """Publish what is wrong with the owner's work, for ``status``; empty once nothing is."""
         if trouble != self.trouble:
             self.trouble = trouble
             self._write_note()
@@ -114,13 +114,13 @@ class SourceLock:
         if self._file is None:
             return
         note = msgspec.json.encode(_Note(self._source, self.owner, self.trouble))
-        with suppress(OSError):  # A full disk keeps nobody from following.
+        with suppress(OSError):  # A full disk does not end following.
             self._file.write_note(note)
 
     async def acquire(self) -> None:
-        """Take the source, waiting for as long as somebody else has it.
+        """Acquire the source, waiting as long as it has another owner.
 
-        Says once on the log that this one stands by, and that it took over. Raises
+        Logs once that this one stands by, and that it took over. Raises
         StoreClosedError once the store is closed.
         """
         trouble, waits = "", 0
@@ -131,7 +131,7 @@ class SourceLock:
                         log.warning("took over source %r", self._source)
                     return
                 waits += 1
-                # Not at the first time: that may be somebody who only asked for the owner.
+                # Not at the first time: a process that reads the owner holds the lock briefly.
                 found = f"is followed by {self.owner}; standing by" if waits > 1 else trouble
             except StorageError as error:
                 found = str(error)
@@ -142,7 +142,7 @@ class SourceLock:
         raise StoreClosedError(f"the store {self._store.url} is closed")
 
     async def end_when_lost(self, scope: anyio.CancelScope) -> None:
-        """Cancel ``scope`` once the source is not this owner's any more; then, or never, return."""
+        """Cancel ``scope`` and return once the source is lost; a lock of this process never is."""
         if self._shared is None:
             return  # A lock of this process ends with it, and not before.
         while True:
@@ -150,18 +150,21 @@ class SourceLock:
             try:
                 await self.confirm()
             except StorageError as error:
-                log.warning("source %r may be somebody else's now: %s", self._source, error)
+                log.warning("source %r may have another owner now: %s", self._source, error)
                 scope.cancel()
                 return
 
     async def confirm(self) -> None:
-        """Raise StorageError once the source is not this owner's any more."""
+        """Raise StorageError once the source is lost."""
         if self._shared is not None:
             check = self._shared.check
             await anyio.to_thread.run_sync(check, self.trouble, limiter=self._limiter)
 
     def release(self) -> None:
-        """Give the source up, if it is held. The lock file stays: removing it would split it."""
+        """Release the source, if it is held.
+
+        The lock file stays: with two files of that name there could be two owners.
+        """
         if self._shared is not None:
             self._shared.release()
             return
@@ -204,7 +207,7 @@ def _decode(note: bytes) -> _Note:
     try:
         return msgspec.json.decode(note, type=_Note)
     except msgspec.MsgspecError:
-        return _Note("", "")  # Its owner has only just taken it.
+        return _Note("", "")  # Its owner has not written it yet.
 
 
 def _lock_path(store: EventStore, source: str) -> Path | None:

@@ -1,90 +1,86 @@
-"""Looking at a directory of rules: scanned, parsed and judged, without touching any log."""
+"""From files to rules: what each file of a source holds, or why that is no rule."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from eventstore.errors import InvalidInputError
-from eventstore.log.events import NewEvent
-from projections.rules.events import RULE_DEFINED, encode_content
-from projections.rules.formats import RuleFormatError, get_format
-from projections.rules.model import encode_rule
-from projections.rules.sources.reconcile import Readable, Verdict, judge
-from projections.rules.sources.scan import MAX_RULE_BYTES, ScannedFile, Scanner
+from projections.rules.formats import RuleFormatError
+from projections.rules.sources._writes import definition_event
+from projections.rules.sources.findings import (
+    ChangingFile,
+    InvalidFile,
+    ParsedFile,
+    UnchangedFile,
+)
+from projections.rules.sources.scan import printable
 
 if TYPE_CHECKING:
-    import re
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping
 
-    from projections.rules.standing_rules import StandingRules
+    from projections.rules.formats import RuleFormat
+    from projections.rules.sources.findings import FileFinding
+    from projections.rules.sources.scan import ScannedFile, Scanner
+    from projections.rules.standing_rules import StandingRule, StandingRules
 
 
-class RuleReader:
-    """Judges the files below ``root`` against what is ``known``, again and again.
+class FileParser:
+    """Parses the files that a scan has found, each once as long as it stays the same."""
 
-    ``format`` is a registered rule format, ``filename`` overrides its allow-list of base
-    names, ``max_bytes`` limits a file's size. ``files`` are those of the latest look. The
-    master and the offline check both judge with this one, so they never disagree.
-    """
+    def __init__(self, scanner: Scanner, rule_format: RuleFormat) -> None:
+        self._scanner = scanner
+        self._format = rule_format
+        self._parsed: dict[str, ParsedFile] = {}
 
-    def __init__(
-        self,
-        root: Path,
-        known: StandingRules,
-        *,
-        format: str,  # noqa: A002 - the word that users write
-        filename: re.Pattern[str] | None = None,
-        max_bytes: int = MAX_RULE_BYTES,
-    ) -> None:
-        self._known = known
-        self._format = get_format(format)
-        self._scanner = Scanner(root, filename or self._format.filename, max_bytes)
-        self._parsed: dict[str, Readable] = {}
-        self.files: dict[str, ScannedFile] = {}
+    def parse(
+        self, files: Mapping[str, ScannedFile], standing: StandingRules
+    ) -> dict[str, FileFinding]:
+        """Return what each file holds, by path; nothing that a file contains raises.
 
-    def look(self) -> Verdict:
-        """Scan once and say what the files mean for the log.
-
-        Raises SourceError where the directory cannot be taken as it is.
+        A file that is as its standing rule was defined is neither read nor parsed.
         """
-        self.files = self._scanner.scan()
-        verdict = judge(self._known, self.files, self._format.name, self._parse)
-        kept = {readable.file.path for readable in verdict.defined}
-        self._parsed = {path: self._parsed[path] for path in kept & self._parsed.keys()}
-        return verdict
+        mine = {rule.path: rule for rule in standing.rules.values() if _is_of(rule, standing)}
+        findings: dict[str, FileFinding] = {}
+        for path, file in files.items():
+            rule = mine.get(path)
+            if rule is not None and (rule.sha256, rule.format) == (file.sha256, self._format.name):
+                findings[path] = UnchangedFile(file, rule)
+            else:
+                findings[path] = self._parse(file, standing)
+        return findings
 
-    def definition(self, readable: Readable) -> NewEvent:
-        """Return the event that defines a rule as its file says.
+    def retain(self, paths: Iterable[str]) -> None:
+        """Forget what was parsed from other files than these."""
+        self._parsed = {path: self._parsed[path] for path in paths if path in self._parsed}
 
-        Raises InvalidInputError where no event can hold it.
-        """
-        previous = self._known.rules.get(readable.parsed.rule_id)
-        return NewEvent(
-            RULE_DEFINED,
-            {
-                "rule_id": readable.parsed.rule_id,
-                "path": readable.file.path,
-                "previous_path": previous.path if previous else None,
-                "source": self._known.source,
-                "format": self._format.name,
-                "sha256": readable.file.sha256,
-                **encode_content(readable.content),
-                "rule": encode_rule(readable.parsed.compiled),
-            },
-        )
-
-    def _parse(self, file: ScannedFile) -> Readable | None:
-        done = self._parsed.get(file.path)
-        if done is not None and done.file == file:
-            return done
+    def _parse(self, file: ScannedFile, standing: StandingRules) -> FileFinding:
+        if file.problem is not None:
+            return InvalidFile(file, file.problem)
+        if printable(file.path) != file.path:
+            return InvalidFile(file, "its name is not UTF-8: rename it")
+        known = self._parsed.get(file.path)
+        if known is not None and known.file == file:
+            return known
         content = self._scanner.read(file)
         if content is None:
-            return None
-        readable = Readable(file, content, self._format.read(file.path, content))
+            return ChangingFile(file)
+        return self._parse_content(file, content, standing)
+
+    def _parse_content(
+        self, file: ScannedFile, content: bytes, standing: StandingRules
+    ) -> ParsedFile | InvalidFile:
         try:
-            self.definition(readable)
+            rule = self._format.read(file.path, content)
+            parsed = ParsedFile(file, content, self._format.name, rule)
+            definition_event(parsed, standing)
+        except RuleFormatError as error:
+            return InvalidFile(file, error.reason, error.line)
         except InvalidInputError as error:
             # One rule that no event can hold must not stop the others.
-            raise RuleFormatError(file.path, str(error)) from error
-        self._parsed[file.path] = readable
-        return readable
+            return InvalidFile(file, str(error))
+        self._parsed[file.path] = parsed
+        return parsed
+
+
+def _is_of(rule: StandingRule, standing: StandingRules) -> bool:
+    return rule.source == standing.source

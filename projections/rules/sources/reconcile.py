@@ -1,35 +1,33 @@
-"""Judging a scanned set of rule files as a whole, against what the log says.
+"""Comparing the files of a source with what the log says: what has to be appended.
 
-Pure computation: from what is known, what was scanned and how each file parses, to what
-must be appended. As a whole, because files that swap their ids, or claim one id together,
-cannot be judged one after the other.
+Pure computation: files that were parsed before, and the rules that stand, give a verdict. The
+set is judged as a whole, because files that swap their ids, or claim one id together, cannot be
+judged one after the other.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from projections.rules.formats import ParsedRule, RuleFormatError
-from projections.rules.sources.scan import ScannedFile, printable
-from projections.rules.standing_rules import StandingRule, StandingRules
+from projections.rules.sources.findings import (
+    ChangingFile,
+    InvalidFile,
+    ParsedFile,
+    UnchangedFile,
+)
+from projections.rules.sources.scan import printable
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-@dataclass(frozen=True, slots=True)
-class Readable:
-    """A file that was read and parsed, with its exact content."""
+    from projections.rules.sources.findings import FileFinding
+    from projections.rules.standing_rules import StandingRule, StandingRules
 
-    file: ScannedFile
-    content: bytes
-    parsed: ParsedRule
-
-
-Parse: TypeAlias = Callable[[ScannedFile], Readable | None]
-"""Reads and parses a file; ``None`` where it has changed since the scan. Raises
-RuleFormatError where the content is no rule."""
+Claimant: TypeAlias = "ParsedFile | UnchangedFile"
+"""A file that claims a rule id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +44,18 @@ class Rejected:
 class Verdict:
     """What a set of files means for the log.
 
-    ``rejected`` holds every file that is rejected now, ``new_rejections`` those that the
-    log does not know yet, ``ended`` the paths whose recorded rejection no longer stands.
-    ``unsettled`` counts files that changed while they were read.
+    ``rejected`` holds every file that is rejected now, ``new_rejections`` those that the log
+    does not hold yet, ``ended`` the paths whose recorded rejection no longer stands.
+    ``changing`` counts files that changed while they were read.
     """
 
-    defined: list[Readable] = field(default_factory=list)
+    defined: list[ParsedFile] = field(default_factory=list)
     removed: list[StandingRule] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     new_rejections: list[Rejected] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     unchanged: int = 0
-    unsettled: int = 0
+    changing: int = 0
 
     @property
     def changes_anything(self) -> bool:
@@ -65,62 +63,126 @@ class Verdict:
         return bool(self.defined or self.removed or self.new_rejections or self.ended)
 
     @property
-    def hasty(self) -> bool:
+    def incomplete(self) -> bool:
         """Whether part of this may be an edit in progress: gone, empty or broken files."""
-        empty = any(not readable.content for readable in self.defined)
-        return bool(self.removed or self.new_rejections or self.unsettled or empty)
+        empty = any(not parsed.content for parsed in self.defined)
+        return bool(self.removed or self.new_rejections or self.changing or empty)
 
 
-def judge(
-    known: StandingRules, files: Mapping[str, ScannedFile], format_name: str, parse: Parse
-) -> Verdict:
-    """Return what must be appended so that the log says what the files say."""
-    verdict = Verdict()
-    mine = {rule.path: rule for rule in known.rules.values() if rule.source == known.source}
-    claims: dict[str, list[Readable | StandingRule]] = defaultdict(list)
-    held: set[str] = set()
-    twins = _look_alikes(files, mine)
-    for path, file in files.items():
-        rule = mine.get(path)
-        if rule is not None and rule.sha256 == file.sha256 and rule.format == format_name:
-            claims[rule.rule_id].append(rule)
-            continue
-        try:
-            readable = _read(file, parse, twins.get(path))
-        except RuleFormatError as error:
-            shown = printable(path)
-            verdict.rejected.append(Rejected(shown, file.sha256, error.reason, error.line))
-            readable = None
-        else:
-            verdict.unsettled += readable is None
-        if readable is not None:
-            claims[readable.parsed.rule_id].append(readable)
-        elif rule is not None:
-            held.add(rule.rule_id)
-    broken = frozenset(held)
-    for rule_id, claimants in sorted(claims.items()):
-        if len(claimants) == 1 and isinstance(claimants[0], StandingRule):
-            verdict.unchanged += 1  # By far the most, at each look.
-            continue
-        _settle_claim(known, verdict, rule_id, claimants, mine, held, broken)
-    taken = held | {rule_id for rule_id in claims if rule_id in known.rules}
-    taken |= {readable.parsed.rule_id for readable in verdict.defined}
-    verdict.removed = [rule for rule in mine.values() if rule.rule_id not in taken]
-    _compare_rejections(known, verdict)
-    return verdict
+def reconcile(standing: StandingRules, findings: Mapping[str, FileFinding]) -> Verdict:
+    """Return what has to be appended so that the log says what the files say."""
+    return _Reconciliation(standing, findings).verdict()
+
+
+class _Reconciliation:
+    """One comparison: which file has which rule id, and which rules stay without a file.
+
+    ``_held`` are the rules of this source whose file is there but was not taken: their last
+    good version stays.
+    """
+
+    def __init__(self, standing: StandingRules, findings: Mapping[str, FileFinding]) -> None:
+        self._standing = standing
+        self._findings = findings
+        self._mine = {
+            rule.path: rule for rule in standing.rules.values() if rule.source == standing.source
+        }
+        self._claims: dict[str, list[Claimant]] = defaultdict(list)
+        self._held: set[str] = set()
+        self._verdict = Verdict()
+
+    def verdict(self) -> Verdict:
+        """Compare, once."""
+        self._collect_claims()
+        broken = frozenset(self._held)
+        for rule_id, claimants in sorted(self._claims.items()):
+            if len(claimants) == 1 and isinstance(claimants[0], UnchangedFile):
+                self._verdict.unchanged += 1  # By far the most, at each look.
+            else:
+                self._decide_claim(rule_id, claimants, is_broken=rule_id in broken)
+        self._collect_removals()
+        self._compare_rejections()
+        return self._verdict
+
+    def _collect_claims(self) -> None:
+        twins = _look_alikes(self._findings, self._mine)
+        for path, finding in self._findings.items():
+            if isinstance(finding, UnchangedFile):
+                self._claims[finding.rule.rule_id].append(finding)
+            elif path in twins:
+                other = ascii(twins[path])
+                reason = f"its name looks just like {other}: rename one of them"
+                self._refuse(InvalidFile(finding.file, reason))
+            elif isinstance(finding, ParsedFile):
+                self._claims[finding.parsed.rule_id].append(finding)
+            elif isinstance(finding, ChangingFile):
+                self._verdict.changing += 1
+                self._hold(path)
+            else:
+                self._refuse(finding)
+
+    def _decide_claim(self, rule_id: str, claimants: list[Claimant], *, is_broken: bool) -> None:
+        """Give a rule id to one file: to the one that has it, else to the first by path.
+
+        None gets it where it is a rule of another source, or ``is_broken``: the file that has
+        it is there, and cannot be read now.
+        """
+        current = self._standing.rules.get(rule_id)
+        foreign = current is not None and current.source != self._standing.source
+        winner = min(
+            claimants, key=lambda c: (current is None or c.file.path != current.path, c.file.path)
+        )
+        owner = repr(winner.file.path)
+        if current is not None and (foreign or is_broken):
+            owner = repr(current.path) if is_broken else f"source {current.source!r}"
+        for claimant in claimants:
+            if isinstance(claimant, UnchangedFile):
+                # Unchanged since its definition, so it has the id in the log and wins.
+                self._verdict.unchanged += 1
+            elif claimant is winner and not foreign and not (is_broken and current is not None):
+                self._verdict.defined.append(claimant)
+            else:
+                reason = f"rule id {rule_id!r} is already taken by {owner}: give this rule its own"
+                self._refuse(InvalidFile(claimant.file, reason))
+
+    def _refuse(self, invalid: InvalidFile) -> None:
+        file = invalid.file
+        self._verdict.rejected.append(
+            Rejected(printable(file.path), file.sha256, invalid.reason, invalid.line)
+        )
+        self._hold(file.path)
+
+    def _hold(self, path: str) -> None:
+        if path in self._mine:
+            self._held.add(self._mine[path].rule_id)
+
+    def _collect_removals(self) -> None:
+        taken = self._held | {
+            rule_id for rule_id in self._claims if rule_id in self._standing.rules
+        }
+        taken |= {parsed.parsed.rule_id for parsed in self._verdict.defined}
+        self._verdict.removed = [rule for rule in self._mine.values() if rule.rule_id not in taken]
+
+    def _compare_rejections(self) -> None:
+        known, rejected = self._standing.rejections, self._verdict.rejected
+        now = {one.path for one in rejected}
+        self._verdict.ended = sorted(path for path in known if path not in now)
+        self._verdict.new_rejections = [
+            one for one in rejected if known.get(one.path) != (one.sha256, one.reason)
+        ]
 
 
 def _look_alikes(
-    files: Mapping[str, ScannedFile], mine: Mapping[str, StandingRule]
+    findings: Mapping[str, FileFinding], mine: Mapping[str, StandingRule]
 ) -> dict[str, str]:
-    """Return each path that nobody can tell from another, with that other path.
+    """Return each path that cannot be told from another by eye, with that other path.
 
     Two spellings of one name in Unicode (a composed letter, or a letter and its accent)
     look the same to a reviewer, and are one file where the file system normalises names.
     The path that has a rule keeps it, else the first one.
     """
     forms: dict[str, list[str]] = defaultdict(list)
-    for path in files:
+    for path in findings:
         if not path.isascii():
             forms[unicodedata.normalize("NFC", path)].append(path)
     twins: dict[str, str] = {}
@@ -128,59 +190,3 @@ def _look_alikes(
         first = min(paths, key=lambda path: (path not in mine, path))
         twins.update((path, first) for path in paths if path != first)
     return twins
-
-
-def _read(file: ScannedFile, parse: Parse, twin: str | None) -> Readable | None:
-    if twin is not None:
-        other = ascii(twin)
-        raise RuleFormatError(file.path, f"its name looks just like {other}: rename one of them")
-    if file.problem is not None:
-        raise RuleFormatError(file.path, file.problem)
-    if printable(file.path) != file.path:
-        raise RuleFormatError(printable(file.path), "its name is not UTF-8: rename it")
-    return parse(file)
-
-
-def _settle_claim(
-    known: StandingRules,
-    verdict: Verdict,
-    rule_id: str,
-    claimants: list[Readable | StandingRule],
-    mine: Mapping[str, StandingRule],
-    held: set[str],
-    broken: frozenset[str],
-) -> None:
-    """Give a rule id to one file: to the one that has it, else to the first by path."""
-    current = known.rules.get(rule_id)
-    foreign = current is not None and current.source != known.source
-    kept = current is not None and rule_id in broken
-    winner = min(claimants, key=lambda c: (current is None or _path(c) != current.path, _path(c)))
-    for claimant in claimants:
-        if isinstance(claimant, StandingRule):
-            # Unchanged since its definition, so it has the id in the log and wins.
-            verdict.unchanged += 1
-        elif claimant is winner and not foreign and not kept:
-            verdict.defined.append(claimant)
-        else:
-            owner = f"source {current.source!r}" if foreign and current else repr(_path(winner))
-            if kept and current:
-                owner = repr(current.path)
-            reason = f"rule id {rule_id!r} is already taken by {owner}: give this rule its own"
-            file = claimant.file
-            verdict.rejected.append(Rejected(file.path, file.sha256, reason))
-            if file.path in mine:
-                held.add(mine[file.path].rule_id)
-
-
-def _path(claimant: Readable | StandingRule) -> str:
-    return claimant.path if isinstance(claimant, StandingRule) else claimant.file.path
-
-
-def _compare_rejections(known: StandingRules, verdict: Verdict) -> None:
-    now = {rejected.path for rejected in verdict.rejected}
-    verdict.ended = sorted(path for path in known.rejections if path not in now)
-    verdict.new_rejections = [
-        rejected
-        for rejected in verdict.rejected
-        if known.rejections.get(rejected.path) != (rejected.sha256, rejected.reason)
-    ]

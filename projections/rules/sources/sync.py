@@ -1,38 +1,32 @@
-"""The master's part: a directory of rule files becomes events, and stays followed."""
+"""The master's loop: a directory of rule files becomes events, and is followed."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 
-from eventstore import limits
 from eventstore.errors import ConflictError, EventStoreError, StoreClosedError
-from eventstore.log.events import NewEvent, StreamWrite
 from eventstore.log.names import check_stream
 from eventstore.storage.sqlite.paths import log_file
-from eventstore.system.directory_watch import Watcher
-from eventstore.system.event_loop import Signal
-from projections.rules.events import (
-    REJECTION_ENDED,
-    RULE_REJECTED,
-    RULE_REMOVED,
-    RULES,
-    SOURCES,
-)
-from projections.rules.sources.debounce import Settle, SettleTimes, find_git_lock
+from projections.rules.events import SOURCES
+from projections.rules.sources._writes import commits_of, writes_of
+from projections.rules.sources.debounce import Debounce, DebounceTimes
+from projections.rules.sources.git_lock import find_git_lock
 from projections.rules.sources.lease import STANDBY_SECONDS, SourceLock
-from projections.rules.sources.parsing import RuleReader
 from projections.rules.sources.scan import MAX_RULE_BYTES, SourceError
+from projections.rules.sources.source_reader import SourceReader
+from projections.rules.sources.watch import DirectoryWatch
 from projections.rules.standing_rules import StandingRules
 
 if TYPE_CHECKING:
     import os
     import re
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from eventstore import EventStore
     from projections.rules.sources.reconcile import Verdict
@@ -41,7 +35,7 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 RESCAN_SECONDS: Final = 5.0
-"""How often ``run`` looks at the directory without having been woken."""
+"""Longest time between two scans of ``run``, in seconds."""
 
 ATTEMPTS: Final = 5
 """How often a scan is repeated when another master appended meanwhile."""
@@ -84,46 +78,47 @@ class RuleSync:
         filename: re.Pattern[str] | None = None,
         max_bytes: int = MAX_RULE_BYTES,
         allow_empty: bool = False,
-        settle: SettleTimes = SettleTimes(),  # noqa: B008 - it is immutable
+        debounce: DebounceTimes = DebounceTimes(),  # noqa: B008 - it is immutable
         rescan_seconds: float = RESCAN_SECONDS,
     ) -> None:
         self._store = store
         self._root = Path(root).absolute()
-        self._known = StandingRules(source or str(self._root))
-        self._reader = RuleReader(
-            self._root, self._known, format=format, filename=filename, max_bytes=max_bytes
+        self._standing = StandingRules(source or str(self._root))
+        self._reader = SourceReader(
+            self._root, format=format, filename=filename, max_bytes=max_bytes
         )
-        check_stream(SOURCES + self._known.source)
-        self._lock = SourceLock(store, self._known.source)
-        self._watcher: Watcher | None = None
+        check_stream(SOURCES + self._standing.source)
+        self._lock = SourceLock(store, self._standing.source)
+        self._watch: DirectoryWatch | None = None
         self._allow_empty = allow_empty
-        self._settle = settle
+        self._debounce = debounce
         self._rescan_seconds = rescan_seconds
         self._limiter = anyio.CapacityLimiter(1)
         _refuse_own_log(store.url, self._root)
 
     @property
     def owner(self) -> str:
-        """Who follows the source, ``HOST:PID``, as ``run`` last saw it; empty before that."""
+        """Who follows the source, ``HOST:PID``, as ``run`` last read it; empty before that."""
         return self._lock.owner
 
     @property
     def trouble(self) -> str:
         """Why ``run`` looks at the directory on a timer only; empty while it can be watched."""
-        return self._watcher.trouble if self._watcher is not None else ""
+        return self._watch.trouble if self._watch is not None else ""
 
     async def sync_once(self) -> SyncReport:
         """Look at the directory once, and append what has changed as one commit.
 
         Needs not own the source: the log is read before the files, and what is appended
-        expects the log as it was read, so that a master who follows the source is neither
-        reverted nor repeated. Raises SourceError where the directory is missing, or empty without
-        ``allow_empty``; bad files raise nothing, they are rejected and reported.
+        expects the log as it was read, so that the edits of a master that follows the source
+        are neither reverted nor repeated. Raises SourceError where the directory is missing,
+        or empty without ``allow_empty``; bad files raise nothing, they are rejected and
+        reported.
         """
         for attempt in range(1, ATTEMPTS + 1):
-            await self._known.refresh(self._store)
+            await self._standing.refresh(self._store)
             verdict = await self._look()
-            if verdict.unsettled and attempt < ATTEMPTS:
+            if verdict.changing and attempt < ATTEMPTS:
                 continue
             try:
                 return await self._commit(verdict)
@@ -131,7 +126,7 @@ class RuleSync:
                 # Another master appended since the refresh: look again, at both.
                 if attempt == ATTEMPTS:
                     raise
-                await self._known.learn(self._store, conflict)
+                await self._standing.learn(self._store, conflict)
         raise AssertionError("unreachable")
 
     async def run(self, on_report: Callable[[SyncReport], None] | None = None) -> None:
@@ -150,10 +145,10 @@ class RuleSync:
                 await self._lock.acquire()
                 await self._follow_while_owner(on_report)
             finally:
-                # In a thread: a server may have to be told, over a network that does not answer.
+                # In a thread: on PostgreSQL it talks to a server, which may not answer.
                 with anyio.CancelScope(shield=True):
                     await self._in_thread(self._lock.release)
-            # Whoever stands by goes first: they have a connection that works.
+            # Masters that stand by go first: their connections work.
             await anyio.sleep(2 * STANDBY_SECONDS)
 
     async def _follow_while_owner(self, on_report: Callable[[SyncReport], None] | None) -> None:
@@ -170,16 +165,15 @@ class RuleSync:
             raise failure
 
     async def _follow(self, on_report: Callable[[SyncReport], None] | None) -> None:
-        changed = Signal()
         # Watching begins before the first scan, or a change between them would be lost.
-        self._watcher = watcher = Watcher(self._root, changed.set, recursive=True)
-        watcher.start()
+        self._watch = watch = DirectoryWatch(self._root)
+        watch.start()
         trouble = ""
         try:
             while True:
-                seen = changed.count
+                seen = watch.count
                 try:
-                    report = await self._sync_settled()
+                    report = await self._sync_at_rest()
                     trouble = ""
                     if report.position is not None and on_report is not None:
                         on_report(report)
@@ -189,40 +183,40 @@ class RuleSync:
                     if str(error) != trouble:
                         log.warning("%s", error)
                     trouble = str(error)
-                # In `status`, where somebody looks who does not read this process's log.
+                # Shown by `eventstore status`, on other hosts too.
                 self._lock.report(trouble or self.trouble)
-                await changed.wait(seen, self._rescan_seconds, anyio.Event())
+                await watch.wait(seen, self._rescan_seconds)
         finally:
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(watcher.close, limiter=self._limiter)
+                await anyio.to_thread.run_sync(watch.close, limiter=self._limiter)
 
-    async def _sync_settled(self) -> SyncReport:
+    async def _sync_at_rest(self) -> SyncReport:
         """Look until the directory has come to rest, then commit what it says."""
-        settle = Settle(self._settle)
+        debounce = Debounce(self._debounce)
         while True:
-            await self._known.refresh(self._store)
+            await self._standing.refresh(self._store)
             verdict = await self._look()
-            if not verdict.changes_anything and not verdict.unsettled:
+            if not verdict.changes_anything and not verdict.changing:
                 return _report(verdict, None)
-            busy = verdict.unsettled > 0 or find_git_lock(self._root) is not None
-            wait = settle.wait(self._reader.files, hasty=verdict.hasty, busy=busy)
+            busy = verdict.changing > 0 or find_git_lock(self._root) is not None
+            wait = debounce.wait(self._reader.files, incomplete=verdict.incomplete, busy=busy)
             if wait <= 0:
-                # The owner next to come may be at work already, from other files.
+                # The next owner may have begun already, with other files.
                 await self._lock.confirm()
                 try:
                     return await self._commit(verdict)
                 except ConflictError as conflict:
-                    await self._known.learn(self._store, conflict)
+                    await self._standing.learn(self._store, conflict)
                     continue
             await anyio.sleep(wait)
 
     async def _look(self) -> Verdict:
-        verdict = await self._in_thread(self._reader.look)
-        self._guard(verdict)
+        verdict = await self._in_thread(partial(self._reader.look, self._standing))
+        self._refuse_to_remove_all(verdict)
         return verdict
 
-    def _guard(self, verdict: Verdict) -> None:
-        remains = verdict.defined or verdict.unchanged or verdict.rejected or verdict.unsettled
+    def _refuse_to_remove_all(self, verdict: Verdict) -> None:
+        remains = verdict.defined or verdict.unchanged or verdict.rejected or verdict.changing
         if len(verdict.removed) > 1 and not remains and not self._allow_empty:
             raise SourceError(
                 self._root,
@@ -232,40 +226,9 @@ class RuleSync:
 
     async def _commit(self, verdict: Verdict) -> SyncReport:
         position = None
-        for writes in _portions(self._writes(verdict)):
+        for writes in commits_of(writes_of(verdict, self._standing)):
             position = (await self._store.append_many(writes)).position
         return _report(verdict, position)
-
-    def _writes(self, verdict: Verdict) -> Iterator[StreamWrite]:
-        source, versions = self._known.source, self._known.versions
-        # Removals come first, so that whoever takes the path over finds it free.
-        for rule in verdict.removed:
-            stream = RULES + rule.rule_id
-            data = {"rule_id": rule.rule_id, "path": rule.path, "source": source}
-            yield StreamWrite(stream, [NewEvent(RULE_REMOVED, data)], versions.get(stream, 0))
-        for readable in verdict.defined:
-            stream = RULES + readable.parsed.rule_id
-            yield StreamWrite(stream, [self._reader.definition(readable)], versions.get(stream, 0))
-        notes = [
-            NewEvent(
-                RULE_REJECTED,
-                {
-                    "path": rejected.path,
-                    "source": source,
-                    "sha256": rejected.sha256,
-                    "reason": rejected.reason,
-                    "line": rejected.line,
-                },
-            )
-            for rejected in verdict.new_rejections
-        ]
-        notes += [
-            NewEvent(REJECTION_ENDED, {"path": path, "source": source}) for path in verdict.ended
-        ]
-        stream = self._known.source_stream
-        for start in range(0, len(notes), limits.MAX_COMMIT_EVENTS):
-            portion = notes[start : start + limits.MAX_COMMIT_EVENTS]
-            yield StreamWrite(stream, portion, versions.get(stream, 0) + start)
 
     async def _in_thread(self, function: Callable[[], _T]) -> _T:
         return await anyio.to_thread.run_sync(function, limiter=self._limiter)
@@ -279,25 +242,6 @@ def _report(verdict: Verdict, position: int | None) -> SyncReport:
         verdict.unchanged,
         position,
     )
-
-
-def _portions(writes: Iterator[StreamWrite]) -> Iterator[list[StreamWrite]]:
-    """Cut a change that is larger than one commit may be; nearly always there is one."""
-    portion: list[StreamWrite] = []
-    events = size = 0
-    for write in writes:
-        count = len(write.events)
-        bytes_ = sum(len(event.raw_data) for event in write.events)
-        if portion and (
-            events + count > limits.MAX_COMMIT_EVENTS or size + bytes_ > limits.MAX_COMMIT_BYTES
-        ):
-            yield portion
-            portion, events, size = [], 0, 0
-        portion.append(write)
-        events += count
-        size += bytes_
-    if portion:
-        yield portion
 
 
 def _refuse_own_log(url: str, root: Path) -> None:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from projections.rules.sources.debounce import Settle, SettleTimes, find_git_lock
+from projections.rules.sources.debounce import Debounce, DebounceTimes
+from projections.rules.sources.git_lock import find_git_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TIMES = SettleTimes(whole=1.0, hasty=20.0, longest=1_000.0)
+TIMES = DebounceTimes(whole=1.0, incomplete=20.0, longest=1_000.0)
 
 
 class Seconds:
@@ -30,53 +31,55 @@ def seconds() -> Seconds:
 
 
 @pytest.fixture
-def settle(seconds: Seconds) -> Settle:
-    return Settle(TIMES, seconds)
+def debounce(seconds: Seconds) -> Debounce:
+    return Debounce(TIMES, seconds)
 
 
-def test_a_whole_change_waits_for_its_time_and_no_longer(settle: Settle, seconds: Seconds) -> None:
-    assert settle.wait("x", hasty=False, busy=False) == 1.0
+def test_a_whole_change_waits_for_its_time_and_no_longer(
+    debounce: Debounce, seconds: Seconds
+) -> None:
+    assert debounce.wait("x", incomplete=False, busy=False) == 1.0
     seconds.now = 0.25
-    assert settle.wait("x", hasty=False, busy=False) == 0.75
+    assert debounce.wait("x", incomplete=False, busy=False) == 0.75
     seconds.now = 1.0
-    assert settle.wait("x", hasty=False, busy=False) == 0.0
+    assert debounce.wait("x", incomplete=False, busy=False) == 0.0
 
 
-def test_what_may_be_an_edit_in_progress_waits_longer(settle: Settle, seconds: Seconds) -> None:
-    settle.wait("x", hasty=True, busy=False)
+def test_what_may_be_an_edit_in_progress_waits_longer(debounce: Debounce, seconds: Seconds) -> None:
+    debounce.wait("x", incomplete=True, busy=False)
     seconds.now = 19.0
-    assert settle.wait("x", hasty=True, busy=False) == 1.0
+    assert debounce.wait("x", incomplete=True, busy=False) == 1.0
     seconds.now = 20.0
-    assert settle.wait("x", hasty=True, busy=False) == 0.0
+    assert debounce.wait("x", incomplete=True, busy=False) == 0.0
 
 
-def test_every_further_change_begins_the_wait_again(settle: Settle, seconds: Seconds) -> None:
+def test_every_further_change_begins_the_wait_again(debounce: Debounce, seconds: Seconds) -> None:
     for now in range(10):
         seconds.now = float(now)
-        assert settle.wait(now, hasty=False, busy=False) == 1.0
+        assert debounce.wait(now, incomplete=False, busy=False) == 1.0
 
 
-def test_a_file_that_came_back_ends_the_longer_wait(settle: Settle, seconds: Seconds) -> None:
-    settle.wait("gone", hasty=True, busy=False)
+def test_a_file_that_came_back_ends_the_longer_wait(debounce: Debounce, seconds: Seconds) -> None:
+    debounce.wait("gone", incomplete=True, busy=False)
     seconds.now = 5.0
-    assert settle.wait("back", hasty=False, busy=False) == 1.0
+    assert debounce.wait("back", incomplete=False, busy=False) == 1.0
 
 
 def test_an_announced_change_is_waited_for_however_still_it_is(
-    settle: Settle, seconds: Seconds
+    debounce: Debounce, seconds: Seconds
 ) -> None:
     for now in (0.0, 10.0, 999.0):
         seconds.now = now
-        assert settle.wait("x", hasty=False, busy=True) > 0
+        assert debounce.wait("x", incomplete=False, busy=True) > 0
 
 
 @pytest.mark.parametrize("busy", [True, False])
 def test_a_directory_that_never_rests_is_taken_as_it_is_in_the_end(
-    settle: Settle, seconds: Seconds, busy: bool
+    debounce: Debounce, seconds: Seconds, busy: bool
 ) -> None:
-    settle.wait(0, hasty=True, busy=busy)
+    debounce.wait(0, incomplete=True, busy=busy)
     seconds.now = 1_000.0
-    assert settle.wait(1, hasty=True, busy=busy) == 0.0
+    assert debounce.wait(1, incomplete=True, busy=busy) == 0.0
 
 
 def test_the_lock_of_the_work_tree_around_is_found(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Judging a scanned set as a whole: pure cases, and a model that edits at random."""
+"""Comparing a set of files with the log: pure cases, and a model that edits at random."""
 
 from __future__ import annotations
 
@@ -18,9 +18,16 @@ from support.master import fill, rejected, standing, ttp
 
 from eventstore import EventStore
 from eventstore.system.stat_cache import FileStamp
-from projections.rules import RuleSync
-from projections.rules.formats import ParsedRule, RuleFormatError, get_format
-from projections.rules.sources.reconcile import Readable, Verdict, judge
+from projections.rules import CompiledRule, RuleState, RuleSync
+from projections.rules.formats import ParsedRule
+from projections.rules.sources.findings import (
+    ChangingFile,
+    FileFinding,
+    InvalidFile,
+    ParsedFile,
+    UnchangedFile,
+)
+from projections.rules.sources.reconcile import Verdict, reconcile
 from projections.rules.sources.scan import ScannedFile
 from projections.rules.standing_rules import StandingRule, StandingRules
 
@@ -30,27 +37,31 @@ if TYPE_CHECKING:
 NO_STAMP = FileStamp(0, 0, 0, 0, 0)
 
 
-def parse(file: ScannedFile) -> Readable | None:
-    """Read a "file" whose hash is its content: an id, ``!`` for broken, ``?`` for changing."""
-    if file.sha256.startswith("?"):
-        return None
-    if file.sha256.startswith("!"):
-        raise RuleFormatError(file.path, "is broken", 3)
-    rule_id = file.sha256.partition(":")[0]
-    compiled = get_format("raw").read(file.path, b"").compiled
-    return Readable(file, b"x", ParsedRule(rule_id, compiled))
+def found(path: str, content: str, standing: StandingRules) -> FileFinding:
+    """Say what a "file" whose hash is its content holds: an id, ``!`` broken, ``?`` changing."""
+    file = ScannedFile(path, NO_STAMP, content)
+    for known in standing.rules.values():
+        if (known.source, known.path, known.sha256) == ("me", path, content):
+            return UnchangedFile(file, known)
+    if content.startswith("?"):
+        return ChangingFile(file)
+    if content.startswith("!"):
+        return InvalidFile(file, "is broken", 3)
+    rule_id = content.partition(":")[0]
+    compiled = CompiledRule(rule_id, 1, path, frozenset({"raw"}), {}, (), (), RuleState())
+    return ParsedFile(file, b"x", "raw", ParsedRule(rule_id, compiled))
 
 
 def judged(known: Mapping[str, str], files: Mapping[str, str], source: str = "me") -> Verdict:
-    """Judge files (path to content) against what is known (path to content)."""
+    """Compare files (path to content) with what is known (path to content)."""
     rules = {
         content.partition(":")[0]: StandingRule(
             content.partition(":")[0], path, source, "raw", content
         )
         for path, content in known.items()
     }
-    scanned = {path: ScannedFile(path, NO_STAMP, content) for path, content in files.items()}
-    return judge(StandingRules("me", rules), scanned, "raw", parse)
+    standing = StandingRules("me", rules)
+    return reconcile(standing, {path: found(path, files[path], standing) for path in files})
 
 
 def summary(verdict: Verdict) -> tuple[list[str], list[str], list[str]]:
@@ -114,11 +125,27 @@ def test_a_foreign_rule_is_neither_taken_nor_removed() -> None:
 
 
 def test_what_may_be_an_edit_in_progress_is_told_apart() -> None:
-    assert not judged({}, {"a": "A"}).hasty
-    assert judged({"a": "A"}, {}).hasty
-    assert judged({"a": "A"}, {"a": "!"}).hasty
-    assert judged({"a": "A"}, {"a": "?"}).hasty
+    assert not judged({}, {"a": "A"}).incomplete
+    assert judged({"a": "A"}, {}).incomplete
+    assert judged({"a": "A"}, {"a": "!"}).incomplete
+    assert judged({"a": "A"}, {"a": "?"}).incomplete
     assert not judged({"a": "A"}, {"a": "A"}).changes_anything
+
+
+def test_a_path_that_looks_like_another_is_refused_whatever_it_holds() -> None:
+    composed, spelled = "caf\u00e9.yml", "cafe\u0301.yml"
+    for content in ("B", "!", "?"):
+        verdict = judged({}, {spelled: "A", composed: content})
+        assert summary(verdict) == ([f"A@{spelled}"], [], [composed])
+        assert "looks just like 'cafe\\u0301.yml'" in verdict.rejected[0].reason
+        assert not verdict.changing
+
+
+def test_a_rejection_is_new_once_and_ends_with_its_file() -> None:
+    standing = StandingRules("me", rejections={"a": ("!", "is broken"), "b": ("!", "is broken")})
+    verdict = reconcile(standing, {path: found(path, "!", standing) for path in "ac"})
+    assert [one.path for one in verdict.new_rejections] == ["c"]
+    assert verdict.ended == ["b"]
 
 
 IDS = st.sampled_from(["A", "B", "C"])

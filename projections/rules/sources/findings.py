@@ -1,0 +1,48 @@
+"""What each file of a source holds: values, made by parsing and compared by reconcile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from projections.rules.formats import ParsedRule
+    from projections.rules.sources.scan import ScannedFile
+    from projections.rules.standing_rules import StandingRule
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedFile:
+    """A file that holds a rule, with its exact content and the name of its format."""
+
+    file: ScannedFile
+    content: bytes
+    format: str
+    parsed: ParsedRule
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidFile:
+    """A file that holds no rule, and why; ``line`` counts from 1."""
+
+    file: ScannedFile
+    reason: str
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangingFile:
+    """A file that changed between the scan and the reading."""
+
+    file: ScannedFile
+
+
+@dataclass(frozen=True, slots=True)
+class UnchangedFile:
+    """A file that is as its standing rule was defined; it is not read."""
+
+    file: ScannedFile
+    rule: StandingRule
+
+
+FileFinding: TypeAlias = ParsedFile | InvalidFile | ChangingFile | UnchangedFile
