@@ -1,4 +1,4 @@
-"""What a followed projection is: a view that keeps its cursor together with its effect."""
+"""The protocol of a projection that a runner drives: it stores its cursor with its effect."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class ProjectionBusyError(EventStoreError):
     def __init__(self, projection: str, owner: str) -> None:
         super().__init__(
             f"projection {projection!r} is already kept by {owner}: "
-            "stop that one first, or give this one a place of its own"
+            "stop that one first, or give this one another place"
         )
         self.projection = projection
         self.owner = owner
 
 
 class OutdatedViewError(EventStoreError):
-    """A view holds what was redacted since, and cannot take it out: it is computed again.
+    """A projection holds redacted content that only a rebuild removes.
 
-    ``projection`` is its name, ``position`` that of the redacted event. Runners take care of
-    it; nothing was applied.
+    ``projection`` is its name, ``position`` that of the redacted event. Nothing was applied.
+    Runners handle it: they rebuild.
     """
 
     def __init__(self, projection: str, position: int) -> None:
@@ -41,23 +41,23 @@ class OutdatedViewError(EventStoreError):
 
 
 class Projection(Protocol):
-    """A view computed from events, driven by :class:`~projections.runner.ProjectionRunner`.
+    """State computed from events, driven by :class:`~projections.runner.ProjectionRunner`.
 
     All methods are synchronous and are called from one thread at a time. Between ``open``
-    and ``close`` the projection belongs to its runner alone. A view that comes out the same
-    from the events that trimming keeps says so by an attribute ``from_snapshot = True``. One
-    that was made by another version says so once it is open, by ``outdated = True``: it is
-    then rebuilt.
+    and ``close`` the projection belongs to its runner alone. A projection that is the same
+    when computed from the events that trimming keeps has an attribute ``from_snapshot = True``.
+    One that was made by another version has ``outdated = True`` once it is open, and is then
+    rebuilt.
 
-    ``apply`` is all or nothing, cursor included: whatever kills the process, the view is
-    afterwards at the old cursor or at the new one (a directory repeats idempotent writes
-    until it is at the new one). Events come in whole commits, in order, each once.
+    ``apply`` is all or nothing, cursor included: after a kill the projection is at the old
+    cursor or at the new one (a directory repeats idempotent writes until it is at the new
+    one). Events come in whole commits, in order, each once.
     """
 
     name: str
 
     def open(self, log_id: str) -> Cursor | None:
-        """Own the view; return how far it has come, ``None`` where it has seen nothing.
+        """Own the projection; return its checkpoint, ``None`` before the first event.
 
         Raises ProjectionBusyError where another runner owns it, and HistoryDivergedError
         where it was computed from another log than ``log_id``.
@@ -77,20 +77,20 @@ class Projection(Protocol):
         """
 
     def finish_rebuild(self) -> None:
-        """Put what was rebuilt in the place of the view that has served until now."""
+        """Replace what readers see by what was rebuilt."""
 
     def close(self) -> None:
-        """Give the view up. An unfinished rebuild is dropped, the old view stays."""
+        """Release the projection. An unfinished rebuild is dropped, and readers see no change."""
 
 
 class Healing(Protocol):
-    """A projection that can find and mend what somebody changed behind its back."""
+    """A projection that can find and repair what another program changed."""
 
     def damaged(self) -> Sequence[int]:
-        """Return the positions of the events whose effect is no longer as it should be.
+        """Return the positions of the events whose effect was changed or removed.
 
         Cheap enough to be called every few seconds.
         """
 
     def mend(self, events: Sequence[Event]) -> None:
-        """Bring back the effect of these events, those at the positions in ``damaged``."""
+        """Restore the effect of these events, those at the positions in ``damaged``."""

@@ -1,4 +1,4 @@
-"""Bringing a projection up to the log and keeping it there."""
+"""Runs a projection: applies the log up to its head, and then each new commit."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ BATCH_EVENTS: Final = 2_000
 """Events applied at once while catching up; a batch ends where a commit ends."""
 
 HEAL_SECONDS: Final = 5.0
-"""How often ``run`` looks for what somebody changed behind the projection's back."""
+"""Seconds between two checks of ``run`` for what another program changed in the projection."""
 
 
 class ProjectionRunner:
-    """Applies the log to one projection: up to now, for ever, or all over again.
+    """Applies the log to one projection: up to now, without an end, or from the first event.
 
-    A runner owns its projection only while one of its methods runs. ``progress`` is told
-    how far it has come. Every method raises ProjectionBusyError where another runner owns
+    A runner owns its projection only while one of its methods runs. It calls ``progress``
+    after each batch. Every method raises ProjectionBusyError where another runner owns
     the projection, HistoryDivergedError where it was computed from another history, and
     ProjectionError where an event cannot be applied and the projection is set to stop.
     """
@@ -60,8 +60,8 @@ class ProjectionRunner:
     async def catch_up(self, until: int | None = None) -> Cursor:
         """Apply every commit that ends at or before ``until`` (default: the head), and heal.
 
-        A projection that is already past ``until`` is computed again from nothing, so the
-        view is always the one as of that commit. Returns where it is.
+        A projection that is already past ``until`` is rebuilt, so that it is always as of that
+        commit. Returns its cursor.
         """
         async with self._owned() as start:
             head = await self._store.head()
@@ -88,9 +88,9 @@ class ProjectionRunner:
                     cursor = await self._advance_past_trims(subscription.cursor)
 
     async def _advance_past_trims(self, start: Cursor | None) -> Cursor:
-        """Go on from before the first position, also where trims go on meanwhile.
+        """Continue from before the first position, also while the log is trimmed again.
 
-        Raises HistoryGoneError for want of a snapshot.
+        Raises HistoryGoneError where there is no snapshot.
         """
         while True:
             head = await self._store.head()
@@ -109,20 +109,20 @@ class ProjectionRunner:
             await self._heal()
 
     async def rebuild(self, until: int | None = None) -> Cursor:
-        """Compute the view again from the first event; the old one serves until then.
+        """Compute the projection again from the first event; readers see the old one until then.
 
-        Where the beginning was trimmed a projection that says so (``from_snapshot``) starts
-        with what trimming has kept; any other raises HistoryGoneError.
+        Where the beginning was trimmed a projection with ``from_snapshot`` starts with what
+        trimming has kept; any other raises HistoryGoneError.
         """
         async with self._owned():
             return await self._rebuild(await self._store.head(), until)
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[Callable[[], Awaitable[Cursor]]]:
-        """Own the projection for a while; call what this gives to bring it to the head.
+        """Own the projection while entered; calling the result applies everything up to the head.
 
-        For whoever has to know when that is done. It may be entered in one task, used in
-        others one after another, and left in yet another one.
+        For callers that have to wait until that is done. Entering, calls and leaving may be in
+        different tasks, one after another.
         """
         async with self._owned() as cursor:
 
@@ -134,9 +134,9 @@ class ProjectionRunner:
             yield advance
 
     async def _advance(self, head: Head, start: Cursor | None, until: int | None) -> Cursor:
-        """Go on from ``start``; begin again, unseen until complete, where that is not possible.
+        """Continue from ``start``; rebuild where that is not possible.
 
-        It was trimmed, or the view was made by another version, or says that it must.
+        That is so after a trim past it, for tables of another version and after a redaction.
         """
         trimmed = start is None or start.position < head.first_position - 1
         if getattr(self._projection, "outdated", False) or (head.first_position > 1 and trimmed):
@@ -151,7 +151,7 @@ class ProjectionRunner:
         await self._in_thread(self._projection.begin_rebuild)
         cursor = await self._apply(head, None, until)
         if until is None:
-            # What was appended meanwhile: the old view may have it already.
+            # Appended meanwhile: readers may have seen it already.
             cursor = await self._apply(await self._store.head(), cursor, None)
         await self._in_thread(self._projection.finish_rebuild)
         return cursor
@@ -181,11 +181,11 @@ class ProjectionRunner:
                 )
             )
             if page.head.first_position != head.first_position and cursor.position < kept:
-                reason = "it was trimmed while the view was computed: again"
+                reason = "it was trimmed during the rebuild: again"
                 raise HistoryGoneError(cursor.position, page.head.first_position, reason)
             if page.through == cursor:
                 break  # The rest of the range is the beginning of a commit that ends past it.
-            # Cancelled between effect and cursor, a thread would go on unwatched.
+            # A cancelled wait would leave the thread running without its result.
             with anyio.CancelScope(shield=True):
                 await self._in_thread(self._projection.apply, page.events, page.through)
             cursor = page.through
@@ -194,14 +194,14 @@ class ProjectionRunner:
         return cursor
 
     def _check_start(self, head: Head, target: int) -> None:
-        """Raise HistoryGoneError where the view cannot be computed without what was trimmed."""
+        """Raise HistoryGoneError where the projection needs events that were trimmed."""
         first = head.first_position
         if first == 1:
             return
         if not getattr(self._projection, "from_snapshot", False):
             raise HistoryGoneError(0, first, archive_advice(self._projection.name))
         if target < first - 1:
-            reason = f"the view as of {target} is in the archive that {TRIMS!r} names"
+            reason = f"the projection as of {target} is in the archive that {TRIMS!r} names"
             raise HistoryGoneError(target, first, reason)
 
     async def _heal(self) -> None:
@@ -211,7 +211,7 @@ class ProjectionRunner:
         positions = await self._in_thread(projection.damaged)
         if not positions:
             return
-        log.warning("%s: mending %d files", self._projection.name, len(positions))
+        log.warning("%s: repairing %d files", self._projection.name, len(positions))
         events = [
             event
             for position in positions
