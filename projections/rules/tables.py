@@ -6,10 +6,8 @@ them as ``\u0000``, and the exact values are in the columns of JSON text.
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, ClassVar, Final
 
-import msgspec
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -18,7 +16,6 @@ from sqlalchemy import (
     MetaData,
     Table,
     delete,
-    insert,
     or_,
     select,
     update,
@@ -35,8 +32,15 @@ from projections.rules.fold import (
     read_event,
 )
 from projections.rules.model import RuleState, encode_rule, encode_state
-from projections.tables.columns import ByteOrder, ByteOrderText, escape_nul
+from projections.tables.columns import (
+    ByteOrder,
+    ByteOrderText,
+    escape_nul,
+    json_text,
+    short_key,
+)
 from projections.tables.projection import TableProjection
+from projections.tables.upsert import Upsert
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -151,23 +155,26 @@ class RuleTables(TableProjection):
             self.reset(connection)
 
 
+_UPSERT_RULE: Final = Upsert(rule_table, ["rule_id"])
+_UPSERT_REJECTION: Final = Upsert(rejection_table, ["source", "path"])
+_UPSERT_STATE: Final = Upsert(state_table, ["rule_id"])
+
+
 def _define(connection: Connection, event: Event, rule: Defined) -> None:
     compiled = rule.compiled(RuleState())
-    _delete(connection, rule_table, rule.rule_id)
-    connection.execute(
-        insert(rule_table).values(
-            rule_id=rule.rule_id,
-            rule_version=_integer(compiled.rule_version),
-            name=escape_nul(compiled.name),
-            source=_text(rule.source),
-            path=_text(rule.path),
-            format=_text(rule.format),
-            sha256=_text(rule.sha256),
-            rule=_json(encode_rule(compiled)),
-            position=event.position,
-            defined_at=event.recorded_at.isoformat(),
-        )
-    )
+    row = {
+        "rule_id": rule.rule_id,
+        "rule_version": _integer(compiled.rule_version),
+        "name": escape_nul(compiled.name),
+        "source": _text(rule.source),
+        "path": _text(rule.path),
+        "format": _text(rule.format),
+        "sha256": _text(rule.sha256),
+        "rule": json_text(encode_rule(compiled)),
+        "position": event.position,
+        "defined_at": event.recorded_at.isoformat(),
+    }
+    _UPSERT_RULE.execute(connection, row)
 
 
 def _delete(connection: Connection, table: Table, rule_id: str) -> None:
@@ -175,20 +182,18 @@ def _delete(connection: Connection, table: Table, rule_id: str) -> None:
 
 
 def _reject(connection: Connection, event: Event, rejection: Rejected) -> None:
-    c, source, path = rejection_table.c, rejection.source, _key(rejection.path)
-    connection.execute(delete(rejection_table).where(c.source == source, c.path == path))
-    connection.execute(
-        insert(rejection_table).values(
-            source=source,
-            path=path,
-            sha256=escape_nul(rejection.sha256),
-            reason=escape_nul(rejection.reason),
-            line=_integer(rejection.line),
-            stands=True,
-            position=event.position,
-            rejected_at=event.recorded_at.isoformat(),
-        )
-    )
+    row = {
+        "source": rejection.source,
+        "path": _key(rejection.path),
+        "sha256": escape_nul(rejection.sha256),
+        "reason": escape_nul(rejection.reason),
+        "line": _integer(rejection.line),
+        "stands": True,
+        "position": event.position,
+        "rejected_at": event.recorded_at.isoformat(),
+        "ended_position": None,
+    }
+    _UPSERT_REJECTION.execute(connection, row)
 
 
 def _end_rejection(connection: Connection, event: Event, end: RejectionEnded) -> None:
@@ -203,36 +208,24 @@ def _end_rejection(connection: Connection, event: Event, end: RejectionEnded) ->
 def _set_state(connection: Connection, event: Event, change: StateSet) -> None:
     state = change.state
     values = encode_state(state)
-    exact = _json(values)
-    limit = None if state.confidence_max is None else float(state.confidence_max)
-    values |= {name: _text(values[name]) for name in ("reason", "set_by")}
-    _delete(connection, state_table, change.rule_id)
-    connection.execute(
-        insert(state_table).values(
-            {
-                **values,
-                "rule_id": change.rule_id,
-                "confidence_max": limit,
-                "json": exact,
-                "position": event.position,
-            }
-        )
-    )
+    row = {
+        **values,
+        "reason": _text(values["reason"]),
+        "set_by": _text(values["set_by"]),
+        "rule_id": change.rule_id,
+        "confidence_max": None if state.confidence_max is None else float(state.confidence_max),
+        "json": json_text(values),
+        "position": event.position,
+    }
+    _UPSERT_STATE.execute(connection, row)
 
 
 _BY_RULE: Final = {RULES: rule_table, STATES: state_table}
 
 
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
-
-
 def _key(path: str) -> str:
     """Return a path as a key; a very long one ends in its hash."""
-    key = escape_nul(path)
-    if len(raw := key.encode()) <= KEY_BYTES:
-        return key
-    return f"{raw[: KEY_BYTES - 70].decode(errors='ignore')}…{sha256(raw).hexdigest()}"
+    return short_key(escape_nul(path), KEY_BYTES, KEY_BYTES - 70)
 
 
 def _text(value: object) -> str | None:
