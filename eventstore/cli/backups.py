@@ -10,6 +10,7 @@ import typer
 from eventstore.cli.options import Replace
 from eventstore.cli.session import Session
 from eventstore.store.event_store import EventStore
+from eventstore.system.secret_url import show_place
 
 
 async def backup(
@@ -37,6 +38,7 @@ async def restore(
     url = session.settings.url
     with session.output.progress("restoring", "pages") as progress:
         position = await EventStore.restore(file, url, replace=replace, progress=progress)
+    place = show_place(url)
     session.output.value(
-        {"url": url, "position": position}, f"{url} is at position {position} again"
+        {"url": place, "position": position}, f"{place} is at position {position} again"
     )

@@ -24,6 +24,7 @@ from eventstore.integrity.findings import Finding, Report
 from eventstore.log.events import Cursor
 from eventstore.log.operations import Query
 from eventstore.storage.sqlite.paths import log_file
+from eventstore.system.secret_url import show_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,13 +100,13 @@ async def _check_projections(store: EventStore, place: str) -> Sequence[Finding]
     try:
         checkpoints = await anyio.to_thread.run_sync(_read_checkpoints, place)
     except EventStoreError as error:
-        return [Finding(None, f"view {place}", str(error))]
+        return [Finding(None, f"view {show_place(place)}", str(error))]
     for name, cursor in checkpoints:
         at = cursor.position
         try:
             await store.feed.page(Query(after=at, until=at, limit=1, expect=cursor))
         except (HistoryDivergedError, HistoryGoneError) as error:
-            found.append(Finding(None, f"view {name!r} in {place}", str(error)))
+            found.append(Finding(None, f"view {name!r} in {show_place(place)}", str(error)))
     return found
 
 

@@ -105,5 +105,10 @@ class SecretUrl:
         return f"{hosts}/{given.get('dbname', database)}"
 
 
+def show_place(place: str) -> str:
+    """Return a place for a message: a URL without its password, or a path as it is."""
+    return str(SecretUrl(place)) if "://" in place else place
+
+
 def _kind(scheme: str) -> str:
     return scheme.partition("+")[0].lower()
