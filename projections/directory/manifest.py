@@ -11,9 +11,9 @@ import msgspec
 
 from eventstore.errors import EventStoreError, StorageError
 from eventstore.log.events import Cursor
+from projections.directory._safe_tree import SafeTree, translate_errors
 from projections.directory.file_changes import check_path
 from projections.directory.path_claims import PRIVATE, Entry, Position, Waiting
-from projections.directory.safe_tree import SafeTree, translate_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

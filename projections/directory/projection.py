@@ -17,6 +17,9 @@ from eventstore.errors import (
     StoreClosedError,
 )
 from eventstore.log.events import Cursor, Event
+from projections.directory._published_tree import LiveTree, Place
+from projections.directory._safe_tree import SafeTree, translate_errors
+from projections.directory._tree_writer import INTENT
 from projections.directory.content import FunctionContent, OutdatedError
 from projections.directory.file_changes import RejectedError, fold, read_change
 from projections.directory.manifest import (
@@ -29,9 +32,6 @@ from projections.directory.manifest import (
     decode,
 )
 from projections.directory.path_claims import PRIVATE, Claims
-from projections.directory.published_tree import LiveTree, Place
-from projections.directory.safe_tree import SafeTree, translate_errors
-from projections.directory.tree_writer import INTENT
 from projections.protocol import OutdatedViewError, ProjectionBusyError
 
 if TYPE_CHECKING:

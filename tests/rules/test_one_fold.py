@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.examples import examples
@@ -218,6 +219,7 @@ FOLLOW, REDACT_LAST, REDACT_FIRST = Act("follow"), Act("redact", 1.0), Act("reda
 REVIEWED = Said("rule/A", "Reviewed", {})
 
 
+@pytest.mark.promise("projection")
 @settings(max_examples=examples(60), deadline=None)
 @given(st.lists(STEPS, min_size=1, max_size=25))
 @example([defined("A", 0, 1), REVIEWED, FOLLOW, REDACT_LAST])

@@ -20,10 +20,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from projections.rules.formats import yaml_safe
+from projections.rules.formats import _yaml_safe as yaml_safe
+from projections.rules.formats._fields import Fields, show
+from projections.rules.formats._sigma_collection import expand
 from projections.rules.formats.base import ParsedRule, RuleFormatError, check_rule_id
-from projections.rules.formats.fields import Fields, show
-from projections.rules.formats.sigma_collection import expand
 from projections.rules.model import CompiledRule, RuleState
 
 if TYPE_CHECKING:

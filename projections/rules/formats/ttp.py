@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from projections.rules.formats import yaml_safe
+from projections.rules.formats import _yaml_safe as yaml_safe
+from projections.rules.formats._fields import Fields
 from projections.rules.formats.base import ParsedRule, check_rule_id
-from projections.rules.formats.fields import Fields
 from projections.rules.model import CompiledRule, RuleState
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from projections.rules.sources._source_reader import SourceReader
 from projections.rules.sources.scan import MAX_RULE_BYTES, SourceError
-from projections.rules.sources.source_reader import SourceReader
 from projections.rules.standing_rules import StandingRules
 
 if TYPE_CHECKING:

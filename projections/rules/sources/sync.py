@@ -14,12 +14,12 @@ from eventstore.errors import ConflictError, EventStoreError, StoreClosedError
 from eventstore.log.names import check_stream
 from eventstore.storage.sqlite.paths import log_file
 from projections.rules.events import SOURCES
+from projections.rules.sources._git_lock import find_git_lock
+from projections.rules.sources._source_reader import SourceReader
 from projections.rules.sources._writes import commits_of, writes_of
 from projections.rules.sources.debounce import Debounce, DebounceTimes
-from projections.rules.sources.git_lock import find_git_lock
 from projections.rules.sources.lease import STANDBY_SECONDS, SourceLock
 from projections.rules.sources.scan import MAX_RULE_BYTES, SourceError
-from projections.rules.sources.source_reader import SourceReader
 from projections.rules.sources.watch import DirectoryWatch
 from projections.rules.standing_rules import StandingRules
 

@@ -10,8 +10,8 @@ from support.rule_log import LOG_ID, Change, RuleLog, files_below
 
 from eventstore.errors import ProjectionError, StorageError
 from projections import DirectoryProjection
+from projections.directory._safe_tree import SafeTree
 from projections.directory.manifest import MANIFEST, UnsettledTreeError, read_tree
-from projections.directory.safe_tree import SafeTree
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from eventstore.errors import StorageError
-from projections.directory.safe_names import ObstructedError
-from projections.directory.safe_tree import SafeTree, translate_errors
+from projections.directory._safe_names import ObstructedError
+from projections.directory._safe_tree import SafeTree, translate_errors
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_link_that_comes_after_the_check_is_not_followed(
         (tmp_path / "root" / os.fsdecode(name)).symlink_to(outside)
         real(name, **options)
 
-    monkeypatch.setattr("projections.directory.safe_names.os.mkdir", mkdir)
+    monkeypatch.setattr("projections.directory._safe_names.os.mkdir", mkdir)
     with pytest.raises(ObstructedError):
         write(tree, "d/secret")
     assert (outside / "secret").read_bytes() == b"theirs"
@@ -86,7 +86,7 @@ def test_a_file_that_comes_after_the_check_is_not_overwritten(
     def clear(above: int, name: str) -> None:
         (tmp_path / "root" / name).write_bytes(b"theirs")
 
-    monkeypatch.setattr("projections.directory.safe_tree.clear_stranger", clear)
+    monkeypatch.setattr("projections.directory._safe_tree.clear_stranger", clear)
     with pytest.raises(ObstructedError, match="not ours"):
         write(tree, "a")
     assert (tmp_path / "root/a").read_bytes() == b"theirs"
@@ -98,7 +98,7 @@ def test_without_hard_links_a_rename_has_to_do(
     def link(*_: object, **__: object) -> None:
         raise PermissionError(1, "no hard links here")
 
-    monkeypatch.setattr("projections.directory.safe_names.os.link", link)
+    monkeypatch.setattr("projections.directory._safe_names.os.link", link)
     write(tree, "a")
     assert (tmp_path / "root/a").read_bytes() == b"new"
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventstore.log.events import NewEvent
+from projections.rules.formats._yaml_safe import MAX_DEPTH, Document, load, load_all
 from projections.rules.formats.base import RuleFormatError
-from projections.rules.formats.yaml_safe import MAX_DEPTH, Document, load, load_all
 
 scalars = (
     st.none()

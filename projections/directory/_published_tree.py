@@ -5,17 +5,17 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
+from projections.directory._tree_writer import Seen, clear_leftovers, finish, obstacle, update
 from projections.directory.file_changes import RejectedError
 from projections.directory.manifest import FORMAT, MANIFEST, Manifest, SetAside, encode
 from projections.directory.path_claims import PRIVATE, Claims, Entry, kept_name, parents
-from projections.directory.tree_writer import Seen, clear_leftovers, finish, obstacle, update
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from eventstore.log.events import Cursor
+    from projections.directory._safe_tree import SafeTree
     from projections.directory.content import Companion
-    from projections.directory.safe_tree import SafeTree
 
 
 class Place(NamedTuple):

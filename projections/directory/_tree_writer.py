@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from eventstore.system.stat_cache import FileStamp, StatCache
+from projections.directory._safe_names import ObstructedError
 from projections.directory.path_claims import PRIVATE, parents
-from projections.directory.safe_names import ObstructedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from os import stat_result
 
-    from projections.directory.safe_tree import SafeTree
+    from projections.directory._safe_tree import SafeTree
 
 INTENT: Final = f"{PRIVATE}-intent.json"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from projections.rules.formats._fields import Fields, show
+from projections.rules.formats._yaml_safe import MAX_WEIGHT, VALUE_WEIGHT
 from projections.rules.formats.base import RuleFormatError
-from projections.rules.formats.fields import Fields, show
-from projections.rules.formats.yaml_safe import MAX_WEIGHT, VALUE_WEIGHT
 
 if TYPE_CHECKING:
-    from projections.rules.formats.yaml_safe import Document
+    from projections.rules.formats._yaml_safe import Document
 
 
 def expand(path: str, documents: list[Document]) -> list[Fields]:

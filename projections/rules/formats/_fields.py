@@ -9,7 +9,7 @@ from projections.rules.formats.base import RuleFormatError
 from projections.seams.checks import check_number
 
 if TYPE_CHECKING:
-    from projections.rules.formats.yaml_safe import Document
+    from projections.rules.formats._yaml_safe import Document
 
 
 class Fields:

@@ -18,8 +18,7 @@ from eventstore.errors import ConfigError, StorageError
 from eventstore.system import fork_hooks
 from eventstore.system.file_lock import try_lock
 from eventstore.system.safe_files import create_new, random_token
-from projections.directory.path_claims import PRIVATE, parents
-from projections.directory.safe_names import (
+from projections.directory._safe_names import (
     ObstructedError,
     clear_directory,
     clear_stranger,
@@ -27,6 +26,7 @@ from projections.directory.safe_names import (
     make_directory,
     raw,
 )
+from projections.directory.path_claims import PRIVATE, parents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
