@@ -250,6 +250,28 @@ async def test_what_a_poll_finds_reaches_subscriptions_that_are_not_due_for_one(
         assert await arrivals.receive() == 1
 
 
+async def test_a_window_that_is_reset_during_a_read_is_begun_anew(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        EventStore.open(url, poll=3600, notify="none") as store,
+        EventStore.open(url, notify="none") as writer,
+        store.subscribe_changes(after=END) as subscription,
+        anyio.create_task_group() as tasks,
+    ):
+        await caught_up(subscription)
+        arrivals = Arrivals()
+        tasks.start_soon(take_into, subscription, arrivals)
+        await anyio.wait_all_tasks_blocked()
+        reading, go_on = gate(store, monkeypatch)
+        await writer.append("a/1", some(1))
+        store.feed.changed.set()
+        assert await anyio.to_thread.run_sync(reading.wait, DEADLINE)
+        store.feed.tail.reset()
+        go_on.set()
+        assert await arrivals.receive() == 1
+
+
 @pytest.mark.promise("subscription")
 async def test_a_read_that_finds_more_than_a_page_goes_on(url: str) -> None:
     async with (

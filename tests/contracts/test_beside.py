@@ -1,4 +1,4 @@
-"""Access times beside the log, and queries of inline projections: ``query``, ``transact_later``."""
+"""Tables beside the log and queries of projections: ``query``, ``transact``, ``transact_later``."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def count(connection: Any, head: Head) -> tuple[int, int]:
     return connection.execute(text("SELECT count(*) FROM seen")).scalar_one(), head.position
 
 
-async def test_a_query_sees_the_view_and_the_head_of_one_moment(url: str) -> None:
+async def test_a_query_sees_projection_and_head_of_one_moment(url: str) -> None:
     async with EventStore.open(url, inline=[Seen()]) as store:
         assert await store.query(count) == (0, 0)
 
@@ -68,7 +68,7 @@ async def test_a_query_that_fails_says_where(url: str) -> None:
         assert (await store.append("a/1", some(1))).position == 1
 
 
-async def test_tending_brings_views_to_the_head(lasting_url: str) -> None:
+async def test_a_transaction_brings_projections_to_the_head(lasting_url: str) -> None:
     async with EventStore.open(lasting_url, inline=[Seen()]) as store:
         async with EventStore.open(lasting_url) as other:
             await other.append("a/1", some(3))
@@ -77,7 +77,7 @@ async def test_tending_brings_views_to_the_head(lasting_url: str) -> None:
         assert await store.query(count) == (3, 3)
 
 
-async def test_tending_stores_all_of_it_or_nothing(url: str) -> None:
+async def test_a_transaction_stores_all_of_it_or_nothing(url: str) -> None:
     def write(connection: Any) -> None:
         connection.execute(text("INSERT INTO seen VALUES (77)"))
 
@@ -93,7 +93,7 @@ async def test_tending_stores_all_of_it_or_nothing(url: str) -> None:
         assert await store.query(count) == (1, 0)
 
 
-async def test_what_was_put_off_is_done_at_the_latest_by_closing(lasting_url: str) -> None:
+async def test_a_later_transaction_is_done_at_the_latest_by_closing(lasting_url: str) -> None:
     done: list[str] = []
     async with EventStore.open(lasting_url) as store:
         future = store.transact_later(lambda _: done.append("later"))

@@ -73,7 +73,7 @@ class Reports(CountByStream):
         self.counts = {row[0]: row[1] for row in rows}
 
 
-async def test_a_view_is_up_to_date_when_the_append_returns(url: str) -> None:
+async def test_a_projection_is_up_to_date_when_the_append_returns(url: str) -> None:
     view = Reports()
     async with EventStore.open(url, inline=[view]) as store:
         for count in (1, 2, 3):
@@ -82,7 +82,7 @@ async def test_a_view_is_up_to_date_when_the_append_returns(url: str) -> None:
     assert view.counts == {"a/1": 6, "b/1": 3}
 
 
-async def test_a_failing_view_fails_its_own_append_only(url: str) -> None:
+async def test_a_failing_projection_fails_its_own_append_only(url: str) -> None:
     view = Reports()
     failed: list[EventStoreError] = []
     async with EventStore.open(url, inline=[view]) as store:
@@ -105,7 +105,9 @@ async def test_a_failing_view_fails_its_own_append_only(url: str) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), OSError("x"), UnicodeError("x")])
-async def test_a_failing_view_is_a_typed_error_with_its_cause(url: str, error: Exception) -> None:
+async def test_a_failing_projection_is_a_typed_error_with_its_cause(
+    url: str, error: Exception
+) -> None:
     async with EventStore.open(url, inline=[CountByStream(error)]) as store:
         with pytest.raises(ProjectionError) as caught:
             await store.append("a/1", [NewEvent("Good", 1), NewEvent("Bad", 2)])
@@ -115,7 +117,7 @@ async def test_a_failing_view_is_a_typed_error_with_its_cause(url: str, error: E
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), BaseException("x")])
-async def test_a_view_that_raises_anything_at_all_ends_no_writer(
+async def test_a_projection_that_raises_anything_at_all_ends_no_writer(
     url: str, error: BaseException
 ) -> None:
     async with EventStore.open(url, inline=[CountByStream(error)]) as store:
@@ -125,7 +127,7 @@ async def test_a_view_that_raises_anything_at_all_ends_no_writer(
             assert (await store.append("a/1", some(1))).position == 1
 
 
-async def test_a_view_that_cannot_say_where_it_is_is_a_typed_error(url: str) -> None:
+async def test_a_projection_without_a_checkpoint_is_a_typed_error(url: str) -> None:
     class Lost(CountByStream):
         def cursor(self, connection: Any) -> Cursor | None:
             raise ValueError("no idea")
@@ -135,7 +137,7 @@ async def test_a_view_that_cannot_say_where_it_is_is_a_typed_error(url: str) -> 
             await store.append("a/1", some(1))
 
 
-async def test_a_view_that_is_new_catches_up_when_the_log_opens(lasting_url: str) -> None:
+async def test_a_projection_that_is_new_catches_up_when_the_log_opens(lasting_url: str) -> None:
     async with EventStore.open(lasting_url) as store:
         await store.append("a/1", some(3))
     view = Reports()
@@ -143,7 +145,7 @@ async def test_a_view_that_is_new_catches_up_when_the_log_opens(lasting_url: str
         assert view.counts == {"a/1": 3}
 
 
-async def test_a_view_catches_up_on_what_a_stranger_appended(lasting_url: str) -> None:
+async def test_a_projection_catches_up_on_events_of_a_store_without_it(lasting_url: str) -> None:
     view = Reports()
     async with (
         EventStore.open(lasting_url, inline=[view]) as store,

@@ -186,7 +186,7 @@ class Amounts:
 SEEN = [(number, type_, value) for number, (type_, value, _) in enumerate(LIFTED, 1)]
 
 
-async def test_an_inline_view_is_given_lifted_events(url: str) -> None:
+async def test_an_inline_projection_is_given_lifted_events(url: str) -> None:
     view = Amounts()
     async with EventStore.open(url, inline=[view], upcasters=order_upcasters()) as store:
         await store.append("order/1", WRITTEN[:2])
@@ -194,7 +194,7 @@ async def test_an_inline_view_is_given_lifted_events(url: str) -> None:
     assert view.seen == SEEN
 
 
-async def test_an_inline_view_that_is_new_catches_up_on_lifted_events(lasting_url: str) -> None:
+async def test_a_new_inline_projection_catches_up_on_lifted_events(lasting_url: str) -> None:
     view = Amounts()
     async with EventStore.open(lasting_url) as stranger:
         await stranger.append("order/1", WRITTEN[:2])

@@ -188,7 +188,7 @@ async def test_a_page_of_whole_commits_ends_at_the_end_of_one(
         assert positions(page.events) == [1, 2, 4, 5]
 
 
-async def test_once_the_function_is_mended_a_consumer_goes_on_at_that_event(
+async def test_a_consumer_goes_on_at_that_event_once_the_function_is_corrected(
     lasting_url: str, log_with_a_bad_event: Callable[[EventStore], Any]
 ) -> None:
     async with EventStore.open(lasting_url, upcasters=failing()) as store:
@@ -202,7 +202,7 @@ async def test_once_the_function_is_mended_a_consumer_goes_on_at_that_event(
         assert positions(await collect(changes)) == [8, 9, 10, 11, 12]
 
 
-async def test_an_inline_view_s_append_fails_alone(url: str) -> None:
+async def test_an_inline_projection_fails_its_append_alone(url: str) -> None:
     class View:
         name = "view"
         seen = 0
