@@ -1,4 +1,4 @@
-"""An event-sourced store with change subscriptions: one log, many views."""
+"""An event-sourced store with change subscriptions: one log, many projections."""
 
 from __future__ import annotations
 

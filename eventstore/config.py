@@ -52,7 +52,7 @@ class ProjectionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Every setting there is."""
+    """All settings."""
 
     url: str = "sqlite:///eventstore.db"
     notify: Notify = "auto"
@@ -147,7 +147,7 @@ def _set(values: dict[str, Any], path: tuple[str, ...], text: str, variable: str
 
 def _convert(values: dict[str, Any], where: str) -> Settings:
     try:
-        # Not strict, because the environment only knows texts.
+        # Not strict, because environment variables are texts.
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {error}") from error

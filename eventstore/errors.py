@@ -59,9 +59,9 @@ class ConflictError(EventStoreError):
 
 
 class DuplicateEventError(EventStoreError):
-    """Some ids of an append are known already, but not as one equal, earlier call.
+    """Some ids of an append are stored already, but not by one earlier, equal call.
 
-    Nothing was stored. ``ids`` are the known ones, ``positions`` where they are.
+    Nothing was stored. ``ids`` are those that are stored, ``positions`` their events'.
     """
 
     def __init__(self, ids: Sequence[str], positions: Sequence[int], reason: str) -> None:
@@ -74,7 +74,7 @@ class DuplicateEventError(EventStoreError):
 
 
 class HistoryDivergedError(EventStoreError):
-    """A cursor does not belong to this log: it was recreated, restored or failed over.
+    """A cursor does not belong to this log: the log was recreated, restored or failed over.
 
     ``position`` is the cursor's, ``head`` the last position of the log as it is now.
     """
@@ -104,7 +104,7 @@ class HistoryGoneError(EventStoreError):
 
 
 class HistoryHeldError(EventStoreError):
-    """A trim would take events that a named consumer has not seen; nothing was trimmed.
+    """A trim would remove events that a named consumer has not done; nothing was trimmed.
 
     ``consumer`` is the slowest one, ``position`` how far it has come.
     """
@@ -121,7 +121,7 @@ class HistoryHeldError(EventStoreError):
 class ArchiveError(EventStoreError):
     """An export cannot be read: it is truncated, altered, or no export at all.
 
-    ``where`` names it, ``offset`` is the byte at which that showed.
+    ``where`` names it, ``offset`` is the byte at which the fault was found.
     """
 
     def __init__(self, where: str, offset: int, reason: str) -> None:
@@ -132,7 +132,7 @@ class ArchiveError(EventStoreError):
 
 
 class NotEmptyError(EventStoreError):
-    """What should be filled holds something already; ``where`` names it. Nothing was changed."""
+    """The target to be filled is not empty; ``where`` names it. Nothing was changed."""
 
     def __init__(self, where: str, found: str, advice: str) -> None:
         super().__init__(f"{where} {found}: {advice}")
@@ -150,7 +150,7 @@ class TakenOverError(EventStoreError):
 
 
 class ChangeRejectedError(EventStoreError):
-    """A consumer could not use an event, and said so; ``reason`` is its own."""
+    """A consumer has rejected an event; ``reason`` is the consumer's own text."""
 
     def __init__(self, consumer: str, position: int, reason: str) -> None:
         super().__init__(f"consumer {consumer!r} rejected the event at {position}: {reason}")
@@ -160,9 +160,9 @@ class ChangeRejectedError(EventStoreError):
 
 
 class NotAppliedError(EventStoreError, TimeoutError):
-    """Some consumers have not done a change in time.
+    """Some consumers have not done a change within the timeout.
 
-    ``behind`` gives where each of them is, None for one that was never seen.
+    ``behind`` gives the position of each of them, None for one that the log does not know.
     """
 
     def __init__(self, position: int, behind: Mapping[str, int | None], timeout: float) -> None:
@@ -176,15 +176,15 @@ class NotAppliedError(EventStoreError, TimeoutError):
 
 
 class StoreClosedError(EventStoreError):
-    """The store or subscription is not open (any more)."""
+    """The store or subscription is not open, or no longer."""
 
 
 class StorageError(EventStoreError):
     """The database refused or failed; ``where`` names it, the cause is chained.
 
     ``transient`` is True where the connection failed rather than the request, ``timed_out``
-    where the database's own limits on time ended it, which leaves nothing behind: in both
-    cases the same call may well work again.
+    where a timeout of the database ended the request, which was rolled back. In both cases a
+    retry of the same call may succeed.
     """
 
     def __init__(

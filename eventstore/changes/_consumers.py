@@ -1,4 +1,4 @@
-"""Who owns a consumer's name: the newest opener, in this process or another one."""
+"""The ownership of consumers' names: the newest opener owns, in this process or another one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ConsumerOwnership:
         self._changed.set()
 
     def record_lost(self, lost: Mapping[tuple[str, int], str]) -> None:
-        """Record what a page says of lost names: (name, epoch) to the new owner."""
+        """Record the lost names of a page: (name, epoch) to the new owner."""
         self._new_owners.update(lost)
 
     def check(self, name: str, epoch: int) -> None:

@@ -25,8 +25,8 @@ class ChangeFeed:
     """Wakes the subscriptions of a store and reads the log for all of them.
 
     ``poll`` is the poll interval in seconds, ``owner`` names this process towards other ones,
-    ``lift`` upcasts an event. Everything here runs in the store's event loop, unless it says
-    otherwise.
+    ``lift`` upcasts an event. Methods run in the store's event loop, except where their
+    docstrings name a thread.
     """
 
     tail: TailBuffer
@@ -97,7 +97,7 @@ class ChangeFeed:
         await wait_future(self.log.writer.submit(check_append([write])))
 
     def notifier_facts(self) -> dict[str, str | int]:
-        """Return what ``status`` says of the notifier, without a read of the database."""
+        """Return the notifier's part of ``status``, without a read of the database."""
         return self._notifier.describe()
 
     def committed(self, position: int, batch: CommitBatch | None) -> None:

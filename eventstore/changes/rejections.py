@@ -1,4 +1,4 @@
-"""The events by which consumers say that they cannot use an event."""
+"""Rejections: events by which consumers record that they cannot use an event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deciding an append: what is stored, what is a duplicate, what conflicts.
+"""Deciding appends: what is stored, what is a duplicate, what is a conflict.
 
 Pure computation over what the transaction has read, shared by every backend. Ids are
 checked before expected versions, so that a retry is recognised as one.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class KnownEvent(NamedTuple):
-    """What is stored under an id that an append brings again; ``salt`` None if redacted."""
+    """The stored event with an id that an append brings; ``salt`` is None if redacted."""
 
     position: int
     stream: str
@@ -39,7 +39,7 @@ class KnownEvent(NamedTuple):
         if (stream, event.type, event.content) != (self.stream, self.type, self.content):
             return False
         if self.salt is None:
-            # Redacted: the content is gone for good, so the id alone has to decide.
+            # Redacted: the content is erased, so the id alone decides.
             return True
         digest = chain.content_digest(self.salt, event.content, event.raw_data, event.raw_metadata)
         return digest == self.digest
@@ -75,14 +75,14 @@ class _Accepted(NamedTuple):
 
 @dataclass(slots=True)
 class Plan:
-    """One transaction's appends: what each of them does, then the rows to insert.
+    """One transaction's appends: first the outcome of each, then the rows to insert.
 
     ``head`` is the head row before, ``versions`` the current version of every stream that
     the group names, ``known`` what is stored under its ids; ``earlier`` looks up the result
     of an earlier call by the position of its commit. ``now_us`` is the commit time.
 
-    Deciding comes first and is cheap. Hashing is put off until :meth:`rows` is iterated, so
-    that a database across a network works on the first rows meanwhile.
+    Deciding comes first and is cheap. Hashing waits until :meth:`rows` is iterated, so that a
+    database across a network inserts the first rows meanwhile.
     """
 
     head: Head
@@ -101,9 +101,9 @@ class Plan:
         self._position = self.head.position
 
     def add(self, append: Append) -> Callable[[], Appended]:
-        """Decide one append; return what gives its result once the rows were iterated.
+        """Decide one append; return a function that gives its result once the rows were iterated.
 
-        Raises, and changes nothing, where the append conflicts or repeats.
+        Raises ConflictError or DuplicateEventError; the plan is unchanged then.
         """
         raw_ids = [event.raw_id for write in append.writes for event in write.events]
         self._index_fresh()
@@ -121,11 +121,11 @@ class Plan:
         return stored.stream if stored is not None else None
 
     def result_of(self, raw_id: bytes) -> Callable[[], Appended]:
-        """Return what gives the result of the call that stored the event with this id."""
+        """Return a function that gives the result of the call that stored this id."""
         return self._again((self.known.get(raw_id) or self._fresh[raw_id]).commit)
 
     def _index_fresh(self) -> None:
-        """Find the appends before this one by their ids; a group of one needs no index."""
+        """Index the ids of the appends before this one; a group of one needs no index."""
         for accepted in self._accepted[self._indexed :]:
             start = accepted.commit - accepted.append.events + 1
             pairs = ((w.stream, e) for w in accepted.append.writes for e in w.events)

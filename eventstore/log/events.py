@@ -1,4 +1,4 @@
-"""The values that users hold: what goes into the log and what comes out of it."""
+"""The values that users hold: events before and after an append, cursors, results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BYTES_CONTENT: Final = 1
 
 
 class Special(Enum):
-    """Arguments that are neither a version nor a position."""
+    """Arguments that stand for a version or a position."""
 
     STREAM_EXISTS = "STREAM_EXISTS"
     ANY = "ANY"
@@ -45,7 +45,7 @@ NO_STREAM: Final = 0
 STREAM_EXISTS: Final = Special.STREAM_EXISTS
 """``expected=STREAM_EXISTS``: the stream must have at least one event."""
 ANY: Final = Special.ANY
-"""``expected=ANY``: append whatever the stream's version is."""
+"""``expected=ANY``: append at any version of the stream."""
 END: Final = Special.END
 """``after=END``: follow from the log's head at the time of the call."""
 
@@ -57,12 +57,12 @@ class NewEvent:
 
     ``type`` names the fact (``"RuleDefined"``); ``data`` is a JSON value or ``bytes``;
     ``metadata`` a JSON object about the event (who, why), ``{}`` where absent. Both are
-    encoded here and now, so later changes to them change nothing, and a value that
+    encoded by the constructor, so later changes to the values have no effect. A value that
     JSON cannot hold exactly (NaN, keys that are not strings, tuples, datetimes) raises
-    :class:`InvalidInputError` at once.
+    :class:`InvalidInputError`.
 
-    ``id`` identifies the fact for ever: appending the same event again stores nothing.
-    Give a natural key (a text or a UUID), or leave it to a time-ordered UUIDv7 (RFC 9562).
+    ``id`` identifies the fact: appending an event with a stored id again stores nothing. Give a
+    natural key (a text or a UUID); the default is a time-ordered UUIDv7 (RFC 9562).
     """
 
     __slots__ = ("content", "raw_data", "raw_id", "raw_metadata", "type")
@@ -131,8 +131,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """A fact in the log. Immutable; ``raw_*`` fields hold it exactly as stored.
 
     Where an upcaster has lifted it, its type and content are those that the function returned.
-    Reads build these by the hundred thousand, so decoding waits until it is asked for:
-    ``data``, ``metadata``, ``id`` and ``recorded_at`` are properties.
+    Reads build events by the hundred thousand, so ``data``, ``metadata``, ``id`` and
+    ``recorded_at`` are properties that decode on access.
     """
 
     position: int
@@ -169,7 +169,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     def data(self) -> Any:
         """The JSON value or the bytes; a fresh copy on each access, ``None`` if redacted.
 
-        Raises :class:`CorruptEventError` where the stored text is not JSON any more.
+        Raises :class:`CorruptEventError` where the stored text is no longer JSON.
         """
         if self.raw_data is None or self.content == BYTES_CONTENT:
             return self.raw_data
@@ -207,10 +207,10 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class Cursor(msgspec.Struct, frozen=True, order=False):
-    """Where a follower is, and in which history.
+    """A place in one history of a log.
 
-    ``log_id`` names the log, ``position`` the last event taken, ``hash`` the chain's value
-    there. A log that was recreated, restored from an older copy or failed over to a
+    ``log_id`` names the log, ``position`` the last event before the place, ``hash`` the chain's
+    value there. A log that was recreated, restored from an older copy or failed over to a
     lagging replica does not match, and using the cursor raises HistoryDivergedError.
     """
 
@@ -242,12 +242,11 @@ class StreamWrite:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What an append did.
+    """The result of an append.
 
     ``position`` and ``version`` are those of the last event; ``versions`` gives the new
-    version of each stream; ``cursor`` is the place in history just after the append.
-    ``duplicate`` is True where all events were stored already by an earlier, equal call,
-    whose result this is.
+    version of each stream; ``cursor`` is the cursor of the last event. ``duplicate`` is True
+    where an earlier, equal call stored the events; the other fields are those of its result.
     """
 
     position: int

@@ -1,4 +1,4 @@
-"""What is asked of a log and what it answers: queries and pages, operations and outcomes.
+"""Requests to a log and their results: queries and pages, operations and outcomes.
 
 Plain values without I/O. A backend carries them out; see :mod:`eventstore.storage.protocols`.
 """
@@ -33,7 +33,7 @@ class Head(msgspec.Struct, frozen=True):
 
     @property
     def cursor(self) -> Cursor:
-        """The cursor of a follower that has seen everything."""
+        """The cursor of the last event."""
         return Cursor(self.log_id, self.position, self.hash)
 
 
@@ -42,10 +42,11 @@ class Query(msgspec.Struct, frozen=True):
 
     ``until=None`` is the head. ``streams`` is a category where it ends in ``/``, one exact
     name otherwise; ``after_version`` narrows the latter. With ``expect`` the page is read
-    only if the log still has that cursor. ``consumers`` (name, epoch) are looked up in the
-    same snapshot: the page says which of them another owner has opened since. With ``kept`` a
-    read that begins below the first position starts with the events that trimming has kept;
-    their positions have holes.
+    only if the log still has that cursor, and raises HistoryDivergedError otherwise.
+    ``consumers`` (name, epoch) are looked up in the same snapshot: the page gives those whose
+    names have been opened since under a later epoch. With ``kept`` a read that begins below the
+    first position starts with the events that trimming has kept, whose positions have holes;
+    without it such a read raises HistoryGoneError.
     """
 
     after: int = 0
@@ -62,12 +63,11 @@ class Query(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Events of a page, and how far the log has been searched for them.
+    """The events of a page, and how far the log was searched for them.
 
-    ``through`` is the cursor up to which (backwards: ``floor`` is the position down to
-    which) every matching event is in this page or an earlier one. For a page of whole
-    commits, ``ends`` gives the chain's hash at the end of each commit whose last event
-    does not match.
+    Every matching event up to the cursor ``through`` (backwards: down to the position
+    ``floor``) is in this page or an earlier one. In a page of whole commits ``ends`` gives the
+    chain's hash at the end of each commit whose last event does not match.
     """
 
     events: Sequence[Event]
@@ -76,7 +76,7 @@ class Page(msgspec.Struct, frozen=True):
     floor: int = 0
     ends: Mapping[int, bytes] = {}
     lost: Mapping[tuple[str, int], str] = {}
-    """Those of the query's consumers that are lost, with who owns the name now."""
+    """Those of the query's consumers (name, epoch) that have a new owner, with its name."""
 
 
 class StoredEvent(msgspec.Struct, frozen=True, gc=False):
@@ -113,7 +113,7 @@ class IntegrityPage(msgspec.Struct, frozen=True):
 
 
 class ConsumerState(msgspec.Struct, frozen=True):
-    """A named follower as the log remembers it. Times are microseconds since the epoch."""
+    """A consumer as the log stores it. ``seen_us`` is in microseconds since the epoch."""
 
     name: str
     cursor: Cursor
@@ -142,7 +142,7 @@ class OpenConsumer:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """Store how far a consumer has come; the result is None, or TakenOverError."""
+    """Store a consumer's checkpoint. The result is None, or TakenOverError."""
 
     name: str
     epoch: int
@@ -151,11 +151,11 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class Trim:
-    """Take away the events up to ``cut``, all but those at the positions to ``keep``.
+    """Remove the events up to ``cut``, except those at the positions to ``keep``.
 
-    ``first_position`` is the log's as this was decided; ``notice`` is the append that
-    records it, in the same commit. Without ``force`` a consumer that has not reached the
-    cut is a HistoryHeldError. The result is the notice's Appended.
+    ``first_position`` is the log's when this was decided; ``notice`` is the append that
+    records it, in the same transaction. Without ``force`` a consumer that has not reached the
+    cut raises HistoryHeldError. The result is the notice's Appended.
     """
 
     cut: Cursor
@@ -169,8 +169,8 @@ class Trim:
 class Redact:
     """Erase the content of the event at ``position``.
 
-    The result is the Appended of the event that says so, ``duplicate`` where it had been
-    erased before.
+    The result is the Appended of ``EventRedacted``, a ``duplicate`` where the event was
+    redacted before.
     """
 
     position: int
@@ -180,10 +180,11 @@ class Redact:
 
 @dataclass(frozen=True, slots=True)
 class Transact:
-    """Call ``function`` with the transaction's connection, all inline views being at the head.
+    """Bring inline projections to the head, then call ``function(connection)``.
 
-    For what is kept beside the log, such as access times; it may be called twice where a
-    connection was lost. The result is None; where it raises nothing is stored.
+    Both are in the group's transaction. The function writes tables beside the log, such as
+    access times; it may be called twice where a connection was lost. The result is None. An
+    exception rolls the transaction back.
     """
 
     function: Callable[[Any], None]
@@ -194,12 +195,12 @@ Outcome: TypeAlias = Appended | ConsumerState | EventStoreError | None
 
 
 class CommitBatch(msgspec.Struct, frozen=True):
-    """What one transaction appended: whole commits, and the cursor just before them."""
+    """The whole commits that one transaction appended, and the cursor before them."""
 
     previous: Cursor
     events: tuple[Event, ...]
 
     @property
     def position(self) -> int:
-        """The last of the events' positions."""
+        """The position of the last event."""
         return self.events[-1].position

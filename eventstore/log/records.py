@@ -36,7 +36,7 @@ class StreamRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="kind
 class EventRecord(
     msgspec.Struct, frozen=True, array_like=True, tag_field="kind", tag="event", gc=False
 ):
-    """An event as it is stored, with the two columns that readers of the log never see."""
+    """An event as it is stored, with the columns salt and digest, which reads leave out."""
 
     position: int
     stream: str
@@ -77,7 +77,7 @@ class KeptRecord(
 class ConsumerRecord(
     msgspec.Struct, frozen=True, array_like=True, tag_field="kind", tag="consumer"
 ):
-    """A named follower with its cursor."""
+    """A consumer with its checkpoint."""
 
     name: str
     position: int

@@ -1,4 +1,4 @@
-"""What a redaction is: content that was erased, and the event that says so.
+"""Redactions: an event whose content was erased, and the event that records it.
 
 Data, metadata and salt of an event are set to NULL and ``EventRedacted`` is appended to the
 stream ``log/redactions``, in one transaction. The digest stays, so the chain still holds.
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from eventstore.log.events import Event
 
 LOG: Final = "log/"
-"""The category of what the log says about itself. Callers cannot append to it."""
+"""The category of events that the log writes about itself. Callers cannot append to it."""
 
 REDACTIONS: Final = f"{LOG}redactions"
 EVENT_REDACTED: Final = "EventRedacted"
 
 
 class Redaction(msgspec.Struct, frozen=True):
-    """The data of ``EventRedacted``: which event was erased, why, and who said so."""
+    """The data of ``EventRedacted``: which event was erased, why, and by whom."""
 
     position: int
     stream: str
@@ -35,14 +35,14 @@ class Redaction(msgspec.Struct, frozen=True):
     def event(self, content: int, event_id: str | None = None) -> NewEvent:
         """Return the event to append.
 
-        Of an erased row nothing else tells whether it was JSON or bytes (``content``).
+        ``content`` is JSON or bytes as the erased row had it, which no longer shows.
         """
         data = msgspec.structs.asdict(self)
         return NewEvent(EVENT_REDACTED, data, id=event_id, metadata={"content": content})
 
 
 def redaction_id(position: int) -> str:
-    """Return the id of the event that redacts ``position``: one is enough."""
+    """Return the id of the event that redacts ``position``; it allows one."""
     return f"redacted:{position}"
 
 

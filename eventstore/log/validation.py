@@ -1,4 +1,4 @@
-"""Checking what callers hand in, before any of it is queued."""
+"""Checks of callers' arguments, before an operation is queued."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def _check_write(write: object) -> StreamWrite:
         raise InvalidInputError("append_many", f"{write!r:.80} is not a StreamWrite")
     stream = check_stream(write.stream)
     if stream.startswith(LOG):
-        raise InvalidInputError(f"stream {stream!r}", f"{LOG} is what the log says about itself")
+        raise InvalidInputError(
+            f"stream {stream!r}", f"{LOG} is for events that the log writes about itself"
+        )
     expected = write.expected
     valid = expected is ANY or expected is STREAM_EXISTS or type(expected) is int
     if not valid or (isinstance(expected, int) and expected < 0):

@@ -1,4 +1,4 @@
-"""What ``status`` says of a log, its notifier and its consumers."""
+"""The status of a log, its notifier and its consumers, as JSON-ready values."""
 
 from __future__ import annotations
 
