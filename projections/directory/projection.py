@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
-from eventstore.errors import (
-    ConfigError,
-    HistoryDivergedError,
-    ProjectionError,
-    StorageError,
-    StoreClosedError,
-)
+from eventstore.errors import ConfigError, ProjectionError, StoreClosedError
 from eventstore.log.events import Cursor, Event
+from projections.directory._opening import (
+    OWNER,
+    check_owner,
+    load_companion,
+    load_manifest,
+    make_root,
+    write_owner,
+)
 from projections.directory._published_tree import LiveTree, Place
 from projections.directory._safe_tree import SafeTree, translate_errors
-from projections.directory._tree_writer import INTENT
 from projections.directory.content import FunctionContent, OutdatedError
 from projections.directory.file_changes import RejectedError, fold, read_change
-from projections.directory.manifest import (
-    ADVICE,
-    FORMAT,
-    MANIFEST,
-    ForeignDirectoryError,
-    Manifest,
-    SetAside,
-    decode,
-)
-from projections.directory.path_claims import PRIVATE, Claims
-from projections.protocol import OutdatedViewError, ProjectionBusyError
+from projections.directory.path_claims import Claims
+from projections.protocol import OutdatedViewError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Sequence
 
     from projections.directory.content import Companion, DirectoryContent, FileChange, Files
-
-OWNER: Final = f"{PRIVATE}.owner"
+    from projections.directory.manifest import SetAside
 
 
 class _Rebuild:
@@ -116,16 +106,17 @@ class DirectoryProjection:
         log, ManifestError where its manifest is damaged or of a newer version.
         """
         with translate_errors(str(self.root)):
-            tree = SafeTree(self._make_root(), fsync=self._fsync)
+            tree = SafeTree(make_root(self.root), fsync=self._fsync)
             try:
-                self._own(tree)
-                manifest = self._load(tree, log_id)
+                check_owner(tree, self.name)
+                manifest = load_manifest(tree, self.root, self.name, log_id)
                 cursor = manifest.cursor
-                companion = self._load_companion(tree, cursor)
+                companion = load_companion(tree, self.root, self._content.companion, cursor)
+                self.outdated = companion is None and self._content.companion is not None
                 live = LiveTree(tree, manifest, companion, self._companion_name)
                 # Ends what a killed process has begun, and writes a first manifest.
                 live.bring(live.claims.copy(), {}, cursor, companion, stop=False)
-                tree.write_private(OWNER, f"{socket.gethostname()}:{os.getpid()}".encode())
+                write_owner(tree)
             except BaseException:
                 tree.close()
                 raise
@@ -236,62 +227,9 @@ class DirectoryProjection:
             finally:
                 live.tree.release()
 
-    def _make_root(self) -> Path:
-        root = Path(os.path.realpath(self.root))
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            reason = "is a file, or lies below one: name a directory"
-            raise StorageError(str(self.root), reason) from error
-        return root
-
-    def _own(self, tree: SafeTree) -> None:
-        try:
-            tree.lock()
-        except BlockingIOError as error:
-            owner = (tree.read(OWNER) or b"another process").decode(errors="replace")
-            raise ProjectionBusyError(self.name, owner[:200]) from error
-        tree.check()
-
-    def _load(self, tree: SafeTree, log_id: str) -> Manifest:
-        where = str(self.root)
-        raw = tree.read(MANIFEST)
-        if raw is None:
-            others = sorted(path for path, _ in tree.entries() if not path.startswith(PRIVATE))
-            if others:
-                found = f"is not empty ({others[0]!r}, {len(others)} in all) and has no {MANIFEST}"
-                raise ForeignDirectoryError(where, found)
-            manifest = Manifest(FORMAT, self.name, log_id, 0, "", {})
-            tree.remove(INTENT)
-        else:
-            manifest = decode(raw, f"{where}/{MANIFEST}")
-        if manifest.projection != self.name:
-            found = f"belongs to the projection {manifest.projection!r}, not {self.name!r}"
-            raise ForeignDirectoryError(where, found)
-        if manifest.log_id != log_id:
-            reason = f"{where} was made from the log {manifest.log_id}; {ADVICE}"
-            raise HistoryDivergedError(manifest.position, 0, reason)
-        return manifest
-
     @property
     def _companion_name(self) -> str:
         return self._content.companion.name if self._content.companion is not None else ""
-
-    def _load_companion(self, tree: SafeTree, cursor: Cursor) -> Companion | None:
-        """Return the companion that belongs to the manifest; without one, be outdated."""
-        self.outdated = False
-        if (format_ := self._content.companion) is None:
-            return None
-        if not cursor.position:
-            return format_.empty(cursor.log_id)
-        try:
-            companion = format_.decode(
-                tree.read(format_.name) or b"", str(self.root / format_.name)
-            )
-        except StorageError:
-            companion = None
-        self.outdated = companion is None or companion.cursor != cursor
-        return None if self.outdated else companion
 
     def _advance(self, live: LiveTree, events: Sequence[Event], cursor: Cursor) -> None:
         rebuild = self._rebuild

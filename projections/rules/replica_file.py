@@ -2,7 +2,7 @@
 
 The replica file holds what stands, the latest changes before it, and where in which log that is,
 behind a checksum. Being one file, it is old or new and never half: a copy of it is a whole set,
-in whatever order the files beside it arrive. It is a function of the log.
+in any order in which the files beside it arrive. It is a function of the log.
 """
 
 from __future__ import annotations

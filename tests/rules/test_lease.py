@@ -280,7 +280,7 @@ async def test_an_owner_whose_connection_was_lost_stands_by(
         assert (await standing(one))["B"][1] == ttp("B")
         tasks.cancel_scope.cancel()
     assert reports == ["first", "second"]
-    assert "may be somebody else's" in caplog.text
+    assert "may have another owner now" in caplog.text
 
 
 @pytest.mark.promise("owner")
