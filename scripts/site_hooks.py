@@ -35,8 +35,9 @@ ROLE: Final = re.compile(
 )
 """A reference in a docstring as Sphinx writes it; the page shows the bare name."""
 FOREIGN: Final = re.compile(
-    r"""<(?:script|img|iframe|link\s+rel="?stylesheet"?)[^>]*(?:src|href)="?(?:https?:)?//"""
+    r"""<(?:script|img|iframe|link(?![^>]*canonical))\b[^>]*\s(?:src|href)="?(?:https?:)?//[^>]*"""
 )
+"""A tag that makes a page load something from another host."""
 
 
 def site_path(target: str) -> str:
