@@ -122,6 +122,18 @@ async def test_a_state_set_again_meanwhile_is_left_alone(
         await ended(store, "B", "A")
 
 
+@pytest.mark.parametrize("poison", [one for one in MALFORMED if one[1].type == "RuleStateSet"])
+async def test_the_last_good_state_ends_although_a_later_one_cannot_be_used(
+    store: EventStore, clock: FakeClock, poison: tuple[str, NewEvent]
+) -> None:
+    await disable(store, "A", 10)
+    await store.append(poison[0], [NewEvent(poison[1].type, poison[1].data)])
+    async with expiring(store):
+        clock.now_us += 10 * SECOND
+        await ended(store, "A")
+    assert await RuleStore(store).get_state("A") == RuleState()
+
+
 async def test_one_that_missed_the_new_state_changes_nothing(
     store: EventStore, clock: FakeClock
 ) -> None:
