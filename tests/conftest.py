@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from support.examples import examples
 from support.logs import FakeClock
 from support.postgres import shared_log, shared_server
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parent
 
-settings.register_profile("tests", max_examples=examples(100))
+# How long an example takes depends on the machine and what else runs there: no test may fail by it.
+settings.register_profile(
+    "tests",
+    max_examples=examples(100),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("tests")
 
 

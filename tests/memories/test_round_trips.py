@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @settings(
     max_examples=examples(30),
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(batch=st.lists(MEMORIES, min_size=1, max_size=6, unique_by=lambda memory: memory.id))
 def test_any_memory_comes_back_exactly(memories: MemoryStore, batch: list[Memory]) -> None:
