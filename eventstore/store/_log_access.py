@@ -87,19 +87,19 @@ class LogAccess:
     async def append(self, operation: Append | Redact | Trim) -> Appended:
         """Queue what appends events; return its result once it is durable."""
         appended: Appended = await wait_future(self.writer.submit(operation))
-        self._saw(appended.cursor)
+        self.saw(appended.cursor)
         return appended
 
     async def page(self, query: Query) -> Page:
         """Read one page. Raises HistoryDivergedError, HistoryGoneError and UpcastError."""
         page = await self.run(self._read_page, query)
-        self._saw(page.head.cursor)
+        self.saw(page.head.cursor)
         return page
 
     async def head(self) -> Head:
         """Read where the log begins and ends."""
         head = await self.run(self.backend.head)
-        self._saw(head.cursor)
+        self.saw(head.cursor)
         return head
 
     async def consumers(self) -> list[ConsumerState]:
@@ -110,7 +110,8 @@ class LogAccess:
         """Read the head anew, also where it is lower than what was read before."""
         self.newest = (await self.in_thread(self.backend.head)).cursor
 
-    def _saw(self, cursor: Cursor) -> None:
+    def saw(self, cursor: Cursor) -> None:
+        """Take note of a head that was read or written."""
         if cursor.position > self.newest.position:
             self.newest = cursor
 

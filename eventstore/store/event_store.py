@@ -170,12 +170,11 @@ class EventStore:
         return await self.append_many([StreamWrite(stream, events, expected)])
 
     async def append_many(self, writes: Iterable[StreamWrite]) -> Appended:
-        """Append to several different streams as one commit: all of it, or nothing.
-
-        Raises what :meth:`append` raises.
-        """
+        """Append to several streams as one commit, or nothing; raise what :meth:`append` raises."""
         self._log.check_open()
-        return await self._log.append(check_append(writes))
+        appended: Appended = await wait_future(self._writer.submit(check_append(writes)))
+        self._log.saw(appended.cursor)
+        return appended
 
     def read(
         self,
