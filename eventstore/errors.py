@@ -118,6 +118,14 @@ class HistoryHeldError(EventStoreError):
         self.position = position
 
 
+class NoLogError(EventStoreError):
+    """There is no log to open, and none was to be created; ``where`` is a path or a URL."""
+
+    def __init__(self, where: str, reason: str = "") -> None:
+        super().__init__(f"no log at {where}{reason and ': '}{reason}")
+        self.where = where
+
+
 class ArchiveError(EventStoreError):
     """An export cannot be read: it is truncated, altered, or no export at all.
 

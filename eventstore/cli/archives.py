@@ -39,7 +39,7 @@ async def import_(
 ) -> None:
     """Fill a log from an export; the log must be new and empty."""
     source: str | IO[bytes] = binary_stdin() if file == "-" else file
-    async with session.open_store() as store:
+    async with session.open_store(create=True) as store:
         with session.output.progress("importing") as progress:
             moved = await store.import_from(source, progress=progress)
     session.output.value(

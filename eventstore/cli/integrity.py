@@ -13,7 +13,6 @@ from eventstore.cli.event_lines import describe
 from eventstore.cli.options import By, user_name
 from eventstore.cli.session import Session
 from eventstore.errors import (
-    ConfigError,
     EventStoreError,
     HistoryDivergedError,
     HistoryGoneError,
@@ -23,7 +22,6 @@ from eventstore.errors import (
 from eventstore.integrity.findings import Finding, Report
 from eventstore.log.events import Cursor
 from eventstore.log.operations import Query
-from eventstore.storage.sqlite.paths import log_file
 from eventstore.system.secret_url import show_place
 
 if TYPE_CHECKING:
@@ -46,7 +44,6 @@ async def verify(
 ) -> int:
     """Check that nothing in the log was changed; status 1 where something was."""
     cursor = Cursor.parse(anchor) if anchor is not None else None
-    _refuse_missing(session.settings.url)
     report: Report | None = None
     found: list[Finding] = []
     try:
@@ -85,13 +82,6 @@ def _conclude(session: Session, report: Report | None, count: int) -> None:
     else:
         output.value(values, f"{text}all as written")
         output.line(f"anchor: {report.cursor}")
-
-
-def _refuse_missing(url: str) -> None:
-    """Refuse a log that does not exist: opening would make an empty one, which has no faults."""
-    path = log_file(url)
-    if path is not None and not path.exists():
-        raise ConfigError(f"{path} is not there: name the log that is to be verified")
 
 
 async def _check_projections(store: EventStore, place: str) -> Sequence[Finding]:

@@ -29,8 +29,12 @@ class Session:
     settings: Settings
     output: Output
 
-    def open_store(self) -> EventStore:
-        """Return the log that the settings name, to be entered with ``async with``."""
+    def open_store(self, *, create: bool = False) -> EventStore:
+        """Return the log that the settings name, to be entered with ``async with``.
+
+        Entering raises NoLogError where there is none, unless ``create``: that is for commands
+        whose job is to begin a log.
+        """
         # Only the commands that open a log need a database.
         from eventstore.store.event_store import EventStore  # noqa: PLC0415
 
@@ -40,6 +44,7 @@ class Session:
             notify=settings.notify,
             notify_keys=settings.notify_keys,
             poll=settings.poll_seconds,
+            create=create,
         )
 
 

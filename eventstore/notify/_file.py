@@ -37,8 +37,9 @@ class FileNotifier:
 
     def start(self, log_id: str, wake: Wake) -> None:  # noqa: ARG002 - one log per file
         """Begin to watch."""
-        # The directory has to exist before it can be watched.
-        self._touch(None)
+        # The directory has to exist before it can be watched. A reader may not be able to write.
+        if not self._directory.is_dir():
+            self._touch(None)
         self._watcher = Watcher(self._directory, lambda: wake(self._read()), recursive=False)
         self._watcher.start()
 

@@ -6,7 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from eventstore.errors import ConfigError
+from eventstore.errors import ConfigError, NoLogError
 from eventstore.storage import (
     _inline,
     _integrity_reads,
@@ -50,6 +50,8 @@ class SqlBackend(ABC):
 
     dialect: ClassVar[str]
     _advice: ClassVar[str] = "use 'eventstore export' and 'eventstore import'"
+    _foreign: ClassVar[str] = ""
+    """What a database is that has none of the log's tables."""
     url: str
     path: Path | None
 
@@ -59,7 +61,7 @@ class SqlBackend(ABC):
         self._writing = threading.Lock()
 
     @abstractmethod
-    def open(self) -> None:
+    def open(self, *, create: bool = True) -> None:
         """Connect, and call :meth:`_prepare`."""
 
     @abstractmethod
@@ -196,12 +198,20 @@ class SqlBackend(ABC):
         """Return none."""
         return []
 
-    def _prepare(self) -> None:
-        """Bring the schema, then the inline projections, up to date."""
-        while self._write(self._migrate):
-            pass
+    def _prepare(self, *, current: bool = False) -> None:
+        """Bring the schema, unless it is ``current``, then the inline projections, up to date."""
+        if not current:
+            while self._write(self._migrate):
+                pass
         if self._inline:
             self._write(self._set_up_inline)
+
+    def _is_current(self, driver: Driver) -> bool:
+        """Return whether the schema needs no migration; raise NoLogError where there is none."""
+        # With one of them missing it is a damaged log, which verification describes.
+        if not driver.has_table("head") and not driver.has_table("migration"):
+            raise NoLogError(self._where, self._foreign)
+        return migrations.is_current(driver, self.dialect, self._where)
 
     def _migrate(self, driver: Driver) -> bool:
         driver.lock_schema()

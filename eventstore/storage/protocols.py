@@ -89,8 +89,11 @@ class Backend(IntegrityReader, Protocol):
     path: Path | None
     """The file that the log lives in, where it is one: what a file notifier watches beside."""
 
-    def open(self) -> None:
-        """Create or check the schema, and bring inline projections up to date."""
+    def open(self, *, create: bool = True) -> None:
+        """Create or check the schema, and bring inline projections up to date.
+
+        Without ``create`` it is NoLogError where there is no log, and nothing is left behind.
+        """
 
     def close(self) -> None:
         """Release every connection. Called once, after the last read and write."""

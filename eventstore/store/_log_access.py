@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
@@ -59,10 +60,10 @@ class LogAccess:
         self._read_page = read_page
         self._writer = writer
 
-    async def open(self) -> None:
+    async def open(self, *, create: bool) -> None:
         """Open the backend in the current event loop; :attr:`state` is the caller's to set."""
         self._limiter = anyio.CapacityLimiter(READERS)
-        await self.in_thread(self.backend.open)
+        await self.in_thread(partial(self.backend.open, create=create))
         await self.read_newest()
 
     @property

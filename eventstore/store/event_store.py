@@ -72,6 +72,8 @@ class EventStore:
         poll: float,
         upcasters: Upcasters | None = None,
         notify_keys: Sequence[str] | None = None,
+        *,
+        create: bool = True,
     ) -> None:
         self.clock = clock
         """Returns the time in microseconds since the epoch."""
@@ -80,6 +82,7 @@ class EventStore:
         reads = UpcastReads(upcasters)
         self.inline = tuple(projection.name for projection in inline)
         """The names of the inline projections."""
+        self._create = create
         self._backend = make_backend(url, clock, reads.projections(inline))
         self.url = self._backend.url
         """Names the log, without a password."""
@@ -102,6 +105,7 @@ class EventStore:
         inline: Sequence[InlineProjection] = (),
         clock: Clock = system_clock,
         poll: float = POLL_SECONDS,
+        create: bool = True,
         upcasters: Upcasters | None = None,
         notify_keys: Sequence[str] | None = None,
     ) -> Self:
@@ -109,7 +113,8 @@ class EventStore:
 
         ``url`` is ``sqlite:///events.db`` (four slashes for an absolute path),
         ``postgresql://user:password@host/database`` (with any of libpq's parameters) or
-        ``memory://``; a file or table that is not there is created. ``notify`` wakes
+        ``memory://``. What is not there is created; with ``create=False`` entering raises
+        NoLogError instead and leaves nothing behind. ``notify`` wakes
         subscriptions in other processes: ``"auto"``, ``"file"``, ``"postgres"``, ``"none"`` or
         the URL of a Redis. Messages to it are signed with the first of ``notify_keys``
         (default: those of the environment) and accepted if signed with any of them. ``inline``
@@ -120,12 +125,12 @@ class EventStore:
 
         Raises ConfigError for a URL or notifier that is not known.
         """
-        return cls(url, notify, inline, clock, poll, upcasters, notify_keys)
+        return cls(url, notify, inline, clock, poll, upcasters, notify_keys, create=create)
 
     async def __aenter__(self) -> Self:
         if self._log.state is not State.NEW:
             raise StoreClosedError("a store is entered once: call EventStore.open again")
-        await self._log.open()
+        await self._log.open(create=self._create)
         call = loop_caller()
         self.feed.start(call)
         self._writer.start(call, self.feed.committed, self.feed.consumers.take_away)

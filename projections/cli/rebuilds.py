@@ -87,6 +87,9 @@ async def sql(session: Session, target: Target) -> Rebuilt:
         copy = SqlCopy(target.database)
         return await rebuild_projection(session, copy, copy.place)
 
+    async with session.open_store():
+        pass  # Where there is no log, nothing is to be made.
+
     def rebuild() -> Rebuilt:
         with SqlStorage(session.settings.url, notify="none") as storage:
             return Rebuilt(storage.url, storage.rebuild())

@@ -33,7 +33,7 @@ async def up(
     allow_empty: AllowEmpty = False,
 ) -> None:
     """Do the main job: follow a directory of rules, project it, print each change."""
-    async with session.open_store() as store:
+    async with session.open_store(create=True) as store:
         master = rule_sync(
             session, store, rules, format=format, source=source, allow_empty=allow_empty
         )
@@ -75,7 +75,7 @@ async def sync(
             f"{found.unchanged} unchanged{position}",
         )
 
-    async with session.open_store() as store:
+    async with session.open_store(create=True) as store:
         master = rule_sync(
             session, store, directory, format=format, source=source, allow_empty=allow_empty
         )

@@ -82,7 +82,7 @@ async def state(
     if confidence_max is not None and state != "clipped":
         raise InvalidInputError("--confidence-max", "goes with the state 'clipped' only")
     new = RuleState(state, confidence_max, expires_at, reason)
-    async with session.open_store() as store:
+    async with session.open_store(create=True) as store:
         await RuleStore(store).set_state(rule, new, user_name(by))
         defined = store.read(streams=RULES + rule, limit=1, kept=True)
         exists = [event async for event in defined]

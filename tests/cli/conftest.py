@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import forked
-from support.commands import Run, Running, command, environment
+from support.commands import Run, Running, command, environment, make_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +29,12 @@ def run(tmp_path: Path) -> Run:
         )
 
     return run_command
+
+
+@pytest.fixture
+def empty_log(tmp_path: Path) -> None:
+    """Make the log that commands use by default."""
+    make_log(f"sqlite:///{tmp_path}/eventstore.db")
 
 
 @pytest.fixture

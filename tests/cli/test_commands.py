@@ -111,10 +111,11 @@ def test_status_shows_consumers_and_the_version_of_the_database(
 
 
 @pytest.mark.promise("bad-input")
+@pytest.mark.usefixtures("empty_log")
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--url", "sqlite:////nowhere/at/all.db", "status"], "does its directory exist"),
+        (["--url", "sqlite:////nowhere/at/all.db", "state", "R1", "enabled"], "does its directory"),
         (["--url", "mongodb://x", "status"], "begins with one of"),
         (["status", "--url", "sqlite://"], "names no file"),
         (["status", "--url", f"postgresql://u:{SECRET}@127.0.0.1:1/x"], "refused"),

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from support.commands import make_log
 from support.master import fill, ttp
 from support.postgres import shared_server
 from support.redis import private_redis
@@ -89,6 +90,7 @@ def redis() -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.mark.usefixtures("empty_log")
 def test_status_says_whether_redis_lets_it_in(run: Run, redis: RedisServer) -> None:
     right = redis.url.replace("//", "//:secret@")
     done = run("--json", "status", EVENTSTORE_NOTIFY=right)
@@ -103,11 +105,14 @@ def test_status_says_whether_redis_lets_it_in(run: Run, redis: RedisServer) -> N
 
 
 def test_status_says_whether_postgresql_wakes(run: Run) -> None:
-    done = run("--json", "status", EVENTSTORE_URL=shared_server().fresh_schema())
+    url = shared_server().fresh_schema()
+    make_log(url)
+    done = run("--json", "status", EVENTSTORE_URL=url)
     facts = json.loads(done.stdout)
     assert (facts["notifier"], facts["listening"]) == ("postgres", 1)
 
 
+@pytest.mark.usefixtures("empty_log")
 @pytest.mark.parametrize("command", [["state", "R1", "disabled"], ["tail", "--no-follow"]])
 def test_a_redis_that_refuses_is_one_line_and_no_failure(
     run: Run, redis: RedisServer, command: list[str]

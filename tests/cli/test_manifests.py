@@ -149,6 +149,7 @@ def test_code_that_fails_is_one_line_that_names_the_distribution(run: Run, site:
     assert done.stderr.startswith("warning: section 'shops' of status: distribution 'acme-things'")
 
 
+@pytest.mark.usefixtures("empty_log")
 def test_the_first_of_two_commands_of_one_name_stays(run: Run, site: Path) -> None:
     taken = MANIFEST.replace('"orders"', '"rules"').replace('"--shop"', '"--source"')
     install(site, "zeta", MANIFEST.replace("acme.code", "zeta.code"))
@@ -199,6 +200,7 @@ def test_help_and_completion_import_manifests_alone(
     assert heavy.isdisjoint(loaded)
 
 
+@pytest.mark.usefixtures("empty_log")
 def test_the_log_has_a_command_line_without_any_other_package(run: Run, tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     alone.mkdir()

@@ -11,8 +11,8 @@ INTENDED = {
     "Subscription", "Upcasters",
     "ArchiveError", "ChangeRejectedError", "ConfigError", "ConflictError", "CorruptEventError",
     "DuplicateEventError", "EventStoreError", "HistoryDivergedError", "HistoryGoneError",
-    "HistoryHeldError", "InvalidInputError", "LimitExceededError", "NotAppliedError",
-    "NotEmptyError", "ProjectionError", "StorageError", "StoreClosedError",
+    "HistoryHeldError", "InvalidInputError", "LimitExceededError", "NoLogError",
+    "NotAppliedError", "NotEmptyError", "ProjectionError", "StorageError", "StoreClosedError",
     "TakenOverError", "UpcastError",
 }  # fmt: skip
 

@@ -225,6 +225,7 @@ async def test_a_full_disk_is_a_typed_error_and_the_store_goes_on(path: Path, ur
         backend = store._backend
         assert isinstance(backend, SqliteBackend)
         writer = backend._writer
+        assert writer is not None
         pages = writer.execute(text("PRAGMA page_count")).scalar()
         writer.execute(text(f"PRAGMA max_page_count = {pages}"))
         with pytest.raises(StorageError, match="full"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from eventstore import EventStore
 from support import forked
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -28,6 +30,16 @@ def environment(**extra: str) -> dict[str, str]:
 
 def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "eventstore.cli", *words]
+
+
+def make_log(url: str) -> None:
+    """Make an empty log, as ``init`` does: commands that read make none."""
+
+    async def make() -> None:
+        async with EventStore.open(url, notify="none"):
+            pass
+
+    asyncio.run(make())
 
 
 class Running:

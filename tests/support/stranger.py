@@ -47,7 +47,7 @@ async def orders(
     place: Annotated[bool, typer.Option("--place", help="Place one first.")] = False,
 ) -> int:
     \"\"\"Count the orders of a shop.\"\"\"
-    async with session.open_store() as store:
+    async with session.open_store(create=True) as store:
         if place:
             await store.append(f"order/{name}", [NewEvent("Placed", {"total": 12})])
         count = len([e async for e in store.read(streams=f"order/{name}", kept=True)])

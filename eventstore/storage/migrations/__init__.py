@@ -74,6 +74,12 @@ def apply_next(driver: Driver, dialect: str, where: str, now_us: int) -> bool:
     return True
 
 
+def is_current(driver: Driver, dialect: str, where: str) -> bool:
+    """Return whether a log has all migrations, having checked that they are these."""
+    migrations = known(dialect)
+    return driver.has_table("migration") and _applied(driver, migrations, where) >= len(migrations)
+
+
 def _read_ledger(driver: Driver, migrations: tuple[Migration, ...], where: str, now_us: int) -> int:
     """Return how many migrations were applied, having checked that they are these."""
     if not driver.has_table("migration"):
@@ -84,6 +90,10 @@ def _read_ledger(driver: Driver, migrations: tuple[Migration, ...], where: str, 
         _check_newer(driver, migrations, where)
         _record(driver, migrations[0], now_us)
         return 1
+    return _applied(driver, migrations, where)
+
+
+def _applied(driver: Driver, migrations: tuple[Migration, ...], where: str) -> int:
     rows = driver.rows("SELECT number, name, checksum FROM migration ORDER BY number")
     if rows:
         _check_newer(driver, migrations, where)

@@ -85,11 +85,11 @@ class PostgresBackend(SqlBackend):
     def _where(self) -> str:
         return self.url
 
-    def open(self) -> None:
+    def open(self, *, create: bool = True) -> None:
         """Create or check the schema, and bring inline projections up to date."""
         with ExitStack() as undo:
             undo.callback(self.close)
-            self._prepare()
+            self._prepare(current=not create and self._read(self._is_current))
             undo.pop_all()
 
     def close(self) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.errors import NotEmptyError, StorageError
+from eventstore.storage.sqlite.read_only import is_read_only, read_unlocked
 from eventstore.storage.sqlite.write_turn import WriteTurn
 from eventstore.system.safe_files import permissions, replacing, sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from eventstore.storage.sqlite._driver import SqliteDriver
 
 PAGES: Final = 1_000
 """Database pages copied between two calls of ``progress``."""
@@ -27,6 +30,8 @@ def backup(path: Path, target: Path, progress: Callable[[int, int], None]) -> in
     The copy is as of one moment, while writers go on. ``progress`` is called with the number of
     pages done and of all pages; what it raises ends the copy and leaves nothing behind.
     """
+    if is_read_only(path):
+        return _backup_unlocked(path, target, progress)
     with _errors_naming(path), closing(_open(path)) as source:
         # A read transaction of this connection: what others commit meanwhile is left out,
         # and does not make the copying start again.
@@ -35,6 +40,20 @@ def backup(path: Path, target: Path, progress: Callable[[int, int], None]) -> in
         with replacing(target, mode=permissions(path)) as temporary:
             _copy(source, temporary, progress)
     return position
+
+
+def _backup_unlocked(path: Path, target: Path, progress: Callable[[int, int], None]) -> int:
+    """Copy a log that this process may not write, as :func:`backup` does."""
+
+    def copy(driver: SqliteDriver) -> int:
+        source: Any = driver.connection.connection.driver_connection
+        position = read_position(source, path)
+        with replacing(target, mode=permissions(path)) as temporary:
+            _copy(source, temporary, progress)
+        return position
+
+    with _errors_naming(path):
+        return read_unlocked(path, copy)
 
 
 def restore(copy: Path, path: Path, progress: Callable[[int, int], None], *, replace: bool) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import stat
 import threading
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
@@ -16,13 +17,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from eventstore.errors import ConfigError, StorageError
+from eventstore.errors import ConfigError, NoLogError, StorageError
 from eventstore.log.operations import Redact
 from eventstore.storage.base import SqlBackend
 from eventstore.storage.sqlite import _file_copy
 from eventstore.storage.sqlite._driver import SqliteDriver
-from eventstore.storage.sqlite.engine import BUSY_SECONDS, make_engine, translate_errors
+from eventstore.storage.sqlite.engine import BUSY_SECONDS, make_engine, translate_errors, use_wal
 from eventstore.storage.sqlite.paths import database_path
+from eventstore.storage.sqlite.read_only import is_read_only, read_unlocked
 from eventstore.storage.sqlite.user_transaction import SqliteUserTransaction
 from eventstore.storage.sqlite.write_turn import WriteTurn
 from eventstore.storage.user_transaction import append_in
@@ -31,6 +33,8 @@ from eventstore.system.secret_url import SecretUrl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
     from eventstore.log.clock import Clock
     from eventstore.log.inline_projection import InlineProjection
@@ -49,6 +53,7 @@ class SqliteBackend(SqlBackend):
     """A log on SQLite; see :class:`eventstore.storage.protocols.Backend`."""
 
     dialect = "sqlite"
+    _foreign = "the file is a database of something else"
 
     def __init__(
         self, url: str | SecretUrl, clock: Clock, inline: Sequence[InlineProjection] = ()
@@ -57,35 +62,88 @@ class SqliteBackend(SqlBackend):
         self.url = str(SecretUrl.of(url))
         self.path = database_path(url)
         self._turn: WriteTurn | None = None
+        self._writer: Connection | None = None
+        self._read_only = False
         self._unscrubbed = False
         # A single shared connection can serve one thread at a time only.
         self._memory_lock = threading.RLock()
 
-    def open(self) -> None:
-        """Create or check the schema, and bring inline projections up to date."""
+    def open(self, *, create: bool = True) -> None:
+        """Create or check the schema, and bring inline projections up to date.
+
+        A file that may not be written is opened for reading.
+        """
+        if not create:
+            self._check_present()
         with translate_errors(self._where), ExitStack() as undo:
-            self._engine = make_engine(self.path)
+            self._engine = make_engine(self.path, wal=False)
             undo.callback(self._engine.dispose)
             self._user_engine = make_engine(self.path, pooled=False)
-            if self.path is not None:
-                self._turn = WriteTurn(self.path)
-                undo.callback(self._turn.close)
-            # Within the turn: two connections that switch a fresh file to WAL at once get
-            # "database is locked" without waiting for their timeout.
-            with self._turn.hold() if self._turn else nullcontext():
-                self._writer = self._engine.connect()
-                undo.callback(self._writer.close)
+            undo.callback(self._disconnect)
+            self._read_only = self.path is not None and is_read_only(self.path)
+            current = False
+            if self._read_only or not create:
+                current = self._check_schema(create=create)
+            else:
+                self._connect()
             self._identity = _identity(self.path)
-            self._prepare()
+            self._prepare(current=current)
             undo.pop_all()
+
+    def _check_schema(self, *, create: bool) -> bool:
+        """Return whether the schema is up to date, without changing the file."""
+        assert self.path is not None  # noqa: S101 - a log in memory is always created
+        try:
+            current = read_unlocked(self.path, self._is_current)
+        except NoLogError as error:
+            if create:
+                reason = "this user may not write there, and no log is there to be read"
+                raise StorageError(self._where, reason) from error
+            raise
+        if self._read_only and not current:
+            raise StorageError(
+                self._where,
+                "its schema is of an older version: open it once as a user who may write to it",
+            )
+        return current
+
+    def _check_present(self) -> None:
+        """Raise NoLogError where no file with content is at the path."""
+        if self.path is None:
+            raise NoLogError(self.url, "a log in memory begins with its program")
+        with translate_errors(self._where):
+            try:
+                status = self.path.stat()
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise NoLogError(self._where) from error
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            raise NoLogError(self._where, f"it is {kind}")
+        if not status.st_size:
+            raise NoLogError(self._where, "the file is empty")
+
+    def _connect(self) -> Connection:
+        """Connect for writing, which a log that is only read never does."""
+        if self.path is not None and self._turn is None:
+            self._turn = WriteTurn(self.path)
+        # Within the turn: two connections that switch a fresh file to WAL at once get
+        # "database is locked" without waiting for their timeout.
+        with self._turn.hold() if self._turn else nullcontext():
+            self._writer = self._engine.connect()
+            use_wal(self._writer)
+        return self._writer
+
+    def _disconnect(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        if self._turn is not None:
+            self._turn.close()
 
     def close(self) -> None:
         """Release every connection."""
         with self._memory_lock:
-            self._writer.close()
+            self._disconnect()
         self._engine.dispose()
-        if self._turn is not None:
-            self._turn.close()
 
     def describe(self) -> dict[str, str | int]:
         """Return the kind, SQLite's version, and the sizes of the file and its WAL."""
@@ -150,6 +208,7 @@ class SqliteBackend(SqlBackend):
         Readers of an older snapshot prevent it. It is then retried after each later write;
         closing the last connection empties the WAL as well.
         """
+        assert self._writer is not None  # noqa: S101 - it has just written
         try:
             with self._turn.hold() if self._turn else nullcontext():
                 raw = SqliteDriver(self._writer)
@@ -183,31 +242,40 @@ class SqliteBackend(SqlBackend):
 
     def _write(self, function: Callable[[Driver], T]) -> T:
         """Hold the turn to write and a transaction; commit at the end, or leave nothing."""
-        with (
-            translate_errors(self._where),
-            self._memory_lock if self._turn is None else self._turn.hold(),
-        ):
+        if self._read_only:
+            raise StorageError(self._where, "this user may read this log, not write to it")
+        with translate_errors(self._where), ExitStack() as held:
+            writer = self._writer or self._connect()
+            held.enter_context(self._turn.hold() if self._turn else self._memory_lock)
             self._check_same_file()
-            driver = SqliteDriver(self._writer)
+            driver = SqliteDriver(writer)
             driver.run("BEGIN IMMEDIATE")
             try:
                 result = function(driver)
                 driver.run("COMMIT")
             except BaseException:
-                self._writer.rollback()
+                writer.rollback()
                 if driver.in_transaction:
                     driver.run("ROLLBACK")
                 raise
             # Ends the transaction that SQLAlchemy began for a projection's statements.
-            self._writer.commit()
+            writer.commit()
             return result
+
+    def _read(self, function: Callable[[Driver], T]) -> T:
+        """Call ``function`` in a snapshot."""
+        if not self._read_only or self.path is None:
+            return super()._read(function)
+        with translate_errors(self._where):
+            self._check_same_file()
+            return read_unlocked(self.path, function)
 
     @contextmanager
     def _snapshot(self) -> Iterator[Driver]:
         with translate_errors(self._where):
             if self.path is None:
                 with self._memory_lock:
-                    yield SqliteDriver(self._writer)
+                    yield SqliteDriver(self._writer or self._connect())
                 return
             self._check_same_file()
             with self._engine.connect() as connection:

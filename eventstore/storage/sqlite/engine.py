@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
@@ -21,6 +21,8 @@ BUSY_SECONDS: Final = 30.0
 
 READ_CONNECTIONS: Final = 8
 """Connections kept for reading; the store never reads more pages than this at once."""
+
+_USE_WAL: Final = "PRAGMA journal_mode=WAL"
 
 
 @contextmanager
@@ -43,9 +45,10 @@ def _explain(reason: str) -> str:
     return reason
 
 
-def make_engine(path: Path | None, *, pooled: bool = True) -> Engine:
+def make_engine(path: Path | None, *, pooled: bool = True, wal: bool = True) -> Engine:
     """Make an engine that leaves BEGIN and COMMIT to its users, and perhaps keeps connections.
 
+    With ``wal`` each connection switches the file to a write-ahead log, where it has none yet.
     Like PostgreSQL it refuses texts with NUL characters, so that projections are the same on both.
     """
     engine = create_engine(
@@ -57,7 +60,8 @@ def make_engine(path: Path | None, *, pooled: bool = True) -> Engine:
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: object) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
+        if wal:
+            connection.execute(_USE_WAL)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         # What is erased, or moved to another page, leaves zeros behind.
@@ -76,6 +80,11 @@ def make_engine(path: Path | None, *, pooled: bool = True) -> Engine:
                 )
 
     return engine
+
+
+def use_wal(connection: Connection) -> None:
+    """Switch the file to a write-ahead log, which it then keeps."""
+    connection.exec_driver_sql(_USE_WAL)
 
 
 def _pooling(path: Path | None, *, pooled: bool) -> dict[str, Any]:

@@ -1,0 +1,119 @@
+"""Reading a log's file without the right to write it: another user's, or on a read-only mount.
+
+Nothing is created: a reader's own ``-wal`` and ``-shm`` would lock out the writer that owns the
+file. While a writer has the file open, its ``-wal`` is there, and SQLite reads both under its own
+locks. Without a ``-wal`` no writer is at work; the file is then read as an immutable one, and the
+read is repeated where a writer has come meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+
+from sqlalchemy import create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from eventstore.errors import StorageError
+from eventstore.storage.sqlite._driver import SqliteDriver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+T = TypeVar("T")
+
+ATTEMPTS: Final = 50
+"""Reads of a file that a writer opens or closes meanwhile, before giving up."""
+
+CLOCK_STEP_NS: Final = 20_000_000
+"""Longest step of a file system's clock: two changes within it may have one time."""
+
+_HEADER_BYTES: Final = 20
+_READ_VERSION: Final = 19
+"""Where a database's header says how it is read: 2 for a write-ahead log, 1 for a journal."""
+
+_Stamp: TypeAlias = tuple[int, ...]
+
+
+def is_read_only(path: Path) -> bool:
+    """Return whether there is such a file, and this process may not write there.
+
+    A writer needs the file's directory too, for the write-ahead log.
+    """
+    by_effective_user = os.access in os.supports_effective_ids
+    return path.exists() and not all(
+        os.access(place, os.W_OK, effective_ids=by_effective_user) for place in (path, path.parent)
+    )
+
+
+def connect_read_only(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
+    """Connect to a file without creating anything.
+
+    ``immutable`` takes no lock: the caller compares :func:`_stamp` before and after the read.
+    """
+    how = "immutable=1" if immutable else "mode=ro&readonly_shm=1"
+    return sqlite3.connect(
+        f"{path.as_uri()}?{how}", uri=True, isolation_level=None, check_same_thread=False
+    )
+
+
+def read_unlocked(path: Path, function: Callable[[SqliteDriver], T]) -> T:
+    """Call ``function`` with a snapshot of the file at ``path``.
+
+    It may be called more than once. Raises StorageError where the file cannot be read without
+    writing: after a crash whose ``-shm`` is missing, or while it never rests.
+    """
+    for _ in range(ATTEMPTS):
+        stamp = _stamp(path)
+        try:
+            result = _read(path, function, immutable=bool(stamp))
+        except (DBAPIError, sqlite3.Error):
+            if stamp == _stamp(path):
+                raise
+            continue
+        if not stamp or stamp == _stamp(path):
+            return result
+    raise StorageError(str(path), "the file changes all the time: try again")
+
+
+def _read(path: Path, function: Callable[[SqliteDriver], T], *, immutable: bool) -> T:
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: connect_read_only(path, immutable=immutable),
+        isolation_level="AUTOCOMMIT",
+        poolclass=NullPool,
+    )
+    with engine.connect() as connection:
+        driver = SqliteDriver(connection)
+        driver.run("BEGIN")
+        try:
+            return function(driver)
+        finally:
+            driver.run("ROLLBACK")
+
+
+def _stamp(path: Path) -> _Stamp:
+    """Identify the content of a file that no writer has open; empty where one may have.
+
+    A file that keeps a journal instead of a write-ahead log needs no stamp: SQLite's locks do.
+    """
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    if path.with_name(path.name + "-wal").exists() or header[_READ_VERSION:] != b"\2":
+        return ()
+    status = path.stat()
+    # A change within the step of the file system's clock would leave the times as they are.
+    age = time.time_ns() - status.st_mtime_ns
+    if 0 <= age < CLOCK_STEP_NS:
+        time.sleep((CLOCK_STEP_NS - age) / 1e9)
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )

@@ -1,0 +1,90 @@
+"""Commands on a log that is not there: those that read create nothing, a few begin one."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from support.commands import make_log
+from support.master import fill, ttp
+from support.postgres import shared_server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.commands import Run
+
+READING = (
+    ["tail"],
+    ["tail", "--no-follow", "--consumer", "w"],
+    ["history", "R1"],
+    ["status"],
+    ["status", "--consumer", "w"],
+    ["wait"],
+    ["wait", "5", "--timeout", "0"],
+    ["verify"],
+    ["redact", "1", "--reason", "x"],
+    ["rebuild", "rules"],
+    ["rebuild", "sql"],
+    ["rebuild", "directory", "--to", "live"],
+    ["rebuild", "memories", "--to", "memories"],
+    ["rebuild", "rules", "--database", "sqlite:///tables.db"],
+    ["export", "all.export"],
+    ["backup", "copy.db"],
+    ["trim", "--before", "9"],
+    ["project", "live", "--once"],
+    ["project", "live"],
+    ["rules"],
+)
+
+
+@pytest.mark.promise("creates-nothing")
+@pytest.mark.parametrize("words", READING, ids=" ".join)
+def test_reading_a_log_that_is_not_there_leaves_nothing_behind(
+    run: Run, tmp_path: Path, words: list[str]
+) -> None:
+    done = run(*words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: no log at {tmp_path}/eventstore.db\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.promise("creates-nothing")
+@pytest.mark.parametrize("words", [["tail"], ["status"], ["rules"], ["verify"], ["export", "f"]])
+def test_a_database_without_the_log_s_tables_gets_none(
+    run: Run, tmp_path: Path, words: list[str]
+) -> None:
+    url = shared_server().fresh_schema()
+    done = run(*words, EVENTSTORE_URL=url)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no log at postgresql://127.0.0.1:")
+    assert "tester" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert run(*words, EVENTSTORE_URL=url).stderr == done.stderr
+
+
+@pytest.mark.parametrize("words", [["status"], ["rules"], ["tail", "--no-follow"]])
+def test_a_log_in_a_directory_that_is_not_there_makes_no_directory(
+    run: Run, tmp_path: Path, words: list[str]
+) -> None:
+    done = run(*words, "--url", "sqlite:///below/events.db")
+    assert done.stderr == f"error: no log at {tmp_path}/below/events.db\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["state", "R1", "disabled"], ["sync", "rules", "--once"], ["import", "all.export"]],
+    ids=lambda words: words[0],
+)
+def test_a_command_whose_job_is_to_begin_a_log_begins_it(
+    run: Run, tmp_path: Path, words: list[str]
+) -> None:
+    fill(tmp_path / "rules", {"A.yml": ttp("A")})
+    other = f"sqlite:///{tmp_path}/other.db"
+    make_log(other)
+    assert run("export", "all.export", "--url", other).returncode == 0
+    done = run(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "position" in json.loads(run("status", "--json").stdout)
