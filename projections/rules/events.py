@@ -6,7 +6,11 @@ type               stream                  data
 ``RuleDefined``    ``rule/ID``             ``rule_id, path, source, format, sha256``, the
                                            exact file as ``content`` (text) or ``base64``,
                                            ``rule``, the compiled rule, and
-                                           ``previous_path``, null where no rule stood
+                                           ``previous_path``, null where no rule stood;
+                                           ``links``, where it has any; of a file of
+                                           several rules, ``rules``, their number, and in
+                                           all but one ``content_in``, the stream that
+                                           has the content, in place of the content
 ``RuleRemoved``    ``rule/ID``             ``rule_id, path, source``
 ``RuleRejected``   ``source/NAME``         ``path, source, sha256, reason, line``
 ``RejectionEnded`` ``source/NAME``         ``path, source``

@@ -6,8 +6,8 @@ the expiry of states and the trim policy all derive from :func:`read_event`, and
 
 - The stream says which rule or source an event is about: ``rule/ID``, ``rule-state/ID``,
   ``source/NAME``. The same types in other streams say nothing about rules.
-- A definition is usable as a whole or not at all: it needs a path, the file's content and the
-  compiled rule. A removal needs no data.
+- A definition is usable as a whole or not at all: it needs a path, the compiled rule, and the
+  file's content or the stream whose definition carries it. A removal needs no data.
 - A redacted definition counts as a removal, a redacted state as the default. A redacted
   rejection, or its end, counts as never recorded.
 """
@@ -34,6 +34,7 @@ from projections.rules.events import (
     decode_content,
 )
 from projections.rules.model import (  # noqa: TC001 - msgspec resolves them at runtime
+    Links,
     RuleState,
     StoredRule,
     StoredState,
@@ -51,16 +52,20 @@ class Defined(NamedTuple):
     """A rule was defined: its file (``path`` and exact ``content``) and the compiled rule.
 
     ``sha256`` is that of the content, in hex. It, ``source`` and ``format`` are None where the
-    event does not give them.
+    event does not give them. Of the ``rules`` of one file one carries the content; it is None
+    in the definitions of the others. ``links`` are None where the event is from a version that
+    knew of none.
     """
 
     rule_id: str
     path: str
-    content: bytes
+    content: bytes | None
     source: str | None
     format: str | None
     sha256: str | None
     stored: StoredRule
+    rules: int = 1
+    links: Links | None = None
 
     def compiled(self, state: RuleState) -> CompiledRule:
         """Return the rule as an engine takes it, with ``state`` stamped on."""
@@ -153,6 +158,9 @@ class _DefinitionData(msgspec.Struct):
     source: str | None = None
     format: str | None = None
     sha256: str | None = None
+    rules: int = 1
+    content_in: str | None = None
+    links: Links | None = None
 
 
 class _StateData(msgspec.Struct):
@@ -208,8 +216,20 @@ def _say_instead(stream: str, type_: str) -> Removed | StateErased | None:
 
 def _read_definition(rule_id: str, _: str, raw: bytes) -> Defined:
     data = _DEFINITIONS.decode(raw)
-    content = decode_content({"content": data.content, "base64": data.base64})
-    return Defined(rule_id, data.path, content, data.source, data.format, data.sha256, data.rule)
+    content = None
+    if data.content_in is None:
+        content = decode_content({"content": data.content, "base64": data.base64})
+    return Defined(
+        rule_id,
+        data.path,
+        content,
+        data.source,
+        data.format,
+        data.sha256,
+        data.rule,
+        data.rules,
+        data.links,
+    )
 
 
 def _read_removal(rule_id: str, _: str, __: bytes) -> Removed:

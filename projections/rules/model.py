@@ -106,6 +106,24 @@ class CompiledRule(NamedTuple):
         return not self.applies_to and not self.emits
 
 
+class Links(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a rule is connected with others of its source; stored beside it where it is.
+
+    ``name`` is what others may call it beside its id, ``refers_to`` what it calls others (ids or
+    names, as written). With ``silences`` those do not fire by themselves. ``targets`` are the ids
+    that ``refers_to`` leads to, and ``base_of`` those of the rules that silence this one.
+    """
+
+    name: str | None = None
+    refers_to: tuple[str, ...] = ()
+    silences: bool = False
+    targets: tuple[str, ...] = ()
+    base_of: tuple[str, ...] = ()
+
+
+NO_LINKS: Final = Links()
+
+
 class RuleChange(NamedTuple):
     """One logged change: of a definition (a CompiledRule) or of a state (a RuleState)."""
 

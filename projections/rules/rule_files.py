@@ -21,7 +21,9 @@ def rule_file(event: Event) -> FileChange | None:
     """
     match read_event(event):
         case Defined() as rule:
-            return FileChange(event.stream, rule.path, rule.content)
+            # Of the rules of one file only one is the file's.
+            path = rule.path if rule.content is not None else None
+            return FileChange(event.stream, path, rule.content)
         case Removed():
             return FileChange(event.stream, None, None)
         case Unusable(reason) if event.type == RULE_DEFINED:

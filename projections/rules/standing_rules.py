@@ -24,7 +24,9 @@ from projections.rules.fold import (
     Removed,
     read_event,
 )
+from projections.rules.formats import is_outdated
 from projections.rules.last_good import is_in_force
+from projections.rules.model import NO_LINKS, Links
 
 if TYPE_CHECKING:
     from eventstore import Cursor, Event, EventStore
@@ -34,13 +36,21 @@ _TYPES: Final = (RULE_DEFINED, RULE_REMOVED, RULE_REJECTED, REJECTION_ENDED, EVE
 
 
 class StandingRule(msgspec.Struct, frozen=True):
-    """A rule's last good definition, without its content. ``sha256`` is in hex."""
+    """A rule's last good definition, without its content. ``sha256`` is in hex.
+
+    ``rules`` counts the rules of its file, ``carries`` says that its event has the file's
+    content. An ``outdated`` one is read otherwise by now, from the same file.
+    """
 
     rule_id: str
     path: str
     source: str
     format: str
     sha256: str
+    rules: int = 1
+    carries: bool = True
+    links: Links = NO_LINKS
+    outdated: bool = False
 
 
 @dataclass
@@ -65,6 +75,15 @@ class StandingRules:
     def source_stream(self) -> str:
         """The stream of this source's rejections."""
         return SOURCES + self.source
+
+    def rules_by_path(self) -> dict[str, tuple[StandingRule, ...]]:
+        """Return the rules of this source by the file that they are from."""
+        found: dict[str, tuple[StandingRule, ...]] = {}
+        for rule in self.rules.values():
+            if rule.source == self.source:
+                others = found.get(rule.path)
+                found[rule.path] = (rule,) if others is None else (*others, rule)
+        return found
 
     async def refresh(self, store: EventStore) -> None:
         """Take in what was appended since the last time."""
@@ -91,13 +110,7 @@ class StandingRules:
         match read_event(event):
             case Defined() as rule:
                 self._good[event.stream] = event.position
-                self.rules[rule.rule_id] = StandingRule(
-                    rule.rule_id,
-                    rule.path,
-                    rule.source or "",
-                    rule.format or "",
-                    rule.sha256 or "",
-                )
+                self.rules[rule.rule_id] = _standing(rule)
             case Removed(rule_id):
                 self._good[event.stream] = event.position
                 self.rules.pop(rule_id, None)
@@ -130,3 +143,23 @@ class StandingRules:
                 case Rejected() | RejectionEnded() as rejection:
                     self._apply_rejection(rejection)
         self._rejection_erased = False
+
+
+def _standing(rule: Defined) -> StandingRule:
+    outdated = (
+        rule.links is None
+        and rule.rules == 1
+        and rule.content is not None
+        and is_outdated(rule.format, rule.stored.match_spec, rule.content)
+    )
+    return StandingRule(
+        rule.rule_id,
+        rule.path,
+        rule.source or "",
+        rule.format or "",
+        rule.sha256 or "",
+        rule.rules,
+        rule.content is not None,
+        rule.links or NO_LINKS,
+        outdated,
+    )

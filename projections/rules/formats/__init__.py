@@ -1,12 +1,17 @@
 """Rule formats: what kinds of files may become rules, found by name."""
 
 from projections.rules.formats.base import (
+    ManyRulesFormat,
     ParsedRule,
+    Remark,
     RuleFormat,
     RuleFormatError,
     get_format,
+    has_many_rules,
+    is_outdated,
     is_rule_file,
     known_formats,
+    read_rules,
     register,
 )
 from projections.rules.formats.raw import RawFormat
@@ -14,15 +19,20 @@ from projections.rules.formats.sigma import SigmaFormat
 from projections.rules.formats.ttp import TtpFormat
 
 __all__ = [
+    "ManyRulesFormat",
     "ParsedRule",
     "RawFormat",
+    "Remark",
     "RuleFormat",
     "RuleFormatError",
     "SigmaFormat",
     "TtpFormat",
     "get_format",
+    "has_many_rules",
+    "is_outdated",
     "is_rule_file",
     "known_formats",
+    "read_rules",
     "register",
 ]
 

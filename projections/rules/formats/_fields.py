@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from eventstore.errors import InvalidInputError
-from projections.rules.formats.base import RuleFormatError
+from projections.rules.formats.base import Remark, RuleFormatError
 from projections.seams.checks import check_number
 
 if TYPE_CHECKING:
@@ -43,8 +43,13 @@ class Fields:
 
     def error(self, field: str, reason: str) -> RuleFormatError:
         """Build the error that blames ``field``."""
+        text, line = self.remark(field, reason)
+        return RuleFormatError(self._path, text, line)
+
+    def remark(self, field: str, reason: str) -> Remark:
+        """Build the remark that blames ``field``."""
         line = self._document.line_of(self.mapping, field) or self._line
-        return RuleFormatError(self._path, f"{self.owner}: {self._prefix}{field} {reason}", line)
+        return Remark(f"{self.owner}: {self._prefix}{field} {reason}", line)
 
     def required(self, field: str) -> Any:
         """Return the value, which must be there and not null."""

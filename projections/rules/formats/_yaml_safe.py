@@ -6,7 +6,8 @@ lets the last of two equal keys win. Here the parser's events become values in o
 over a stack of our own, which is safe at any depth and also faster.
 
 The scalars are those of YAML 1.1 as PyYAML reads them (``yes`` is true, ``010`` is 8),
-with one difference: a date stays the text that was written.
+with one difference: a date stays the text that was written. Of tags those of JSON's types are
+taken (``!!str``, ``!!int``, …), and ``<<`` merges mappings.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ MAX_NUMBER: Final = 400
 
 _Container: TypeAlias = "dict[str, Any] | list[Any]"
 _TAG: Final = "tag:yaml.org,2002:"
+_NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
+_MAPPING_TAG: Final = _TAG + "map"
+_SEQUENCE_TAG: Final = _TAG + "seq"
 _BOOLS: Final = yaml.CSafeLoader.bool_values
 
 
@@ -99,17 +103,25 @@ def _check_text(path: str, content: bytes) -> None:
         raise RuleFormatError(path, "contains a NUL byte", content[:nul].count(b"\n") + 1)
 
 
+class _Merge:
+    """Stands for the key ``<<`` while a mapping is read."""
+
+
+_MERGE: Final = _Merge()
+
+
 class _Frame:
     """A list or mapping that is still open."""
 
-    __slots__ = ("anchor", "container", "height", "key", "weight_before")
+    __slots__ = ("anchor", "container", "height", "key", "merged", "weight_before")
 
     def __init__(self, container: _Container, anchor: str | None, weight_before: int) -> None:
         self.container = container
         self.anchor = anchor
         self.weight_before = weight_before
         self.height = 1
-        self.key: str | None = None
+        self.key: str | _Merge | None = None
+        self.merged: tuple[Any, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +171,11 @@ class _Reader:
         raise RuleFormatError(self._path, reason, event.start_mark.line + 1)
 
     def _add_scalar(self, event: yaml.ScalarEvent) -> None:
-        if event.tag is not None:
-            self._refuse(event, f"the tag {event.tag!r:.80} is not supported")
         text = event.value
-        value = self._resolve(event) if event.implicit[0] else text
+        if event.tag is not None and event.tag != "!":
+            value = self._tagged(event)
+        else:
+            value = self._resolve(event) if event.implicit[0] else text
         before = self._weight
         self._add_weight(event, VALUE_WEIGHT + len(text))
         if event.anchor is not None:
@@ -181,8 +194,31 @@ class _Reader:
         if tag == "bool":
             return _BOOLS[text.lower()]
         if tag == "merge":
-            self._refuse(event, "merge keys (<<) are not supported: write the keys out")
+            return self._merge_key(event)
         return self._number(event, tag)
+
+    def _merge_key(self, event: yaml.ScalarEvent) -> _Merge:
+        frame = self._stack[-1] if self._stack else None
+        if frame is None or isinstance(frame.container, list) or frame.key is not None:
+            self._refuse(event, "<< stands where no key is: put it in quotes")
+        if frame.merged is not None:
+            self._refuse(event, "the key << was given already: give it a list of mappings")
+        return _MERGE
+
+    def _tagged(self, event: yaml.ScalarEvent) -> Any:
+        """Give a scalar the type that its tag says; exactly, or not at all."""
+        text = event.value
+        value: Any = None
+        match (event.tag or "").removeprefix(_TAG):
+            case "str":
+                value = text
+            case "int" | "float" as tag:
+                value = self._number(event, tag)
+            case "bool" if text.lower() in _BOOLS:
+                value = _BOOLS[text.lower()]
+            case tag if tag != "null" or text not in _NULLS:
+                self._refuse(event, f"the tag {event.tag!r:.80} is not supported for {text!r:.60}")
+        return value
 
     def _number(self, event: yaml.ScalarEvent, tag: str) -> int | float:
         node = yaml.ScalarNode(_TAG + tag, event.value)
@@ -195,18 +231,19 @@ class _Reader:
             else:
                 value = int(self._loader.construct_yaml_int(node))
                 exact = -(2**63) <= value < 2**64
-        except (ValueError, OverflowError):
+        except (ValueError, OverflowError, IndexError):
             exact = False
         if not exact:
             self._refuse(event, f"{event.value!r:.60} is a number that JSON cannot hold: quote it")
         return value
 
     def _open(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> None:
-        if event.tag is not None:
+        is_mapping = isinstance(event, yaml.MappingStartEvent)
+        if event.tag not in (None, _MAPPING_TAG if is_mapping else _SEQUENCE_TAG):
             self._refuse(event, f"the tag {event.tag!r:.80} is not supported")
         if len(self._stack) >= MAX_DEPTH:
             self._refuse(event, f"is nested more than {MAX_DEPTH} levels deep")
-        container: _Container = {} if isinstance(event, yaml.MappingStartEvent) else []
+        container: _Container = {} if is_mapping else []
         before = self._weight
         self._add_weight(event, VALUE_WEIGHT)
         self._place(event, container)
@@ -214,6 +251,8 @@ class _Reader:
 
     def _close_frame(self) -> None:
         frame = self._stack.pop()
+        if frame.merged is not None:
+            self._merge(frame.container, *frame.merged)
         if frame.anchor is not None:
             self._anchors[frame.anchor] = _Anchored(
                 frame.container, self._weight - frame.weight_before, frame.height
@@ -221,6 +260,15 @@ class _Reader:
         if self._stack:
             parent = self._stack[-1]
             parent.height = max(parent.height, frame.height + 1)
+
+    def _merge(self, mapping: _Container, event: Any, named: Any) -> None:
+        """Add the keys of what ``<<`` names: own keys prevail, then earlier mappings."""
+        sources = named if isinstance(named, list) else [named]
+        if not isinstance(mapping, dict) or not all(isinstance(one, dict) for one in sources):
+            self._refuse(event, "<< must name a mapping, or a list of mappings")
+        for source in sources:
+            for key, value in source.items():
+                mapping.setdefault(key, value)
 
     def _add_alias(self, event: yaml.AliasEvent) -> None:
         """Use an anchored value again: shared, never copied, weighed once more."""
@@ -255,8 +303,13 @@ class _Reader:
             self._lines[id(container), len(container)] = line
             container.append(value)
         elif frame.key is None:
+            if value is _MERGE:
+                frame.key = _MERGE
+                return
             frame.key = self._check_key(event, container, value)
             self._lines[id(container), value] = line
+        elif isinstance(frame.key, _Merge):
+            frame.merged, frame.key = (event, value), None
         else:
             container[frame.key] = value
             frame.key = None

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeGuard
 
 from eventstore.errors import ConfigError, EventStoreError, InvalidInputError
 from eventstore.log.names import check_stream
+from projections.rules.model import NO_LINKS, Links
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from projections.rules.model import CompiledRule
 
 SCRATCH_NAME: Final = re.compile(
@@ -43,12 +46,24 @@ class RuleFormatError(EventStoreError):
         self.line = line
 
 
+class Remark(NamedTuple):
+    """What is wrong with a rule that is taken all the same; ``line`` counts from 1."""
+
+    reason: str
+    line: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class ParsedRule:
-    """A file's rule: its identity within the log, and what engines take."""
+    """One rule of a file: its identity within the log, and what engines take.
+
+    ``links`` connect it with others of its source; ``remarks`` are shown by a check.
+    """
 
     rule_id: str
     compiled: CompiledRule
+    links: Links = NO_LINKS
+    remarks: tuple[Remark, ...] = ()
 
 
 class RuleFormat(Protocol):
@@ -72,6 +87,44 @@ class RuleFormat(Protocol):
         The caller limits the size of ``content``. Raises
         :class:`RuleFormatError`, and nothing else, whichever bytes a file contains.
         """
+
+
+class ManyRulesFormat(RuleFormat, Protocol):
+    """A format whose files may hold several rules, which may refer to each other."""
+
+    def canonical_id(self, rule_id: str) -> str:
+        """Return the spelling that :meth:`read_all` gives to an id; equal ids have one."""
+
+    def read_all(self, path: str, content: bytes) -> tuple[ParsedRule, ...]:
+        """Turn one file into its rules, at least one, each with an id of its own.
+
+        Equal content gives the same ids in whichever order the rules are written. Raises
+        :class:`RuleFormatError`, and nothing else.
+        """
+
+    def link(self, rule: ParsedRule, links: Links) -> ParsedRule:
+        """Return the rule as it is once its references have been resolved."""
+
+    def is_outdated(self, match_spec: Mapping[str, Any], content: bytes) -> bool:
+        """Whether an earlier version made something else of this file than this one does."""
+
+
+def has_many_rules(rule_format: RuleFormat | None) -> TypeGuard[ManyRulesFormat]:
+    """Whether the files of a format may hold several rules."""
+    return hasattr(rule_format, "read_all")
+
+
+def read_rules(rule_format: RuleFormat, path: str, content: bytes) -> tuple[ParsedRule, ...]:
+    """Turn one file into its rules, whether the format knows of several or of one only."""
+    if has_many_rules(rule_format):
+        return rule_format.read_all(path, content)
+    return (rule_format.read(path, content),)
+
+
+def is_outdated(name: str | None, match_spec: Mapping[str, Any], content: bytes) -> bool:
+    """Whether the format ``name`` reads a file otherwise by now than this ``match_spec`` says."""
+    rule_format = _formats.get(name or "")
+    return has_many_rules(rule_format) and rule_format.is_outdated(match_spec, content)
 
 
 _formats: dict[str, RuleFormat] = {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from projections.rules.formats import get_format
 from projections.rules.sources.parsing import FileParser
 from projections.rules.sources.reconcile import reconcile
+from projections.rules.sources.references import References
 from projections.rules.sources.scan import MAX_RULE_BYTES, Scanner
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class SourceReader:
         rule_format = get_format(format)
         self._scanner = Scanner(root, filename or rule_format.filename, max_bytes)
         self._parser = FileParser(self._scanner, rule_format)
+        self._references = References(rule_format, self._parser)
         self.files: dict[str, ScannedFile] = {}
 
     def look(self, standing: StandingRules) -> Verdict:
@@ -45,7 +47,8 @@ class SourceReader:
         Raises SourceError where the directory cannot be taken as it is.
         """
         self.files = self._scanner.scan()
-        verdict = reconcile(standing, self._parser.parse(self.files, standing))
+        findings = self._parser.parse(self.files, standing)
+        verdict = reconcile(standing, self._references.resolve(findings, standing))
         # What is about to be defined is looked at again, until the directory rests.
         self._parser.retain(parsed.file.path for parsed in verdict.defined)
         return verdict

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from eventstore import limits
 from eventstore.log.events import NewEvent, StreamWrite
@@ -14,35 +16,62 @@ from projections.rules.events import (
     RULES,
     encode_content,
 )
-from projections.rules.model import encode_rule
+from projections.rules.model import NO_LINKS, encode_rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from projections.rules.formats import ParsedRule
     from projections.rules.sources.findings import ParsedFile
     from projections.rules.sources.reconcile import Verdict
     from projections.rules.standing_rules import StandingRules
 
 
-def definition_event(parsed: ParsedFile, standing: StandingRules) -> NewEvent:
-    """Return the event that defines a rule as its file says.
+def definition_events(parsed: ParsedFile, standing: StandingRules) -> dict[str, NewEvent]:
+    """Return the events that define the rules of a file, by rule id.
 
-    Raises InvalidInputError where no event can hold it.
+    One of them carries the file's content, the others say which. Raises InvalidInputError
+    where no event can hold a rule.
     """
-    previous = standing.rules.get(parsed.parsed.rule_id)
-    return NewEvent(
-        RULE_DEFINED,
-        {
-            "rule_id": parsed.parsed.rule_id,
-            "path": parsed.file.path,
-            "previous_path": previous.path if previous else None,
-            "source": standing.source,
-            "format": parsed.format,
-            "sha256": parsed.file.sha256,
-            **encode_content(parsed.content),
-            "rule": encode_rule(parsed.parsed.compiled),
-        },
-    )
+    carrier = _carrier(parsed, standing)
+    return {
+        rule.rule_id: NewEvent(RULE_DEFINED, _definition(parsed, rule, carrier, standing))
+        for rule in sorted(parsed.rules, key=lambda rule: rule.rule_id != carrier)
+    }
+
+
+def _definition(
+    parsed: ParsedFile, rule: ParsedRule, carrier: str, standing: StandingRules
+) -> dict[str, Any]:
+    previous = standing.rules.get(rule.rule_id)
+    data: dict[str, Any] = {
+        "rule_id": rule.rule_id,
+        "path": parsed.file.path,
+        "previous_path": previous.path if previous else None,
+        "source": standing.source,
+        "format": parsed.format,
+        "sha256": parsed.file.sha256,
+    }
+    if rule.rule_id == carrier:
+        data |= encode_content(parsed.content)
+    else:
+        data["content_in"] = RULES + carrier
+    data["rule"] = encode_rule(rule.compiled)
+    if len(parsed.rules) > 1:
+        data["rules"] = len(parsed.rules)
+    if rule.links != NO_LINKS:
+        data["links"] = msgspec.to_builtins(rule.links)
+    return data
+
+
+def _carrier(parsed: ParsedFile, standing: StandingRules) -> str:
+    """Choose the rule whose event carries the content: the one that had it, else the first."""
+    if len(parsed.rules) > 1:
+        for rule_id in parsed.rule_ids:
+            known = standing.rules.get(rule_id)
+            if known is not None and known.carries and known.path == parsed.file.path:
+                return rule_id
+    return parsed.rules[0].rule_id
 
 
 def writes_of(verdict: Verdict, standing: StandingRules) -> Iterator[StreamWrite]:
@@ -56,8 +85,9 @@ def writes_of(verdict: Verdict, standing: StandingRules) -> Iterator[StreamWrite
         data = {"rule_id": rule.rule_id, "path": rule.path, "source": source}
         yield StreamWrite(stream, [NewEvent(RULE_REMOVED, data)], versions.get(stream, 0))
     for parsed in verdict.defined:
-        stream = RULES + parsed.parsed.rule_id
-        yield StreamWrite(stream, [definition_event(parsed, standing)], versions.get(stream, 0))
+        for rule_id, event in definition_events(parsed, standing).items():
+            stream = RULES + rule_id
+            yield StreamWrite(stream, [event], versions.get(stream, 0))
     events = list(_rejection_events(verdict, source))
     stream = standing.source_stream
     for start in range(0, len(events), limits.MAX_COMMIT_EVENTS):

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from projections.rules.sources._source_reader import SourceReader
+from projections.rules.sources.reconcile import Rejected
 from projections.rules.sources.scan import MAX_RULE_BYTES, SourceError
 from projections.rules.standing_rules import StandingRules
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
-    from projections.rules.sources.reconcile import Rejected
+    from projections.rules.sources.reconcile import Verdict
 
 ATTEMPTS: Final = 5
 """How often to look again where files change while they are read."""
@@ -21,10 +23,12 @@ ATTEMPTS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """``good`` counts the rules a master would define; ``findings`` are the files it would not.
+    """``good`` counts the rules a master would define; ``findings`` are what is wrong.
 
-    A finding's ``path`` is relative to the directory; its ``line`` counts from 1 and is
-    ``None`` where the fault is the file as a whole, as with an id that another file has.
+    That is each file that a master would reject, and what its format remarks on a rule that a
+    master takes and no engine can use, as a condition that does not parse. A finding's ``path``
+    is relative to the directory; its ``line`` counts from 1 and is ``None`` where the fault is
+    the file as a whole, as with an id that another file has.
     """
 
     good: int
@@ -49,6 +53,14 @@ def check_rules(
         if not reader.files:
             raise SourceError(folder, f"holds no file that the format {format!r} reads")
         if not verdict.changing:
-            findings = sorted(verdict.rejected, key=lambda found: found.path)
-            return CheckReport(len(verdict.defined), tuple(findings))
+            findings = sorted([*verdict.rejected, *_remarks(verdict)], key=lambda one: one.path)
+            good = sum(len(parsed.rules) for parsed in verdict.defined)
+            return CheckReport(good, tuple(findings))
     raise SourceError(folder, "changes while it is read: check it once it has come to rest")
+
+
+def _remarks(verdict: Verdict) -> Iterator[Rejected]:
+    for parsed in verdict.defined:
+        for rule in parsed.rules:
+            for reason, line in rule.remarks:
+                yield Rejected(parsed.file.path, parsed.file.sha256, reason, line)

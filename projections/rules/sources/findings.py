@@ -13,17 +13,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ParsedFile:
-    """A file that holds a rule, with its exact content and the name of its format."""
+    """A file that holds rules, with its exact content and the name of its format."""
 
     file: ScannedFile
     content: bytes
     format: str
-    parsed: ParsedRule
+    rules: tuple[ParsedRule, ...]
+
+    @property
+    def rule_ids(self) -> tuple[str, ...]:
+        """The ids of its rules."""
+        return tuple(rule.rule_id for rule in self.rules)
 
 
 @dataclass(frozen=True, slots=True)
 class InvalidFile:
-    """A file that holds no rule, and why; ``line`` counts from 1."""
+    """A file whose rules cannot be taken, and why; ``line`` counts from 1."""
 
     file: ScannedFile
     reason: str
@@ -39,10 +44,15 @@ class ChangingFile:
 
 @dataclass(frozen=True, slots=True)
 class UnchangedFile:
-    """A file that is as its standing rule was defined; it is not read."""
+    """A file that is as its standing rules were defined; it is not read."""
 
     file: ScannedFile
-    rule: StandingRule
+    rules: tuple[StandingRule, ...]
+
+    @property
+    def rule_ids(self) -> tuple[str, ...]:
+        """The ids of its rules."""
+        return tuple(rule.rule_id for rule in self.rules)
 
 
 FileFinding: TypeAlias = ParsedFile | InvalidFile | ChangingFile | UnchangedFile

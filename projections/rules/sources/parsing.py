@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eventstore.errors import InvalidInputError
-from projections.rules.formats import RuleFormatError
-from projections.rules.sources._writes import definition_event
+from projections.rules.formats import RuleFormatError, read_rules
+from projections.rules.sources._writes import definition_events
 from projections.rules.sources.findings import (
     ChangingFile,
     InvalidFile,
@@ -39,21 +39,34 @@ class FileParser:
 
         A file that is as its standing rule was defined is neither read nor parsed.
         """
-        mine = {rule.path: rule for rule in standing.rules.values() if _is_of(rule, standing)}
+        mine = standing.rules_by_path()
         findings: dict[str, FileFinding] = {}
         for path, file in files.items():
-            rule = mine.get(path)
-            if rule is not None and (rule.sha256, rule.format) == (file.sha256, self._format.name):
-                findings[path] = UnchangedFile(file, rule)
+            rules = mine.get(path)
+            if rules is not None and self._are_of(file, rules):
+                findings[path] = UnchangedFile(file, rules)
             else:
-                findings[path] = self._parse(file, standing)
+                findings[path] = self.parse_file(file, standing)
         return findings
+
+    def _are_of(self, file: ScannedFile, rules: tuple[StandingRule, ...]) -> bool:
+        """Whether these are the rules of the file as it is now, all of them."""
+        first = rules[0]
+        if len(rules) == 1:  # By far the most.
+            return (first.sha256, first.format, first.rules) == (
+                file.sha256,
+                self._format.name,
+                1,
+            ) and not first.outdated
+        expected = (file.sha256, self._format.name, len(rules))
+        return all((rule.sha256, rule.format, rule.rules) == expected for rule in rules)
 
     def retain(self, paths: Iterable[str]) -> None:
         """Forget what was parsed from other files than these."""
         self._parsed = {path: self._parsed[path] for path in paths if path in self._parsed}
 
-    def _parse(self, file: ScannedFile, standing: StandingRules) -> FileFinding:
+    def parse_file(self, file: ScannedFile, standing: StandingRules) -> FileFinding:
+        """Return what one file holds."""
         if file.problem is not None:
             return InvalidFile(file, file.problem)
         if printable(file.path) != file.path:
@@ -70,9 +83,9 @@ class FileParser:
         self, file: ScannedFile, content: bytes, standing: StandingRules
     ) -> ParsedFile | InvalidFile:
         try:
-            rule = self._format.read(file.path, content)
-            parsed = ParsedFile(file, content, self._format.name, rule)
-            definition_event(parsed, standing)
+            rules = read_rules(self._format, file.path, content)
+            parsed = ParsedFile(file, content, self._format.name, rules)
+            definition_events(parsed, standing)
         except RuleFormatError as error:
             return InvalidFile(file, error.reason, error.line)
         except InvalidInputError as error:
@@ -80,7 +93,3 @@ class FileParser:
             return InvalidFile(file, str(error))
         self._parsed[file.path] = parsed
         return parsed
-
-
-def _is_of(rule: StandingRule, standing: StandingRules) -> bool:
-    return rule.source == standing.source

@@ -21,7 +21,7 @@ from projections.rules.sources.findings import (
 from projections.rules.sources.scan import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from projections.rules.sources.findings import FileFinding
     from projections.rules.standing_rules import StandingRule, StandingRules
@@ -84,66 +84,93 @@ class _Reconciliation:
     def __init__(self, standing: StandingRules, findings: Mapping[str, FileFinding]) -> None:
         self._standing = standing
         self._findings = findings
-        self._mine = {
-            rule.path: rule for rule in standing.rules.values() if rule.source == standing.source
-        }
+        self._mine = standing.rules_by_path()
         self._claims: dict[str, list[Claimant]] = defaultdict(list)
+        self._parsed: list[ParsedFile] = []
         self._held: set[str] = set()
+        self._broken: frozenset[str] = frozenset()
+        self._given: dict[str, str] = {}
         self._verdict = Verdict()
 
     def verdict(self) -> Verdict:
         """Compare, once."""
         self._collect_claims()
-        broken = frozenset(self._held)
-        for rule_id, claimants in sorted(self._claims.items()):
-            if len(claimants) == 1 and isinstance(claimants[0], UnchangedFile):
-                self._verdict.unchanged += 1  # By far the most, at each look.
+        contested = self._contested()
+        for parsed in self._parsed:
+            if contested.isdisjoint(parsed.rule_ids):
+                self._verdict.defined.append(parsed)  # By far the most.
             else:
-                self._decide_claim(rule_id, claimants, is_broken=rule_id in broken)
+                self._decide(parsed)
         self._collect_removals()
         self._compare_rejections()
         return self._verdict
 
     def _collect_claims(self) -> None:
-        twins = _look_alikes(self._findings, self._mine)
+        twins = _look_alikes(self._findings, self._mine.keys())
         for path, finding in self._findings.items():
             if isinstance(finding, UnchangedFile):
-                self._claims[finding.rule.rule_id].append(finding)
+                self._verdict.unchanged += 1
+                for rule in finding.rules:
+                    self._claims[rule.rule_id].append(finding)
             elif path in twins:
                 other = ascii(twins[path])
                 reason = f"its name looks just like {other}: rename one of them"
                 self._refuse(InvalidFile(finding.file, reason))
             elif isinstance(finding, ParsedFile):
-                self._claims[finding.parsed.rule_id].append(finding)
+                self._parsed.append(finding)
+                for rule_id in finding.rule_ids:
+                    self._claims[rule_id].append(finding)
             elif isinstance(finding, ChangingFile):
                 self._verdict.changing += 1
                 self._hold(path)
             else:
                 self._refuse(finding)
+        self._parsed.sort(key=lambda parsed: parsed.file.path)
+        self._broken = frozenset(self._held)
 
-    def _decide_claim(self, rule_id: str, claimants: list[Claimant], *, is_broken: bool) -> None:
-        """Give a rule id to one file: to the one that has it, else to the first by path.
+    def _contested(self) -> frozenset[str]:
+        """Return the ids that more than one file claims, or that are not free to be claimed."""
+        return frozenset(
+            rule_id
+            for rule_id, claimants in self._claims.items()
+            if len(claimants) > 1 or self._taken_by(rule_id) is not None
+        )
 
-        None gets it where it is a rule of another source, or ``is_broken``: the file that has
-        it is there, and cannot be read now.
+    def _taken_by(self, rule_id: str) -> str | None:
+        """Return who has a rule id that no file here may claim, None where one may.
+
+        That is another source, or a file that is there and cannot be read now.
         """
         current = self._standing.rules.get(rule_id)
-        foreign = current is not None and current.source != self._standing.source
-        winner = min(
-            claimants, key=lambda c: (current is None or c.file.path != current.path, c.file.path)
-        )
-        owner = repr(winner.file.path)
-        if current is not None and (foreign or is_broken):
-            owner = repr(current.path) if is_broken else f"source {current.source!r}"
-        for claimant in claimants:
-            if isinstance(claimant, UnchangedFile):
-                # Unchanged since its definition, so it has the id in the log and wins.
-                self._verdict.unchanged += 1
-            elif claimant is winner and not foreign and not (is_broken and current is not None):
-                self._verdict.defined.append(claimant)
-            else:
+        if current is None:
+            return None
+        if rule_id in self._broken:
+            return repr(current.path)
+        return None if current.source == self._standing.source else f"source {current.source!r}"
+
+    def _decide(self, parsed: ParsedFile) -> None:
+        """Take a file where it may have each of its ids; its rules are taken together.
+
+        A contested id goes to the file that has it, else to the first by path.
+        """
+        for rule_id in sorted(parsed.rule_ids):
+            owner = self._taken_by(rule_id) or self._first_claim(rule_id, parsed)
+            if owner is not None:
                 reason = f"rule id {rule_id!r} is already taken by {owner}: give this rule its own"
-                self._refuse(InvalidFile(claimant.file, reason))
+                self._refuse(InvalidFile(parsed.file, reason))
+                return
+        self._verdict.defined.append(parsed)
+        self._given.update(dict.fromkeys(parsed.rule_ids, parsed.file.path))
+
+    def _first_claim(self, rule_id: str, parsed: ParsedFile) -> str | None:
+        """Return the file that has this id, or has it before this one; None where this has."""
+        current = self._standing.rules.get(rule_id)
+        for claimant in self._claims[rule_id]:
+            is_owner = current is not None and claimant.file.path == current.path
+            if claimant is not parsed and is_owner:
+                return repr(claimant.file.path)
+        given = self._given.get(rule_id)
+        return None if given is None else repr(given)
 
     def _refuse(self, invalid: InvalidFile) -> None:
         file = invalid.file
@@ -153,15 +180,13 @@ class _Reconciliation:
         self._hold(file.path)
 
     def _hold(self, path: str) -> None:
-        if path in self._mine:
-            self._held.add(self._mine[path].rule_id)
+        self._held.update(rule.rule_id for rule in self._mine.get(path, ()))
 
     def _collect_removals(self) -> None:
-        taken = self._held | {
-            rule_id for rule_id in self._claims if rule_id in self._standing.rules
-        }
-        taken |= {parsed.parsed.rule_id for parsed in self._verdict.defined}
-        self._verdict.removed = [rule for rule in self._mine.values() if rule.rule_id not in taken]
+        taken = self._held | self._claims.keys()
+        self._verdict.removed = [
+            rule for rules in self._mine.values() for rule in rules if rule.rule_id not in taken
+        ]
 
     def _compare_rejections(self) -> None:
         known, rejected = self._standing.rejections, self._verdict.rejected
@@ -172,9 +197,7 @@ class _Reconciliation:
         ]
 
 
-def _look_alikes(
-    findings: Mapping[str, FileFinding], mine: Mapping[str, StandingRule]
-) -> dict[str, str]:
+def _look_alikes(findings: Mapping[str, FileFinding], mine: Collection[str]) -> dict[str, str]:
     """Return each path that cannot be told from another by eye, with that other path.
 
     Two spellings of one name in Unicode (a composed letter, or a letter and its accent)

@@ -55,7 +55,7 @@ def test_each_file_is_a_rule_or_a_reason(tmp_path: Path) -> None:
     (source.root / "c.yml").symlink_to("nowhere.yml")
     found = source.parse()
     assert isinstance(rule := found["a.yml"], ParsedFile)
-    assert (rule.parsed.rule_id, rule.content, rule.format) == ("A", ttp("A").encode(), "ttp")
+    assert (rule.rule_ids, rule.content, rule.format) == (("A",), ttp("A").encode(), "ttp")
     assert isinstance(broken := found["b.yml"], InvalidFile)
     assert "not YAML" in broken.reason
     assert broken.line is not None
@@ -70,7 +70,7 @@ def test_a_file_that_stands_as_it_is_is_not_read(tmp_path: Path) -> None:
     rule = StandingRule("A", "a.yml", "s", "ttp", digest)
     found = source.parse(StandingRules("s", {"A": rule}))
     assert isinstance(same := found["a.yml"], UnchangedFile)
-    assert same.rule is rule
+    assert same.rules == (rule,)
     assert source.format.asked == []
     for other in (
         StandingRule("A", "a.yml", "another", "ttp", digest),

@@ -38,27 +38,33 @@ NO_STAMP = FileStamp(0, 0, 0, 0, 0)
 
 
 def found(path: str, content: str, standing: StandingRules) -> FileFinding:
-    """Say what a "file" whose hash is its content holds: an id, ``!`` broken, ``?`` changing."""
+    """Say what a "file" whose hash is its content holds: ids, ``!`` broken, ``?`` changing."""
     file = ScannedFile(path, NO_STAMP, content)
-    for known in standing.rules.values():
-        if (known.source, known.path, known.sha256) == ("me", path, content):
-            return UnchangedFile(file, known)
+    known = standing.rules_by_path().get(path, ())
+    if known and all((one.sha256, one.rules) == (content, len(known)) for one in known):
+        return UnchangedFile(file, known)
     if content.startswith("?"):
         return ChangingFile(file)
     if content.startswith("!"):
         return InvalidFile(file, "is broken", 3)
-    rule_id = content.partition(":")[0]
-    compiled = CompiledRule(rule_id, 1, path, frozenset({"raw"}), {}, (), (), RuleState())
-    return ParsedFile(file, b"x", "raw", ParsedRule(rule_id, compiled))
+    rules = []
+    for rule_id in ids_in(content):
+        compiled = CompiledRule(rule_id, 1, path, frozenset({"raw"}), {}, (), (), RuleState())
+        rules.append(ParsedRule(rule_id, compiled))
+    return ParsedFile(file, b"x", "raw", tuple(rules))
+
+
+def ids_in(content: str) -> list[str]:
+    """Return the rule ids that a "file" has: ``A+B:2`` has A and B, in its second version."""
+    return content.partition(":")[0].split("+")
 
 
 def judged(known: Mapping[str, str], files: Mapping[str, str], source: str = "me") -> Verdict:
     """Compare files (path to content) with what is known (path to content)."""
     rules = {
-        content.partition(":")[0]: StandingRule(
-            content.partition(":")[0], path, source, "raw", content
-        )
+        rule_id: StandingRule(rule_id, path, source, "raw", content, len(ids_in(content)))
         for path, content in known.items()
+        for rule_id in ids_in(content)
     }
     standing = StandingRules("me", rules)
     return reconcile(standing, {path: found(path, files[path], standing) for path in files})
@@ -67,7 +73,7 @@ def judged(known: Mapping[str, str], files: Mapping[str, str], source: str = "me
 def summary(verdict: Verdict) -> tuple[list[str], list[str], list[str]]:
     """Return what is defined (``id@path``), removed and rejected."""
     return (
-        [f"{one.parsed.rule_id}@{one.file.path}" for one in verdict.defined],
+        sorted(f"{rule_id}@{one.file.path}" for one in verdict.defined for rule_id in one.rule_ids),
         [one.rule_id for one in verdict.removed],
         [one.path for one in verdict.rejected],
     )
@@ -100,6 +106,24 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], tuple[list[str], list[str
         {"a": "A", "b": "B"},
         {"a": "B", "b": "C"},
         (["B@a", "C@b"], ["A"], []),
+    ),
+    "all rules of a file are defined": ({}, {"a": "A+B"}, (["A@a", "B@a"], [], [])),
+    "a file of several rules stays": ({"a": "A+B"}, {"a": "A+B"}, ([], [], [])),
+    "their order changes no id": ({"a": "A+B"}, {"a": "B+A"}, (["A@a", "B@a"], [], [])),
+    "one of them goes": ({"a": "A+B"}, {"a": "B"}, (["B@a"], ["A"], [])),
+    "one of them moves": ({"a": "A+B"}, {"a": "B:2", "b": "A:2"}, (["A@b", "B@a"], [], [])),
+    "all go with their file": ({"a": "A+B"}, {}, ([], ["A", "B"], [])),
+    "all stay where it is broken": ({"a": "A+B"}, {"a": "!"}, ([], [], ["a"])),
+    "a broken file keeps all its ids": (
+        {"a": "A+B"},
+        {"a": "!", "b": "B:2"},
+        ([], [], ["a", "b"]),
+    ),
+    "one taken id refuses the file": ({"b": "B"}, {"a": "A+B:2", "b": "B"}, ([], [], ["a"])),
+    "a refused file claims nothing": (
+        {"c": "C"},
+        {"a": "A+C:2", "b": "A:3", "c": "C"},
+        (["A@b"], [], ["a"]),
     ),
 }
 

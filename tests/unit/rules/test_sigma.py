@@ -2,7 +2,7 @@
 
 import pytest
 
-from projections.rules.formats import RuleFormatError, get_format
+from projections.rules.formats import ParsedRule, RuleFormatError, get_format, read_rules
 from projections.rules.model import CompiledRule
 
 RULE = """\
@@ -46,6 +46,10 @@ detection:
 
 def read(content: str, path: str = "windows/x-1.yml") -> CompiledRule:
     return get_format("sigma").read(path, content.encode()).compiled
+
+
+def read_all(content: str, path: str = "x.yml") -> tuple[ParsedRule, ...]:
+    return read_rules(get_format("sigma"), path, content.encode())
 
 
 def refusal(content: str) -> str:
@@ -184,24 +188,14 @@ def test_several_conditions_are_kept_as_a_list() -> None:
     assert rule.match_spec["condition"] == ["selection", "not selection"]
 
 
-def test_a_collection_is_one_rule_that_applies_to_all_its_log_sources() -> None:
-    rule = read(GLOBAL)
-    assert rule.name == "Seen in two places"
-    assert rule.applies_to == {"product:windows", "service:sysmon", "service:security"}
-    assert rule.match_spec == {
-        "collection": [
-            {
-                "logsource": {"product": "windows", "service": service},
-                "detection": {"condition": "selection", "selection": {"EventID": number}},
-            }
-            for service, number in [("sysmon", 1), ("security", 4688)]
-        ]
+def test_each_document_of_a_file_is_a_rule_of_its_own() -> None:
+    sysmon, security = read_all(GLOBAL)
+    assert sysmon.compiled.name == security.compiled.name == "Seen in two places"
+    assert sysmon.compiled.applies_to == {"product:windows", "service:sysmon"}
+    assert security.compiled.match_spec == {
+        "condition": "selection",
+        "selection": {"EventID": 4688},
     }
-
-
-def test_a_collection_is_known_by_the_first_id_in_it() -> None:
-    numbered = GLOBAL.replace("---\nlogsource", "---\nid: first\nlogsource", 1)
-    assert read(numbered).rule_id == "first"
 
 
 def test_what_is_global_prevails() -> None:
@@ -209,16 +203,14 @@ def test_what_is_global_prevails() -> None:
     assert rule.name == "Seen in two places"
 
 
-def test_several_whole_rules_in_one_file_are_one_rule() -> None:
-    rule = read(RULE + "---\n" + RULE.replace("x.exe", "y.exe"))
-    assert len(rule.match_spec["collection"]) == 2
-    assert len(rule.emits) == 4, "equal findings are listed once"
-
-
 def test_a_repeated_rule_is_the_one_before_it_with_changes() -> None:
-    rule = read(RULE + "---\naction: repeat\ndetection: {selection: {Image: z}}\n")
-    repeated = rule.match_spec["collection"][1]["detection"]
-    assert repeated["selection"] == {"Image|endswith": "\\x.exe", "Image": "z"}
+    _, rule = read_all(RULE + "---\naction: repeat\ndetection: {selection: {Image: z}}\n")
+    selection = rule.compiled.match_spec["selection"]
+    assert selection == {"Image|endswith": "\\x.exe", "Image": "z"}
+
+
+def test_a_repeat_with_nothing_before_it_is_a_rule() -> None:
+    assert read("action: repeat\n" + RULE) == read(RULE)
 
 
 def test_a_reset_forgets_what_was_global() -> None:
@@ -232,7 +224,6 @@ def test_a_global_document_that_nothing_follows_is_a_rule() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("action: repeat\n" + RULE, "action: repeat needs a rule before it"),
         ("action: reset\n", "contains no Sigma rule"),
         ("action: merge\n" + RULE, "action must be global, reset or repeat, not 'merge'"),
         (GLOBAL + "---\n- a\n", "a Sigma rule must be a mapping, not a list"),
@@ -252,9 +243,3 @@ def test_documents_that_multiply_into_too_much_are_refused() -> None:
 def test_many_equal_tags_are_paired_once() -> None:
     tags = ", ".join(["attack.execution, attack.t1105"] * 5_000)
     assert len(read(without("tags") + f"tags: [{tags}]\n").emits) == 1
-
-
-def test_a_correlation_applies_to_the_correlation_engine() -> None:
-    rule = read("title: Many\ncorrelation: {type: event_count, rules: [a], timespan: 5m}\n")
-    assert rule.applies_to == {"correlation"}
-    assert rule.match_spec["correlation"]["type"] == "event_count"

@@ -151,8 +151,49 @@ def test_a_tag_is_refused(tagged: str) -> None:
     assert "is not supported" in refusal(f"a: {tagged}")
 
 
-def test_a_merge_key_is_refused() -> None:
-    assert refusal("a: 1\n<<: {b: 2}").startswith("r.yml:2: merge keys")
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}", {"x": 1, "y": 3}),
+        ("a: &a {x: 1, y: 2}\nb: {y: 3, <<: *a}", {"x": 1, "y": 3}),
+        ("a: [&a {x: 1}, &b {x: 2, y: 2}]\nb: {<<: [*a, *b]}", {"x": 1, "y": 2}),
+        ("b: {<<: {y: 2}, z: 3}", {"y": 2, "z": 3}),
+        ("a: &a {x: 1}\nc: &c {<<: *a, y: 2}\nb: {<<: *c}", {"x": 1, "y": 2}),
+    ],
+)
+def test_a_merge_key_adds_what_is_not_there(content: str, expected: dict[str, int]) -> None:
+    assert value_of(content)["b"] == expected
+
+
+@pytest.mark.parametrize(
+    "content", ["<<: 1", "<<: [1]", "a: <<", "- <<", "<<: {a: 1}\n<<: {b: 2}", "[<<: x]"]
+)
+def test_a_merge_key_that_names_no_mapping_is_refused(content: str) -> None:
+    assert "<<" in refusal(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("!!str 1", "1"),
+        ("!!int '1'", 1),
+        ("!!int 0x1F", 31),
+        ("!!float '1.5'", 1.5),
+        ("!!bool 'yes'", True),
+        ("!!null ''", None),
+        ("!!map {x: 1}", {"x": 1}),
+        ("!!seq [1]", [1]),
+        ("! b", "b"),
+        ("! 'b'", "b"),
+    ],
+)
+def test_tags_of_the_types_that_json_has_are_taken(content: str, expected: object) -> None:
+    assert value_of(f"a: {content}")["a"] == expected
+
+
+@pytest.mark.parametrize("tagged", ["!!int x", "!!float ''", "!!bool maybe", "!!null 1"])
+def test_a_tag_that_its_text_contradicts_is_refused(tagged: str) -> None:
+    assert "r.yml:1:" in refusal(f"a: {tagged}")
 
 
 def test_scalars_are_those_of_yaml_1_1() -> None:
