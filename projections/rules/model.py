@@ -163,6 +163,12 @@ def encode_rule(rule: CompiledRule) -> dict[str, JSON]:
     }
 
 
+def encode_links(links: Links) -> dict[str, JSON]:
+    """Turn a rule's links into JSON values, leaving out what is not there."""
+    values = msgspec.to_builtins(links)
+    return {key: list(one) if isinstance(one, tuple) else one for key, one in values.items()}
+
+
 class _StoredEmit(msgspec.Struct, gc=False):
     technique_id: str
     sub_technique_id: str | None

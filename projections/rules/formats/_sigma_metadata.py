@@ -54,6 +54,13 @@ _NO_TACTIC: Final = re.compile(r"(?:[tgsmc]|ds|det|an|a)\d{4}(?:\.\d{3})?")
 _LEADING_NUMBER: Final = re.compile(r"\s*v?(\d{1,18})(?!\d)")
 
 
+def check_keys(fields: Fields) -> None:
+    """Refuse keys that look indented: no-break spaces are part of a key, and no indentation."""
+    for key in fields.mapping:
+        if key != key.strip():
+            raise fields.error(key, "has white space around it, perhaps no-break spaces")
+
+
 def read_log_source(rule: Fields) -> dict[str, Any]:
     """Return the log source, empty where there is none.
 
@@ -64,9 +71,8 @@ def read_log_source(rule: Fields) -> dict[str, Any]:
         return {}
     source = rule.mapping_at("logsource")
     fields = rule.child("logsource")
+    check_keys(fields)
     for key, value in source.items():
-        if key != key.strip():
-            raise fields.error(key, "has white space around it, perhaps no-break spaces")
         if value is None or _is_for_people(key):
             continue
         values = value if isinstance(value, list) else [value]

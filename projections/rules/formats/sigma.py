@@ -32,6 +32,7 @@ from projections.rules.formats._sigma_correlation import read_correlation, read_
 from projections.rules.formats._sigma_documents import canonical_id, expand, rule_ids
 from projections.rules.formats._sigma_metadata import (
     applies_to,
+    check_keys,
     read_emits,
     read_evidence_fields,
     read_log_source,
@@ -111,6 +112,7 @@ class _Body(NamedTuple):
 def _compile(rule: SigmaDocument) -> ParsedRule:
     """Compile one document; its id is left empty."""
     fields = rule.fields
+    check_keys(fields)
     title = fields.text("title")
     name = None if fields.mapping.get("name") is None else fields.text("name").strip()
     body = _READERS[rule.kind](fields)

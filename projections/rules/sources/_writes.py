@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from eventstore import limits
 from eventstore.log.events import NewEvent, StreamWrite
 from projections.rules.events import (
@@ -16,7 +14,7 @@ from projections.rules.events import (
     RULES,
     encode_content,
 )
-from projections.rules.model import NO_LINKS, encode_rule
+from projections.rules.model import NO_LINKS, encode_links, encode_rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,7 +58,7 @@ def _definition(
     if len(parsed.rules) > 1:
         data["rules"] = len(parsed.rules)
     if rule.links != NO_LINKS:
-        data["links"] = msgspec.to_builtins(rule.links)
+        data["links"] = encode_links(rule.links)
     return data
 
 
