@@ -9,9 +9,10 @@ import anyio
 import typer
 
 from eventstore.cli.session import Session
-from projections.cli.rule_options import Format
+from projections.cli.rule_options import Format, Ignored, show_ignored
 from projections.rules.formats import known_formats
 from projections.rules.sources.check import check_rules
+from projections.rules.sources.ignored_files import printable
 
 
 async def check(
@@ -21,6 +22,7 @@ async def check(
     ],
     *,
     format: Format = None,  # noqa: A002 - the word that users write
+    ignored: Ignored = False,
 ) -> int:
     """Check rule files as sync would, without a log; status 1 where it finds faults.
 
@@ -36,15 +38,20 @@ async def check(
     )
     output = session.output
     for found in report.findings:
-        file = str(directory / found.path)
+        file = printable(str(directory / found.path))
         output.value(
             {"file": file, "line": found.line, "reason": found.reason},
             # Editors and pipelines want a line: the first, where it is the file as a whole.
             f"{file}:{found.line or 1}: {found.reason}",
         )
+    if ignored:
+        show_ignored(session, directory, report.ignored)
     count = len(report.findings)
     good = f"{report.good} rule{' is' if report.good == 1 else 's are'} good"
-    output.value({"good": report.good, "findings": count}, None if count else good)
+    if report.ignored:
+        good += f"; {len(report.ignored)} ignored"
+    totals = {"good": report.good, "findings": count, "ignored": len(report.ignored)}
+    output.value(totals, None if count else good)
     if count:
         output.note(f"{count} finding{'' if count == 1 else 's'}; {good}")
     return 1 if count else 0

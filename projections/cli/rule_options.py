@@ -8,13 +8,16 @@ import typer
 
 from projections.rules.formats import known_formats
 from projections.rules.sources.debounce import DebounceTimes
+from projections.rules.sources.ignored_files import printable
 from projections.rules.sources.sync import RuleSync
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from eventstore import EventStore
     from eventstore.cli.session import Session
+    from projections.rules.sources.ignored_files import IgnoredFile
 
 Format = Annotated[
     str | None,
@@ -27,9 +30,22 @@ Source = Annotated[
     str | None,
     typer.Option(help="The directory's name within the log; default its path."),
 ]
+Ignored = Annotated[
+    bool,
+    typer.Option("--ignored", help="List the files that are ignored by their names, and why."),
+]
 AllowEmpty = Annotated[
     bool, typer.Option("--allow-empty", help="An empty directory may remove every rule.")
 ]
+
+
+def show_ignored(session: Session, directory: Path, files: Iterable[IgnoredFile]) -> None:
+    """Print a line for each file that was ignored, and the rule that says so."""
+    for file in files:
+        path = printable(f"{directory}/{file.path}")
+        session.output.value(
+            {"file": path, "ignored": file.reason}, f"{path}: ignored, it {file.reason}"
+        )
 
 
 def rule_sync(

@@ -12,7 +12,14 @@ import typer
 from eventstore.cli.event_lines import describe
 from eventstore.cli.session import Session
 from projections.cli.directory import directory_runner
-from projections.cli.rule_options import AllowEmpty, Format, Source, rule_sync
+from projections.cli.rule_options import (
+    AllowEmpty,
+    Format,
+    Ignored,
+    Source,
+    rule_sync,
+    show_ignored,
+)
 from projections.rules.expiry import StateExpiry
 
 if TYPE_CHECKING:
@@ -64,15 +71,19 @@ async def sync(
     once: Annotated[bool, typer.Option("--once", help="Sync once and end.")] = False,
     source: Source = None,
     allow_empty: AllowEmpty = False,
+    ignored: Ignored = False,
 ) -> None:
     """Turn the rule files of a directory into events, once or until interrupted."""
 
     def report(found: SyncReport) -> None:
+        if ignored:
+            show_ignored(session, directory, master.ignored)
+        passed_over = f", {found.ignored} ignored" if found.ignored else ""
         position = f"; position {found.position}" if found.position else ""
         session.output.value(
             asdict(found),
             f"{found.defined} defined, {found.removed} removed, {found.rejected} rejected, "
-            f"{found.unchanged} unchanged{position}",
+            f"{found.unchanged} unchanged{passed_over}{position}",
         )
 
     async with session.open_store(create=True) as store:

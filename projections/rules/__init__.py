@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from projections.rules.model import CompiledRule, RuleChange, RuleState
     from projections.rules.replica import ReadOnlyError, RuleReplica
     from projections.rules.replica_file import FeedError, ReplicaFileError
-    from projections.rules.sources.scan import SourceError
+    from projections.rules.sources.source_error import SourceError
     from projections.rules.sources.sync import RuleSync, SyncReport
     from projections.rules.store import RuleStore
     from projections.rules.tables import RuleTables
@@ -49,7 +49,7 @@ if not TYPE_CHECKING:
             "RuleSync": "projections.rules.sources.sync",
             "RuleTables": "projections.rules.tables",
             "SharedRuleStore": "projections.rules.factory",
-            "SourceError": "projections.rules.sources.scan",
+            "SourceError": "projections.rules.sources.source_error",
             "SyncReport": "projections.rules.sources.sync",
             "get_rule_store": "projections.rules.factory",
         },

@@ -48,7 +48,7 @@ def test_json_is_one_value_a_line_with_the_totals_last(run: Run, root: Path) -> 
         ("rules/broken.yml", 19),
         ("rules/sub/again.yml", None),
     ]
-    assert totals == {"good": 2, "findings": 2}
+    assert totals == {"good": 2, "findings": 2, "ignored": 0}
     assert (done.returncode, done.stderr) == (1, "")
 
 

@@ -343,9 +343,10 @@ async def test_names_that_are_not_utf8_hide_no_edit(
             odd = os.fsdecode(b"\xff%d.yml" % n)
             (root / odd).write_text(ttp(f"ODD{n}"))
             fill(root, {f"f{n // 100}/r{n}.yml": ttp(f"R{n}", "beside an odd name")})
-        await told.comes_to("names not UTF-8", held(root))
+        odd_names = {f"\\udcff{n}.yml" for n in range(count)}
+        await told.comes_to("names not UTF-8", held(root), odd_names)
         fill(root, {"f0/r0.yml": ttp("R0", "edited thereafter")})
-        await told.comes_to("edited thereafter", held(root))
+        await told.comes_to("edited thereafter", held(root), odd_names)
 
 
 @pytest.mark.parametrize("count", [3, pytest.param(300, marks=pytest.mark.soak)])

@@ -42,11 +42,12 @@ async def test_a_folder_whose_name_is_not_utf8_is_a_rejection_of_its_rules(
     assert list(await rejected(store)) == ["\\udcff/a.yml"]
 
 
-async def test_a_name_outside_of_the_allow_list_is_nothing_at_all(
+async def test_a_name_with_another_ending_is_ignored_however_strange(
     store: EventStore, root: Path
 ) -> None:
-    non_utf8(root)
-    assert (await RuleSync(store, root).sync_once()).rejected == 0
+    Path(os.fsdecode(os.fsencode(root) + b"/\xff.md")).write_text("")
+    report = await RuleSync(store, root).sync_once()
+    assert (report.rejected, report.ignored) == (0, 1)
 
 
 async def test_a_projected_folder_whose_name_is_not_utf8_is_refused_in_words(

@@ -1,34 +1,35 @@
 """What a rule format is, and the table of those that are known by name.
 
-A new format (YARA, Rego) is one file: a class with the three members of
-:class:`RuleFormat`, and ``register(YaraFormat())`` at its end; import it before the format
-is asked for. Those of this package are registered by its ``__init__``.
+A new format (YARA, Rego) is a class with the three members of :class:`RuleFormat`. An installed
+package names it in the entry point group ``eventstore.rule_formats``; a program of its own calls
+``register(YaraFormat())`` before it asks for the format. Those of this package are registered by
+its ``__init__``.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeGuard
 
 from eventstore.errors import ConfigError, EventStoreError, InvalidInputError
 from eventstore.log.names import check_stream
+from projections.rules.formats.scratch_names import scratch_kind
 from projections.rules.model import NO_LINKS, Links
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from importlib.metadata import EntryPoint
 
     from projections.rules.model import CompiledRule
 
-SCRATCH_NAME: Final = re.compile(
-    r"\..*"  # hidden files, vim's .x.swp, emacs' .#x, our own temporary files
-    r"|.*~"  # backups
-    r"|#.*#"  # emacs' auto-save
-    r"|4913"  # vim tests with this name whether it may write to the folder
-    r"|.*___jb_(?:tmp|old)___",  # JetBrains' safe write
-    re.DOTALL,
-)
-"""Base names that editors make and remove in passing; none of them is ever a rule."""
+GROUP: Final = "eventstore.rule_formats"
+"""The entry point group by which installed packages bring formats of their own."""
+
+log = logging.getLogger(__name__)
 
 
 class RuleFormatError(EventStoreError):
@@ -79,7 +80,11 @@ class RuleFormat(Protocol):
 
     @property
     def filename(self) -> re.Pattern[str]:
-        """Which files count, unless the user says otherwise: matched on whole base names."""
+        """Which files are of the format, unless the user says otherwise.
+
+        Matched on whole base names; :func:`files_ending` makes it of endings. Scratch files of
+        other programs never count, see :mod:`projections.rules.formats.scratch_names`.
+        """
 
     def read(self, path: str, content: bytes) -> ParsedRule:
         """Turn one file into its rule; ``path`` is relative to the tree, with ``/``.
@@ -128,6 +133,17 @@ def is_outdated(name: str | None, match_spec: Mapping[str, Any], content: bytes)
 
 
 _formats: dict[str, RuleFormat] = {}
+_unusable: set[str] = set()
+"""Names of entry points whose format could not be used, or whose name was taken."""
+
+
+def files_ending(*endings: str) -> re.Pattern[str]:
+    """Return the pattern of all file names with one of these endings, in any case.
+
+    An ending begins with its dot (``".yml"``). Without any, every name matches.
+    """
+    ending = "|".join(re.escape(one) for one in endings)
+    return re.compile(f".+(?:{ending})", re.DOTALL | re.IGNORECASE)
 
 
 def register(rule_format: RuleFormat) -> None:
@@ -139,6 +155,7 @@ def register(rule_format: RuleFormat) -> None:
 
 def get_format(name: str) -> RuleFormat:
     """Return the format of that name; raise ConfigError naming the known ones."""
+    load_installed_formats()
     try:
         return _formats[name]
     except KeyError:
@@ -148,17 +165,69 @@ def get_format(name: str) -> RuleFormat:
 
 
 def known_formats() -> tuple[str, ...]:
-    """Names of all registered formats, sorted."""
-    return tuple(sorted(_formats))
+    """Names of all formats, sorted: those that are registered, and those of installed packages.
+
+    Nothing is imported for it, so a format that cannot be used is among them until one is asked
+    for.
+    """
+    return tuple(sorted(_formats.keys() | {entry.name for entry in _entries()} - _unusable))
+
+
+@cache
+def load_installed_formats() -> tuple[str, ...]:
+    """Register the formats of installed packages, once per process; return what was wrong.
+
+    Packages are taken in the order of their names. One whose format cannot be used, or whose
+    format has a name that is taken, is one warning that names its distribution; the rest works.
+    """
+    warnings = []
+    for entry in _entries():
+        try:
+            register(_load(entry))
+        except (Exception, SystemExit) as error:  # Whatever a package of others raises.
+            reason = str(error) if isinstance(error, ConfigError) else _one_line(error)
+            warnings.append(
+                f"distribution {_distribution(entry)!r}: its rule format {entry.name!r} "
+                f"({entry.value}) cannot be used: {reason}"
+            )
+            log.warning("%s", warnings[-1])
+            _unusable.add(entry.name)
+    return tuple(warnings)
+
+
+def _entries() -> list[EntryPoint]:
+    found = entry_points(group=GROUP)
+    return sorted(found, key=lambda one: (_distribution(one), one.name))
+
+
+def _load(entry: EntryPoint) -> RuleFormat:
+    """Return the format that an entry point names: an instance, or a class to be called."""
+    found = entry.load()
+    rule_format: RuleFormat = found() if isinstance(found, type) else found
+    if rule_format.name != entry.name:
+        raise ConfigError(f"its name is {rule_format.name!r}, not that of the entry point")
+    if not isinstance(rule_format.filename, re.Pattern):
+        raise ConfigError("its filename must be a compiled pattern")
+    if not callable(rule_format.read):
+        raise ConfigError("its read must be a method")
+    return rule_format
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.value.partition(".")[0]
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def is_rule_file(name: str, allowed: re.Pattern[str]) -> bool:
     """Whether a file of this base name counts as a rule.
 
     ``allowed`` is a format's ``filename`` or the user's own pattern; however wide that is,
-    editors' scratch files never count.
+    scratch files never count.
     """
-    return allowed.fullmatch(name) is not None and SCRATCH_NAME.fullmatch(name) is None
+    return allowed.fullmatch(name) is not None and scratch_kind(name) is None
 
 
 def check_rule_id(path: str, rule_id: str, line: int | None = None) -> str:

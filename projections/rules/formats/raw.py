@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from typing import Final
 
-from projections.rules.formats.base import SCRATCH_NAME, ParsedRule, check_rule_id
+from projections.rules.formats.base import ParsedRule, check_rule_id, files_ending
 from projections.rules.model import CompiledRule, RuleState
 
 APPLIES_TO: Final = frozenset({"raw"})
@@ -21,7 +20,7 @@ class RawFormat:
     """
 
     name: Final = "raw"
-    filename: Final = re.compile(rf"(?!(?:{SCRATCH_NAME.pattern})\Z).+", re.DOTALL)
+    filename: Final = files_ending()
 
     def read(self, path: str, content: bytes) -> ParsedRule:
         """Describe the file; raise RuleFormatError where its path cannot name a stream."""

@@ -38,7 +38,7 @@ from projections.rules.formats._sigma_metadata import (
     read_log_source,
     read_version,
 )
-from projections.rules.formats.base import ParsedRule, Remark, RuleFormatError
+from projections.rules.formats.base import ParsedRule, Remark, RuleFormatError, files_ending
 from projections.rules.model import NO_LINKS, CompiledRule, Links, RuleState
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class SigmaFormat:
     """Sigma rules: each document of a file is a rule."""
 
     name: Final = "sigma"
-    filename: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*\.ya?ml")
+    filename: Final = files_ending(".yml", ".yaml")
 
     def canonical_id(self, rule_id: str) -> str:
         """Return a UUID in its canonical spelling, and any other id as it is."""

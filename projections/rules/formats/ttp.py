@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from projections.rules.formats import _yaml_safe as yaml_safe
 from projections.rules.formats._fields import Fields
-from projections.rules.formats.base import ParsedRule, check_rule_id
+from projections.rules.formats.base import ParsedRule, check_rule_id, files_ending
 from projections.rules.model import CompiledRule, RuleState
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class TtpFormat:
     """One strictly checked YAML document per file; the id is the rule's own."""
 
     name: Final = "ttp"
-    filename: Final = re.compile(r"[A-Za-z0-9_]+\.ya?ml")
+    filename: Final = files_ending(".yml", ".yaml")
 
     def read(self, path: str, content: bytes) -> ParsedRule:
         """Compile one file; RuleFormatError names the rule, the field and the line."""

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from projections.rules.sources._source_reader import SourceReader
 from projections.rules.sources.reconcile import Rejected
-from projections.rules.sources.scan import MAX_RULE_BYTES, SourceError
+from projections.rules.sources.scan import MAX_RULE_BYTES
+from projections.rules.sources.source_error import SourceError
 from projections.rules.standing_rules import StandingRules
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
+    from projections.rules.sources.ignored_files import IgnoredFile
     from projections.rules.sources.reconcile import Verdict
 
 ATTEMPTS: Final = 5
@@ -28,11 +30,13 @@ class CheckReport:
     That is each file that a master would reject, and what its format remarks on a rule that a
     master takes and no engine can use, as a condition that does not parse. A finding's ``path``
     is relative to the directory; its ``line`` counts from 1 and is ``None`` where the fault is
-    the file as a whole, as with an id that another file has.
+    the file as a whole, as with an id that another file has. ``ignored`` are the files that are
+    no rules by their names.
     """
 
     good: int
     findings: tuple[Rejected, ...]
+    ignored: tuple[IgnoredFile, ...] = ()
 
 
 def check_rules(
@@ -51,11 +55,12 @@ def check_rules(
     for _ in range(ATTEMPTS):
         verdict = reader.look(nothing)
         if not reader.files:
-            raise SourceError(folder, f"holds no file that the format {format!r} reads")
+            ignored = f" ({len(reader.ignored)} ignored)" if reader.ignored else ""
+            raise SourceError(folder, f"holds no file that the format {format!r} reads{ignored}")
         if not verdict.changing:
             findings = sorted([*verdict.rejected, *_remarks(verdict)], key=lambda one: one.path)
             good = sum(len(parsed.rules) for parsed in verdict.defined)
-            return CheckReport(good, tuple(findings))
+            return CheckReport(good, tuple(findings), reader.ignored)
     raise SourceError(folder, "changes while it is read: check it once it has come to rest")
 
 

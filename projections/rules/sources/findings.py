@@ -28,16 +28,20 @@ class ParsedFile:
 
 @dataclass(frozen=True, slots=True)
 class InvalidFile:
-    """A file whose rules cannot be taken, and why; ``line`` counts from 1."""
+    """A file whose rules cannot be taken, and why; ``line`` counts from 1.
+
+    ``rule_ids`` are those of the rules in it, where only its name is to blame.
+    """
 
     file: ScannedFile
     reason: str
     line: int | None = None
+    rule_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ChangingFile:
-    """A file that changed between the scan and the reading."""
+    """A file that changed between the scan and the reading, or that is still being written."""
 
     file: ScannedFile
 

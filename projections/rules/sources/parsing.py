@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eventstore.errors import InvalidInputError
-from projections.rules.formats import RuleFormatError, read_rules
+from projections.rules.formats import ParsedRule, RuleFormatError, read_rules
 from projections.rules.sources._writes import definition_events
 from projections.rules.sources.findings import (
     ChangingFile,
@@ -13,7 +13,7 @@ from projections.rules.sources.findings import (
     ParsedFile,
     UnchangedFile,
 )
-from projections.rules.sources.scan import printable
+from projections.rules.sources.ignored_files import is_control, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,8 +69,10 @@ class FileParser:
         """Return what one file holds."""
         if file.problem is not None:
             return InvalidFile(file, file.problem)
-        if printable(file.path) != file.path:
-            return InvalidFile(file, "its name is not UTF-8: rename it")
+        if reason := _name_problem(file.path):
+            return InvalidFile(file, reason, rule_ids=self._rule_ids(file))
+        if self._scanner.is_being_written(file):
+            return ChangingFile(file)
         known = self._parsed.get(file.path)
         if known is not None and known.file == file:
             return known
@@ -83,7 +85,7 @@ class FileParser:
         self, file: ScannedFile, content: bytes, standing: StandingRules
     ) -> ParsedFile | InvalidFile:
         try:
-            rules = read_rules(self._format, file.path, content)
+            rules = _checked(read_rules(self._format, file.path, content))
             parsed = ParsedFile(file, content, self._format.name, rules)
             definition_events(parsed, standing)
         except RuleFormatError as error:
@@ -91,5 +93,40 @@ class FileParser:
         except InvalidInputError as error:
             # One rule that no event can hold must not stop the others.
             return InvalidFile(file, str(error))
+        except (Exception, SystemExit) as error:
+            # Formats come from other packages too. A fault in one costs this file alone.
+            what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            reason = f"the format {self._format.name!r} failed on it: {what:.300}"
+            return InvalidFile(file, reason)
         self._parsed[file.path] = parsed
         return parsed
+
+    def _rule_ids(self, file: ScannedFile) -> tuple[str, ...]:
+        """Return the ids of the rules in a file whose name cannot be used, if it holds any."""
+        content = self._scanner.read(file)
+        if content is None:
+            return ()
+        try:
+            rules = _checked(read_rules(self._format, printable(file.path), content))
+        except (Exception, SystemExit):
+            return ()
+        return tuple(rule.rule_id for rule in rules)
+
+
+def _checked(rules: tuple[ParsedRule, ...]) -> tuple[ParsedRule, ...]:
+    """Raise TypeError where a format has returned anything but rules."""
+    for rule in rules:
+        if not isinstance(rule, ParsedRule):
+            raise TypeError(f"read() returned {rule!r:.80}, which is no ParsedRule")
+    return rules
+
+
+def _name_problem(path: str) -> str | None:
+    """Return why no log can carry a path; None where one can."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8: rename it"
+    if any(map(is_control, path)):
+        return "its name contains a control character: rename it"
+    return None

@@ -7,10 +7,11 @@ judged one after the other.
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from projections.rules.sources.findings import (
     ChangingFile,
@@ -18,16 +19,20 @@ from projections.rules.sources.findings import (
     ParsedFile,
     UnchangedFile,
 )
-from projections.rules.sources.scan import printable
+from projections.rules.sources.ignored_files import printable
+from projections.rules.sources.scan import unseen_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from projections.rules.sources.findings import FileFinding
     from projections.rules.standing_rules import StandingRule, StandingRules
 
 Claimant: TypeAlias = "ParsedFile | UnchangedFile"
 """A file that claims a rule id."""
+
+_NOTHING: Final = hashlib.sha256().hexdigest()
+"""The hash of an empty file: any number of unrelated files are empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,8 @@ class Verdict:
 
     ``rejected`` holds every file that is rejected now, ``new_rejections`` those that the log
     does not hold yet, ``ended`` the paths whose recorded rejection no longer stands.
-    ``changing`` counts files that changed while they were read.
+    ``changing`` counts files that changed while they were read. ``held`` counts rules that stay
+    although their file was not taken.
     """
 
     defined: list[ParsedFile] = field(default_factory=list)
@@ -56,6 +62,13 @@ class Verdict:
     ended: list[str] = field(default_factory=list)
     unchanged: int = 0
     changing: int = 0
+    held: int = 0
+
+    @property
+    def loses_everything(self) -> bool:
+        """Whether several rules would be removed, and none would stand any more."""
+        stands = self.defined or self.unchanged or self.held
+        return len(self.removed) > 1 and not stands
 
     @property
     def changes_anything(self) -> bool:
@@ -69,21 +82,34 @@ class Verdict:
         return bool(self.removed or self.new_rejections or self.changing or empty)
 
 
-def reconcile(standing: StandingRules, findings: Mapping[str, FileFinding]) -> Verdict:
-    """Return what has to be appended so that the log says what the files say."""
-    return _Reconciliation(standing, findings).verdict()
+def reconcile(
+    standing: StandingRules, findings: Mapping[str, FileFinding], empty: Iterable[str] = ()
+) -> Verdict:
+    """Return what has to be appended so that the log says what the files say.
+
+    ``empty`` are folders, each ending in ``/``, that are there without any entry. Where several
+    rules stand from one of them, they stay: an unmounted volume leaves just such a folder.
+    """
+    return _Reconciliation(standing, findings, empty).verdict()
 
 
 class _Reconciliation:
     """One comparison: which file has which rule id, and which rules stay without a file.
 
     ``_held`` are the rules of this source whose file is there but was not taken: their last
-    good version stays.
+    good version stays. ``_renamed`` holds contents and ids of files whose new name is rejected.
     """
 
-    def __init__(self, standing: StandingRules, findings: Mapping[str, FileFinding]) -> None:
+    def __init__(
+        self,
+        standing: StandingRules,
+        findings: Mapping[str, FileFinding],
+        empty: Iterable[str],
+    ) -> None:
         self._standing = standing
         self._findings = findings
+        self._empty = tuple(empty)
+        self._renamed: set[str] = set()
         self._mine = standing.rules_by_path()
         self._claims: dict[str, list[Claimant]] = defaultdict(list)
         self._parsed: list[ParsedFile] = []
@@ -178,15 +204,51 @@ class _Reconciliation:
             Rejected(printable(file.path), file.sha256, invalid.reason, invalid.line)
         )
         self._hold(file.path)
+        if file.is_folder:
+            for path in self._mine:
+                if path.startswith(f"{file.path}/"):
+                    self._hold(path)
+        elif file.sha256 and file.sha256 != _NOTHING:
+            self._renamed |= {file.sha256, *invalid.rule_ids}
 
     def _hold(self, path: str) -> None:
         self._held.update(rule.rule_id for rule in self._mine.get(path, ()))
 
     def _collect_removals(self) -> None:
         taken = self._held | self._claims.keys()
-        self._verdict.removed = [
+        gone = [
             rule for rules in self._mine.values() for rule in rules if rule.rule_id not in taken
         ]
+        stays = {
+            rule.rule_id
+            for rule in gone
+            if rule.sha256 in self._renamed or rule.rule_id in self._renamed
+        }
+        stays |= self._lost_with_a_folder([rule for rule in gone if rule.rule_id not in stays])
+        self._verdict.held = len(self._held | stays)
+        self._verdict.removed = [rule for rule in gone if rule.rule_id not in stays]
+
+    def _lost_with_a_folder(self, gone: list[StandingRule]) -> set[str]:
+        """Refuse each folder that lies empty and had several rules; return the rules' ids.
+
+        A rule whose content is defined elsewhere has moved, and is not lost.
+        """
+        moved = {parsed.file.sha256 for parsed in self._verdict.defined}
+        lost: set[str] = set()
+        for folder in self._empty:
+            inside = {
+                rule.rule_id
+                for rule in gone
+                if rule.path.startswith(folder) and rule.sha256 not in moved
+            }
+            if len(inside) > 1:
+                lost |= inside
+                reason = (
+                    f"is an empty folder now, but {len(inside)} rules stand from it; they stay: "
+                    "if they are meant to go, remove the folder as well, or say --allow-empty"
+                )
+                self._refuse(InvalidFile(unseen_folder(folder.removesuffix("/"), reason), reason))
+        return lost
 
     def _compare_rejections(self) -> None:
         known, rejected = self._standing.rejections, self._verdict.rejected

@@ -16,73 +16,103 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from eventstore.errors import EventStoreError
 from eventstore.system.stat_cache import FileStamp, StatCache
-from projections.rules.formats import is_rule_file
+from projections.rules.sources._tree_walk import walk
+from projections.rules.sources._writer_watch import WriterWatch
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Iterator
+
+    from projections.rules.sources._tree_walk import Tree
+    from projections.rules.sources.ignored_files import IgnoredFile
 
 MAX_RULE_BYTES: Final = 1024 * 1024
 """Default size limit of one rule file; a larger one is rejected without being read."""
 
-
-class SourceError(EventStoreError):
-    """A directory of rules cannot be taken as it is; what is known of it stays.
-
-    ``root`` is the directory.
-    """
-
-    def __init__(self, root: Path, reason: str) -> None:
-        super().__init__(f"{root}: {reason}")
-        self.root = root
-        self.reason = reason
+SWAP_ATTEMPTS: Final = 5
+"""How often a tree is walked again where a link was swapped meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScannedFile:
-    """One rule file: its hash, or why it could not be read (``problem``)."""
+    """One rule file: its hash, or why it could not be read (``problem``).
+
+    ``is_folder`` marks a path below which nothing can be seen now: a folder that cannot be
+    listed, a link that cannot be followed.
+    """
 
     path: str
     stamp: FileStamp
     sha256: str
     problem: str | None = None
+    is_folder: bool = False
 
 
 class Scanner:
     """Looks at one directory tree again and again, reading only what may have changed.
 
-    ``filename`` is matched against the whole base name; hidden files and folders never
-    count. Paths are relative to ``root``, with ``/``.
+    ``filename`` is matched against the whole base name, and ``unlike`` says of other files why
+    they are ignored. Paths are relative to ``root``, with ``/``. ``ignored`` are the files that
+    the latest scan has passed over, and ``empty`` the folders without any entry.
     """
 
     def __init__(
-        self, root: Path, filename: re.Pattern[str], max_bytes: int = MAX_RULE_BYTES
+        self,
+        root: Path,
+        filename: re.Pattern[str],
+        max_bytes: int = MAX_RULE_BYTES,
+        *,
+        unlike: str = "is not named like a rule",
     ) -> None:
         self.root = root
+        self.ignored: tuple[IgnoredFile, ...] = ()
+        self.empty: tuple[str, ...] = ()
         self._filename = filename
+        self._unlike = unlike
         self._max_bytes = max_bytes
         self._hashed: StatCache[ScannedFile] = StatCache()
+        self._writers = WriterWatch()
 
     def scan(self) -> dict[str, ScannedFile]:
-        """Return every rule file below the root by its path.
+        """Return every rule file below the root by its path, and each path with a problem.
 
-        Raises SourceError where the root is missing, is no directory or cannot be listed,
-        and where a directory below it cannot be: half a tree is worse than none.
+        Raises SourceError where the root is missing, is no directory or cannot be listed. A
+        folder below it that cannot be listed is a problem of its own.
         """
+        for _ in range(SWAP_ATTEMPTS):
+            tree = walk(self.root, self._filename, self._unlike)
+            found = self._look_at_all(tree)
+            if not tree.moved:
+                break
+        self.ignored = tuple(sorted(tree.ignored))
+        self.empty = tuple(tree.empty)
+        self._hashed.retain(found)
+        self._writers.retain(found)
+        return found
+
+    def digest(self, path: str) -> str:
+        """Return the hash of any file below the root; empty where it cannot be read."""
+        try:
+            content, _ = _read_regular(self.root / path, self._max_bytes)
+        except OSError:
+            return ""
+        return _sha256(content)
+
+    def is_being_written(self, file: ScannedFile) -> bool:
+        """Whether a program is still writing a file, as far as the system can tell."""
+        return self._writers.is_being_written(self.root / file.path, file.path, file.stamp)
+
+    def _look_at_all(self, tree: Tree) -> dict[str, ScannedFile]:
         found: dict[str, ScannedFile] = {}
-        real_root = os.path.realpath(self.root)
-        for path, entry in self._walk():
+        for path, entry in tree.entries.items():
             try:
-                found[path] = self._look_at(path, entry, real_root)
+                found[path] = self._look_at(path, entry)
             except FileNotFoundError:
-                if os.path.islink(entry.path):  # noqa: PTH114 - as cheap as the rest
-                    found[path] = _problem(path, "is a link to nothing")
                 continue  # It went while we looked: the next scan tells.
             except OSError as error:
                 found[path] = _problem(path, f"cannot be read: {error.strerror}")
-        self._hashed.retain(found)
+        for path, reason in tree.problems.items():
+            found[path] = unseen_folder(path, reason)
         return found
 
     def read(self, file: ScannedFile) -> bytes | None:
@@ -93,43 +123,7 @@ class Scanner:
             return None
         return content if _sha256(content) == file.sha256 else None
 
-    def _walk(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        # Not by recursion: a tree may be nested more deeply than Python's stack.
-        folders = [(str(self.root), "")]
-        while folders:
-            folder, prefix = folders.pop()
-            for entry in self._list(folder, prefix):
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append((entry.path, f"{prefix}{entry.name}/"))
-                elif is_rule_file(entry.name, self._filename):
-                    yield prefix + entry.name, entry
-
-    def _list(self, folder: str, prefix: str) -> list[os.DirEntry[str]]:
-        try:
-            with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
-        except FileNotFoundError as error:
-            if not prefix:
-                raise SourceError(self.root, "is not there; its rules stay as they are") from error
-            return []
-        except OSError as error:
-            reason = f"{printable(prefix) or 'it'} cannot be listed: {error.strerror}"
-            raise SourceError(self.root, reason) from error
-        if any(entry.name == ".eventstore.json" for entry in entries):
-            raise SourceError(
-                self.root,
-                f"{printable(prefix) or 'it'} is a projected directory: syncing it would feed the "
-                "log with its own output; name the directory that people edit",
-            )
-        return entries
-
-    def _look_at(self, path: str, entry: os.DirEntry[str], real_root: str) -> ScannedFile:
-        if entry.is_symlink():
-            target = os.path.realpath(entry.path)
-            if not target.startswith(real_root + os.sep):
-                return _problem(path, "is a link that leads out of the directory")
+    def _look_at(self, path: str, entry: os.DirEntry[str]) -> ScannedFile:
         stamp = FileStamp.of(entry.stat())
         known = self._hashed.get(path, stamp)
         if known is not None:
@@ -147,9 +141,9 @@ class Scanner:
         return file
 
 
-def printable(path: str) -> str:
-    """Return a path as text that can be stored, also where the name is not UTF-8."""
-    return path.encode("utf-8", "backslashreplace").decode()
+def unseen_folder(path: str, reason: str) -> ScannedFile:
+    """Return the finding that nothing below ``path`` can be seen, and why."""
+    return ScannedFile(path, FileStamp(0, 0, 0, 0, 0), "", reason, is_folder=True)
 
 
 def _read_regular(path: Path, max_bytes: int) -> tuple[bytes, FileStamp]:

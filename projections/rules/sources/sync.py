@@ -18,8 +18,10 @@ from projections.rules.sources._git_lock import find_git_lock
 from projections.rules.sources._source_reader import SourceReader
 from projections.rules.sources._writes import commits_of, writes_of
 from projections.rules.sources.debounce import Debounce, DebounceTimes
+from projections.rules.sources.ignored_files import printable
 from projections.rules.sources.lease import STANDBY_SECONDS, SourceLock
-from projections.rules.sources.scan import MAX_RULE_BYTES, SourceError
+from projections.rules.sources.scan import MAX_RULE_BYTES
+from projections.rules.sources.source_error import SourceError
 from projections.rules.sources.watch import DirectoryWatch
 from projections.rules.standing_rules import StandingRules
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from eventstore import EventStore
+    from projections.rules.sources.ignored_files import IgnoredFile
     from projections.rules.sources.reconcile import Verdict
 
 log = logging.getLogger(__name__)
@@ -47,7 +50,8 @@ class SyncReport:
 
     ``defined`` and ``removed`` count what was appended; ``rejected`` the files that are
     rejected now, ``unchanged`` those whose rule stands as it is. ``position`` is that of
-    the commit, ``None`` where nothing had to be appended.
+    the commit, ``None`` where nothing had to be appended. ``ignored`` counts the files that are
+    no rules by their names; :attr:`RuleSync.ignored` lists them.
     """
 
     defined: int = 0
@@ -55,6 +59,7 @@ class SyncReport:
     rejected: int = 0
     unchanged: int = 0
     position: int | None = None
+    ignored: int = 0
 
 
 class RuleSync:
@@ -85,7 +90,11 @@ class RuleSync:
         self._root = Path(root).absolute()
         self._standing = StandingRules(source or str(self._root))
         self._reader = SourceReader(
-            self._root, format=format, filename=filename, max_bytes=max_bytes
+            self._root,
+            format=format,
+            filename=filename,
+            max_bytes=max_bytes,
+            allow_empty=allow_empty,
         )
         check_stream(SOURCES + self._standing.source)
         self._lock = SourceLock(store, self._standing.source)
@@ -100,6 +109,11 @@ class RuleSync:
     def owner(self) -> str:
         """Who follows the source, ``HOST:PID``, as ``run`` last read it; empty before that."""
         return self._lock.owner
+
+    @property
+    def ignored(self) -> tuple[IgnoredFile, ...]:
+        """The files that the latest look has passed over by their names, sorted by path."""
+        return self._reader.ignored
 
     @property
     def trouble(self) -> str:
@@ -197,7 +211,7 @@ class RuleSync:
             await self._standing.refresh(self._store)
             verdict = await self._look()
             if not verdict.changes_anything and not verdict.changing:
-                return _report(verdict, None)
+                return self._report(verdict, None)
             busy = verdict.changing > 0 or find_git_lock(self._root) is not None
             wait = debounce.wait(self._reader.files, incomplete=verdict.incomplete, busy=busy)
             if wait <= 0:
@@ -216,8 +230,7 @@ class RuleSync:
         return verdict
 
     def _refuse_to_remove_all(self, verdict: Verdict) -> None:
-        remains = verdict.defined or verdict.unchanged or verdict.rejected or verdict.changing
-        if len(verdict.removed) > 1 and not remains and not self._allow_empty:
+        if verdict.loses_everything and not self._allow_empty:
             raise SourceError(
                 self._root,
                 f"holds no rules any more, but {len(verdict.removed)} stand in the log; they "
@@ -228,20 +241,24 @@ class RuleSync:
         position = None
         for writes in commits_of(writes_of(verdict, self._standing)):
             position = (await self._store.append_many(writes)).position
-        return _report(verdict, position)
+        if verdict.removed:
+            for rule, file in await self._in_thread(partial(self._reader.removed_by_name, verdict)):
+                path = printable(file.path)
+                log.warning("rule %r is removed: its file %r %s", rule.rule_id, path, file.reason)
+        return self._report(verdict, position)
+
+    def _report(self, verdict: Verdict, position: int | None) -> SyncReport:
+        return SyncReport(
+            len(verdict.defined),
+            len(verdict.removed),
+            len(verdict.rejected),
+            verdict.unchanged,
+            position,
+            len(self.ignored),
+        )
 
     async def _in_thread(self, function: Callable[[], _T]) -> _T:
         return await anyio.to_thread.run_sync(function, limiter=self._limiter)
-
-
-def _report(verdict: Verdict, position: int | None) -> SyncReport:
-    return SyncReport(
-        len(verdict.defined),
-        len(verdict.removed),
-        len(verdict.rejected),
-        verdict.unchanged,
-        position,
-    )
 
 
 def _refuse_own_log(url: str, root: Path) -> None:

@@ -12,6 +12,7 @@ from projections.rules.formats import (
     ParsedRule,
     RuleFormat,
     RuleFormatError,
+    files_ending,
     get_format,
     is_rule_file,
     known_formats,
@@ -31,7 +32,31 @@ SCRATCH = [
     "x.yml___jb_old___",
     ".",
     "..data",
-    "",
+    "x.yml.bak",
+    "x.yml.orig",
+    "x.yml.save.1",
+    "x.yml.swp",
+    "x.yml.vsctmp",
+    "x.yml.tmp",
+    "x.yml.tmp.4711",
+    "sedAb3dE9",
+    "new.yar.filepart",
+    "new.yar.part",
+    "new.yar.crdownload",
+    "new.yar.PARTIAL",
+    "x.yml.dpkg-new",
+    "x.yml.rpmsave",
+    "x.yml.pacnew",
+    "x.yml.r12",
+    "x_BACKUP_4711.yml",
+    ".x.yml.aB3xYz",
+    ".syncthing.x.yml.tmp",
+    "~syncthing~x.yml.tmp",
+    ".nfs0000000001",
+    "~$rules.docx",
+    "Thumbs.db",
+    "Desktop.ini",
+    "Icon\r",
 ]
 EVERY_FORMAT = pytest.mark.parametrize(
     "rule_format", [get_format(name) for name in known_formats()]
@@ -60,8 +85,8 @@ def test_a_name_that_is_taken_cannot_be_registered_again() -> None:
 
 @EVERY_FORMAT
 @pytest.mark.parametrize("name", SCRATCH)
-def test_scratch_files_of_editors_never_count(rule_format: RuleFormat, name: str) -> None:
-    assert not rule_format.filename.fullmatch(name)
+def test_scratch_files_never_count(rule_format: RuleFormat, name: str) -> None:
+    assert not is_rule_file(name, rule_format.filename)
 
 
 @pytest.mark.parametrize("name", SCRATCH)
@@ -72,9 +97,12 @@ def test_scratch_files_do_not_count_for_a_pattern_that_allows_all(name: str) -> 
 @pytest.mark.parametrize(
     ("format_name", "names"),
     [
-        ("ttp", ["r1.yml", "R_2.yaml", "4913.yml"]),
-        ("sigma", ["win-susp.yml", "cve-2020-1048.v2.yaml", "c++.yml", "a_b.yml"]),
-        ("raw", ["x", "prompt one.txt", "a.b-c", "x#y", "Übung.md", "49130", "a~b"]),
+        ("ttp", ["r1.yml", "R_2.yaml", "4913.yml", "r-1.yml", "r 1.YML", "é.Yaml", "a (1).yml"]),
+        ("sigma", ["win-susp.yml", "cve-2020-1048.v2.yaml", "c++.yml", "a_b.yml", "~a.yml"]),
+        ("raw", ["x", "prompt one.txt", "a.b-c", "x#y", "Übung.md", "49130", "a~b", "a.lock"]),
+        # Copies about which a person has to decide are no scratch files.
+        ("ttp", ["a (Ana's conflicted copy 2026-11-27).yml", "a.sync-conflict-2026-AB12CD.yml"]),
+        ("ttp", ["rule_base_2.yml", "backup_1.yml", "download.yml", "x.tmp.yml", "sedation.yml"]),
     ],
 )
 def test_rule_files_count(format_name: str, names: list[str]) -> None:
@@ -83,7 +111,7 @@ def test_rule_files_count(format_name: str, names: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["r-1.yml", "r1.yml.bak", "r1.json", "r 1.yml", "é.yml", "r.yml\n"]
+    "name", ["r1.yml.bak", "r1.json", "README.md", "r1_yml", "yml", "r.yml\n", "r.yml.txt"]
 )
 def test_other_names_do_not_count_as_ttp_rules(name: str) -> None:
     assert not is_rule_file(name, get_format("ttp").filename)
@@ -105,6 +133,12 @@ def test_any_content_is_a_live_rule_or_a_typed_refusal(
         assert rule_format.read("folder/r.yml", content) == outcome
     else:
         assert str(outcome).startswith("folder/r.yml:")
+
+
+def test_a_format_may_be_made_of_endings() -> None:
+    pattern = files_ending(".yar", ".c++")
+    names = ["a.yar", "b.YAR", "x y.C++", "a.yara", "ayar", ".yar", "a.c"]
+    assert [name for name in names if is_rule_file(name, pattern)] == names[:3]
 
 
 def test_an_error_names_path_line_and_reason() -> None:
