@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from support.sigma import correlation, detection, sigma_file
 
 from projections.rules.formats import ParsedRule, RuleFormatError, get_format, read_rules
 
@@ -12,22 +13,8 @@ ONE = "1111abcd-2222-4333-8444-555555555501"
 TWO = "1111abcd-2222-4333-8444-555555555502"
 
 
-def detection(title: str = "T", more: str = "", event: int = 1) -> str:
-    return (
-        f"title: {title}\n{more}logsource: {{product: windows}}\n"
-        f"detection: {{s: {{EventID: {event}}}, condition: s}}\n"
-    )
-
-
-def correlation(title: str = "C", more: str = "", rules: str = "[a]") -> str:
-    return (
-        f"title: {title}\n{more}correlation: {{type: event_count, rules: {rules}, "
-        "timespan: 5m, condition: {gte: 10}}\n"
-    )
-
-
 def read(*documents: str, path: str = "f.yml") -> tuple[ParsedRule, ...]:
-    return read_rules(get_format("sigma"), path, "---\n".join(documents).encode())
+    return read_rules(get_format("sigma"), path, sigma_file(*documents).encode())
 
 
 def ids(*documents: str) -> list[str]:
@@ -143,5 +130,5 @@ def test_what_is_wrong_with_one_document_refuses_its_file() -> None:
 
 
 def test_read_gives_the_first_rule() -> None:
-    content = "---\n".join([detection("A", f"id: {ONE}\n"), detection("B", f"id: {TWO}\n")])
+    content = sigma_file(detection("A", f"id: {ONE}\n"), detection("B", f"id: {TWO}\n"))
     assert get_format("sigma").read("f.yml", content.encode()).rule_id == ONE
