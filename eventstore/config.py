@@ -7,28 +7,41 @@ file ``config/eventstore.toml`` documents each of them with its default.
 
 from __future__ import annotations
 
+import difflib
+import logging
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from eventstore import limits
 from eventstore.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+log = logging.getLogger(__name__)
+
 PREFIX: Final = "EVENTSTORE_"
+
 
 DEFAULT_FILE: Final = Path("config/eventstore.toml")
 """Read from the working directory if it is there and no other file is named."""
 
-Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
+Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=limits.MAX_SECONDS)]
 Notify: TypeAlias = Annotated[
     str, msgspec.Meta(pattern="^(auto|file|postgres|none|(redis|rediss|unix)://.+)$")
 ]
 Count: TypeAlias = Annotated[int, msgspec.Meta(gt=0)]
+
+_KUBERNETES: Final = re.compile(
+    r"EVENTSTORE_([A-Z0-9_]+_)?"
+    r"(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+"""What Kubernetes sets in every pod beside a service whose name begins with ``eventstore``."""
 
 
 class RuleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,9 +108,11 @@ def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = 
 
     ``file`` is the TOML file to read; without it ``EVENTSTORE_CONFIG``, else
     ``config/eventstore.toml`` where that exists. Raises ConfigError naming the file or
-    variable for anything that is not known or not valid.
+    variable for anything that is not valid; a variable that is not known is a warning.
     """
     environ = os.environ if environ is None else environ
+    for warning in unknown_variables(environ):
+        log.warning("%s", warning)
     named = file or (Path(environ["EVENTSTORE_CONFIG"]) if "EVENTSTORE_CONFIG" in environ else None)
     values: dict[str, Any] = {}
     if named is not None or DEFAULT_FILE.is_file():
@@ -124,10 +139,27 @@ def _variables(
             yield PREFIX + "_".join(path).upper(), path
 
 
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each variable that begins like a setting and is none.
+
+    Those that Kubernetes makes for a service are passed over.
+    """
+    known = [PREFIX + "CONFIG", *(name for name, _ in variables())]
+    sentences = []
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known and not _KUBERNETES.fullmatch(name):
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+            sentences.append(
+                f"environment variable {name} is no setting and is ignored; "
+                f"the nearest one is {near[0]}"
+            )
+    return sentences
+
+
 def _read_file(file: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"settings file {file}: {error}") from error
     _convert(values, f"settings file {file}")
     return values

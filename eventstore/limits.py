@@ -6,6 +6,9 @@ anything is queued, so an oversize append never takes part in a transaction.
 
 from typing import Final
 
+MAX_SECONDS: Final = 31_536_000
+"""Longest interval, in seconds: a year. Timers of operating systems overflow far beyond it."""
+
 MAX_STREAM_BYTES: Final = 1024
 """Longest stream name, in bytes of UTF-8."""
 

@@ -6,6 +6,7 @@ kept because projections need them. The writer then trims in one transaction.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ class TrimRequest:
     by: str
     keep: Keep
     force: bool
+    dry_run: bool = False
 
 
 def make_request(
@@ -79,6 +81,7 @@ def make_request(
     keep: Keep,
     *,
     force: bool,
+    dry_run: bool = False,
 ) -> TrimRequest:
     """Check the arguments of a trim; raise InvalidInputError for what makes no sense."""
     position = time = None
@@ -91,7 +94,7 @@ def make_request(
     else:
         raise InvalidInputError(f"before={before!r:.40}", "is neither a position nor a time")
     path = None if archive is None else Path(archive)
-    return TrimRequest(position, time, path, reason, by, keep, force)
+    return TrimRequest(position, time, path, reason, by, keep, force, dry_run)
 
 
 def keep_nothing(_: Iterable[Event]) -> Iterable[int]:
@@ -104,6 +107,7 @@ def prepare_trim(
 ) -> tuple[Trim | None, Trimmed]:
     """Write the archive and decide the trim; ``None`` where there is nothing to take away.
 
+    A dry run reads and decides the same and writes nothing: no archive, and ``None`` to be done.
     Raises HistoryHeldError where a consumer needs what would go, NotEmptyError where the
     archive's name is taken.
     """
@@ -115,11 +119,16 @@ def prepare_trim(
     if slowest is not None and slowest.cursor.position < cut.position and not request.force:
         raise HistoryHeldError(slowest.name, slowest.cursor.position, cut.position)
     archive = _archive_path(log, request.archive, head, cut)
+    events = cut.position - head.first_position + 1
+    if request.dry_run:
+        with Path(os.devnull).open("wb") as nothing:
+            keep, _ = _archive(log, head, cut, nothing, request.keep, lift, progress)
+        return None, Trimmed(cut.position + 1, events, len(keep), str(archive))
     with writing(archive, mode=permissions(log.path)) as file:
         keep, checksum = _archive(log, head, cut, file, request.keep, lift, progress)
     done = Trimmed(
         cut.position + 1,
-        cut.position - head.first_position + 1,
+        events,
         len(keep),
         str(archive),
         checksum,

@@ -1,5 +1,17 @@
-"""The command line: commands on the log, joined by those of other packages' manifests."""
+"""The command line: commands on the log, joined by those of other packages' manifests.
 
-from eventstore.cli.app import main
+Importing this package is cheap, so that a signal which arrives while the rest is imported is
+handled as well.
+"""
+
+from eventstore.cli import signals
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    signals.install()
+    from eventstore.cli.app import run_program  # noqa: PLC0415 - signals are handled from here on
+
+    run_program()

@@ -14,7 +14,8 @@ from typer.main import get_command
 from eventstore.cli import output
 from eventstore.cli.contributions import DISTRIBUTION, contributions
 from eventstore.cli.lazy_commands import HELP_NAMES, CommandGroup
-from eventstore.cli.options import USAGE_ERROR, Config, Json, Options, Url, Verbose
+from eventstore.cli.options import USAGE_ERROR, Config, Json, Options, Url, Utc, Verbose
+from eventstore.cli.outcome import conclude
 from eventstore.errors import EventStoreError
 
 PROGRAM: Final = "eventstore"
@@ -38,6 +39,7 @@ def common(
     json: Json = False,
     config: Config = None,
     verbose: Verbose = False,
+    utc: Utc = False,
     show_version: Annotated[
         bool, typer.Option("--version", help="Print the version and end.")
     ] = False,
@@ -46,40 +48,52 @@ def common(
     if show_version:
         output.write_text(version(DISTRIBUTION))
         raise typer.Exit
-    context.obj = Options(url, json, config, verbose)
+    context.obj = Options(url, json, config, verbose, utc)
 
 
-def main() -> None:
+def run_program() -> None:
     """Run the command line and exit with its status."""
     output.prepare_streams()
-    if f"_{PROGRAM.upper()}_COMPLETE" not in os.environ:
-        for warning in contributions().warnings:
-            output.write_warning(warning)
-    sys.exit(_status())
+    options = _words(sys.argv[1:])
+    json, verbose = "--json" in options, bool(options & {"-v", "--verbose"})
+    output.show_log_records(verbose=verbose, json=json)
+    try:
+        if f"_{PROGRAM.upper()}_COMPLETE" not in os.environ:
+            for warning in contributions().warnings:
+                output.write_warning(warning)
+        status = _status(json=json)
+        output.flush()
+    except (Exception, KeyboardInterrupt) as error:
+        status = conclude(error, json=json, verbose=verbose)
+    sys.exit(status)
 
 
-def _status() -> int:
+def _words(arguments: list[str]) -> set[str]:
+    """Return the arguments that may be options: how errors are shown is needed before parsing."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return set(arguments[:end])
+
+
+def _status(*, json: bool) -> int:
     """Run what the arguments say; return the exit status."""
     try:
         status = get_command(app).main(prog_name=PROGRAM, standalone_mode=False)
     except typer.Abort:
-        output.write_error("aborted")
-        return 1
-    except EventStoreError as error:
-        # A command that could not be imported.
-        output.write_error(str(error))
-        return 1
+        raise EventStoreError("aborted") from None
     except USAGE_ERROR as error:
-        return _show_usage(error)
+        return _show_usage(error, json=json)
     return status if isinstance(status, int) else 0
 
 
-def _show_usage(error: Any) -> int:
-    # Help is laid out in lines; any other message may hold what a file or a program named.
-    if type(error).__name__ != "NoArgsIsHelpError" and isinstance(error.message, str):
-        error.message = output.escape(error.message)
-    shown = io.StringIO()
-    error.show(file=shown)
-    output.write_usage(shown.getvalue().rstrip("\n"))
+def _show_usage(error: Any, *, json: bool) -> int:
+    """Show the help where a command needs arguments and got none, else what is wrong in a line."""
     status: int = error.exit_code
+    if type(error).__name__ == "NoArgsIsHelpError":
+        shown = io.StringIO()
+        error.show(file=shown)
+        output.write_usage(shown.getvalue().rstrip("\n"))
+        return status
+    path = error.ctx.command_path if error.ctx is not None else PROGRAM
+    message = error.format_message().rstrip(".")
+    output.write_failure(error, f"{message}; see '{path} --help'", json=json)
     return status

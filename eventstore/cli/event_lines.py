@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.cli.contributions import contributions
 from eventstore.cli.output import to_json, write_warning
+from eventstore.cli.times import show_time
 from eventstore.errors import EventStoreError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _describers: dict[str, Callable[[Event], Any] | None] = {}
 
 def describe(event: Event) -> str:
     """Return one line for people: position, time, what happened, to what."""
-    time = event.recorded_at.astimezone().strftime("%H:%M:%S")
+    time = show_time(event.recorded_at)
     return f"{event.position:>6}  {time}  {_meaning(event)}"
 
 

@@ -10,7 +10,7 @@ import typer
 
 from eventstore.cli.contributions import contributions
 from eventstore.cli.event_lines import describe
-from eventstore.cli.options import By, user_name
+from eventstore.cli.options import By, DryRun, Yes, user_name
 from eventstore.cli.session import Session
 from eventstore.errors import (
     EventStoreError,
@@ -27,7 +27,7 @@ from eventstore.system.secret_url import show_place
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eventstore import EventStore
+    from eventstore import Event, EventStore
 
 
 async def verify(
@@ -112,15 +112,33 @@ def _read_checkpoints(place: str) -> Sequence[tuple[str, Cursor]]:
     return checkpoints
 
 
+async def _event_at(store: EventStore, position: int) -> Event:
+    """Return the event at a position; raise InvalidInputError where there is none."""
+    if 0 < position <= (await store.head()).position:
+        async for event in store.read(after=position - 1, until=position, kept=True):
+            return event
+    raise InvalidInputError(f"position {position}", "no event is there")
+
+
 async def redact(
     session: Session,
     position: Annotated[int, typer.Argument(min=1, help="The event's position.")],
     *,
     reason: Annotated[str, typer.Option(help="Why; it is kept for ever.")],
     by: By = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
 ) -> None:
     """Erase the content of one event for good; the event itself stays in the log."""
+    output = session.output
     async with session.open_store() as store:
+        if dry_run or (not yes and output.can_ask):
+            event = await _event_at(store, position)
+            if dry_run:
+                values = {"dry_run": True, "event": event.to_dict()}
+                output.value(values, f"would erase for good: {describe(event)}")
+                return
+            output.ask(f"{describe(event)}. Erase its content for good?")
         done = await store.redact(position, reason, user_name(by))
         async for event in store.read(after=done.position - 1, until=done.position):
             session.output.value({**event.to_dict(), "duplicate": done.duplicate}, describe(event))

@@ -11,14 +11,15 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from eventstore.cli.contributions import contributions
-from eventstore.cli.options import Json, Options, Url
+from eventstore.cli.options import Json, Url, Utc, Verbose
 from eventstore.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from eventstore.cli.contributions import Contribution
     from eventstore.cli.manifest import Command
+    from eventstore.cli.options import Options
 
 HELP_NAMES: Final = {"help_option_names": ["-h", "--help"]}
 
@@ -96,7 +97,7 @@ def make_command(contribution: Contribution[Command]) -> Any:
             cls=TyperCommand,
             help=inspect.getdoc(function),
             context_settings=HELP_NAMES,
-        )(_callback(function, declared.interrupted))
+        )(_callback(function, declared))
         return get_command(app)
     except Exception as error:
         raise ConfigError(
@@ -106,35 +107,65 @@ def make_command(contribution: Contribution[Command]) -> Any:
 
 
 def _callback(
-    function: Callable[..., Awaitable[int | None]], interrupted: int
+    function: Callable[..., Awaitable[int | None]], declared: Command
 ) -> Callable[..., None]:
     """Return what typer calls: ``function`` within a session, with the common options added."""
+    common = _common(function)
 
-    def callback(context: typer.Context, *, url: str | None, json: bool, **values: Any) -> None:
+    def callback(context: typer.Context, **values: Any) -> None:
         # A command needs the event loop; help and completion do not.
         from eventstore.cli.session import run  # noqa: PLC0415
 
         given: Options = context.obj
+        options = given.override(**{one.name: values.pop(one.name) for one in common})
         status = run(
-            given.override(url, json=json),
+            options,
             lambda session: function(session, **values),
-            interrupted=interrupted,
+            follows=not declared.interrupted and not _ends_by_itself(declared, values),
         )
         raise typer.Exit(status)
 
-    parameters = _parameters(function)
+    parameters = _parameters(function, common)
     callback.__annotations__ = {one.name: one.annotation for one in parameters}
     callback.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return callback
 
 
-def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
+def _ends_by_itself(declared: Command, values: Mapping[str, object]) -> bool:
+    """Return whether a follower was given an option that makes it one-shot."""
+    given = [
+        values.get(option.removeprefix("--").replace("-", "_")) for option in declared.one_shot
+    ]
+    return any(value is not None and value is not False for value in given)
+
+
+def _common(function: Callable[..., object]) -> list[inspect.Parameter]:
+    """Return the options that every command takes.
+
+    A command of another package may have a --verbose or --utc of its own, never another log.
+    """
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    own = inspect.signature(function).parameters
+    return [
+        inspect.Parameter(name, keyword, default=default, annotation=annotation)
+        for name, default, annotation in (
+            ("url", None, Url),
+            ("json", False, Json),
+            ("verbose", False, Verbose),
+            ("utc", False, Utc),
+        )
+        if name in {"url", "json"} or name not in own
+    ]
+
+
+def _parameters(
+    function: Callable[..., object], common: Sequence[inspect.Parameter]
+) -> list[inspect.Parameter]:
     """Return the parameters as typer shall see them: without the session, with the common ones."""
     _session, *own = inspect.signature(function, eval_str=True).parameters.values()
     position, keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
     return [
         inspect.Parameter("context", position, annotation=typer.Context),
         *(one.replace(kind=keyword) for one in own if one.kind is not one.VAR_KEYWORD),
-        inspect.Parameter("url", keyword, default=None, annotation=Url),
-        inspect.Parameter("json", keyword, default=False, annotation=Json),
+        *common,
     ]

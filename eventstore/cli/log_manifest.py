@@ -9,7 +9,13 @@ from eventstore.cli.manifest import Command, EventLines, Manifest
 MANIFEST: Final = Manifest(
     title="The log",
     commands=(
-        Command("tail", "Print events as they are appended.", "eventstore.cli.events:tail"),
+        Command(
+            "tail",
+            "Print events as they are appended.",
+            "eventstore.cli.events:tail",
+            interrupted=0,
+            one_shot=("--no-follow",),
+        ),
         Command("history", "Show the events of one stream.", "eventstore.cli.events:history"),
         Command(
             "status",
@@ -25,7 +31,6 @@ MANIFEST: Final = Manifest(
             "verify",
             "Check that nothing in the log was changed.",
             "eventstore.cli.integrity:verify",
-            interrupted=130,
         ),
         Command(
             "redact", "Erase the content of one event for good.", "eventstore.cli.integrity:redact"

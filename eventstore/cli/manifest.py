@@ -35,19 +35,26 @@ class Command:
 
     Its first parameter is the :class:`~eventstore.cli.session.Session`, the others are annotated
     as typer has it. ``--url`` and ``--json`` are added. It returns the exit status, or ``None``
-    for 0. ``help`` is the line in the list of commands. ``interrupted`` is the exit status after
-    Ctrl-C or SIGTERM: 0 where that is how the command ends, 130 where it must not pass for success.
+    for 0. ``help`` is the line in the list of commands.
+
+    ``interrupted`` is the exit status after Ctrl-C or SIGTERM. With the default, 130, the command
+    has not done what it should: it ends with 130 after Ctrl-C and with 143 after SIGTERM. With 0
+    it is a follower, which goes on until a signal ends it; ``one_shot`` has those of its options
+    with which it ends by itself (``("--once",)``) and a signal is an interruption again.
     """
 
     name: str
     help: str
     path: str
-    interrupted: int = 0
+    interrupted: int = 130
+    one_shot: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_name(self.name)
         _check_text("help", self.help)
         _check_path(self.path)
+        for option in self.one_shot:
+            _check_name(option.removeprefix("--"))
 
 
 @dataclass(frozen=True, slots=True)

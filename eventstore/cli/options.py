@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import os
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -22,10 +22,24 @@ Config = Annotated[
     Path | None,
     typer.Option(help="Settings file; default config/eventstore.toml. Also EVENTSTORE_CONFIG."),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="Say more on stderr; show the traceback of a fault of the program."
+    ),
+]
+Utc = Annotated[
+    bool, typer.Option("--utc", help="Print times in UTC, not in the zone of this computer.")
+]
 By = Annotated[
     str | None,
     typer.Option(help="Who decided it; default the user's login name."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")
+]
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Do not ask on a terminal; nothing asks elsewhere.")
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Overwrite what is there.")]
 
@@ -38,36 +52,22 @@ class Options:
     json: bool = False
     config: Path | None = None
     verbose: bool = False
+    utc: bool = False
 
-    def override(self, url: str | None, *, json: bool) -> Options:
+    def override(self, **given: object) -> Options:
         """Return these options with what was given after the command's name."""
-        return replace(self, url=url or self.url, json=json or self.json)
+        changes = {name: value for name, value in given.items() if value not in {None, False}}
+        return replace(self, **changes)  # type: ignore[arg-type]
 
 
 def user_name(by: str | None) -> str:
-    """Return who decided something: as given, else the user's login name."""
-    return by or getpass.getuser()
+    """Return who decided something: as given, else the user's login name, else ``uid N``.
 
-
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def parse_duration(text: str) -> timedelta | None:
-    """Return a duration such as ``30m``, ``2h`` or ``7d``, or ``None`` for another text."""
-    if text[-1:] in _UNITS and text[:-1].isdecimal():
-        return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
-    return None
-
-
-def parse_time(text: str) -> datetime | None:
-    """Return an ISO 8601 time, the local one unless it names a zone, or ``None``."""
+    Containers run as numbers that no password database has.
+    """
+    if by:
+        return by
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else moment.astimezone()
-
-
-def now() -> datetime:
-    """Return the present time, aware."""
-    return datetime.now(UTC)
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

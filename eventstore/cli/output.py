@@ -10,19 +10,39 @@ from __future__ import annotations
 
 import io
 import logging
-import os
+import shutil
 import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from eventstore.cli import signals
+from eventstore.cli.messages import error_values
+from eventstore.cli.standard_streams import (
+    PIPE_BYTES,
+    InterruptibleInput,
+    InterruptibleOutput,
+    StreamError,
+    discard,
+    open_closed_streams,
+    wait_for_reader,
+)
+from eventstore.cli.times import show_time
+from eventstore.errors import EventStoreError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+
 PIPE_WIDTH: Final = 240
 """Columns of a table that is not printed on a terminal, so that no cell is wrapped."""
+
+
+WRITE_CHARACTERS: Final = PIPE_BYTES // 4
+"""Characters that are written at once: no more than a writable pipe takes without blocking."""
 
 
 def escape(text: str) -> str:
@@ -60,10 +80,15 @@ def _without_surrogates(value: Any) -> Any:
 
 
 def prepare_streams() -> None:
-    """Make stdout and stderr escape what their encoding does not have, instead of failing."""
+    """Replace closed streams; let stdout and stderr escape what their encoding does not have."""
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+class DeclinedError(EventStoreError):
+    """A person was asked and did not say yes; nothing was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +112,7 @@ class Output:
     def note(self, text: str) -> None:
         """Print a line for people on stderr, beside the output proper; nothing with ``--json``."""
         if not self.json:
-            _write(sys.stderr, escape(text))
+            _write_aside(escape(text))
 
     def facts(self, facts: Iterable[tuple[str, object]]) -> None:
         """Print names and values for people, one pair a line."""
@@ -109,9 +134,18 @@ class Output:
             table.add_column(Text(escape(name)))
         for row in rows:
             table.add_row(*(Text(escape(cell)) for cell in row))
-        width = None if sys.stdout.isatty() else PIPE_WIDTH
-        console = Console(highlight=False, markup=False, emoji=False, width=width)
+        terminal = sys.stdout.isatty()
+        shown = io.StringIO()
+        console = Console(
+            file=shown,
+            force_terminal=terminal,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            width=shutil.get_terminal_size().columns if terminal else PIPE_WIDTH,
+        )
         console.print(table)
+        _write(sys.stdout, shown.getvalue().rstrip("\n"))
 
     @contextmanager
     def progress(self, what: str, unit: str = "events") -> Iterator[Callable[[int, int], None]]:
@@ -145,6 +179,20 @@ class Output:
             task = bar.add_task(escape(what), total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether a person can answer: stdin and stderr are a terminal, and it is not JSON."""
+        return not self.json and sys.stdin.isatty() and sys.stderr.isatty()
+
+    def ask(self, question: str) -> None:
+        """Ask on the terminal; raise DeclinedError unless the answer is yes."""
+        sys.stderr.write(escape(f"{question} [y/N] "))
+        sys.stderr.flush()
+        with signals.interruptible():
+            answer = sys.stdin.readline()
+        if answer.strip().lower() not in {"y", "yes"}:
+            raise DeclinedError("nothing was changed, for the answer was not yes")
+
 
 def write_text(text: str) -> None:
     """Print a text of several lines on stdout, such as a version."""
@@ -153,69 +201,139 @@ def write_text(text: str) -> None:
 
 def write_error(text: str) -> None:
     """Print the one line on stderr that says why a command failed."""
-    _write(sys.stderr, escape(f"error: {text}"))
+    _write_aside(escape(f"error: {text}"))
+
+
+def write_failure(error: BaseException, text: str, *, json: bool) -> None:
+    """Print why a command failed: a line for people, or with ``json`` an object on one line."""
+    if json:
+        _write_aside(to_json(error_values(error, text)).decode())
+    else:
+        write_error(text)
 
 
 def write_warning(text: str) -> None:
     """Print a line on stderr about something that does not stop the command."""
-    _write(sys.stderr, escape(f"warning: {text}"))
+    record = logging.LogRecord("eventstore", logging.WARNING, __file__, 0, "%s", (text,), None)
+    ours = (one for one in logging.getLogger().handlers if isinstance(one, _LogHandler))
+    next(ours, _LogHandler(json=False)).emit(record)
 
 
 def write_usage(text: str) -> None:
     """Print on stderr how a command is to be used, in several lines."""
-    _write(sys.stderr, escape_lines(text))
+    _write_aside(escape_lines(text))
 
 
 def binary_stdout() -> IO[bytes]:
     """Return stdout for a file's content, which nothing escapes."""
-    return sys.stdout.buffer
+    sys.stdout.flush()
+    raw: io.RawIOBase = InterruptibleOutput(sys.stdout.fileno())
+    return io.BufferedWriter(raw)
 
 
 def binary_stdin() -> IO[bytes]:
     """Return stdin as the source of a file's content."""
-    return sys.stdin.buffer
+    return io.BufferedReader(InterruptibleInput(sys.stdin.fileno()))
 
 
 def discard_stdout() -> None:
     """Send what is still buffered for stdout nowhere, after its reader has closed the pipe."""
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    discard(sys.stdout)
+
+
+def flush() -> None:
+    """Flush stdout and stderr before the end; raise OSError where stdout cannot take it."""
+    with suppress(OSError, ValueError):
+        sys.stderr.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        discard(sys.stdout)
+        raise
 
 
 class _LogHandler(logging.Handler):
-    """Log records, one line each on stderr; a traceback follows line by line."""
+    """Log records on stderr: time, level and message in one line, a traceback line by line.
+
+    With ``json`` each record is an object on one line.
+    """
+
+    def __init__(self, *, json: bool) -> None:
+        super().__init__()
+        self._json = json
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            lines = escape(f"{record.levelname:<8} {record.getMessage()}")
-            if record.exc_info:
-                trace = logging.Formatter().formatException(record.exc_info)
-                lines = f"{lines}\n{escape_lines(trace)}"
-            _write(sys.stderr, lines)
+            _write_aside(self._json_line(record) if self._json else self._lines(record))
         except Exception:
             self.handleError(record)
 
+    def _lines(self, record: logging.LogRecord) -> str:
+        time = show_time(datetime.fromtimestamp(record.created, UTC))
+        lines = f"{time} {record.levelname:<8} {escape(record.getMessage())}"
+        if record.exc_info:
+            trace = logging.Formatter().formatException(record.exc_info)
+            lines = f"{lines}\n{escape_lines(trace)}"
+        return lines
 
-def show_log_records(*, verbose: bool) -> None:
+    def _json_line(self, record: logging.LogRecord) -> str:
+        values = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            values["traceback"] = logging.Formatter().formatException(record.exc_info)
+        return to_json(values).decode()
+
+
+def show_log_records(*, verbose: bool, json: bool = False) -> None:
     """Print log records on stderr: warnings, and with ``verbose`` what informs."""
     level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, handlers=[_LogHandler()], force=True)
+    logging.basicConfig(level=level, handlers=[_LogHandler(json=json)], force=True)
     # psycopg warns of what it ignores on the way to an error, which is reported all the same.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 
 def _write(stream: IO[str], lines: str) -> None:
-    stream.write(lines + "\n")
-    stream.flush()
+    """Write to stdout; raise StreamError where it is closed or full, BrokenPipeError as it is."""
+    text = lines + "\n"
+    try:
+        for start in range(0, len(text), WRITE_CHARACTERS):
+            wait_for_reader(stream)
+            stream.write(text[start : start + WRITE_CHARACTERS])
+            stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard(stream)
+        raise StreamError(f"stdout cannot be written: {error.strerror}") from error
+
+
+def _write_aside(lines: str) -> None:
+    """Write to stderr; what cannot be written there is dropped, for the exit status tells."""
+    try:
+        _write(sys.stderr, lines)
+    except (OSError, EventStoreError):
+        discard(sys.stderr)
 
 
 def _write_json(value: Any) -> None:
-    encoded = to_json(value)
+    encoded = memoryview(to_json(value) + b"\n")
     stream = sys.stdout
-    if isinstance(stream, io.TextIOWrapper):
-        # JSON is always UTF-8; the encoding of the console does not matter.
+    if not isinstance(stream, io.TextIOWrapper):
+        _write(stream, bytes(encoded[:-1]).decode())
+        return
+    # JSON is always UTF-8; the encoding of the console does not matter.
+    try:
         stream.flush()
-        stream.buffer.write(encoded + b"\n")
-        stream.buffer.flush()
-    else:
-        _write(stream, encoded.decode())
+        for start in range(0, len(encoded), PIPE_BYTES):
+            wait_for_reader(stream)
+            stream.buffer.write(encoded[start : start + PIPE_BYTES])
+            stream.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard(stream)
+        raise StreamError(f"stdout cannot be written: {error.strerror}") from error

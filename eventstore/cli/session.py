@@ -1,25 +1,31 @@
-"""One run of a command: settings in, errors out as one line, interruption as a clean end."""
+"""One run of a command: settings in, its result out, a signal as an orderly end."""
 
 from __future__ import annotations
 
-import signal
+import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
 import msgspec
 
-from eventstore.cli import output
-from eventstore.cli.options import USAGE_ERROR
+from eventstore.cli import output, signals
+from eventstore.cli.outcome import conclude, interrupted_status
 from eventstore.cli.output import Output
+from eventstore.cli.times import print_in_utc
 from eventstore.config import Settings, load_settings
-from eventstore.errors import EventStoreError
+from eventstore.system.event_loop import loop_caller
+from eventstore.system.secret_url import show_place
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from eventstore.cli.options import Options
     from eventstore.store.event_store import EventStore
+
+
+log = logging.getLogger("eventstore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +58,32 @@ def run(
     options: Options,
     command: Callable[[Session], Awaitable[int | None]],
     *,
-    interrupted: int = 0,
+    follows: bool = False,
 ) -> int:
     """Run a command to its end, or until Ctrl-C or SIGTERM; return the exit status.
 
-    A command returns its status, ``None`` for 0. ``interrupted`` is the status after a signal.
-    An EventStoreError or OSError is one line on stderr and status 1; wrong usage is raised.
+    A command returns its status, ``None`` for 0. A signal is how a command that ``follows``
+    ends, with status 0; any other ends with 130 or 143. :func:`~eventstore.cli.outcome.conclude`
+    says what errors become; wrong usage is raised.
     """
-    output.show_log_records(verbose=options.verbose)
+    output.show_log_records(verbose=options.verbose, json=options.json)
+    print_in_utc(utc=options.utc)
     results: list[int | None] = []
+    started = time.monotonic()
     try:
         settings = load_settings(options.config)
         if options.url is not None:
             settings = msgspec.structs.replace(settings, url=options.url)
+        log.info("the log is %s", show_place(settings.url))
         session = Session(settings, Output(options.json))
         anyio.run(_until_interrupted, command, session, results)
-    except KeyboardInterrupt:
-        return interrupted
-    except (EventStoreError, OSError, BaseExceptionGroup, USAGE_ERROR) as error:
-        return _fail(error)
-    return (results[0] or 0) if results else interrupted
+    except (Exception, BaseExceptionGroup, KeyboardInterrupt) as error:
+        if not results and not (follows and signals.received()):
+            return conclude(error, json=options.json, verbose=options.verbose)
+    log.info("ended after %.3f s", time.monotonic() - started)
+    if results:
+        return results[0] or 0
+    return 0 if follows else interrupted_status()
 
 
 async def _until_interrupted(
@@ -79,37 +91,7 @@ async def _until_interrupted(
     session: Session,
     results: list[int | None],
 ) -> None:
-    async with anyio.create_task_group() as group:
-        group.start_soon(_cancel_on_signal, group.cancel_scope)
+    call = loop_caller()
+    with anyio.CancelScope() as scope:
+        signals.on_interrupt(lambda: call(scope.cancel))
         results.append(await command(session))
-        group.cancel_scope.cancel()
-
-
-async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
-            scope.cancel()
-            return
-
-
-def _fail(error: BaseException) -> int:
-    causes = list(_leaves(error))
-    if all(isinstance(cause, BrokenPipeError) for cause in causes):
-        # The reader of the output has gone (``| head``): that is no failure.
-        output.discard_stdout()
-        return 0
-    for cause in causes:
-        if isinstance(cause, USAGE_ERROR):
-            raise cause
-    if not all(isinstance(cause, EventStoreError | OSError) for cause in causes):
-        raise error
-    output.write_error(str(causes[0]))
-    return 1
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from eventstore.cli.keepers import keep_for_all, load_keepers
-from eventstore.cli.options import By, now, parse_duration, parse_time, user_name
+from eventstore.cli.options import By, DryRun, Yes, user_name
 from eventstore.cli.session import Session
+from eventstore.cli.times import now, parse_duration, parse_time, shifted, show_time
+from eventstore.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from eventstore.archive.trim import Trimmed
+    from eventstore.store.event_store import EventStore
 
 
 async def trim(
@@ -32,36 +38,87 @@ async def trim(
     force: Annotated[
         bool, typer.Option("--force", help="Also what named consumers have not seen.")
     ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
 ) -> None:
     """Archive the oldest events and remove them; what projections need of them is kept."""
     place = _parse_before(before)
     keep = keep_for_all(load_keepers())
     async with session.open_store() as store:
-        with session.output.progress("archiving") as progress:
-            done = await store.trim(
-                place,
-                archive=archive,
-                reason=reason,
-                by=user_name(by),
-                keep=keep,
-                force=force,
-                progress=progress,
-            )
-    first = done.first_position
-    session.output.value(
-        msgspec.structs.asdict(done),
-        f"{done.events} events are in {done.archive}, {done.kept} of what went are kept; "
-        f"the log starts at {first}"
-        if done.events
-        else f"nothing to trim: no whole commit from {first} on lies before {before}",
+        await _check_before(store, place, before)
+
+        async def trim(*, dry: bool) -> Trimmed:
+            with session.output.progress("reading" if dry else "archiving") as progress:
+                return await store.trim(
+                    place,
+                    archive=archive,
+                    reason=reason,
+                    by=user_name(by),
+                    keep=keep,
+                    force=force,
+                    dry_run=dry,
+                    progress=progress,
+                )
+
+        if dry_run or (not yes and session.output.can_ask):
+            planned = await trim(dry=True)
+            if dry_run:
+                _show(session, planned, before, dry=True)
+                return
+            if planned.events:
+                session.output.ask(f"{_plan(planned)}. Trim the log?")
+        _show(session, await trim(dry=False), before, dry=False)
+
+
+def _show(session: Session, done: Trimmed, before: str, *, dry: bool) -> None:
+    values = msgspec.structs.asdict(done)
+    if not done.events:
+        text = (
+            f"nothing to trim: no whole commit from {done.first_position} on lies before {before}"
+        )
+    elif dry:
+        values.update(dry_run=True)
+        text = _plan(done)
+    else:
+        text = (
+            f"{done.events} events are in {done.archive}, {done.kept} of what went are kept; "
+            f"the log starts at {done.first_position}"
+        )
+    session.output.value(values, text)
+
+
+def _plan(planned: Trimmed) -> str:
+    return (
+        f"{planned.events} events would go into {planned.archive}, {planned.kept} of what goes "
+        f"would be kept; the log would start at {planned.first_position}"
     )
 
 
+async def _check_before(store: EventStore, place: int | datetime, given: str) -> None:
+    """Refuse a place that the log does not reach: a mistake that would take all, or nothing."""
+    head = await store.head()
+    if isinstance(place, int):
+        if place > head.position + 1:
+            raise InvalidInputError("--before", f"{given} is beyond the head, {head.position}")
+        if place < head.first_position:
+            first = head.first_position
+            raise InvalidInputError("--before", f"{given} is before the first event, {first}")
+        return
+    if place > now():
+        raise InvalidInputError("--before", f"{given} is in the future")
+    async for event in store.read(after=head.first_position - 1, limit=1):
+        if place < event.recorded_at:
+            first_time = show_time(event.recorded_at)
+            raise InvalidInputError("--before", f"{given} is before the first event, {first_time}")
+
+
 def _parse_before(text: str) -> int | datetime:
-    if text.isdecimal() and int(text) > 0:
+    if text.isascii() and text.isdecimal() and int(text) > 0:
         return int(text)
     if (age := parse_duration(text)) is not None:
-        return now() - age
+        if (moment := shifted(now(), -age)) is None:
+            raise InvalidInputError("--before", f"{text!r} ago is before the year 1")
+        return moment
     if (moment := parse_time(text)) is not None:
         return moment
     raise typer.BadParameter(

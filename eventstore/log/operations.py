@@ -122,6 +122,19 @@ class ConsumerState(msgspec.Struct, frozen=True):
     seen_us: int
 
 
+class StreamState(msgspec.Struct, frozen=True):
+    """A stream as it is now: its version, and its last event as far as that is still kept.
+
+    ``recorded_us`` is in microseconds since the epoch; what was trimmed has ``None``.
+    """
+
+    name: str
+    version: int
+    position: int | None
+    type: str | None
+    recorded_us: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Append:
     """Append events to streams, atomically. The result is an :class:`Appended`."""

@@ -129,6 +129,17 @@ def check_shard(shard: object) -> tuple[int, int] | None:
     raise InvalidInputError(f"shard={shard!r:.40}", "use (index, count) with 0 <= index < count")
 
 
+def check_seconds(what: str, value: object, *, zero: bool = False) -> float:
+    """Return a time in seconds: finite, and more than 0 unless ``zero`` may be meant."""
+    number = type(value) is int or type(value) is float
+    if number and 0 <= value <= limits.MAX_SECONDS and (zero or value > 0):  # type: ignore[operator]
+        return cast("float", value)
+    least = "from 0 on" if zero else "greater than 0"
+    raise InvalidInputError(
+        f"{what}={value!r:.40}", f"use a number of seconds {least}, {limits.MAX_SECONDS:,} at most"
+    )
+
+
 def check_limit(limit: object) -> int | None:
     """Return a valid limit on the number of events; ``None`` for no limit."""
     if limit is None or (type(limit) is int and limit >= 0):

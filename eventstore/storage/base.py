@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Page,
         Query,
         StoredEvent,
+        StreamState,
     )
     from eventstore.log.records import KeptRecord, Record, StreamRecord
     from eventstore.storage.driver import Driver
@@ -112,6 +113,10 @@ class SqlBackend(ABC):
     def consumers(self) -> list[ConsumerState]:
         """Return every named consumer, by name."""
         return self._read(reading.read_consumers)
+
+    def stream_states(self, prefix: str, after: str, limit: int) -> list[StreamState]:
+        """Return the streams whose names begin with ``prefix`` and follow ``after``, by name."""
+        return self._read(lambda driver: reading.read_streams(driver, prefix, after, limit))
 
     def stored(self, after: int, limit: int) -> list[StoredEvent]:
         """Return the rows that follow ``after``, as they are."""

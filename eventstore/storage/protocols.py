@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Page,
         Query,
         StoredEvent,
+        StreamState,
     )
     from eventstore.log.records import KeptRecord, Record, StreamRecord
 
@@ -132,6 +133,9 @@ class Backend(IntegrityReader, Protocol):
 
     def consumers(self) -> list[ConsumerState]:
         """Return every named consumer, by name."""
+
+    def stream_states(self, prefix: str, after: str, limit: int) -> list[StreamState]:
+        """Return the streams whose names begin with ``prefix`` and follow ``after``, by name."""
 
     def describe(self) -> dict[str, str | int]:
         """Return facts for ``status``: kind, version, location, sizes in bytes."""

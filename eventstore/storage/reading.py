@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import HistoryDivergedError, TakenOverError
 from eventstore.log.events import Cursor, Event
-from eventstore.log.operations import ConsumerState, Head, StoredEvent
+from eventstore.log.operations import ConsumerState, Head, StoredEvent, StreamState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,6 +97,20 @@ def read_consumers(driver: Driver) -> list[ConsumerState]:
             "SELECT name, position, hash, epoch, owner, seen_us FROM consumer ORDER BY name"
         )
     ]
+
+
+_STREAMS = (
+    "SELECT s.name, s.version, coalesce(e.position, k.position), coalesce(e.type, k.type), "
+    "coalesce(e.recorded_us, k.recorded_us) FROM stream s "
+    "LEFT JOIN event e ON e.stream_id = s.id AND e.version = s.version "
+    "LEFT JOIN kept k ON k.stream_id = s.id AND k.version = s.version AND e.position IS NULL "
+    "WHERE substr(s.name, 1, length(?)) = ? AND s.name > ? ORDER BY s.name LIMIT ?"
+)
+
+
+def read_streams(driver: Driver, prefix: str, after: str, limit: int) -> list[StreamState]:
+    """Read the streams whose names begin with ``prefix`` and follow ``after``, by name."""
+    return [StreamState(*row) for row in driver.rows(_STREAMS, [prefix, prefix, after, limit])]
 
 
 def read_stored(driver: Driver, after: int, limit: int) -> list[StoredEvent]:

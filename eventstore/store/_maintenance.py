@@ -86,9 +86,10 @@ class Maintenance:
         progress: Progress,
         *,
         force: bool,
+        dry_run: bool,
     ) -> Trimmed:
         """Archive and remove the beginning of the log."""
-        request = make_request(before, archive, reason, by, keep, force=force)
+        request = make_request(before, archive, reason, by, keep, force=force, dry_run=dry_run)
         prepare = partial(prepare_trim, self._log.backend, request, self._lift)
         operation, trimmed = await self._log.run(cancellable(prepare), progress)
         if operation is not None:

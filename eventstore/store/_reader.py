@@ -19,11 +19,16 @@ from eventstore.log.validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
     from typing import Self
 
     from eventstore.changes.protocol import LogReader
     from eventstore.log.events import Event
+    from eventstore.log.operations import StreamState
+    from eventstore.store._log_access import LogAccess
+
+STREAMS_PAGE: Final = 1000
+"""Streams that are read at once."""
 
 PAGE_EVENTS: Final = 4096
 
@@ -129,3 +134,12 @@ def read_stream(
         backwards=backwards,
     )
     return EventReader(log, query, check_limit(limit), from_first=True)
+
+
+async def read_streams(log: LogAccess, prefix: str) -> AsyncIterator[StreamState]:
+    """Yield the streams whose names begin with ``prefix``, by name, a page at a time."""
+    after = ""
+    while page := await log.run(log.backend.stream_states, prefix, after, STREAMS_PAGE):
+        for stream in page:
+            yield stream
+        after = page[-1].name

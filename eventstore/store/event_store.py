@@ -18,19 +18,19 @@ from eventstore.log.clock import system_clock
 from eventstore.log.events import ANY, StreamWrite
 from eventstore.log.operations import Transact
 from eventstore.log.upcast_reads import UpcastReads
-from eventstore.log.validation import check_append
+from eventstore.log.validation import check_append, check_seconds
 from eventstore.notify.notifiers import make_notifier
 from eventstore.storage.backends import make_backend
 from eventstore.store._log_access import LogAccess, State
 from eventstore.store._maintenance import Maintenance, restore
-from eventstore.store._reader import EventReader, read_range, read_stream
+from eventstore.store._reader import EventReader, read_range, read_stream, read_streams
 from eventstore.store._wait_applied import wait_applied
 from eventstore.store._writer import Writer
 from eventstore.store.status import describe_store
 from eventstore.system.event_loop import loop_caller, wait_future
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
     from concurrent.futures import Future
     from datetime import datetime
     from types import TracebackType
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from eventstore.log.clock import Clock
     from eventstore.log.events import Appended, Cursor, Expected, NewEvent, Special
     from eventstore.log.inline_projection import InlineProjection
-    from eventstore.log.operations import ConsumerState, Head
+    from eventstore.log.operations import ConsumerState, Head, StreamState
     from eventstore.log.upcasting import Upcasters
     from eventstore.storage.protocols import LockHolder, NamedLock
 
@@ -75,6 +75,7 @@ class EventStore:
         *,
         create: bool = True,
     ) -> None:
+        check_seconds("poll", poll)
         self.clock = clock
         """Returns the time in microseconds since the epoch."""
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
@@ -123,7 +124,8 @@ class EventStore:
         wake-ups reads the head of the log so often, unless another process has just read it and
         sent a heartbeat. ``upcasters`` lift events of older shapes wherever they are read.
 
-        Raises ConfigError for a URL or notifier that is not known.
+        Raises ConfigError for a URL or notifier that is not known, InvalidInputError for a
+        ``poll`` that is not a finite number above 0.
         """
         return cls(url, notify, inline, clock, poll, upcasters, notify_keys, create=create)
 
@@ -250,6 +252,10 @@ class EventStore:
         """Return every named consumer with its checkpoint, by name."""
         return await self._log.consumers()
 
+    def streams(self, prefix: str = "") -> AsyncIterator[StreamState]:
+        """Return every stream whose name begins with ``prefix``, in the order of names."""
+        return read_streams(self._log, prefix)
+
     async def skip_gone(self, consumer: str) -> Cursor:
         """Move a named consumer on to the first position, if it is below; return where it is.
 
@@ -364,6 +370,7 @@ class EventStore:
         by: str = "",
         keep: Keep = keep_nothing,
         force: bool = False,
+        dry_run: bool = False,
         progress: Progress = no_progress,
     ) -> Trimmed:
         """Remove the commits that lie wholly before a position, or before an aware time.
@@ -371,13 +378,14 @@ class EventStore:
         They go into an archive first: an export, by default beside the log's file. ``keep``
         chooses those of their events that projections still need; by default none. Then one
         transaction keeps these, raises the first position and appends ``HistoryTrimmed`` to the
-        stream ``log/trims``. From then on reading below it raises HistoryGoneError.
+        stream ``log/trims``. From then on reading below it raises HistoryGoneError. ``dry_run``
+        returns what would be done, without a checksum, and changes and writes nothing.
 
         Raises HistoryHeldError where a named consumer has not come so far, unless ``force``,
         and NotEmptyError where the archive exists.
         """
         return await self._maintenance.trim(
-            before, archive, reason, by, keep, progress, force=force
+            before, archive, reason, by, keep, progress, force=force, dry_run=dry_run
         )
 
     async def backup(

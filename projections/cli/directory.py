@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eventstore.cli.positions import check_position
 from eventstore.cli.session import Session
 from projections.rules.directory import DirectoryProjection
 from projections.runner import ProjectionRunner
@@ -33,6 +34,8 @@ async def project(
             output.line(f"keeping {directory} equal to the log")
             await directory_runner(session, store, directory).run()
             return
+        if at is not None:
+            await check_position(store, "--at", at)
         with output.progress(f"projecting {directory}") as progress:
             runner = directory_runner(session, store, directory, progress)
             reached = await runner.catch_up(until=at)

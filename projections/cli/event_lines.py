@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from eventstore.cli.times import show_stored_time
+
 if TYPE_CHECKING:
     from eventstore import Event
 
@@ -57,7 +59,7 @@ def state(event: Event) -> Line | None:
     if state.get("confidence_max") is not None:
         parts.append(f"to {state['confidence_max']}")
     if state.get("expires_at"):
-        parts.append(f"until {state['expires_at']}")
+        parts.append(f"until {show_stored_time(state['expires_at'])}")
     parts.append(f"by {state.get('set_by')}")
     if state.get("reason"):
         parts.append(f"({state['reason']})")

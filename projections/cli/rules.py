@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from eventstore.cli.event_lines import describe
-from eventstore.cli.options import By, now, parse_duration, parse_time, user_name
+from eventstore.cli.options import By, user_name
 from eventstore.cli.session import Session
+from eventstore.cli.times import now, parse_duration, parse_time, shifted, show_time
 from eventstore.errors import InvalidInputError
 from projections.rules import CompiledRule, RuleReplica, RuleState, RuleStore
 from projections.rules.events import RULES, STATES
@@ -56,7 +57,7 @@ def _row(rule: CompiledRule) -> tuple[str, ...]:
         shown,
         rule.name,
         state.set_by or "",
-        state.expires_at.isoformat(timespec="minutes") if state.expires_at else "",
+        show_time(state.expires_at) if state.expires_at else "",
         state.reason or "",
     )
 
@@ -79,8 +80,7 @@ async def state(
 ) -> None:
     """Set the operational state of a rule; every worker receives it at once."""
     expires_at = _parse_until(until) if until is not None else None
-    if confidence_max is not None and state != "clipped":
-        raise InvalidInputError("--confidence-max", "goes with the state 'clipped' only")
+    _check_cap(state, confidence_max)
     new = RuleState(state, confidence_max, expires_at, reason)
     async with session.open_store(create=True) as store:
         await RuleStore(store).set_state(rule, new, user_name(by))
@@ -93,11 +93,27 @@ async def state(
         session.output.line(f"note: there is no rule {rule!r} yet; the state waits for it")
 
 
+def _check_cap(state: str, cap: float | None) -> None:
+    """Refuse a cap that says nothing: without clipping, or none with it, or no confidence."""
+    if cap is not None and state != "clipped":
+        raise InvalidInputError("--confidence-max", "goes with the state 'clipped' only")
+    if state == "clipped" and (cap is None or not 0 <= cap <= 1):
+        given = "it is missing" if cap is None else f"{cap} is not"
+        raise InvalidInputError("--confidence-max", f"clipped needs a number from 0 to 1; {given}")
+
+
 def _parse_until(text: str) -> datetime:
+    start = now()
     if (duration := parse_duration(text)) is not None:
-        return now() + duration
-    if (moment := parse_time(text)) is not None:
-        return moment
-    raise typer.BadParameter(
-        f"{text!r} is neither a time such as 2026-01-31T12:00+00:00 nor a duration such as 2h"
-    )
+        moment = shifted(start, duration)
+        if moment is None:
+            raise InvalidInputError("--until", f"{text!r} ends after the year 9999")
+    else:
+        moment = parse_time(text)
+    if moment is None:
+        raise typer.BadParameter(
+            f"{text!r} is neither a time such as 2026-01-31T12:00+00:00 nor a duration such as 2h"
+        )
+    if moment <= start:
+        raise InvalidInputError("--until", f"{text!r} has passed: a state ends in the future")
+    return moment

@@ -86,11 +86,13 @@ def test_trimming_tells_where_the_log_starts_and_how_to_go_on(
 ) -> None:
     assert run("tail", "--no-follow", "--consumer", "old").returncode == 0
     run("state", "R1002", "disabled")
-    held = run("trim", "--before", "99")
+    held = run("trim", "--before", str(COUNT + 3))
     assert held.returncode == 1
     assert "'old' is at position 17" in held.stderr
     assert "--force" in held.stderr
-    done = json.loads(run("trim", "--before", "99", "--force", "--by", "ana", "--json").stdout)
+    done = json.loads(
+        run("trim", "--before", str(COUNT + 3), "--force", "--by", "ana", "--json").stdout
+    )
     assert (done["first_position"], done["events"]) == (COUNT + 3, COUNT + 2)
     # What stands, the removal of what went, and the state.
     assert done["kept"] == COUNT - 1 + 1 + 1
@@ -113,7 +115,7 @@ def test_trimming_tells_where_the_log_starts_and_how_to_go_on(
 def test_a_consumer_that_was_passed_over_is_moved_on(run: Run, log: Path) -> None:
     run("tail", "--no-follow", "--consumer", "old")
     run("state", "R1002", "disabled")
-    run("trim", "--before", "99", "--force")
+    run("trim", "--before", str(COUNT + 3), "--force")
     moved = run("tail", "--no-follow", "--consumer", "old", "--skip-gone", "--json")
     assert [json.loads(line)["type"] for line in moved.stdout.splitlines()] == ["HistoryTrimmed"]
     assert run("tail", "--no-follow", "--consumer", "old").stdout == ""

@@ -18,8 +18,8 @@ Start = Callable[..., Running]
 
 
 def normal(line: str) -> str:
-    """Drop what differs from run to run: the time of day and the user's name."""
-    line = re.sub(r"\d\d:\d\d:\d\d", "HH:MM:SS", line)
+    """Drop what differs from run to run: the times and the user's name."""
+    line = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d", "TIME", line)
     return re.sub(r" by \S+", " by USER", line)
 
 

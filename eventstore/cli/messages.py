@@ -1,0 +1,63 @@
+"""Errors in the language of the command line: options instead of keyword arguments, or JSON."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from eventstore.errors import EventStoreError
+
+_WORDS: Final = (
+    (re.compile(r"\bafter=END\b"), "the head as a start"),
+    (re.compile(r"\bafter=(-?\w+)"), r"--after \1"),
+    (re.compile(r"\bbefore=(-?\w+)"), r"--before \1"),
+    (re.compile(r"\buntil=(-?\w+)"), r"--at \1"),
+    (re.compile(r"\btimeout=(-?[\w.]+)"), r"--timeout \1"),
+    (re.compile(r"\bpoll=(-?[\w.]+)"), r"poll_seconds = \1"),
+    (re.compile(r"\b(replace|force|kept|skip_gone|allow_none|allow_empty|once)=True\b"), None),
+    (re.compile(r"\bskip_gone\(\)|\bstore\.skip_gone\b"), "--skip-gone"),
+    (re.compile(r"\bcreate=False\b"), "a log that is there"),
+    (re.compile(r"(?<!-)\bconfidence_max\b"), "--confidence-max"),
+    (re.compile(r"\bNO_STREAM\b"), "no-stream"),
+    (re.compile(r"\bSTREAM_EXISTS\b"), "exists"),
+    (re.compile(r"\ban aware datetime\b"), "a time with a zone"),
+    (re.compile(r"\bor None\b"), "or nothing"),
+)
+"""What errors of the library say, and what an operator writes instead."""
+
+
+def operator_text(error: BaseException) -> str:
+    """Return an error's message in the words of the command line."""
+    text = str(error) or type(error).__name__
+    if not isinstance(error, EventStoreError):
+        return text
+    for pattern, words in _WORDS:
+        text = pattern.sub(words if words is not None else _as_option, text)
+    return text
+
+
+def _as_option(found: re.Match[str]) -> str:
+    return "--" + found[1].replace("_", "-")
+
+
+def error_values(error: BaseException, text: str) -> dict[str, Any]:
+    """Return an error as JSON-ready values: its type, its message, and its fields by name."""
+    fields = {name: _plain(value) for name, value in vars(error).items() if name[0] != "_"}
+    if isinstance(error, OSError) and error.filename is not None:
+        fields["filename"] = str(error.filename)
+    known = isinstance(error, EventStoreError | OSError)
+    return {
+        "type": type(error).__name__,
+        "message": text,
+        "fields": fields if known else {},
+    }
+
+
+def _plain(value: object) -> Any:
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    return str(value)
