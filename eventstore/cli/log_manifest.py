@@ -9,6 +9,10 @@ from eventstore.cli.manifest import Command, EventLines, Manifest
 MANIFEST: Final = Manifest(
     title="The log",
     commands=(
+        Command("init", "Create an empty log.", "eventstore.cli.streams:init"),
+        Command("append", "Append one event to a stream.", "eventstore.cli.streams:append"),
+        Command("show", "Show what a stream or a rule is now.", "eventstore.cli.streams:show"),
+        Command("streams", "List streams with their versions.", "eventstore.cli.streams:streams"),
         Command(
             "tail",
             "Print events as they are appended.",

@@ -1,0 +1,199 @@
+"""``append``, ``show``, ``streams`` and ``init``: the log itself, whatever its events mean."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import anyio
+import typer
+
+from eventstore.cli.contributions import contributions
+from eventstore.cli.event_lines import describe
+from eventstore.cli.output import binary_stdin, to_json
+from eventstore.cli.session import Session
+from eventstore.cli.times import show_time
+from eventstore.errors import InvalidInputError, NoLogError
+from eventstore.limits import MAX_EVENT_BYTES
+from eventstore.log.clock import from_microseconds
+from eventstore.log.events import ANY, NO_STREAM, STREAM_EXISTS, NewEvent
+
+if TYPE_CHECKING:
+    from eventstore.log.events import Event, Expected
+    from eventstore.log.operations import Head, StreamState
+    from eventstore.store.event_store import EventStore
+
+EXPECTED: dict[str, Expected] = {"any": ANY, "no-stream": NO_STREAM, "exists": STREAM_EXISTS}
+"""The words of ``--expected``; a number is a version."""
+
+VERSION_DIGITS = 20
+"""More digits than a version can have."""
+
+
+async def append(
+    session: Session,
+    stream: Annotated[str, typer.Argument(help="The stream, such as order/17.")],
+    type: Annotated[str, typer.Argument(help="The event's type, such as Placed.")],  # noqa: A002
+    data: Annotated[str, typer.Argument(help="The event's data as JSON; - reads stdin.")] = "{}",
+    *,
+    expected: Annotated[
+        str,
+        typer.Option(help="The version the stream must have: a number, no-stream, exists or any."),
+    ] = "any",
+    id: Annotated[  # noqa: A002 - the word that users write
+        str | None,
+        typer.Option(help="The event's id; appending an equal event again stores nothing."),
+    ] = None,
+) -> None:
+    """Append one event to a stream; it is durable when the command ends."""
+    wanted = _parse_expected(expected)
+    text = data if data != "-" else await anyio.to_thread.run_sync(_read_stdin)
+    event = NewEvent(type, _parse_data(text), id=id)
+    async with session.open_store(create=True) as store:
+        done = await store.append(stream, [event], expected=wanted)
+    again = " (it was there already: nothing was stored)" if done.duplicate else ""
+    session.output.value(
+        {
+            "stream": stream,
+            "version": done.version,
+            "position": done.position,
+            "duplicate": done.duplicate,
+        },
+        f"{stream} is at version {done.version}, position {done.position}{again}",
+    )
+
+
+def _parse_expected(text: str) -> Expected:
+    if text in EXPECTED:
+        return EXPECTED[text]
+    if text.isascii() and text.isdecimal() and len(text) < VERSION_DIGITS:
+        return int(text)
+    words = ", ".join(EXPECTED)
+    raise typer.BadParameter(f"--expected {text!r} is neither a version nor one of {words}")
+
+
+def _read_stdin() -> str:
+    content = binary_stdin().read(MAX_EVENT_BYTES * 8)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInputError("DATA on stdin", f"is not UTF-8: {error}") from error
+
+
+def _parse_data(text: str) -> Any:
+    """Decode JSON; refuse what Python reads beyond it, and names that occur twice."""
+    try:
+        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError("DATA", f"is no JSON: {error}") from error
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object has two members of one name")
+    return found
+
+
+async def show(
+    session: Session,
+    stream: Annotated[
+        str, typer.Argument(help="A stream (rule/R1), or the id of a thing, such as a rule (R1).")
+    ],
+) -> None:
+    """Show what a stream is now: its version and its last event, with all of its data."""
+    bare = "/" not in stream
+    names = [name + stream for name in contributions().history_categories] if bare else [stream]
+    async with session.open_store() as store:
+        events = [
+            event
+            for name in names
+            async for event in store.read(streams=name, kept=True, backwards=True, limit=1)
+        ]
+    if not events:
+        raise InvalidInputError(
+            f"stream {stream!r}", "has no events; 'eventstore streams' lists the streams"
+        )
+    for event in events:
+        _show_event(session, event)
+
+
+def _show_event(session: Session, event: Event) -> None:
+    output = session.output
+    if output.json:
+        output.value(event.to_dict(), None)
+        return
+    output.facts(
+        [
+            ("stream", event.stream),
+            ("version", event.version),
+            ("changed", show_time(event.recorded_at)),
+            ("position", event.position),
+            ("type", event.type),
+            ("id", event.id),
+            ("metadata", to_json(event.metadata).decode()),
+            ("meaning", describe(event).lstrip().split("  ", 2)[2]),
+        ]
+    )
+    shown = "(redacted)" if event.redacted else to_json(event.data).decode()
+    output.facts([("data", shown)])
+
+
+async def streams(
+    session: Session,
+    prefix: Annotated[str, typer.Argument(help="Only streams whose names begin so.")] = "",
+) -> None:
+    """List streams with their versions and last changes."""
+    found = []
+    async with session.open_store() as store:
+        async for stream in store.streams(prefix):
+            session.output.value(_stream_values(stream), None)
+            found += [] if session.output.json else [stream]
+    if found:
+        columns = ("stream", "version", "changed", "position", "type")
+        session.output.table(columns, [_stream_row(stream) for stream in found])
+    elif not session.output.json:
+        session.output.note(f"no stream begins with {prefix!r}" if prefix else "no streams yet")
+
+
+def _stream_values(stream: StreamState) -> dict[str, Any]:
+    changed = stream.recorded_us
+    return {
+        "stream": stream.name,
+        "version": stream.version,
+        "position": stream.position,
+        "type": stream.type,
+        "recorded_at": from_microseconds(changed).isoformat() if changed is not None else None,
+    }
+
+
+def _stream_row(stream: StreamState) -> tuple[str, ...]:
+    if stream.position is None or stream.recorded_us is None:
+        return stream.name, str(stream.version), "trimmed", "", ""
+    changed = show_time(from_microseconds(stream.recorded_us))
+    return stream.name, str(stream.version), changed, str(stream.position), stream.type or ""
+
+
+async def init(session: Session) -> None:
+    """Create the log, empty; say so where it is there already, and leave it as it is."""
+    created = False
+    try:
+        url, head = await _look(session.open_store())
+    except NoLogError:
+        created = True
+        url, head = await _look(session.open_store(create=True))
+    session.output.value(
+        {"url": url, "log_id": head.log_id, "position": head.position, "created": created},
+        f"{url} is ready: an empty log"
+        if created
+        else f"{url} is there already, at position {head.position}",
+    )
+
+
+async def _look(opening: EventStore) -> tuple[str, Head]:
+    async with opening as store:
+        return store.url, await store.head()
