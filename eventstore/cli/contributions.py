@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 DISTRIBUTION: Final = "ruletide"
 """The distribution whose names win over those of others."""
 
-STATUS_OPTIONS: Final = frozenset({"--consumer", "--within", "--url", "--json", "--help"})
+STATUS_OPTIONS: Final = frozenset(
+    {"--consumer", "--within", "--strict", "--url", "--json", "--verbose", "--utc", "--help"}
+)
 """Options that ``status`` has itself."""
 
 T = TypeVar("T")

@@ -13,6 +13,7 @@ import typer
 from eventstore.cli.contributions import contributions
 from eventstore.cli.output import write_warning
 from eventstore.cli.session import Session
+from eventstore.cli.times import show_stored_time
 from eventstore.errors import ConfigError, EventStoreError
 from eventstore.store.status import describe_consumer
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from eventstore.cli.contributions import Contribution
     from eventstore.cli.manifest import StatusEntry, StatusSection
+    from eventstore.cli.output import Output
     from eventstore.store.event_store import EventStore
 
 LISTEN_SECONDS: Final = 6.0
@@ -49,6 +51,10 @@ async def status(
         float,
         typer.Option(min=0, help="How many seconds a checked consumer may be behind."),
     ] = 30.0,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="End with 1 where anything that is shown is not well."),
+    ] = False,
     **required: list[str] | None,
 ) -> None:
     """Show the log, its notifier and its consumers; or check some, status 1 if one is unwell."""
@@ -58,8 +64,8 @@ async def status(
             faults = await _check_consumers(session, store, consumer or (), within)
             faults += await _check_sections(session, store, wanted)
         else:
-            faults = []
-            await _show(session, store)
+            found = await _show(session, store, within)
+            faults = found if strict else []
     if faults:
         raise UnwellError(faults)
 
@@ -87,25 +93,39 @@ def _with_checks(function: Any) -> inspect.Signature:
 status.__signature__ = _with_checks(status)  # type: ignore[attr-defined]
 
 
-async def _show(session: Session, store: EventStore) -> None:
-    """Show what an operator asks first."""
+async def _show(session: Session, store: EventStore, within: float) -> list[str]:
+    """Show what an operator asks first; return what is wrong, which ``--strict`` judges."""
     await _listen(store)
     facts = await store.status()
-    sections = {}
+    faults = [f"the notifier: {facts['trouble']}"] if facts.get("trouble") else []
+    sections: dict[str, Sequence[StatusEntry]] = {}
     for section in contributions().status_sections.values():
         try:
             sections[section.item.name] = await _entries(section, store)
         except EventStoreError as error:
-            write_warning(f"section {section.item.name!r} of status: {error}")
+            faults.append(f"section {section.item.name!r} of status: {error}")
+            write_warning(faults[-1])
+    for consumer in facts["consumers"]:
+        faults += _consumer_faults(consumer, within)
+    for name, entries in sections.items():
+        faults += [f"{name} {entry.name!r}: {entry.fault}" for entry in entries if entry.fault]
+    _print(session.output, facts, sections)
+    return faults
+
+
+def _print(
+    output: Output, facts: dict[str, Any], sections: Mapping[str, Sequence[StatusEntry]]
+) -> None:
     consumers = facts.pop("consumers")
-    output = session.output
     if output.json:
         facts["consumers"] = consumers
         for name, entries in sections.items():
             facts.setdefault(name, [entry.values for entry in entries])
         output.value(facts, None)
         return
-    output.facts(facts.items())
+    if facts["last_event_at"] is not None:
+        facts["last_event_at"] = show_stored_time(facts["last_event_at"])
+    output.facts((name, value) for name, value in facts.items() if value is not None)
     for consumer in consumers:
         output.line(_consumer_line(consumer))
     for entries in sections.values():

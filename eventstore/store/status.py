@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from eventstore.changes.rejections import rejection_stream
+from eventstore.log.clock import from_microseconds
 from eventstore.store._reader import read_range, read_stream
 
 if TYPE_CHECKING:
@@ -32,8 +33,19 @@ async def describe_store(log: LogAccess, feed: ChangeFeed, now: int) -> dict[str
         "log_id": head.log_id,
         "first_position": head.first_position,
         "position": head.position,
+        **_age(head, now),
         "hash": head.hash.hex(),
         "consumers": consumers,
+    }
+
+
+def _age(head: Head, now: int) -> dict[str, Any]:
+    """Return when the last event was recorded, and how long ago; nothing for an empty log."""
+    if head.position == 0:
+        return {"last_event_at": None, "last_event_seconds_ago": None}
+    return {
+        "last_event_at": from_microseconds(head.recorded_us).isoformat(),
+        "last_event_seconds_ago": round(max(0, now - head.recorded_us) / 1e6, 1),
     }
 
 

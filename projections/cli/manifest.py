@@ -54,6 +54,7 @@ MANIFEST: Final = Manifest(
         EventLines(("RuleStateExpired",), "projections.cli.event_lines:expiry"),
     ),
     status_sections=(
+        StatusSection("rules", "projections.cli.source_status:rules"),
         StatusSection(
             "sources",
             "projections.cli.source_status:sources",

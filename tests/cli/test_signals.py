@@ -102,7 +102,7 @@ def test_a_signal_during_the_start_is_heard(
 
 
 def test_a_command_that_waits_for_stdin_ends_with_a_signal(tmp_path: Path) -> None:
-    for words in (["import", "-"],):
+    for words in (["import", "-"], ["append", "a/1", "Noted", "-"]):
         with begin([*words, "-v"], tmp_path) as process:
             assert process.stderr is not None
             while "the log is" not in process.stderr.readline():
