@@ -151,7 +151,7 @@ class _Reconciliation:
                 self._hold(path)
             else:
                 self._refuse(finding)
-        self._parsed.sort(key=lambda parsed: parsed.file.path)
+        self._parsed.sort(key=lambda parsed: (min(parsed.rule_ids, default=""), parsed.file.path))
         self._broken = frozenset(self._held)
 
     def _contested(self) -> frozenset[str]:
