@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
 import subprocess
-import sys
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -204,11 +204,10 @@ def test_an_exception_in_a_parser_rejects_that_file_only(
     assert (synced["defined"], synced["rejected"]) == (2, 1)
 
 
-def test_the_example_is_what_the_documentation_says() -> None:
-    sys.path.insert(0, str(EXAMPLE))
-    try:
-        from rule_format_yara import YaraFormat  # type: ignore[import-not-found]
-    finally:
-        sys.path.remove(str(EXAMPLE))
-    rule = YaraFormat().read("x/a.yar", YARA.format(name="A").encode()).compiled
-    assert (rule.rule_id, rule.applies_to, rule.description) == ("A", {"linux", "pe"}, "of A")
+def test_the_example_says_what_an_engine_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLE))
+    yara = importlib.import_module("rule_format_yara").YaraFormat()
+    rule = yara.read("x/a.yar", YARA.format(name="A").encode()).compiled
+    assert rule.rule_id == "A"
+    assert rule.applies_to == {"linux", "pe"}
+    assert rule.description == "of A"
