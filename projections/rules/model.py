@@ -110,13 +110,15 @@ class Links(msgspec.Struct, frozen=True, omit_defaults=True):
     """How a rule is connected with others of its source; stored beside it where it is.
 
     ``name`` is what others may call it beside its id, ``refers_to`` what it calls others (ids or
-    names, as written). With ``silences`` those do not fire by themselves. ``targets`` are the ids
-    that ``refers_to`` leads to, and ``base_of`` those of the rules that silence this one.
+    names, as written), which may be missing where ``optional``. With ``silences`` those do not fire
+    by themselves. ``targets`` are the ids that ``refers_to`` leads to, and ``base_of`` those of the
+    rules that silence this one.
     """
 
     name: str | None = None
     refers_to: tuple[str, ...] = ()
     silences: bool = False
+    optional: bool = False
     targets: tuple[str, ...] = ()
     base_of: tuple[str, ...] = ()
 

@@ -166,8 +166,19 @@ async def test_a_filter_is_known_and_touches_nothing_else(source: Source) -> Non
     assert rules[OTHER].applies_to == {"filter"}
     assert rules[OTHER].match_spec["rules"] == [BASE]
     assert await source.fires() == {BASE}
-    report = await source.look({"c.yml": filter_.replace(OTHER, LINKED).replace("failed_", "no_")})
-    assert report.rejected == 1
+
+
+async def test_a_filter_for_rules_elsewhere_is_taken_and_remarked(source: Source) -> None:
+    filter_ = (
+        f"title: F\nid: {OTHER}\nlogsource: {{product: windows}}\n"
+        "filter: {rules: [elsewhere], s: {User: x}, condition: not s}\n"
+    )
+    report = await source.look({"a.yml": sigma_file(base, filter_)})
+    assert (report.defined, report.rejected) == (1, 0), "the good document is taken with it"
+    assert (await source.rules())[OTHER].match_spec["rules"] == []
+    assert await source.fires() == {BASE}
+    (finding,) = check_rules(source.root, format="sigma").findings
+    assert "refers to 'elsewhere'" in finding.reason
 
 
 async def test_a_file_is_stored_once_and_its_rules_go_with_it(

@@ -84,7 +84,7 @@ class SigmaFormat:
         """Return the rule with the ids that it refers to, silent where it is a base."""
         compiled = rule.compiled
         spec = compiled.match_spec
-        if links.targets:
+        if links.refers_to:
             spec = {**spec, "rules": list(links.targets)}
         if links.base_of:
             inner = spec if "condition" not in spec else {"detection": spec}
@@ -129,7 +129,8 @@ def _compile(rule: SigmaDocument) -> ParsedRule:
     )
     links = NO_LINKS
     if name is not None or body.refers_to:
-        links = Links(name, body.refers_to, body.silences)
+        # A filter may be for rules that another directory has.
+        links = Links(name, body.refers_to, body.silences, optional=rule.kind == FILTER)
     return ParsedRule("", compiled, links, body.remarks)
 
 

@@ -1,9 +1,9 @@
 """Rules that refer to each other: resolved within a source, across its files.
 
 A reference is the id or the name of a rule. A file with a reference that leads nowhere is
-rejected, as long as it does. What a rule refers to, and which rules make it one that does not
-fire by itself, is part of its definition: a file that did not change is read again where that
-did.
+rejected, as long as it does, unless the rule can do without. What a rule refers to, and which
+rules make it one that does not fire by itself, is part of its definition: a file that did not
+change is read again where that did.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from projections.rules.formats import has_many_rules
+from projections.rules.formats import Remark, has_many_rules
 from projections.rules.sources.findings import InvalidFile, ParsedFile, UnchangedFile
 
 if TYPE_CHECKING:
@@ -76,11 +76,20 @@ class References:
             finding = _with_spelling(found, _spellings(standing, self._format))
         if not isinstance(finding, ParsedFile):
             return finding
-        rules = []
-        for rule in finding.rules:
-            links = resolution.links_of(rule)
-            rules.append(rule if links == rule.links else self._format.link(rule, links))
-        return replace(finding, rules=tuple(rules))
+        path = finding.file.path
+        rules = tuple(self._linked(path, rule, resolution) for rule in finding.rules)
+        return replace(finding, rules=rules)
+
+    def _linked(self, path: str, rule: ParsedRule, resolution: _Resolution) -> ParsedRule:
+        assert self._format is not None  # noqa: S101 - see resolve
+        links = resolution.links_of(rule)
+        if links.refers_to or links.base_of:
+            rule = self._format.link(rule, links)
+        missing = resolution.missing(links, path)
+        if missing is None:
+            return rule
+        remark = Remark(f"rule {rule.rule_id!r:.200} {missing}", None)
+        return replace(rule, remarks=(*rule.remarks, remark))
 
 
 class _Member(NamedTuple):
@@ -149,10 +158,16 @@ class _Resolution:
         known = self._known.get(self._format.canonical_id(reference), [])
         return [one for one in known if one.path == path] or known
 
-    def _fault(self, member: _Member) -> str | None:
-        for reference in member.links.refers_to:
-            if not self._find(reference, member.path):
+    def missing(self, links: Links, path: str) -> str | None:
+        """Say what a rule of this file refers to and is not there, None if all is."""
+        for reference in links.refers_to:
+            if not self._find(reference, path):
                 return f"refers to {reference!r:.200}, and no rule of this source is called that"
+        return None
+
+    def _fault(self, member: _Member) -> str | None:
+        if not member.links.optional and (missing := self.missing(member.links, member.path)):
+            return missing
         seen: set[str] = set()
         waiting = list(self._targets[member.rule_id])
         while waiting:

@@ -246,7 +246,7 @@ def test_a_base_emits_nothing_and_says_so() -> None:
     assert base.compiled.applies_to == plain.compiled.applies_to
     assert base.compiled.match_spec == {"base_of": ["c"], "detection": plain.compiled.match_spec}
     assert not base.compiled.removed
-    chained = sigma.link(read(CORRELATION), Links("c", ("a",), True, ("A",), ("d",)))  # type: ignore[attr-defined]
+    chained = sigma.link(read(CORRELATION), Links("c", ("a",), targets=("A",), base_of=("d",)))  # type: ignore[attr-defined]
     assert chained.compiled.match_spec["base_of"] == ["d"]
     assert chained.compiled.match_spec["rules"] == ["A"]
 
