@@ -9,6 +9,7 @@ from eventstore.errors import (
     ChangeRejectedError,
     ConfigError,
     ConflictError,
+    ConsumerRemovedError,
     CorruptEventError,
     DuplicateEventError,
     EventStoreError,
@@ -24,6 +25,7 @@ from eventstore.errors import (
     StorageError,
     StoreClosedError,
     TakenOverError,
+    UnknownConsumerError,
     UpcastError,
 )
 from eventstore.log.events import (
@@ -55,6 +57,7 @@ __all__ = [
     "ChangeRejectedError",
     "ConfigError",
     "ConflictError",
+    "ConsumerRemovedError",
     "CorruptEventError",
     "Cursor",
     "DuplicateEventError",
@@ -77,6 +80,7 @@ __all__ = [
     "StreamWrite",
     "Subscription",
     "TakenOverError",
+    "UnknownConsumerError",
     "UpcastError",
     "Upcasters",
 ]

@@ -112,7 +112,8 @@ class HistoryHeldError(EventStoreError):
     def __init__(self, consumer: str, position: int, last: int) -> None:
         super().__init__(
             f"consumer {consumer!r} is at position {position} and has not seen the events up to "
-            f"{last}: trim before {position + 1} at most, or force it (--force)"
+            f"{last}: trim before {position + 1} at most, force it (--force), or remove the "
+            "consumer if it is gone for good (eventstore consumers remove)"
         )
         self.consumer = consumer
         self.position = position
@@ -155,6 +156,24 @@ class TakenOverError(EventStoreError):
         super().__init__(f"{name!r} was taken over by {owner}: only the newest opener goes on")
         self.name = name
         self.owner = owner
+
+
+class ConsumerRemovedError(TakenOverError):
+    """A consumer was removed while it was open; what it has done since is not stored."""
+
+    def __init__(self, name: str, owner: str) -> None:
+        super().__init__(name, owner)
+        self.args = (f"consumer {name!r} was removed: open it again to begin anew",)
+
+
+class UnknownConsumerError(EventStoreError):
+    """No consumer has this name; ``nearest`` is the known name that is most like it, or empty."""
+
+    def __init__(self, name: str, nearest: str = "") -> None:
+        hint = f"; the nearest known name is {nearest!r}" if nearest else ""
+        super().__init__(f"consumer {name!r} is not known{hint}")
+        self.name = name
+        self.nearest = nearest
 
 
 class ChangeRejectedError(EventStoreError):

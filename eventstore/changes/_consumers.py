@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventstore.errors import TakenOverError
+from eventstore.errors import UnknownConsumerError
 from eventstore.log.events import Cursor
-from eventstore.log.operations import Acknowledge, OpenConsumer
+from eventstore.log.operations import (
+    REMOVED,
+    Acknowledge,
+    OpenConsumer,
+    RemoveConsumer,
+    RewindConsumer,
+    ownership_error,
+)
 from eventstore.system.event_loop import wait_future
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from eventstore.changes.protocol import FollowedLog
     from eventstore.log.operations import ConsumerState
@@ -37,14 +44,41 @@ class ConsumerOwnership:
         """Name and epoch of each consumer that this store owns, for ``Query.consumers``."""
         return tuple(self._epochs.items())
 
-    async def open(self, name: str, start: Cursor) -> ConsumerState:
-        """Own a name, which is created at ``start`` where it is new; its owner before loses it."""
-        operation = OpenConsumer(name, self._owner, start)
-        state: ConsumerState = await wait_future(self._log.writer.submit(operation))
-        if (earlier := self._epochs.get(name)) is not None:
-            self.take_away(name, earlier, self._owner)
+    async def open(self, name: str, find_start: Callable[[], Awaitable[Cursor]]) -> ConsumerState:
+        """Own a name, which is created at a start where it is new; its owner before loses it.
+
+        ``find_start`` is called for a new name only: the position may be trimmed by now.
+        """
+        try:
+            state = await self._open(name, None)
+        except UnknownConsumerError:
+            state = await self._open(name, await find_start())
+        self._lose(name, self._owner)
         self._epochs[name] = state.epoch
         return state
+
+    async def _open(self, name: str, start: Cursor | None) -> ConsumerState:
+        operation = OpenConsumer(name, self._owner, start)
+        state: ConsumerState = await wait_future(self._log.writer.submit(operation))
+        return state
+
+    async def remove(self, name: str) -> ConsumerState:
+        """Remove a name; its owner loses it. Raises UnknownConsumerError."""
+        state: ConsumerState = await wait_future(self._log.writer.submit(RemoveConsumer(name)))
+        self._lose(name, REMOVED)
+        return state
+
+    async def rewind(self, name: str, to: int | Cursor) -> ConsumerState:
+        """Move a name back; its owner loses it. Raises what RewindConsumer says."""
+        operation = RewindConsumer(name, to, self._owner)
+        state: ConsumerState = await wait_future(self._log.writer.submit(operation))
+        self._lose(name, self._owner)
+        return state
+
+    def _lose(self, name: str, owner: str) -> None:
+        """End a subscription of this store that has owned the name until now."""
+        if (earlier := self._epochs.pop(name, None)) is not None:
+            self.take_away(name, earlier, owner)
 
     def release(self, name: str, epoch: int) -> None:
         """Stop watching the ownership of a name: its subscription has ended."""
@@ -65,7 +99,7 @@ class ConsumerOwnership:
         """Raise TakenOverError where the name has been opened since under a later epoch."""
         owner = self._new_owners.get((name, epoch))
         if owner is not None:
-            raise TakenOverError(name, owner)
+            raise ownership_error(name, owner)
 
     def note(self, name: str, epoch: int, done: Cursor) -> None:
         """Remember what a consumer has done, to be stored within 200 ms or 1,000 events."""
@@ -84,7 +118,11 @@ class ConsumerOwnership:
         """Move a consumer that is below the first position on to it; return where it is."""
         head = await self._log.head()
         first = Cursor(head.log_id, head.first_position - 1, head.base_hash or b"")
-        state = await self.open(name, first)
+
+        async def begin() -> Cursor:
+            return first
+
+        state = await self.open(name, begin)
         if state.cursor.position >= first.position:
             return state.cursor
         await wait_future(self._log.writer.submit(Acknowledge(name, state.epoch, first)))

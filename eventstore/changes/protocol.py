@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from concurrent.futures import Future
 
     from eventstore.log.events import Cursor
@@ -24,8 +25,8 @@ class LogReader(Protocol):
     async def head(self) -> Head:
         """Read where the log begins and ends."""
 
-    async def consumers(self) -> list[ConsumerState]:
-        """Read every named consumer with its checkpoint, by name."""
+    async def consumers(self, names: Sequence[str] | None = None) -> list[ConsumerState]:
+        """Read named consumers with their checkpoints, by name: all, or those of ``names``."""
 
 
 class LogWriter(Protocol):

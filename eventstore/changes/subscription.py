@@ -41,7 +41,8 @@ class Subscription:
     marks the one before as done; the checkpoint follows within 200 ms or 1,000 events, on
     ``ack(flush=True)`` and on ``aclose``. After a crash the events since the checkpoint come
     again, so a consumer's effects should be idempotent. The newest opener of a name owns it;
-    the earlier one gets TakenOverError.
+    the earlier one gets TakenOverError, also where the consumer was rewound, and
+    ConsumerRemovedError where it was removed.
 
     While the database is unreachable a subscription retries: it writes warnings to the program's
     log and goes on when it can. (With ``follow=False``, and on entering it with ``async with``,
@@ -225,9 +226,10 @@ class Subscription:
             return
         # Listening comes before the first read, or a change in between would wait for a poll.
         self._feed.listen()
-        start = await self._start()
-        if self._consumer is not None:
-            state = await self._feed.consumers.open(self._consumer, start)
+        if self._consumer is None:
+            start = await self._resolve()
+        else:
+            state = await self._feed.consumers.open(self._consumer, self._resolve)
             self._epoch, start = state.epoch, state.cursor
             self._query = msgspec.structs.replace(
                 self._query, consumers=((self._consumer, self._epoch),)
@@ -235,14 +237,9 @@ class Subscription:
         self._cursor, self._log_id = start, start.log_id
         self._opened = True
 
-    async def _start(self) -> Cursor:
-        # A known name has a checkpoint; the position where new names begin may be trimmed by now.
-        for state in await self._feed.log.consumers() if self._consumer is not None else ():
-            if state.name == self._consumer:
-                return state.cursor
-        return await self._resolve(self._after)
-
-    async def _resolve(self, after: int | Cursor | Special) -> Cursor:
+    async def _resolve(self) -> Cursor:
+        """Return the cursor of the position after which the subscription was asked to begin."""
+        after = self._after
         if isinstance(after, Cursor):
             return after
         if after is END:

@@ -34,7 +34,17 @@ DISTRIBUTION: Final = "ruletide"
 """The distribution whose names win over those of others."""
 
 STATUS_OPTIONS: Final = frozenset(
-    {"--consumer", "--within", "--strict", "--url", "--json", "--verbose", "--utc", "--help"}
+    {
+        "--consumer",
+        "--all-consumers",
+        "--within",
+        "--strict",
+        "--url",
+        "--json",
+        "--verbose",
+        "--utc",
+        "--help",
+    }
 )
 """Options that ``status`` has itself."""
 

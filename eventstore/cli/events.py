@@ -8,6 +8,7 @@ import typer
 
 from eventstore.cli.contributions import contributions
 from eventstore.cli.event_lines import describe
+from eventstore.cli.options import WaitForLog
 from eventstore.cli.session import Session
 from eventstore.errors import HistoryGoneError, InvalidInputError
 
@@ -41,10 +42,12 @@ async def tail(
         bool,
         typer.Option("--skip-gone", help="Where history was trimmed, go on with what is left."),
     ] = False,
+    wait_for_log: WaitForLog = 0.0,
 ) -> None:
     """Print events as they are appended; a named consumer resumes where it left off."""
     if skip_gone and (consumer is None or kept):
         raise typer.BadParameter("--skip-gone goes with --consumer NAME, and not with --kept")
+    await session.wait_for_log(wait_for_log)
     async with session.open_store() as store:
         if after is None:
             after = 0 if kept else (await store.head()).first_position - 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -20,19 +21,33 @@ if TYPE_CHECKING:
     from eventstore.cli.contributions import Contribution
     from eventstore.cli.manifest import Command
     from eventstore.cli.options import Options
+    from eventstore.cli.session import Session
 
 HELP_NAMES: Final = {"help_option_names": ["-h", "--help"]}
 
 
 class CommandTable(MutableMapping[str, Any]):
-    """The commands by name: made from their manifests at the first use of each."""
+    """The commands by name: made from their manifests at the first use of each.
+
+    Commands of two words, such as ``consumers remove``, are one group under the first of them.
+    """
 
     def __init__(self) -> None:
         self._made: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._made:
-            self._made[name] = make_command(contributions().commands[name])
+            known = contributions().commands
+            subcommands = {
+                words.removeprefix(f"{name} "): command
+                for words, command in known.items()
+                if words.startswith(f"{name} ")
+            }
+            self._made[name] = (
+                make_group(name, known.get(name), subcommands)
+                if subcommands
+                else make_command(known[name])
+            )
         return self._made[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
@@ -42,10 +57,10 @@ class CommandTable(MutableMapping[str, Any]):
         del self._made[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(contributions().commands)
+        return iter(dict.fromkeys(name.partition(" ")[0] for name in contributions().commands))
 
     def __len__(self) -> int:
-        return len(contributions().commands)
+        return sum(1 for _ in self)
 
 
 class CommandGroup(TyperGroup):
@@ -64,7 +79,7 @@ class CommandGroup(TyperGroup):
         sections: dict[str, list[tuple[str, str]]] = {}
         for name, command in contributions().commands.items():
             sections.setdefault(command.title, []).append((name, command.item.help))
-        width = max(len(name) for name in self.commands)
+        width = max(len(name) for name in contributions().commands)
         for title, rows in sections.items():
             with formatter.section(title):
                 # Padded, so that the helps of all sections begin in one column.
@@ -72,9 +87,10 @@ class CommandGroup(TyperGroup):
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """Return the names of commands and options that begin so, without importing a command."""
+        known = contributions().commands
         listed: dict[str, Any] = {
-            name: TyperCommand(name, short_help=command.item.help)
-            for name, command in contributions().commands.items()
+            name: TyperCommand(name, short_help=known[name].item.help if name in known else "")
+            for name in self.commands
         }
         commands, self.commands = self.commands, listed
         try:
@@ -91,17 +107,53 @@ def make_command(contribution: Contribution[Command]) -> Any:
     declared = contribution.item
     function = contribution.load(declared.path)
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    try:
+    with _errors_of(contribution):
         app.command(
-            declared.name,
+            declared.name.rpartition(" ")[2],
             cls=TyperCommand,
             help=inspect.getdoc(function),
             context_settings=HELP_NAMES,
         )(_callback(function, declared))
         return get_command(app)
+
+
+def make_group(
+    name: str,
+    own: Contribution[Command] | None,
+    subcommands: Mapping[str, Contribution[Command]],
+) -> Any:
+    """Make a group of the commands whose first word is ``name``.
+
+    ``own`` runs where no second word is given; without it that is the group's help.
+    """
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    function = own.load(own.item.path) if own is not None else _no_command
+    first = own or next(iter(subcommands.values()))
+    with _errors_of(first):
+        app.callback(
+            invoke_without_command=own is not None,
+            no_args_is_help=own is None,
+            help=inspect.getdoc(function) if own is not None else None,
+            context_settings=HELP_NAMES,
+        )(_callback(function, first.item))
+        group: Any = get_command(app)
+    group.name = name
+    group.commands = {word: make_command(command) for word, command in subcommands.items()}
+    return group
+
+
+async def _no_command(session: Session) -> None:
+    """Do nothing: the group shows its help instead."""
+
+
+@contextmanager
+def _errors_of(contribution: Contribution[Command]) -> Iterator[None]:
+    """Turn what typer raises for a function that is no command into ConfigError."""
+    try:
+        yield
     except Exception as error:
         raise ConfigError(
-            f"distribution {contribution.distribution!r}: {declared.path} is no command: "
+            f"distribution {contribution.distribution!r}: {contribution.item.path} is no command: "
             f"{type(error).__name__}: {error}"
         ) from error
 
@@ -118,6 +170,9 @@ def _callback(
 
         given: Options = context.obj
         options = given.override(**{one.name: values.pop(one.name) for one in common})
+        if context.invoked_subcommand is not None:
+            context.obj = options
+            return
         status = run(
             options,
             lambda session: function(session, **values),

@@ -32,6 +32,21 @@ MANIFEST: Final = Manifest(
             "eventstore.cli.consumers:wait",
         ),
         Command(
+            "consumers",
+            "List the named consumers, with how far behind they are.",
+            "eventstore.cli.consumers:consumers",
+        ),
+        Command(
+            "consumers remove",
+            "Remove a consumer that is gone for good.",
+            "eventstore.cli.consumers:remove",
+        ),
+        Command(
+            "consumers rewind",
+            "Give a consumer events again.",
+            "eventstore.cli.consumers:rewind",
+        ),
+        Command(
             "verify",
             "Check that nothing in the log was changed.",
             "eventstore.cli.integrity:verify",

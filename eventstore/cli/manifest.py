@@ -35,7 +35,9 @@ class Command:
 
     Its first parameter is the :class:`~eventstore.cli.session.Session`, the others are annotated
     as typer has it. ``--url`` and ``--json`` are added. It returns the exit status, or ``None``
-    for 0. ``help`` is the line in the list of commands.
+    for 0. ``help`` is the line in the list of commands. A name of two words, ``"order cancel"``, is
+    a command of the group that the first word names; a command of that word alone runs where no
+    second one is given.
 
     ``interrupted`` is the exit status after Ctrl-C or SIGTERM. With the default, 130, the command
     has not done what it should: it ends with 130 after Ctrl-C and with 143 after SIGTERM. With 0
@@ -50,7 +52,8 @@ class Command:
     one_shot: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        for word in str(self.name).split(" ", 1):
+            _check_name(word)
         _check_text("help", self.help)
         _check_path(self.path)
         for option in self.one_shot:

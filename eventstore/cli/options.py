@@ -43,6 +43,11 @@ Yes = Annotated[
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Overwrite what is there.")]
 
+WaitForLog = Annotated[
+    float,
+    typer.Option(min=0, metavar="SECONDS", help="Wait for a log that is not there yet."),
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Options:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import msgspec
@@ -15,6 +15,7 @@ from eventstore.cli.outcome import conclude, interrupted_status
 from eventstore.cli.output import Output
 from eventstore.cli.times import print_in_utc
 from eventstore.config import Settings, load_settings
+from eventstore.errors import NoLogError, StorageError
 from eventstore.system.event_loop import loop_caller
 from eventstore.system.secret_url import show_place
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from eventstore.cli.options import Options
     from eventstore.store.event_store import EventStore
+
+LOOK_SECONDS: Final = 0.2
+"""Pause between two looks for a log that is not there yet."""
 
 
 log = logging.getLogger("eventstore")
@@ -52,6 +56,23 @@ class Session:
             poll=settings.poll_seconds,
             create=create,
         )
+
+    async def wait_for_log(self, seconds: float) -> None:
+        """Return once the log is there and can be opened.
+
+        Raises NoLogError, or StorageError where its server cannot be reached, after so many
+        seconds.
+        """
+        deadline = anyio.current_time() + seconds
+        while True:
+            try:
+                async with self.open_store():
+                    return
+            except (NoLogError, StorageError) as error:
+                lasting = isinstance(error, StorageError) and not error.transient
+                if lasting or anyio.current_time() >= deadline:
+                    raise
+            await anyio.sleep(LOOK_SECONDS)
 
 
 def run(

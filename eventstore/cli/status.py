@@ -15,7 +15,7 @@ from eventstore.cli.output import write_warning
 from eventstore.cli.session import Session
 from eventstore.cli.times import show_stored_time
 from eventstore.errors import ConfigError, EventStoreError
-from eventstore.store.status import describe_consumer
+from eventstore.store.status import SHOWN_CONSUMERS, describe_consumer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +55,10 @@ async def status(
         bool,
         typer.Option("--strict", help="End with 1 where anything that is shown is not well."),
     ] = False,
+    all_consumers: Annotated[
+        bool,
+        typer.Option("--all-consumers", help="Show every consumer, not only the slowest."),
+    ] = False,
     **required: list[str] | None,
 ) -> None:
     """Show the log, its notifier and its consumers; or check some, status 1 if one is unwell."""
@@ -64,7 +68,8 @@ async def status(
             faults = await _check_consumers(session, store, consumer or (), within)
             faults += await _check_sections(session, store, wanted)
         else:
-            found = await _show(session, store, within)
+            limit = None if all_consumers else SHOWN_CONSUMERS
+            found = await _show(session, store, within, limit)
             faults = found if strict else []
     if faults:
         raise UnwellError(faults)
@@ -93,10 +98,10 @@ def _with_checks(function: Any) -> inspect.Signature:
 status.__signature__ = _with_checks(status)  # type: ignore[attr-defined]
 
 
-async def _show(session: Session, store: EventStore, within: float) -> list[str]:
+async def _show(session: Session, store: EventStore, within: float, limit: int | None) -> list[str]:
     """Show what an operator asks first; return what is wrong, which ``--strict`` judges."""
     await _listen(store)
-    facts = await store.status()
+    facts = await store.status(consumers=limit)
     faults = [f"the notifier: {facts['trouble']}"] if facts.get("trouble") else []
     sections: dict[str, Sequence[StatusEntry]] = {}
     for section in contributions().status_sections.values():
@@ -128,6 +133,8 @@ def _print(
     output.facts((name, value) for name, value in facts.items() if value is not None)
     for consumer in consumers:
         output.line(_consumer_line(consumer))
+    if (more := facts["consumer_count"] - len(consumers)) > 0:
+        output.line(f"and {more} consumers that are not further behind: 'eventstore consumers'")
     for entries in sections.values():
         for entry in entries:
             output.line(entry.line)
@@ -153,15 +160,13 @@ async def _entries(
 async def _check_consumers(
     session: Session, store: EventStore, names: Sequence[str], within: float
 ) -> list[str]:
-    """Show the named consumers; return what is wrong with them.
-
-    The cost does not grow with the number of other consumers.
-    """
+    """Show the named consumers; return what is wrong with them."""
     faults: list[str] = []
     if not names:
         return faults
     head = await store.head()
-    states = {state.name: state for state in await store.consumers()}
+    # Read by name: the cost is that of the consumers that are named.
+    states = {state.name: state for state in await store.feed.log.consumers(names)}
     for name in names:
         if (state := states.get(name)) is None:
             faults.append(f"consumer {name!r} was never seen")

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
-from eventstore.errors import EventStoreError
+from eventstore.errors import ConsumerRemovedError, EventStoreError, TakenOverError
 from eventstore.log.events import Appended, Cursor, Event, StreamWrite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+REMOVED: Final = "a removal of the consumer"
+"""Stands for the new owner of a consumer that was removed."""
 
 TRIMS: Final = "log/trims"
 """The stream that records each trim and names its archive."""
@@ -146,11 +149,38 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class OpenConsumer:
-    """Own a named consumer, creating it at ``start``. The result is a ConsumerState."""
+    """Own a named consumer, creating it at ``start``. The result is a ConsumerState.
+
+    Without ``start`` a name that is not known is UnknownConsumerError.
+    """
 
     name: str
     owner: str
-    start: Cursor
+    start: Cursor | None
+
+
+@dataclass(slots=True)
+class RemoveConsumer:
+    """Remove a named consumer. The result is its last ConsumerState, or UnknownConsumerError.
+
+    ``removed`` is what an attempt has removed whose answer was lost: a second one returns it.
+    """
+
+    name: str
+    removed: ConsumerState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RewindConsumer:
+    """Move a named consumer back and give it a new owner. The result is its ConsumerState.
+
+    UnknownConsumerError, InvalidInputError where ``to`` lies ahead, HistoryGoneError where it was
+    trimmed, HistoryDivergedError for a Cursor of another history.
+    """
+
+    name: str
+    to: int | Cursor
+    owner: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +233,8 @@ class Transact:
     function: Callable[[Any], None]
 
 
-Operation: TypeAlias = Append | OpenConsumer | Acknowledge | Trim | Redact | Transact
+ConsumerOperation: TypeAlias = OpenConsumer | RemoveConsumer | RewindConsumer | Acknowledge
+Operation: TypeAlias = Append | ConsumerOperation | Trim | Redact | Transact
 Outcome: TypeAlias = Appended | ConsumerState | EventStoreError | None
 
 
@@ -217,3 +248,8 @@ class CommitBatch(msgspec.Struct, frozen=True):
     def position(self) -> int:
         """The position of the last event."""
         return self.events[-1].position
+
+
+def ownership_error(name: str, owner: str) -> TakenOverError:
+    """Return the error of a subscription whose consumer ``owner`` has now."""
+    return ConsumerRemovedError(name, owner) if owner == REMOVED else TakenOverError(name, owner)

@@ -16,8 +16,8 @@ from eventstore.log.operations import (
     Acknowledge,
     Append,
     CommitBatch,
+    ConsumerOperation,
     Head,
-    OpenConsumer,
     Operation,
     Outcome,
     Redact,
@@ -25,7 +25,7 @@ from eventstore.log.operations import (
     Trim,
 )
 from eventstore.storage import _erasure, _trimming
-from eventstore.storage._consumers import acknowledge, open_consumer
+from eventstore.storage._consumers import write_consumer
 from eventstore.storage._erasure import Erasure
 from eventstore.storage._inline import apply_inline, catch_up_inline, redacts
 from eventstore.storage.reading import read_head
@@ -117,7 +117,7 @@ def _transact(
         operation.function(driver.connection)
 
 
-_Step: TypeAlias = Append | OpenConsumer | Acknowledge | Trim | Transact | Erasure | EventStoreError
+_Step: TypeAlias = Append | ConsumerOperation | Trim | Transact | Erasure | EventStoreError
 """An operation, decided as far as possible before the plan is made."""
 
 
@@ -147,10 +147,8 @@ def _carry_out(
             if not _is_done(plan, operation):
                 _trimming.trim(driver, head, operation)
             outcome = plan.add(operation.notice)
-        elif isinstance(operation, OpenConsumer):
-            outcome = open_consumer(driver, head, operation, plan.now_us)
-        elif isinstance(operation, Acknowledge):
-            acknowledge(driver, operation, plan.now_us)
+        elif isinstance(operation, ConsumerOperation):
+            outcome = write_consumer(driver, head, operation, plan.now_us)
     except EventStoreError as error:
         return error
     return outcome

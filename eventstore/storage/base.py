@@ -110,9 +110,13 @@ class SqlBackend(ABC):
         """Return ``function(connection, head)`` from one snapshot."""
         return self._read(lambda driver: function(driver.connection, reading.read_head(driver)))
 
-    def consumers(self) -> list[ConsumerState]:
-        """Return every named consumer, by name."""
-        return self._read(reading.read_consumers)
+    def consumers(self, names: Sequence[str] | None = None) -> list[ConsumerState]:
+        """Return named consumers, by name: all of them, or those of ``names``."""
+        return self._read(lambda driver: reading.read_consumers(driver, names))
+
+    def slowest_consumers(self, limit: int) -> tuple[int, list[ConsumerState]]:
+        """Return how many consumers there are, and those that are furthest behind."""
+        return self._read(lambda driver: reading.read_slowest(driver, limit))
 
     def stream_states(self, prefix: str, after: str, limit: int) -> list[StreamState]:
         """Return the streams whose names begin with ``prefix`` and follow ``after``, by name."""

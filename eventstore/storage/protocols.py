@@ -131,8 +131,11 @@ class Backend(IntegrityReader, Protocol):
         commit itself, that the outcome is unknown.
         """
 
-    def consumers(self) -> list[ConsumerState]:
-        """Return every named consumer, by name."""
+    def consumers(self, names: Sequence[str] | None = None) -> list[ConsumerState]:
+        """Return named consumers, by name: all of them, or those of ``names`` that are known."""
+
+    def slowest_consumers(self, limit: int) -> tuple[int, list[ConsumerState]]:
+        """Return how many consumers there are, and the ``limit`` that are furthest behind."""
 
     def stream_states(self, prefix: str, after: str, limit: int) -> list[StreamState]:
         """Return the streams whose names begin with ``prefix`` and follow ``after``, by name."""

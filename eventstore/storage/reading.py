@@ -6,11 +6,18 @@ belongs to one snapshot.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from eventstore.errors import HistoryDivergedError, TakenOverError
+from eventstore.errors import HistoryDivergedError
 from eventstore.log.events import Cursor, Event
-from eventstore.log.operations import ConsumerState, Head, StoredEvent, StreamState
+from eventstore.log.operations import (
+    REMOVED,
+    ConsumerState,
+    Head,
+    StoredEvent,
+    StreamState,
+    ownership_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +28,8 @@ PAGE_BYTES: Final = 8 * 1024 * 1024
 """A page ends early once it holds this much content: what bounds a reader's memory."""
 
 _HEAD = "SELECT log_id, first_position, position, recorded_us, hash, base_hash FROM head"
+
+_CONSUMERS: Final = "SELECT name, position, hash, epoch, owner, seen_us FROM consumer"
 
 # A row whose stream is missing is read as well: verification has to find it.
 _STORED = (
@@ -71,7 +80,7 @@ def check_cursor(driver: Driver, head: Head, cursor: Cursor) -> None:
 def check_owner(driver: Driver, name: str, epoch: int) -> None:
     """Raise TakenOverError unless ``epoch`` is still the consumer's."""
     for owner in read_lost(driver, [(name, epoch)]).values():
-        raise TakenOverError(name, owner)
+        raise ownership_error(name, owner)
 
 
 def read_lost(driver: Driver, consumers: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
@@ -83,20 +92,32 @@ def read_lost(driver: Driver, consumers: Sequence[tuple[str, int]]) -> dict[tupl
             "SELECT name, epoch, owner FROM consumer WHERE name IN ({})", names
         )
     }
-    gone = (-1, "a removal of the consumer")
+    gone = (-1, REMOVED)
     present = [(one, owners.get(one[0], gone)) for one in consumers]
     return {one: owner for one, (epoch, owner) in present if epoch != one[1]}
 
 
-def read_consumers(driver: Driver) -> list[ConsumerState]:
-    """Read every named consumer, by name."""
+def read_consumers(driver: Driver, names: Sequence[str] | None = None) -> list[ConsumerState]:
+    """Read named consumers, by name: all of them, or those of ``names`` that are known."""
     log_id = read_head(driver).log_id
-    return [
-        ConsumerState(name, Cursor(log_id, position, digest), epoch, owner, seen_us)
-        for name, position, digest, epoch, owner, seen_us in driver.rows(
-            "SELECT name, position, hash, epoch, owner, seen_us FROM consumer ORDER BY name"
-        )
-    ]
+    if names is None:
+        rows = driver.rows(f"{_CONSUMERS} ORDER BY name")
+    else:
+        rows = sorted(driver.lookup(f"{_CONSUMERS} WHERE name IN ({{}})", names))
+    return [_consumer(log_id, row) for row in rows]
+
+
+def read_slowest(driver: Driver, limit: int) -> tuple[int, list[ConsumerState]]:
+    """Read how many consumers there are, and those that are furthest behind."""
+    log_id = read_head(driver).log_id
+    row = driver.row("SELECT count(*) FROM consumer")
+    rows = driver.rows(f"{_CONSUMERS} ORDER BY position, name LIMIT ?", (limit,))
+    return (row[0] if row else 0), [_consumer(log_id, row) for row in rows]
+
+
+def _consumer(log_id: str, row: Sequence[Any]) -> ConsumerState:
+    name, position, digest, epoch, owner, seen_us = row
+    return ConsumerState(name, Cursor(log_id, position, digest), epoch, owner, seen_us)
 
 
 _STREAMS = (

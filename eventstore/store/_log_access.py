@@ -13,7 +13,7 @@ from eventstore.log.events import Cursor
 from eventstore.system.event_loop import wait_future
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from eventstore.log.events import Appended
     from eventstore.log.operations import (
@@ -103,9 +103,13 @@ class LogAccess:
         self.saw(head.cursor)
         return head
 
-    async def consumers(self) -> list[ConsumerState]:
-        """Read every named consumer with its checkpoint, by name."""
-        return await self.run(self.backend.consumers)
+    async def consumers(self, names: Sequence[str] | None = None) -> list[ConsumerState]:
+        """Read named consumers with their checkpoints, by name: all, or those of ``names``."""
+        return await self.run(self.backend.consumers, names)
+
+    async def slowest_consumers(self, limit: int) -> tuple[int, list[ConsumerState]]:
+        """Read how many consumers there are, and those that are furthest behind."""
+        return await self.run(self.backend.slowest_consumers, limit)
 
     async def read_newest(self) -> None:
         """Read the head anew, also where it is lower than what was read before."""

@@ -30,19 +30,25 @@ async def wait_applied(
     See :meth:`eventstore.EventStore.wait_applied`.
     """
     check_until(position)
-    wanted = None if consumers is None else set(check_names(consumers))
+    wanted = None if consumers is None else sorted(set(check_names(consumers)))
     first = await _first_of_commit(log, position)
-    after, states = position, await log.consumers()
-    names = {state.name for state in states} if wanted is None else wanted
-    with anyio.move_on_after(timeout):
-        while True:
-            after = await _check_rejections(log, after, range(first, position + 1), names)
-            states = [state for state in await log.consumers() if state.name in names]
-            if len(states) == len(names) and all(s.cursor.position >= position for s in states):
-                # A rejected event counts as done. A rejection may have come after the check above.
-                await _check_rejections(log, after, range(first, position + 1), names)
-                return states
-            await anyio.sleep(POLL_SECONDS)
+    after, states = position, await log.consumers(wanted)
+    names = {state.name for state in states} if wanted is None else set(wanted)
+    deadline = anyio.current_time() + timeout
+    while True:
+        after = await _check_rejections(log, after, range(first, position + 1), names)
+        states = [state for state in await log.consumers(wanted) if state.name in names]
+        if wanted is None:
+            # One that was removed meanwhile is not waited for.
+            names = {state.name for state in states}
+        if len(states) == len(names) and all(s.cursor.position >= position for s in states):
+            # A rejected event counts as done. A rejection may have come after the check above.
+            await _check_rejections(log, after, range(first, position + 1), names)
+            return states
+        left = deadline - anyio.current_time()
+        if left <= 0:
+            break
+        await anyio.sleep(min(left, POLL_SECONDS))
     reached = {state.name: state.cursor.position for state in states if state.name in names}
     behind = {name: reached.get(name) for name in sorted(names) if reached.get(name, -1) < position}
     raise NotAppliedError(position, behind, timeout)

@@ -21,12 +21,12 @@ from eventstore.log.upcast_reads import UpcastReads
 from eventstore.log.validation import check_append, check_seconds
 from eventstore.notify.notifiers import make_notifier
 from eventstore.storage.backends import make_backend
+from eventstore.store._consumers import Consumers
 from eventstore.store._log_access import LogAccess, State
 from eventstore.store._maintenance import Maintenance, restore
 from eventstore.store._reader import EventReader, read_range, read_stream, read_streams
-from eventstore.store._wait_applied import wait_applied
 from eventstore.store._writer import Writer
-from eventstore.store.status import describe_store
+from eventstore.store.status import SHOWN_CONSUMERS, describe_store
 from eventstore.system.event_loop import loop_caller, wait_future
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from eventstore.log.clock import Clock
     from eventstore.log.events import Appended, Cursor, Expected, NewEvent, Special
     from eventstore.log.inline_projection import InlineProjection
-    from eventstore.log.operations import ConsumerState, Head, StreamState
+    from eventstore.log.operations import Head, StreamState
     from eventstore.log.upcasting import Upcasters
     from eventstore.storage.protocols import LockHolder, NamedLock
 
@@ -53,7 +53,7 @@ POLL_SECONDS: Final = 1.0
 """Default poll interval."""
 
 
-class EventStore:
+class EventStore(Consumers):
     """One event log, and everything that one program does with it.
 
     Open it with ``async with EventStore.open(url) as store:``. It runs on asyncio and on
@@ -248,37 +248,17 @@ class EventStore:
             self.feed, after, streams, types, consumer, follow=follow, shard=shard, kept=kept
         )
 
-    async def consumers(self) -> list[ConsumerState]:
-        """Return every named consumer with its checkpoint, by name."""
-        return await self._log.consumers()
-
     def streams(self, prefix: str = "") -> AsyncIterator[StreamState]:
         """Return every stream whose name begins with ``prefix``, in the order of names."""
         return read_streams(self._log, prefix)
 
-    async def skip_gone(self, consumer: str) -> Cursor:
-        """Move a named consumer on to the first position, if it is below; return where it is.
+    async def status(self, *, consumers: int | None = SHOWN_CONSUMERS) -> dict[str, Any]:
+        """Return the state of log, notifier and consumers as JSON-ready values.
 
-        It then never gets the trimmed events: for a consumer that got HistoryGoneError and does
-        not need what was kept. Its owner before loses the name.
+        Of the consumers these are the number, and those that are furthest behind: so many at the
+        most, or all of them for ``None``.
         """
-        return await self.feed.consumers.skip_gone(consumer)
-
-    async def wait_applied(
-        self, position: int, consumers: Iterable[str] | None = None, *, timeout: float = 30.0
-    ) -> list[ConsumerState]:
-        """Return once named consumers have done everything up to ``position``.
-
-        ``consumers`` are all that the log knows where left out. A consumer's checkpoint is
-        stored within 200 ms, or at once by ``ack(flush=True)``. Raises ChangeRejectedError as
-        soon as one of them has rejected an event of the commit at ``position``, and
-        NotAppliedError, a TimeoutError, after ``timeout`` seconds.
-        """
-        return await wait_applied(self._log, position, consumers, timeout)
-
-    async def status(self) -> dict[str, Any]:
-        """Return the state of log, notifier and consumers as JSON-ready values."""
-        return await describe_store(self._log, self.feed, self.clock())
+        return await describe_store(self._log, self.feed, self.clock(), consumers)
 
     async def query(self, function: Callable[[Any, Head], T]) -> T:
         """Return ``function(connection, head)`` from one snapshot of the log's database.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.changes.rejections import rejection_stream
 from eventstore.log.clock import from_microseconds
@@ -16,14 +16,25 @@ if TYPE_CHECKING:
     from eventstore.store._log_access import LogAccess
 
 
-async def describe_store(log: LogAccess, feed: ChangeFeed, now: int) -> dict[str, Any]:
+SHOWN_CONSUMERS: Final = 10
+"""Consumers that ``status`` describes, those that are furthest behind: each costs two reads."""
+
+
+async def describe_store(
+    log: LogAccess, feed: ChangeFeed, now: int, limit: int | None
+) -> dict[str, Any]:
     """Return the state of log, notifier and consumers, as JSON-ready values.
 
-    ``now`` is the time in microseconds.
+    ``now`` is the time in microseconds, ``limit`` the number of consumers that are described.
     """
     head = await log.head()
     facts = await log.run(log.backend.describe)
-    consumers = [await describe_consumer(log, one, head, now) for one in await log.consumers()]
+    if limit is None:
+        states = await log.consumers()
+        count = len(states)
+    else:
+        count, states = await log.slowest_consumers(limit)
+    consumers = [await describe_consumer(log, one, head, now) for one in states]
     return {
         "url": log.url,
         **facts,
@@ -35,6 +46,7 @@ async def describe_store(log: LogAccess, feed: ChangeFeed, now: int) -> dict[str
         "position": head.position,
         **_age(head, now),
         "hash": head.hash.hex(),
+        "consumer_count": count,
         "consumers": consumers,
     }
 
@@ -65,13 +77,18 @@ async def describe_consumer(
         "name": state.name,
         "position": state.cursor.position,
         "lag": head.position - state.cursor.position,
-        "lag_seconds": round(max(0, now - waiting_since) / 1e6, 1),
+        "lag_seconds": seconds_between(waiting_since, now),
         "owner": state.owner,
         "host": state.owner.rpartition(":")[0],
-        "seen_seconds_ago": round((now - state.seen_us) / 1e6, 1),
+        "seen_seconds_ago": seconds_between(state.seen_us, now),
         "rejections": rejection.version if rejection else 0,
         "last_rejection": rejection.data if rejection else None,
     }
+
+
+def seconds_between(earlier_us: int, now_us: int) -> float:
+    """Return the seconds between two times in microseconds, to a tenth; 0 for a later time."""
+    return round(max(0, now_us - earlier_us) / 1e6, 1)
 
 
 async def _last_rejection(log: LogReader, consumer: str) -> Event | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eventstore.cli.options import WaitForLog
 from eventstore.cli.positions import check_position
 from eventstore.cli.session import Session
 from projections.rules.directory import DirectoryProjection
@@ -26,9 +27,11 @@ async def project(
         int | None,
         typer.Option(min=0, help="Make it as of this position, and end."),
     ] = None,
+    wait_for_log: WaitForLog = 0.0,
 ) -> None:
     """Turn events into files: once, as of a position, or until interrupted."""
     output = session.output
+    await session.wait_for_log(wait_for_log)
     async with session.open_store() as store:
         if not once and at is None:
             output.line(f"keeping {directory} equal to the log")

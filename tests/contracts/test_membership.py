@@ -9,11 +9,12 @@ INTENDED = {
     "ANY", "END", "NO_STREAM", "STREAM_EXISTS",
     "Appended", "Cursor", "Event", "EventStore", "Head", "NewEvent", "StreamWrite",
     "Subscription", "Upcasters",
-    "ArchiveError", "ChangeRejectedError", "ConfigError", "ConflictError", "CorruptEventError",
+    "ArchiveError", "ChangeRejectedError", "ConfigError", "ConflictError",
+    "ConsumerRemovedError", "CorruptEventError",
     "DuplicateEventError", "EventStoreError", "HistoryDivergedError", "HistoryGoneError",
     "HistoryHeldError", "InvalidInputError", "LimitExceededError", "NoLogError",
     "NotAppliedError", "NotEmptyError", "ProjectionError", "StorageError", "StoreClosedError",
-    "TakenOverError", "UpcastError",
+    "TakenOverError", "UnknownConsumerError", "UpcastError",
 }  # fmt: skip
 
 
