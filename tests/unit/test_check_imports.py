@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+pytest.importorskip("grimp", reason="grimp comes with import-linter, in the group lint")
+
 from scripts.check_imports import find_faults, main, owner
 
 if TYPE_CHECKING:

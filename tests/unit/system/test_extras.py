@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,21 +12,35 @@ from eventstore.notify.notifiers import make_notifier
 from eventstore.system.extras import needs_extra
 from projections.tables.backends import make_database
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 KEY = "a key of more than sixteen characters"
 
 
+def is_optional(name: str) -> bool:
+    """Tell whether a module is a driver of an extra, or one of ours that imports it."""
+    ours = name.startswith(("eventstore.", "projections."))
+    return name.partition(".")[0] in {"psycopg", "redis"} or (
+        ours and any(part in name for part in (".postgres", "._redis", "._postgres"))
+    )
+
+
 @pytest.fixture(autouse=True)
-def base_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Import as where no extra is installed."""
-    for name in list(sys.modules):
-        optional = name.partition(".")[0] in {"psycopg", "redis"}
-        ours = ".postgres" in name or "._redis" in name or "._postgres" in name
-        if ours and name.startswith(("eventstore.", "projections.")):
-            monkeypatch.delitem(sys.modules, name)
-        elif optional:
-            monkeypatch.setitem(sys.modules, name, None)
-    for name in ("psycopg", "redis"):
-        monkeypatch.setitem(sys.modules, name, None)
+def base_install() -> Iterator[None]:
+    """Import as where no extra is installed; afterwards each module is where it was."""
+    loaded = {name: module for name, module in sys.modules.items() if is_optional(name)}
+    for name in loaded:
+        del sys.modules[name]
+    sys.modules.update(dict.fromkeys(("psycopg", "redis")))  # type: ignore[arg-type]
+    yield
+    for name in [name for name in sys.modules if is_optional(name)]:
+        del sys.modules[name]
+    sys.modules.update(loaded)
+    for name, module in loaded.items():
+        parent, _, child = name.rpartition(".")
+        if parent in sys.modules:
+            setattr(sys.modules[parent], child, module)
 
 
 def refusal(use: object) -> str:
