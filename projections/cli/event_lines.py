@@ -49,6 +49,12 @@ def rejection_end(event: Event) -> Line | None:
     return ("cleared", str(data.get("path"))) if data else None
 
 
+def source_renamed(event: Event) -> Line | None:
+    """Describe a source that has another name from here on."""
+    data = _data(event)
+    return ("renamed", f"source {data.get('source')} to {data.get('to')}") if data else None
+
+
 def state(event: Event) -> Line | None:
     """Describe a state that was set: until when, by whom and why."""
     data = _data(event)

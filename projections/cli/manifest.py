@@ -36,6 +36,12 @@ MANIFEST: Final = Manifest(
             "projections.cli.rule_check:check",
         ),
         Command(
+            "source",
+            "Rename a source of rules.",
+            "projections.cli.sources:source",
+            interrupted=130,
+        ),
+        Command(
             "project",
             "Turn events into files, now or as of any position.",
             "projections.cli.directory:project",
@@ -50,6 +56,7 @@ MANIFEST: Final = Manifest(
         EventLines(("RuleRemoved",), "projections.cli.event_lines:removal"),
         EventLines(("RuleRejected",), "projections.cli.event_lines:rejection"),
         EventLines(("RejectionEnded",), "projections.cli.event_lines:rejection_end"),
+        EventLines(("SourceRenamed",), "projections.cli.event_lines:source_renamed"),
         EventLines(("RuleStateSet",), "projections.cli.event_lines:state"),
         EventLines(("RuleStateExpired",), "projections.cli.event_lines:expiry"),
     ),
@@ -62,6 +69,7 @@ MANIFEST: Final = Manifest(
             check_help="Check that a master follows this source; may be given again.",
             missing="is followed by no master",
         ),
+        StatusSection("rejections", "projections.cli.rejection_status:rejections"),
     ),
     rebuilds=(
         Rebuild("directory", "projections.cli.rebuilds:directory", directory=True, database=False),

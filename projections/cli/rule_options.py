@@ -37,6 +37,7 @@ Ignored = Annotated[
 AllowEmpty = Annotated[
     bool, typer.Option("--allow-empty", help="An empty directory may remove every rule.")
 ]
+By = Annotated[str | None, typer.Option(help="Who does this, for the metadata of the events.")]
 
 
 def show_ignored(session: Session, directory: Path, files: Iterable[IgnoredFile]) -> None:
@@ -56,6 +57,7 @@ def rule_sync(
     format: str | None,  # noqa: A002 - the word that users write
     source: str | None,
     allow_empty: bool,
+    by: str | None = None,
 ) -> RuleSync:
     """Return the sync of a directory; what no option says is left to the settings."""
     settings = session.settings.rules
@@ -68,4 +70,5 @@ def rule_sync(
         allow_empty=allow_empty or settings.allow_empty,
         debounce=DebounceTimes(settings.settle_seconds, settings.hasty_settle_seconds),
         rescan_seconds=settings.rescan_seconds,
+        by=by,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from eventstore.cli.session import Session
 from projections.cli.directory import directory_runner
 from projections.cli.rule_options import (
     AllowEmpty,
+    By,
     Format,
     Ignored,
     Source,
@@ -21,10 +23,11 @@ from projections.cli.rule_options import (
     show_ignored,
 )
 from projections.rules.expiry import StateExpiry
+from projections.rules.sources.sync import sync_together
 
 if TYPE_CHECKING:
     from eventstore import Subscription
-    from projections.rules import SyncReport
+    from projections.rules import RuleSync, SyncReport
 
 
 async def up(
@@ -38,11 +41,12 @@ async def up(
     format: Format = None,  # noqa: A002 - the word that users write
     source: Source = None,
     allow_empty: AllowEmpty = False,
+    by: By = None,
 ) -> None:
     """Do the main job: follow a directory of rules, project it, print each change."""
     async with session.open_store(create=True) as store:
         master = rule_sync(
-            session, store, rules, format=format, source=source, allow_empty=allow_empty
+            session, store, rules, format=format, source=source, allow_empty=allow_empty, by=by
         )
         start = (await store.head()).cursor
         session.output.line(f"{store.url} at position {start.position}: following {rules}")
@@ -65,35 +69,70 @@ async def _print_changes(session: Session, changes: Subscription) -> None:
 
 async def sync(
     session: Session,
-    directory: Annotated[Path, typer.Argument(help="The directory of rule files.")],
+    directory: Annotated[
+        list[Path],
+        typer.Argument(help="The directory of rule files; several are several sources."),
+    ],
     *,
     format: Format = None,  # noqa: A002 - the word that users write
     once: Annotated[bool, typer.Option("--once", help="Sync once and end.")] = False,
     source: Source = None,
     allow_empty: AllowEmpty = False,
     ignored: Ignored = False,
-) -> None:
-    """Turn the rule files of a directory into events, once or until interrupted."""
+    by: By = None,
+) -> int:
+    """Turn the rule files of a directory into events, once or until interrupted.
 
-    def report(found: SyncReport) -> None:
-        if ignored:
-            show_ignored(session, directory, master.ignored)
-        passed_over = f", {found.ignored} ignored" if found.ignored else ""
-        position = f"; position {found.position}" if found.position else ""
-        session.output.value(
-            asdict(found),
-            f"{found.defined} defined, {found.removed} removed, {found.rejected} rejected, "
-            f"{found.unchanged} unchanged{passed_over}{position}",
-        )
-
+    With --once, status 1 where a file is rejected, and several directories are one commit.
+    """
+    if len(directory) > 1 and (source or session.settings.rules.source):
+        raise typer.BadParameter("one source has one directory: leave --source out")
     async with session.open_store(create=True) as store:
-        master = rule_sync(
-            session, store, directory, format=format, source=source, allow_empty=allow_empty
-        )
+        masters = [
+            rule_sync(
+                session, store, one, format=format, source=source, allow_empty=allow_empty, by=by
+            )
+            for one in directory
+        ]
         if once:
-            report(await master.sync_once())
-            return
-        session.output.line(f"following {directory}")
+            found = await sync_together(masters)
+            looks = zip(directory, masters, found, strict=True)
+            return max([_report_once(session, *look, ignored=ignored) for look in looks])
+        session.output.line(f"following {', '.join(map(str, directory))}")
         async with anyio.create_task_group() as group:
             group.start_soon(StateExpiry(store).run)
-            await master.run(report)
+            for one, master in zip(directory, masters, strict=True):
+                report = partial(_report, session, one, master, ignored=ignored)
+                group.start_soon(master.run, report)
+    return 0
+
+
+def _report(
+    session: Session, directory: Path, master: RuleSync, found: SyncReport, *, ignored: bool
+) -> None:
+    if ignored:
+        show_ignored(session, directory, master.ignored)
+    passed_over = f", {found.ignored} ignored" if found.ignored else ""
+    position = f"; position {found.position}" if found.position else ""
+    session.output.value(
+        asdict(found) | {"rejections": [one._asdict() for one in found.rejections]},
+        f"{found.defined} defined, {found.removed} removed, {found.rejected} rejected, "
+        f"{found.unchanged} unchanged{passed_over}{position}",
+    )
+
+
+def _report_once(
+    session: Session, directory: Path, master: RuleSync, found: SyncReport, *, ignored: bool
+) -> int:
+    """Print what a single look found; return the exit status."""
+    _report(session, directory, master, found, ignored=ignored)
+    for one in found.rejections:
+        session.output.note(f"{directory / one.path}:{one.line or 1}: {one.reason}")
+    faults = []
+    if found.rejected:
+        faults.append(f"{found.rejected} file{'' if found.rejected == 1 else 's'} rejected")
+    if found.waiting:
+        faults.append(f"{found.waiting} changes wait, for the directory does not come to rest")
+    if faults:
+        session.output.note(f"error: {directory}: {'; '.join(faults)}")
+    return 1 if faults else 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from eventstore.cli.manifest import StatusEntry
 from projections.rules.events import RULE_DEFINED, RULE_STATE_SET, RULES, STATES
-from projections.rules.sources.lease import source_owners
+from projections.rules.sources.lease import NOTE, source_owners
 
 if TYPE_CHECKING:
     from eventstore import EventStore
@@ -30,5 +30,6 @@ async def sources(store: EventStore) -> list[StatusEntry]:
     for source in await source_owners(store):
         trouble = f"; {source.trouble}" if source.trouble else ""
         line = f"source {source.name}: followed by {source.owner}{trouble}"
-        entries.append(StatusEntry(source.name, source._asdict(), line, source.trouble))
+        fault = "" if source.trouble.startswith(NOTE) else source.trouble
+        entries.append(StatusEntry(source.name, source._asdict(), line, fault))
     return entries

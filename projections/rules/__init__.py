@@ -11,14 +11,18 @@ if TYPE_CHECKING:
     from projections.rules.model import CompiledRule, RuleChange, RuleState
     from projections.rules.replica import ReadOnlyError, RuleReplica
     from projections.rules.replica_file import FeedError, ReplicaFileError
+    from projections.rules.sources.git_lock import GitLockError
+    from projections.rules.sources.renaming import SourceNameError, rename_source
     from projections.rules.sources.source_error import SourceError
-    from projections.rules.sources.sync import RuleSync, SyncReport
+    from projections.rules.sources.sync import RuleSync, sync_together
+    from projections.rules.sources.sync_report import SyncReport
     from projections.rules.store import RuleStore
     from projections.rules.tables import RuleTables
 
 __all__ = [
     "CompiledRule",
     "FeedError",
+    "GitLockError",
     "ReadOnlyError",
     "ReplicaFileError",
     "RuleChange",
@@ -29,8 +33,11 @@ __all__ = [
     "RuleTables",
     "SharedRuleStore",
     "SourceError",
+    "SourceNameError",
     "SyncReport",
     "get_rule_store",
+    "rename_source",
+    "sync_together",
 ]
 
 if not TYPE_CHECKING:
@@ -40,6 +47,7 @@ if not TYPE_CHECKING:
         {
             "CompiledRule": "projections.rules.model",
             "FeedError": "projections.rules.replica_file",
+            "GitLockError": "projections.rules.sources.git_lock",
             "ReplicaFileError": "projections.rules.replica_file",
             "ReadOnlyError": "projections.rules.replica",
             "RuleChange": "projections.rules.model",
@@ -50,8 +58,11 @@ if not TYPE_CHECKING:
             "RuleTables": "projections.rules.tables",
             "SharedRuleStore": "projections.rules.factory",
             "SourceError": "projections.rules.sources.source_error",
-            "SyncReport": "projections.rules.sources.sync",
+            "SourceNameError": "projections.rules.sources.renaming",
+            "SyncReport": "projections.rules.sources.sync_report",
             "get_rule_store": "projections.rules.factory",
+            "rename_source": "projections.rules.sources.renaming",
+            "sync_together": "projections.rules.sources.sync",
         },
     )
 

@@ -12,8 +12,12 @@ type               stream                  data
                                            all but one ``content_in``, the stream that
                                            has the content, in place of the content
 ``RuleRemoved``    ``rule/ID``             ``rule_id, path, source``
-``RuleRejected``   ``source/NAME``         ``path, source, sha256, reason, line``
+``RuleRejected``   ``source/NAME``         ``path, source, sha256, reason, line``; ``claim``,
+                                           ``rule_ids`` of other sources' rules that alone
+                                           are against the file, and its ``definitions``
 ``RejectionEnded`` ``source/NAME``         ``path, source``
+``SourceRenamed``  ``source/OLD``          ``source, to``: from here on the rules and the
+                                           rejections of ``source`` are those of ``to``
 ``RuleStateSet``   ``rule-state/ID``       ``rule_id, state``
 ``RuleStateExpired``  ``rule-state/ID``    ``rule_id, state`` (the default), ``ended``, the
                                            position of the state that has ended
@@ -33,6 +37,7 @@ RULE_DEFINED: Final = "RuleDefined"
 RULE_REMOVED: Final = "RuleRemoved"
 RULE_REJECTED: Final = "RuleRejected"
 REJECTION_ENDED: Final = "RejectionEnded"
+SOURCE_RENAMED: Final = "SourceRenamed"
 RULE_STATE_SET: Final = "RuleStateSet"
 RULE_STATE_EXPIRED: Final = "RuleStateExpired"
 

@@ -9,7 +9,7 @@ the expiry of states and the trim policy all derive from :func:`read_event`, and
 - A definition is usable as a whole or not at all: it needs a path, the compiled rule, and the
   file's content or the stream whose definition carries it. A removal needs no data.
 - A redacted definition counts as a removal, a redacted state as the default. A redacted
-  rejection, or its end, counts as never recorded.
+  rejection, its end, or a renaming of a source counts as never recorded.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import msgspec
 
 from eventstore.errors import InvalidInputError
 from eventstore.log.events import BYTES_CONTENT
+from eventstore.log.names import check_stream
 from eventstore.log.redaction import read_redaction
 from projections.rules.events import (
     REJECTION_ENDED,
@@ -29,6 +30,7 @@ from projections.rules.events import (
     RULE_STATE_EXPIRED,
     RULE_STATE_SET,
     RULES,
+    SOURCE_RENAMED,
     SOURCES,
     STATES,
     decode_content,
@@ -95,7 +97,8 @@ class StateErased(NamedTuple):
 class Rejected(NamedTuple):
     """A file of ``source`` was rejected; ``sha256`` is that of its content, in hex.
 
-    ``line`` is as it was stored: a number from 1, or None.
+    ``line`` is as it was stored: a number from 1, or None. ``waits_for`` are the ids of
+    the rules that the file defines as soon as other sources give them up.
     """
 
     source: str
@@ -103,6 +106,7 @@ class Rejected(NamedTuple):
     sha256: str
     reason: str
     line: Any
+    waits_for: frozenset[str] = frozenset()
 
 
 class RejectionEnded(NamedTuple):
@@ -110,6 +114,13 @@ class RejectionEnded(NamedTuple):
 
     source: str
     path: str
+
+
+class SourceRenamed(NamedTuple):
+    """A source has the name ``to`` from here on, with its rules and its rejections."""
+
+    source: str
+    to: str
 
 
 class Unusable(NamedTuple):
@@ -132,7 +143,15 @@ class Erased(NamedTuple):
 
 
 Meaning: TypeAlias = (
-    Defined | Removed | StateSet | StateErased | Rejected | RejectionEnded | Unusable | Erased
+    Defined
+    | Removed
+    | StateSet
+    | StateErased
+    | Rejected
+    | RejectionEnded
+    | SourceRenamed
+    | Unusable
+    | Erased
 )
 
 Standing: TypeAlias = Defined | Removed | StateSet | StateErased
@@ -146,6 +165,7 @@ EVENT_TYPES: Final = frozenset(
         REJECTION_ENDED,
         RULE_STATE_SET,
         RULE_STATE_EXPIRED,
+        SOURCE_RENAMED,
     }
 )
 
@@ -167,16 +187,26 @@ class _StateData(msgspec.Struct):
     state: StoredState
 
 
+class _ClaimData(msgspec.Struct):
+    rule_ids: frozenset[str]
+
+
 class _RejectionData(msgspec.Struct):
     path: str
     sha256: str = ""
     reason: str = ""
     line: Any = None
+    claim: _ClaimData | None = None
+
+
+class _RenameData(msgspec.Struct):
+    to: str
 
 
 _DEFINITIONS: Final = msgspec.json.Decoder(_DefinitionData)
 _STATES: Final = msgspec.json.Decoder(_StateData)
 _REJECTIONS: Final = msgspec.json.Decoder(_RejectionData)
+_RENAMES: Final = msgspec.json.Decoder(_RenameData)
 
 
 def read_event(event: Event) -> Meaning | None:
@@ -242,11 +272,18 @@ def _read_state(rule_id: str, type_: str, raw: bytes) -> StateSet:
 
 def _read_rejection(source: str, _: str, raw: bytes) -> Rejected:
     data = _REJECTIONS.decode(raw)
-    return Rejected(source, data.path, data.sha256, data.reason, data.line)
+    waits_for: frozenset[str] = data.claim.rule_ids if data.claim is not None else frozenset()
+    return Rejected(source, data.path, data.sha256, data.reason, data.line, waits_for)
 
 
 def _read_end(source: str, _: str, raw: bytes) -> RejectionEnded:
     return RejectionEnded(source, _REJECTIONS.decode(raw).path)
+
+
+def _read_rename(source: str, _: str, raw: bytes) -> SourceRenamed:
+    to = _RENAMES.decode(raw).to
+    check_stream(SOURCES + to)
+    return SourceRenamed(source, to)
 
 
 _READERS: Final[dict[tuple[str, str], Callable[[str, str, bytes], Meaning]]] = {
@@ -254,6 +291,7 @@ _READERS: Final[dict[tuple[str, str], Callable[[str, str, bytes], Meaning]]] = {
     (RULES[:-1], RULE_REMOVED): _read_removal,
     (SOURCES[:-1], RULE_REJECTED): _read_rejection,
     (SOURCES[:-1], REJECTION_ENDED): _read_end,
+    (SOURCES[:-1], SOURCE_RENAMED): _read_rename,
     (STATES[:-1], RULE_STATE_SET): _read_state,
     (STATES[:-1], RULE_STATE_EXPIRED): _read_state,
 }

@@ -39,6 +39,8 @@ class RuleService:
         self._make_log = make_log
         self._make_sync = make_sync
         self._sync: RuleSync | None = None
+        self._looks = 0
+        self._trouble: EventStoreError | None = None
 
     async def open(self) -> None:
         """Open the log."""
@@ -64,26 +66,39 @@ class RuleService:
     async def load_compiled(self) -> list[CompiledRule]:
         """Load the rules, once the directory has been looked at.
 
-        If that failed, rules known from before still stand; without any, raises why.
+        If that failed, rules known from before still stand, and a warning says why; without
+        any, raises why.
         """
         trouble = await self._look()
         rules = await self.rules.load_compiled()
-        if trouble is not None and not rules:
-            raise trouble
+        if trouble is not None:
+            if not rules:
+                raise trouble
+            log.warning("%s; the log's %d rules are used as they are", trouble, len(rules))
         return rules
 
     async def _look(self) -> EventStoreError | None:
-        """Look at the directory unless that was done; return why it could not be."""
+        """Look at the directory unless that was done; return why it could not be.
+
+        A look that fails answers every caller that waited for it: each look may take seconds.
+        """
+        looks = self._looks
         async with self._looking:
-            if self._sync is not None:
-                try:
-                    await self._sync.sync_once()
-                except StoreClosedError:
-                    raise
-                except EventStoreError as error:
-                    return error
+            if self._sync is None or self._looks != looks:
+                return self._trouble
+            self._trouble = None
+            try:
+                report = await self._sync.sync_once()
+            except StoreClosedError:
+                raise
+            except EventStoreError as error:
+                self._trouble = error
+            else:
+                if report.waiting:
+                    log.warning("%d changes wait: the directory is not at rest", report.waiting)
                 self._sync = None
-        return None
+            self._looks += 1
+            return self._trouble
 
     async def _follow_directory(self) -> None:
         if self._make_sync is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,7 @@ from projections.rules.events import (
     RULE_REJECTED,
     RULE_REMOVED,
     RULES,
+    SOURCE_RENAMED,
     SOURCES,
 )
 from projections.rules.fold import (
@@ -22,6 +23,7 @@ from projections.rules.fold import (
     Rejected,
     RejectionEnded,
     Removed,
+    SourceRenamed,
     read_event,
 )
 from projections.rules.formats import is_outdated
@@ -29,10 +31,19 @@ from projections.rules.last_good import is_in_force
 from projections.rules.model import NO_LINKS, Links
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from eventstore import Cursor, Event, EventStore
     from eventstore.errors import ConflictError
 
-_TYPES: Final = (RULE_DEFINED, RULE_REMOVED, RULE_REJECTED, REJECTION_ENDED, EVENT_REDACTED)
+_TYPES: Final = (
+    RULE_DEFINED,
+    RULE_REMOVED,
+    RULE_REJECTED,
+    REJECTION_ENDED,
+    SOURCE_RENAMED,
+    EVENT_REDACTED,
+)
 
 
 class StandingRule(msgspec.Struct, frozen=True):
@@ -53,6 +64,26 @@ class StandingRule(msgspec.Struct, frozen=True):
     outdated: bool = False
 
 
+class StandingRejection(NamedTuple):
+    """A file that is rejected, since when, and the ids of the rules that it waits for."""
+
+    position: int
+    since: datetime
+    line: Any
+    reason: str
+    sha256: str
+    waits_for: frozenset[str]
+
+
+class Claim(NamedTuple):
+    """A rejected file of ``source`` that waits for rules, with its event's position."""
+
+    position: int
+    source: str
+    path: str
+    waits_for: frozenset[str]
+
+
 @dataclass
 class StandingRules:
     """The rules that stand and the rejections of one source, brought up to date by refresh.
@@ -60,16 +91,18 @@ class StandingRules:
     ``rules`` maps the id of each rule that stands, of any source, to its definition;
     ``rejections`` maps the path of each file of ``source`` that is rejected to its hash and
     the reason; ``versions`` gives the version of every stream that has been read.
+    ``rejected`` has the rejections of all sources, by source and path.
     """
 
     source: str
     rules: dict[str, StandingRule] = field(default_factory=dict)
     rejections: dict[str, tuple[str, str]] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
+    rejected: dict[str, dict[str, StandingRejection]] = field(default_factory=dict)
     cursor: Cursor | int = 0
     _good: dict[str, int] = field(default_factory=dict)
     """The position of the last good event of each rule's stream."""
-    _rejection_erased: bool = False
+    _source_erased: bool = False
 
     @property
     def source_stream(self) -> str:
@@ -91,9 +124,23 @@ class StandingRules:
         changes = store.read(after=self.cursor, until=head.position, types=_TYPES, kept=True)
         async for event in changes:
             self.apply(event)
-        if self._rejection_erased:
-            await self._read_rejections(store, head.position)
+        if self._source_erased:
+            await self._read_again(store, head.position)
         self.cursor = head.cursor
+
+    def claims(self) -> list[Claim]:
+        """Return the rejected files that wait for rules of other sources, in the log's order."""
+        return sorted(
+            Claim(rejection.position, source, path, rejection.waits_for)
+            for source, files in self.rejected.items()
+            for path, rejection in files.items()
+            if rejection.waits_for
+        )
+
+    def waits_for(self, path: str) -> frozenset[str]:
+        """Return the ids that a rejected file of this source waits for; empty for none."""
+        rejection = self.rejected.get(self.source, {}).get(path)
+        return frozenset() if rejection is None else rejection.waits_for
 
     async def learn(self, store: EventStore, conflict: ConflictError) -> None:
         """Refresh after a conflict, and take the version of its stream from the error.
@@ -116,33 +163,62 @@ class StandingRules:
                 self.rules.pop(rule_id, None)
             case Erased() as erased:
                 self._erase(erased)
-            case Rejected() | RejectionEnded() as rejection:
-                self._apply_rejection(rejection)
+            case Rejected() as found:
+                self._reject(event, found)
+            case RejectionEnded(source, path):
+                self.rejected.get(source, {}).pop(path, None)
+                if source == self.source:
+                    self.rejections.pop(path, None)
+            case SourceRenamed(source, to):
+                self._rename(source, to)
 
     def _erase(self, erased: Erased) -> None:
-        if erased.stream == self.source_stream:
-            self._rejection_erased = True
+        if erased.stream.startswith(SOURCES):
+            self._source_erased = True
         elif erased.stream.startswith(RULES) and is_in_force(erased, self._good.get(erased.stream)):
             self._good[erased.stream] = erased.position
             self.rules.pop(erased.stream.removeprefix(RULES), None)
 
-    def _apply_rejection(self, rejection: Rejected | RejectionEnded) -> None:
-        if rejection.source != self.source:
-            return
-        if isinstance(rejection, Rejected):
-            self.rejections[rejection.path] = rejection.sha256, rejection.reason
-        else:
-            self.rejections.pop(rejection.path, None)
+    def _reject(self, event: Event, found: Rejected) -> None:
+        self.rejected.setdefault(found.source, {})[found.path] = StandingRejection(
+            event.position,
+            event.recorded_at,
+            found.line,
+            found.reason,
+            found.sha256,
+            found.waits_for,
+        )
+        if found.source == self.source:
+            self.rejections[found.path] = found.sha256, found.reason
 
-    async def _read_rejections(self, store: EventStore, until: int) -> None:
-        """Compute the rejections again: one that was redacted counts as never recorded."""
+    def _rename(self, source: str, to: str) -> None:
+        for rule in self.rules.values():
+            if rule.source == source:
+                self.rules[rule.rule_id] = msgspec.structs.replace(rule, source=to)
+        self.rejected.setdefault(to, {}).update(self.rejected.pop(source, {}))
+        own = self.rejected.get(self.source, {})
+        self.rejections = {path: (one.sha256, one.reason) for path, one in own.items()}
+
+    async def _read_again(self, store: EventStore, until: int) -> None:
+        """Compute all of it again: a redacted event of a source counts as never recorded."""
+        self._source_erased = False
+        self.rules.clear()
         self.rejections.clear()
-        events = store.read(until=until, streams=self.source_stream, types=_TYPES, kept=True)
-        async for event in events:
-            match read_event(event):
-                case Rejected() | RejectionEnded() as rejection:
-                    self._apply_rejection(rejection)
-        self._rejection_erased = False
+        self.rejected.clear()
+        self._good.clear()
+        async for event in store.read(until=until, types=_TYPES, kept=True):
+            self.apply(event)
+        self._source_erased = False
+
+
+async def read_rejections(store: EventStore) -> dict[str, dict[str, StandingRejection]]:
+    """Return the files that are rejected now, by source and path; reads no rules."""
+    standing = StandingRules("")
+    head = await store.head()
+    events = store.read(until=head.position, streams=SOURCES, types=_TYPES, kept=True)
+    async for event in events:
+        standing.apply(event)
+    return {source: files for source, files in standing.rejected.items() if files}
 
 
 def _standing(rule: Defined) -> StandingRule:

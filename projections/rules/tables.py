@@ -21,12 +21,13 @@ from sqlalchemy import (
     update,
 )
 
-from projections.rules.events import RULES, STATES
+from projections.rules.events import RULES, SOURCES, STATES
 from projections.rules.fold import (
     Defined,
     Rejected,
     RejectionEnded,
     Removed,
+    SourceRenamed,
     StateErased,
     StateSet,
     read_event,
@@ -132,6 +133,8 @@ class RuleTables(TableProjection):
                 _reject(connection, event, rejection)
             case RejectionEnded() as end:
                 _end_rejection(connection, event, end)
+            case SourceRenamed() as renamed:
+                _rename_source(connection, renamed)
 
     def erase(self, connection: Connection, position: int, stream: str) -> None:
         """Remove the row that the event made: the rule, or its state, is as if removed.
@@ -151,7 +154,9 @@ class RuleTables(TableProjection):
                 self.reset(connection)
         c = rejection_table.c
         touched = or_(c.position == position, c.ended_position == position)
-        if connection.execute(select(c.position).where(touched)).first() is not None:
+        found = connection.execute(select(c.position).where(touched)).first() is not None
+        # Without a row of its own, an event of a source may have renamed it, with all its rows.
+        if found or stream.startswith(SOURCES):
             self.reset(connection)
 
 
@@ -203,6 +208,17 @@ def _end_rejection(connection: Connection, event: Event, end: RejectionEnded) ->
         .where(c.source == end.source, c.path == _key(end.path), c.stands)
         .values(stands=False, ended_position=event.position)
     )
+
+
+def _rename_source(connection: Connection, renamed: SourceRenamed) -> None:
+    rules, rejections = rule_table.c, rejection_table.c
+    old, new = renamed.source, renamed.to
+    connection.execute(update(rule_table).where(rules.source == old).values(source=new))
+    moved = select(rejections.path).where(rejections.source == old).scalar_subquery()
+    connection.execute(
+        delete(rejection_table).where(rejections.source == new, rejections.path.in_(moved))
+    )
+    connection.execute(update(rejection_table).where(rejections.source == old).values(source=new))
 
 
 def _set_state(connection: Connection, event: Event, change: StateSet) -> None:

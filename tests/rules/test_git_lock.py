@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from projections.rules.sources._git_lock import find_git_lock
+from projections.rules.sources.git_lock import find_git_lock
 
 
 def test_the_lock_of_a_work_tree_that_git_itself_links_is_found(tmp_path: Path) -> None:

@@ -272,8 +272,9 @@ async def test_files_that_change_together_are_one_commit(store: EventStore, root
 async def test_a_checkout_in_progress_is_waited_for(
     store: EventStore, root: Path, looks: Looks
 ) -> None:
-    fill(root, {".git/index.lock": "", "a.yml": ttp("A")})
+    fill(root, {"a.yml": ttp("A")})
     async with following(store, root):
+        fill(root, {".git/index.lock": ""})
         fill(root, {"a.yml": NEW})
         await looks.more(6)
         assert (await standing(store))["A"] == ("a.yml", ttp("A"))

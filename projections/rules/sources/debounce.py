@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class DebounceTimes:
     """How long, in seconds, a directory must not change before a change is committed.
 
     ``whole`` is for changes that are complete by themselves, ``incomplete`` for files that are
-    gone, empty or broken. A directory that never rests is taken as it is after ``longest``.
+    gone, empty or broken. ``longest`` limits one wait for rest and for git's lock: after it,
+    only the files that have come to rest are taken, and none while git holds its lock.
     """
 
     whole: float = 0.01
@@ -30,10 +31,14 @@ class DebounceTimes:
 
 @dataclass
 class Debounce:
-    """One wait for rest. ``clock`` gives seconds that only rise."""
+    """One wait for rest. ``clock`` gives seconds that only rise.
+
+    ``overdue`` is true once the wait has ended by its limit, without rest.
+    """
 
     times: DebounceTimes
     clock: Callable[[], float] = time.monotonic
+    overdue: bool = False
     _last: Any = None
     _since: float = field(init=False)
     _began: float = field(init=False)
@@ -41,19 +46,42 @@ class Debounce:
     def __post_init__(self) -> None:
         self._since = self._began = self.clock()
 
-    def wait(self, seen: Any, *, incomplete: bool, busy: bool) -> float:
+    def wait(
+        self, seen: Any, *, incomplete: bool, busy: bool, at_least: float | None = None
+    ) -> float:
         """Return the seconds to wait before the next look; 0 once the directory is at rest.
 
         ``seen`` is what the latest look found, compared with the look before. ``busy`` is
         true while a tool has announced more changes, or where a file changed while it was
-        read.
+        read. ``at_least`` is a rest that this change needs besides, in seconds.
         """
         now = self.clock()
         if seen != self._last:
             self._last, self._since = seen, now
-        if now - self._began >= self.times.longest:
+        needed = max(self.times.incomplete if incomplete else self.times.whole, at_least or 0.0)
+        remaining = needed if busy else max(0.0, self._since + needed - now)
+        if remaining > 0 and now - self._began >= self.times.longest:
+            self.overdue = True
             return 0.0
-        needed = self.times.incomplete if incomplete else self.times.whole
-        if busy:
-            return needed
-        return max(0.0, self._since + needed - now)
+        return remaining
+
+
+class FileRest:
+    """Since when each file has been as it is now. ``clock`` gives seconds that only rise."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._files: dict[str, tuple[Any, float]] = {}
+
+    def see(self, files: Mapping[str, Any]) -> None:
+        """Take in what a look has found, by path."""
+        now, known = self._clock(), self._files
+        self._files = {
+            path: known[path] if path in known and known[path][0] == file else (file, now)
+            for path, file in files.items()
+        }
+
+    def settled(self, seconds: float) -> set[str]:
+        """Return the paths of the files that have not changed for so many seconds."""
+        limit = self._clock() - seconds
+        return {path for path, (_, since) in self._files.items() if since <= limit}

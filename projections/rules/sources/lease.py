@@ -41,6 +41,9 @@ HEARTBEAT_SECONDS: Final = 1.0
 NAMESPACE: Final = "source/"
 """Prefix of the names of sources' locks."""
 
+NOTE: Final = "note: "
+"""Begins what an owner reports that is worth knowing and not wrong."""
+
 _in_memory: WeakKeyDictionary[EventStore, dict[str, SourceLock]] = WeakKeyDictionary()
 _guard = threading.Lock()
 

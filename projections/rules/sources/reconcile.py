@@ -35,14 +35,24 @@ _NOTHING: Final = hashlib.sha256().hexdigest()
 """The hash of an empty file: any number of unrelated files are empty."""
 
 
+MAX_CLAIM: Final = 4 * 1024 * 1024
+"""Largest file whose rejection carries its definitions, in bytes; far below an event's limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A file that cannot be taken, and why; ``line`` counts from 1."""
+    """A file that cannot be taken, and why; ``line`` counts from 1.
+
+    ``claim`` is what the file defines where nothing but rules of other sources is against it:
+    it takes the place of those, ``waits_for``, as soon as the other sources give them up.
+    """
 
     path: str
     sha256: str
     reason: str
     line: int | None = None
+    claim: ParsedFile | None = None
+    waits_for: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -79,7 +89,8 @@ class Verdict:
     def incomplete(self) -> bool:
         """Whether part of this may be an edit in progress: gone, empty or broken files."""
         empty = any(not parsed.content for parsed in self.defined)
-        return bool(self.removed or self.new_rejections or self.changing or empty)
+        rejected = any(one.claim is None for one in self.new_rejections)
+        return bool(self.removed or rejected or self.changing or empty)
 
 
 def reconcile(
@@ -183,10 +194,24 @@ class _Reconciliation:
             owner = self._taken_by(rule_id) or self._first_claim(rule_id, parsed)
             if owner is not None:
                 reason = f"rule id {rule_id!r} is already taken by {owner}: give this rule its own"
-                self._refuse(InvalidFile(parsed.file, reason))
+                self._refuse(InvalidFile(parsed.file, reason), self._claim_of(parsed))
                 return
         self._verdict.defined.append(parsed)
         self._given.update(dict.fromkeys(parsed.rule_ids, parsed.file.path))
+
+    def _claim_of(self, parsed: ParsedFile) -> tuple[ParsedFile, frozenset[str]] | None:
+        """Return a file with the foreign ids that it waits for, if nothing else is against it."""
+        foreign = frozenset(rule_id for rule_id in parsed.rule_ids if self._is_foreign(rule_id))
+        own = (rule_id for rule_id in parsed.rule_ids if rule_id not in foreign)
+        free = all(
+            self._taken_by(rule_id) is None and self._first_claim(rule_id, parsed) is None
+            for rule_id in own
+        )
+        return (parsed, foreign) if free and len(parsed.content) <= MAX_CLAIM else None
+
+    def _is_foreign(self, rule_id: str) -> bool:
+        current = self._standing.rules.get(rule_id)
+        return current is not None and current.source != self._standing.source
 
     def _first_claim(self, rule_id: str, parsed: ParsedFile) -> str | None:
         """Return the file that has this id, or has it before this one; None where this has."""
@@ -198,10 +223,14 @@ class _Reconciliation:
         given = self._given.get(rule_id)
         return None if given is None else repr(given)
 
-    def _refuse(self, invalid: InvalidFile) -> None:
+    def _refuse(
+        self, invalid: InvalidFile, claim: tuple[ParsedFile, frozenset[str]] | None = None
+    ) -> None:
         file = invalid.file
         self._verdict.rejected.append(
-            Rejected(printable(file.path), file.sha256, invalid.reason, invalid.line)
+            Rejected(
+                printable(file.path), file.sha256, invalid.reason, invalid.line, *(claim or ())
+            )
         )
         self._hold(file.path)
         if file.is_folder:
@@ -255,7 +284,10 @@ class _Reconciliation:
         now = {one.path for one in rejected}
         self._verdict.ended = sorted(path for path in known if path not in now)
         self._verdict.new_rejections = [
-            one for one in rejected if known.get(one.path) != (one.sha256, one.reason)
+            one
+            for one in rejected
+            if known.get(one.path) != (one.sha256, one.reason)
+            or self._standing.waits_for(one.path) != one.waits_for
         ]
 
 

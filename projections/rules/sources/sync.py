@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from eventstore.errors import ConflictError, EventStoreError, StoreClosedError
+from eventstore.errors import EventStoreError, StoreClosedError
 from eventstore.log.names import check_stream
 from eventstore.storage.sqlite.paths import log_file
 from projections.rules.events import SOURCES
-from projections.rules.sources._git_lock import find_git_lock
+from projections.rules.sources._directory_look import DirectoryLook
 from projections.rules.sources._source_reader import SourceReader
-from projections.rules.sources._writes import commits_of, writes_of
-from projections.rules.sources.debounce import Debounce, DebounceTimes
-from projections.rules.sources.ignored_files import printable
-from projections.rules.sources.lease import STANDBY_SECONDS, SourceLock
+from projections.rules.sources.debounce import DebounceTimes
+from projections.rules.sources.git_lock import GitLockError
+from projections.rules.sources.joint_sync import sync_directories
+from projections.rules.sources.lease import NOTE, STANDBY_SECONDS, SourceLock
 from projections.rules.sources.scan import MAX_RULE_BYTES
 from projections.rules.sources.source_error import SourceError
 from projections.rules.sources.watch import DirectoryWatch
@@ -28,38 +26,22 @@ from projections.rules.standing_rules import StandingRules
 if TYPE_CHECKING:
     import os
     import re
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from eventstore import EventStore
     from projections.rules.sources.ignored_files import IgnoredFile
-    from projections.rules.sources.reconcile import Verdict
+    from projections.rules.sources.sync_report import SyncReport
 
 log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
 RESCAN_SECONDS: Final = 5.0
 """Longest time between two scans of ``run``, in seconds."""
 
-ATTEMPTS: Final = 5
-"""How often a scan is repeated when another master appended meanwhile."""
+GIT_RETRY_SECONDS: Final = 0.5
+"""Time before ``run`` looks again after git has held its lock for too long, in seconds."""
 
-
-@dataclass(frozen=True, slots=True)
-class SyncReport:
-    """What one look at the directory found.
-
-    ``defined`` and ``removed`` count what was appended; ``rejected`` the files that are
-    rejected now, ``unchanged`` those whose rule stands as it is. ``position`` is that of
-    the commit, ``None`` where nothing had to be appended. ``ignored`` counts the files that are
-    no rules by their names; :attr:`RuleSync.ignored` lists them.
-    """
-
-    defined: int = 0
-    removed: int = 0
-    rejected: int = 0
-    unchanged: int = 0
-    position: int | None = None
-    ignored: int = 0
+SHOWN_REJECTIONS: Final = 20
+"""How many of the rejections that stand a master names when it begins."""
 
 
 class RuleSync:
@@ -68,7 +50,8 @@ class RuleSync:
     ``format`` is a registered rule format (``ttp``, ``sigma``, ``raw``). ``source`` names
     the directory within the log, by default by its path: removals and rejections concern
     rules of the same source only. ``filename`` overrides the format's allow-list of base
-    names, ``max_bytes`` the size limit of a file. If every one of several rules would be
+    names, ``max_bytes`` the size limit of a file. ``by`` is who syncs, for the metadata of the
+    events. If every one of several rules would be
     removed at once, that is refused unless ``allow_empty``: an unmounted directory looks
     just like an empty one.
     """
@@ -85,11 +68,12 @@ class RuleSync:
         allow_empty: bool = False,
         debounce: DebounceTimes = DebounceTimes(),  # noqa: B008 - it is immutable
         rescan_seconds: float = RESCAN_SECONDS,
+        by: str | None = None,
     ) -> None:
         self._store = store
         self._root = Path(root).absolute()
         self._standing = StandingRules(source or str(self._root))
-        self._reader = SourceReader(
+        reader = SourceReader(
             self._root,
             format=format,
             filename=filename,
@@ -98,9 +82,10 @@ class RuleSync:
         )
         check_stream(SOURCES + self._standing.source)
         self._lock = SourceLock(store, self._standing.source)
+        self._look = DirectoryLook(
+            self._root, self._standing, reader, debounce, allow_empty=allow_empty, by=by
+        )
         self._watch: DirectoryWatch | None = None
-        self._allow_empty = allow_empty
-        self._debounce = debounce
         self._rescan_seconds = rescan_seconds
         self._limiter = anyio.CapacityLimiter(1)
         _refuse_own_log(store.url, self._root)
@@ -113,7 +98,7 @@ class RuleSync:
     @property
     def ignored(self) -> tuple[IgnoredFile, ...]:
         """The files that the latest look has passed over by their names, sorted by path."""
-        return self._reader.ignored
+        return self._look.ignored
 
     @property
     def trouble(self) -> str:
@@ -121,27 +106,17 @@ class RuleSync:
         return self._watch.trouble if self._watch is not None else ""
 
     async def sync_once(self) -> SyncReport:
-        """Look at the directory once, and append what has changed as one commit.
+        """Look at the directory until it is at rest, and append what has changed as one commit.
 
         Needs not own the source: the log is read before the files, and what is appended
         expects the log as it was read, so that the edits of a master that follows the source
-        are neither reverted nor repeated. Raises SourceError where the directory is missing,
-        or empty without ``allow_empty``; bad files raise nothing, they are rejected and
-        reported.
+        are neither reverted nor repeated. Waits for git's lock and for rest, each look at most
+        ``debounce.longest`` seconds; after that, a removal waits (``report.waiting``) while
+        files that are at rest are taken. Raises GitLockError, a SourceError, where git holds
+        its lock for longer, and SourceError where the directory is missing, or empty without
+        ``allow_empty``; bad files raise nothing, they are rejected and reported.
         """
-        for attempt in range(1, ATTEMPTS + 1):
-            await self._standing.refresh(self._store)
-            verdict = await self._look()
-            if verdict.changing and attempt < ATTEMPTS:
-                continue
-            try:
-                return await self._commit(verdict)
-            except ConflictError as conflict:
-                # Another master appended since the refresh: look again, at both.
-                if attempt == ATTEMPTS:
-                    raise
-                await self._standing.learn(self._store, conflict)
-        raise AssertionError("unreachable")
+        return (await sync_directories(self._store, [self._look]))[0]
 
     async def run(self, on_report: Callable[[SyncReport], None] | None = None) -> None:
         """Reconcile, then follow the directory until cancelled.
@@ -161,7 +136,8 @@ class RuleSync:
             finally:
                 # In a thread: on PostgreSQL it talks to a server, which may not answer.
                 with anyio.CancelScope(shield=True):
-                    await self._in_thread(self._lock.release)
+                    release = self._lock.release
+                    await anyio.to_thread.run_sync(release, limiter=self._limiter)
             # Masters that stand by go first: their connections work.
             await anyio.sleep(2 * STANDBY_SECONDS)
 
@@ -182,83 +158,67 @@ class RuleSync:
         # Watching begins before the first scan, or a change between them would be lost.
         self._watch = watch = DirectoryWatch(self._root)
         watch.start()
-        trouble = ""
+        trouble, begun = "", False
         try:
             while True:
-                seen = watch.count
+                seen, pause = watch.count, self._rescan_seconds
                 try:
-                    report = await self._sync_at_rest()
-                    trouble = ""
+                    report = await self._sync_as_owner()
+                    trouble = self._look.restless
                     if report.position is not None and on_report is not None:
                         on_report(report)
+                    if not begun:
+                        begun = True
+                        self._name_standing_rejections()
                 except StoreClosedError:
                     raise  # Nothing will ever be appended again.
                 except EventStoreError as error:
-                    if str(error) != trouble:
+                    if _kind(error) != trouble:
                         log.warning("%s", error)
-                    trouble = str(error)
+                    trouble = _kind(error)
+                    if isinstance(error, GitLockError):
+                        pause = min(pause, GIT_RETRY_SECONDS)
                 # Shown by `eventstore status`, on other hosts too.
-                self._lock.report(trouble or self.trouble)
-                await watch.wait(seen, self._rescan_seconds)
+                self._lock.report(trouble or self.trouble or self._note())
+                await watch.wait(seen, pause)
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(watch.close, limiter=self._limiter)
 
-    async def _sync_at_rest(self) -> SyncReport:
-        """Look until the directory has come to rest, then commit what it says."""
-        debounce = Debounce(self._debounce)
-        while True:
-            await self._standing.refresh(self._store)
-            verdict = await self._look()
-            if not verdict.changes_anything and not verdict.changing:
-                return self._report(verdict, None)
-            busy = verdict.changing > 0 or find_git_lock(self._root) is not None
-            wait = debounce.wait(self._reader.files, incomplete=verdict.incomplete, busy=busy)
-            if wait <= 0:
-                # The next owner may have begun already, with other files.
-                await self._lock.confirm()
-                try:
-                    return await self._commit(verdict)
-                except ConflictError as conflict:
-                    await self._standing.learn(self._store, conflict)
-                    continue
-            await anyio.sleep(wait)
+    async def _sync_as_owner(self) -> SyncReport:
+        # The next owner may have begun already, with other files.
+        confirm = self._lock.confirm
+        return (await sync_directories(self._store, [self._look], confirm=confirm))[0]
 
-    async def _look(self) -> Verdict:
-        verdict = await self._in_thread(partial(self._reader.look, self._standing))
-        self._refuse_to_remove_all(verdict)
-        return verdict
+    def _note(self) -> str:
+        return NOTE + self._look.note if self._look.note else ""
 
-    def _refuse_to_remove_all(self, verdict: Verdict) -> None:
-        if verdict.loses_everything and not self._allow_empty:
-            raise SourceError(
-                self._root,
-                f"holds no rules any more, but {len(verdict.removed)} stand in the log; they "
-                "stay: if the directory is really meant to be empty, say so with --allow-empty",
-            )
+    def _name_standing_rejections(self) -> None:
+        """Log which files are rejected as before: no event will say it again."""
+        standing = self._standing.rejected.get(self._standing.source, {})
+        for path, rejection in list(standing.items())[:SHOWN_REJECTIONS]:
+            since = rejection.since.isoformat(timespec="seconds")
+            log.warning("%s: rejected since %s: %s", path, since, rejection.reason)
+        if len(standing) > SHOWN_REJECTIONS:
+            more = len(standing) - SHOWN_REJECTIONS
+            log.warning("%d more files of source %r are rejected", more, self._standing.source)
 
-    async def _commit(self, verdict: Verdict) -> SyncReport:
-        position = None
-        for writes in commits_of(writes_of(verdict, self._standing)):
-            position = (await self._store.append_many(writes)).position
-        if verdict.removed:
-            for rule, file in await self._in_thread(partial(self._reader.removed_by_name, verdict)):
-                path = printable(file.path)
-                log.warning("rule %r is removed: its file %r %s", rule.rule_id, path, file.reason)
-        return self._report(verdict, position)
 
-    def _report(self, verdict: Verdict, position: int | None) -> SyncReport:
-        return SyncReport(
-            len(verdict.defined),
-            len(verdict.removed),
-            len(verdict.rejected),
-            verdict.unchanged,
-            position,
-            len(self.ignored),
-        )
+async def sync_together(masters: Sequence[RuleSync]) -> list[SyncReport]:
+    """Look at the directories of several masters of one log once, and append one commit.
 
-    async def _in_thread(self, function: Callable[[], _T]) -> _T:
-        return await anyio.to_thread.run_sync(function, limiter=self._limiter)
+    A rule whose file moves from one directory to another is never missing in between. Raises
+    what :meth:`RuleSync.sync_once` raises; a directory in trouble holds up the others.
+    """
+    looks = [master._look for master in masters]  # noqa: SLF001 - of this class
+    return await sync_directories(masters[0]._store, looks)  # noqa: SLF001
+
+
+def _kind(error: EventStoreError) -> str:
+    """Return the text by which trouble is known again, without what changes from look to look."""
+    if isinstance(error, GitLockError):
+        return f"{error.root}: git holds {error.lock}; nothing is taken meanwhile"
+    return str(error)
 
 
 def _refuse_own_log(url: str, root: Path) -> None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from projections.rules.sources._git_lock import find_git_lock
 from projections.rules.sources.debounce import Debounce, DebounceTimes
+from projections.rules.sources.git_lock import find_git_lock
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,190 @@
+"""One directory's part of a look: what its files mean, and whether it is at rest.
+
+Every look at a source goes through this class, whether a master follows the directory or a
+command looks once. It waits for git's lock and for rest, both up to ``DebounceTimes.longest``.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import anyio
+
+from projections.rules.sources._settled_part import settled_part
+from projections.rules.sources.debounce import Debounce, DebounceTimes, FileRest
+from projections.rules.sources.git_lock import GitLock, GitLockError, GitLockMonitor
+from projections.rules.sources.ignored_files import printable
+from projections.rules.sources.lease import source_owners
+from projections.rules.sources.reconcile import Verdict
+from projections.rules.sources.source_error import SourceError
+from projections.rules.sources.sync_report import SyncReport, report_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from eventstore import EventStore
+    from projections.rules.sources._source_reader import SourceReader
+    from projections.rules.sources.ignored_files import IgnoredFile
+    from projections.rules.standing_rules import StandingRules
+
+log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+HANDOVER_SECONDS: Final = 0.5
+"""Rest of a removal where another source of the log has a master: time to claim the rule."""
+
+LOCK_POLL_SECONDS: Final = 0.05
+"""Shortest time between two looks while git holds its lock, in seconds."""
+
+
+class DirectoryLook:
+    """Looks at one directory until it is at rest, and holds the verdict.
+
+    Use: :meth:`begin`, then :meth:`take` until :meth:`seconds_to_rest` is 0, then
+    :meth:`settle`; ``verdict`` is then what to append.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        standing: StandingRules,
+        reader: SourceReader,
+        times: DebounceTimes,
+        *,
+        allow_empty: bool,
+        by: str | None = None,
+    ) -> None:
+        self.root = root
+        self.standing = standing
+        self.verdict = Verdict()
+        self.waiting = 0
+        self.note = ""
+        self._metadata = {"by": by} if by else None
+        self._reader = reader
+        self._times = times
+        self._allow_empty = allow_empty
+        self._git = GitLockMonitor(root)
+        self._lock: GitLock | None = None
+        self._failure: SourceError | None = None
+        self._handover = False
+        self._limiter = anyio.CapacityLimiter(1)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a wait for rest."""
+        self._debounce = Debounce(self._times)
+        self._rest = FileRest()
+        self.waiting = 0
+
+    async def take(self, store: EventStore) -> None:
+        """Refresh what stands from the log, and compare the files with it.
+
+        Raises SourceError where the directory cannot be taken as it is and git holds no lock.
+        """
+        # The lock is read before the files and after them: git may begin or end meanwhile.
+        before = await self.in_thread(self._find_lock)
+        await self.standing.refresh(store)
+        self._failure = None
+        try:
+            self.verdict = await self.in_thread(partial(self._reader.look, self.standing))
+        except SourceError as error:
+            self.verdict, self._failure = Verdict(), error
+        self._lock = await self.in_thread(self._find_lock) or before
+        if self._failure is not None and self._lock is None:
+            raise self._failure
+        self._rest.see(self._reader.files)
+        self._handover = bool(self.verdict.removed) and await self._has_neighbours(store)
+
+    def is_done(self, *, single: bool) -> bool:
+        """Return whether there is nothing to append.
+
+        A ``single`` look is not done while git holds its lock; a master looks again anyway.
+        """
+        idle = not (self.verdict.changes_anything or self.verdict.changing or self._failure)
+        return idle and not (single and self._lock is not None)
+
+    def seconds_to_rest(self) -> float:
+        """Return the seconds to wait before the next :meth:`take`; 0 at rest or at the limit."""
+        wait = self._debounce.wait(
+            self._reader.files,
+            incomplete=self.verdict.incomplete,
+            busy=self._lock is not None or self.verdict.changing > 0,
+            at_least=HANDOVER_SECONDS if self._handover else None,
+        )
+        return max(wait, LOCK_POLL_SECONDS) if wait > 0 and self._lock is not None else wait
+
+    def settle(self) -> None:
+        """Reduce the verdict to what can be taken.
+
+        Raises GitLockError where git still holds its lock.
+        """
+        if self._debounce.overdue:
+            if self._lock is not None:
+                raise GitLockError(self.root, self._lock.path, self._lock.age)
+            settled = self._rest.settled(self._times.incomplete)
+            self.verdict, self.waiting = settled_part(self.verdict, self.standing, settled)
+
+    def refuse_to_remove_all(self) -> None:
+        """Raise SourceError where every rule would go and that is not allowed."""
+        if self.verdict.loses_everything and not self._allow_empty:
+            raise SourceError(
+                self.root,
+                f"holds no rules any more, but {len(self.verdict.removed)} stand in the log; they "
+                "stay: if the directory is really meant to be empty, say so with --allow-empty",
+            )
+
+    async def name_removed(self) -> None:
+        """Log each rule that was removed because its file got a name that is ignored."""
+        if not self.verdict.removed:
+            return
+        found = await self.in_thread(partial(self._reader.removed_by_name, self.verdict))
+        for rule, file in found:
+            path = printable(file.path)
+            log.warning("rule %r is removed: its file %r %s", rule.rule_id, path, file.reason)
+
+    @property
+    def ignored(self) -> tuple[IgnoredFile, ...]:
+        """The files that the latest look has passed over by their names, sorted by path."""
+        return self._reader.ignored
+
+    @property
+    def restless(self) -> str:
+        """Why changes wait; empty where none does."""
+        if not self.waiting:
+            return ""
+        changes = f"{self.waiting} change{'' if self.waiting == 1 else 's'}"
+        seconds = f"{self._times.longest:g} s"
+        return f"{self.root} did not come to rest within {seconds}: {changes} wait"
+
+    def metadata_of(self, path: str) -> Mapping[str, Any] | None:  # noqa: ARG002
+        """Return the metadata of the event about a file."""
+        return self._metadata
+
+    def report(self, position: int | None) -> SyncReport:
+        """Return what the look found."""
+        return report_of(self.verdict, position, ignored=len(self.ignored), waiting=self.waiting)
+
+    async def in_thread(self, function: Callable[[], _T]) -> _T:
+        """Call a function that blocks; one at a time."""
+        return await anyio.to_thread.run_sync(function, limiter=self._limiter)
+
+    def _find_lock(self) -> GitLock | None:
+        """Return the lock that git holds; a stale one is noted once and ignored."""
+        verdict = self.verdict
+        paths = [rule.path for rule in verdict.removed]
+        paths += [parsed.file.path for parsed in verdict.defined]
+        lock = self._git.find({path.rpartition("/")[0] for path in paths})
+        if lock is None or not lock.stale:
+            self.note = ""
+            return lock
+        if not self.note:
+            log.warning("%s: git's lock %s", self.root, lock)
+        self.note = f"git's lock {lock}"
+        return None
+
+    async def _has_neighbours(self, store: EventStore) -> bool:
+        owners = await source_owners(store)
+        return any(owner.name != self.standing.source for owner in owners)
