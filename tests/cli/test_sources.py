@@ -1,0 +1,131 @@
+"""Sources on the command line: what is rejected stays loud, and a source has a name."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from support.commands import Run, Running
+from support.master import fill, ttp
+
+from projections.rules.sources.git_lock import STALE_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    """Give two good files and a bad one."""
+    files = {"a.yml": ttp("A"), "b.yml": ttp("B"), "bad.yml": "- nonsense\n"}
+    return fill(tmp_path / "rules", files)
+
+
+def test_a_rejection_fails_a_single_sync_each_time_and_names_file_and_reason(
+    run: Run, rules: Path
+) -> None:
+    for _ in range(2):
+        done = run("sync", "rules", "--once")
+        assert done.returncode == 1
+        assert "rules/bad.yml:1: rule must be a mapping" in done.stderr
+        assert "1 file rejected" in done.stderr
+    report = json.loads(run("sync", "rules", "--once", "--json").stdout)
+    assert report["rejections"][0]["path"] == "bad.yml"
+    (rules / "bad.yml").unlink()
+    assert run("sync", "rules", "--once").returncode == 0
+
+
+def test_status_names_what_is_rejected_by_source_with_its_age(run: Run, rules: Path) -> None:
+    run("sync", "rules", "--once", "--source", "mine")
+    fill(rules.parent / "more", {"worse.yml": "- nonsense\n"})
+    run("sync", "more", "--once")
+    assert run("status").returncode == 0
+    shown = [line for line in run("status").stdout.splitlines() if line.startswith("rejected in")]
+    assert len(shown) == 2
+    assert "more for " in shown[0]
+    assert "source mine for " in shown[1]
+    assert "s: bad.yml:1: rule must be a mapping" in shown[1]
+    found = json.loads(run("status", "--json").stdout)["rejections"]
+    assert [(one["source"], one["path"]) for one in found][1] == ("mine", "bad.yml")
+    (rules / "bad.yml").unlink()
+    run("sync", "rules", "--once", "--source", "mine")
+    assert len(json.loads(run("status", "--json").stdout)["rejections"]) == 1
+
+
+def test_a_master_that_starts_again_says_what_is_still_rejected(
+    run: Run, rules: Path, start: Callable[..., Running]
+) -> None:
+    run("sync", "rules", "--once")
+    master = start("sync", "rules")
+    assert master.process.stderr is not None
+    assert "bad.yml: rejected since" in master.process.stderr.readline()
+
+
+def test_a_source_that_was_named_by_its_path_is_renamed(run: Run, rules: Path) -> None:
+    run("sync", "rules", "--once")
+    elsewhere = rules.rename(rules.with_name("elsewhere"))
+    assert "3 files rejected" in run("sync", "elsewhere", "--once").stderr
+    done = run("source", "rename", str(rules), str(elsewhere))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 rules" in done.stdout
+    assert "1 file rejected" in run("sync", "elsewhere", "--once").stderr
+    assert "added" in run("history", "A").stdout
+    assert "renamed" in run("history", f"source/{rules}").stdout
+
+
+@pytest.mark.parametrize("names", [("nothing", "new"), ("rules", "rules"), ("rules", "")])
+def test_a_rename_that_cannot_be_is_one_line(run: Run, rules: Path, names: tuple[str, str]) -> None:
+    run("sync", "rules", "--once", "--source", "rules")
+    done = run("source", "rename", *names)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_source_with_a_master_is_not_renamed(
+    run: Run, rules: Path, start: Callable[..., Running]
+) -> None:
+    master = start("sync", "rules", "--source", "mine")
+    master.lines_until("rejected")
+    done = run("source", "rename", "mine", "new")
+    assert done.returncode == 1
+    assert "is followed by" in done.stderr
+
+
+def test_several_directories_are_one_commit(run: Run, rules: Path) -> None:
+    other = fill(rules.parent / "other", {"c.yml": ttp("C")})
+    (rules / "bad.yml").unlink()
+    assert run("sync", "rules", "other", "--once").returncode == 0
+    (rules / "a.yml").rename(other / "a.yml")
+    done = run("sync", "rules", "other", "--once", "--json")
+    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(one["defined"], one["removed"]) for one in reports] == [(0, 0), (1, 0)]
+    assert reports[0]["position"] == reports[1]["position"]
+    assert run("sync", "rules", "other", "--once", "--source", "x").returncode == 2
+
+
+def test_who_syncs_is_in_the_metadata(run: Run, rules: Path) -> None:
+    run("sync", "rules", "--once", "--by", "ana")
+    shown = run("history", "A", "--json").stdout
+    assert json.loads(shown.splitlines()[0])["metadata"] == {"by": "ana"}
+
+
+def test_a_lock_of_git_fails_a_single_sync_and_a_stale_one_is_named(
+    run: Run, rules: Path, tmp_path: Path
+) -> None:
+    (rules / "bad.yml").unlink()
+    run("sync", "rules", "--once")
+    lock = fill(tmp_path, {".git/index.lock": ""}) / ".git" / "index.lock"
+    (rules / "a.yml").unlink()
+    done = run("sync", "rules", "--once")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "index.lock" in done.stderr
+    old = time.time() - STALE_SECONDS - 1
+    os.utime(lock, (old, old))
+    done = run("sync", "rules", "--once")
+    assert (done.returncode, done.stdout[:9]) == (0, "0 defined")
+    assert "ignored" in done.stderr
