@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from support.commands import Run, Running
 from support.master import fill, ttp
 
 from projections.rules.sources.git_lock import STALE_SECONDS
@@ -16,6 +15,8 @@ from projections.rules.sources.git_lock import STALE_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from support.commands import Run, Running
 
 
 @pytest.fixture
