@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from eventstore.changes.protocol import FollowedLog
-    from eventstore.log.events import Cursor, Event, StreamWrite
+    from eventstore.log.events import Event, StreamWrite
     from eventstore.log.operations import CommitBatch, Page, Query
     from eventstore.notify.protocol import Notifier
 
@@ -77,16 +77,6 @@ class ChangeFeed:
         if not self._listening:
             self._listening = True
             self._notifier.start(self.log.newest.log_id, self.wake)
-
-    @property
-    def newest(self) -> Cursor:
-        """The newest head that this process has read or written."""
-        return self.log.newest
-
-    @property
-    def closed(self) -> bool:
-        """Whether the store was closed."""
-        return self.log.closed
 
     async def page(self, query: Query) -> Page:
         """Read one page of the log. Raises HistoryDivergedError and HistoryGoneError; see Query."""

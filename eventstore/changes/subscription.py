@@ -18,16 +18,16 @@ from eventstore.log.events import END, Cursor, Event, Special
 from eventstore.log.names import check_name
 from eventstore.log.operations import Page, Query
 from eventstore.log.validation import check_after, check_shard, check_streams, check_types
+from eventstore.system.contexts import AsyncContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from types import TracebackType
     from typing import Self
 
     from eventstore.changes.feed import ChangeFeed
 
 
-class Subscription:
+class Subscription(AsyncContext):
     """An async iterator over every matching event after a cursor.
 
     It never ends by itself, unless it was opened with ``follow=False``: then it ends at the head.
@@ -112,16 +112,10 @@ class Subscription:
     def __aiter__(self) -> Self:
         return self
 
-    async def __aenter__(self) -> Self:
+    async def _enter(self) -> None:
         await self._open()
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def _leave(self) -> None:
         await self.aclose()
 
     async def __anext__(self) -> Event:
@@ -203,7 +197,7 @@ class Subscription:
         self._closed = True
         self._pages.close()
         try:
-            if self._done is not None and not self._feed.closed:
+            if self._done is not None and not self._feed.log.closed:
                 with anyio.CancelScope(shield=True), suppress(TakenOverError):
                     await self._store_done(self._done)
         finally:

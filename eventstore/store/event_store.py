@@ -27,13 +27,13 @@ from eventstore.store._maintenance import Maintenance, restore
 from eventstore.store._reader import EventReader, read_range, read_stream, read_streams
 from eventstore.store._writer import Writer
 from eventstore.store.status import SHOWN_CONSUMERS, describe_store
+from eventstore.system.contexts import AsyncContext
 from eventstore.system.event_loop import loop_caller, wait_future
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
     from concurrent.futures import Future
     from datetime import datetime
-    from types import TracebackType
     from typing import Self
 
     from eventstore.archive.progress import Moved, Progress
@@ -53,7 +53,7 @@ POLL_SECONDS: Final = 1.0
 """Default poll interval."""
 
 
-class EventStore(Consumers):
+class EventStore(AsyncContext, Consumers):
     """One event log, and everything that one program does with it.
 
     Open it with ``async with EventStore.open(url) as store:``. It runs on asyncio and on
@@ -129,7 +129,7 @@ class EventStore(Consumers):
         """
         return cls(url, notify, inline, clock, poll, upcasters, notify_keys, create=create)
 
-    async def __aenter__(self) -> Self:
+    async def _enter(self) -> None:
         if self._log.state is not State.NEW:
             raise StoreClosedError("a store is entered once: call EventStore.open again")
         await self._log.open(create=self._create)
@@ -137,14 +137,8 @@ class EventStore(Consumers):
         self.feed.start(call)
         self._writer.start(call, self.feed.committed, self.feed.consumers.take_away)
         self._log.state = State.OPEN
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def _leave(self) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

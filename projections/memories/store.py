@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventstore.errors import InvalidInputError
+from eventstore.system.contexts import BlockingContext
 from projections.memories import queries
 from projections.memories._async_store import AsyncMemoryStore
 from projections.memories.events import MEMORIES, decode_memory, encode_memory
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
     from datetime import datetime
-    from types import TracebackType
     from typing import Self
 
     from eventstore import Cursor
@@ -30,7 +30,7 @@ RETRY_SECONDS: Final = 30.0
 """For how long transient errors of the database are retried."""
 
 
-class MemoryStore:
+class MemoryStore(BlockingContext):
     """Memories in a log, for threads: every method blocks, and any thread may call any of them.
 
     ``url`` names the log: ``sqlite:///memories.db``, ``postgresql://…`` or ``memory://``. With
@@ -157,14 +157,3 @@ class MemoryStore:
         """Open the log and the directory now rather than at the first use."""
         self.count()
         return self
-
-    def __enter__(self) -> Self:
-        return self.open()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -134,7 +134,7 @@ class RuleStore:
     def _subscribe(self) -> Subscription:
         if self._loads:
             self._started = self._loads.popleft()
-        start = self._started or self._store.feed.newest
+        start = self._started or self._store.feed.log.newest
         # Below the first position go on with what was kept: the last good version of each
         # rule, and the removal of each rule that went. Repeats are allowed, misses are not.
         return self._store.subscribe_changes(

@@ -15,12 +15,11 @@ import anyio
 
 from eventstore import ANY, EventStore, NewEvent
 from eventstore.errors import ConfigError, StoreClosedError
+from eventstore.system.contexts import AsyncContext
 from projections.seams.changes import Changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
-    from typing import Self
 
     from eventstore import Appended, Cursor, Event
     from eventstore.log.events import Expected
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class ProjectedStore:
+class ProjectedStore(AsyncContext):
     """A log with an inline projection; the store opens the log where it was given a URL.
 
     ``log`` is a URL, or an open :class:`~eventstore.EventStore` that has ``tables`` inline,
@@ -89,16 +88,10 @@ class ProjectedStore:
                 store, self._opened = self._opened, None
                 await store.aclose()
 
-    async def __aenter__(self) -> Self:
+    async def _enter(self) -> None:
         await self.open()
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def _leave(self) -> None:
         await self.close()
 
     def _on_open(self, store: EventStore) -> None:
@@ -148,7 +141,7 @@ class ProjectedStore:
         **options: Any,
     ) -> Changes[T]:
         """Follow what ``read`` makes of events; by default from what this store read last."""
-        start = after if after is not None else (self._seen or self.log.feed.newest)
+        start = after if after is not None else (self._seen or self.log.feed.log.newest)
         return Changes(self.log.subscribe_changes(after=start, streams=streams, **options), read)
 
 

@@ -12,13 +12,13 @@ from eventstore.log.clock import system_clock
 from eventstore.notify.notifiers import make_notifier
 from eventstore.storage.backends import make_backend
 from eventstore.storage.base import SqlBackend
+from eventstore.system.contexts import BlockingContext
 from eventstore.system.secret_url import SecretUrl
 from projections.sql._dialects import dialect_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
-    from types import TracebackType
     from typing import Self
 
     from eventstore import Appended
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from projections.sql.connection import SqlConnection
 
 
-class SqlStorage:
+class SqlStorage(BlockingContext):
     """A program's tables beside the log at ``url``, in the same database.
 
     Rows are changed through :meth:`connection`; each transaction that changes rows appends one
@@ -87,17 +87,6 @@ class SqlStorage:
                 self._dialect.close()
                 self._backend.close()
             self._state = "closed"
-
-    def __enter__(self) -> Self:
-        return self.open()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @contextmanager
     def connection(self) -> Iterator[SqlConnection]:

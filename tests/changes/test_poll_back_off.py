@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from support.logs import LASTING, LOG_URLS, positions, some
+from support.logs import positions, some
 from support.waiting import signalled, take
 
 from eventstore import Cursor, EventStore
@@ -18,22 +18,18 @@ from eventstore.system.event_loop import INBOX, Inbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 
 ABSURD = 10**19
 
 
-@pytest.fixture(params=LASTING)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Name a log that two stores can open."""
-    return LOG_URLS[request.param](tmp_path)
-
-
 @pytest.mark.promise("slow-follower")
-async def test_a_flood_of_absurd_positions_costs_few_reads(url: str) -> None:
-    async with EventStore.open(url, poll=60) as store, EventStore.open(url) as writer:
+async def test_a_flood_of_absurd_positions_costs_few_reads(lasting_url: str) -> None:
+    async with (
+        EventStore.open(lasting_url, poll=60) as store,
+        EventStore.open(lasting_url) as writer,
+    ):
         subscription = store.subscribe_changes()
         await writer.append("a/1", some(1))
         await take(subscription, 1)
@@ -70,10 +66,12 @@ async def test_a_flood_of_absurd_positions_costs_few_reads(url: str) -> None:
             tasks.cancel_scope.cancel()
 
 
-async def test_an_own_commit_ends_the_back_off(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_own_commit_ends_the_back_off(
+    lasting_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("eventstore.changes._wake_up_back_off.MAX_DELAY_SECONDS", 3_600.0)
     monkeypatch.setattr("eventstore.changes._wake_up_back_off.FIRST_DELAY_SECONDS", 3_600.0)
-    async with EventStore.open(url, notify="none", poll=7_200) as store:
+    async with EventStore.open(lasting_url, notify="none", poll=7_200) as store:
         subscription = store.subscribe_changes()
         await store.append("a/1", some(1))
         await take(subscription, 1)
@@ -101,7 +99,7 @@ async def test_an_own_commit_ends_the_back_off(url: str, monkeypatch: pytest.Mon
 
 def batch(store: EventStore, position: int) -> CommitBatch:
     event = store_event(position + 1)
-    return CommitBatch(Cursor(store.feed.newest.log_id, position, b"lost" * 8), (event,))
+    return CommitBatch(Cursor(store.feed.log.newest.log_id, position, b"lost" * 8), (event,))
 
 
 def store_event(position: int) -> Any:
@@ -110,8 +108,8 @@ def store_event(position: int) -> Any:
     return Event(position, "a/1", 1, "T", position, b"x" * 16, 0, b"1", b"", 1, b"l" * 32)
 
 
-async def test_batches_of_a_lost_branch_are_dropped_after_one_read(url: str) -> None:
-    async with EventStore.open(url, notify="none", poll=60) as store:
+async def test_batches_of_a_lost_branch_are_dropped_after_one_read(lasting_url: str) -> None:
+    async with EventStore.open(lasting_url, notify="none", poll=60) as store:
         subscription = store.subscribe_changes()
         await store.append("a/1", some(1))
         await take(subscription, 1)

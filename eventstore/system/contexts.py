@@ -1,0 +1,57 @@
+"""``with`` and ``async with`` for what is opened and closed: written once, for every such class."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+
+class AsyncContext(ABC):
+    """Base of what ``async with`` opens, and closes at the end of the block, errors included."""
+
+    @abstractmethod
+    async def _enter(self) -> None:
+        """Open it."""
+
+    @abstractmethod
+    async def _leave(self) -> None:
+        """Close it."""
+
+    async def __aenter__(self) -> Self:
+        await self._enter()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._leave()
+
+
+class BlockingContext(ABC):
+    """Base of what ``with`` opens, and closes at the end of the block, errors included."""
+
+    @abstractmethod
+    def open(self) -> Self:
+        """Open it now rather than at the first use."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close it."""
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
