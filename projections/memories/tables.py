@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sqlalchemy import (
     BigInteger,
-    Column,
     Float,
     MetaData,
     Table,
@@ -24,7 +23,14 @@ from projections.memories.events import (
     MEMORY_STORED,
     read_memory,
 )
-from projections.tables.columns import ByteOrder, ByteOrderText, escape_nul
+from projections.tables.columns import (
+    ByteOrder,
+    ByteOrderText,
+    escape_nul,
+    keys,
+    optional,
+    required,
+)
 from projections.tables.projection import TableProjection
 from projections.tables.upsert import Upsert
 
@@ -41,17 +47,14 @@ _tables = MetaData()
 memory_table: Final = Table(
     "memory",
     _tables,
-    Column("id", ByteOrder, primary_key=True),
-    Column("namespace", ByteOrder, nullable=False),
-    Column("status", ByteOrder, nullable=False),
-    Column("project_id", ByteOrderText),
-    Column("created_at", Float, nullable=False),
-    Column("updated_at", Float, nullable=False),
-    Column("expires_at", Float),
-    Column("memory", ByteOrderText, nullable=False),
+    *keys(ByteOrder, "id"),
+    *required(ByteOrder, "namespace", "status"),
+    *optional(ByteOrderText, "project_id"),
+    *required(Float, "created_at", "updated_at"),
+    *optional(Float, "expires_at"),
+    *required(ByteOrderText, "memory"),
     # Of the event that stored the memory.
-    Column("version", BigInteger, nullable=False),
-    Column("position", BigInteger, nullable=False),
+    *required(BigInteger, "version", "position"),
 )
 """The memories that are stored and not deleted."""
 

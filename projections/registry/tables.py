@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import msgspec
 from sqlalchemy import (
     BigInteger,
-    Column,
     Index,
     MetaData,
     Table,
@@ -26,9 +25,8 @@ from projections.registry.events import (
     BOTS,
     read_registered,
 )
-from projections.tables.access_times import create_access_times
-from projections.tables.columns import ByteOrder, ByteOrderText
-from projections.tables.projection import TableProjection
+from projections.tables.access_times import ProjectionWithAccessTimes
+from projections.tables.columns import ByteOrder, ByteOrderText, keys, required
 from projections.tables.upsert import Upsert
 
 if TYPE_CHECKING:
@@ -45,15 +43,12 @@ bot_table: Final = Table(
     "bot",
     _tables,
     # The id as its stream's key has it: without characters that a database refuses.
-    Column("key", ByteOrder, primary_key=True),
-    Column("status", ByteOrder, nullable=False),
-    Column("body", ByteOrderText, nullable=False),
-    Column("created_us", BigInteger, nullable=False),
-    Column("updated_us", BigInteger, nullable=False),
-    Column("first_position", BigInteger, nullable=False),
-    Column("position", BigInteger, nullable=False),
+    *keys(ByteOrder, "key"),
+    *required(ByteOrder, "status"),
+    *required(ByteOrderText, "body"),
+    *required(BigInteger, "created_us", "updated_us", "first_position", "position"),
     # The version of its stream, which a conditional append expects.
-    Column("version", BigInteger, nullable=False),
+    *required(BigInteger, "version"),
     Index("bot_first", "first_position"),
     Index("bot_status", "status", "first_position"),
 )
@@ -62,9 +57,8 @@ bot_table: Final = Table(
 metadata_table: Final = Table(
     "bot_metadata",
     _tables,
-    Column("key", ByteOrder, primary_key=True),
-    Column("name", ByteOrder, primary_key=True),
-    Column("value", ByteOrder, nullable=False),
+    *keys(ByteOrder, "key", "name"),
+    *required(ByteOrder, "value"),
     Index("bot_metadata_value", "value", "key"),
 )
 """Metadata to filter by: SHA-256 of each key, and of each key with its value."""
@@ -73,7 +67,7 @@ ACCESS: Final = "bot"
 """The kind of the registry's access times, which are kept beside the log."""
 
 
-class RegistryTables(TableProjection):
+class RegistryTables(ProjectionWithAccessTimes):
     """The tables ``bot`` and ``bot_metadata``, as the log says.
 
     Inline with ``EventStore.open(url, inline=[RegistryTables()])``, followed in another
@@ -84,11 +78,6 @@ class RegistryTables(TableProjection):
     name = "registry"
     metadata: ClassVar[MetaData] = _tables
     takes_redacted = True
-
-    def setup(self, connection: Connection) -> None:
-        """Create the tables, and the one of access times."""
-        super().setup(connection)
-        create_access_times(connection)
 
     def group(self, event: Event) -> str | None:
         """Apply registrations that follow one another together."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from sqlalchemy import (
     BigInteger,
     Boolean,
-    Column,
     Float,
     MetaData,
     Table,
@@ -38,6 +37,9 @@ from projections.tables.columns import (
     ByteOrderText,
     escape_nul,
     json_text,
+    keys,
+    optional,
+    required,
     short_key,
 )
 from projections.tables.projection import TableProjection
@@ -53,47 +55,41 @@ _tables = MetaData()
 rule_table: Final = Table(
     "rule",
     _tables,
-    Column("rule_id", ByteOrder, primary_key=True),
+    *keys(ByteOrder, "rule_id"),
     # NULL where the author's number has more than the 63 bits of a database's integer.
-    Column("rule_version", BigInteger),
-    Column("name", ByteOrderText, nullable=False),
-    Column("source", ByteOrderText),
-    Column("path", ByteOrderText),
-    Column("format", ByteOrderText),
-    Column("sha256", ByteOrderText),
-    Column("rule", ByteOrderText, nullable=False),
-    Column("position", BigInteger, nullable=False),
-    Column("defined_at", ByteOrder, nullable=False),
+    *optional(BigInteger, "rule_version"),
+    *required(ByteOrderText, "name"),
+    *optional(ByteOrderText, "source", "path", "format", "sha256"),
+    *required(ByteOrderText, "rule"),
+    *required(BigInteger, "position"),
+    *required(ByteOrder, "defined_at"),
 )
 """The rules that stand. ``rule`` is the compiled rule as JSON."""
 
 rejection_table: Final = Table(
     "rule_rejection",
     _tables,
-    Column("source", ByteOrder, primary_key=True),
-    Column("path", ByteOrder, primary_key=True),
-    Column("sha256", ByteOrderText, nullable=False),
-    Column("reason", ByteOrderText, nullable=False),
-    Column("line", BigInteger),
-    Column("stands", Boolean, nullable=False),
-    Column("position", BigInteger, nullable=False),
-    Column("rejected_at", ByteOrder, nullable=False),
-    Column("ended_position", BigInteger),
+    *keys(ByteOrder, "source", "path"),
+    *required(ByteOrderText, "sha256", "reason"),
+    *optional(BigInteger, "line"),
+    *required(Boolean, "stands"),
+    *required(BigInteger, "position"),
+    *required(ByteOrder, "rejected_at"),
+    *optional(BigInteger, "ended_position"),
 )
 """The latest rejection of each file, and whether it ``stands`` or where it ended."""
 
 state_table: Final = Table(
     "rule_state",
     _tables,
-    Column("rule_id", ByteOrder, primary_key=True),
-    Column("state", ByteOrder, nullable=False),
-    Column("confidence_max", Float),
-    Column("expires_at", ByteOrder),
-    Column("reason", ByteOrderText),
-    Column("set_by", ByteOrderText),
-    Column("set_at", ByteOrder),
-    Column("json", ByteOrderText, nullable=False),
-    Column("position", BigInteger, nullable=False),
+    *keys(ByteOrder, "rule_id"),
+    *required(ByteOrder, "state"),
+    *optional(Float, "confidence_max"),
+    *optional(ByteOrder, "expires_at"),
+    *optional(ByteOrderText, "reason", "set_by"),
+    *optional(ByteOrder, "set_at"),
+    *required(ByteOrderText, "json"),
+    *required(BigInteger, "position"),
 )
 """The latest state of each rule that ever had one. ``json`` is the state, exactly."""
 

@@ -15,11 +15,12 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import BigInteger, Column, MetaData, Table, delete
+from sqlalchemy import BigInteger, MetaData, Table, delete
 
 from eventstore.errors import StoreClosedError
 from projections.tables.checkpoints import own_schema_only
-from projections.tables.columns import ByteOrder
+from projections.tables.columns import ByteOrder, keys, required
+from projections.tables.projection import TableProjection
 from projections.tables.upsert import Upsert
 
 if TYPE_CHECKING:
@@ -36,9 +37,8 @@ _tables = MetaData()
 access_time_table: Final = Table(
     "touched",
     _tables,
-    Column("kind", ByteOrder, primary_key=True),
-    Column("key", ByteOrder, primary_key=True),
-    Column("at_us", BigInteger, nullable=False),
+    *keys(ByteOrder, "kind", "key"),
+    *required(BigInteger, "at_us"),
 )
 """The newest time of each key, in microseconds since the epoch. No projection of the log."""
 
@@ -53,6 +53,15 @@ def create_access_times(connection: Connection) -> None:
     """Create the table where it is missing; called by the projections that join it."""
     with own_schema_only(connection):
         _tables.create_all(connection)
+
+
+class ProjectionWithAccessTimes(TableProjection):
+    """Base of the projections that have access times beside them."""
+
+    def setup(self, connection: Connection) -> None:
+        """Create the projection's tables, and the one of access times."""
+        super().setup(connection)
+        create_access_times(connection)
 
 
 def delete_access_time(connection: Connection, kind: str, key: str) -> None:

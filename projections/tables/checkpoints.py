@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import (
     BigInteger,
-    Column,
     Integer,
     LargeBinary,
     MetaData,
@@ -16,7 +15,7 @@ from sqlalchemy import (
     text,
 )
 
-from projections.tables.columns import ByteOrder
+from projections.tables.columns import ByteOrder, keys, optional, required
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,21 +27,21 @@ checkpoint_tables: Final = MetaData()
 projection_table: Final = Table(
     "projection",
     checkpoint_tables,
-    Column("name", ByteOrder, primary_key=True),
-    Column("version", Integer, nullable=False),
-    Column("log_id", String),
-    Column("position", BigInteger),
-    Column("hash", LargeBinary),
+    *keys(ByteOrder, "name"),
+    *required(Integer, "version"),
+    *optional(String, "log_id"),
+    *optional(BigInteger, "position"),
+    *optional(LargeBinary, "hash"),
     # Rises with each opening: a runner that holds a lower one no longer owns the projection.
-    Column("epoch", BigInteger, nullable=False),
+    *required(BigInteger, "epoch"),
 )
 
 set_aside_table: Final = Table(
     "projection_set_aside",
     checkpoint_tables,
-    Column("projection", ByteOrder, primary_key=True),
-    Column("position", BigInteger, primary_key=True, autoincrement=False),
-    Column("reason", String, nullable=False),
+    *keys(ByteOrder, "projection"),
+    *keys(BigInteger, "position"),
+    *required(String, "reason"),
 )
 
 redacted_table: Final = Table(
@@ -50,8 +49,8 @@ redacted_table: Final = Table(
     checkpoint_tables,
     # Redacted events that the projection has passed over or taken out: it ignores their
     # redaction when it reads that later.
-    Column("projection", String, primary_key=True),
-    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    *keys(String, "projection"),
+    *keys(BigInteger, "position"),
 )
 
 

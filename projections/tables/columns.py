@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import BigInteger, Integer, String, Text
+from sqlalchemy import BigInteger, Column, Integer, String, Text
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from sqlalchemy.types import TypeEngine
+
+    Kind: TypeAlias = TypeEngine[Any] | type[TypeEngine[Any]]
 
 ByteOrder: Final = String().with_variant(String(collation="C"), "postgresql")
 ByteOrderText: Final = Text().with_variant(Text(collation="C"), "postgresql")
@@ -14,6 +21,21 @@ ByteOrderText: Final = Text().with_variant(Text(collation="C"), "postgresql")
 
 RowId: Final = BigInteger().with_variant(Integer, "sqlite")
 """A primary key of 64 bits. On SQLite only ``INTEGER PRIMARY KEY`` is the row's own number."""
+
+
+def keys(kind: Kind, *names: str) -> list[Column[Any]]:
+    """Return columns of the primary key, which callers fill: no database numbers them."""
+    return [Column(name, kind, primary_key=True, autoincrement=False) for name in names]
+
+
+def required(kind: Kind, *names: str) -> list[Column[Any]]:
+    """Return columns that are ``NOT NULL``."""
+    return [Column(name, kind, nullable=False) for name in names]
+
+
+def optional(kind: Kind, *names: str) -> list[Column[Any]]:
+    """Return columns that may hold ``NULL``."""
+    return [Column(name, kind) for name in names]
 
 
 def escape_nul(text: str) -> str:

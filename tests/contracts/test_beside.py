@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, insert, text
+from sqlalchemy import insert, text
+from support.event_tables import event_table
 from support.logs import FakeClock, some
 
 from eventstore import EventStore, StorageError, StoreClosedError
-from projections.tables.access_times import AccessTimes, create_access_times
-from projections.tables.projection import TableProjection
+from projections.tables.access_times import AccessTimes, ProjectionWithAccessTimes
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -22,20 +22,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-_tables = MetaData()
-seen_table = Table("seen", _tables, Column("position", Integer, primary_key=True))
+seen_table = event_table("seen")
 
 
-class Seen(TableProjection):
+class Seen(ProjectionWithAccessTimes):
     """Keeps each position, and the table of times beside it."""
 
     name = "seen"
-    metadata = _tables
-
-    def setup(self, connection: Connection) -> None:
-        """Create the tables."""
-        super().setup(connection)
-        create_access_times(connection)
+    metadata = seen_table.metadata
 
     def handle(self, connection: Connection, event: Event) -> None:
         """Note the position."""

@@ -28,8 +28,7 @@ from projections.journal.tables.schema import (
     session_table,
 )
 from projections.seams.stream_keys import read_stream_key
-from projections.tables.access_times import create_access_times
-from projections.tables.projection import TableProjection
+from projections.tables.access_times import ProjectionWithAccessTimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from eventstore.log.events import Event
 
 
-class JournalTables(TableProjection):
+class JournalTables(ProjectionWithAccessTimes):
     """The journal's tables, as the log says; see :class:`~projections.journal.Journal`.
 
     ``EventStore.open(url, inline=[JournalTables()])`` keeps them where the log is. An event that
@@ -49,11 +48,6 @@ class JournalTables(TableProjection):
     name = "journal"
     metadata: ClassVar[MetaData] = journal_tables
     takes_redacted = True
-
-    def setup(self, connection: Connection) -> None:
-        """Create the tables, and the one of heartbeats."""
-        super().setup(connection)
-        create_access_times(connection)
 
     def handle(self, connection: Connection, event: Event) -> None:
         """Apply one event."""

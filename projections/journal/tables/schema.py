@@ -10,42 +10,34 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table
 
-from projections.tables.columns import ByteOrder, ByteOrderText, RowId
+from projections.tables.columns import ByteOrder, ByteOrderText, RowId, keys, optional, required
 
 journal_tables: Final = MetaData()
 
 project_table: Final = Table(
     "journal_project",
     journal_tables,
-    Column("id", RowId, primary_key=True, autoincrement=False),
+    *keys(RowId, "id"),
     Column("name", ByteOrder, nullable=False, unique=True),
-    Column("repo_root", ByteOrderText, nullable=False),
-    Column("progress_log_path", ByteOrderText, nullable=False),
-    Column("created_us", BigInteger, nullable=False),
-    Column("updated_us", BigInteger, nullable=False),
-    Column("position", BigInteger, nullable=False),
-    Column("total", BigInteger, nullable=False),
-    Column("success", BigInteger, nullable=False),
-    Column("warn", BigInteger, nullable=False),
-    Column("error", BigInteger, nullable=False),
+    *required(ByteOrderText, "repo_root", "progress_log_path"),
+    *required(
+        BigInteger, "created_us", "updated_us", "position", "total", "success", "warn", "error"
+    ),
 )
 """The projects, with the numbers of their entries."""
 
 entry_table: Final = Table(
     "journal_entry",
     journal_tables,
-    Column("position", RowId, primary_key=True, autoincrement=False),
-    Column("project_id", BigInteger, nullable=False),
-    Column("ts_us", BigInteger, nullable=False),
-    Column("agent", ByteOrder),
-    Column("emoji", ByteOrder),
+    *keys(RowId, "position"),
+    *required(BigInteger, "project_id", "ts_us"),
+    *optional(ByteOrder, "agent", "emoji"),
     # ``str.casefold`` of the message, so that case folds alike on every database.
-    Column("folded", ByteOrderText, nullable=False),
-    Column("message", ByteOrderText, nullable=False),
+    *required(ByteOrderText, "folded", "message"),
     Column("entry_id", ByteOrder, nullable=False, unique=True),
-    Column("ts", ByteOrder, nullable=False),
-    Column("meta", ByteOrderText),
-    Column("raw_line", ByteOrderText, nullable=False),
+    *required(ByteOrder, "ts"),
+    *optional(ByteOrderText, "meta"),
+    *required(ByteOrderText, "raw_line"),
     # Each is in the order of pages, and covers the columns that a count filters by.
     Index("journal_entry_order", "project_id", "ts_us", "position", "agent", "emoji"),
     Index("journal_entry_agent", "project_id", "agent", "ts_us", "position", "emoji"),
@@ -56,12 +48,10 @@ entry_table: Final = Table(
 meta_table: Final = Table(
     "journal_meta",
     journal_tables,
-    Column("project_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("key", ByteOrder, primary_key=True),
-    Column("value", ByteOrder, primary_key=True),
-    Column("ts_us", BigInteger, primary_key=True, autoincrement=False),
-    Column("position", BigInteger, primary_key=True, autoincrement=False),
-    Column("is_text", Integer, nullable=False),
+    *keys(BigInteger, "project_id"),
+    *keys(ByteOrder, "key", "value"),
+    *keys(BigInteger, "ts_us", "position"),
+    *required(Integer, "is_text"),
     sqlite_with_rowid=False,
 )
 """Each entry's metadata, key by key: see :func:`~projections.journal.columns.meta_value`."""
@@ -69,11 +59,11 @@ meta_table: Final = Table(
 document_table: Final = Table(
     "journal_document",
     journal_tables,
-    Column("position", RowId, primary_key=True, autoincrement=False),
-    Column("project_id", BigInteger, nullable=False),
-    Column("kind", ByteOrder, nullable=False),
-    Column("at_us", BigInteger, nullable=False),
-    Column("json", ByteOrderText, nullable=False),
+    *keys(RowId, "position"),
+    *required(BigInteger, "project_id"),
+    *required(ByteOrder, "kind"),
+    *required(BigInteger, "at_us"),
+    *required(ByteOrderText, "json"),
     Index("journal_document_order", "project_id", "kind", "position"),
 )
 """Changes of documents and report cards: ``doc_change`` and ``report_card``, as JSON."""
@@ -81,26 +71,22 @@ document_table: Final = Table(
 session_table: Final = Table(
     "journal_session",
     journal_tables,
-    Column("session_id", ByteOrder, primary_key=True),
-    Column("agent_id", ByteOrder, nullable=False),
-    Column("metadata", ByteOrderText, nullable=False),
-    Column("started_us", BigInteger, nullable=False),
-    Column("updated_us", BigInteger, nullable=False),
-    Column("ended_us", BigInteger),
-    Column("first", BigInteger, nullable=False),
-    Column("position", BigInteger, nullable=False),
+    *keys(ByteOrder, "session_id"),
+    *required(ByteOrder, "agent_id"),
+    *required(ByteOrderText, "metadata"),
+    *required(BigInteger, "started_us", "updated_us"),
+    *optional(BigInteger, "ended_us"),
+    *required(BigInteger, "first", "position"),
 )
 """The agents' sessions. Their newest heartbeats are in ``touched``, beside the log."""
 
 assignment_table: Final = Table(
     "journal_assignment",
     journal_tables,
-    Column("agent_id", ByteOrder, primary_key=True),
+    *keys(ByteOrder, "agent_id"),
     Column("project_name", ByteOrder, index=True),
-    Column("version", BigInteger, nullable=False),
-    Column("updated_us", BigInteger, nullable=False),
-    Column("updated_by", ByteOrderText),
-    Column("session_id", ByteOrderText),
-    Column("position", BigInteger, nullable=False),
+    *required(BigInteger, "version", "updated_us"),
+    *optional(ByteOrderText, "updated_by", "session_id"),
+    *required(BigInteger, "position"),
 )
 """The project that each agent is assigned to."""
