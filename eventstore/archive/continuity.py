@@ -45,16 +45,6 @@ def check_event(event: EventRecord | KeptRecord, previous: bytes) -> None:
     fault = chain.content_fault(event.salt, event.content, event.data, event.metadata, event.digest)
     if fault is not None:
         raise ValueError(f"event {event.position}: {fault}")
-    link = chain.link(
-        previous,
-        event.position,
-        event.version,
-        event.commit,
-        event.recorded_us,
-        event.stream.encode(),
-        event.type.encode(),
-        event.id,
-        event.digest,
-    )
+    link = chain.link_after(previous, event, event.id, event.digest)
     if link != event.hash:
         raise ValueError(f"event {event.position} does not belong after the one before it")

@@ -17,16 +17,7 @@ from eventstore.archive.continuity import Continuity
 from eventstore.archive.file_format import ArchiveWriter
 from eventstore.archive.progress import Moved, check_free
 from eventstore.errors import CorruptEventError, HistoryGoneError
-from eventstore.log.records import (
-    FORMAT,
-    ConsumerRecord,
-    EndRecord,
-    EventRecord,
-    KeptRecord,
-    LogRecord,
-    Record,
-    StreamRecord,
-)
+from eventstore.log import records
 from eventstore.system.safe_files import permissions, writing
 
 if TYPE_CHECKING:
@@ -66,10 +57,10 @@ def export_log(log: MovableLog, file: IO[bytes], progress: Progress) -> Moved:
     return Moved(head.position, head.position - head.first_position + 1, writer.finish())
 
 
-def describe(head: Head) -> LogRecord:
+def describe(head: Head) -> records.LogRecord:
     """Return the record of a log that ends at its head."""
-    return LogRecord(
-        FORMAT,
+    return records.LogRecord(
+        records.FORMAT,
         head.log_id,
         head.first_position,
         head.position,
@@ -79,7 +70,7 @@ def describe(head: Head) -> LogRecord:
     )
 
 
-def describe_prefix(log: MovableLog, head: Head, cut: Cursor) -> LogRecord:
+def describe_prefix(log: MovableLog, head: Head, cut: Cursor) -> records.LogRecord:
     """Return the record of the log as it was at ``cut``, the end of a commit."""
     recorded_us = head.recorded_us
     for stored in log.stored(cut.position - 1, 1) if cut.position >= head.first_position else ():
@@ -90,8 +81,8 @@ def describe_prefix(log: MovableLog, head: Head, cut: Cursor) -> LogRecord:
 
 
 def export_records(
-    log: MovableLog, what: LogRecord, consumers: Sequence[ConsumerState], progress: Progress
-) -> Iterator[Record]:
+    log: MovableLog, what: records.LogRecord, consumers: Sequence[ConsumerState], progress: Progress
+) -> Iterator[records.Record]:
     """Yield the records of a log up to the position that ``what`` says, checking the chain.
 
     Raises CorruptEventError where the log is not what was written, and HistoryGoneError
@@ -102,21 +93,26 @@ def export_records(
         counts[type(record)] += 1
         yield record
     _check_not_trimmed(log, what)
-    yield EndRecord(*(counts[kind] for kind in _COUNTED))
+    yield records.EndRecord(*(counts[kind] for kind in _COUNTED))
 
 
-_COUNTED: Final = (StreamRecord, KeptRecord, EventRecord, ConsumerRecord)
+_COUNTED: Final = (
+    records.StreamRecord,
+    records.KeptRecord,
+    records.EventRecord,
+    records.ConsumerRecord,
+)
 
 
-def _check_not_trimmed(log: MovableLog, what: LogRecord) -> None:
+def _check_not_trimmed(log: MovableLog, what: records.LogRecord) -> None:
     first = log.head().first_position
     if first != what.first_position:
         raise HistoryGoneError(what.first_position - 1, first, "it was trimmed meanwhile; again")
 
 
 def _contents(
-    log: MovableLog, what: LogRecord, consumers: Sequence[ConsumerState], progress: Progress
-) -> Iterator[Record]:
+    log: MovableLog, what: records.LogRecord, consumers: Sequence[ConsumerState], progress: Progress
+) -> Iterator[records.Record]:
     yield what
     number = 0
     while page := log.streams(number, what.position, PAGE):
@@ -129,7 +125,7 @@ def _contents(
         yield from kept
     yield from _events(log, what, progress)
     for state in consumers:
-        yield ConsumerRecord(
+        yield records.ConsumerRecord(
             state.name,
             state.cursor.position,
             state.cursor.hash,
@@ -139,7 +135,9 @@ def _contents(
         )
 
 
-def _events(log: MovableLog, what: LogRecord, progress: Progress) -> Iterator[EventRecord]:
+def _events(
+    log: MovableLog, what: records.LogRecord, progress: Progress
+) -> Iterator[records.EventRecord]:
     continuity = Continuity(what)
     start = position = what.first_position - 1
     while position < what.position:
@@ -157,8 +155,8 @@ def _events(log: MovableLog, what: LogRecord, progress: Progress) -> Iterator[Ev
 
 def _checked(
     log: MovableLog,
-    what: LogRecord,
-    record: EventRecord | None,
+    what: records.LogRecord,
+    record: records.EventRecord | None,
     check: Callable[..., None],
     *args: Any,
 ) -> None:
@@ -172,9 +170,9 @@ def _checked(
         )
 
 
-def _event_record(stored: StoredEvent) -> EventRecord:
+def _event_record(stored: StoredEvent) -> records.EventRecord:
     event = stored.event
-    return EventRecord(
+    return records.EventRecord(
         event.position,
         event.stream,
         event.version,
@@ -191,8 +189,8 @@ def _event_record(stored: StoredEvent) -> EventRecord:
     )
 
 
-def content_bytes(record: Record) -> int:
+def content_bytes(record: records.Record) -> int:
     """Return the size of a record's content."""
-    if isinstance(record, EventRecord | KeptRecord):
+    if isinstance(record, records.EventRecord | records.KeptRecord):
         return len(record.data or b"") + len(record.metadata or b"")
     return 0

@@ -39,17 +39,7 @@ def genesis_of(head: Head) -> bytes:
 def link_of(previous: bytes, row: StoredEvent) -> bytes:
     """Return the hash that a row has to have after ``previous``."""
     event = row.event
-    return chain.link(
-        previous,
-        event.position,
-        event.version,
-        event.commit,
-        event.recorded_us,
-        event.stream.encode(),
-        event.type.encode(),
-        event.raw_id,
-        row.digest,
-    )
+    return chain.link_after(previous, event, event.raw_id, row.digest)
 
 
 def wrong_content(row: StoredEvent) -> str | None:

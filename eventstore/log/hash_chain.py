@@ -12,7 +12,11 @@ from __future__ import annotations
 
 import struct
 from hashlib import sha256
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from eventstore.log.events import Event
+    from eventstore.log.records import EventRecord, KeptRecord
 
 DIGEST_BYTES: Final = 32
 SALT_BYTES: Final = 16
@@ -61,3 +65,20 @@ def link(
     """Return the chain's hash at an event, from the one before it and the event itself."""
     fixed = _fixed(position, version, commit, recorded_us, len(stream), len(type_), len(raw_id))
     return sha256(b"".join((previous, fixed, stream, type_, raw_id, digest))).digest()
+
+
+def link_after(
+    previous: bytes, event: Event | EventRecord | KeptRecord, raw_id: bytes, digest: bytes
+) -> bytes:
+    """Return the hash that a stored event has to have after ``previous``; see :func:`link`."""
+    return link(
+        previous,
+        event.position,
+        event.version,
+        event.commit,
+        event.recorded_us,
+        event.stream.encode(),
+        event.type.encode(),
+        raw_id,
+        digest,
+    )

@@ -33,44 +33,29 @@ class StreamRecord(msgspec.Struct, frozen=True, array_like=True, tag_field="kind
     version: int
 
 
-class EventRecord(
-    msgspec.Struct, frozen=True, array_like=True, tag_field="kind", tag="event", gc=False
-):
+class _StoredColumns(msgspec.Struct, frozen=True, array_like=True, tag_field="kind", gc=False):
+    position: int
+    stream: str
+    version: int
+    id: bytes
+    type: str
+    commit: int
+    content: int
+    data: bytes | None
+    metadata: bytes | None
+    recorded_us: int
+    salt: bytes | None
+    digest: bytes
+    hash: bytes
+
+
+class EventRecord(_StoredColumns, frozen=True, array_like=True, tag="event", gc=False):
     """An event as it is stored, with the columns salt and digest, which reads leave out."""
 
-    position: int
-    stream: str
-    version: int
-    id: bytes
-    type: str
-    commit: int
-    content: int
-    data: bytes | None
-    metadata: bytes | None
-    recorded_us: int
-    salt: bytes | None
-    digest: bytes
-    hash: bytes
 
-
-class KeptRecord(
-    msgspec.Struct, frozen=True, array_like=True, tag_field="kind", tag="kept", gc=False
-):
+class KeptRecord(_StoredColumns, frozen=True, array_like=True, tag="kept", gc=False):
     """An event from before the first position, and the chain's hash ``previous`` to it."""
 
-    position: int
-    stream: str
-    version: int
-    id: bytes
-    type: str
-    commit: int
-    content: int
-    data: bytes | None
-    metadata: bytes | None
-    recorded_us: int
-    salt: bytes | None
-    digest: bytes
-    hash: bytes
     previous: bytes
 
 
