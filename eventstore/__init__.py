@@ -87,14 +87,11 @@ __all__ = [
 
 if not TYPE_CHECKING:
     # They need a database; help and completion of the command line start without one.
-    __getattr__ = lazy_exports(
+    __getattr__, __dir__ = lazy_exports(
         __name__,
+        __all__,
         {
             "EventStore": "eventstore.store.event_store",
             "Subscription": "eventstore.changes.subscription",
         },
     )
-
-
-def __dir__() -> list[str]:
-    return __all__

@@ -23,8 +23,9 @@ __all__ = [
 
 if not TYPE_CHECKING:
     # Importing the manifest of the commands imports this package, and shall import no more.
-    __getattr__ = lazy_exports(
+    __getattr__, __dir__ = lazy_exports(
         __name__,
+        __all__,
         {
             "DirectoryProjection": "projections.rules.directory",
             "OutdatedViewError": "projections.protocol",
@@ -34,7 +35,3 @@ if not TYPE_CHECKING:
             "TableProjection": "projections.tables.projection",
         },
     )
-
-
-def __dir__() -> list[str]:
-    return __all__

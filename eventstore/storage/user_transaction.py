@@ -14,13 +14,19 @@ from eventstore.log.events import Appended
 from eventstore.storage import _writing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
+    from typing import TypeAlias
+
+    from sqlalchemy import Connection
 
     from eventstore.log.clock import Clock
     from eventstore.log.inline_projection import InlineProjection
     from eventstore.log.operations import Append, CommitBatch
     from eventstore.storage.driver import Driver
+
+    Translate: TypeAlias = Callable[[], AbstractContextManager[None]]
+    AppendIn: TypeAlias = Callable[[Driver, Append], tuple[Appended, CommitBatch | None]]
 
 
 class UserTransaction(Protocol):
@@ -59,6 +65,16 @@ class UserTransaction(Protocol):
 
     def close(self) -> None:
         """Roll back, and release the connection."""
+
+
+class DriverTransaction:
+    """What the transactions of both databases hold; each is a :class:`UserTransaction`."""
+
+    def __init__(self, connection: Connection, translate: Translate, append: AppendIn) -> None:
+        self._connection = connection
+        self.raw: Any = connection.connection.driver_connection
+        self.translated = translate
+        self._append = append
 
 
 def append_in(

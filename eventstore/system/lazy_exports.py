@@ -10,13 +10,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-def lazy_exports(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
-    """Return a package's ``__getattr__``; ``modules`` says in which module each name is.
+def lazy_exports(
+    package: str, public: list[str], modules: Mapping[str, str]
+) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """Return a package's ``__getattr__`` and its ``__dir__``, which lists the ``public`` names.
 
-    The package assigns it where type checkers do not look, because they would accept any name::
+    ``modules`` says in which module each name is. The package assigns the functions where type
+    checkers do not look, because they would accept any name::
 
         if not TYPE_CHECKING:
-            __getattr__ = lazy_exports(__name__, {"Thing": "package.things"})
+            __getattr__, __dir__ = lazy_exports(__name__, __all__, {"Thing": "package.things"})
     """
 
     def find(name: str) -> object:
@@ -26,4 +29,4 @@ def lazy_exports(package: str, modules: Mapping[str, str]) -> Callable[[str], ob
         setattr(sys.modules[package], name, value)
         return value
 
-    return find
+    return find, lambda: public

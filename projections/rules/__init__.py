@@ -42,8 +42,9 @@ __all__ = [
 
 if not TYPE_CHECKING:
     # Each command needs few of them; all together are half of what most commands import.
-    __getattr__ = lazy_exports(
+    __getattr__, __dir__ = lazy_exports(
         __name__,
+        __all__,
         {
             "CompiledRule": "projections.rules.model",
             "FeedError": "projections.rules.replica_file",
@@ -65,7 +66,3 @@ if not TYPE_CHECKING:
             "sync_together": "projections.rules.sources.sync",
         },
     )
-
-
-def __dir__() -> list[str]:
-    return __all__

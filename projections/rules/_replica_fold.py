@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from projections.directory.content import OutdatedError
-from projections.rules.fold import (
-    Defined,
-    Erased,
-    Removed,
-    StateErased,
-    StateSet,
-    read_event,
-)
+from projections.rules import fold
 from projections.rules.last_good import is_in_force
 from projections.rules.model import ChangeKind, RuleState, encode_rule, encode_state
 
@@ -68,25 +61,25 @@ class ReplicaFold:
 
         Raises OutdatedError where only a rebuild takes out what was redacted.
         """
-        match read_event(event):
-            case Defined(rule_id=rule_id) as rule:
+        match fold.read_event(event):
+            case fold.Defined(rule_id=rule_id) as rule:
                 value = encode_rule(rule.compiled(RuleState()))
                 self._put(event, "definition", rule_id, event.type, _encode(value))
-            case Removed(rule_id):
+            case fold.Removed(rule_id):
                 self._put(event, "definition", rule_id, event.type, NOTHING)
-            case StateSet(rule_id, state):
+            case fold.StateSet(rule_id, state):
                 self._put(event, "state", rule_id, event.type, _encode(encode_state(state)))
-            case StateErased(rule_id):
+            case fold.StateErased(rule_id):
                 self._put(event, "state", rule_id, event.type, NOTHING)
-            case Erased() as erased:
+            case fold.Erased() as erased:
                 self._erase(event, erased)
 
-    def _erase(self, event: Event, erased: Erased) -> None:
+    def _erase(self, event: Event, erased: fold.Erased) -> None:
         """Take content back: for followers that is a change, at the redaction's own position."""
         if erased.instead is None:
             return
         at, rule_id = erased.position, erased.instead.rule_id
-        kind: ChangeKind = "definition" if isinstance(erased.instead, Removed) else "state"
+        kind: ChangeKind = "definition" if isinstance(erased.instead, fold.Removed) else "state"
         self.recent = [
             msgspec.structs.replace(change, value=NOTHING) if change.position == at else change
             for change in self.recent

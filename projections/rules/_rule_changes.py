@@ -8,27 +8,37 @@ from eventstore.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from typing import Self, TypeAlias
 
     from eventstore import Event, Subscription
     from projections.rules.model import RuleChange
 
+    ChangeOf: TypeAlias = Callable[[Event], Awaitable[RuleChange | None]]
 
-class RuleChanges:
-    """An async iterator over single changes; see :meth:`RuleStore.subscribe_changes`."""
 
-    def __init__(
-        self,
-        change_of: Callable[[Event], Awaitable[RuleChange | None]],
-        subscription: Subscription,
-    ) -> None:
+class _Following:
+    """What both iterators share: ``change_of`` says what an event means, the rest is to end it."""
+
+    def __init__(self, change_of: ChangeOf, subscription: Subscription) -> None:
         self._change_of = change_of
         self.subscription = subscription
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def aclose(self) -> None:
+        """End the subscription; a waiting reader stops iterating."""
+        await self.subscription.aclose()
+
+
+class RuleChanges(_Following):
+    """An async iterator over single changes; see :meth:`RuleStore.subscribe_changes`."""
+
+    def __init__(self, change_of: ChangeOf, subscription: Subscription) -> None:
+        super().__init__(change_of, subscription)
         # Taken from the subscription, not given out yet: a cancelled call loses nothing.
         self._taken: Event | None = None
         self._given: Event | None = None
-
-    def __aiter__(self) -> RuleChanges:
-        return self
 
     async def __anext__(self) -> RuleChange:
         while True:
@@ -49,26 +59,14 @@ class RuleChanges:
             raise InvalidInputError("reject", "no change has been given out yet")
         await self.subscription.reject(self._given, reason)
 
-    async def aclose(self) -> None:
-        """End the subscription; a waiting reader stops iterating."""
-        await self.subscription.aclose()
 
-
-class RuleCommits:
+class RuleCommits(_Following):
     """An async iterator over commits; see :meth:`RuleStore.subscribe_commits`."""
 
-    def __init__(
-        self,
-        change_of: Callable[[Event], Awaitable[RuleChange | None]],
-        subscription: Subscription,
-    ) -> None:
-        self._change_of = change_of
-        self.subscription = subscription
+    def __init__(self, change_of: ChangeOf, subscription: Subscription) -> None:
+        super().__init__(change_of, subscription)
         self._commits = subscription.commits()
         self._taken: list[Event] = []
-
-    def __aiter__(self) -> RuleCommits:
-        return self
 
     async def __anext__(self) -> list[RuleChange]:
         while True:
@@ -78,7 +76,3 @@ class RuleCommits:
             self._taken = []
             if found := [change for change in changes if change is not None]:
                 return found
-
-    async def aclose(self) -> None:
-        """End the subscription; a waiting reader stops iterating."""
-        await self.subscription.aclose()

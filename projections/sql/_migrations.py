@@ -77,6 +77,8 @@ class MigrationEvents:
 
     def __init__(self, migration: MigrationFile, dialect: str, moment: str) -> None:
         self.events: list[NewEvent] = []
+        self.moment = moment
+        """When the migration is applied, as ISO 8601."""
         self._head = (migration.name, migration.checksum, dialect, moment)
         self._definitions: list[str] = []
         self._has_schema_event = False
@@ -115,7 +117,6 @@ class Migrator(ABC, Generic[TableT]):
         self._schema = schema
         self._capture = capture
         self._migration = migration
-        self._moment = moment
         self._events = MigrationEvents(migration, self.dialect, moment)
         captured = set(capture.list_tables())
         # Tables that other programs made in the same database: migrations leave them alone.
@@ -139,7 +140,9 @@ class Migrator(ABC, Generic[TableT]):
         self._check_definitions()
         self._resume(final=True)
         self._check_rows()
-        self._schema.write_ledger(self._migration.name, self._migration.checksum, self._moment)
+        self._schema.write_ledger(
+            self._migration.name, self._migration.checksum, self._events.moment
+        )
         return self._events.events
 
     @abstractmethod

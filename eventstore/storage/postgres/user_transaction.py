@@ -15,17 +15,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from eventstore.errors import StorageError
 from eventstore.storage.postgres._driver import PostgresDriver
 from eventstore.storage.postgres.connection import is_lost
+from eventstore.storage.user_transaction import DriverTransaction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
     from sqlalchemy import Connection
 
     from eventstore.log.events import Appended
     from eventstore.log.operations import Append, CommitBatch
-    from eventstore.storage.driver import Driver
     from eventstore.storage.postgres.watchdog import Watchdog
+    from eventstore.storage.user_transaction import AppendIn, Translate
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ _WITH_HEAD: Final = (
 )
 
 
-class PostgresUserTransaction:
+class PostgresUserTransaction(DriverTransaction):
     """A connection on which a caller's statements and an append share transactions.
 
     The log's head is locked by :meth:`append`; a caller blocks no other writer before that.
@@ -54,15 +54,12 @@ class PostgresUserTransaction:
         connection: Connection,
         where: str,
         watchdog: Watchdog,
-        translate: Callable[[], AbstractContextManager[None]],
-        append: Callable[[Driver, Append], tuple[Appended, CommitBatch | None]],
+        translate: Translate,
+        append: AppendIn,
     ) -> None:
-        self._connection = connection
-        self.raw: Any = connection.connection.driver_connection
+        super().__init__(connection, translate, append)
         self._where = where
         self._watchdog = watchdog
-        self.translated = translate
-        self._append = append
         self._open = False
         session: Any = self.raw
         if not session.has_user_limits:

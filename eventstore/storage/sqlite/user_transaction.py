@@ -8,16 +8,16 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eventstore.errors import StorageError
 from eventstore.storage.sqlite._driver import SqliteDriver
 from eventstore.storage.sqlite.write_turn import WriteTurn
+from eventstore.storage.user_transaction import DriverTransaction
 from eventstore.system import fork_hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from eventstore.log.events import Appended
     from eventstore.log.operations import Append, CommitBatch
     from eventstore.storage.driver import Driver
+    from eventstore.storage.user_transaction import AppendIn, Translate
 
 _writing: set[tuple[int, str]] = set()
 """Threads that hold the turn to write a file: waiting for it again would be a deadlock."""
@@ -41,7 +42,7 @@ def refuse_nested(path: Path) -> tuple[int, str]:
     return mark
 
 
-class SqliteUserTransaction:
+class SqliteUserTransaction(DriverTransaction):
     """See :class:`eventstore.storage.user_transaction.UserTransaction`.
 
     SQLite has one writer. Beginning takes the turn that every writer of the file takes, then
@@ -52,16 +53,13 @@ class SqliteUserTransaction:
         self,
         connection: Connection,
         path: Path,
-        translate: Callable[[], AbstractContextManager[None]],
+        translate: Translate,
         check: Callable[[], None],
-        append: Callable[[Driver, Append], tuple[Appended, CommitBatch | None]],
+        append: AppendIn,
     ) -> None:
-        self._connection = connection
-        self.raw: Any = connection.connection.driver_connection
+        super().__init__(connection, translate, append)
         self._path = path
-        self.translated = translate
         self._check = check
-        self._append = append
         self._turn: WriteTurn | None = None
         self._held = ExitStack()
 
