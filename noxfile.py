@@ -19,18 +19,22 @@ def install(session: nox.Session, extras: str = "", *groups: str) -> None:
         session.install(*nox.project.dependency_groups(PROJECT, group))
 
 
+def run_tests(session: nox.Session, *options: str) -> None:
+    """Run pytest with these options."""
+    install(session, "test")
+    session.run("pytest", *options)
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests: all of README's test command, or those of the paths given after ``--``."""
-    install(session, "test")
-    session.run("pytest", "-q", *(session.posargs or ["-n", "4", "--dist", "worksteal"]))
+    run_tests(session, "-q", *(session.posargs or ["-n", "4", "--dist", "worksteal"]))
 
 
 @nox.session
 def unit(session: nox.Session) -> None:
     """Run the tests that start no process and no server."""
-    install(session, "test")
-    session.run("pytest", "-q", "-m", "unit", *session.posargs)
+    run_tests(session, "-q", "-m", "unit", *session.posargs)
 
 
 @nox.session
@@ -52,9 +56,10 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def imports(session: nox.Session) -> None:
-    """Check that imports run one way."""
+    """Check that imports run one way, without a circle, and that private modules stay private."""
     install(session, "test", "lint")
     session.run("lint-imports", "--no-cache")
+    session.run("python", "-m", "scripts.check_imports")
 
 
 @nox.session
@@ -67,15 +72,13 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def slow(session: nox.Session) -> None:
     """Run the heavier tests, which have a lane of their own in CI."""
-    install(session, "test")
-    session.run("pytest", "-q", "-m", "slow", *(session.posargs or ["-n", "4"]))
+    run_tests(session, "-q", "-m", "slow", *(session.posargs or ["-n", "4"]))
 
 
 @nox.session
 def soak(session: nox.Session) -> None:
     """Run the long failure and load tests."""
-    install(session, "test")
-    session.run("pytest", "-m", "soak", "-s", *session.posargs)
+    run_tests(session, "-m", "soak", "-s", *session.posargs)
 
 
 @nox.session
