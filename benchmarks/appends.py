@@ -82,12 +82,7 @@ async def batches(setting: Setting) -> list[Row]:
     async with Field(setting) as field:
         rates = await measure(
             [
-                Contestant("ours", count, partial(our_batches, field.store, count, made=False)),
-                Contestant(
-                    "ours, events made ready",
-                    count,
-                    partial(our_batches, field.store, count, made=True),
-                ),
+                *ours_in_batches(field.store, count),
                 Contestant(
                     "floor: plain sqlite3", count, partial(_floor, field.plain, count, BATCH)
                 ),
@@ -181,6 +176,14 @@ def _floor_tasks(log: PlainLog, loop: GroupLoop, count: int) -> Run:
                 group.start_soon(one, number)
 
     return run
+
+
+def ours_in_batches(store: EventStore, count: int) -> list[Contestant]:
+    """Return ours with ``NewEvent(…)`` timed, and ours with events made ready."""
+    return [
+        Contestant("ours", count, partial(our_batches, store, count, made=False)),
+        Contestant("ours, events made ready", count, partial(our_batches, store, count, made=True)),
+    ]
 
 
 def peers(peer: Peer, count: int, size: int) -> list[Contestant]:

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 FOLLOWERS: Final = 1_000
 EVENTS: Final = 100_000
 BATCH: Final = 1_000
-PROCESSES: Final = 50
-COMMITS: Final = 1_000
-PAUSE_SECONDS: Final = 0.02
+"""Events in each commit."""
 
 
 async def fanout(setting: Setting) -> list[Row]:
@@ -107,6 +105,12 @@ async def _take(changes: Subscription, count: int) -> None:
 def _resident() -> int:
     pages = Path("/proc/self/statm").read_text().split()[1]
     return int(pages) * resource.getpagesize()
+
+
+PROCESSES: Final = 50
+COMMITS: Final = 1_000
+PAUSE_SECONDS: Final = 0.02
+"""Seconds between two commits that many processes follow."""
 
 
 async def asking(setting: Setting) -> list[Row]:

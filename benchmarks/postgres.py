@@ -13,7 +13,7 @@ import anyio
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from benchmarks.appends import BATCH, TASKS, our_batches, our_singles, our_tasks, peers
+from benchmarks.appends import BATCH, TASKS, our_singles, our_tasks, ours_in_batches, peers
 from benchmarks.data import STREAMS, new_events
 from benchmarks.measure import Contestant, Row, Setting, latency_rows, measure, rate_rows
 from benchmarks.peer import Peer
@@ -165,12 +165,7 @@ async def pg_batches(setting: Setting) -> list[Row]:
     async with field() as one:
         rates = await measure(
             [
-                Contestant("ours", count, partial(our_batches, one.store, count, made=False)),
-                Contestant(
-                    "ours, events made ready",
-                    count,
-                    partial(our_batches, one.store, count, made=True),
-                ),
+                *ours_in_batches(one.store, count),
                 Contestant("floor: COPY", count, partial(one.plain.prepare, count, BATCH)),
                 *peers(one.peer, count, BATCH),
             ],

@@ -14,6 +14,7 @@ from benchmarks.plain import PlainLog
 from eventstore import EventStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 CHUNK: Final = 4_096
@@ -39,12 +40,12 @@ async def reading(setting: Setting) -> list[Row]:
             [
                 Contestant("ours", count, lambda: partial(_read, store)),
                 Contestant("ours, .data decoded", count, lambda: partial(_read_data, store)),
-                Contestant("floor: plain sqlite3", count, lambda: partial(_select, plain)),
+                Contestant("floor: plain sqlite3", count, lambda: partial(_walk, plain.chunks)),
                 Contestant(
                     "floor: plain sqlite3, decoded", count, lambda: partial(_select_data, plain)
                 ),
                 Contestant(
-                    "pyeventsourcing, recorder", count, lambda: partial(_notifications, theirs)
+                    "pyeventsourcing, recorder", count, lambda: partial(_walk, theirs.notifications)
                 ),
                 Contestant(
                     "pyeventsourcing, domain events",
@@ -76,9 +77,9 @@ async def _read_data(store: EventStore) -> None:
         _ = event.data
 
 
-async def _select(log: PlainLog) -> None:
-    for rows in log.chunks(CHUNK):
-        for _ in rows:
+async def _walk(chunks: Callable[[int], Iterable[Iterable[object]]]) -> None:
+    for chunk in chunks(CHUNK):
+        for _ in chunk:
             pass
 
 
@@ -87,12 +88,6 @@ async def _select_data(log: PlainLog) -> None:
     for rows in log.chunks(CHUNK):
         for row in rows:
             decode(row[7])
-
-
-async def _notifications(peer: Peer) -> None:
-    for page in peer.notifications(CHUNK):
-        for _ in page:
-            pass
 
 
 async def _domain_events(peer: Peer) -> None:

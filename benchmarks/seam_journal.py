@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 ENTRIES: Final = 1_000_000
 WRITES: Final = 1_000
 TASKS: Final = 16
-SEEDED_AT_ONCE: Final = 2_000
-FAR: Final = 1_000_000_000
-"""Positions, and microseconds, between the copies of what was filled in."""
 LIST: Final = 10_000
 TABLES: Final = ("journal_project", "journal_entry", "journal_meta")
 WORDS: Final = ("deploy", "build", "test", "failed", "module", "server", "timeout", "cache")
@@ -58,6 +55,11 @@ def entry(number: int, prefix: str = "e") -> dict[str, Any]:
         "raw_line": line,
         "sha256": hashlib.sha256(line.encode()).hexdigest(),
     }
+
+
+SEEDED_AT_ONCE: Final = 2_000
+FAR: Final = 1_000_000_000
+"""Positions, and microseconds, between the copies of what was filled in."""
 
 
 async def seed(journal: Journal, count: int) -> float:

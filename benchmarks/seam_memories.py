@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 COUNT: Final = 10_000
 BATCH: Final = 100
 FLOATS: Final = 1_536
+"""Numbers in a memory's embedding."""
 THREADS: Final = 16
-FILL: Final = 2_000
 
 COLUMNS: Final = (
     "id TEXT PRIMARY KEY, namespace TEXT, status TEXT, project_id TEXT, "
@@ -154,6 +154,10 @@ class PlainFiles(Plain):
     def list_ids(self) -> list[str]:
         """List the directory."""
         return sorted(path.stem for path in self._root.iterdir())
+
+
+FILL: Final = 2_000
+"""Memories in each commit that fills the log."""
 
 
 async def fill(url: str) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PROCESSES: Final = 5
 EACH: Final = 4
+"""Followers in each process."""
 SAMPLE_SECONDS: Final = 5.0
 PAUSE_SECONDS: Final = 0.01
 MEMORY_GROWTH: Final = 1.05

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 from support.examples import examples
-from support.logs import FakeClock
+from support.logs import LASTING, LOG_URLS, FakeClock
+from support.network import HOST
 from support.postgres import shared_log, shared_server
 from support.postgres_programs import PostgresError, find_programs
+from support.proxy import proxied
 from support.unit_guard import no_process_and_no_server
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from support.postgres import Server
+    from support.proxy import Proxy
 
 
 TESTS = Path(__file__).parent
@@ -84,10 +87,23 @@ def url(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
+@pytest.fixture(params=LASTING)
+def lasting_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Name a log that can be opened again, and by two stores or processes at once."""
+    return LOG_URLS[request.param](tmp_path)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Server:
     """Return the database server that tests share; it ends with the process."""
     return shared_server()
+
+
+@pytest.fixture
+def proxy(postgres: Server) -> Iterator[Proxy]:
+    """Give a network between that server and its clients, which does what it is told."""
+    with proxied(HOST, postgres.port) as proxy:
+        yield proxy
 
 
 def pytest_configure() -> None:

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 from support.audit import audit
 from support.logs import positions, some
-from support.processes import child, wait_for
 from support.waiting import collect, take
 
-from eventstore import (
-    ConfigError,
-    Cursor,
-    EventStore,
-    HistoryDivergedError,
-    NotEmptyError,
-    StorageError,
-)
+from eventstore import Cursor, EventStore
+from eventstore.errors import ConfigError, HistoryDivergedError, NotEmptyError, StorageError
 from projections import DirectoryProjection, ProjectionRunner
 from projections.rules import RuleTables
 
@@ -240,104 +232,3 @@ async def test_where_a_log_is_no_file_the_tool_to_use_is_named(copy: Path) -> No
             await store.backup(copy)
     with pytest.raises(ConfigError, match="pg_dump"):
         await EventStore.restore(copy, "postgresql://localhost/log")
-
-
-def kill_in(what: str, url: str, folder: Path, number: int) -> None:
-    """Kill a process a while after it began to do it for the ``number``-th time, or in the first.
-
-    Counts say how far it has come; the while, which differs each time, where within it dies.
-    """
-    with child("moving_loop", url, what, folder) as process:
-        wait_for(process, "0" if what == "import" else str(number // 2))
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(number % 4 * 0.05)
-        process.kill()
-
-
-ROUNDS = pytest.mark.parametrize("rounds", [3, pytest.param(8, marks=pytest.mark.slow)])
-
-ONCE = pytest.mark.parametrize("anyio_backend", ["asyncio"])
-"""What is killed is a process of its own: the loop of the test makes no difference."""
-
-
-@ONCE
-@ROUNDS
-async def test_a_killed_export_leaves_a_whole_one_or_none(
-    path: Path, url: str, tmp_path: Path, rounds: int
-) -> None:
-    async with EventStore.open(url) as store:
-        for _ in range(10):
-            await store.append("a/1", some(700))
-    for number in range(rounds):
-        kill_in("export", url, tmp_path, number)
-        if (tmp_path / "out").exists():
-            async with EventStore.open("memory://") as copy:
-                assert (await copy.import_from(tmp_path / "out")).events == 7000
-
-
-@pytest.mark.promise("moving")
-@ONCE
-@ROUNDS
-async def test_a_killed_import_leaves_an_empty_log(
-    path: Path, url: str, tmp_path: Path, rounds: int
-) -> None:
-    async with EventStore.open("memory://") as store:
-        for _ in range(20):
-            await store.append("a/1", some(1000))
-        await store.export(tmp_path / "in.export")
-    found = set()
-    for number in range(rounds):
-        target = tmp_path / f"{number}.db"
-        kill_in("import", f"sqlite:///{target}", tmp_path, number)
-        async with EventStore.open(f"sqlite:///{target}") as log:
-            position = (await log.head()).position
-            found.add(position)
-            if position == 0:
-                await log.import_from(tmp_path / "in.export")
-        assert audit(target) == 20_000
-    assert found <= {0, 20_000}
-    assert 0 in found
-
-
-@pytest.mark.promise("moving")
-@ONCE
-@ROUNDS
-async def test_a_killed_trim_leaves_the_log_before_or_after_it(
-    path: Path, url: str, tmp_path: Path, rounds: int
-) -> None:
-    async with EventStore.open(url) as store:
-        for _ in range(12):
-            await store.append("a/1", some(700))
-    firsts = set()
-    for number in range(rounds):
-        kill_in("trim", url, tmp_path, number)
-        async with EventStore.open(url) as store:
-            head = await store.head()
-            firsts.add(head.first_position)
-            left = positions(await collect(store.read(after=head.first_position - 1)))
-            assert left == list(range(head.first_position, head.position + 1))
-            # The chain and the commits are whole: an export checks them.
-            await store.export(tmp_path / f"check{number}")
-            notices = [e async for e in store.read(streams="log/trims", kept=True)]
-            assert all((tmp_path / e.data["archive"]).exists() for e in notices)
-            if notices:
-                assert notices[-1].data["first_position"] == head.first_position
-    assert len(firsts) > 1
-
-
-@pytest.mark.promise("moving")
-@ONCE
-@ROUNDS
-async def test_a_killed_restore_leaves_one_log_or_the_other(
-    path: Path, url: str, tmp_path: Path, rounds: int
-) -> None:
-    async with EventStore.open(url) as store:
-        for number in range(2):
-            for _ in range(3):
-                await store.append("a/1", some(1000))
-            await store.backup(tmp_path / f"{number}.copy")
-    found = set()
-    for number in range(rounds):
-        kill_in("restore", url, tmp_path, number)
-        found.add(audit(path))
-    assert found <= {3000, 6000}

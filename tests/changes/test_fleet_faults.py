@@ -95,6 +95,15 @@ def torment(place: Arena, title: str, fault: Callable[[Arena], None], pause: flo
     place.fleet.check()
 
 
+def torment_connections(
+    directory: Path, keys: list[str], title: str, fault: Callable[[Arena], None], pause: float
+) -> None:
+    """Do so with a fault that ends connections to Redis, and see that processes reconnect."""
+    with arena(directory, keys) as place:
+        torment(place, f"{title}, {len(keys)} keys", fault, pause)
+        assert place.fleet.total("reconnects") >= PROCESSES * len(place.fleet.healed) // 2
+
+
 @pytest.mark.promise("subscription")
 @KEYS
 def test_redis_is_killed_and_started_again(tmp_path: Path, keys: list[str]) -> None:
@@ -103,9 +112,7 @@ def test_redis_is_killed_and_started_again(tmp_path: Path, keys: list[str]) -> N
         time.sleep(place.random.uniform(0.1, 4.0))
         place.redis.start()
 
-    with arena(tmp_path, keys) as place:
-        torment(place, f"Redis killed, {len(keys)} keys", fault, 3.0)
-        assert place.fleet.total("reconnects") >= PROCESSES * len(place.fleet.healed) // 2
+    torment_connections(tmp_path, keys, "Redis killed", fault, 3.0)
 
 
 @pytest.mark.promise("subscription")
@@ -127,9 +134,7 @@ def test_redis_is_frozen_for_ten_seconds(tmp_path: Path, keys: list[str]) -> Non
         time.sleep(10.0)
         place.redis.thaw()
 
-    with arena(tmp_path, keys) as place:
-        torment(place, f"Redis frozen, {len(keys)} keys", fault, 5.0)
-        assert place.fleet.total("reconnects") >= PROCESSES * len(place.fleet.healed) // 2
+    torment_connections(tmp_path, keys, "Redis frozen", fault, 5.0)
 
 
 @pytest.mark.promise("subscription")
@@ -140,9 +145,7 @@ def test_the_clients_of_redis_are_killed_every_second(tmp_path: Path, keys: list
             for kind in ("pubsub", "normal"):
                 client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
 
-    with arena(tmp_path, keys) as place:
-        torment(place, f"clients killed, {len(keys)} keys", fault, 0.9)
-        assert place.fleet.total("reconnects") >= PROCESSES * len(place.fleet.healed) // 2
+    torment_connections(tmp_path, keys, "clients killed", fault, 0.9)
 
 
 @pytest.mark.promise("subscription")

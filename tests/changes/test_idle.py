@@ -29,23 +29,26 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture
+def log() -> str:
+    """Name a schema with nothing in it."""
+    return shared_server().fresh_schema()
+
+
 @pytest.fixture(params=["redis", "signed redis", "listen"])
-def notify(request: pytest.FixtureRequest) -> tuple[str, list[str]]:
-    """Name a notifier, and its keys."""
+def make(request: pytest.FixtureRequest, log: str) -> partial[EventStore]:
+    """Open stores on one log, with a notifier and its keys."""
     redis = shared_redis().url
-    return {
+    notify, keys = {
         "redis": (redis, []),
         "signed redis": (redis, ["the key that the fleet shares"]),
         "listen": ("postgres", []),
     }[request.param]
+    return partial(EventStore.open, log, notify=notify, notify_keys=keys)
 
 
 @pytest.mark.promise("slow-follower")
-async def test_a_process_that_gets_heartbeats_does_not_poll(
-    notify: tuple[str, list[str]],
-) -> None:
-    url = shared_server().fresh_schema()
-    make = partial(EventStore.open, url, notify=notify[0], notify_keys=notify[1])
+async def test_a_process_that_gets_heartbeats_does_not_poll(make: partial[EventStore]) -> None:
     async with AsyncExitStack() as stack:
         often = await stack.enter_async_context(make(poll=0.02))
         rarely = [await stack.enter_async_context(make(poll=0.8)) for _ in range(5)]
@@ -71,12 +74,10 @@ async def reads(store: EventStore, count: int) -> None:
 
 @pytest.mark.promise("subscription")
 async def test_what_one_process_finds_by_polling_reaches_the_others(
-    notify: tuple[str, list[str]],
+    make: partial[EventStore], log: str
 ) -> None:
-    url = shared_server().fresh_schema()
-    make = partial(EventStore.open, url, notify=notify[0], notify_keys=notify[1])
     async with (
-        EventStore.open(url, notify="none") as writer,
+        EventStore.open(log, notify="none") as writer,
         make(poll=0.05) as polls,
         make(poll=3600) as waits,
         polls.subscribe_changes() as first,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from support.logs import LASTING, LOG_URLS, positions, some
+from support.logs import positions, some
 from support.waiting import collect, take
 
 from eventstore import EventStore, NewEvent
@@ -14,17 +14,9 @@ from eventstore.changes._event_window import SLICE_EVENTS
 from eventstore.changes._page_cache import CACHED_PAGES, MAX_AGE_SECONDS, PAGE_EVENTS, PageCache
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from eventstore.log.operations import Page, Query
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=LASTING)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Name a log that two stores can open."""
-    return LOG_URLS[request.param](tmp_path)
 
 
 class Clock:
@@ -53,9 +45,9 @@ class Reads:
 
 @pytest.mark.promise("slow-follower")
 async def test_a_subscription_behind_that_stands_still_holds_one_slice(
-    url: str,
+    lasting_url: str,
 ) -> None:
-    async with EventStore.open(url) as store:
+    async with EventStore.open(lasting_url) as store:
         await store.append("a/1", some(3 * PAGE_EVENTS))
         slow = store.subscribe_changes()
         await take(slow, 1)
@@ -64,8 +56,10 @@ async def test_a_subscription_behind_that_stands_still_holds_one_slice(
 
 
 @pytest.mark.promise("slow-follower")
-async def test_the_cache_stays_small_however_many_subscriptions_stand_still(url: str) -> None:
-    async with EventStore.open(url) as store:
+async def test_the_cache_stays_small_however_many_subscriptions_stand_still(
+    lasting_url: str,
+) -> None:
+    async with EventStore.open(lasting_url) as store:
         await store.append("a/1", [NewEvent(f"T{n % 50}", n) for n in range(20_000)])
         slow = [store.subscribe_changes(types=[f"T{n}"]) for n in range(50)]
         for one in slow:
@@ -79,8 +73,8 @@ async def test_the_cache_stays_small_however_many_subscriptions_stand_still(url:
             assert rest == list(range(number + 51, 20_001, 50))
 
 
-async def test_catching_up_reads_no_more_than_whole_pages_did(url: str) -> None:
-    async with EventStore.open(url) as store:
+async def test_catching_up_reads_no_more_than_whole_pages_did(lasting_url: str) -> None:
+    async with EventStore.open(lasting_url) as store:
         await store.append("a/1", some(10 * PAGE_EVENTS))
         reads = Reads(store)
         assert len(await take(store.subscribe_changes(), 10 * PAGE_EVENTS)) == 10 * PAGE_EVENTS
@@ -88,8 +82,8 @@ async def test_catching_up_reads_no_more_than_whole_pages_did(url: str) -> None:
         assert len(reads.queries) <= 12
 
 
-async def test_subscriptions_that_catch_up_side_by_side_share_pages(url: str) -> None:
-    async with EventStore.open(url) as store:
+async def test_subscriptions_that_catch_up_side_by_side_share_pages(lasting_url: str) -> None:
+    async with EventStore.open(lasting_url) as store:
         await store.append("a/1", some(10 * PAGE_EVENTS))
         reads = Reads(store)
         async with anyio.create_task_group() as tasks:
@@ -99,9 +93,9 @@ async def test_subscriptions_that_catch_up_side_by_side_share_pages(url: str) ->
 
 
 async def test_more_subscriptions_than_pages_read_less_and_miss_nothing(
-    url: str,
+    lasting_url: str,
 ) -> None:
-    async with EventStore.open(url) as store:
+    async with EventStore.open(lasting_url) as store:
         await store.append("a/1", [NewEvent(f"T{n % 3}", n) for n in range(6_000)])
         reads = Reads(store)
         found: list[list[int]] = []
@@ -124,8 +118,8 @@ async def test_more_subscriptions_than_pages_read_less_and_miss_nothing(
         assert min(query.limit for query in reads.queries) < PAGE_EVENTS
 
 
-async def test_an_old_slice_is_read_anew(url: str) -> None:
-    async with EventStore.open(url) as store:
+async def test_an_old_slice_is_read_anew(lasting_url: str) -> None:
+    async with EventStore.open(lasting_url) as store:
         await store.append("a/1", some(PAGE_EVENTS + 1))
         reads = Reads(store)
         changes = store.subscribe_changes()
@@ -138,9 +132,9 @@ async def test_an_old_slice_is_read_anew(url: str) -> None:
 @pytest.mark.parametrize("size", [1, SLICE_EVENTS, SLICE_EVENTS + 1, 700])
 @pytest.mark.parametrize("types", [None, ["Even"]])
 async def test_whole_commits_come_whole_in_slices(
-    url: str, size: int, types: list[str] | None
+    lasting_url: str, size: int, types: list[str] | None
 ) -> None:
-    async with EventStore.open(url) as store:
+    async with EventStore.open(lasting_url) as store:
         wanted: list[int] = []
         for _ in range(-(-1_500 // size) if size > 1 else 200):
             kinds = [("Even", "Odd")[number % 2] for number in range(size)]
@@ -156,8 +150,8 @@ async def test_whole_commits_come_whole_in_slices(
             assert len(await collect(again)) == wanted[-1] - cursor.position
 
 
-async def test_a_cancelled_reader_leaves_no_other_one_waiting(url: str) -> None:
-    async with EventStore.open(url) as store:
+async def test_a_cancelled_reader_leaves_no_other_one_waiting(lasting_url: str) -> None:
+    async with EventStore.open(lasting_url) as store:
         await store.append("a/1", some(PAGE_EVENTS))
         begun, page = anyio.Event(), store.feed.page
 

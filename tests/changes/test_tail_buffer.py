@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import asynccontextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from support.logs import LASTING, LOG_URLS, positions, some
+from support.logs import positions, some
 from support.waiting import DEADLINE, collect, signalled, take
 
 from eventstore import END, EventStore, HistoryDivergedError, NewEvent, StorageError
@@ -20,7 +21,7 @@ from eventstore.system.backoff import Backoff
 from eventstore.system.event_loop import Signal
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import AsyncIterator
 
     from eventstore import Event, Subscription
     from eventstore.log.operations import Page, Query
@@ -28,10 +29,27 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=LASTING)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Name a log that two stores can open."""
-    return LOG_URLS[request.param](tmp_path)
+@asynccontextmanager
+async def unwoken(url: str, poll: float = 3600) -> AsyncIterator[tuple[EventStore, EventStore]]:
+    """Give a store that nothing wakes when the second store appends."""
+    async with (
+        EventStore.open(url, poll=poll, notify="none") as store,
+        EventStore.open(url, notify="none") as writer,
+    ):
+        yield store, writer
+
+
+@asynccontextmanager
+async def following(store: EventStore) -> AsyncIterator[Arrivals]:
+    """Give what a subscription of the store receives that has caught up and waits."""
+    async with (
+        store.subscribe_changes(after=END) as subscription,
+        anyio.create_task_group() as tasks,
+    ):
+        await caught_up(subscription)
+        arrivals = Arrivals()
+        tasks.start_soon(take_into, subscription, arrivals)
+        yield arrivals
 
 
 class Reads:
@@ -49,9 +67,12 @@ class Reads:
 
 
 async def test_a_commit_is_read_once_for_all_subscriptions(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    lasting_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with EventStore.open(url, poll=30) as store, EventStore.open(url) as writer:
+    async with (
+        EventStore.open(lasting_url, poll=30) as store,
+        EventStore.open(lasting_url) as writer,
+    ):
         received: list[list[int]] = [[] for _ in range(50)]
         subscriptions = [store.subscribe_changes(after=END) for _ in received]
         arrivals = Arrivals()
@@ -77,9 +98,11 @@ async def test_a_commit_is_read_once_for_all_subscriptions(
         assert 20 <= len(reads.queries) <= 60
 
 
-async def test_waiting_subscriptions_share_polls(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_subscriptions_share_polls(
+    lasting_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with (
-        EventStore.open(url, poll=0.1, notify="none") as store,
+        EventStore.open(lasting_url, poll=0.1, notify="none") as store,
         anyio.create_task_group() as tasks,
     ):
         for _ in range(40):
@@ -94,9 +117,9 @@ async def test_waiting_subscriptions_share_polls(url: str, monkeypatch: pytest.M
 
 
 async def test_a_subscription_outside_the_window_reads_for_itself_and_misses_nothing(
-    url: str,
+    lasting_url: str,
 ) -> None:
-    async with EventStore.open(url) as store:
+    async with EventStore.open(lasting_url) as store:
         slow, fast = store.subscribe_changes(), store.subscribe_changes()
         await store.append("a/1", some(1))
         await take(slow, 1)
@@ -109,8 +132,8 @@ async def test_a_subscription_outside_the_window_reads_for_itself_and_misses_not
         assert positions(await take(slow, total - 1)) == list(range(2, total + 1))
 
 
-async def test_a_subscription_that_stands_still_keeps_one_slice(url: str) -> None:
-    async with EventStore.open(url) as store, EventStore.open(url) as writer:
+async def test_a_subscription_that_stands_still_keeps_one_slice(lasting_url: str) -> None:
+    async with EventStore.open(lasting_url) as store, EventStore.open(lasting_url) as writer:
         slow, fast = store.subscribe_changes(after=END), store.subscribe_changes(after=END)
         async with slow, fast:
             for size in (1, 500):
@@ -123,9 +146,9 @@ async def test_a_subscription_that_stands_still_keeps_one_slice(url: str) -> Non
 @pytest.mark.parametrize("streams", ["a/", "a/1", None])
 @pytest.mark.parametrize("types", [None, ("Odd",), ("Even", "Odd")])
 async def test_filters_mean_the_same_in_the_window_as_in_the_log(
-    url: str, streams: str | None, types: tuple[str, ...] | None
+    lasting_url: str, streams: str | None, types: tuple[str, ...] | None
 ) -> None:
-    async with EventStore.open(url) as store:
+    async with EventStore.open(lasting_url) as store:
         found: list[Event] = []
         subscription = store.subscribe_changes(streams=streams, types=types)
 
@@ -142,8 +165,8 @@ async def test_filters_mean_the_same_in_the_window_as_in_the_log(
         assert found == await collect(store.read(streams=streams, types=types))
 
 
-async def test_whole_commits_come_whole_from_the_window(url: str) -> None:
-    async with EventStore.open(url) as store:
+async def test_whole_commits_come_whole_from_the_window(lasting_url: str) -> None:
+    async with EventStore.open(lasting_url) as store:
         commits: list[list[int]] = []
         subscription = store.subscribe_changes()
 
@@ -163,8 +186,10 @@ async def test_whole_commits_come_whole_from_the_window(url: str) -> None:
         assert list(chain.from_iterable(commits)) == list(range(1, sum(sizes) + 1))
 
 
-async def test_a_cursor_of_another_history_fails_beside_subscriptions_that_share(url: str) -> None:
-    async with EventStore.open(url) as store:
+async def test_a_cursor_of_another_history_fails_beside_subscriptions_that_share(
+    lasting_url: str,
+) -> None:
+    async with EventStore.open(lasting_url) as store:
         await store.append("a/1", some(3))
         async with store.subscribe_changes(after=END) as good:
             head = (await store.head()).cursor
@@ -175,8 +200,10 @@ async def test_a_cursor_of_another_history_fails_beside_subscriptions_that_share
             assert positions(await take(good, 1)) == [4]
 
 
-async def test_a_cancelled_read_has_seen_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with EventStore.open(url, poll=60) as store:
+async def test_a_cancelled_read_has_seen_nothing(
+    lasting_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with EventStore.open(lasting_url, poll=60) as store:
         subscription = store.subscribe_changes(after=END)
         await caught_up(subscription)
         refresh = store.feed.tail.refresh
@@ -196,11 +223,10 @@ async def test_a_cancelled_read_has_seen_nothing(url: str, monkeypatch: pytest.M
 
 @pytest.mark.promise("subscription")
 async def test_a_read_reaches_subscriptions_that_were_woken_before_it_ended(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    lasting_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with (
-        EventStore.open(url, poll=3600, notify="none") as store,
-        EventStore.open(url, notify="none") as writer,
+        unwoken(lasting_url) as (store, writer),
         anyio.create_task_group() as tasks,
     ):
         first, second = store.subscribe_changes(after=END), store.subscribe_changes(after=END)
@@ -232,16 +258,10 @@ async def test_a_read_reaches_subscriptions_that_were_woken_before_it_ended(
 
 
 @pytest.mark.promise("subscription")
-async def test_what_a_poll_finds_reaches_subscriptions_that_are_not_due_for_one(url: str) -> None:
-    async with (
-        EventStore.open(url, poll=3600, notify="none") as store,
-        EventStore.open(url, notify="none") as writer,
-        store.subscribe_changes(after=END) as subscription,
-        anyio.create_task_group() as tasks,
-    ):
-        await caught_up(subscription)
-        arrivals = Arrivals()
-        tasks.start_soon(take_into, subscription, arrivals)
+async def test_what_a_poll_finds_reaches_subscriptions_that_are_not_due_for_one(
+    lasting_url: str,
+) -> None:
+    async with unwoken(lasting_url) as (store, writer), following(store) as arrivals:
         await writer.append("a/1", some(1))
         await anyio.wait_all_tasks_blocked()
         store.feed.tail.schedule = PollSchedule(-1)
@@ -251,17 +271,9 @@ async def test_what_a_poll_finds_reaches_subscriptions_that_are_not_due_for_one(
 
 
 async def test_a_window_that_is_reset_during_a_read_is_begun_anew(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    lasting_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with (
-        EventStore.open(url, poll=3600, notify="none") as store,
-        EventStore.open(url, notify="none") as writer,
-        store.subscribe_changes(after=END) as subscription,
-        anyio.create_task_group() as tasks,
-    ):
-        await caught_up(subscription)
-        arrivals = Arrivals()
-        tasks.start_soon(take_into, subscription, arrivals)
+    async with unwoken(lasting_url) as (store, writer), following(store) as arrivals:
         await anyio.wait_all_tasks_blocked()
         reading, go_on = gate(store, monkeypatch)
         await writer.append("a/1", some(1))
@@ -273,10 +285,9 @@ async def test_a_window_that_is_reset_during_a_read_is_begun_anew(
 
 
 @pytest.mark.promise("subscription")
-async def test_a_read_that_finds_more_than_a_page_goes_on(url: str) -> None:
+async def test_a_read_that_finds_more_than_a_page_goes_on(lasting_url: str) -> None:
     async with (
-        EventStore.open(url, poll=3600, notify="none") as store,
-        EventStore.open(url, notify="none") as writer,
+        unwoken(lasting_url) as (store, writer),
         store.subscribe_changes(after=END) as subscription,
     ):
         await caught_up(subscription)
@@ -287,11 +298,10 @@ async def test_a_read_that_finds_more_than_a_page_goes_on(url: str) -> None:
 
 
 async def test_a_later_subscription_shares_a_window_that_had_fallen_behind(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    lasting_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with (
-        EventStore.open(url, poll=0.1, notify="none") as store,
-        EventStore.open(url, notify="none") as writer,
+        unwoken(lasting_url, poll=0.1) as (store, writer),
         anyio.create_task_group() as tasks,
     ):
         async with store.subscribe_changes() as first:
@@ -311,15 +321,12 @@ async def test_a_later_subscription_shares_a_window_that_had_fallen_behind(
 
 @pytest.mark.promise("subscription")
 async def test_subscriptions_go_on_once_one_of_them_reads_after_an_outage(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    lasting_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("eventstore.changes._page_follower.Backoff", OneTries)
     monkeypatch.setattr(OneTries, "chosen", None)
     monkeypatch.setattr(OneTries, "failed", Signal())
-    async with (
-        EventStore.open(url, poll=3600, notify="none") as store,
-        EventStore.open(url, notify="none") as writer,
-    ):
+    async with unwoken(lasting_url) as (store, writer):
         followers = [store.subscribe_changes(after=END) for _ in range(5)]
         for follower in followers:
             await caught_up(follower)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.logs import LASTING, LOG_URLS
+from support.logs import LOG_URLS
 
 from eventstore import EventStore
 
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 @pytest.fixture(params=sorted(LOG_URLS))
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Name a log that is not there yet."""
-    return LOG_URLS[request.param](tmp_path)
-
-
-@pytest.fixture(params=LASTING)
-def lasting_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Name a log that can be opened again, and by two stores at once."""
     return LOG_URLS[request.param](tmp_path)
 
 

@@ -5,14 +5,8 @@ import pytest
 from support.logs import positions, some
 from support.waiting import collect
 
-from eventstore import (
-    NO_STREAM,
-    ConflictError,
-    EventStore,
-    InvalidInputError,
-    NewEvent,
-    StreamWrite,
-)
+from eventstore import NO_STREAM, EventStore, NewEvent, StreamWrite
+from eventstore.errors import ConflictError, InvalidInputError
 
 pytestmark = pytest.mark.anyio
 

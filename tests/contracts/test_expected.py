@@ -5,15 +5,8 @@ import pytest
 from support.logs import some
 from support.waiting import collect
 
-from eventstore import (
-    ANY,
-    NO_STREAM,
-    STREAM_EXISTS,
-    ConflictError,
-    EventStore,
-    NewEvent,
-    StreamWrite,
-)
+from eventstore import ANY, NO_STREAM, STREAM_EXISTS, EventStore, NewEvent, StreamWrite
+from eventstore.errors import ConflictError
 
 pytestmark = pytest.mark.anyio
 

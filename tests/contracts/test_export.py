@@ -14,13 +14,8 @@ from support.logs import LASTING, some
 from support.moving import ALL, fill, fresh, redact, rows
 from support.waiting import collect, take
 
-from eventstore import (
-    ArchiveError,
-    EventStore,
-    HistoryDivergedError,
-    NotEmptyError,
-    StorageError,
-)
+from eventstore import EventStore
+from eventstore.errors import ArchiveError, HistoryDivergedError, NotEmptyError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

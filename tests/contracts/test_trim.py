@@ -12,17 +12,14 @@ from support.logs import START_US, FakeClock, data, positions, some
 from support.moving import rows
 from support.waiting import collect, take
 
-from eventstore import (
+from eventstore import Cursor, EventStore, NewEvent, StreamWrite
+from eventstore.errors import (
     ConflictError,
-    Cursor,
-    EventStore,
     HistoryDivergedError,
     HistoryGoneError,
     HistoryHeldError,
     InvalidInputError,
-    NewEvent,
     NotEmptyError,
-    StreamWrite,
 )
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import anyio
 import psycopg
 import pytest
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, insert
+from sqlalchemy import Connection, MetaData, insert
+from support.event_tables import event_table
 from support.logs import some
 from support.plain import dialect
 from support.postgres import shared_server
@@ -32,15 +33,14 @@ TIMES: Final = [
 KEPT_BY_NOBODY: Final = {"consumer": {"owner", "epoch", "seen_us"}, "migration": {"applied_us"}}
 """Columns that say how the log is used; no hash covers them."""
 
-_tables = MetaData()
-seen = Table("seen", _tables, Column("position", Integer, primary_key=True))
+seen = event_table("seen")
 
 
 class Seen(TableProjection):
     """Notes each position."""
 
     name = "seen"
-    metadata: ClassVar[MetaData] = _tables
+    metadata: ClassVar[MetaData] = seen.metadata
 
     def handle(self, connection: Connection, event: Event) -> None:
         """Note the event."""

@@ -3,56 +3,40 @@
 from __future__ import annotations
 
 import json
-from random import Random
-from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from support.audit import audit_url
 from support.journals import told_by_log, told_by_tables, without_sums
-from support.logs import LASTING, LOG_URLS
-from support.processes import lines_until_killed
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from support.lengths import lengths
+from support.processes import killed_runs
 
 pytestmark = pytest.mark.anyio
 
 AGENTS = ["a0", "a1"]
 
 
-def write_until_killed(url: str, number: int, calls: int) -> list[Any]:
-    """Let a process write, kill it after so many calls; return what it had acknowledged."""
-    return [json.loads(line) for line in lines_until_killed(calls, "journal_writer", url, number)]
-
-
 @pytest.mark.promise("journal")
-@pytest.mark.parametrize(
-    "rounds",
-    [
-        1,
-        pytest.param(4, marks=pytest.mark.slow),
-        pytest.param(50, marks=[pytest.mark.soak, pytest.mark.timeout(1800)]),
-    ],
-)
-@pytest.mark.parametrize("kind", LASTING)
+@lengths("rounds", 1, slow=4, soak=50, timeout=1800)
 async def test_a_killed_writer_leaves_tables_that_equal_the_log(
-    tmp_path: Path, kind: str, rounds: int
+    lasting_url: str, rounds: int
 ) -> None:
-    random, url, total = Random(rounds), LOG_URLS[kind](tmp_path), 0
+    total = 0
     acknowledged: set[str] = set()
     versions = dict.fromkeys(AGENTS, 0)
-    for number in range(rounds):
-        for what, key, value in write_until_killed(url, number, random.randint(1, 80)):
+    for said in killed_runs(rounds, 80, lambda number: ("journal_writer", lasting_url, number)):
+        for what, key, value in map(json.loads, said):
             total += 1
             if what == "entry" and key == "p0":
                 acknowledged.add(value)
             elif what == "assigned":
                 versions[key] = max(versions[key], value)
-        audit_url(url)
-        by_log = await told_by_log(url)
-        assert await told_by_tables(url, AGENTS) == without_sums(by_log)
+        audit_url(lasting_url)
+        by_log = await told_by_log(lasting_url)
+        assert await told_by_tables(lasting_url, AGENTS) == without_sums(by_log)
         assert acknowledged <= by_log["projects"]["p0"].keys()
         assert by_log["assignments"].get("a0", (None, 0))[1] >= versions["a0"]
     entries = sum(len(one) for one in by_log["projects"].values())
+    kind = urlsplit(lasting_url).scheme
     print(f"{kind}: {rounds} kills, {total:,} acknowledged, {entries:,} entries stand, none lost")
     assert total > rounds

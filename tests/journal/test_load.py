@@ -6,12 +6,13 @@ import json
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from support.audit import audit_url
 from support.journals import told_by_log, told_by_tables, without_sums
-from support.logs import LASTING, LOG_URLS
-from support.processes import start
+from support.lengths import lengths
+from support.processes import lines_of_two
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,38 +24,26 @@ AGENTS = [f"a{number}" for number in range(3)]
 
 def run_workers(url: str, folder: Path, seconds: float) -> list[list[str]]:
     """Run two processes; return the words of each line that they said."""
-    running = []
-    for process in ("left", "right"):
-        with (folder / process).open("wb") as output:
-            running.append(start("journal_rivals", url, process, seconds, stdout=output))
-    for process_ in running:
-        assert process_.wait() == 0
-    return [
-        line.split()
-        for process in ("left", "right")
-        for line in (folder / process).read_text().splitlines()
-    ]
+    return [line.split() for line in lines_of_two("journal_rivals", url, folder, seconds)]
 
 
 @pytest.mark.promise("journal")
-@pytest.mark.parametrize(
-    "seconds", [1.0, pytest.param(60.0, marks=[pytest.mark.soak, pytest.mark.timeout(600)])]
-)
-@pytest.mark.parametrize("kind", LASTING)
-async def test_nothing_is_lost_and_one_wins(tmp_path: Path, kind: str, seconds: float) -> None:
+@lengths("seconds", 1.0, soak=60.0, timeout=600)
+async def test_nothing_is_lost_and_one_wins(
+    lasting_url: str, tmp_path: Path, seconds: float
+) -> None:
     from projections.journal import Journal
 
-    url = LOG_URLS[kind](tmp_path)
-    async with Journal(url) as journal:
+    async with Journal(lasting_url) as journal:
         await journal.upsert_project(name="p", repo_root="/", progress_log_path="")
         for agent in AGENTS:
             await journal.set_agent_project(agent, "p", None, "test", None)
     began = time.monotonic()
-    said = run_workers(url, tmp_path, seconds)
+    said = run_workers(lasting_url, tmp_path, seconds)
     took = time.monotonic() - began
-    audit_url(url)
-    by_log = await told_by_log(url)
-    assert await told_by_tables(url, AGENTS) == without_sums(by_log)
+    audit_url(lasting_url)
+    by_log = await told_by_log(lasting_url)
+    assert await told_by_tables(lasting_url, AGENTS) == without_sums(by_log)
     entries = [words[1] for words in said if words[0] == "entry"]
     assert by_log["projects"]["p"].keys() == set(entries)
     wins: Counter[Any] = Counter((words[1], words[2]) for words in said if words[0] == "won")
@@ -70,6 +59,7 @@ async def test_nothing_is_lost_and_one_wins(tmp_path: Path, kind: str, seconds: 
         "per second": round(len(entries) / took), "worst ms": round(waits[-1] * 1e3),
         "insert p50 ms": round(waits[len(waits) // 2] * 1e3, 1),
     }  # fmt: skip
+    kind = urlsplit(lasting_url).scheme
     print(f"{kind}: {json.dumps(report)}")
     # How much a second is worth depends on the machine; a minute is enough on any.
     assert wins

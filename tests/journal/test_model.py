@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
-from support.examples import examples
+from support.examples import examples, model_settings
 from support.journals import START, entry, ids
 from support.seam_model import SeamModel
 
@@ -197,13 +197,7 @@ class PostgresModel(Model):
 
 
 TestSqlite = Model.TestCase
-TestSqlite.settings = settings(
-    max_examples=examples(8),
-    stateful_step_count=20,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+TestSqlite.settings = model_settings(8, 20)
 TestPostgres = pytest.mark.slow(PostgresModel.TestCase)
 TestPostgres.settings = settings(TestSqlite.settings, max_examples=examples(2))
 

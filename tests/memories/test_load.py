@@ -11,14 +11,13 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.memories import LASTING, Place, some
+from support.lengths import lengths
+from support.memories import Place, some
 from support.processes import lines_until_killed
 
 from eventstore import EventStore
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from projections.memories import MemoryStore
 
 THREADS = 16
@@ -93,9 +92,7 @@ class Worker:
 
 
 @pytest.mark.promise("memories")
-@pytest.mark.parametrize(
-    "seconds", [0.5, pytest.param(60.0, marks=[pytest.mark.soak, pytest.mark.timeout(300)])]
-)
+@lengths("seconds", 0.5, soak=60.0, timeout=300)
 def test_sixteen_threads_lose_nothing(lasting: Place, seconds: float) -> None:
     with lasting.open() as memories, ThreadPoolExecutor(THREADS) as pool:
         memories.count()
@@ -120,19 +117,9 @@ def write_until_killed(place: Place, number: int, calls: int) -> list[list[str]]
 
 
 @pytest.mark.promise("memories")
-@pytest.mark.parametrize(
-    "rounds",
-    [
-        1,
-        pytest.param(5, marks=pytest.mark.slow),
-        pytest.param(50, marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
-    ],
-)
-@pytest.mark.parametrize("kind", LASTING)
-def test_killed_writers_leave_projections_that_equal_the_log(
-    tmp_path: Path, kind: str, rounds: int
-) -> None:
-    random, place, total = Random(rounds), Place(kind, tmp_path), 0
+@lengths("rounds", 1, slow=5, soak=50, timeout=900)
+def test_killed_writers_leave_projections_that_equal_the_log(lasting: Place, rounds: int) -> None:
+    random, place, total = Random(rounds), lasting, 0
     for number in range(rounds):
         said = write_until_killed(place, number, random.randint(2, 60))
         latest: dict[str, list[str]] = {}
@@ -149,7 +136,7 @@ def test_killed_writers_leave_projections_that_equal_the_log(
                 ), f"{memory_id}: {what} {content} was acknowledged"
         total += len(said)
     print(
-        f"\n{kind}: {rounds} kills, {total:,} acknowledged writes, none lost, "
+        f"\n{place.kind}: {rounds} kills, {total:,} acknowledged writes, none lost, "
         "projections equal the log"
     )
     assert total >= rounds

@@ -9,27 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import anyio
 import pytest
 from support.memories import Place, some
-from support.network import HOST
 from support.postgres import private_server
-from support.proxy import proxied
 
 from eventstore import StorageError
 from eventstore.system.retry import retry
 from projections.memories import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from support.postgres import Server
     from support.proxy import Proxy
-
-
-@pytest.fixture
-def proxy(postgres: Server) -> Iterator[Proxy]:
-    """Give a network that does what it is told."""
-    with proxied(HOST, postgres.port) as proxy:
-        yield proxy
 
 
 def disconnect(proxy: Proxy) -> None:

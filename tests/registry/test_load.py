@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from random import Random
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from support.audit import audit_url
-from support.logs import LASTING, LOG_URLS
-from support.processes import lines_until_killed, start
+from support.lengths import lengths
+from support.processes import killed_runs, lines_of_two
 
 from eventstore import EventStore
 from projections import ProjectionRunner
@@ -57,37 +57,26 @@ async def check(url: str) -> Counter[str]:
 
 def run_workers(url: str, folder: Path, seconds: float) -> list[list[Any]]:
     """Run two processes; return what they said."""
-    running = []
-    for name in ("left", "right"):
-        with (folder / name).open("wb") as output:
-            running.append(start("registry_rivals", url, name, seconds, stdout=output))
-    for process in running:
-        assert process.wait() == 0
-    return [
-        json.loads(line)
-        for name in ("left", "right")
-        for line in (folder / name).read_text().splitlines()
-    ]
+    return [json.loads(line) for line in lines_of_two("registry_rivals", url, folder, seconds)]
 
 
 @pytest.mark.promise("registry")
-@pytest.mark.parametrize(
-    "seconds", [1.0, pytest.param(60.0, marks=[pytest.mark.soak, pytest.mark.timeout(600)])]
-)
-@pytest.mark.parametrize("kind", LASTING)
-async def test_nothing_is_lost_and_one_removes(tmp_path: Path, kind: str, seconds: float) -> None:
-    url = LOG_URLS[kind](tmp_path)
-    async with Registry(url):
+@lengths("seconds", 1.0, soak=60.0, timeout=600)
+async def test_nothing_is_lost_and_one_removes(
+    lasting_url: str, tmp_path: Path, seconds: float
+) -> None:
+    async with Registry(lasting_url):
         pass
-    said = run_workers(url, tmp_path, seconds)
-    removals = await check(url)
-    bots, _ = await told_by_log(url)
+    said = run_workers(lasting_url, tmp_path, seconds)
+    removals = await check(lasting_url)
+    bots, _ = await told_by_log(lasting_url)
     assert Counter(bot for what, bot, _ in said if what == "removed") == removals
     mine = {bot for what, bot, _ in said if what == "registered"}
     assert mine - removals.keys() == {bot for bot in bots if not bot.startswith("shared")}
     inactive = {bot for what, bot, _ in said if what == "deactivated"} - removals.keys()
     assert inactive == {bot for bot, (_, status) in bots.items() if status == "inactive"}
     waits = sorted(wait for what, _, wait in said if what == "registered")
+    kind = urlsplit(lasting_url).scheme
     print(
         f"{kind}: {len(said):,} writes in {seconds:.0f} s, {removals.total():,} removals, none "
         f"twice; register p50 {waits[len(waits) // 2] * 1e3:.1f} ms, worst {waits[-1]:.2f} s"
@@ -96,29 +85,24 @@ async def test_nothing_is_lost_and_one_removes(tmp_path: Path, kind: str, second
 
 
 @pytest.mark.promise("registry")
-@pytest.mark.parametrize(
-    "rounds",
-    [
-        1,
-        pytest.param(4, marks=pytest.mark.slow),
-        pytest.param(50, marks=[pytest.mark.soak, pytest.mark.timeout(1800)]),
-    ],
-)
-@pytest.mark.parametrize("kind", LASTING)
+@lengths("rounds", 1, slow=4, soak=50, timeout=1800)
 async def test_a_killed_writer_leaves_tables_that_equal_the_log(
-    tmp_path: Path, kind: str, rounds: int
+    lasting_url: str, rounds: int
 ) -> None:
-    random, url, total = Random(rounds), LOG_URLS[kind](tmp_path), 0
-    async with Registry(url):
+    async with Registry(lasting_url):
         pass
-    for number in range(rounds):
-        calls = random.randint(1, 80)
-        said = lines_until_killed(calls, "registry_rivals", url, f"r{number}-", 3600)
+
+    def words_of(number: int) -> tuple[object, ...]:
+        return "registry_rivals", lasting_url, f"r{number}-", 3600
+
+    total = 0
+    for said in killed_runs(rounds, 80, words_of):
         done = [json.loads(line) for line in said]
         total += len(done)
-        await check(url)
-        bots, removals = await told_by_log(url)
+        await check(lasting_url)
+        bots, removals = await told_by_log(lasting_url)
         for what, bot, _ in done:
             assert what != "registered" or bot in bots or removals[bot]
+    kind = urlsplit(lasting_url).scheme
     print(f"{kind}: {rounds} kills, {total:,} acknowledged, none lost, tables equal the log")
     assert total > rounds

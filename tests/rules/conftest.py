@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from support.logs import LOG_URLS
@@ -11,9 +13,11 @@ from eventstore import EventStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from support.logs import FakeClock
+
+SIGMA_HISTORY: Final = "EVENTSTORE_SIGMA_HISTORY"
+"""Environment variable: a file with a history of Sigma rules, if there is one."""
 
 
 @pytest.fixture(params=["memory", "postgresql"])
@@ -27,6 +31,15 @@ async def store(log_url: str, clock: FakeClock) -> AsyncIterator[EventStore]:
     """Give an open store on an empty log of each kind."""
     async with EventStore.open(log_url, clock=clock) as store:
         yield store
+
+
+@pytest.fixture
+def history() -> Path:
+    """Name a history of Sigma rules, or skip where there is none on this machine."""
+    path = os.environ.get(SIGMA_HISTORY)
+    if not path:
+        pytest.skip(f"{SIGMA_HISTORY} does not name a history of Sigma rules")
+    return Path(path)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from support.commands import command, environment
-from support.logs import LASTING, LOG_URLS
+from support.logs import LOG_URLS
 from support.master import fill, logged, standing, stands, ttp
 from support.postgres import private_server
 from support.processes import child, wait_for
@@ -38,12 +38,6 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture(params=list(LOG_URLS))
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Name a log of each kind."""
-    return LOG_URLS[request.param](tmp_path)
-
-
-@pytest.fixture(params=LASTING)
-def lasting(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Name a log of each kind that other processes can open."""
     return LOG_URLS[request.param](tmp_path)
 
 
@@ -90,9 +84,9 @@ async def test_the_second_follows_nothing_until_the_first_ends(url: str, root: P
 
 @pytest.mark.promise("owner")
 async def test_a_killed_owner_is_followed_by_the_one_that_stood_by(
-    lasting: str, root: Path
+    lasting_url: str, root: Path
 ) -> None:
-    url = lasting
+    url = lasting_url
     async with EventStore.open(url) as store:
         with child("rules_master", url, root, "main") as owner:
             await anyio.to_thread.run_sync(wait_for, owner, "synced")
@@ -105,8 +99,8 @@ async def test_a_killed_owner_is_followed_by_the_one_that_stood_by(
 
 
 @pytest.mark.promise("owner")
-async def test_no_edit_is_appended_twice_by_two_processes(lasting: str, root: Path) -> None:
-    url = lasting
+async def test_no_edit_is_appended_twice_by_two_processes(lasting_url: str, root: Path) -> None:
+    url = lasting_url
     async with EventStore.open(url) as store:
         with child("rules_master", url, root, "main"), child("rules_master", url, root, "main"):
             for number in range(5):
@@ -152,8 +146,8 @@ async def test_one_look_needs_no_ownership_and_repeats_nothing(url: str, root: P
         tasks.cancel_scope.cancel()
 
 
-async def test_a_closed_store_ends_the_wait(lasting: str, root: Path) -> None:
-    url = lasting
+async def test_a_closed_store_ends_the_wait(lasting_url: str, root: Path) -> None:
+    url = lasting_url
     ended = anyio.Event()
 
     async def run(master: RuleSync) -> None:
@@ -173,8 +167,8 @@ async def test_a_closed_store_ends_the_wait(lasting: str, root: Path) -> None:
         lock.release()
 
 
-def test_a_forked_child_does_not_keep_its_parents_source(lasting: str) -> None:
-    store = EventStore.open(lasting)
+def test_a_forked_child_does_not_keep_its_parents_source(lasting_url: str) -> None:
+    store = EventStore.open(lasting_url)
     lock = SourceLock(store, "main")
     assert lock.try_acquire()
     ready, until = os.pipe(), os.pipe()
@@ -194,13 +188,13 @@ def test_a_forked_child_does_not_keep_its_parents_source(lasting: str) -> None:
     os.waitpid(child_id, 0)
 
 
-async def test_the_child_of_a_killed_owner_does_not_keep_its_source(lasting: str) -> None:
-    lock = SourceLock(EventStore.open(lasting), "main")
+async def test_the_child_of_a_killed_owner_does_not_keep_its_source(lasting_url: str) -> None:
+    lock = SourceLock(EventStore.open(lasting_url), "main")
 
     async def taken() -> bool:
         return await anyio.to_thread.run_sync(lock.try_acquire)
 
-    with child("forking_source_owner", lasting) as owner:
+    with child("forking_source_owner", lasting_url) as owner:
         await anyio.to_thread.run_sync(wait_for, owner, "forked")
         assert not await taken()
         os.kill(owner.pid, signal.SIGKILL)
@@ -209,9 +203,9 @@ async def test_the_child_of_a_killed_owner_does_not_keep_its_source(lasting: str
 
 
 async def test_status_shows_what_keeps_the_owner_from_following(
-    lasting: str, tmp_path: Path, root: Path
+    lasting_url: str, tmp_path: Path, root: Path
 ) -> None:
-    url = lasting
+    url = lasting_url
     with child("rules_master", url, root, "main") as owner:
         await anyio.to_thread.run_sync(wait_for, owner, "synced")
         await anyio.Path(root).rename(tmp_path / "away")
@@ -230,8 +224,8 @@ async def test_status_shows_what_keeps_the_owner_from_following(
             await eventually(well_again)
 
 
-async def test_status_shows_who_follows(lasting: str, root: Path) -> None:
-    url = lasting
+async def test_status_shows_who_follows(lasting_url: str, root: Path) -> None:
+    url = lasting_url
     with child("rules_master", url, root, "main") as owner:
         await anyio.to_thread.run_sync(wait_for, owner, "synced")
         done = await anyio.run_process(command("status", "--url", url, "--json"), env=environment())

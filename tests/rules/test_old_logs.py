@@ -15,14 +15,7 @@ from support.waiting import collect
 from eventstore import Event, EventStore
 from projections import DirectoryProjection, ProjectionRunner
 from projections.rules import RuleStore, RuleTables
-from projections.rules.events import (
-    REJECTION_ENDED,
-    RULE_DEFINED,
-    RULE_REJECTED,
-    RULE_REMOVED,
-    RULE_STATE_EXPIRED,
-    RULE_STATE_SET,
-)
+from projections.rules import events as rule_events
 from projections.rules.model import encode_rule, encode_state
 
 if TYPE_CHECKING:
@@ -82,9 +75,14 @@ def test_the_old_logs_hold_every_event_of_the_rule_plane(tmp_path: Path) -> None
         event["type"] for name in NAMES for event in copy_old_log(name, tmp_path).said["events"]
     }
     written = {
-        RULE_DEFINED, RULE_REMOVED, RULE_REJECTED, REJECTION_ENDED, RULE_STATE_SET,
-        RULE_STATE_EXPIRED, "ChangeRejected",
-    }  # fmt: skip
+        rule_events.RULE_DEFINED,
+        rule_events.RULE_REMOVED,
+        rule_events.RULE_REJECTED,
+        rule_events.REJECTION_ENDED,
+        rule_events.RULE_STATE_SET,
+        rule_events.RULE_STATE_EXPIRED,
+        "ChangeRejected",
+    }
     assert types >= written
 
 

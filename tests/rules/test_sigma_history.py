@@ -3,17 +3,12 @@
 import base64
 import gzip
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from eventstore.log.events import NewEvent
 from projections.rules.formats import RuleFormatError, get_format, is_rule_file
 from projections.rules.model import decode_rule, encode_rule
-
-VARIABLE = "EVENTSTORE_SIGMA_HISTORY"
 
 
 def every_change(history: Path) -> Iterator[tuple[str, bytes | None]]:
@@ -27,14 +22,6 @@ def every_change(history: Path) -> Iterator[tuple[str, bytes | None]]:
                     yield change["path"], change["content"].encode()
                 else:
                     yield change["path"], base64.b64decode(change["base64"])
-
-
-@pytest.fixture
-def history() -> Path:
-    path = os.environ.get(VARIABLE)
-    if not path:
-        pytest.skip(f"{VARIABLE} does not name a history of Sigma rules")
-    return Path(path)
 
 
 def test_every_content_ever_committed_is_a_rule_or_a_refusal(history: Path) -> None:

@@ -6,8 +6,6 @@ import base64
 import gzip
 import hashlib
 import json
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -19,8 +17,8 @@ from projections.rules import RuleSync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-VARIABLE = "EVENTSTORE_SIGMA_HISTORY"
 SAMPLES = 20
 PROJECTED = 100
 
@@ -34,15 +32,6 @@ class Step(NamedTuple):
     changed: bool
     tree_files: int
     tree_sha256: str
-
-
-@pytest.fixture
-def history() -> Path:
-    """Name the history, or skip where there is none on this machine."""
-    path = os.environ.get(VARIABLE)
-    if not path:
-        pytest.skip(f"{VARIABLE} does not name a history of Sigma rules")
-    return Path(path)
 
 
 def commits_of(history: Path) -> Iterator[dict[str, Any]]:

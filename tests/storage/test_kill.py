@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from random import Random
-from typing import TYPE_CHECKING
-
 import pytest
 from support.audit import audit_url
-from support.logs import LASTING, LOG_URLS
+from support.lengths import lengths
 from support.plain import plain
-from support.processes import lines_until_killed
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-def write_until_killed(url: str, number: int, calls: int) -> list[list[str]]:
-    """Let a process write, kill it after so many calls, and return what it had acknowledged."""
-    said = lines_until_killed(calls, "acknowledging_writer", url, number)
-    return [line.split() for line in said if line.count(" ")]
+from support.processes import killed_runs
 
 
 def stored_calls(url: str) -> dict[str, set[str]]:
@@ -31,23 +19,13 @@ def stored_calls(url: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.promise("durable")
-@pytest.mark.parametrize(
-    "rounds",
-    [
-        2,
-        pytest.param(10, marks=pytest.mark.slow),
-        pytest.param(300, marks=[pytest.mark.soak, pytest.mark.timeout(1800)]),
-    ],
-)
-@pytest.mark.parametrize("kind", LASTING)
-def test_a_killed_writer_loses_nothing_it_acknowledged(
-    tmp_path: Path, kind: str, rounds: int
-) -> None:
-    random, total, url = Random(rounds), 0, LOG_URLS[kind](tmp_path)
-    for number in range(rounds):
-        acknowledged = write_until_killed(url, number, random.randint(1, 60))
-        events = audit_url(url)
-        calls = stored_calls(url)
+@lengths("rounds", 2, slow=10, soak=300, timeout=1800)
+def test_a_killed_writer_loses_nothing_it_acknowledged(lasting_url: str, rounds: int) -> None:
+    total = 0
+    for said in killed_runs(rounds, 60, lambda n: ("acknowledging_writer", lasting_url, n)):
+        acknowledged = [line.split() for line in said if line.count(" ")]
+        events = audit_url(lasting_url)
+        calls = stored_calls(lasting_url)
         for position, *ids in acknowledged:
             assert calls[position] == set(ids)
         for ids_of_call in calls.values():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 from support.fleet import fleet
+from support.lengths import lengths
 from support.network import HOST
 from support.postgres import private_server, shared_server
 from support.proxy import proxied
@@ -24,20 +25,18 @@ if TYPE_CHECKING:
 
 WAIT: Final = 30.0
 """Seconds until a writer must have come to where a fault waits for it."""
-SOAK = [pytest.mark.soak, pytest.mark.timeout(1200)]
 LIMITS = "%20-cstatement_timeout%3D2s&connect_timeout=2"
 """Ends a URL: a frozen network is given up after 3 s, which in earnest are 60."""
 
 
 @pytest.mark.promise("order")
-@pytest.mark.parametrize(
+@lengths(
     ("writers", "followers", "events", "uneven"),
     # In a short run on a busy machine, one process may begin much later than another.
-    [
-        (3, 2, 500, 10),
-        pytest.param(3, 2, 3_000, 5, marks=pytest.mark.slow),
-        pytest.param(8, 4, 50_000, 2, marks=SOAK),
-    ],
+    (3, 2, 500, 10),
+    slow=(3, 2, 3_000, 5),
+    soak=(8, 4, 50_000, 2),
+    timeout=1200,
 )
 def test_a_fleet_leaves_one_gapless_order_and_starves_nobody(
     tmp_path: Path, writers: int, followers: int, events: int, uneven: int
@@ -53,13 +52,12 @@ def test_a_fleet_leaves_one_gapless_order_and_starves_nobody(
 
 
 @pytest.mark.promise("durable")
-@pytest.mark.parametrize(
+@lengths(
     ("writers", "followers", "stops", "events"),
-    [
-        (2, 2, 1, 200),
-        pytest.param(2, 2, 3, 500, marks=pytest.mark.slow),
-        pytest.param(8, 4, 3, 10_000, marks=SOAK),
-    ],
+    (2, 2, 1, 200),
+    slow=(2, 2, 3, 500),
+    soak=(8, 4, 3, 10_000),
+    timeout=1200,
 )
 def test_a_server_that_crashes_loses_nothing_it_acknowledged(
     tmp_path: Path, writers: int, followers: int, stops: int, events: int
@@ -78,13 +76,12 @@ def test_a_server_that_crashes_loses_nothing_it_acknowledged(
 
 
 @pytest.mark.promise("durable")
-@pytest.mark.parametrize(
+@lengths(
     ("writers", "followers", "faults"),
-    [
-        (2, 1, 9),
-        pytest.param(3, 2, 18, marks=pytest.mark.slow),
-        pytest.param(8, 4, 90, marks=SOAK),
-    ],
+    (2, 1, 9),
+    slow=(3, 2, 18),
+    soak=(8, 4, 90),
+    timeout=1200,
 )
 def test_a_network_that_fails_in_mid_commit_loses_and_doubles_nothing(
     tmp_path: Path, writers: int, followers: int, faults: int

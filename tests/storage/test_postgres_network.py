@@ -14,17 +14,13 @@ import anyio.to_thread
 import psycopg
 import pytest
 from support.audit import audit_postgres
-from support.logs import positions, some, woken
-from support.network import HOST
-from support.proxy import proxied
+from support.logs import follows_each, positions, some, woken
 from support.waiting import DEADLINE, eventually, take
 
 from eventstore import EventStore, StorageError, StoreClosedError, Subscription
 from eventstore.notify._postgres import _received
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.postgres import Server
     from support.proxy import Proxy
 
@@ -46,11 +42,13 @@ def url(postgres: Server) -> str:
     return postgres.fresh_schema()
 
 
-@pytest.fixture
-def proxy(postgres: Server) -> Iterator[Proxy]:
-    """Give a network that does what it is told."""
-    with proxied(HOST, postgres.port) as proxy:
-        yield proxy
+async def listening(store: EventStore, other: EventStore) -> Subscription:
+    """Return a subscription of a store that an append of the other one wakes."""
+    subscription = store.subscribe_changes()
+    await other.append("a/1", some(1))
+    await take(subscription, 1)
+    await woken(subscription, other)
+    return subscription
 
 
 def through(proxy: Proxy, url: str) -> str:
@@ -155,10 +153,7 @@ async def test_a_listener_whose_session_was_ended_listens_again_and_wakes(
         EventStore.open(named, poll=3600) as store,
         EventStore.open(url) as other,
     ):
-        subscription = store.subscribe_changes()
-        await other.append("a/1", some(1))
-        await take(subscription, 1)
-        await woken(subscription, other)
+        subscription = await listening(store, other)
         for _ in range(3):
 
             async def ended() -> object:
@@ -181,10 +176,7 @@ async def test_what_was_committed_while_nobody_listened_wakes_upon_reconnecting(
         EventStore.open(through(proxy, url), poll=3600) as store,
         EventStore.open(url) as other,
     ):
-        subscription = store.subscribe_changes()
-        await other.append("a/1", some(1))
-        await take(subscription, 1)
-        await woken(subscription, other)
+        subscription = await listening(store, other)
         async with anyio.create_task_group() as tasks:
             got: list[int] = []
 
@@ -206,10 +198,7 @@ async def test_a_busy_publisher_s_wakes_are_few_and_none_is_the_last_to_be_misse
     url: str,
 ) -> None:
     async with EventStore.open(url, poll=3600) as store, EventStore.open(url) as other:
-        subscription = store.subscribe_changes()
-        await other.append("a/1", some(1))
-        await take(subscription, 1)
-        await woken(subscription, other)
+        subscription = await listening(store, other)
         count = 1000
         last = (await other.head()).position + count
 
@@ -230,10 +219,7 @@ async def test_a_flood_of_notifications_neither_starves_nor_ends_the_listener(
     postgres: Server, url: str
 ) -> None:
     async with EventStore.open(url, poll=3600) as store, EventStore.open(url) as other:
-        subscription = store.subscribe_changes()
-        await other.append("a/1", some(1))
-        await take(subscription, 1)
-        await woken(subscription, other)
+        subscription = await listening(store, other)
         schema = url.rpartition("%3D")[2]
         flood = (
             "DO $$ BEGIN FOR i IN 1..60 LOOP PERFORM pg_notify('eventstore_' || "
@@ -258,10 +244,7 @@ async def test_a_program_with_a_thousand_open_files_is_woken(url: str) -> None:
     files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
     try:
         async with EventStore.open(url, poll=3600) as store, EventStore.open(url) as other:
-            subscription = store.subscribe_changes()
-            await other.append("a/1", some(1))
-            await take(subscription, 1)
-            await woken(subscription, other)
+            await listening(store, other)
     finally:
         for file in files:
             os.close(file)
@@ -273,10 +256,7 @@ async def test_without_a_notifier_followers_read_on_their_timer(url: str) -> Non
         EventStore.open(url, notify="none", poll=0.02) as store,
         EventStore.open(url, notify="none") as other,
     ):
-        subscription = store.subscribe_changes()
-        for position in range(1, 11):
-            await other.append("a/1", some(1))
-            assert positions(await take(subscription, 1)) == [position]
+        await follows_each(store, other)
         assert "reconnects" not in await store.status()
 
 

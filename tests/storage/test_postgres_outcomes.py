@@ -41,13 +41,6 @@ def url(postgres: Server) -> str:
     return postgres.fresh_schema()
 
 
-@pytest.fixture
-def proxy(postgres: Server) -> Iterator[Proxy]:
-    """Give a network that does what it is told."""
-    with proxied(HOST, postgres.port) as proxy:
-        yield proxy
-
-
 @contextmanager
 def stranger(url: str) -> Iterator[psycopg.Connection[Any]]:
     """Give a session that may hold the log without the server's ending it."""

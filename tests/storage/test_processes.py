@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=LASTING)
-def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Name a fresh log of each kind that processes can share."""
-    return LOG_URLS[request.param](tmp_path)
-
-
 def go(process: object) -> None:
     """Let a process that waits for a line continue."""
     stdin = getattr(process, "stdin", None)
@@ -37,10 +31,10 @@ def go(process: object) -> None:
 
 
 @pytest.mark.promise("order")
-def test_processes_that_append_at_once_leave_one_gapless_order(log_url: str) -> None:
+def test_processes_that_append_at_once_leave_one_gapless_order(lasting_url: str) -> None:
     with ExitStack() as stack:
         processes = [
-            stack.enter_context(child("counting_writer", log_url, name, 100)) for name in "abc"
+            stack.enter_context(child("counting_writer", lasting_url, name, 100)) for name in "abc"
         ]
         for process in processes:
             wait_for(process, "ready")
@@ -48,18 +42,18 @@ def test_processes_that_append_at_once_leave_one_gapless_order(log_url: str) -> 
             go(process)
         for process in processes:
             wait_for(process, "done")
-    assert audit_url(log_url) == 300
-    with plain(log_url) as connection:
+    assert audit_url(lasting_url) == 300
+    with plain(lasting_url) as connection:
         counts = connection.execute("SELECT count(DISTINCT version) FROM event GROUP BY stream_id")
         assert counts.fetchall() == [(100,), (100,), (100,)]
 
 
 @pytest.mark.parametrize("notify", ["auto", "none"])
 async def test_a_follower_sees_each_commit_of_another_process_in_order(
-    log_url: str, notify: str
+    lasting_url: str, notify: str
 ) -> None:
-    with child("counting_writer", log_url, "a", 200) as process:
-        async with EventStore.open(log_url, notify=notify, poll=0.05) as store:
+    with child("counting_writer", lasting_url, "a", 200) as process:
+        async with EventStore.open(lasting_url, notify=notify, poll=0.05) as store:
             await anyio.to_thread.run_sync(wait_for, process, "ready")
             go(process)
             assert positions(await take(store.subscribe_changes(), 200)) == list(range(1, 201))
@@ -83,10 +77,10 @@ async def test_the_file_notifier_wakes_a_follower_long_before_its_timer(url: str
                     await eventually(noticed)
 
 
-async def test_a_consumer_is_taken_over_from_another_process(log_url: str) -> None:
-    async with EventStore.open(log_url) as store:
+async def test_a_consumer_is_taken_over_from_another_process(lasting_url: str) -> None:
+    async with EventStore.open(lasting_url) as store:
         await store.append("a/1", some(5))
-        with child("flushing_consumer", log_url) as process:
+        with child("flushing_consumer", lasting_url) as process:
             await anyio.to_thread.run_sync(wait_for, process, "waiting")
             mine = store.subscribe_changes(consumer="w")
             assert positions(await take(mine, 2)) == [4, 5]
@@ -96,10 +90,10 @@ async def test_a_consumer_is_taken_over_from_another_process(log_url: str) -> No
 
 
 @pytest.mark.promise("subscription")
-async def test_a_killed_consumer_s_successor_goes_on_after_its_last_flush(log_url: str) -> None:
-    async with EventStore.open(log_url) as store:
+async def test_a_killed_consumer_s_successor_goes_on_after_its_last_flush(lasting_url: str) -> None:
+    async with EventStore.open(lasting_url) as store:
         await store.append("a/1", some(5))
-        with child("flushing_consumer", log_url) as process:
+        with child("flushing_consumer", lasting_url) as process:
             await anyio.to_thread.run_sync(wait_for, process, "took 2")
             process.kill()
         async with store.subscribe_changes(consumer="w") as subscription:
@@ -107,11 +101,11 @@ async def test_a_killed_consumer_s_successor_goes_on_after_its_last_flush(log_ur
             assert event.position in {3, 4}
 
 
-def test_a_forked_child_may_open_the_log_for_itself(log_url: str) -> None:
-    with child("forking_writer", log_url) as process:
+def test_a_forked_child_may_open_the_log_for_itself(lasting_url: str) -> None:
+    with child("forking_writer", lasting_url) as process:
         output, _ = process.communicate(timeout=DEADLINE)
     assert output.split("\n")[:2] == ["child 2", "parent 3"]
-    assert audit_url(log_url) == 3
+    assert audit_url(lasting_url) == 3
 
 
 def test_a_dead_writer_s_forked_child_keeps_no_turn(path: Path, url: str) -> None:

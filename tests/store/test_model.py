@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 from anyio.from_thread import start_blocking_portal
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from support.audit import audit
-from support.examples import examples
+from support.examples import model_settings
 
 from eventstore import (
     ANY,
@@ -158,10 +157,4 @@ class Log(RuleBasedStateMachine):
 
 
 TestLog = Log.TestCase
-TestLog.settings = settings(
-    max_examples=examples(40),
-    stateful_step_count=25,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+TestLog.settings = model_settings(40, 25)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -11,7 +12,7 @@ from support.postgres import shared_server
 from support.waiting import eventually, take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
 
     from eventstore import EventStore, Subscription
@@ -77,3 +78,26 @@ async def woken(subscription: Subscription, other: EventStore) -> None:
             return False
 
         await eventually(append)
+
+
+@asynccontextmanager
+async def all_take(store: EventStore, followers: int, count: int) -> AsyncIterator[None]:
+    """Start subscriptions, and at the end see that each takes the first ``count`` events."""
+    seen: list[int] = []
+
+    async def follow() -> None:
+        seen.extend(positions(await take(store.subscribe_changes(), count)))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(followers):
+            tasks.start_soon(follow)
+        yield
+    assert sorted(seen) == sorted(list(range(1, count + 1)) * followers)
+
+
+async def follows_each(store: EventStore, other: EventStore) -> None:
+    """See that a subscription gets each of ten appends of another store, one after the other."""
+    subscription = store.subscribe_changes()
+    for position in range(1, 11):
+        await other.append("a/1", some(1))
+        assert positions(await take(subscription, 1)) == [position]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from support.logs import LASTING, LOG_URLS, FakeClock
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    from projections.seams.projected_store import ProjectedStore
 
 
 @pytest.fixture(params=[("sqlite", "asyncio"), ("memory", "trio"), ("postgresql", "asyncio")])
@@ -53,3 +56,14 @@ def lasting_url(lasting_pair: tuple[str, str], tmp_path: Path) -> str:
 def clock() -> FakeClock:
     """Give a clock that stands still."""
     return FakeClock()
+
+
+def opened(make: Callable[..., ProjectedStore]) -> Any:
+    """Return a fixture that gives an open store on an empty log, as ``make`` makes it."""
+
+    @pytest.fixture
+    async def give(url: str, clock: FakeClock) -> AsyncIterator[ProjectedStore]:
+        async with make(url, by="tests", notify="none", clock=clock) as store:
+            yield store
+
+    return give

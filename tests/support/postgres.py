@@ -27,6 +27,7 @@ from psycopg import sql
 from support import postgres_programs as programs
 from support.network import HOST, free_port
 from support.postgres_programs import PostgresError
+from support.server_guard import start_guard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -84,15 +85,7 @@ class Server:
         self._programs = programs.find_programs()
         base = programs.temporary_base()
         self.directory = Path(tempfile.mkdtemp(prefix="ruletide-postgres-", dir=base))
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", GUARD, "guard", str(self.directory)],
-            cwd="/",
-            env=programs.ENVIRONMENT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._guard = start_guard(GUARD, self.directory, env=programs.ENVIRONMENT)
 
     def create(self) -> None:
         """Lay the server out, start it, and give it the database and the ordinary role."""

@@ -7,12 +7,13 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from support import forked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -65,6 +66,18 @@ def wait_for(process: subprocess.Popen[str], word: str) -> None:
     raise AssertionError(f"the process ended without saying {word!r}")
 
 
+def lines_of_two(program: str, url: str, folder: Path, *arguments: object) -> list[str]:
+    """Run a program twice at the same time, as ``left`` and ``right``; return all their lines."""
+    outputs = [folder / name for name in ("left", "right")]
+    running = []
+    for path in outputs:
+        with path.open("wb") as output:
+            running.append(start(program, url, path.name, *arguments, stdout=output))
+    for process in running:
+        assert process.wait() == 0
+    return [line for path in outputs for line in path.read_text().splitlines()]
+
+
 def lines_until_killed(count: int, program: str, *arguments: object) -> list[str]:
     """Run a program until it has said so many lines, kill it, and return its whole lines.
 
@@ -79,3 +92,17 @@ def lines_until_killed(count: int, program: str, *arguments: object) -> list[str
                 process.kill()
     assert len(said) >= count, f"{program} ended after {len(said)} lines: {said[-3:]}"
     return said[:-1]
+
+
+def killed_runs(
+    rounds: int, most: int, words_of: Callable[[int], Sequence[object]]
+) -> Iterator[list[str]]:
+    """Run a program so many times, each until it has said 1 to ``most`` lines and is killed.
+
+    ``words_of`` gives the program and its arguments by the number of the run. Yields the whole
+    lines of each run.
+    """
+    random = Random(rounds)
+    for number in range(rounds):
+        program, *arguments = words_of(number)
+        yield lines_until_killed(random.randint(1, most), str(program), *arguments)

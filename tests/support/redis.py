@@ -19,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from support.network import HOST, free_port
+from support.server_guard import start_guard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,14 +42,7 @@ class RedisServer:
         self.directory = Path(tempfile.mkdtemp(prefix="ruletide-redis-"))
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", GUARD, "guard", str(self.directory)],
-            cwd="/",
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._guard = start_guard(GUARD, self.directory)
 
     @property
     def url(self) -> str:

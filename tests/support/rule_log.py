@@ -48,6 +48,11 @@ class RuleLog:
         self.events += new
         return new
 
+    def commit_into(self, projection: DirectoryProjection, *changes: Change) -> None:
+        """Append one commit, and apply it and what else an open projection lacks."""
+        self.commit(*changes)
+        self.feed(projection)
+
     def cursor(self, position: int | None = None) -> Cursor:
         """Return the cursor at a position, by default at the end."""
         at = len(self.events) if position is None else position

@@ -21,15 +21,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from eventstore import Event, EventStore, NewEvent
 from projections import ProjectionRunner, TableProjection
 
-tables = MetaData()
-counts = Table("counts", tables, Column("key", String, primary_key=True), Column("total", Integer))
+counts = Table(
+    "counts", MetaData(), Column("key", String, primary_key=True), Column("total", Integer)
+)
 
 
 class Totals(TableProjection):
     """Sums the numbers of each stream; repeating or losing an event shows in the sum."""
 
     name = "totals"
-    metadata: ClassVar[MetaData] = tables
+    metadata: ClassVar[MetaData] = counts.metadata
 
     def handle(self, connection: Connection, event: Event) -> None:
         """Add the event's number; a ``Bad`` one fails after it has written."""

@@ -6,13 +6,7 @@ import signal
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
-from sqlalchemy import (
-    Column,
-    Connection,
-    Integer,
-    MetaData,
-    Table,
-)
+from support.event_tables import event_table
 from support.logs import LOG_URLS
 from support.processes import run
 from support.totals import (
@@ -31,6 +25,7 @@ from projections import ProjectionRunner, TableProjection
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sqlalchemy import Connection, MetaData
     from support.postgres import Server
 
 pytestmark = pytest.mark.anyio
@@ -109,12 +104,11 @@ def test_a_followed_projection_needs_a_file() -> None:
 
 
 async def test_two_projections_share_one_database(log: str, target: str) -> None:
-    other = MetaData()
-    last = Table("last", other, Column("position", Integer, primary_key=True))
+    last = event_table("last")
 
     class Last(TableProjection):
         name = "last"
-        metadata: ClassVar[MetaData] = other
+        metadata: ClassVar[MetaData] = last.metadata
 
         def handle(self, connection: Connection, event: Event) -> None:
             connection.execute(last.delete())

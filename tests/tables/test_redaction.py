@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, ClassVar
 import anyio
 import pytest
 from sqlalchemy import (
-    Column,
     Connection,
     Integer,
     MetaData,
     String,
-    Table,
     create_engine,
     delete,
     insert,
     select,
 )  # fmt: skip
+from support.event_tables import event_table
 from support.waiting import eventually
 
 from eventstore import Event, EventStore, NewEvent
@@ -29,21 +28,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-tables = MetaData()
-words = Table(
-    "words",
-    tables,
-    Column("position", Integer, primary_key=True),
-    Column("word", String),
-    Column("nth", Integer),
-)
+words = event_table("words", word=String, nth=Integer)
 
 
 class Words(TableProjection):
     """Numbers the words as they come, so that one that goes moves all behind it."""
 
     name = "words"
-    metadata: ClassVar[MetaData] = tables
+    metadata: ClassVar[MetaData] = words.metadata
 
     def handle(self, connection: Connection, event: Event) -> None:
         """Note the next word."""

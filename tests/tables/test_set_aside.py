@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 from sqlalchemy import (
     BigInteger,
-    Column,
     Connection,
     MetaData,
     String,
-    Table,
     text,
 )
+from support.event_tables import event_table
 from support.totals import (
     Totals,
     read_table,
@@ -92,18 +91,11 @@ async def test_a_reason_is_recorded_with_any_characters(
 async def test_what_a_column_cannot_hold_is_set_aside_in_every_database(
     log: str, target: str, value: Any
 ) -> None:
-    held = MetaData()
-    table = Table(
-        "held",
-        held,
-        Column("position", BigInteger, primary_key=True),
-        Column("text", String),
-        Column("number", BigInteger),
-    )
+    table = event_table("held", text=String, number=BigInteger)
 
     class Held(TableProjection):
         name = "held"
-        metadata: ClassVar[MetaData] = held
+        metadata: ClassVar[MetaData] = table.metadata
 
         def handle(self, connection: Connection, event: Event) -> None:
             column = "text" if isinstance(event.data, str) else "number"

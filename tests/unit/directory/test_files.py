@@ -35,18 +35,15 @@ def test_only_the_last_content_of_a_batch_is_written(
 ) -> None:
     log.commit(Change("R1", "a.yml", b"1"))
     log.commit(Change("R1", "a.yml", b"2"))
-    log.commit(Change("R1", "b.yml", b"3"))
-    log.feed(live)
+    log.commit_into(live, Change("R1", "b.yml", b"3"))
     assert files_below(root) == {"b.yml": b"3"}
 
 
 def test_a_rule_under_a_new_path_loses_its_old_file_and_the_empty_directory(
     log: RuleLog, live: DirectoryProjection, root: Path
 ) -> None:
-    log.commit(Change("R1", "old/deep/a.yml", b"1"))
-    log.feed(live)
-    log.commit(Change("R1", "new/a.yml", b"1"))
-    log.feed(live)
+    log.commit_into(live, Change("R1", "old/deep/a.yml", b"1"))
+    log.commit_into(live, Change("R1", "new/a.yml", b"1"))
     assert files_below(root) == {"new/a.yml": b"1"}
 
 
@@ -54,16 +51,13 @@ def test_a_rule_under_a_new_path_loses_its_old_file_and_the_empty_directory(
 def test_the_file_of_a_removed_or_redacted_rule_goes(
     gone: Change, log: RuleLog, live: DirectoryProjection, root: Path
 ) -> None:
-    log.commit(Change("R1", "d/a.yml", b"1"))
-    log.feed(live)
-    log.commit(gone)
-    log.feed(live)
+    log.commit_into(live, Change("R1", "d/a.yml", b"1"))
+    log.commit_into(live, gone)
     assert files_below(root) == {}
 
 
 def test_an_empty_file_is_a_file(log: RuleLog, live: DirectoryProjection, root: Path) -> None:
-    log.commit(Change("R1", "a.yml", b""))
-    log.feed(live)
+    log.commit_into(live, Change("R1", "a.yml", b""))
     assert files_below(root) == {"a.yml": b""}
 
 
@@ -71,10 +65,8 @@ def test_an_empty_file_is_a_file(log: RuleLog, live: DirectoryProjection, root: 
 def test_a_file_and_a_directory_change_places_in_one_commit(
     before: str, after: str, log: RuleLog, live: DirectoryProjection, root: Path
 ) -> None:
-    log.commit(Change("R1", before, b"1"))
-    log.feed(live)
-    log.commit(Change("R2", after, b"2"), Change("R1"))
-    log.feed(live)
+    log.commit_into(live, Change("R1", before, b"1"))
+    log.commit_into(live, Change("R2", after, b"2"), Change("R1"))
     assert files_below(root) == {after: b"2"}
     assert live.set_aside == ()
 
@@ -82,21 +74,17 @@ def test_a_file_and_a_directory_change_places_in_one_commit(
 def test_two_rules_swap_their_paths_in_one_commit(
     log: RuleLog, live: DirectoryProjection, root: Path
 ) -> None:
-    log.commit(Change("R1", "a", b"1"), Change("R2", "b", b"2"))
-    log.feed(live)
-    log.commit(Change("R1", "b", b"1"), Change("R2", "a", b"2"))
-    log.feed(live)
+    log.commit_into(live, Change("R1", "a", b"1"), Change("R2", "b", b"2"))
+    log.commit_into(live, Change("R1", "b", b"1"), Change("R2", "a", b"2"))
     assert files_below(root) == {"a": b"2", "b": b"1"}
 
 
 def test_a_file_that_is_as_it_should_be_is_not_written_again(
     log: RuleLog, live: DirectoryProjection, root: Path
 ) -> None:
-    log.commit(Change("R1", "a.yml", b"1"))
-    log.feed(live)
+    log.commit_into(live, Change("R1", "a.yml", b"1"))
     before = (root / "a.yml").stat()
-    log.commit(Change("R1", "a.yml", b"1"))
-    log.feed(live)
+    log.commit_into(live, Change("R1", "a.yml", b"1"))
     after = (root / "a.yml").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
@@ -110,15 +98,13 @@ def test_a_second_rule_waits_for_its_path_with_a_record_and_then_gets_it(
     log: RuleLog, live: DirectoryProjection, root: Path
 ) -> None:
     log.commit(Change("R1", "a.yml", b"1"))
-    log.commit(Change("R2", "a.yml", b"2"))
-    log.feed(live)
+    log.commit_into(live, Change("R2", "a.yml", b"2"))
     assert files_below(root) == {"a.yml": b"1"}
     assert [record.position for record in live.set_aside] == [2]
     assert "'rule/R1'" in live.set_aside[0].reason
     live.close()
     live.open(LOG_ID)
-    log.commit(Change("R1"))
-    log.feed(live)
+    log.commit_into(live, Change("R1"))
     assert files_below(root) == {"a.yml": b"2"}
     assert live.set_aside == ()
     assert not list(root.glob("*.kept"))
@@ -148,8 +134,7 @@ def test_a_hostile_path_is_set_aside_and_the_last_good_file_stays(
     path: str, log: RuleLog, live: DirectoryProjection, root: Path
 ) -> None:
     log.commit(Change("R1", "a.yml", b"1"))
-    log.commit(Change("R1", path, b"2"), Change("R2", "b.yml", b"3"))
-    log.feed(live)
+    log.commit_into(live, Change("R1", path, b"2"), Change("R2", "b.yml", b"3"))
     assert files_below(root) == {"a.yml": b"1", "b.yml": b"3"}
     assert [record.position for record in live.set_aside] == [2]
     assert sorted(entry.name for entry in root.parent.iterdir()) == ["live"]
@@ -158,8 +143,7 @@ def test_a_hostile_path_is_set_aside_and_the_last_good_file_stays(
 def test_a_lone_surrogate_in_a_path_is_set_aside(log: RuleLog, root: Path) -> None:
     live = DirectoryProjection(root, files=lambda _: FileChange("k", "\ud800", b""))
     live.open(LOG_ID)
-    log.commit(Change("R1", "a.yml"))
-    log.feed(live)
+    log.commit_into(live, Change("R1", "a.yml"))
     assert "UTF-8" in live.set_aside[0].reason
     live.close()
 
@@ -167,16 +151,14 @@ def test_a_lone_surrogate_in_a_path_is_set_aside(log: RuleLog, root: Path) -> No
 def test_a_backslash_is_an_ordinary_character(
     log: RuleLog, live: DirectoryProjection, root: Path
 ) -> None:
-    log.commit(Change("R1", "..\\a", b"1"))
-    log.feed(live)
+    log.commit_into(live, Change("R1", "..\\a", b"1"))
     assert files_below(root) == {"..\\a": b"1"}
 
 
 def test_an_error_of_the_callers_own_function_is_set_aside(log: RuleLog, root: Path) -> None:
     live = DirectoryProjection(root, files=lambda event: 1 / 0)  # type: ignore[arg-type,return-value]
     live.open(LOG_ID)
-    log.commit(Change("R1", "a.yml"))
-    log.feed(live)
+    log.commit_into(live, Change("R1", "a.yml"))
     assert live.set_aside[0].reason == "ZeroDivisionError: division by zero"
     live.close()
 
@@ -209,8 +191,7 @@ def test_told_to_stop_it_applies_everything_before_the_commit(
 def test_a_rebuild_shows_nothing_until_it_is_finished(
     log: RuleLog, live: DirectoryProjection, root: Path
 ) -> None:
-    log.commit(Change("R1", "a.yml", b"1"))
-    log.feed(live)
+    log.commit_into(live, Change("R1", "a.yml", b"1"))
     other = RuleLog([[Change("R1", "b.yml", b"2")], [Change("R2", "c.yml", b"3")]])
     live.begin_rebuild()
     live.apply(other.events[:1], other.cursor(1))
@@ -224,8 +205,7 @@ def test_a_rebuild_shows_nothing_until_it_is_finished(
 def test_closing_drops_an_unfinished_rebuild(
     log: RuleLog, live: DirectoryProjection, root: Path
 ) -> None:
-    log.commit(Change("R1", "a.yml", b"1"))
-    log.feed(live)
+    log.commit_into(live, Change("R1", "a.yml", b"1"))
     live.begin_rebuild()
     live.close()
     assert live.open(LOG_ID) == log.cursor()
@@ -236,8 +216,7 @@ def test_closing_drops_an_unfinished_rebuild(
 def test_the_manifest_gives_position_log_and_digest_of_every_file(
     log: RuleLog, live: DirectoryProjection, root: Path
 ) -> None:
-    log.commit(Change("R1", "d/a.yml", b"1"))
-    log.feed(live)
+    log.commit_into(live, Change("R1", "d/a.yml", b"1"))
     manifest = decode((root / ".eventstore.json").read_bytes(), "test")
     entry = manifest.files["d/a.yml"]
     assert (entry.key, entry.position, entry.size) == ("rule/R1", 1, 1)

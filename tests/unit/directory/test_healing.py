@@ -16,8 +16,7 @@ from projections.directory.manifest import MANIFEST, UnsettledTreeError, read_tr
 
 @pytest.fixture
 def filled(log: RuleLog, live: DirectoryProjection) -> DirectoryProjection:
-    log.commit(Change("R1", "a.yml", b"1"), Change("R2", "d/b.yml", b"2"))
-    log.feed(live)
+    log.commit_into(live, Change("R1", "a.yml", b"1"), Change("R2", "d/b.yml", b"2"))
     return live
 
 
@@ -71,8 +70,7 @@ def test_a_removal_never_follows_a_link(
 ) -> None:
     (root / "d").rename(tmp_path / "d")
     (root / "d").symlink_to(tmp_path / "d")
-    log.commit(Change("R2"))
-    log.feed(filled)
+    log.commit_into(filled, Change("R2"))
     assert files_below(tmp_path / "d") == {"b.yml": b"2"}
 
 
@@ -83,8 +81,7 @@ def test_what_strangers_add_is_reported_and_stays(
     (root / "link").symlink_to("/")
     (root / "empty").mkdir()
     assert filled.strangers() == ["d/notes.txt", "empty/", "link"]
-    log.commit(Change("R2"))
-    log.feed(filled)
+    log.commit_into(filled, Change("R2"))
     assert files_below(root) == {"a.yml": b"1", "d/notes.txt": b"mine", "empty/": b""}
 
 
@@ -92,8 +89,7 @@ def test_a_strangers_file_in_the_way_is_set_aside_until_it_is_gone(
     log: RuleLog, filled: DirectoryProjection, root: Path
 ) -> None:
     (root / "c.yml").write_text("mine")
-    log.commit(Change("R3", "c.yml", b"3"), Change("R4", "c2.yml", b"4"))
-    log.feed(filled)
+    log.commit_into(filled, Change("R3", "c.yml", b"3"), Change("R4", "c2.yml", b"4"))
     assert [record.position for record in filled.set_aside] == [3]
     assert (root / "c.yml").read_text() == "mine"
     assert "c.yml" not in read_tree(root)[1]
@@ -110,15 +106,13 @@ def test_a_strangers_directory_or_file_on_the_way_is_set_aside(
 ) -> None:
     (root / stands).parent.mkdir(parents=True, exist_ok=True)
     (root / stands).write_text("mine")
-    log.commit(Change("R3", "e/f", b"3"))
-    log.feed(filled)
+    log.commit_into(filled, Change("R3", "e/f", b"3"))
     assert "not ours" in filled.set_aside[0].reason
     assert (root / stands).read_text() == "mine"
     filled.close()
     filled.open(LOG_ID)
     assert "not ours" in filled.set_aside[0].reason
-    log.commit(Change("R3"))
-    log.feed(filled)
+    log.commit_into(filled, Change("R3"))
     assert filled.set_aside == ()
     assert (root / stands).read_text() == "mine"
 
@@ -155,26 +149,26 @@ def test_a_removed_manifest_comes_back(filled: DirectoryProjection, root: Path) 
     assert (root / MANIFEST).read_bytes() == before
 
 
+def lose_waiting_file(log: RuleLog, filled: DirectoryProjection, root: Path) -> None:
+    """Let a second rule wait for the path ``a.yml``, and lose the content that is kept for it."""
+    log.commit_into(filled, Change("R3", "a.yml", b"3"))
+    next(root.glob(".eventstore-*.kept")).unlink()
+
+
 def test_the_kept_content_of_a_waiting_file_is_mended_too(
     log: RuleLog, filled: DirectoryProjection, root: Path
 ) -> None:
-    log.commit(Change("R3", "a.yml", b"3"))
-    log.feed(filled)
-    next(root.glob(".eventstore-*.kept")).unlink()
+    lose_waiting_file(log, filled, root)
     assert heal(log, filled) == [3]
-    log.commit(Change("R1"))
-    log.feed(filled)
+    log.commit_into(filled, Change("R1"))
     assert (root / "a.yml").read_bytes() == b"3"
 
 
 def test_a_waiting_file_whose_content_was_lost_is_mended_from_the_log(
     log: RuleLog, filled: DirectoryProjection, root: Path
 ) -> None:
-    log.commit(Change("R3", "a.yml", b"3"))
-    log.feed(filled)
-    next(root.glob(".eventstore-*.kept")).unlink()
-    log.commit(Change("R1"))
-    log.feed(filled)
+    lose_waiting_file(log, filled, root)
+    log.commit_into(filled, Change("R1"))
     assert heal(log, filled) == [3]
     assert read_tree(root)[1] == {"a.yml": b"3", "d/b.yml": b"2"}
 

@@ -21,8 +21,7 @@ def test_a_missing_root_is_made_with_its_parents(tmp_path: Path) -> None:
 
 
 def test_it_comes_back_where_it_was(log: RuleLog, live: DirectoryProjection) -> None:
-    log.commit(Change("R1", "a.yml", b"1"))
-    log.feed(live)
+    log.commit_into(live, Change("R1", "a.yml", b"1"))
     live.close()
     assert live.open(LOG_ID) == log.cursor()
 
@@ -91,8 +90,7 @@ def test_a_root_that_is_a_link_is_followed_once(log: RuleLog, root: Path, tmp_pa
     root.symlink_to("real")
     live = DirectoryProjection(root)
     live.open(LOG_ID)
-    log.commit(Change("R1", "a.yml", b"1"))
-    log.feed(live)
+    log.commit_into(live, Change("R1", "a.yml", b"1"))
     live.close()
     assert files_below(tmp_path / "real") == {"a.yml": b"1"}
     assert root.is_symlink()

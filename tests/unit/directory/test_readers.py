@@ -32,8 +32,7 @@ def test_every_set_that_is_read_is_the_one_of_its_cursor(
 def test_a_set_that_never_agrees_is_a_typed_error_that_names_a_file(
     log: RuleLog, live: DirectoryProjection, root: Path
 ) -> None:
-    log.commit(Change("R1", "a.yml", b"1"))
-    log.feed(live)
+    log.commit_into(live, Change("R1", "a.yml", b"1"))
     (root / "a.yml").write_bytes(b"2")
     with pytest.raises(UnsettledTreeError, match=r"'a\.yml' is not what the manifest says"):
         read_tree(root, attempts=3, pause=0)

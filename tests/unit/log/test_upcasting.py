@@ -9,8 +9,9 @@ import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert
+from sqlalchemy import Connection, Integer, String, insert
 from support.audit import audit
+from support.event_tables import event_table
 from support.examples import examples
 from support.logs import positions
 from support.orders import content, first, order_upcasters, second, third
@@ -154,21 +155,14 @@ async def test_metadata_that_is_no_object_names_no_shape(path: Path, url: str) -
         assert [event.type for event in await collect(store.read())] == ["Placed.v1"]
 
 
-tables = MetaData()
-orders = Table(
-    "orders",
-    tables,
-    Column("position", Integer, primary_key=True),
-    Column("amount", Integer),
-    Column("currency", String),
-)
+orders = event_table("orders", amount=Integer, currency=String)
 
 
 class Orders(TableProjection):
     """Knows today's orders only."""
 
     name = "orders"
-    metadata = tables
+    metadata = orders.metadata
 
     def handle(self, connection: Connection, event: Event) -> None:
         """Note an order."""
