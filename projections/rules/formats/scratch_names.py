@@ -8,6 +8,7 @@ that a person has to decide about (``rule (conflicted copy).yml`` of Dropbox,
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 
@@ -81,6 +82,7 @@ _NAMES: Final = re.compile(
 )
 
 
+@lru_cache(maxsize=16_384)
 def scratch_kind(name: str) -> str | None:
     """Return what kind of passing file a base name says it is; None for any other name."""
     found = _NAMES.fullmatch(name)

@@ -63,7 +63,8 @@ class _TreeWalk:
         self._tree = Tree()
         self._waiting: list[tuple[int, str, str, str]] = [(0, "", str(root), self._real_root)]
         self._visited: set[str] = set()
-        self._path_of: dict[str, str] = {}
+        self._real_of: dict[str, str] = {}
+        self._file_links: list[tuple[str, os.DirEntry[str], str]] = []
         self._hidden: list[tuple[str, os.DirEntry[str]]] = []
 
     def walk(self) -> Tree:
@@ -72,12 +73,15 @@ class _TreeWalk:
             _, prefix, folder, real = heapq.heappop(self._waiting)
             if real not in self._visited:  # Links may form loops.
                 self._visited.add(real)
+                self._real_of[prefix] = base = real.rstrip("/") + "/"
                 for entry in self._list(folder, prefix):
-                    self._sort_in(prefix + entry.name, entry, f"{real.rstrip('/')}/{entry.name}")
+                    self._sort_in(prefix, entry, base)
+        self._add_file_links()
         self._add_hidden()
         return self._tree
 
-    def _sort_in(self, path: str, entry: os.DirEntry[str], real: str) -> None:
+    def _sort_in(self, prefix: str, entry: os.DirEntry[str], base: str) -> None:
+        path = prefix + entry.name
         if entry.name.startswith("."):
             self._hidden.append((path, entry))
         elif entry.is_symlink():
@@ -86,16 +90,16 @@ class _TreeWalk:
             if reason := ignored_folder(entry.name):
                 self._tree.ignored.append(IgnoredFile(path + "/", reason))
             else:
-                self._wait(path, entry, real)
-        else:
-            self._take(path, entry, real)
+                self._wait(path, entry, base + entry.name)
+        elif self._is_rule(path, entry):
+            self._tree.entries[path] = entry
 
     def _wait(self, path: str, entry: os.DirEntry[str], real: str) -> None:
         heapq.heappush(self._waiting, (len(path) + 1, path + "/", entry.path, real))
 
     def _follow(self, path: str, entry: os.DirEntry[str]) -> None:
         if scratch_kind(entry.name):
-            self._take(path, entry, entry.path)
+            self._is_rule(path, entry)
             return
         real = os.path.realpath(entry.path)
         inside = f"{real}/".startswith(self._real_root.rstrip("/") + "/")
@@ -111,22 +115,31 @@ class _TreeWalk:
             self._tree.problems[path] = problem
         elif is_folder:
             self._wait(path, entry, real)
-        else:
-            self._take(path, entry, real)
+        elif self._is_rule(path, entry):
+            self._file_links.append((path, entry, real))
 
-    def _take(self, path: str, entry: os.DirEntry[str], real: str) -> None:
+    def _is_rule(self, path: str, entry: os.DirEntry[str]) -> bool:
+        """Whether a file has a rule's name; note it among the ignored ones where it has not."""
         reason = scratch_kind(entry.name)
         if reason is None and not self._filename.fullmatch(entry.name):
             reason = self._unlike
         if reason is not None:
             self._tree.ignored.append(IgnoredFile(path, reason))
+        return reason is None
+
+    def _add_file_links(self) -> None:
+        """Add links to files, each instead of a longer path to the same file."""
+        if not self._file_links:
             return
-        known = self._path_of.get(real)
-        if known is None or (len(path), path) < (len(known), known):
-            if known is not None:
-                del self._tree.entries[known]
-            self._path_of[real] = path
-            self._tree.entries[path] = entry
+        entries = self._tree.entries
+        path_of = {self._real_of[_folder(path)] + one.name: path for path, one in entries.items()}
+        for path, entry, real in self._file_links:
+            known = path_of.get(real)
+            if known is None or (len(path), path) < (len(known), known):
+                if known is not None:
+                    del entries[known]
+                path_of[real] = path
+                entries[path] = entry
 
     def _add_hidden(self) -> None:
         """Ignore hidden files and folders, but not where a visible link leads into one."""
@@ -162,6 +175,11 @@ class _TreeWalk:
         if not entries and prefix:
             self._tree.empty.append(prefix)
         return entries
+
+
+def _folder(path: str) -> str:
+    """Return the part of a path up to its last slash, that included."""
+    return path[: path.rfind("/") + 1]
 
 
 def _target(entry: os.DirEntry[str]) -> tuple[str, bool]:
