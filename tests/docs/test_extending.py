@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -64,3 +65,18 @@ def test_the_session_prints_what_is_shown(tmp_path: Path, installed: dict[str, s
 def test_every_kind_of_contribution_has_a_row() -> None:
     rows = set(re.findall(r"^\| `(\w+)` \|", TEXT, re.MULTILINE))
     assert rows == {field.name for field in fields(Manifest)} - {"title"}
+
+
+def test_the_rule_format_is_known_once_it_is_installed(tmp_path: Path) -> None:
+    project = tomllib.loads(block("notes/pyproject.toml"))["project"]
+    ((name, value),) = project["entry-points"]["eventstore.rule_formats"].items()
+    package, metadata = tmp_path / "site" / "notes", tmp_path / "site" / "notes-1.0.dist-info"
+    package.mkdir(parents=True)
+    metadata.mkdir()
+    (package / "rule_format.py").write_text(block("notes/rule_format.py"))
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: notes\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[eventstore.rule_formats]\n{name} = {value}\n")
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "a.NOTE").write_text("Title\ntext")
+    extra = {"PYTHONPATH": os.pathsep.join((str(REPOSITORY), str(tmp_path / "site")))}
+    assert run("check rules --format note", tmp_path, extra) == "1 rule is good\n"

@@ -30,6 +30,7 @@ def counts(report: SyncReport) -> tuple[int, int, int, int, int]:
     return report.defined, report.removed, report.rejected, report.unchanged, report.ignored
 
 
+@pytest.mark.promise("bad-input")
 async def test_each_file_of_a_source_is_in_exactly_one_count(store: EventStore, root: Path) -> None:
     names = ["ssh-password-guessing.yml", "My rule.yml", "a (1).YAML", "Übung.yml", "+x.yml"]
     fill(root, {name: ttp(f"R{index}") for index, name in enumerate(names)})
@@ -94,6 +95,7 @@ async def test_a_rule_whose_file_gets_a_name_that_is_ignored_is_removed_and_said
     assert f"rule 'A' is removed: its file {new!r} " in caplog.text
 
 
+@pytest.mark.promise("bad-input")
 async def test_what_never_was_a_rule_does_not_speak_for_those_that_stand(
     store: EventStore, root: Path
 ) -> None:
@@ -118,6 +120,7 @@ async def test_a_rejected_file_whose_rule_stands_lets_the_others_go(
     assert counts(await sync(store, root)) == (0, 4, 1, 0, 0)
 
 
+@pytest.mark.promise("bad-input")
 async def test_a_volume_that_is_unmounted_below_the_root_keeps_its_rules(
     store: EventStore, root: Path
 ) -> None:
@@ -166,6 +169,7 @@ async def test_rules_that_move_out_of_a_folder_are_not_lost_with_it(
     assert len(await standing(store)) == 3
 
 
+@pytest.mark.promise("bad-input")
 async def test_a_folder_that_cannot_be_read_holds_its_rules_and_stops_nothing_else(
     store: EventStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
