@@ -23,6 +23,9 @@ async def check(
     *,
     format: Format = None,  # noqa: A002 - the word that users write
     ignored: Ignored = False,
+    pysigma: Annotated[
+        bool, typer.Option("--pysigma", help="Ask pySigma about Sigma rules, too.")
+    ] = False,
 ) -> int:
     """Check rule files as sync would, without a log; status 1 where it finds faults.
 
@@ -31,9 +34,12 @@ async def check(
     if format is not None and format not in known_formats():
         raise typer.BadParameter(f"{format!r} is none of {', '.join(known_formats())}")
     settings = session.settings.rules
+    format_name = format or settings.format
+    if pysigma and format_name != "sigma":
+        raise typer.BadParameter(f"--pysigma is for the format 'sigma', not {format_name!r}")
     report = await anyio.to_thread.run_sync(
         lambda: check_rules(
-            directory, format=format or settings.format, max_bytes=settings.max_bytes
+            directory, format=format_name, max_bytes=settings.max_bytes, pysigma=pysigma
         )
     )
     output = session.output

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,3 +86,39 @@ async def test_the_check_and_the_master_never_disagree(root: Path) -> None:
         await RuleSync(store, root).sync_once()
         assert {found.path: found.reason for found in report.findings} == await rejected(store)
         assert report.good == len(await standing(store))
+
+
+SIGMA = (
+    "title: T\nlogsource: {{product: windows}}\ndetection: {{s: {{A|re: {regex}}}, condition: s}}\n"
+)
+
+
+def test_pysigma_is_asked_where_it_is_installed_and_needs_no_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("sigma.collection", reason="needs the extra sigma")
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("it connects"))
+    root = fill(tmp_path / "rules", {"a.yml": SIGMA.format(regex="'('")})
+    fill(root, {"b.yml": SIGMA.format(regex="'x+'")})
+    assert check_rules(root, format="sigma").findings == ()
+    (finding,) = check_rules(root, format="sigma", pysigma=True).findings
+    assert (finding.path, finding.reason.split(":")[:2]) == (
+        "a.yml",
+        ["pySigma", " SigmaRegularExpressionError"],
+    )
+
+
+def test_a_missing_pysigma_is_one_line(run: Run, tmp_path: Path) -> None:
+    if importlib.util.find_spec("sigma"):
+        pytest.skip("the extra sigma is installed")
+    fill(tmp_path / "rules", {"a.yml": SIGMA.format(regex="x")})
+    done = run("check", "rules", "--format", "sigma", "--pysigma")
+    assert done.returncode == 1
+    assert "needs the extra 'sigma': pip install 'ruletide[sigma]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_pysigma_is_asked_about_sigma_only(run: Run, root: Path) -> None:
+    done = run("check", "rules", "--pysigma")
+    assert done.returncode == 2
+    assert "--pysigma is for the format 'sigma'" in done.stderr

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from projections.rules.formats.pysigma import pysigma_faults
 from projections.rules.sources._source_reader import SourceReader
 from projections.rules.sources.reconcile import Rejected
 from projections.rules.sources.scan import MAX_RULE_BYTES
@@ -44,11 +45,15 @@ def check_rules(
     *,
     format: str = "ttp",  # noqa: A002 - the word that users write
     max_bytes: int = MAX_RULE_BYTES,
+    pysigma: bool = False,
 ) -> CheckReport:
     """Compare the files below ``root`` with an empty log, as a master would; append nothing.
 
-    Raises SourceError where the directory is missing, cannot be listed, changes without
-    rest, or holds no file of the format: a check that found nothing to check must not pass.
+    With ``pysigma`` the findings are also what pySigma says of the files that a master would
+    take; that needs the extra ``sigma``, and the format of that name.
+
+    Raises SourceError where the directory is missing, cannot be listed, changes without rest,
+    or holds no file of the format: a check that found nothing to check must not pass.
     """
     folder = Path(root).absolute()
     reader, nothing = SourceReader(folder, format=format, max_bytes=max_bytes), StandingRules("")
@@ -58,14 +63,18 @@ def check_rules(
             ignored = f" ({len(reader.ignored)} ignored)" if reader.ignored else ""
             raise SourceError(folder, f"holds no file that the format {format!r} reads{ignored}")
         if not verdict.changing:
-            findings = sorted([*verdict.rejected, *_remarks(verdict)], key=lambda one: one.path)
+            findings = sorted(
+                [*verdict.rejected, *_remarks(verdict, pysigma)], key=lambda one: one.path
+            )
             good = sum(len(parsed.rules) for parsed in verdict.defined)
             return CheckReport(good, tuple(findings), reader.ignored)
     raise SourceError(folder, "changes while it is read: check it once it has come to rest")
 
 
-def _remarks(verdict: Verdict) -> Iterator[Rejected]:
+def _remarks(verdict: Verdict, pysigma: bool) -> Iterator[Rejected]:
     for parsed in verdict.defined:
+        for reason in pysigma_faults(parsed.content) if pysigma else ():
+            yield Rejected(parsed.file.path, parsed.file.sha256, reason)
         for rule in parsed.rules:
             for reason, line in rule.remarks:
                 yield Rejected(parsed.file.path, parsed.file.sha256, reason, line)
