@@ -65,6 +65,7 @@ def run_program() -> None:
         output.flush()
     except (Exception, KeyboardInterrupt) as error:
         status = conclude(error, json=json, verbose=verbose)
+        output.discard_stdout()
     sys.exit(status)
 
 
@@ -82,6 +83,11 @@ def _status(*, json: bool) -> int:
         raise EventStoreError("aborted") from None
     except USAGE_ERROR as error:
         return _show_usage(error, json=json)
+    except SystemExit as end:
+        # What typer makes of a closed pipe.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        raise
     return status if isinstance(status, int) else 0
 
 

@@ -1,0 +1,200 @@
+"""Every command interrupted at ten random moments: its status, and what it left.
+
+A moment is a number of lines that the interpreter has run, not a time: the signal comes from within
+the process, wherever it then is, so that a slow machine takes the same steps.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from support.commands import environment
+from support.master import fill, ttp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support.commands import Run
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+INTERRUPTED = """
+import os, signal, sys, threading
+left, number = {calls}, {number}
+def count(frame, event, _argument):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), number)
+from eventstore.cli import main
+sys.argv = ["eventstore", *{words}]
+threading.setprofile(count)
+sys.setprofile(count)
+main()
+"""
+
+ONE_SHOT = {
+    "export": ["export", "out.export"],
+    "import": ["import", "whole.export", "--url", "sqlite:///filled.db"],
+    "wait": ["wait", "--timeout", "3"],
+    "rebuild": ["rebuild", "rules"],
+    "project": ["project", "live", "--once"],
+    "project --at": ["project", "live", "--at", "20"],
+    "sync": ["sync", "rules", "--once"],
+    "trim": ["trim", "--before", "10", "--force"],
+    "backup": ["backup", "copy.db"],
+    "restore": ["restore", "old.db", "--replace"],
+    "verify": ["verify"],
+    "check": ["check", "rules"],
+    "append": ["append", "order/1", "Noted", "--id", "only"],
+    "state": ["state", "R1", "disabled"],
+    "status": ["status"],
+    "history": ["history", "R1"],
+    "show": ["show", "R1"],
+    "streams": ["streams"],
+    "rules": ["rules"],
+    "redact": ["redact", "1", "--reason", "x"],
+    "tail": ["tail", "--no-follow"],
+}
+FOLLOWERS = {
+    "tail -f": ["tail"],
+    "sync -f": ["sync", "rules"],
+    "project -f": ["project", "live"],
+    "up": ["up", "--rules", "rules", "--to", "live"],
+}
+
+
+@pytest.fixture
+def prepared(run: Run, tmp_path: Path) -> Path:
+    """Make a log with rules that a master has not seen yet, an export and an older copy."""
+    texts = {f"R{number}.yml": ttp(f"R{number}") for number in range(30)}
+    fill(tmp_path / "rules", texts)
+    for words in (
+        ("sync", "rules", "--once"),
+        ("backup", "old.db"),
+        ("export", "whole.export"),
+        ("project", "live", "--once"),
+        ("tail", "--no-follow", "--consumer", "w"),
+    ):
+        assert run(*words).returncode == 0
+    changed = {f"R{number}.yml": ttp(f"R{number}", "second") for number in range(15)}
+    fill(tmp_path / "rules", changed)
+    return tmp_path
+
+
+def interrupt(words: list[str], cwd: Path, calls: int, number: int) -> tuple[int, str]:
+    """Run a command that sends itself a signal after so many calls."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED.format(calls=calls, number=number, words=words)],
+        cwd=cwd, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+def state_of(run: Run, cwd: Path) -> dict[str, object]:
+    """Return what a command may have changed: the log as a whole, its files, the projection."""
+    assert run("verify").returncode == 0
+    facts = json.loads(run("status", "--json").stdout)
+    live = {path.name: path.read_text() for path in (cwd / "live").glob("*.yml")}
+    return {"first": facts["first_position"], "position": facts["position"], "live": live}
+
+
+@pytest.mark.promise("bad-input")
+@pytest.mark.parametrize("words", ONE_SHOT.values(), ids=ONE_SHOT.keys())
+def test_an_interrupted_command_says_so_and_leaves_all_or_nothing(
+    run: Run, prepared: Path, tmp_path: Path, words: list[str]
+) -> None:
+    before = state_of(run, prepared)
+    undone = 0
+    rng = random.Random(" ".join(words))
+    total = calls_of(words, shutil.copytree(prepared, tmp_path / "counted"))
+    for round_ in range(10):
+        here = shutil.copytree(prepared, tmp_path / f"round{round_}", ignore=only_data)
+        number = rng.choice((2, 15))
+        status, said = interrupt(words, here, rng.randrange(1, total), number)
+        assert status in {0, 1, 128 + number}, said
+        assert "Traceback" not in said
+        assert not list(here.rglob("*.partial*"))
+        after = state_of(at(here), here)
+        if status == 128 + number:
+            undone += 1
+            assert_old(words[0], before, after, here)
+    assert undone
+
+
+def at(here: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return what runs commands in another directory."""
+
+    def run_there(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "eventstore.cli", *words], cwd=here, env=environment(),
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    return run_there
+
+
+def only_data(_folder: str, names: list[str]) -> set[str]:
+    """Leave out the copies of other rounds."""
+    return {name for name in names if name.startswith(("round", "counted"))}
+
+
+def assert_old(
+    command: str, before: dict[str, object], after: dict[str, object], here: Path
+) -> None:
+    """Assert that nothing was changed, or the one transaction of the command was committed."""
+    if command not in {"project", "rebuild"}:
+        assert after["live"] == before["live"]
+    for name in ("out.export", "copy.db"):
+        assert not (here / name).exists()
+    if command not in {"sync", "trim", "append", "state", "redact", "restore"}:
+        assert (after["first"], after["position"]) == (before["first"], before["position"])
+
+
+COUNTED = """
+import sys, threading
+calls = 0
+def count(frame, event, _argument):
+    global calls
+    calls += 1
+from eventstore.cli import main
+sys.argv = ["eventstore", *{words}]
+threading.setprofile(count)
+sys.setprofile(count)
+try:
+    main()
+finally:
+    sys.setprofile(None)
+    with open("calls", "w") as file:
+        file.write(str(calls))
+"""
+
+
+def calls_of(words: list[str], here: Path) -> int:
+    """Return how many calls a command makes in its main thread and others, uninterrupted."""
+    subprocess.run(
+        [sys.executable, "-c", COUNTED.format(words=words)], cwd=here, env=environment(),
+        stdin=subprocess.DEVNULL, capture_output=True, check=False,
+    )  # fmt: skip
+    return int((here / "calls").read_text())
+
+
+@pytest.mark.parametrize("words", FOLLOWERS.values(), ids=FOLLOWERS.keys())
+def test_a_follower_ends_with_0_at_any_moment(
+    run: Run, prepared: Path, tmp_path: Path, words: list[str]
+) -> None:
+    rng = random.Random(" ".join(words))
+    for round_ in range(10):
+        here = shutil.copytree(prepared, tmp_path / f"round{round_}", ignore=only_data)
+        # Importing the program alone makes more calls than a follower makes until it waits.
+        status, said = interrupt(words, here, rng.randrange(1, 400_000), rng.choice((2, 15)))
+        assert (status, "Traceback" in said) == (0, False), said
+        assert at(here)("verify").returncode == 0
