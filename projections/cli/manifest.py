@@ -70,6 +70,7 @@ MANIFEST: Final = Manifest(
             missing="is followed by no master",
         ),
         StatusSection("rejections", "projections.cli.rejection_status:rejections"),
+        StatusSection("ignored", "projections.cli.source_status:ignored"),
     ),
     rebuilds=(
         Rebuild("directory", "projections.cli.rebuilds:directory", directory=True, database=False),

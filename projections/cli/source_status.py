@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from eventstore.cli.manifest import StatusEntry
 from projections.rules.events import RULE_DEFINED, RULE_STATE_SET, RULES, STATES
-from projections.rules.sources.lease import NOTE, source_owners
+from projections.rules.sources.lease import NOTE, ignored_counts, source_owners
 
 if TYPE_CHECKING:
     from eventstore import EventStore
@@ -33,3 +33,15 @@ async def sources(store: EventStore) -> list[StatusEntry]:
         fault = "" if source.trouble.startswith(NOTE) else source.trouble
         entries.append(StatusEntry(source.name, source._asdict(), line, fault))
     return entries
+
+
+async def ignored(store: EventStore) -> list[StatusEntry]:
+    """Return each source of which files are ignored by their names, with their number."""
+    return [
+        StatusEntry(
+            source,
+            {"source": source, "ignored": count},
+            f"{count} file{'' if count == 1 else 's'} ignored in source {source}",
+        )
+        for source, count in (await ignored_counts(store)).items()
+    ]

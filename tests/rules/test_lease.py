@@ -121,7 +121,7 @@ async def test_sources_of_other_names_have_owners_of_their_own(url: str, tmp_pat
             for name in ("one", "two"):
                 await stands(store, name, ttp(name))
             owners = sorted(await source_owners(store))
-            assert owners == [("one", store.owner, ""), ("two", store.owner, "")]
+            assert owners == [("one", store.owner, "", 0), ("two", store.owner, "", 0)]
             tasks.cancel_scope.cancel()
         await nobody_follows(store)
 

@@ -44,6 +44,9 @@ NAMESPACE: Final = "source/"
 NOTE: Final = "note: "
 """Begins what an owner reports that is worth knowing and not wrong."""
 
+_IGNORED: Final = " files are ignored"
+"""Ends the note of an owner on PostgreSQL, which is one text, if it says nothing else."""
+
 _in_memory: WeakKeyDictionary[EventStore, dict[str, SourceLock]] = WeakKeyDictionary()
 _guard = threading.Lock()
 
@@ -54,14 +57,19 @@ class _Note(msgspec.Struct):
     source: str
     owner: str
     trouble: str = ""
+    ignored: int = 0
 
 
 class SourceOwner(NamedTuple):
-    """Who follows a source, and what is wrong with that; ``trouble`` is empty where nothing is."""
+    """Who follows a source, and what is wrong with that; ``trouble`` is empty where nothing is.
+
+    ``ignored`` counts the files that are no rules by their names.
+    """
 
     name: str
     owner: str
     trouble: str
+    ignored: int = 0
 
 
 class SourceLock:
@@ -80,6 +88,7 @@ class SourceLock:
         self._file: FileLock | None = None
         self.owner = ""
         self.trouble = ""
+        self.ignored = 0
 
     def try_acquire(self) -> bool:
         """Acquire the source unless it has an owner; return whether that succeeded.
@@ -107,16 +116,37 @@ class SourceLock:
         self._write_note()
         return True
 
-    def report(self, trouble: str) -> None:
-        """Publish what is wrong with the owner's work, for ``status``; empty once nothing is."""
-        if trouble != self.trouble:
-            self.trouble = trouble
+    def report(self, trouble: str, ignored: int = 0) -> None:
+        """Publish what is wrong with the owner's work, for ``status``; empty once nothing is.
+
+        ``ignored`` counts the files that the latest look has passed over by their names.
+        """
+        if (trouble, ignored) != (self.trouble, self.ignored):
+            self.trouble, self.ignored = trouble, ignored
             self._write_note()
+
+    def leave_count(self, ignored: int) -> None:
+        """Note how many files a single look has ignored, unless a master follows the source.
+
+        The note is in the lock file: a log on PostgreSQL or in memory keeps none.
+        """
+        path = self._path
+        if self._shared is not None or path is None or sys.platform == "win32":
+            return
+        with suppress(OSError):  # It is for people: a full disk does not make a look fail.
+            if ignored or path.exists():
+                file = FileLock(path)
+                try:
+                    if file.try_acquire():
+                        note = _Note(self._source, "", ignored=ignored)
+                        file.write_note(msgspec.json.encode(note))
+                finally:
+                    file.close()
 
     def _write_note(self) -> None:
         if self._file is None:
             return
-        note = msgspec.json.encode(_Note(self._source, self.owner, self.trouble))
+        note = msgspec.json.encode(_Note(self._source, self.owner, self.trouble, self.ignored))
         with suppress(OSError):  # A full disk does not end following.
             self._file.write_note(note)
 
@@ -161,7 +191,13 @@ class SourceLock:
         """Raise StorageError once the source is lost."""
         if self._shared is not None:
             check = self._shared.check
-            await anyio.to_thread.run_sync(check, self.trouble, limiter=self._limiter)
+            await anyio.to_thread.run_sync(check, self._shared_note(), limiter=self._limiter)
+
+    def _shared_note(self) -> str:
+        """Return the one text that others may read, where the lock is the database's."""
+        if self.ignored and not self.trouble:
+            return f"{NOTE}{self.ignored}{_IGNORED}"
+        return self.trouble
 
     def release(self) -> None:
         """Release the source, if it is held.
@@ -185,25 +221,48 @@ class SourceLock:
 async def source_owners(store: EventStore) -> list[SourceOwner]:
     """Return each source of the log that a master follows now, with its owner."""
     held = [
-        SourceOwner(lock.name.removeprefix(NAMESPACE), lock.owner, lock.note)
+        _shared_owner(lock.name.removeprefix(NAMESPACE), lock.owner, lock.note)
         for lock in await store.named_locks()
         if lock.name.startswith(NAMESPACE)
     ]
     return held or list(_owners_on_this_host(store))
 
 
+async def ignored_counts(store: EventStore) -> dict[str, int]:
+    """Return how many files the latest look at each source has ignored, where there were any.
+
+    Of a source that no master follows this is known on the host of a log in a file only.
+    """
+    counts = {source.name: source.ignored for source in await source_owners(store)}
+    path = log_file(store.url)
+    if path is not None and sys.platform != "win32":
+        for lock in path.parent.glob(f"{_glob_safe(path.name)}-source-*"):
+            with suppress(OSError):
+                note = _decode(lock.read_bytes())
+                if note.source:
+                    counts.setdefault(note.source, note.ignored)
+    return {source: count for source, count in sorted(counts.items()) if count}
+
+
+def _shared_owner(name: str, owner: str, note: str) -> SourceOwner:
+    count = note.removeprefix(NOTE).removesuffix(_IGNORED)
+    if note == f"{NOTE}{count}{_IGNORED}" and count.isdecimal():
+        return SourceOwner(name, owner, "", int(count))
+    return SourceOwner(name, owner, note)
+
+
 def _owners_on_this_host(store: EventStore) -> Iterator[SourceOwner]:
     path = log_file(store.url)
     if path is None or sys.platform == "win32":
         for source, holder in sorted(_in_memory.get(store, {}).items()):
-            yield SourceOwner(source, holder.owner, holder.trouble)
+            yield SourceOwner(source, holder.owner, holder.trouble, holder.ignored)
         return
     for lock in sorted(path.parent.glob(f"{_glob_safe(path.name)}-source-*")):
         with suppress(OSError):
             held = read_held_note(lock)
             note = _decode(held or b"")
             if note.source:
-                yield SourceOwner(note.source, note.owner, note.trouble)
+                yield SourceOwner(note.source, note.owner, note.trouble, note.ignored)
 
 
 def _decode(note: bytes) -> _Note:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -116,7 +117,8 @@ class RuleSync:
         its lock for longer, and SourceError where the directory is missing, or empty without
         ``allow_empty``; bad files raise nothing, they are rejected and reported.
         """
-        return (await sync_directories(self._store, [self._look]))[0]
+        (report,) = await sync_together([self])
+        return report
 
     async def run(self, on_report: Callable[[SyncReport], None] | None = None) -> None:
         """Reconcile, then follow the directory until cancelled.
@@ -179,7 +181,7 @@ class RuleSync:
                     if isinstance(error, GitLockError):
                         pause = min(pause, GIT_RETRY_SECONDS)
                 # Shown by `eventstore status`, on other hosts too.
-                self._lock.report(trouble or self.trouble or self._note())
+                self._lock.report(trouble or self.trouble or self._note(), len(self.ignored))
                 await watch.wait(seen, pause)
         finally:
             with anyio.CancelScope(shield=True):
@@ -211,7 +213,11 @@ async def sync_together(masters: Sequence[RuleSync]) -> list[SyncReport]:
     what :meth:`RuleSync.sync_once` raises; a directory in trouble holds up the others.
     """
     looks = [master._look for master in masters]  # noqa: SLF001 - of this class
-    return await sync_directories(masters[0]._store, looks)  # noqa: SLF001
+    reports = await sync_directories(masters[0]._store, looks)  # noqa: SLF001
+    for master in masters:
+        leave = partial(master._lock.leave_count, len(master.ignored))  # noqa: SLF001
+        await anyio.to_thread.run_sync(leave, limiter=master._limiter)  # noqa: SLF001
+    return reports
 
 
 def _kind(error: EventStoreError) -> str:
