@@ -14,16 +14,7 @@ from eventstore.archive.continuity import Continuity, check_event
 from eventstore.archive.file_format import read_archive
 from eventstore.archive.progress import Moved
 from eventstore.errors import ArchiveError, StorageError
-from eventstore.log.records import (
-    FORMAT,
-    ConsumerRecord,
-    EndRecord,
-    EventRecord,
-    KeptRecord,
-    LogRecord,
-    Record,
-    StreamRecord,
-)
+from eventstore.log import records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,11 +46,11 @@ def import_log(log: MovableLog, file: IO[bytes], where: str, progress: Progress)
     return Moved(head.position, head.position - head.first_position + 1)
 
 
-def read_records(file: IO[bytes], where: str, progress: Progress) -> Iterator[Record]:
+def read_records(file: IO[bytes], where: str, progress: Progress) -> Iterator[records.Record]:
     """Yield the records of an export but the last, checked; end once all of it is right."""
     checker: _Checker | None = None
-    for offset, records in read_archive(file, where):
-        for record in records:
+    for offset, batch in read_archive(file, where):
+        for record in batch:
             try:
                 if checker is None:
                     checker = _Checker(record)
@@ -67,7 +58,7 @@ def read_records(file: IO[bytes], where: str, progress: Progress) -> Iterator[Re
                     checker.check(record)
             except (ValueError, struct.error) as error:
                 raise ArchiveError(where, offset, str(error)) from error
-            if not isinstance(record, EndRecord):
+            if not isinstance(record, records.EndRecord):
                 yield record
         if checker is not None:
             progress(checker.events, checker.expected)
@@ -78,14 +69,20 @@ def read_records(file: IO[bytes], where: str, progress: Progress) -> Iterator[Re
 class _Checker:
     """Checks the order and the continuity of an export's records; raises ValueError."""
 
-    _ORDER: Final = (StreamRecord, KeptRecord, EventRecord, ConsumerRecord, EndRecord)
+    _ORDER: Final = (
+        records.StreamRecord,
+        records.KeptRecord,
+        records.EventRecord,
+        records.ConsumerRecord,
+        records.EndRecord,
+    )
 
-    def __init__(self, log: Record) -> None:
-        if not isinstance(log, LogRecord):
+    def __init__(self, log: records.Record) -> None:
+        if not isinstance(log, records.LogRecord):
             raise ValueError("it does not begin with a log")  # noqa: TRY004 - as all the rest
-        if log.format != FORMAT:
+        if log.format != records.FORMAT:
             raise ValueError(
-                f"its format is {log.format}, this program knows {FORMAT}: use a newer one"
+                f"its format is {log.format}, this program knows {records.FORMAT}: use a newer one"
             )
         self.expected = log.position - log.first_position + 1
         self.ended = False
@@ -100,7 +97,7 @@ class _Checker:
         """How many events have passed."""
         return self._counts[2]
 
-    def check(self, record: Record) -> None:
+    def check(self, record: records.Record) -> None:
         """Check the next record."""
         rank = -1
         with suppress(ValueError):
@@ -109,20 +106,20 @@ class _Checker:
             raise ValueError(f"a {type(record).__name__} is not where it belongs")
         self._rank = rank
         self._counts[rank] += 1
-        if isinstance(record, EventRecord):
+        if isinstance(record, records.EventRecord):
             self._continuity.check(record)
-        elif isinstance(record, KeptRecord):
+        elif isinstance(record, records.KeptRecord):
             self._check_kept(record)
-        elif isinstance(record, ConsumerRecord):
+        elif isinstance(record, records.ConsumerRecord):
             if record.position > self._log.position:
                 raise ValueError(f"consumer {record.name!r} is beyond the head")
-        elif isinstance(record, EndRecord):
+        elif isinstance(record, records.EndRecord):
             self._continuity.finish()
             if list(msgspec.structs.astuple(record)) != self._counts[:-1]:
                 raise ValueError("it holds other numbers of records than it says")
             self.ended = True
 
-    def _check_kept(self, record: KeptRecord) -> None:
+    def _check_kept(self, record: records.KeptRecord) -> None:
         if not self._kept < record.position < self._log.first_position:
             raise ValueError(f"kept event {record.position} is not where it belongs")
         self._kept = record.position

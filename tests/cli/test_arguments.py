@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.commands import command, environment
+from support.commands import on_terminal
 
 if TYPE_CHECKING:
     from support.commands import Run
@@ -115,39 +113,20 @@ def test_a_dry_run_of_trim_and_redact_changes_nothing(run: Run, tmp_path: Path) 
     assert [done[name] for name in same] == [planned[name] for name in same]
 
 
-def answer(words: list[str], said: bytes, cwd: Path) -> tuple[int, str]:
-    """Answer a question on a terminal; return the exit status and what the terminal showed."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        command(*words), cwd=cwd, env=environment(TERM="xterm"), stdin=slave, stderr=slave,
-        stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    os.close(slave)
-    os.write(master, said)
-    shown = b""
-    try:
-        while chunk := os.read(master, 65536):
-            shown += chunk
-    except OSError:  # Linux says so when the last writer has closed the terminal.
-        pass
-    os.close(master)
-    return process.wait(60), shown.decode()
-
-
 @pytest.mark.usefixtures("three")
 def test_trim_and_redact_ask_on_a_terminal(run: Run, tmp_path: Path) -> None:
     trim = ["trim", "--before", "3"]
     for words in (trim, ["redact", "1", "--reason", "x"]):
-        status, shown = answer(words, b"\n", tmp_path)
+        status, shown = on_terminal(words, tmp_path, b"\n")
         assert status == 1
         assert "[y/N]" in shown
         assert "nothing was changed" in shown
     facts = json.loads(run("status", "--json").stdout)
     assert (facts["first_position"], facts["position"]) == (1, 3)
-    status, shown = answer(trim, b"y\n", tmp_path)
+    status, shown = on_terminal(trim, tmp_path, b"y\n")
     assert status == 0
     assert json.loads(run("status", "--json").stdout)["first_position"] == 3
-    status, shown = answer(["redact", "3", "--reason", "x", "--yes"], b"", tmp_path)
+    status, shown = on_terminal(["redact", "3", "--reason", "x", "--yes"], tmp_path, b"")
     assert (status, "[y/N]" in shown) == (0, False)
 
 

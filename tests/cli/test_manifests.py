@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from support.commands import Run, command, environment
+from support.commands import Run, environment, runner
 from support.stranger import MANIFEST, install
 
 if TYPE_CHECKING:
@@ -22,18 +22,7 @@ Extra = dict[str, str]
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Run a command in an interpreter of its own: packages are found when it starts."""
-
-    def run_command(*words: str, **extra: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command(*words),
-            cwd=tmp_path,
-            env=environment(**extra),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run_command
+    return runner(tmp_path)
 
 
 @pytest.fixture

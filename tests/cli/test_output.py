@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from support.commands import REPOSITORY, Run, command, environment
+from support.commands import REPOSITORY, Run, command, environment, on_terminal
 
 from eventstore.cli.output import escape
 
@@ -72,29 +71,11 @@ def test_a_file_whose_name_is_hostile_is_one_line_in_check(run: Run, tmp_path: P
     assert totals == {"good": 0, "findings": 1}
 
 
-def on_terminal(words: list[str], cwd: Path) -> str:
-    """Run a command whose stderr is a terminal; return what the terminal was sent."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        command(*words), cwd=cwd, env=environment(TERM="xterm"), stderr=slave,
-        stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    os.close(slave)
-    sent = b""
-    try:
-        while chunk := os.read(master, 65536):
-            sent += chunk
-    except OSError:  # Linux says so when the last writer has closed the terminal.
-        pass
-    os.close(master)
-    assert process.wait(60) == 0, sent
-    return sent.decode()
-
-
 def test_a_progress_bar_shows_foreign_text_as_it_is(run: Run, tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "config" / "rules" / "ttp", tmp_path / "rules")
     run("sync", "rules", "--once")
     name = "live{x}[red]\x1b[5m"
-    sent = on_terminal(["project", name, "--once"], tmp_path)
+    status, sent = on_terminal(["project", name, "--once"], tmp_path)
+    assert status == 0, sent
     assert r"projecting live{x}[red]\x1b[5m" in sent
     assert "\x1b[5m" not in sent

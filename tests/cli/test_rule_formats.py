@@ -6,12 +6,11 @@ import importlib
 import json
 import os
 import shutil
-import subprocess
 import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
-from support.commands import REPOSITORY, Run, command, environment
+from support.commands import REPOSITORY, Run, runner
 from support.master import fill, ttp
 
 if TYPE_CHECKING:
@@ -51,19 +50,7 @@ def site(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(tmp_path: Path, site: Path) -> Run:
     """Run a command in an interpreter of its own: packages are found when it starts."""
-    path = os.pathsep.join((str(REPOSITORY), str(site)))
-
-    def run_command(*words: str, **extra: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command(*words),
-            cwd=tmp_path,
-            env=environment(PYTHONPATH=path, **extra),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run_command
+    return runner(tmp_path, PYTHONPATH=os.pathsep.join((str(REPOSITORY), str(site))))
 
 
 @pytest.fixture

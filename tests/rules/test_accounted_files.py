@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.master import fill, following, logged, marked, rejected, standing, ttp
+from support.master import fill, following, lock_folder, logged, marked, rejected, standing, ttp
 
 from projections.rules import RuleSync, SourceError, SyncReport
 
@@ -175,14 +174,7 @@ async def test_a_folder_that_cannot_be_read_holds_its_rules_and_stops_nothing_el
 ) -> None:
     fill(root, {"a.yml": ttp("A"), "locked/b.yml": ttp("B"), "locked/c/d.yml": ttp("D")})
     await sync(store, root)
-    scandir = os.scandir
-
-    def refusing(folder: str) -> object:
-        if str(folder).endswith("locked"):
-            raise PermissionError(13, "Permission denied")  # To root nothing is locked.
-        return scandir(folder)
-
-    monkeypatch.setattr("projections.rules.sources._tree_walk.os.scandir", refusing)
+    lock_folder(monkeypatch)
     (root / "a.yml").unlink()
     fill(root, {"e.yml": ttp("E")})
     assert counts(await sync(store, root)) == (1, 1, 1, 0, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -30,6 +31,41 @@ def environment(**extra: str) -> dict[str, str]:
 
 def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "eventstore.cli", *words]
+
+
+def runner(cwd: Path, **variables: str) -> Run:
+    """Return what runs a command in an interpreter of its own: packages are found at its start."""
+
+    def run_command(*words: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*words),
+            cwd=cwd,
+            env=environment(**variables, **extra),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run_command
+
+
+def on_terminal(words: Sequence[str], cwd: Path, said: bytes = b"") -> tuple[int, str]:
+    """Run a command at a terminal where the user types ``said``; return its status and stderr."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        command(*words), cwd=cwd, env=environment(TERM="xterm"), stdin=slave, stderr=slave,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    os.close(slave)
+    os.write(master, said)
+    shown = b""
+    try:
+        while chunk := os.read(master, 65536):
+            shown += chunk
+    except OSError:  # Linux says so when the last writer has closed the terminal.
+        pass
+    os.close(master)
+    return process.wait(60), shown.decode()
 
 
 def make_log(url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,8 @@ from support.waiting import collect, eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    import pytest
 
     from eventstore import Event, EventStore
 
@@ -31,6 +34,18 @@ def ttp(rule_id: str, name: str = "first") -> str:
         "match: {image: cmd.exe}\n"
         "emits: [{tactic: execution, technique_id: T1059, confidence: 0.5}]\n"
     )
+
+
+def lock_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let scans find that a folder ``locked`` cannot be listed; to root nothing is locked."""
+    scandir = os.scandir
+
+    def refusing(folder: str) -> object:
+        if str(folder).endswith("locked"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr("projections.rules.sources._tree_walk.os.scandir", refusing)
 
 
 def fill(root: Path, files: dict[str, str]) -> Path:

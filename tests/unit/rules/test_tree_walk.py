@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from support.master import fill
+from support.master import fill, lock_folder
 
 from projections.rules import SourceError
 from projections.rules.formats import files_ending
@@ -164,14 +164,7 @@ def test_a_folder_that_cannot_be_listed_is_a_problem_of_its_own(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(root, {"locked/a.yml": "", "open/b.yml": "", "c.yml": ""})
-    scandir = os.scandir
-
-    def refusing(folder: str) -> object:
-        if str(folder).endswith("locked"):
-            raise PermissionError(13, "Permission denied")  # To root nothing is locked.
-        return scandir(folder)
-
-    monkeypatch.setattr("projections.rules.sources._tree_walk.os.scandir", refusing)
+    lock_folder(monkeypatch)
     assert problems(root) == {"locked": "cannot be listed: Permission denied"}
     assert found(root) == ["c.yml", "locked", "open/b.yml"]
 
