@@ -18,6 +18,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.appends import batches, concurrent, singles
+from benchmarks.consumers import consumers, pg_consumers
 from benchmarks.fanout import asking, fanout
 from benchmarks.idle import idle
 from benchmarks.latency import saving, waking
@@ -42,6 +43,8 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "saving": saving,
     "waking": waking,
     "idle": idle,
+    "consumers": consumers,
+    "pg-consumers": pg_consumers,
     "syncing": syncing,
     "swapping": swapping,
     "silencing": silencing,
