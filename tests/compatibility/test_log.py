@@ -100,3 +100,23 @@ def test_an_export_of_one_version_is_imported_by_the_other(
     assert pair.second.call("head", url=other_url) == anchor
     assert pair.first.call("consume", url=other_url, consumer="worker", count=3) == [4, 5, 6]
     check_unbroken(pair, other_url, anchor)
+
+
+def test_a_release_s_consumer_is_removed_and_rewound_by_this_version(
+    running: dict[str, Version], url: str
+) -> None:
+    new = running[NEW]
+    for name in release_names():
+        old = running[name]
+        numbers = [{"type": "Counted", "data": number} for number in range(4)]
+        new.call("append", url=url, stream=f"count/{name}", events=numbers)
+        first = old.call("hold", name="h", url=url, consumer="worker")
+        new.call("remove_consumer", url=url, consumer="worker")
+        assert new.call("consume", url=url, consumer="worker", count=3)[-1] == first + 2
+        # The release's late acknowledgement neither moves nor brings back the consumer.
+        assert old.call("acknowledge", name="h") == "TakenOverError"
+        assert old.call("consume", url=url, consumer="worker", count=1) == [first + 3]
+        assert new.call("rewind_consumer", url=url, consumer="worker", to=first + 1) == first + 1
+        assert old.call("consume", url=url, consumer="worker", count=1) == [first + 2]
+        assert old.call("verify", url=url, anchor=new.call("head", url=url)) == []
+        new.call("remove_consumer", url=url, consumer="worker")

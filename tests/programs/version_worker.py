@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import eventstore
-from eventstore import ANY, EventStore, NewEvent
+from eventstore import ANY, EventStore, EventStoreError, NewEvent
 from projections import DirectoryProjection, ProjectionRunner
 from projections.journal import Journal
 from projections.memories import Memory, MemoryStore, Namespace
@@ -96,6 +96,44 @@ async def consume(url: str, consumer: str, count: int) -> list[int]:
                 taken.append((await anext(changes)).position)
             await changes.ack(flush=True)
         return taken
+
+
+held: dict[str, Any] = {}
+"""Stores and subscriptions that stay open between calls, by name."""
+
+
+async def hold(name: str, url: str, consumer: str) -> int:
+    """Open a consumer, take one event, and keep it open."""
+    store = await EventStore.open(url).__aenter__()
+    changes = store.subscribe_changes(consumer=consumer)
+    position = (await anext(changes)).position
+    held[name] = store, changes
+    return position
+
+
+async def acknowledge(name: str) -> str:
+    """Store what the held consumer has done and close it; return the error's name, if any."""
+    store, changes = held.pop(name)
+    try:
+        await changes.ack(flush=True)
+    except EventStoreError as error:
+        return type(error).__name__
+    finally:
+        await changes.aclose()
+        await store.aclose()
+    return ""
+
+
+async def remove_consumer(url: str, consumer: str) -> int:
+    """Remove a consumer; this version can, the released one cannot."""
+    async with EventStore.open(url) as store:
+        return (await store.remove_consumer(consumer)).cursor.position
+
+
+async def rewind_consumer(url: str, consumer: str, to: int) -> int:
+    """Rewind a consumer; this version can, the released one cannot."""
+    async with EventStore.open(url) as store:
+        return (await store.rewind_consumer(consumer, to=to)).cursor.position
 
 
 class Follower:

@@ -83,18 +83,18 @@ class SqliteBackend(SqlBackend):
             self._read_only = self.path is not None and is_read_only(self.path)
             current = False
             if self._read_only or not create:
+                self._identity = _identity(self.path)
                 current = self._check_schema(create=create)
             else:
                 self._connect()
-            self._identity = _identity(self.path)
+                self._identity = _identity(self.path)
             self._prepare(current=current)
             undo.pop_all()
 
     def _check_schema(self, *, create: bool) -> bool:
         """Return whether the schema is up to date, without changing the file."""
-        assert self.path is not None  # noqa: S101 - a log in memory is always created
         try:
-            current = read_unlocked(self.path, self._is_current)
+            current = self._read(self._is_current)
         except NoLogError as error:
             if create:
                 reason = "this user may not write there, and no log is there to be read"

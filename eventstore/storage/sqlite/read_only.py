@@ -4,6 +4,9 @@ Nothing is created: a reader's own ``-wal`` and ``-shm`` would lock out the writ
 file. While a writer has the file open, its ``-wal`` is there, and SQLite reads both under its own
 locks. Without a ``-wal`` no writer is at work; the file is then read as an immutable one, and the
 read is repeated where a writer has come meanwhile.
+
+Only SQLite opens the file: closing any other descriptor of it would release the locks that
+another connection of this process holds.
 """
 
 from __future__ import annotations
@@ -26,15 +29,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ATTEMPTS: Final = 50
+ATTEMPTS: Final = 100
 """Reads of a file that a writer opens or closes meanwhile, before giving up."""
+
+PAUSE_SECONDS: Final = 0.01
+"""Pause after a read that failed: a writer that closes removes two files, one after the other."""
 
 CLOCK_STEP_NS: Final = 20_000_000
 """Longest step of a file system's clock: two changes within it may have one time."""
-
-_HEADER_BYTES: Final = 20
-_READ_VERSION: Final = 19
-"""Where a database's header says how it is read: 2 for a write-ahead log, 1 for a journal."""
 
 _Stamp: TypeAlias = tuple[int, ...]
 
@@ -67,13 +69,14 @@ def read_unlocked(path: Path, function: Callable[[SqliteDriver], T]) -> T:
     It may be called more than once. Raises StorageError where the file cannot be read without
     writing: after a crash whose ``-shm`` is missing, or while it never rests.
     """
-    for _ in range(ATTEMPTS):
+    for attempt in range(1, ATTEMPTS + 1):
         stamp = _stamp(path)
         try:
             result = _read(path, function, immutable=bool(stamp))
         except (DBAPIError, sqlite3.Error):
-            if stamp == _stamp(path):
+            if attempt == ATTEMPTS or (stamp and stamp == _stamp(path)):
                 raise
+            time.sleep(PAUSE_SECONDS)
             continue
         if not stamp or stamp == _stamp(path):
             return result
@@ -97,13 +100,8 @@ def _read(path: Path, function: Callable[[SqliteDriver], T], *, immutable: bool)
 
 
 def _stamp(path: Path) -> _Stamp:
-    """Identify the content of a file that no writer has open; empty where one may have.
-
-    A file that keeps a journal instead of a write-ahead log needs no stamp: SQLite's locks do.
-    """
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
-    if path.with_name(path.name + "-wal").exists() or header[_READ_VERSION:] != b"\2":
+    """Identify the content of a file that no writer has open; empty where one may have."""
+    if any(path.with_name(path.name + suffix).exists() for suffix in ("-wal", "-journal")):
         return ()
     status = path.stat()
     # A change within the step of the file system's clock would leave the times as they are.
