@@ -9,6 +9,9 @@ from typing import Final
 _in_utc: Final = ContextVar("in_utc", default=False)
 """Whether times are printed in UTC, rather than in the zone of the user."""
 
+LONGEST: Final = timedelta(days=999_999_999)
+"""The longest duration, which has a negative counterpart; longer than the calendar."""
+
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -35,7 +38,7 @@ def show_stored_time(text: object) -> str:
 def parse_duration(text: str) -> timedelta | None:
     """Return a duration such as ``30m``, ``2h`` or ``7d``, or ``None`` for another text.
 
-    One that is longer than a timedelta can be is ``timedelta.max``.
+    One that is longer than a timedelta can be is ``LONGEST``.
     """
     number, unit = text[:-1], text[-1:]
     if unit not in _UNITS or not (number.isascii() and number.isdecimal()):
@@ -43,7 +46,7 @@ def parse_duration(text: str) -> timedelta | None:
     try:
         return timedelta(**{_UNITS[unit]: int(number)})
     except (OverflowError, ValueError):
-        return timedelta.max
+        return LONGEST
 
 
 def parse_time(text: str) -> datetime | None:

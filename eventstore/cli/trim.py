@@ -112,8 +112,12 @@ async def _check_before(store: EventStore, place: int | datetime, given: str) ->
             raise InvalidInputError("--before", f"{given} is before the first event, {first_time}")
 
 
+MAX_DIGITS = 100
+"""Python refuses to read numbers of some thousand digits."""
+
+
 def _parse_before(text: str) -> int | datetime:
-    if text.isascii() and text.isdecimal() and int(text) > 0:
+    if text.isascii() and text.isdecimal() and len(text) < MAX_DIGITS and int(text) > 0:
         return int(text)
     if (age := parse_duration(text)) is not None:
         if (moment := shifted(now(), -age)) is None:
