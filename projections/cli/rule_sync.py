@@ -128,6 +128,11 @@ def _report_once(
     _report(session, directory, master, found, ignored=ignored)
     for one in found.rejections:
         session.output.note(f"{directory / one.path}:{one.line or 1}: {one.reason}")
+    if found.ignored and not (found.defined or found.unchanged or found.rejected or found.waiting):
+        session.output.note(
+            f"warning: {directory}: no file is a rule, all {found.ignored} are ignored: "
+            "see --ignored and --format"
+        )
     faults = []
     if found.rejected:
         faults.append(f"{found.rejected} file{'' if found.rejected == 1 else 's'} rejected")

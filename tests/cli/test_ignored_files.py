@@ -59,6 +59,17 @@ def test_each_ignored_file_is_listed_with_its_rule_on_request(
     }
 
 
+def test_a_directory_of_which_every_file_is_ignored_is_spoken_of(run: Run, tmp_path: Path) -> None:
+    fill(tmp_path / "rules", {"a.yar": "", "b.json": "", "c/d.txt": ""})
+    done = run("sync", "rules", "--once")
+    assert done.returncode == 0
+    assert "0 defined, 0 removed, 0 rejected, 0 unchanged, 3 ignored" in done.stdout
+    assert done.stderr.startswith("warning: rules: no file is a rule, all 3 are ignored")
+    checked = run("check", "rules")
+    assert checked.returncode == 1
+    assert "holds no file that the format 'ttp' reads (3 ignored)" in checked.stderr
+
+
 def test_status_counts_what_a_master_ignores(
     run: Run, root: Path, start: Callable[..., Running]
 ) -> None:

@@ -50,11 +50,11 @@ class RuleSync:
 
     ``format`` is a registered rule format (``ttp``, ``sigma``, ``raw``). ``source`` names
     the directory within the log, by default by its path: removals and rejections concern
-    rules of the same source only. ``filename`` overrides the format's allow-list of base
-    names, ``max_bytes`` the size limit of a file. ``by`` is who syncs, for the metadata of the
-    events. If every one of several rules would be
-    removed at once, that is refused unless ``allow_empty``: an unmounted directory looks
-    just like an empty one.
+    rules of the same source only. ``filename`` says which base names are rules instead of the
+    format's endings, ``max_bytes`` is the size limit of a file. ``by`` is who syncs, for the
+    metadata of the events. If every one of several rules would be removed at once, or all of
+    several rules with a folder that lies empty, that is refused unless ``allow_empty``: an
+    unmounted volume looks just like an empty directory.
     """
 
     def __init__(
