@@ -12,6 +12,7 @@ from support.waiting import eventually
 
 from projections.rules import RuleSync
 from projections.rules.sources import _writer_watch
+from projections.rules.sources.debounce import DebounceTimes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +81,7 @@ async def test_one_look_does_not_take_a_file_that_is_open_for_writing(
     store: EventStore, root: Path
 ) -> None:
     fill(root, {"a": "whole", "b": "half"})
-    master = RuleSync(store, root, format="raw")
+    master = RuleSync(store, root, format="raw", debounce=DebounceTimes(longest=0.5))
     with (root / "b").open("a") as stream:
         assert (await master.sync_once()).defined == 1
         stream.write(" and half")

@@ -26,9 +26,9 @@ MOST_IGNORED_READ: Final = 1_000
 class SourceReader:
     """Compares the files below ``root`` with the rules that stand, again and again.
 
-    ``format`` is a registered rule format, ``filename`` says which base names are rules instead of its
-    endings, ``max_bytes`` limits a file's size, and ``allow_empty`` lets a folder that lies empty
-    take its rules with it. ``files`` are those of the latest look. The
+    ``format`` is a registered rule format, ``filename`` says which base names are rules instead
+    of its endings, ``max_bytes`` limits a file's size, and ``allow_empty`` lets a folder that
+    lies empty take its rules with it. ``files`` are those of the latest look. The
     master and the offline check both use this class, so they never disagree.
     """
 
