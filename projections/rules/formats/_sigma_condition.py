@@ -25,13 +25,12 @@ _AGGREGATION: Final = re.compile(r"\s*(?:count|min|max|avg|sum)\s*\(|\s*near\s",
 
 def condition_fault(condition: str, selections: Collection[str]) -> str | None:
     """Return what is wrong with a condition over these selections, None if nothing is."""
+    if condition in selections:
+        return None  # By far the most.
     expression, pipe, aggregation = condition.partition("|")
     if pipe and not _AGGREGATION.match(aggregation):
         return f"has {aggregation.strip()!r:.40} after '|', which is no aggregation"
-    tokens = _TOKEN.findall(expression)
-    if len(tokens) == 1 and tokens[0] in selections:
-        return None  # By far the most.
-    return _Check(tokens, selections).fault()
+    return _Check(_TOKEN.findall(expression), selections).fault()
 
 
 class _Check:

@@ -16,9 +16,6 @@ from projections.rules.formats.base import RuleFormatError, check_rule_id
 if TYPE_CHECKING:
     from projections.rules.formats._yaml_safe import Document
 
-KINDS: Final = ("detection", "correlation", "filter")
-"""What a document may be; where it has the keys of several, the last of these counts."""
-
 MAX_SUFFIX: Final = 100
 """Longest addition to an id that several rules of a file share, in characters."""
 
@@ -47,6 +44,8 @@ def expand(path: str, documents: list[Document]) -> list[SigmaDocument]:
     itself. Raises :class:`RuleFormatError`, also where a few documents would multiply into
     more than could be stored.
     """
+    if len(documents) == 1:  # By far the most, and nothing in it can multiply.
+        return [_only_document(path, documents[0])]
     weight = 0
     shared: dict[str, Any] = {}
     rules: list[tuple[Document, dict[str, Any], bool]] = []
@@ -77,9 +76,18 @@ def expand(path: str, documents: list[Document]) -> list[SigmaDocument]:
     ]
 
 
+def _only_document(path: str, document: Document) -> SigmaDocument:
+    body, action = _split_action(path, document)
+    if action == "reset":
+        raise RuleFormatError(path, "contains no Sigma rule")
+    return SigmaDocument(_as_fields(path, document, body), kind_of(body), own_id=True)
+
+
 def kind_of(body: dict[str, Any]) -> str:
     """Return which kind of document this is; a detection unless it says otherwise."""
-    return next((kind for kind in ("correlation", "filter") if kind in body), "detection")
+    if "correlation" in body:
+        return "correlation"
+    return "filter" if "filter" in body else "detection"
 
 
 def rule_ids(path: str, rules: list[SigmaDocument]) -> list[str]:
@@ -90,6 +98,8 @@ def rule_ids(path: str, rules: list[SigmaDocument]) -> list[str]:
     add their name, title or log source. The order in the file makes no difference. Raises
     :class:`RuleFormatError` for an id that cannot be used, and for one that is written twice.
     """
+    if len(rules) == 1:
+        return [_written_id(path, rules[0].fields)]
     sharing: dict[str, list[int]] = defaultdict(list)
     owners: set[str] = set()
     for index, rule in enumerate(rules):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from projections.rules.formats._fields import show
@@ -70,14 +71,15 @@ def read_log_source(rule: Fields) -> dict[str, Any]:
     if rule.mapping.get("logsource") is None:
         return {}
     source = rule.mapping_at("logsource")
-    fields = rule.child("logsource")
-    check_keys(fields)
+    check_keys(rule.child("logsource"))
     for key, value in source.items():
         if value is None or _is_for_people(key):
             continue
         values = value if isinstance(value, list) else [value]
         if not values or not all(isinstance(one, str) and one.strip() for one in values):
-            raise fields.error(key, f"must be a text or a list of texts, not {show(value)}")
+            raise rule.child("logsource").error(
+                key, f"must be a text or a list of texts, not {show(value)}"
+            )
     return source
 
 
@@ -146,6 +148,7 @@ def _numbers_allowed(rule: Fields) -> list[Any]:
     return values
 
 
+@lru_cache(maxsize=1024)
 def _tactic(tag: str) -> str | None:
     prefix, dot, name = tag.strip().lower().partition(".")
     if prefix == "attack" and dot:

@@ -51,6 +51,8 @@ CORRELATION: Final = "correlation"
 FILTER: Final = "filter"
 BASE_OF: Final = "base_of"
 
+_ENABLED: Final = RuleState()
+
 _NAME_LINE: Final = re.compile(rb"^(?:name|'name'|\"name\")\s*:", re.MULTILINE)
 
 
@@ -124,7 +126,7 @@ def _compile(rule: SigmaDocument) -> ParsedRule:
         match_spec=body.match_spec,
         emits=read_emits(fields),
         evidence_fields=read_evidence_fields(fields),
-        state=RuleState(),
+        state=_ENABLED,
         description=fields.optional_text("description") or "",
     )
     links = NO_LINKS
