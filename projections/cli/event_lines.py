@@ -21,13 +21,27 @@ def definition(event: Event) -> Line | None:
     """Describe a rule that was added or changed."""
     data = _data(event)
     verb = "added" if data.get("previous_path") is None else "changed"
-    return (verb, _rule(data)) if data else None
+    return (verb, _rule(data) + _origin(event)) if data else None
 
 
 def removal(event: Event) -> Line | None:
     """Describe a rule that was removed."""
     data = _data(event)
-    return ("removed", _rule(data)) if data else None
+    return ("removed", _rule(data) + _origin(event)) if data else None
+
+
+def _origin(event: Event) -> str:
+    """Say who synced a file, and the commit that it comes from, as far as that is recorded."""
+    parts = []
+    if by := event.metadata.get("by"):
+        parts.append(f"by {by}")
+    git = event.metadata.get("git")
+    if isinstance(git, dict):
+        if git.get("uncommitted"):
+            parts.append("not committed")
+        elif commit := git.get("commit"):
+            parts.append(f"{str(commit)[:10]} {git.get('author')}: {git.get('subject')}")
+    return f"  ({'; '.join(parts)})" if parts else ""
 
 
 def _rule(data: dict[str, Any]) -> str:

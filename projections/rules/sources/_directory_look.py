@@ -14,6 +14,7 @@ import anyio
 
 from projections.rules.sources._settled_part import settled_part
 from projections.rules.sources.debounce import Debounce, DebounceTimes, FileRest
+from projections.rules.sources.git_history import describe_files
 from projections.rules.sources.git_lock import GitLock, GitLockError, GitLockMonitor
 from projections.rules.sources.ignored_files import printable
 from projections.rules.sources.lease import source_owners
@@ -62,7 +63,8 @@ class DirectoryLook:
         self.verdict = Verdict()
         self.waiting = 0
         self.note = ""
-        self._metadata = {"by": by} if by else None
+        self._by = {"by": by} if by else {}
+        self._commits: dict[str, dict[str, Any]] = {}
         self._reader = reader
         self._times = times
         self._allow_empty = allow_empty
@@ -159,9 +161,22 @@ class DirectoryLook:
         seconds = f"{self._times.longest:g} s"
         return f"{self.root} did not come to rest within {seconds}: {changes} wait"
 
-    def metadata_of(self, path: str) -> Mapping[str, Any] | None:  # noqa: ARG002
-        """Return the metadata of the event about a file."""
-        return self._metadata
+    async def read_commits(self) -> None:
+        """Ask git, if this is a work tree, which commits the files of the verdict come from."""
+        defined = {parsed.file.path: parsed.content for parsed in self.verdict.defined}
+        defined |= {
+            one.path: one.claim.content for one in self.verdict.rejected if one.claim is not None
+        }
+        removed = [rule.path for rule in self.verdict.removed if rule.path not in defined]
+        self._commits = {}
+        if defined or removed:
+            read = partial(describe_files, self.root, defined, removed)
+            self._commits = await self.in_thread(read)
+
+    def metadata_of(self, path: str) -> Mapping[str, Any] | None:
+        """Return the metadata of the event about a file: who synced it, and git's commit."""
+        commit = self._commits.get(path)
+        return (self._by | ({} if commit is None else {"git": commit})) or None
 
     def report(self, position: int | None) -> SyncReport:
         """Return what the look found."""

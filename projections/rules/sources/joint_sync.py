@@ -69,6 +69,7 @@ async def _look_until_rest(
         await anyio.sleep(wait)
     for look in looks:
         look.settle()
+        await look.read_commits()
     return True
 
 
