@@ -19,6 +19,7 @@ from support.waiting import eventually, take
 
 from eventstore import ConfigError, StorageError, StoreClosedError
 from projections.rules import RuleState, SharedRuleStore, SourceError, get_rule_store
+from projections.rules.sources.debounce import DebounceTimes
 from projections.seams.background_loop import close_background_loop, get_background_loop
 
 if TYPE_CHECKING:
@@ -182,6 +183,28 @@ def test_a_directory_that_went_missing_leaves_the_rules_known_before(
     (tmp_path / "rules").rename(tmp_path / "elsewhere")
     (rule,) = asyncio.run(rules.load_compiled())
     assert (rule.rule_id, rule.state.state) == ("A", "disabled")
+
+
+def test_a_lock_of_git_leaves_the_rules_known_before_and_says_why(
+    rules: SharedRuleStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fill(Path("rules"), {"B.yml": ttp("B")})
+    assert ids(rules) == ["A", "B"]
+    close_background_loop()
+    monkeypatch.setattr("projections.rules.factory.DebounceTimes", short_times)
+    fill(tmp_path, {".git/index.lock": ""})
+    Path("rules/A.yml").unlink()
+    assert ids(get_store()) == ["A", "B"]
+    assert "index.lock has been there" in caplog.text
+    assert "the log's 2 rules are used as they are" in caplog.text
+
+
+def short_times(whole: float, incomplete: float) -> DebounceTimes:
+    """Return the times of the settings with a limit that a test can wait for."""
+    return DebounceTimes(whole, incomplete, 0.3)
 
 
 def test_a_directory_may_move_together_with_its_log(
