@@ -8,7 +8,7 @@ broken) waits longer than what is whole.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class DebounceTimes:
 class Debounce:
     """One wait for rest. ``clock`` gives seconds that only rise.
 
+    It begins with the end of the first look: a look at many files may itself take long.
     ``overdue`` is true once the wait has ended by its limit, without rest.
     """
 
@@ -40,11 +41,8 @@ class Debounce:
     clock: Callable[[], float] = time.monotonic
     overdue: bool = False
     _last: Any = None
-    _since: float = field(init=False)
-    _began: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._since = self._began = self.clock()
+    _since: float = 0.0
+    _began: float | None = None
 
     def wait(
         self, seen: Any, *, incomplete: bool, busy: bool, at_least: float | None = None
@@ -56,6 +54,8 @@ class Debounce:
         read. ``at_least`` is a rest that this change needs besides, in seconds.
         """
         now = self.clock()
+        if self._began is None:
+            self._began = self._since = now
         if seen != self._last:
             self._last, self._since = seen, now
         needed = max(self.times.incomplete if incomplete else self.times.whole, at_least or 0.0)

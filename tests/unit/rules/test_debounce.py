@@ -82,6 +82,16 @@ def test_a_directory_that_never_rests_is_taken_as_it_is_in_the_end(
     assert debounce.wait(1, incomplete=True, busy=busy) == 0.0
 
 
+def test_a_first_look_that_takes_longer_than_the_limit_comes_to_rest_all_the_same(
+    debounce: Debounce, seconds: Seconds
+) -> None:
+    seconds.now = 5_000.0
+    assert debounce.wait("x", incomplete=False, busy=False) == 1.0
+    seconds.now = 10_000.0
+    assert debounce.wait("x", incomplete=False, busy=False) == 0.0
+    assert not debounce.overdue
+
+
 def test_the_lock_of_the_work_tree_around_is_found(tmp_path: Path) -> None:
     rules = tmp_path / "deep" / "rules"
     rules.mkdir(parents=True)
