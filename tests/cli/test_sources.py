@@ -26,6 +26,7 @@ def rules(tmp_path: Path) -> Path:
     return fill(tmp_path / "rules", files)
 
 
+@pytest.mark.promise("sources")
 def test_a_rejection_fails_a_single_sync_each_time_and_names_file_and_reason(
     run: Run, rules: Path
 ) -> None:

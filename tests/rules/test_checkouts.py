@@ -82,6 +82,7 @@ class Sets:
             self._standing.discard(event.data["rule_id"])
 
 
+@pytest.mark.promise("sources")
 @pytest.mark.parametrize(
     ("files", "rounds"),
     [

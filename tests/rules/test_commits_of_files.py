@@ -161,6 +161,7 @@ async def test_the_first_commit_of_a_shallow_clone_is_not_taken_for_the_author(
     assert await looked(store, clone / "rules") == {"A": {}, "B": {}}
 
 
+@pytest.mark.promise("sources")
 async def test_a_hostile_repository_runs_nothing(
     store: EventStore, repository: Path, tmp_path: Path
 ) -> None:

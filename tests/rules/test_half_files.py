@@ -29,6 +29,7 @@ async def definitions(store: EventStore, path: str) -> list[str]:
     return [event.data["content"] for event in events if event.data["path"] == path]
 
 
+@pytest.mark.promise("sources")
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who has a file open")
 async def test_a_file_written_in_place_is_defined_once_it_is_closed(
     store: EventStore, root: Path

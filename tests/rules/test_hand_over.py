@@ -50,6 +50,7 @@ async def sources(store: EventStore) -> dict[str, str]:
     }
 
 
+@pytest.mark.promise("sources")
 async def test_the_new_place_looked_at_first_claims_and_the_old_one_hands_over(
     store: EventStore, a: Path, b: Path
 ) -> None:
@@ -132,6 +133,7 @@ async def test_the_old_place_looked_at_first_removes_until_the_new_one_is_looked
     assert await told(store, before) == [("RuleRemoved", "X"), ("RuleDefined", "X")]
 
 
+@pytest.mark.promise("sources")
 @pytest.mark.parametrize("order", ["ab", "ba"])
 async def test_directories_that_are_looked_at_together_are_one_commit(
     store: EventStore, a: Path, b: Path, order: str
@@ -159,6 +161,7 @@ async def test_a_recorded_claim_is_ended_by_a_look_at_both(
     assert await logged(store, "RuleRemoved") == []
 
 
+@pytest.mark.promise("sources")
 async def test_two_masters_hand_over_without_a_gap(store: EventStore, a: Path, b: Path) -> None:
     before = await both(store, a, b)
     async with anyio.create_task_group() as tasks:

@@ -48,6 +48,7 @@ async def five(store: EventStore, root: Path) -> EventStore:
     return store
 
 
+@pytest.mark.promise("sources")
 async def test_a_lock_that_stays_fails_a_look_that_then_changes_nothing(
     five: EventStore, root: Path
 ) -> None:
@@ -161,6 +162,7 @@ async def restless(root: Path, name: str = "restless.yml") -> None:
         await anyio.sleep(0.005)
 
 
+@pytest.mark.promise("sources")
 async def test_settled_definitions_go_ahead_in_a_tree_that_never_rests(
     five: EventStore, root: Path
 ) -> None:
@@ -180,6 +182,7 @@ async def test_settled_definitions_go_ahead_in_a_tree_that_never_rests(
     assert (await sync(five, root).sync_once()).removed == 1
 
 
+@pytest.mark.promise("sources")
 async def test_both_ends_of_a_move_wait_in_a_tree_that_never_rests(
     store: EventStore, root: Path
 ) -> None:

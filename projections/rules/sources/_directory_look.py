@@ -45,7 +45,7 @@ class DirectoryLook:
     """Looks at one directory until it is at rest, and holds the verdict.
 
     Use: :meth:`begin`, then :meth:`take` until :meth:`seconds_to_rest` is 0, then
-    :meth:`settle`; ``verdict`` is then what to append.
+    :meth:`reduce_to_rest`; ``verdict`` is then what to append.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class DirectoryLook:
         )
         return max(wait, LOCK_POLL_SECONDS) if wait > 0 and self._lock is not None else wait
 
-    def settle(self) -> None:
+    def reduce_to_rest(self) -> None:
         """Reduce the verdict to what can be taken.
 
         Raises GitLockError where git still holds its lock.

@@ -68,7 +68,7 @@ async def _look_until_rest(
             break
         await anyio.sleep(wait)
     for look in looks:
-        look.settle()
+        look.reduce_to_rest()
         await look.read_commits()
     return True
 
