@@ -13,12 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from eventstore import Event
+    from eventstore.cli.contributions import Contribution
+    from eventstore.cli.manifest import EventLines
 
 DATA_WIDTH: Final = 100
 """Characters of an event's data that are shown where no package describes its type."""
 
 _describers: dict[str, Callable[[Event], Any] | None] = {}
-"""Functions by import path; ``None`` where one has failed, which is told once."""
+"""Functions by import path; ``None`` where one cannot be imported, which is told once."""
+
+_failed: set[str] = set()
+"""Import paths of the functions that failed for an event, which is told once for each."""
 
 
 def describe(event: Event) -> str:
@@ -51,22 +56,40 @@ def _described(event: Event) -> tuple[str, str] | None:
     for streams in (event.stream, category, ""):
         if (contribution := found.get((event.type, streams))) is None:
             continue
-        path = contribution.item.path
-        try:
-            if path not in _describers:
-                _describers[path] = contribution.load(path)
-            describer = _describers[path]
-            if describer is None:
-                return None
-            described = describer(event)
-            if described is not None:
-                verb, rest = described
-                return str(verb), str(rest)
-        except Exception as error:
-            _describers[path] = None
-            write_warning(f"distribution {contribution.distribution!r}: {path}: {error}")
+        described = _call(contribution, event)
+        if described is not None:
+            verb, rest = described
+            return str(verb), str(rest)
         return None
     return None
+
+
+def _call(contribution: Contribution[EventLines], event: Event) -> tuple[object, object] | None:
+    """Call a manifest's function; ``None`` where it has no line for this event, or fails at it.
+
+    An event that one function cannot describe says nothing about the next event.
+    """
+    path, origin = contribution.item.path, f"distribution {contribution.distribution!r}"
+    if path not in _describers:
+        try:
+            _describers[path] = contribution.load(path)
+        except Exception as error:
+            _describers[path] = None
+            write_warning(f"{origin}: {path}: {error}")
+    describer = _describers[path]
+    if describer is None:
+        return None
+    try:
+        described = describer(event)
+        if described is None:
+            return None
+        verb, rest = described
+    except Exception as error:
+        if path not in _failed:
+            _failed.add(path)
+            write_warning(f"{origin}: {path}: event {event.position} is shown raw: {error}")
+        return None
+    return verb, rest
 
 
 def describe_redaction(event: Event) -> tuple[str, str] | None:

@@ -10,7 +10,7 @@ import typer
 
 from eventstore.cli.contributions import contributions
 from eventstore.cli.event_lines import describe
-from eventstore.cli.output import binary_stdin, to_json
+from eventstore.cli.output import binary_stdin, to_json, write_warning
 from eventstore.cli.session import Session
 from eventstore.cli.times import show_time
 from eventstore.errors import InvalidInputError, NoLogError
@@ -51,6 +51,7 @@ async def append(
     event = NewEvent(type, _parse_data(text), id=id)
     async with session.open_store(create=True) as store:
         done = await store.append(stream, [event], expected=wanted)
+    _warn_of_packages(stream, type)
     again = " (it was there already: nothing was stored)" if done.duplicate else ""
     session.output.value(
         {
@@ -61,6 +62,16 @@ async def append(
         },
         f"{stream} is at version {done.version}, position {done.position}{again}",
     )
+
+
+def _warn_of_packages(stream: str, type_: str) -> None:
+    """Warn of an event that an installed package writes and acts on: its data was not checked."""
+    category = stream.partition("/")[0] + "/"
+    if (found := contributions().event_lines.get((type_, category))) is not None:
+        write_warning(
+            f"{type_} in {category} is an event of {found.distribution!r}: its readers act on it, "
+            "and only its own commands check what they write"
+        )
 
 
 def _parse_expected(text: str) -> Expected:

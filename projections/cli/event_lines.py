@@ -72,9 +72,9 @@ def source_renamed(event: Event) -> Line | None:
 def state(event: Event) -> Line | None:
     """Describe a state that was set: until when, by whom and why."""
     data = _data(event)
-    if not data:
+    state = data.get("state")
+    if not isinstance(state, dict):
         return None
-    state = data.get("state") or {}
     parts = [f"{data.get('rule_id')}  {state.get('state')}"]
     if state.get("confidence_max") is not None:
         parts.append(f"to {state['confidence_max']}")

@@ -67,7 +67,7 @@ def test_a_file_whose_name_is_hostile_is_one_line_in_check(run: Run, tmp_path: P
     assert done.stdout.startswith(r"rules/\udcff\x1b[31m\nx.yml:1: ")
     done = run("check", "rules", "--format", "raw", "--json")
     finding, totals = [json.loads(line) for line in done.stdout.splitlines()]
-    assert finding["file"] == "rules/\\udcff\x1b[31m\nx.yml"
+    assert finding["file"] == r"rules/\udcff\x1b[31m\nx.yml"
     assert totals == {"good": 0, "findings": 1}
 
 

@@ -79,6 +79,13 @@ def test_a_source_that_was_named_by_its_path_is_renamed(run: Run, rules: Path) -
     assert "renamed" in run("history", f"source/{rules}").stdout
 
 
+def test_a_source_is_renamed_by_its_directory_as_sync_was_given_it(run: Run, rules: Path) -> None:
+    run("sync", "rules", "--once")
+    done = run("source", "rename", "rules", "mine")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 file rejected" in run("sync", "rules", "--once", "--source", "mine").stderr
+
+
 @pytest.mark.parametrize("names", [("nothing", "new"), ("rules", "rules"), ("rules", "")])
 def test_a_rename_that_cannot_be_is_one_line(run: Run, rules: Path, names: tuple[str, str]) -> None:
     run("sync", "rules", "--once", "--source", "rules")

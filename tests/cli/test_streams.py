@@ -122,3 +122,23 @@ def test_show_finds_a_rule_by_its_id(run: Run) -> None:
     assert "rule-state/R1" in shown
     assert "noisy" in shown
     assert "has no events" in said(run, "show", "R2")
+
+
+def test_an_event_that_a_package_acts_on_is_stored_with_a_warning(run: Run, log: str) -> None:
+    done = run("append", "rule/R1", "RuleRemoved", "[]")
+    assert done.returncode == 0
+    assert "RuleRemoved in rule/ is an event of 'ruletide'" in done.stderr
+    assert run("append", "order/1", "RuleRemoved", "[]").stderr == ""
+
+
+def test_an_event_that_cannot_be_described_is_shown_raw_and_spoils_no_other(
+    run: Run, log: str
+) -> None:
+    run("append", "rule-state/R1", "RuleStateSet", '{"state": "bogus"}')
+    run("append", "rule-state/R1", "RuleStateSet", '{"state": {"state": ["a"]}}')
+    assert run("state", "R1", "disabled", "--by", "ana").returncode == 0
+    for words in (("tail", "--no-follow"), ("history", "rule-state/R1")):
+        done = run(*words)
+        first, *_, last = done.stdout.splitlines()
+        assert (done.returncode, 'bogus"}' in first) == (0, True)
+        assert "R1  disabled by ana" in last
