@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eventstore.cli.options import By, user_name
+from eventstore.cli.options import By, parse_seconds, user_name
 from eventstore.cli.session import Session
 from eventstore.errors import InvalidInputError
 from eventstore.log.operations import Query
@@ -129,7 +129,12 @@ async def wait(
         list[str] | None,
         typer.Option(help="Wait for this consumer; may be given again. Default: all of them."),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0, help="Give up after so many seconds.")] = 30.0,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            parser=parse_seconds, metavar="SECONDS", help="Give up after so many seconds."
+        ),
+    ] = 30.0,
     allow_none: Annotated[
         bool, typer.Option("--allow-none", help="Without any consumers, end with status 0.")
     ] = False,

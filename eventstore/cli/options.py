@@ -10,6 +10,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from eventstore.limits import MAX_SECONDS
+from eventstore.log.validation import check_seconds
+
 USAGE_ERROR: Final[Any] = typer.BadParameter.__mro__[2]
 """The base of all that typer raises for wrong usage, whichever copy of click it carries."""
 
@@ -43,9 +46,22 @@ Yes = Annotated[
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Overwrite what is there.")]
 
+
+def parse_seconds(text: str | float) -> float:
+    """Return a number of seconds from 0 on, finite as those of the settings are."""
+    try:
+        return check_seconds("", float(text), zero=True)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is no number of seconds from 0 to {MAX_SECONDS:,}"
+        ) from error
+
+
 WaitForLog = Annotated[
     float,
-    typer.Option(min=0, metavar="SECONDS", help="Wait for a log that is not there yet."),
+    typer.Option(
+        parser=parse_seconds, metavar="SECONDS", help="Wait for a log that is not there yet."
+    ),
 ]
 
 

@@ -11,6 +11,7 @@ import anyio
 import typer
 
 from eventstore.cli.contributions import contributions
+from eventstore.cli.options import parse_seconds
 from eventstore.cli.output import write_warning
 from eventstore.cli.session import Session
 from eventstore.cli.times import show_stored_time
@@ -49,7 +50,11 @@ async def status(
     ] = None,
     within: Annotated[
         float,
-        typer.Option(min=0, help="How many seconds a checked consumer may be behind."),
+        typer.Option(
+            parser=parse_seconds,
+            metavar="SECONDS",
+            help="How many seconds a checked consumer may be behind.",
+        ),
     ] = 30.0,
     strict: Annotated[
         bool,

@@ -94,7 +94,7 @@ class Consumers:
         not waited for. A consumer's checkpoint is stored within 200 ms, or at once by
         ``ack(flush=True)``. Raises ChangeRejectedError as soon as one of them has rejected an
         event of the commit at ``position``, and NotAppliedError, a TimeoutError, after
-        ``timeout`` seconds.
+        ``timeout`` seconds; InvalidInputError for one that is negative or without end.
         """
         return await wait_applied(self._log, position, consumers, timeout)
 

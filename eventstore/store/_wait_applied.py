@@ -8,7 +8,7 @@ import anyio
 
 from eventstore.changes.rejections import CHANGE_REJECTED
 from eventstore.errors import ChangeRejectedError, NotAppliedError
-from eventstore.log.validation import check_names, check_until
+from eventstore.log.validation import check_names, check_seconds, check_until
 from eventstore.store._reader import read_range
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ async def wait_applied(
     See :meth:`eventstore.EventStore.wait_applied`.
     """
     check_until(position)
+    timeout = check_seconds("timeout", timeout, zero=True)
     wanted = None if consumers is None else sorted(set(check_names(consumers)))
     first = await _first_of_commit(log, position)
     after, states = position, await log.consumers(wanted)

@@ -58,9 +58,9 @@ def replacing(path: Path, *, mode: int = DEFAULT_MODE) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{random_token()}.part")
     try:
         try:
-            _create_like(temporary, path, mode)
+            final_mode = _create_writable(temporary, path, mode)
             yield temporary
-            sync(temporary)
+            _finish(temporary, final_mode)
             temporary.replace(path)
             sync(path.parent)
         finally:
@@ -99,12 +99,31 @@ def sync(path: Path) -> None:
         os.close(file)
 
 
-def _create_like(temporary: Path, path: Path, mode: int) -> None:
+def _create_writable(temporary: Path, path: Path, mode: int) -> int:
+    """Create a file that its owner may write; return the permissions it is to have at the end.
+
+    Those may forbid writing: a copy of a file of mode 0444 is opened again to be filled.
+    """
     file = create_new(temporary, mode)
     try:
+        final = stat.S_IMODE(os.fstat(file).st_mode)
         with suppress(FileNotFoundError):
             status = path.lstat()
-            if stat.S_ISREG(status.st_mode) and hasattr(os, "fchmod"):
-                os.fchmod(file, stat.S_IMODE(status.st_mode) & DEFAULT_MODE)
+            if stat.S_ISREG(status.st_mode):
+                final = stat.S_IMODE(status.st_mode) & DEFAULT_MODE
+        if hasattr(os, "fchmod"):
+            os.fchmod(file, final | stat.S_IRUSR | stat.S_IWUSR)
+    finally:
+        os.close(file)
+    return final
+
+
+def _finish(temporary: Path, mode: int) -> None:
+    """Give a file its permissions, and make it durable."""
+    file = os.open(temporary, os.O_RDONLY)
+    try:
+        if hasattr(os, "fchmod"):
+            os.fchmod(file, mode)
+        os.fsync(file)
     finally:
         os.close(file)

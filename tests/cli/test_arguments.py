@@ -90,6 +90,23 @@ def test_a_number_or_time_that_is_none_is_one_line(run: Run, words: list[str]) -
     one_line(run(*words), 1, 2)
 
 
+@pytest.mark.promise("bad-input")
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize("seconds", ["inf", "nan", "-inf", "1e400", "31536001", "-0.1", "soon"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["wait", "9", "--timeout"],
+        ["status", "--within"],
+        ["tail", "--no-follow", "--wait-for-log"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_time_to_wait_has_an_end(run: Run, words: list[str], seconds: str) -> None:
+    said = one_line(run(*words, seconds), 2)
+    assert f"'{seconds}' is no number of seconds from 0 to 31,536,000" in said
+
+
 @pytest.mark.usefixtures("three")
 def test_the_last_day_of_the_calendar_is_a_time(run: Run) -> None:
     until = "9999-12-31T23:59:59+00:00"

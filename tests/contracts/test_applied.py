@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
@@ -85,6 +86,12 @@ async def test_a_rejection_of_something_else_does_not(store: EventStore) -> None
 async def test_what_are_no_names_is_refused(store: EventStore, names: object) -> None:
     with pytest.raises(InvalidInputError):
         await store.wait_applied(1, names, timeout=1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("timeout", [math.inf, math.nan, -math.inf, -1, 1e9, None, "5", True])
+async def test_a_wait_without_an_end_is_refused(store: EventStore, timeout: Any) -> None:
+    with pytest.raises(InvalidInputError, match="timeout="):
+        await store.wait_applied(1, ["ghost"], timeout=timeout)
 
 
 async def test_status_tells_how_old_the_first_undone_event_is(

@@ -93,6 +93,24 @@ def test_a_new_file_has_the_permissions_that_were_asked_for(tmp_path: Path) -> N
     assert mode_of(tmp_path / "copy") == 0o600
 
 
+@pytest.mark.parametrize("mode", [0o444, 0o400, 0o440])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_may_not_be_written_is_filled_before_it_gets_its_permissions(
+    tmp_path: Path, mode: int, replaced: bool
+) -> None:
+    target = tmp_path / "file"
+    if replaced:
+        target.write_bytes(b"old")
+        target.chmod(mode)
+    with replacing(target, mode=0o666 if replaced else mode) as temporary:
+        # Root may write to any file; the permissions say what another owner may.
+        assert mode_of(temporary) & 0o600 == 0o600
+        assert mode_of(temporary) & 0o077 == mode & 0o077
+        temporary.write_bytes(b"new")
+    assert target.read_bytes() == b"new"
+    assert mode_of(target) == mode
+
+
 def test_a_missing_directory_is_a_storage_error_that_names_the_file(tmp_path: Path) -> None:
     target = tmp_path / "missing" / "file"
     with pytest.raises(StorageError, match="missing/file"), replacing(target):
