@@ -49,6 +49,7 @@ def test_a_strangers_command_is_listed_and_runs(run: Run, acme: Extra) -> None:
     assert (done.returncode, json.loads(done.stdout)) == (0, {"orders": 1})
 
 
+@pytest.mark.slow
 def test_its_events_are_said_in_its_words(run: Run, acme: Extra) -> None:
     run("orders", "north", "--place", **acme)
     assert run("tail", "--no-follow", **acme).stdout.endswith("  placed    for 12\n")
@@ -56,6 +57,7 @@ def test_its_events_are_said_in_its_words(run: Run, acme: Extra) -> None:
     assert "Placed    order/north" in run("tail", "--no-follow").stdout
 
 
+@pytest.mark.slow
 def test_its_section_of_status_is_shown_and_checked(run: Run, acme: Extra) -> None:
     run("orders", "north", "--place", **acme)
     assert "shop north: open" in run("status", **acme).stdout
@@ -69,6 +71,7 @@ def test_its_section_of_status_is_shown_and_checked(run: Run, acme: Extra) -> No
     assert bad.stderr == "error: shop 'south': is shut; shop 'west' is missing\n"
 
 
+@pytest.mark.slow
 def test_its_projection_is_rebuilt_and_its_checkpoints_are_verified(run: Run, acme: Extra) -> None:
     run("orders", "north", "--place", **acme)
     done = run("rebuild", "totals", **acme)
@@ -81,6 +84,7 @@ def test_its_projection_is_rebuilt_and_its_checkpoints_are_verified(run: Run, ac
     assert "is of no kind that is known: a directory, sqlite://" in unknown.stdout
 
 
+@pytest.mark.slow
 def test_its_events_stay_in_a_trim_beside_those_of_rules(run: Run, acme: Extra) -> None:
     run("orders", "north", "--place", **acme)
     run("state", "R1", "disabled")
@@ -121,6 +125,7 @@ def test_a_broken_manifest_is_one_line_and_the_rest_works(run: Run, site: Path) 
     assert "'broken0-things'" in refused.stderr.splitlines()[len(BROKEN)]
 
 
+@pytest.mark.slow
 def test_code_that_fails_is_one_line_that_names_the_distribution(run: Run, site: Path) -> None:
     broken = install(site, "acme", MANIFEST, "import not_there_at_all")
     run("state", "R1", "disabled")
@@ -191,6 +196,7 @@ def test_help_and_completion_import_manifests_alone(
     assert heavy.isdisjoint(loaded)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("empty_log")
 def test_the_log_has_a_command_line_without_any_other_package(run: Run, tmp_path: Path) -> None:
     alone = tmp_path / "alone"

@@ -11,6 +11,8 @@ from support.commands import REPOSITORY
 if TYPE_CHECKING:
     from support.commands import Run
 
+pytestmark = pytest.mark.slow
+
 SPELLINGS = [
     "postgresql://u:TOPSECRET@127.0.0.1:1/db?connect_timeout=1",
     "POSTGRESQL://u:TOPSECRET@127.0.0.1:1/db",

@@ -16,6 +16,8 @@ from support.master import fill, ttp
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = REPOSITORY / "examples" / "rule_format_yara"
 YARA = 'rule {name} : linux pe {{\n  meta: description = "of {name}"\n  condition: true\n}}\n'
 FORMAT = """

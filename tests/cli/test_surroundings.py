@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from support.commands import Run
 
+pytestmark = pytest.mark.slow
+
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d"
 PRINTING = (["tail", "--no-follow"], ["status"], ["streams"], ["status", "--json"], ["--help"],
             ["tail", "--help"], ["--version"], ["export", "-"])  # fmt: skip

@@ -12,7 +12,7 @@ from .versions import DEADLINE
 if TYPE_CHECKING:
     from .conftest import Pair
 
-pytestmark = pytest.mark.promise("releases")
+pytestmark = [pytest.mark.promise("releases"), pytest.mark.slow]
 
 KEY = "a shared key of 30 characters."
 ROUNDS = 5

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .conftest import Pair
     from .versions import Version
 
-pytestmark = pytest.mark.promise("releases")
+pytestmark = [pytest.mark.promise("releases"), pytest.mark.slow]
 
 ORDER = [{"type": "Placed", "data": {"total": 12.5, "text": "ä\u0000"}, "id": "order-17-placed"}]
 

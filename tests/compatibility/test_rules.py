@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .conftest import Pair
 
-pytestmark = pytest.mark.promise("releases")
+pytestmark = [pytest.mark.promise("releases"), pytest.mark.slow]
 
 EDITED = "encoded_powershell.yml"
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .conftest import Pair
 
-pytestmark = pytest.mark.promise("releases")
+pytestmark = [pytest.mark.promise("releases"), pytest.mark.slow]
 
 TURNS = 4
 

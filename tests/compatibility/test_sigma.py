@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .conftest import Pair
     from .versions import Version
 
-pytestmark = pytest.mark.promise("releases")
+pytestmark = [pytest.mark.promise("releases"), pytest.mark.slow]
 
 BASE = "aaaaaaaa-0000-4000-8000-000000000001"
 LINKED = "bbbbbbbb-0000-4000-8000-000000000001"

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from support.postgres import Server
 
+pytestmark = pytest.mark.slow
+
 WORKERS = ["worker-1", "worker-2", "worker-3"]
 SERVICES = ["postgres", "redis", "master", *WORKERS]
 TEXT = (REPOSITORY / compose.FILE).read_text()
