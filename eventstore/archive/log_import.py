@@ -11,13 +11,14 @@ from typing import IO, TYPE_CHECKING, Final
 import msgspec
 
 from eventstore.archive.continuity import Continuity, check_event
-from eventstore.archive.file_format import read_archive
+from eventstore.archive.file_format import MAGIC, read_archive
 from eventstore.archive.progress import Moved
 from eventstore.errors import ArchiveError, StorageError
 from eventstore.log import records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
 
     from eventstore.archive.progress import Progress
     from eventstore.storage.protocols import MovableLog
@@ -30,10 +31,35 @@ def import_file(
     if not isinstance(file, str | PathLike):
         return import_log(log, file, str(getattr(file, "name", "the stream")), progress)
     try:
-        with Path(file).open("rb") as stream:
+        with open_export(file) as stream:
             return import_log(log, stream, str(file), progress)
     except OSError as error:
-        raise StorageError(str(file), str(error)) from error
+        raise StorageError(str(file), error.strerror or str(error)) from error
+
+
+def open_export(file: str | PathLike[str]) -> BufferedReader:
+    """Open an export; raise StorageError where no file can be read, ArchiveError for another."""
+    path = Path(file)
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError as error:
+        raise StorageError(str(file), f"no file at {path.absolute()}") from error
+    except OSError as error:
+        raise StorageError(str(file), error.strerror or str(error)) from error
+    try:
+        check_export(stream, str(file))
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def check_export(stream: BufferedReader, where: str) -> None:
+    """Raise ArchiveError where a stream begins as no export does; nothing of it is consumed."""
+    beginning = stream.peek(len(MAGIC))[: len(MAGIC)]
+    # A pipe may have given less so far; the rest is checked as it is read.
+    if not beginning or not MAGIC.startswith(beginning):
+        raise ArchiveError(where, 0, "it is no export of a log")
 
 
 def import_log(log: MovableLog, file: IO[bytes], where: str, progress: Progress) -> Moved:

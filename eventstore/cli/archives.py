@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import IO, Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import anyio
 import msgspec
 import typer
 
+from eventstore.archive.log_import import check_export, open_export
 from eventstore.cli.options import Replace
 from eventstore.cli.output import binary_stdin, binary_stdout
 from eventstore.cli.session import Session
+
+if TYPE_CHECKING:
+    from io import BufferedReader
 
 
 async def export(
@@ -38,12 +43,21 @@ async def import_(
     file: Annotated[str, typer.Argument(help="A file made by export; - for stdin.")],
 ) -> None:
     """Fill a log from an export; the log must be new and empty."""
-    source: str | IO[bytes] = binary_stdin() if file == "-" else file
+    # Before a log is made: what is no export leaves none behind.
+    source = await anyio.to_thread.run_sync(_open_source, file)
     async with session.open_store(create=True) as store:
-        with session.output.progress("importing") as progress:
+        with source, session.output.progress("importing") as progress:
             moved = await store.import_from(source, progress=progress)
     session.output.value(
         {"url": store.url, **msgspec.structs.asdict(moved)},
         f"{store.url}: {moved.events} events up to position {moved.position}; "
         "its projections are rebuilt as they are used",
     )
+
+
+def _open_source(file: str) -> BufferedReader:
+    if file != "-":
+        return open_export(file)
+    stdin = binary_stdin()
+    check_export(stdin, "stdin")
+    return stdin

@@ -124,13 +124,18 @@ async def redact(
     session: Session,
     position: Annotated[int, typer.Argument(min=1, help="The event's position.")],
     *,
-    reason: Annotated[str, typer.Option(help="Why; it is kept for ever.")],
+    reason: Annotated[
+        str | None,
+        typer.Option(help="Why; it is kept for ever. Needed unless --dry-run is given."),
+    ] = None,
     by: By = None,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
     """Erase the content of one event for good; the event itself stays in the log."""
     output = session.output
+    if reason is None and not dry_run:
+        raise typer.BadParameter("--reason is missing: say why; it is kept for ever")
     async with session.open_store() as store:
         if dry_run or (not yes and output.can_ask):
             event = await _event_at(store, position)
@@ -139,7 +144,7 @@ async def redact(
                 output.value(values, f"would erase for good: {describe(event)}")
                 return
             output.ask(f"{describe(event)}. Erase its content for good?")
-        done = await store.redact(position, reason, user_name(by))
+        done = await store.redact(position, reason or "", user_name(by))
         async for event in store.read(after=done.position - 1, until=done.position):
             session.output.value({**event.to_dict(), "duplicate": done.duplicate}, describe(event))
     if done.duplicate:

@@ -231,7 +231,7 @@ def binary_stdout() -> IO[bytes]:
     return io.BufferedWriter(raw)
 
 
-def binary_stdin() -> IO[bytes]:
+def binary_stdin() -> io.BufferedReader:
     """Return stdin as the source of a file's content."""
     return io.BufferedReader(InterruptibleInput(sys.stdin.fileno()))
 

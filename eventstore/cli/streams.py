@@ -16,7 +16,8 @@ from eventstore.cli.times import show_time
 from eventstore.errors import InvalidInputError, NoLogError
 from eventstore.limits import MAX_EVENT_BYTES
 from eventstore.log.clock import from_microseconds
-from eventstore.log.events import ANY, NO_STREAM, STREAM_EXISTS, NewEvent
+from eventstore.log.events import ANY, NO_STREAM, STREAM_EXISTS, NewEvent, StreamWrite
+from eventstore.log.validation import check_append
 
 if TYPE_CHECKING:
     from eventstore.log.events import Event, Expected
@@ -49,6 +50,7 @@ async def append(
     wanted = _parse_expected(expected)
     text = data if data != "-" else await anyio.to_thread.run_sync(_read_stdin)
     event = NewEvent(type, _parse_data(text), id=id)
+    check_append([StreamWrite(stream, [event], wanted)])  # Before a log is made for it.
     async with session.open_store(create=True) as store:
         done = await store.append(stream, [event], expected=wanted)
     _warn_of_packages(stream, type)

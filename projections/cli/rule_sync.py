@@ -23,6 +23,7 @@ from projections.cli.rule_options import (
     show_ignored,
 )
 from projections.rules.expiry import StateExpiry
+from projections.rules.sources.source_error import check_directory
 from projections.rules.sources.sync import sync_together
 
 if TYPE_CHECKING:
@@ -44,10 +45,12 @@ async def up(
     by: By = None,
 ) -> None:
     """Do the main job: follow a directory of rules, project it, print each change."""
-    async with session.open_store(create=True) as store:
-        master = rule_sync(
-            session, store, rules, format=format, source=source, allow_empty=allow_empty, by=by
-        )
+    opening = session.open_store(create=True)
+    # What is wrong with the arguments ends the command before a log is made.
+    master = rule_sync(
+        session, opening, rules, format=format, source=source, allow_empty=allow_empty, by=by
+    )
+    async with opening as store:
         start = (await store.head()).cursor
         session.output.line(f"{store.url} at position {start.position}: following {rules}")
         async with (
@@ -87,13 +90,17 @@ async def sync(
     """
     if len(directory) > 1 and (source or session.settings.rules.source):
         raise typer.BadParameter("one source has one directory: leave --source out")
-    async with session.open_store(create=True) as store:
-        masters = [
-            rule_sync(
-                session, store, one, format=format, source=source, allow_empty=allow_empty, by=by
-            )
-            for one in directory
-        ]
+    opening = session.open_store(create=True)
+    # What is wrong with the arguments ends the command before a log is made.
+    masters = [
+        rule_sync(
+            session, opening, one, format=format, source=source, allow_empty=allow_empty, by=by
+        )
+        for one in directory
+    ]
+    for one in directory if once else ():
+        check_directory(one.absolute())
+    async with opening as store:
         if once:
             found = await sync_together(masters)
             looks = zip(directory, masters, found, strict=True)

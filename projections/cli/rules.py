@@ -12,6 +12,7 @@ from eventstore.cli.options import By, user_name
 from eventstore.cli.session import Session
 from eventstore.cli.times import now, parse_duration, parse_time, shifted, show_time
 from eventstore.errors import InvalidInputError
+from eventstore.log.names import check_stream
 from projections.rules import CompiledRule, RuleReplica, RuleState, RuleStore
 from projections.rules.events import RULES, STATES
 from projections.rules.model import encode_rule, encode_state
@@ -82,6 +83,7 @@ async def state(
     expires_at = _parse_until(until) if until is not None else None
     _check_cap(state, confidence_max)
     new = RuleState(state, confidence_max, expires_at, reason)
+    check_stream(STATES + rule)  # Before a log is made for it.
     async with session.open_store(create=True) as store:
         await RuleStore(store).set_state(rule, new, user_name(by))
         defined = store.read(streams=RULES + rule, limit=1, kept=True)

@@ -123,7 +123,9 @@ def test_a_dry_run_of_trim_and_redact_changes_nothing(run: Run, tmp_path: Path) 
     assert (planned["dry_run"], planned["events"], planned["first_position"]) == (True, 2, 3)
     assert not Path(planned["archive"]).exists()
     assert "2 events would go into " in run("trim", "--before", "3", "--dry-run").stdout
-    assert run("redact", "2", "--reason", "x", "--dry-run").stdout.startswith("would erase")
+    for reason in (["--reason", "x"], []):
+        assert run("redact", "2", *reason, "--dry-run").stdout.startswith("would erase")
+    assert "--reason" in one_line(run("redact", "2"), 2)
     assert sorted(tmp_path.iterdir()) == before
     facts = json.loads(run("status", "--json").stdout)
     assert (facts["first_position"], facts["position"]) == (1, 3)

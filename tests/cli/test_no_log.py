@@ -88,3 +88,41 @@ def test_a_command_whose_job_is_to_begin_a_log_begins_it(
     done = run(*words)
     assert (done.returncode, done.stderr) == (0, "")
     assert "position" in json.loads(run("status", "--json").stdout)
+
+
+@pytest.mark.promise("creates-nothing")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["import", "none"], "no file at {here}/none"),
+        (["import", "folder"], "Is a directory"),
+        (["import", "text"], "it is no export of a log"),
+        (["import", "empty"], "it is no export of a log"),
+        (["restore", "none"], "no file at {here}/none"),
+        (["restore", "folder"], "it is no file"),
+        (["restore", "text"], "not a database"),
+        (["append", "", "T"], "not empty"),
+        (["append", "a/1", ""], "not empty"),
+        (["append", "a/1", "T", "{"], "is no JSON"),
+        (["state", "", "disabled"], "must be named"),
+        (["sync", "none", "--once"], "{here}/none: is not there"),
+        (["sync", "text", "--once"], "{here}/text: it cannot be listed"),
+        (["sync", "folder", "none", "--once"], "{here}/none: is not there"),
+        (["sync", "folder", "--format", "odd"], "unknown rule format 'odd'"),
+        (["up", "--rules", "folder", "--format", "odd"], "unknown rule format 'odd'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_that_fails_before_its_first_write_leaves_no_log(
+    run: Run, tmp_path: Path, words: list[str], said: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text").write_text("text")
+    (tmp_path / "empty").touch()
+    done = run(*words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert said.format(here=tmp_path) in done.stderr
+    assert "Errno" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "folder", "text"]

@@ -64,7 +64,8 @@ def restore(copy: Path, path: Path, progress: Callable[[int, int], None], *, rep
     it see the new one. Without ``replace`` it is NotEmptyError.
     """
     if not copy.is_file():
-        raise StorageError(str(copy), "there is no such file")
+        reason = "it is no file" if copy.exists() else f"no file at {copy.absolute()}"
+        raise StorageError(str(copy), reason)
     with _errors_naming(copy), closing(_open(copy, "ro")) as source:
         position = read_position(source, copy)
         _check_whole(source, copy)
