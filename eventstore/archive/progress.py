@@ -52,6 +52,8 @@ def cancellable(work: Callable[[Progress], T]) -> Callable[[Progress], T]:
 
 
 def check_free(path: Path, *, replace: bool) -> None:
-    """Raise NotEmptyError where there is a file already that must not be replaced."""
+    """Raise NotEmptyError where a file must not be replaced, or a directory cannot be."""
+    if path.is_dir():
+        raise NotEmptyError(str(path), "is a directory", "name a file in it")
     if not replace and path.exists():
         raise NotEmptyError(str(path), "exists already", "name another file, or say --replace")

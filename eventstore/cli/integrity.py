@@ -78,7 +78,8 @@ def _conclude(session: Session, report: Report | None, count: int) -> None:
     more = f", the last {report.more} not shown" if report.more else ""
     text = f"{report.events} events up to position {report.position}: "
     if count:
-        output.value(values, f"{text}{count + report.more} findings{more}")
+        total = count + report.more
+        output.value(values, f"{text}{total} finding{'' if total == 1 else 's'}{more}")
     else:
         output.value(values, f"{text}all as written")
         output.line(f"anchor: {report.cursor}")
@@ -90,7 +91,8 @@ async def _check_projections(store: EventStore, place: str) -> Sequence[Finding]
     try:
         checkpoints = await anyio.to_thread.run_sync(_read_checkpoints, place)
     except EventStoreError as error:
-        return [Finding(None, f"view {show_place(place)}", str(error))]
+        shown = show_place(place)
+        return [Finding(None, f"view {shown}", str(error).removeprefix(f"{shown}: "))]
     for name, cursor in checkpoints:
         at = cursor.position
         try:

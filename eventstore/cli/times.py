@@ -53,9 +53,14 @@ def parse_time(text: str) -> datetime | None:
     """Return an ISO 8601 time, the local one unless it names a zone, or ``None``."""
     try:
         moment = datetime.fromisoformat(text)
-        return moment if moment.tzinfo is not None else moment.astimezone()
-    except (ValueError, OverflowError, OSError):
+    except ValueError:
         return None
+    if moment.tzinfo is not None:
+        return moment
+    try:
+        return moment.astimezone()
+    except (ValueError, OverflowError, OSError):
+        return moment.replace(tzinfo=UTC)  # Years 1 and 9999 end within a zone.
 
 
 def shifted(moment: datetime, by: timedelta) -> datetime | None:

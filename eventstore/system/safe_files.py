@@ -67,7 +67,8 @@ def replacing(path: Path, *, mode: int = DEFAULT_MODE) -> Iterator[Path]:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise StorageError(str(path), str(error)) from error
+        # Without the temporary name, which says nothing to a reader.
+        raise StorageError(str(path), _explain(error, path)) from error
 
 
 @contextmanager
@@ -116,6 +117,12 @@ def _create_writable(temporary: Path, path: Path, mode: int) -> int:
     finally:
         os.close(file)
     return final
+
+
+def _explain(error: OSError, path: Path) -> str:
+    if isinstance(error, FileNotFoundError) and not path.parent.exists():
+        return f"no directory at {path.parent}"
+    return error.strerror or str(error)
 
 
 def _finish(temporary: Path, mode: int) -> None:

@@ -42,7 +42,8 @@ async def source(
         rules, rejections = await rename_source(store, old, new, by=by)
     session.output.value(
         {"action": action.value, "old": old, "new": new, "rules": rules, "rejections": rejections},
-        f"source {old} is {new} now: {rules} rules, {rejections} rejections",
+        f"source {old} is {new} now: {rules} rule{'' if rules == 1 else 's'}, "
+        f"{rejections} rejection{'' if rejections == 1 else 's'}",
     )
 
 

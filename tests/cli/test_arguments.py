@@ -46,6 +46,13 @@ def one_line(done: subprocess.CompletedProcess[str], *statuses: int) -> str:
         (["project", "live", "--at", HUGE], "beyond the head, which is 3"),
         (["state", "R1", "disabled", "--until", "2020-01-01T00:00+00:00"], "has passed"),
         (["state", "R1", "disabled", "--until", "0s"], "has passed"),
+        (["state", "R1", "disabled", "--until", "0001-01-01"], "has passed"),
+        (["trim", "--before", "0001-01-01"], "before the first event"),
+        (["export", "."], "error: . is a directory: name a file in it"),
+        (["export", ".", "--replace"], "error: . is a directory: name a file in it"),
+        (["backup", "."], "error: . is a directory: name a file in it"),
+        (["export", "none/x"], "/none/x: no directory at "),
+        (["backup", "none/x"], "/none/x: no directory at "),
         (["state", "R1", "disabled", "--until", "99999999d"], "after the year 9999"),
         (["state", "R1", "disabled", "--until", HUGE + "d"], "after the year 9999"),
         (["state", "R1", "clipped"], "--confidence-max"),
@@ -159,3 +166,15 @@ def test_an_unknown_variable_is_a_warning_with_the_nearest_name(run: Run) -> Non
     assert " WARNING " in warning
     assert "EVENTSTORE_POL_SECONDS is no setting" in warning
     assert "EVENTSTORE_POLL_SECONDS" in warning
+
+
+@pytest.mark.usefixtures("three")
+def test_a_projection_that_is_not_there_is_one_finding_that_names_it_once(
+    run: Run, tmp_path: Path
+) -> None:
+    done = run("verify", "--view", "none")
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        f"view none: {tmp_path}/none: No such file or directory",
+        "3 events up to position 3: 1 finding",
+    ]
