@@ -83,6 +83,7 @@ def test_a_source_is_renamed_by_its_directory_as_sync_was_given_it(run: Run, rul
     run("sync", "rules", "--once")
     done = run("source", "rename", "rules", "mine")
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(": 2 rules, 1 rejection\n")
     assert "1 file rejected" in run("sync", "rules", "--once", "--source", "mine").stderr
 
 
