@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parent
 
+ON_CONTRACTS = {"cli", "journal", "memories", "registry", "rules", "tables"}
+"""Subjects whose tests ask PostgreSQL nothing but what the contracts promise."""
+
 # How long an example takes depends on the machine and what else runs there: no test may fail by it.
 settings.register_profile(
     "tests",
@@ -42,15 +45,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Unit tests are those of tests/unit, and each contract on the log in memory. Of the other tests
     that run on both event loops, the second run is left to the slow lane: threads do what they
-    wait for, and how the loops differ is shown by the unit tests.
+    wait for, and how the loops differ is shown by the unit tests. So are the runs on PostgreSQL of
+    what stands on the contracts (``ON_CONTRACTS``): the contracts themselves run there always.
     """
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         in_memory = parameters.get("url") == "memory" and item.path.parent == TESTS / "contracts"
         if in_memory or item.path.is_relative_to(TESTS / "unit"):
             item.add_marker(pytest.mark.unit)
-        elif parameters.get("anyio_backend") == "trio":
+        elif parameters.get("anyio_backend") == "trio" or _stands_on_contracts(item):
             item.add_marker(pytest.mark.slow)
+
+
+def _stands_on_contracts(item: pytest.Item) -> bool:
+    """Tell whether an item runs a package that stands on the log's contracts on PostgreSQL."""
+    subject = item.path.relative_to(TESTS).parts[0]
+    return subject in ON_CONTRACTS and "postgres" in item.name.partition("[")[2]
 
 
 @pytest.fixture(autouse=True)
