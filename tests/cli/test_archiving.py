@@ -16,6 +16,8 @@ from support.commands import REPOSITORY, Run, command, environment
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = REPOSITORY / "config" / "rules" / "ttp"
 COUNT = len(list(SAMPLES.iterdir()))
 

@@ -13,6 +13,8 @@ from support.commands import on_terminal
 if TYPE_CHECKING:
     from support.commands import Run
 
+pytestmark = pytest.mark.slow
+
 HUGE = "9" * 40
 
 

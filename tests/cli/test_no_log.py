@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from support.commands import Run
 
+pytestmark = pytest.mark.slow
+
 READING = (
     ["tail"],
     ["tail", "--no-follow", "--consumer", "w"],

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from projections.protocol import Projection
     from projections.runner import Progress as Told
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = REPOSITORY / "config" / "rules" / "ttp"
 COUNT = len(list(SAMPLES.iterdir()))
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Start = Callable[..., Running]
 
+pytestmark = pytest.mark.slow
+
 ENDS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
 

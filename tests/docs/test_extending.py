@@ -19,6 +19,8 @@ from eventstore.cli.manifest import Manifest
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 TEXT = (REPOSITORY / "docs" / "extending.md").read_text()
 
 

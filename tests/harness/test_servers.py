@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from support.proxy import Side
 
+pytestmark = pytest.mark.slow
+
 
 def test_answers_an_ordinary_role_that_gave_its_password(postgres: Server) -> None:
     with psycopg.connect(postgres.url()) as connection:
