@@ -99,7 +99,9 @@ class Watcher:
                 self._wake()
             if self._recursive:
                 _check_limits(change)
-            if _identity(self._directory) != watched:
+            # A directory that was made again at once may have the inode of the one before.
+            replaced = (Change.deleted, str(self._directory)) in change
+            if replaced or _identity(self._directory) != watched:
                 self._wake()
                 return
 

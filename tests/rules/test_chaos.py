@@ -103,7 +103,8 @@ class Chaos:
             found = query(self.tables, "SELECT position FROM projection WHERE name = 'rules'")
         except sqlite3.OperationalError:
             return 0
-        return int(found[0][0]) if found else 0
+        # The position is NULL from the registration of the projection to its first commit.
+        return int(found[0][0] or 0) if found else 0
 
     async def work(self, rules: RuleStore, enough: Callable[[], bool]) -> None:
         """Edit files and set states, in bursts with rests between them."""
