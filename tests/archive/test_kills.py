@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # What is killed is a process of its own: the loop of the test makes no difference.
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.anyio,
+    pytest.mark.parametrize("anyio_backend", ["asyncio"]),
+]
 
 
 def kill_in(what: str, url: str, folder: Path, number: int) -> None:

@@ -192,6 +192,7 @@ async def test_what_cannot_be_connected_to_is_told_without_the_password(
     assert SECRET not in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_the_command_line_tells_it_in_one_line(postgres: Server, way: str) -> None:
     url, word = unreachable(postgres)[way]
