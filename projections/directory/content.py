@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
+from eventstore.errors import PicklableError
 from eventstore.log.events import Cursor, Event
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ Files: TypeAlias = Callable[[Event], FileChange | None]
 """Says what an event means for a directory; None where it means nothing."""
 
 
-class OutdatedError(Exception):
+class OutdatedError(PicklableError):
     """Only a rebuild takes out what ``position`` defined. Never leaves the projection."""
 
     def __init__(self, position: int) -> None:

@@ -6,6 +6,7 @@ import re
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from eventstore.errors import PicklableError
 from eventstore.log.redaction import read_redaction
 from projections.directory.content import OutdatedError
 from projections.directory.path_claims import PRIVATE, Claims, Definition
@@ -31,7 +32,7 @@ MAX_RECORDS: Final = 1000
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
-class RejectedError(Exception):
+class RejectedError(PicklableError):
     """With ``stop``: the first event that cannot be applied. Never leaves this package.
 
     ``position`` is the event's, ``commit`` that of the commit that has to wait with it.
