@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from eventstore import limits
 from eventstore.errors import InvalidInputError
 
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder().decode
+"""Made once: the functions of the module make one for each call."""
 
-def encode_exact(what: str, value: object) -> bytes:
+
+def encode_exact(what: str, name: str, value: object) -> bytes:
     """Encode ``value``, refusing a value that decoding would not give back equal.
 
-    ``what`` names the value in errors. Raises InvalidInputError. Decoding and comparing costs
-    less than walking the value in Python, and it checks the promise itself: msgspec silently
-    turns NaN into null, integer keys, datetimes and bytes into strings, and tuples into lists.
+    ``what`` and ``name`` (``data of``, a type) name the value in errors. Raises
+    InvalidInputError. Decoding and comparing costs less than walking the value in Python, and it
+    checks the promise itself: msgspec silently turns NaN into null, integer keys, datetimes and
+    bytes into strings, and tuples into lists.
     """
     try:
-        encoded = msgspec.json.encode(value)
-        exact = msgspec.json.decode(encoded) == value
+        encoded = _encode(value)
+        exact = _decode(encoded) == value
     except RecursionError as error:
-        raise InvalidInputError(what, "is nested too deeply, or contains itself") from error
+        reason = "is nested too deeply, or contains itself"
+        raise InvalidInputError(f"{what} {name!r}", reason) from error
     except (TypeError, ValueError, msgspec.MsgspecError) as error:
-        raise InvalidInputError(what, f"is not a JSON value: {error}") from error
-    brackets = encoded.count(b"[") + encoded.count(b"{")
-    if brackets > limits.MAX_NESTING and _nested_deeper(value, limits.MAX_NESTING):
-        raise InvalidInputError(what, f"is nested more than {limits.MAX_NESTING} deep")
+        raise InvalidInputError(f"{what} {name!r}", f"is not a JSON value: {error}") from error
+    # A level takes two brackets of the text at least.
+    if len(encoded) > 2 * limits.MAX_NESTING:
+        brackets = encoded.count(b"[") + encoded.count(b"{")
+        if brackets > limits.MAX_NESTING and _nested_deeper(value, limits.MAX_NESTING):
+            reason = f"is nested more than {limits.MAX_NESTING} deep"
+            raise InvalidInputError(f"{what} {name!r}", reason)
     if not exact:
-        raise InvalidInputError(
-            what, f"JSON cannot hold {_find_inexact(value, '$')} exactly; convert it first"
-        )
+        reason = f"JSON cannot hold {_find_inexact(value, '$')} exactly; convert it first"
+        raise InvalidInputError(f"{what} {name!r}", reason)
     return encoded
 
 

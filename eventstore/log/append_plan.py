@@ -14,7 +14,7 @@ import msgspec
 
 from eventstore.errors import ConflictError, DuplicateEventError
 from eventstore.log import hash_chain as chain
-from eventstore.log.event_ids import unpack_id
+from eventstore.log.event_ids import TEXT_IDS, unpack_id
 from eventstore.log.events import ANY, STREAM_EXISTS, Appended, Cursor, Event, Expected, NewEvent
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ class Plan:
     earlier: Callable[[int], Appended]
     now_us: int
     changed: dict[str, int] = field(default_factory=dict)
+    largest: bytes = b""
+    """The largest UUID that is accepted."""
     _accepted: list[_Accepted] = field(default_factory=list)
     _fresh: dict[bytes, _Fresh] = field(default_factory=dict)
     _indexed: int = 0
@@ -107,11 +109,16 @@ class Plan:
         """
         raw_ids = [event.raw_id for write in append.writes for event in write.events]
         self._index_fresh()
-        known = [raw_id for raw_id in raw_ids if raw_id in self.known or raw_id in self._fresh]
-        if known:
-            return self._repeat(append, raw_ids, known)
+        if self.known or self._fresh:
+            known = [raw_id for raw_id in raw_ids if raw_id in self.known or raw_id in self._fresh]
+            if known:
+                return self._repeat(append, raw_ids, known)
         for write in append.writes:
             _check_expected(write.stream, write.expected, self.versions.get(write.stream, 0))
+        largest = max(raw_ids)
+        if largest >= TEXT_IDS:
+            largest = max((raw_id for raw_id in raw_ids if raw_id < TEXT_IDS), default=b"")
+        self.largest = max(self.largest, largest)
         return self._accept(append)
 
     def stream_of(self, raw_id: bytes) -> str | None:
@@ -178,6 +185,7 @@ class Plan:
         """
         now = max(self.now_us, self.head.recorded_us)
         position, previous = self.head.position, self.head.hash
+        content_digest, link = chain.content_digest, chain.link
         for append, versions, commit in self._accepted:
             version = 0
             salts = iter(_salts(append.events))
@@ -189,9 +197,9 @@ class Plan:
                     version += 1
                     raw_id, kind, salt = new.raw_id, new.content, next(salts)
                     data, extra = new.raw_data, new.raw_metadata
-                    digest = chain.content_digest(salt, kind, data, extra)
+                    digest = content_digest(salt, kind, data, extra)
                     type_ = new.type.encode()
-                    previous = chain.link(
+                    previous = link(
                         previous, position, version, commit, now, name, type_, raw_id, digest
                     )
                     if events is not None:

@@ -10,6 +10,10 @@ _TEXT_ID: Final = 0xFF
 the unique index small; a UUID that itself begins with this byte is stored as text."""
 
 
+TEXT_IDS: Final = bytes([_TEXT_ID])
+"""Ids that are stored as text are not below it, all others are."""
+
+
 def pack_id(event_id: str) -> bytes:
     """Encode an event id for storage: 16 bytes for a UUID in canonical form, else text."""
     if len(event_id) == 36:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
-import uuid_utils
+from uuid_utils import uuid7
 
 from eventstore import limits
 from eventstore.errors import CorruptEventError, InvalidInputError, LimitExceededError
 from eventstore.log._exact_json import encode_exact
 from eventstore.log.clock import from_microseconds
 from eventstore.log.event_ids import pack_id, unpack_id
-from eventstore.log.names import check_name
+from eventstore.log.names import check_name, check_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,31 +75,29 @@ class NewEvent:
         id: str | UUID | None = None,  # noqa: A002
         metadata: Mapping[str, JSON] | None = None,
     ) -> None:
-        self.type: Final = check_name("event type", type, limits.MAX_TYPE_BYTES)
+        self.type: Final = check_type(type)
         if id is None:
-            self.raw_id = uuid_utils.uuid7().bytes
+            self.raw_id = uuid7().bytes
         else:
             text = str(id) if isinstance(id, UUID) else id
             self.raw_id = pack_id(check_name("event id", text, limits.MAX_ID_BYTES))
-        if isinstance(data, bytes | bytearray | memoryview):
+        if isinstance(data, (bytes, bytearray, memoryview)):
             self.content, self.raw_data = BYTES_CONTENT, bytes(data)
         else:
-            self.content, self.raw_data = JSON_CONTENT, encode_exact(f"data of {type!r}", data)
-        self.raw_metadata = self._encode_metadata(metadata)
+            self.content, self.raw_data = JSON_CONTENT, encode_exact("data of", type, data)
+        self.raw_metadata = b"" if metadata is None else self._encode_metadata(metadata)
         if len(self.raw_data) > limits.MAX_EVENT_BYTES:
             raise LimitExceededError(
                 f"data of {type!r}, bytes", len(self.raw_data), limits.MAX_EVENT_BYTES
             )
 
-    def _encode_metadata(self, metadata: Mapping[str, JSON] | None) -> bytes:
-        if metadata is None:
-            return b""
+    def _encode_metadata(self, metadata: Mapping[str, JSON]) -> bytes:
         if not isinstance(metadata, Mapping):
             raise InvalidInputError(f"metadata of {self.type!r}", "must be a JSON object")
         metadata = dict(metadata)
         if not metadata:
             return b""
-        encoded = encode_exact(f"metadata of {self.type!r}", metadata)
+        encoded = encode_exact("metadata of", self.type, metadata)
         if len(encoded) > limits.MAX_METADATA_BYTES:
             raise LimitExceededError(
                 f"metadata of {self.type!r}, bytes", len(encoded), limits.MAX_METADATA_BYTES

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
+from typing import Final
 
 from eventstore import limits
 from eventstore.errors import InvalidInputError, LimitExceededError
+
+KNOWN_NAMES: Final = 1_024
+"""Valid event types that are remembered, and as many stream names."""
 
 
 def check_name(what: str, name: object, limit: int) -> str:
@@ -27,8 +32,23 @@ def check_name(what: str, name: object, limit: int) -> str:
     return name
 
 
+def check_type(name: object) -> str:
+    """Return a valid event type; raise InvalidInputError or LimitExceededError otherwise."""
+    return _check_type(name) if type(name) is str else _check_type.__wrapped__(name)
+
+
+@lru_cache(KNOWN_NAMES)
+def _check_type(name: object) -> str:
+    return check_name("event type", name, limits.MAX_TYPE_BYTES)
+
+
 def check_stream(name: object) -> str:
     """Return a valid stream name, ``category/key``; raise InvalidInputError otherwise."""
+    return _check_stream(name) if type(name) is str else _check_stream.__wrapped__(name)
+
+
+@lru_cache(KNOWN_NAMES)
+def _check_stream(name: object) -> str:
     stream = check_name("stream", name, limits.MAX_STREAM_BYTES)
     category, slash, key = stream.partition("/")
     if not (category and slash and key) or stream.endswith("/"):

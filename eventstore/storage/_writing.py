@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from eventstore.errors import EventStoreError
 from eventstore.log.append_plan import KnownEvent, Plan
+from eventstore.log.event_ids import TEXT_IDS
 from eventstore.log.events import Appended, Cursor, Event
 from eventstore.log.operations import (
     Acknowledge,
@@ -28,10 +29,11 @@ from eventstore.storage import _erasure, _trimming
 from eventstore.storage._consumers import write_consumer
 from eventstore.storage._erasure import Erasure
 from eventstore.storage._inline import apply_inline, catch_up_inline, redacts
+from eventstore.storage._stream_cache import StreamCache
 from eventstore.storage.reading import read_head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from eventstore.log.events import StreamWrite
     from eventstore.log.inline_projection import InlineProjection
@@ -41,8 +43,6 @@ _KNOWN = (
     "SELECT e.id, e.position, s.name, e.type, e.commit_position, e.content, e.salt, e.digest "
     "FROM event e JOIN stream s ON s.id = e.stream_id WHERE e.id IN ({})"
 )
-_STREAMS = "SELECT name, id, version FROM stream WHERE name IN ({})"
-_LARGEST = "SELECT id FROM event WHERE id < ? ORDER BY id DESC LIMIT 1"
 _INSERT = (
     "INSERT INTO event (position, stream_id, version, id, type, commit_position, content, "
     "data, metadata, recorded_us, salt, digest, hash) VALUES"
@@ -55,11 +55,14 @@ def write_group(
     inline: Sequence[InlineProjection],
     now_us: int,
     batches: list[CommitBatch] | None = None,
+    cache: StreamCache | None = None,
 ) -> list[Outcome]:
     """Carry out a group; an operation that conflicts is an error value among the outcomes.
 
-    What is appended is added to ``batches`` where that is given.
+    What is appended is added to ``batches`` where that is given. ``cache`` spares reads while no
+    other writer has changed the head since the last group.
     """
+    cache = StreamCache() if cache is None else cache
     appends = not all(isinstance(operation, Acknowledge) for operation in group)
     head = read_head(driver, lock=appends)
     steps = [
@@ -67,12 +70,15 @@ def write_group(
         for operation in group
     ]
     writes = [write for step in steps for write in _writes(step)]
-    streams, largest = _read_streams(driver, sorted({write.stream for write in writes}))
-    raw_ids = [event.raw_id for write in writes for event in write.events]
+    versions: dict[str, int] = {}
+    known: dict[bytes, KnownEvent] = {}
+    if writes:
+        versions = cache.begin(driver, head, {write.stream for write in writes})
+        known = _read_known(driver, writes, cache.largest)
     plan = Plan(
         head,
-        {name: version for name, (_, version) in streams.items()},
-        _read_known(driver, raw_ids, largest),
+        versions,
+        known,
         lambda commit: _earlier_call(driver, head, commit),
         now_us,
     )
@@ -83,7 +89,7 @@ def write_group(
     outcomes = [_carry_out(driver, plan, step, head) for step in steps]
     if plan.changed:
         events: list[Event] | None = [] if inline or batches is not None else None
-        _store(driver, plan, {name: id_ for name, (id_, _) in streams.items()}, events)
+        _store(driver, plan, cache, events)
         _apply_to_inline(driver, plan, inline, head, events or ())
         if batches is not None:
             batches.append(CommitBatch(head.cursor, tuple(events or ())))
@@ -154,25 +160,21 @@ def _carry_out(
     return outcome
 
 
-def _read_streams(driver: Driver, names: Sequence[str]) -> tuple[dict[str, tuple[int, int]], bytes]:
-    """Return id and version of each stream by name, and the largest UUID that is stored."""
-    if not names:
-        return {}, b""
-    *found, largest = driver.together(*driver.listed(_STREAMS, names), (_LARGEST, (b"\xff",)))
-    streams = {name: (id_, version) for rows in found for name, id_, version in rows}
-    return streams, largest[0][0] if largest else b""
-
-
 def _read_known(
-    driver: Driver, raw_ids: Iterable[bytes], largest: bytes
+    driver: Driver, writes: Sequence[StreamWrite], largest: bytes
 ) -> dict[bytes, KnownEvent]:
-    """Return what is stored under these ids.
+    """Return what is stored under the ids of these writes.
 
     Ids are made in time order, so nearly every new one lies above the ``largest`` that is
     stored, and one look at the end of the index answers for it. Ids given as text sort
     after all UUIDs and are always looked up.
     """
-    wanted = [raw_id for raw_id in raw_ids if raw_id <= largest or raw_id[0] == 0xFF]
+    wanted = [
+        event.raw_id
+        for write in writes
+        for event in write.events
+        if event.raw_id <= largest or event.raw_id >= TEXT_IDS
+    ]
     return {row[0]: KnownEvent(*row[1:]) for row in driver.lookup(_KNOWN, wanted)}
 
 
@@ -197,19 +199,11 @@ def _commit_before(driver: Driver, commit: int) -> int:
     return row[0] if row else 0
 
 
-def _store(driver: Driver, plan: Plan, ids: dict[str, int], events: list[Event] | None) -> None:
-    old = [(plan.changed[name], ids[name]) for name in plan.changed if name in ids]
-    driver.many("UPDATE stream SET version = ? WHERE id = ?", old)
-    if new := [name for name in plan.changed if name not in ids]:
-        row = driver.row("SELECT max(id) FROM stream")
-        first = (row[0] if row and row[0] else 0) + 1
-        ids = ids | dict(zip(new, range(first, first + len(new)), strict=True))
-        driver.insert(
-            "INSERT INTO stream (id, name, version) VALUES",
-            [(ids[name], name, plan.changed[name]) for name in new],
-        )
+def _store(driver: Driver, plan: Plan, cache: StreamCache, events: list[Event] | None) -> None:
+    ids = cache.store(driver, plan.changed)
     driver.insert(_INSERT, plan.rows(ids, events))
     driver.defer(
         "UPDATE head SET position = ?, recorded_us = ?, hash = ?",
         (plan.head.position, plan.head.recorded_us, plan.head.hash),
     )
+    cache.end(plan.head, plan.largest)

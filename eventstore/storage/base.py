@@ -17,6 +17,7 @@ from eventstore.storage import (
     pages,
     reading,
 )
+from eventstore.storage._stream_cache import StreamCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -60,6 +61,7 @@ class SqlBackend(ABC):
         self._clock = clock
         self._inline = tuple(inline)
         self._writing = threading.Lock()
+        self._streams = StreamCache()
 
     @abstractmethod
     def open(self, *, create: bool = True) -> None:
@@ -150,7 +152,7 @@ class SqlBackend(ABC):
         with self._writing:
             outcomes = self._write(
                 lambda driver: _writing.write_group(
-                    driver, group, self._inline, self._clock(), batches
+                    driver, group, self._inline, self._clock(), batches, self._streams
                 )
             )
         if tell is not None and batches:

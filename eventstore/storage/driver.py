@@ -8,6 +8,7 @@ took 1.1 ms where the driver takes 0.3 (docs/decisions/0003-sql-on-the-hot-path.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cache
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
@@ -139,11 +140,17 @@ class Driver(ABC):
         """
         source = iter(rows)
         while left := list(islice(source, ROWS)):
-            marks = f"({', '.join('?' * len(left[0]))})"
             size = ROWS
             while left:
                 while size > len(left):
                     size //= 2
                 values = list(chain.from_iterable(left[:size]))
-                self.defer(f"{sql} {', '.join([marks] * size)}", values)
+                self.defer(_insert_rows(sql, len(left[0]), size), values)
                 del left[:size]
+
+
+@cache
+def _insert_rows(sql: str, columns: int, rows: int) -> str:
+    """Write the marks of an INSERT of several rows."""
+    marks = f"({', '.join('?' * columns)})"
+    return f"{sql} {', '.join([marks] * rows)}"

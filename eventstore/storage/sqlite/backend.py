@@ -258,8 +258,9 @@ class SqliteBackend(SqlBackend):
                 if driver.in_transaction:
                     driver.run("ROLLBACK")
                 raise
-            # Ends the transaction that SQLAlchemy began for a projection's statements.
-            writer.commit()
+            if writer.in_transaction():
+                # SQLAlchemy began it for a projection's statements.
+                writer.commit()
             return result
 
     def _read(self, function: Callable[[Driver], T]) -> T:
