@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -101,7 +102,9 @@ def test_a_writer_that_is_alone_reads_the_head_only() -> None:
     append(backend, "a/1", some(1), 0)
     statements: list[str] = []
     assert backend._writer is not None
-    backend._writer.connection.driver_connection.set_trace_callback(statements.append)
+    raw = backend._writer.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    raw.set_trace_callback(statements.append)
     append(backend, "a/1", some(1), 1)
     append(backend, "a/1", some(1), 2)
     backend.close()
