@@ -94,3 +94,10 @@ class Healing(Protocol):
 
     def mend(self, events: Sequence[Event]) -> None:
         """Restore the effect of these events, those at the positions in ``damaged``."""
+
+
+class Reopening(Protocol):
+    """A projection that a runner opens again after a failure."""
+
+    def reopen(self, log_id: str) -> Cursor | None:
+        """Do what ``open`` does; raise TakenOverError where another runner opened it meanwhile."""

@@ -12,6 +12,7 @@ import anyio
 from eventstore.errors import HistoryGoneError
 from eventstore.log.inline_projection import archive_advice
 from eventstore.log.operations import TRIMS, Query
+from projections._retries import Retries
 from projections.protocol import OutdatedViewError
 
 if TYPE_CHECKING:
@@ -56,6 +57,12 @@ class ProjectionRunner:
         self._progress = progress
         self._heal_seconds = heal_seconds
         self._limiter = anyio.CapacityLimiter(1)
+        self._retries = Retries(projection.name)
+
+    @property
+    def trouble(self) -> str:
+        """Why ``run`` is waiting to try again; empty while the projection works."""
+        return self._retries.trouble
 
     async def catch_up(self, until: int | None = None) -> Cursor:
         """Apply every commit that ends at or before ``until`` (default: the head), and heal.
@@ -71,21 +78,42 @@ class ProjectionRunner:
             await self._heal()
             return cursor
 
-    async def run(self) -> None:
-        """Catch up, then apply each commit as it comes, and heal; until cancelled."""
-        async with self._owned() as start:
-            cursor = await self._advance(await self._store.head(), start, None)
-            while True:
-                await self._heal()
-                subscription = self._store.subscribe_changes(after=cursor)
-                try:
-                    async with subscription:
-                        await self._follow(subscription)
-                except OutdatedViewError as error:
-                    log.info("%s", error)
-                    cursor = await self._rebuild(await self._store.head(), None)
-                except HistoryGoneError:
-                    cursor = await self._advance_past_trims(subscription.cursor)
+    async def run(self, *, persist: bool = False) -> None:
+        """Catch up, then apply each commit as it comes, and heal; until cancelled.
+
+        Where the file system or a database fails, the projection is closed, and opened again
+        from its checkpoint after a pause (:class:`~eventstore.system.backoff.Backoff`);
+        ``trouble`` says why. ``persist`` does the same for errors of every other kind.
+        An error before the projection was open for the first time is raised, unless it can pass
+        by itself (a full disk, a server that restarts).
+        """
+        self._retries.begin()
+        open_ = self._projection.open
+        while True:
+            try:
+                async with self._owned(open_) as start:
+                    self._retries.opened()
+                    open_ = getattr(self._projection, "reopen", open_)
+                    await self._keep(start)
+            except Exception as error:
+                pause = self._retries.pause_after(error, persist=persist)
+            await anyio.sleep(pause)
+
+    async def _keep(self, start: Cursor | None) -> None:
+        """Apply and heal without an end, from ``start``."""
+        cursor = await self._advance(await self._store.head(), start, None)
+        while True:
+            await self._heal()
+            self._retries.succeeded()
+            subscription = self._store.subscribe_changes(after=cursor)
+            try:
+                async with subscription:
+                    await self._follow(subscription)
+            except OutdatedViewError as error:
+                log.info("%s", error)
+                cursor = await self._rebuild(await self._store.head(), None)
+            except HistoryGoneError:
+                cursor = await self._advance_past_trims(subscription.cursor)
 
     async def _advance_past_trims(self, start: Cursor | None) -> Cursor:
         """Continue from before the first position, also while the log is trimmed again.
@@ -222,9 +250,11 @@ class ProjectionRunner:
         await self._in_thread(projection.mend, events)
 
     @asynccontextmanager
-    async def _owned(self) -> AsyncIterator[Cursor | None]:
+    async def _owned(
+        self, open_: Callable[[str], Cursor | None] | None = None
+    ) -> AsyncIterator[Cursor | None]:
         head = await self._store.head()
-        cursor = await self._in_thread(self._projection.open, head.log_id)
+        cursor = await self._in_thread(open_ or self._projection.open, head.log_id)
         try:
             yield cursor
         finally:

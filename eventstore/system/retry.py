@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 
@@ -15,6 +16,31 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+_PASSING_ERRNOS: Final = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EROFS,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ESTALE,
+    errno.EBUSY,
+}
+"""What a disk or a system lacks for a while: space, descriptors, memory, its mount."""
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the cause of an error may pass while the request stays as it is.
+
+    So it is with a lost connection, a timeout, a full disk.
+    """
+    if isinstance(error, StorageError) and (error.transient or error.timed_out):
+        return True
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(cause, OSError) and cause.errno in _PASSING_ERRNOS
 
 
 async def retry(function: Callable[[], Awaitable[T]], seconds: float) -> T:

@@ -29,6 +29,7 @@ from projections.rules.sources.sync import sync_together
 if TYPE_CHECKING:
     from eventstore import Subscription
     from projections.rules import RuleSync, SyncReport
+    from projections.runner import ProjectionRunner
 
 
 async def up(
@@ -59,10 +60,17 @@ async def up(
         ):
             if to is not None:
                 session.output.line(f"keeping {to} equal to the log")
-                group.start_soon(directory_runner(session, store, to).run)
+                runner = directory_runner(session, store, to)
+                master.report_beside(lambda: _trouble(to, runner))
+                group.start_soon(partial(runner.run, persist=True))
             group.start_soon(_print_changes, session, changes)
             group.start_soon(StateExpiry(store).run)
             await master.run()
+
+
+def _trouble(to: Path, runner: ProjectionRunner) -> str:
+    """Return what `status` says of a directory that cannot be kept."""
+    return runner.trouble and f"{to} is not kept equal to the log: {runner.trouble}"
 
 
 async def _print_changes(session: Session, changes: Subscription) -> None:

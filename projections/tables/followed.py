@@ -95,6 +95,11 @@ class FollowedTables:
 
     def open(self, log_id: str) -> Cursor | None:
         """Own the projection; return its checkpoint, ``None`` where it has to begin."""
+        self._epoch = 0
+        return self.reopen(log_id)
+
+    def reopen(self, log_id: str) -> Cursor | None:
+        """Own it again after a failure; raise TakenOverError where it has a newer runner."""
         self._database.open()
         try:
             with self._database.transaction() as connection:
@@ -193,6 +198,8 @@ class FollowedTables:
         c = projection_table.c
         found = select(c.epoch).where(c.name == self.name).with_for_update()
         epoch: int = connection.execute(found).scalar_one()
+        if self._epoch not in {0, epoch}:
+            raise TakenOverError(f"projection {self.name}", "a newer runner")
         connection.execute(
             update(projection_table).where(c.name == self.name).values(epoch=epoch + 1)
         )

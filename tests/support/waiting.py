@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
@@ -22,6 +23,24 @@ async def eventually(condition: Callable[[], Awaitable[object]], within: float =
     with anyio.fail_after(within):
         while not await condition():  # noqa: ASYNC110
             await anyio.sleep(0.005)  # the condition has no event to wait for
+
+
+async def until(condition: Callable[[], object], within: float = DEADLINE) -> None:
+    """Do the same for a condition that is a plain function."""
+
+    async def holds() -> object:
+        return condition()
+
+    await eventually(holds, within)
+
+
+def wait_until(condition: Callable[[], object], within: float = 3 * DEADLINE) -> None:
+    """Do the same where no event loop runs, as for what another process does."""
+    end = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not so after {within:g} s")
+        time.sleep(0.02)
 
 
 async def signalled(

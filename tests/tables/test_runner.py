@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 from support.logs import some
-from support.waiting import eventually
+from support.waiting import eventually, until
 
-from eventstore import Cursor, EventStore, HistoryDivergedError
+from eventstore import (
+    CorruptEventError,
+    Cursor,
+    EventStore,
+    HistoryDivergedError,
+    StorageError,
+)
 from projections import ProjectionRunner, runner
+from projections.directory import ForeignDirectoryError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -217,3 +226,79 @@ async def test_what_was_damaged_is_mended_from_its_events(store: EventStore) -> 
     fragile = Fragile()
     await ProjectionRunner(store, fragile).catch_up()
     assert fragile.mended == [2, 9]
+
+
+class Failing(Positions):
+    """A projection whose calls fail with ``error`` while there is one."""
+
+    def __init__(self, error: Exception | None = None, *, opens: bool = False) -> None:
+        super().__init__()
+        self.error = error
+        self.opens = opens
+
+    def open(self, log_id: str) -> Cursor | None:
+        """Own the projection, or fail."""
+        if self.error is not None and not self.opens:
+            raise self.error
+        return super().open(log_id)
+
+    def apply(self, events: Sequence[Event], cursor: Cursor) -> None:
+        """Remember the positions, or fail."""
+        if self.error is not None:
+            raise self.error
+        super().apply(events, cursor)
+
+
+FULL = StorageError("view", "No space left on device")
+FULL.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("error", "persist"),
+    [
+        (StorageError("view", "connection lost", transient=True), False),
+        (StorageError("view", "the root was removed"), False),
+        (ForeignDirectoryError("view", "is not empty"), True),
+        (ZeroDivisionError("a bug"), True),
+    ],
+    ids=["lost", "removed", "foreign", "bug"],
+)
+async def test_a_run_outlives_what_fails_and_says_so_meanwhile(
+    store: EventStore, error: Exception, *, persist: bool
+) -> None:
+    projection = Failing()
+    keeper = ProjectionRunner(store, projection, heal_seconds=0.01)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(keeper.run, persist=persist))
+        await until(lambda: len(projection.seen) == 10)
+        projection.error = error
+        await store.append("a/1", some(2))
+        await until(lambda: keeper.trouble == str(error))
+        projection.error = None
+        await until(lambda: len(projection.seen) == 12)
+        await until(lambda: keeper.trouble == "")
+        tasks.cancel_scope.cancel()
+    assert projection.seen == list(range(1, 13))
+
+
+async def test_a_full_disk_is_waited_for_at_the_first_opening_too(store: EventStore) -> None:
+    projection = Failing(FULL)
+    keeper = ProjectionRunner(store, projection)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keeper.run)
+        await until(lambda: "No space" in keeper.trouble)
+        projection.error = None
+        await until(lambda: len(projection.seen) == 10)
+        tasks.cancel_scope.cancel()
+
+
+async def test_what_is_wrong_with_the_first_opening_is_raised(store: EventStore) -> None:
+    error = StorageError("view", "is a file: name a directory")
+    with pytest.raises(StorageError, match="name a directory"):
+        await ProjectionRunner(store, Failing(error)).run(persist=True)
+
+
+async def test_a_corrupt_event_ends_the_run(store: EventStore) -> None:
+    projection = Failing(CorruptEventError("log", 11, "altered"), opens=True)
+    with anyio.fail_after(30), pytest.raises(CorruptEventError):
+        await ProjectionRunner(store, projection).run()

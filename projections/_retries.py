@@ -1,0 +1,58 @@
+"""Whether a run of a projection goes on after an error, and what is wrong meanwhile."""
+
+from __future__ import annotations
+
+import logging
+
+from eventstore.errors import CorruptEventError, StorageError, StoreClosedError
+from eventstore.system.backoff import Backoff
+from eventstore.system.retry import may_pass
+
+log = logging.getLogger(__name__)
+
+
+class Retries:
+    """Decides on retries of one run, which may fail any number of times.
+
+    A database or a file system that fails is tried again, with ``persist`` everything else as
+    well. What goes wrong before the projection was opened once is the caller's, unless it can
+    pass by itself. ``trouble`` is the last error's text, empty once the projection works again.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.trouble = ""
+        self._name = name
+        self._backoff = Backoff()
+        self._opened = False
+
+    def begin(self) -> None:
+        """Begin a run."""
+        self.trouble, self._opened = "", False
+        self._backoff.reset()
+
+    def opened(self) -> None:
+        """Note that the projection was opened."""
+        self._opened = True
+
+    def succeeded(self) -> None:
+        """Note that the projection has done all there is to do."""
+        if self.trouble:
+            log.warning("projection %r works again", self._name)
+        self.trouble = ""
+        self._backoff.reset()
+
+    def pause_after(self, error: Exception, *, persist: bool) -> float:
+        """Return the seconds to wait before the next try; raise ``error`` where there is none."""
+        if not (may_pass(error) or self._is_ours(error, persist=persist)):
+            raise error
+        found = str(error) or type(error).__name__
+        if found != self.trouble:
+            log.warning("projection %r failed and is tried again: %s", self._name, found)
+        self.trouble = found
+        return self._backoff.next()
+
+    def _is_ours(self, error: Exception, *, persist: bool) -> bool:
+        if not self._opened or isinstance(error, StoreClosedError):
+            return False
+        lasting = isinstance(error, CorruptEventError) or not isinstance(error, StorageError)
+        return persist or not lasting

@@ -1,0 +1,108 @@
+"""A projected directory whose file system fails, beside a master that goes on."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from support.commands import Run, Running, runner
+from support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+
+RULE = "rule_id: {0}\nrule_version: 1\nenabled: true\ndescription: {1}\n"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a file system of 256 KiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a file system")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    """Give a directory with a rule."""
+    place = tmp_path / "rules"
+    place.mkdir()
+    (place / "a.yml").write_text(RULE.format("R1", "first"))
+    return place
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return runner(tmp_path)
+
+
+@pytest.fixture
+def up(tmp_path: Path, rules: Path) -> Iterator[Running]:
+    """Run the master, keeping ``disk/live``."""
+    words = ["up", "--rules", rules.name, "--to", "disk/live", "--format", "raw"]
+    running = Running(words, tmp_path)
+    yield running
+    running.process.kill()
+    running.process.communicate()
+
+
+def trouble(run: Run) -> str:
+    """Return what ``status`` says of the source."""
+    status = json.loads(run("status", "--json").stdout)
+    return "".join(source["trouble"] for source in status["sources"])
+
+
+def fill(disk: Path) -> Path:
+    """Leave no space; return the file that takes it."""
+    ballast = disk / "ballast"
+    dd = ["dd", "if=/dev/zero", f"of={ballast}", "bs=4096"]
+    assert subprocess.run(dd, capture_output=True, check=False).returncode, "it is not full"
+    return ballast
+
+
+def test_a_full_disk_leaves_the_master_and_heals(
+    disk: Path, rules: Path, up: Running, run: Run
+) -> None:
+    up.lines_until("    1  ")
+    live = disk / "live"
+    wait_until((live / "a.yml").exists)
+    ballast = fill(disk)
+    (rules / "b.yml").write_text(RULE.format("R2", "x" * 20_000))
+    up.lines_until("    2  ")
+    wait_until(lambda: "No space left" in trouble(run))
+    (rules / "c.yml").write_text(RULE.format("R3", "third"))
+    up.lines_until("    3  ")
+    ballast.unlink()
+    wait_until((live / "b.yml").exists)
+    wait_until((live / "c.yml").exists)
+    wait_until(lambda: not trouble(run))
+    assert up.interrupt() == 0
+
+
+def test_a_root_that_is_removed_and_one_that_is_read_only_come_back(
+    disk: Path, rules: Path, up: Running, run: Run
+) -> None:
+    up.lines_until("    1  ")
+    live = disk / "live"
+    wait_until((live / "a.yml").exists)
+    shutil.rmtree(live)
+    wait_until((live / "a.yml").exists)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    (rules / "b.yml").write_text(RULE.format("R2", "second"))
+    up.lines_until("    2  ")
+    wait_until(lambda: os.strerror(errno.EROFS) in trouble(run))
+    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+    wait_until((live / "b.yml").exists)
+    assert up.interrupt() == 0
