@@ -65,7 +65,22 @@ async def up(
                 group.start_soon(partial(runner.run, persist=True))
             group.start_soon(_print_changes, session, changes)
             group.start_soon(StateExpiry(store).run)
-            await master.run()
+            await master.run(_FirstCount(session, rules))
+
+
+class _FirstCount:
+    """Prints how many files the first look of a master has ignored, where it has."""
+
+    def __init__(self, session: Session, directory: Path) -> None:
+        self._session = session
+        self._directory = directory
+        self._begun = False
+
+    def __call__(self, found: SyncReport) -> None:
+        if found.ignored and not self._begun:
+            plural = "" if found.ignored == 1 else "s"
+            self._session.output.line(f"{found.ignored} file{plural} ignored in {self._directory}")
+        self._begun = True
 
 
 def _trouble(to: Path, runner: ProjectionRunner) -> str:

@@ -18,6 +18,8 @@ type               stream                  data
 ``RejectionEnded`` ``source/NAME``         ``path, source``
 ``SourceRenamed``  ``source/OLD``          ``source, to``: from here on the rules and the
                                            rejections of ``source`` are those of ``to``
+``FilesIgnored``   ``source/NAME``         ``source``, ``ignored``, the number of files that
+                                           a look passed over by their names
 ``RuleStateSet``   ``rule-state/ID``       ``rule_id, state``
 ``RuleStateExpired``  ``rule-state/ID``    ``rule_id, state`` (the default), ``ended``, the
                                            position of the state that has ended
@@ -38,6 +40,7 @@ RULE_REMOVED: Final = "RuleRemoved"
 RULE_REJECTED: Final = "RuleRejected"
 REJECTION_ENDED: Final = "RejectionEnded"
 SOURCE_RENAMED: Final = "SourceRenamed"
+FILES_IGNORED: Final = "FilesIgnored"
 RULE_STATE_SET: Final = "RuleStateSet"
 RULE_STATE_EXPIRED: Final = "RuleStateExpired"
 

@@ -9,12 +9,12 @@ the expiry of states and the trim policy all derive from :func:`read_event`, and
 - A definition is usable as a whole or not at all: it needs a path, the compiled rule, and the
   file's content or the stream whose definition carries it. A removal needs no data.
 - A redacted definition counts as a removal, a redacted state as the default. A redacted
-  rejection, its end, or a renaming of a source counts as never recorded.
+  rejection, its end, a renaming of a source or a count of ignored files counts as never recorded.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -23,6 +23,7 @@ from eventstore.log.events import BYTES_CONTENT
 from eventstore.log.names import check_stream
 from eventstore.log.redaction import read_redaction
 from projections.rules.events import (
+    FILES_IGNORED,
     REJECTION_ENDED,
     RULE_DEFINED,
     RULE_REJECTED,
@@ -123,6 +124,13 @@ class SourceRenamed(NamedTuple):
     to: str
 
 
+class FilesIgnored(NamedTuple):
+    """A look at ``source`` has passed over ``number`` files by their names."""
+
+    source: str
+    number: int
+
+
 class Unusable(NamedTuple):
     """An event of rules whose data cannot be read, and why: what stood before it stands."""
 
@@ -150,6 +158,7 @@ Meaning: TypeAlias = (
     | Rejected
     | RejectionEnded
     | SourceRenamed
+    | FilesIgnored
     | Unusable
     | Erased
 )
@@ -166,6 +175,7 @@ EVENT_TYPES: Final = frozenset(
         RULE_STATE_SET,
         RULE_STATE_EXPIRED,
         SOURCE_RENAMED,
+        FILES_IGNORED,
     }
 )
 
@@ -203,10 +213,15 @@ class _RenameData(msgspec.Struct):
     to: str
 
 
+class _IgnoredData(msgspec.Struct):
+    ignored: Annotated[int, msgspec.Meta(ge=0)]
+
+
 _DEFINITIONS: Final = msgspec.json.Decoder(_DefinitionData)
 _STATES: Final = msgspec.json.Decoder(_StateData)
 _REJECTIONS: Final = msgspec.json.Decoder(_RejectionData)
 _RENAMES: Final = msgspec.json.Decoder(_RenameData)
+_IGNORED: Final = msgspec.json.Decoder(_IgnoredData)
 
 
 def read_event(event: Event) -> Meaning | None:
@@ -286,12 +301,17 @@ def _read_rename(source: str, _: str, raw: bytes) -> SourceRenamed:
     return SourceRenamed(source, to)
 
 
+def _read_ignored(source: str, _: str, raw: bytes) -> FilesIgnored:
+    return FilesIgnored(source, _IGNORED.decode(raw).ignored)
+
+
 _READERS: Final[dict[tuple[str, str], Callable[[str, str, bytes], Meaning]]] = {
     (RULES[:-1], RULE_DEFINED): _read_definition,
     (RULES[:-1], RULE_REMOVED): _read_removal,
     (SOURCES[:-1], RULE_REJECTED): _read_rejection,
     (SOURCES[:-1], REJECTION_ENDED): _read_end,
     (SOURCES[:-1], SOURCE_RENAMED): _read_rename,
+    (SOURCES[:-1], FILES_IGNORED): _read_ignored,
     (STATES[:-1], RULE_STATE_SET): _read_state,
     (STATES[:-1], RULE_STATE_EXPIRED): _read_state,
 }

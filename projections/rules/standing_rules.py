@@ -9,6 +9,7 @@ import msgspec
 
 from eventstore.log.redaction import EVENT_REDACTED
 from projections.rules.events import (
+    FILES_IGNORED,
     REJECTION_ENDED,
     RULE_DEFINED,
     RULE_REJECTED,
@@ -20,6 +21,7 @@ from projections.rules.events import (
 from projections.rules.fold import (
     Defined,
     Erased,
+    FilesIgnored,
     Rejected,
     RejectionEnded,
     Removed,
@@ -31,6 +33,7 @@ from projections.rules.last_good import is_in_force
 from projections.rules.model import NO_LINKS, Links
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from eventstore import Cursor, Event, EventStore
@@ -42,6 +45,7 @@ _TYPES: Final = (
     RULE_REJECTED,
     REJECTION_ENDED,
     SOURCE_RENAMED,
+    FILES_IGNORED,
     EVENT_REDACTED,
 )
 
@@ -91,7 +95,8 @@ class StandingRules:
     ``rules`` maps the id of each rule that stands, of any source, to its definition;
     ``rejections`` maps the path of each file of ``source`` that is rejected to its hash and
     the reason; ``versions`` gives the version of every stream that has been read.
-    ``rejected`` has the rejections of all sources, by source and path.
+    ``rejected`` has the rejections of all sources, by source and path; ``ignored`` the numbers
+    of files that are ignored, by source.
     """
 
     source: str
@@ -99,6 +104,7 @@ class StandingRules:
     rejections: dict[str, tuple[str, str]] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     rejected: dict[str, dict[str, StandingRejection]] = field(default_factory=dict)
+    ignored: dict[str, int] = field(default_factory=dict)
     cursor: Cursor | int = 0
     _good: dict[str, int] = field(default_factory=dict)
     """The position of the last good event of each rule's stream."""
@@ -171,6 +177,8 @@ class StandingRules:
                     self.rejections.pop(path, None)
             case SourceRenamed(source, to):
                 self._rename(source, to)
+            case FilesIgnored(source, number):
+                self.ignored[source] = number
 
     def _erase(self, erased: Erased) -> None:
         if erased.stream.startswith(SOURCES):
@@ -196,6 +204,8 @@ class StandingRules:
             if rule.source == source:
                 self.rules[rule.rule_id] = msgspec.structs.replace(rule, source=to)
         self.rejected.setdefault(to, {}).update(self.rejected.pop(source, {}))
+        if source in self.ignored:
+            self.ignored[to] = self.ignored.pop(source)
         own = self.rejected.get(self.source, {})
         self.rejections = {path: (one.sha256, one.reason) for path, one in own.items()}
 
@@ -205,6 +215,7 @@ class StandingRules:
         self.rules.clear()
         self.rejections.clear()
         self.rejected.clear()
+        self.ignored.clear()
         self._good.clear()
         async for event in store.read(until=until, types=_TYPES, kept=True):
             self.apply(event)
@@ -213,12 +224,21 @@ class StandingRules:
 
 async def read_rejections(store: EventStore) -> dict[str, dict[str, StandingRejection]]:
     """Return the files that are rejected now, by source and path; reads no rules."""
+    standing = await _read_sources(store, _TYPES)
+    return {source: files for source, files in standing.rejected.items() if files}
+
+
+async def read_ignored(store: EventStore) -> dict[str, int]:
+    """Return how many files were ignored by their names when the log was last told, by source."""
+    return (await _read_sources(store, (FILES_IGNORED, SOURCE_RENAMED))).ignored
+
+
+async def _read_sources(store: EventStore, types: Iterable[str]) -> StandingRules:
     standing = StandingRules("")
     head = await store.head()
-    events = store.read(until=head.position, streams=SOURCES, types=_TYPES, kept=True)
-    async for event in events:
+    async for event in store.read(until=head.position, streams=SOURCES, types=types, kept=True):
         standing.apply(event)
-    return {source: files for source, files in standing.rejected.items() if files}
+    return standing
 
 
 def _standing(rule: Defined) -> StandingRule:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from projections.directory.file_changes import fold
 from projections.directory.path_claims import Claims
 from projections.rules.events import RULE_DEFINED, RULE_REMOVED, RULES, SOURCES, STATES
-from projections.rules.fold import Rejected, RejectionEnded, SourceRenamed, read_event
+from projections.rules.fold import FilesIgnored, Rejected, RejectionEnded, SourceRenamed, read_event
 from projections.rules.last_good import LastGood
 from projections.rules.rule_files import RULE_FILES
 
@@ -52,6 +52,7 @@ class _Latest:
         self._good: LastGood[None] = LastGood(lambda _: None)
         self._rejections: dict[tuple[str, str], list[int]] = {}
         self._renames: list[int] = []
+        self._ignored: dict[str, int] = {}
         # The log keeps their redactions, and projections look for what those are about.
         self._redacted: list[int] = []
 
@@ -78,12 +79,16 @@ class _Latest:
                 self._renames.append(event.position)
                 moved = [key for key in self._rejections if key[0] == source]
                 self._rejections |= {(to, key[1]): self._rejections.pop(key) for key in moved}
+                if source in self._ignored:
+                    self._ignored[to] = self._ignored.pop(source)
+            case FilesIgnored(source):
+                self._ignored[source] = event.position
 
     def positions(self) -> set[int]:
         """Return the positions to keep."""
         good = (version.position for version in self._good.versions.values())
         rejections = chain.from_iterable(self._rejections.values())
-        kept = *good, *rejections, *self._renames, *self._redacted
+        kept = *good, *rejections, *self._renames, *self._ignored.values(), *self._redacted
         return {*self._last.values(), *kept}
 
 

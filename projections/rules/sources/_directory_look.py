@@ -70,13 +70,19 @@ class DirectoryLook:
         self._allow_empty = allow_empty
         self._git = GitLockMonitor(root)
         self._lock: GitLock | None = None
+        self._counts = False
         self._failure: SourceError | None = None
         self._handover = False
         self._limiter = anyio.CapacityLimiter(1)
-        self.begin()
+        self._debounce, self._rest = Debounce(times), FileRest()
 
-    def begin(self) -> None:
-        """Begin a wait for rest."""
+    def begin(self, *, single: bool = False) -> None:
+        """Begin a wait for rest.
+
+        Only a ``single`` look records the number of ignored files: while a master follows, an
+        editor's files beside a rule cause no commit.
+        """
+        self._counts = single
         self._debounce = Debounce(self._times)
         self._rest = FileRest()
         self.waiting = 0
@@ -97,6 +103,7 @@ class DirectoryLook:
         self._lock = await self.in_thread(self._find_lock) or before
         if self._failure is not None and self._lock is None:
             raise self._failure
+        self.verdict.ignored = len(self._reader.ignored) if self._counts else None
         self._rest.see(self._reader.files)
         self._handover = bool(self.verdict.removed) and await self._has_neighbours(store)
 
@@ -105,8 +112,12 @@ class DirectoryLook:
 
         A ``single`` look is not done while git holds its lock; a master looks again anyway.
         """
-        idle = not (self.verdict.changes_anything or self.verdict.changing or self._failure)
-        return idle and not (single and self._lock is not None)
+        verdict = self.verdict
+        if verdict.changes_anything or verdict.changing or self._failure:
+            return False
+        if single and self._lock is not None:
+            return False
+        return not verdict.counts_anew(self.standing)
 
     def seconds_to_rest(self) -> float:
         """Return the seconds to wait before the next :meth:`take`; 0 at rest or at the limit."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from eventstore import limits
 from eventstore.log.events import NewEvent, StreamWrite
 from projections.rules.events import (
+    FILES_IGNORED,
     REJECTION_ENDED,
     RULE_DEFINED,
     RULE_REJECTED,
@@ -122,7 +123,7 @@ def writes_of(parts: Sequence[Part], claims: Sequence[TakenClaim] = ()) -> Itera
     if claims:
         yield from _handed_over(claims, *parts[0][1:])
     for verdict, standing, metadata in parts:
-        events = list(_rejection_events(verdict, standing, metadata))
+        events = list(_source_events(verdict, standing, metadata))
         yield from _portions(standing.source_stream, events, standing)
 
 
@@ -184,7 +185,7 @@ def commits_of(writes: Iterable[StreamWrite]) -> Iterator[list[StreamWrite]]:
         yield portion
 
 
-def _rejection_events(
+def _source_events(
     verdict: Verdict, standing: StandingRules, metadata: MetadataOf
 ) -> Iterator[NewEvent]:
     for rejected in verdict.new_rejections:
@@ -204,3 +205,6 @@ def _rejection_events(
         yield NewEvent(RULE_REJECTED, data, metadata=metadata(rejected.path))
     for path in verdict.ended:
         yield NewEvent(REJECTION_ENDED, {"path": path, "source": standing.source})
+    if verdict.counts_anew(standing):
+        counted = {"source": standing.source, "ignored": verdict.ignored}
+        yield NewEvent(FILES_IGNORED, counted, metadata=metadata(""))

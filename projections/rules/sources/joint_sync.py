@@ -36,7 +36,7 @@ async def sync_directories(
     """
     single = confirm is None
     for look in looks:
-        look.begin()
+        look.begin(single=single)
     attempt = 1
     while True:
         if not await _look_until_rest(store, looks, single=single):

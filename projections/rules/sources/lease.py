@@ -23,6 +23,7 @@ import msgspec
 from eventstore.errors import StorageError, StoreClosedError
 from eventstore.storage.sqlite.paths import log_file
 from eventstore.system.file_lock import FileLock, read_held_note
+from projections.rules.standing_rules import read_ignored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,24 +126,6 @@ class SourceLock:
             self.trouble, self.ignored = trouble, ignored
             self._write_note()
 
-    def leave_count(self, ignored: int) -> None:
-        """Note how many files a single look has ignored, unless a master follows the source.
-
-        The note is in the lock file: a log on PostgreSQL or in memory keeps none.
-        """
-        path = self._path
-        if self._shared is not None or path is None or sys.platform == "win32":
-            return
-        with suppress(OSError):  # It is for people: a full disk does not make a look fail.
-            if ignored or path.exists():
-                file = FileLock(path)
-                try:
-                    if file.try_acquire():
-                        note = _Note(self._source, "", ignored=ignored)
-                        file.write_note(msgspec.json.encode(note))
-                finally:
-                    file.close()
-
     def _write_note(self) -> None:
         if self._file is None:
             return
@@ -231,16 +214,12 @@ async def source_owners(store: EventStore) -> list[SourceOwner]:
 async def ignored_counts(store: EventStore) -> dict[str, int]:
     """Return how many files the latest look at each source has ignored, where there were any.
 
-    Of a source that no master follows this is known on the host of a log in a file only.
+    A master says what it ignores now; of other sources the log knows what it was last told.
     """
-    counts = {source.name: source.ignored for source in await source_owners(store)}
-    path = log_file(store.url)
-    if path is not None and sys.platform != "win32":
-        for lock in path.parent.glob(f"{_glob_safe(path.name)}-source-*"):
-            with suppress(OSError):
-                note = _decode(lock.read_bytes())
-                if note.source:
-                    counts.setdefault(note.source, note.ignored)
+    counts = await read_ignored(store)
+    for source in await source_owners(store):
+        if source.ignored or not source.trouble:  # On PostgreSQL trouble stands in its place.
+            counts[source.name] = source.ignored
     return {source: count for source, count in sorted(counts.items()) if count}
 
 

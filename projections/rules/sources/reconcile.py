@@ -62,7 +62,8 @@ class Verdict:
     ``rejected`` holds every file that is rejected now, ``new_rejections`` those that the log
     does not hold yet, ``ended`` the paths whose recorded rejection no longer stands.
     ``changing`` counts files that changed while they were read. ``held`` counts rules that stay
-    although their file was not taken.
+    although their file was not taken. ``ignored`` counts files that are no rules by their names;
+    it is None where that is not to be recorded.
     """
 
     defined: list[ParsedFile] = field(default_factory=list)
@@ -73,6 +74,7 @@ class Verdict:
     unchanged: int = 0
     changing: int = 0
     held: int = 0
+    ignored: int | None = None
 
     @property
     def loses_everything(self) -> bool:
@@ -84,6 +86,11 @@ class Verdict:
     def changes_anything(self) -> bool:
         """Whether anything has to be appended."""
         return bool(self.defined or self.removed or self.new_rejections or self.ended)
+
+    def counts_anew(self, standing: StandingRules) -> bool:
+        """Return whether the log has another number of ignored files than is to be recorded."""
+        recorded = standing.ignored.get(standing.source, 0)
+        return self.ignored is not None and self.ignored != recorded
 
     @property
     def incomplete(self) -> bool:

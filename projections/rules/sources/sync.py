@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -136,8 +135,9 @@ class RuleSync:
         of any host for one on PostgreSQL), this one stands by, and takes over within a second
         of the other's end. An owner that lost its hold on the source, with its connection,
         stands by in its turn. ``on_report`` is called after each look that appended
-        something. Trouble with the directory or the log is logged and tried again; it does
-        not end the run. Raises StoreClosedError once the store is closed.
+        something, and after a first one that has ignored files. Trouble with the directory or
+        the log is logged and tried again; it does not end the run. Raises StoreClosedError
+        once the store is closed.
         """
         while True:
             try:
@@ -175,7 +175,8 @@ class RuleSync:
                 try:
                     report = await self._sync_as_owner()
                     trouble = self._look.restless
-                    if report.position is not None and on_report is not None:
+                    new = report.position is not None or (report.ignored and not begun)
+                    if new and on_report is not None:
                         on_report(report)
                     if not begun:
                         begun = True
@@ -222,11 +223,7 @@ async def sync_together(masters: Sequence[RuleSync]) -> list[SyncReport]:
     what :meth:`RuleSync.sync_once` raises; a directory in trouble holds up the others.
     """
     looks = [master._look for master in masters]  # noqa: SLF001 - of this class
-    reports = await sync_directories(masters[0]._store, looks)  # noqa: SLF001
-    for master in masters:
-        leave = partial(master._lock.leave_count, len(master.ignored))  # noqa: SLF001
-        await anyio.to_thread.run_sync(leave, limiter=master._limiter)  # noqa: SLF001
-    return reports
+    return await sync_directories(masters[0]._store, looks)  # noqa: SLF001
 
 
 def _kind(error: EventStoreError) -> str:
