@@ -12,6 +12,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from eventstore.system.directory_watch import Watcher
+from eventstore.system.safe_files import open_regular, read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT
+
+MODE: Final = 0o644
+"""Permissions of the file, less the process's umask."""
 
 
 class FileNotifier:
@@ -53,8 +57,7 @@ class FileNotifier:
     def _read(self) -> int | None:
         """Return the position in the file; ``None`` where there is none, or something else."""
         try:
-            with open(self._file, "rb") as file:  # noqa: PTH123 - read at each wake
-                return int(file.read(32))
+            return int(read_regular(self._file, 32))
         except (OSError, ValueError):
             return None
 
@@ -62,10 +65,10 @@ class FileNotifier:
         try:
             # Opened each time (10 us), so that a removed directory heals by itself.
             try:
-                file = os.open(self._file, _FLAGS, 0o644)
+                file = open_regular(self._file, _FLAGS, MODE)
             except FileNotFoundError:
                 self._directory.mkdir(exist_ok=True)
-                file = os.open(self._file, _FLAGS, 0o644)
+                file = open_regular(self._file, _FLAGS, MODE)
             try:
                 if position is not None:
                     os.write(file, b"%020d\n" % position)

@@ -7,6 +7,7 @@ file, or the new one, under the final name.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 DEFAULT_MODE: Final = 0o666
 """Permissions of a new file, less the process's umask."""
+
+SAFE_FLAGS: Final = (
+    getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+)
+"""Neither follow a link, nor wait for a reader or writer of a pipe, nor pass it to a program."""
 
 _NEW: Final = (
     os.O_WRONLY
@@ -44,6 +50,34 @@ def create_new(path: Path | str, mode: int = DEFAULT_MODE, *, directory: int | N
     where a file or a link is there, and any other OSError.
     """
     return os.open(path, _NEW, mode, dir_fd=directory)
+
+
+def open_regular(
+    path: Path | str | bytes,
+    flags: int = os.O_RDONLY,
+    mode: int = DEFAULT_MODE,
+    *,
+    directory: int | None = None,
+    follow: bool = False,
+) -> int:
+    """Open a regular file and return its descriptor; a pipe, a device or a socket never blocks.
+
+    A link as the last part of ``path`` is followed only with ``follow``. ``directory`` is an
+    open directory to which ``path`` is relative. Raises OSError, with EINVAL for what is no
+    regular file.
+    """
+    safe = SAFE_FLAGS & ~getattr(os, "O_NOFOLLOW", 0) if follow else SAFE_FLAGS
+    descriptor = os.open(path, flags | safe, mode, dir_fd=directory)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no regular file", os.fsdecode(path))
+    return descriptor
+
+
+def read_regular(path: Path | str, most: int = -1, *, follow: bool = False) -> bytes:
+    """Return at most ``most`` bytes of a regular file; raise what :func:`open_regular` raises."""
+    with open(open_regular(path, follow=follow), "rb") as file:
+        return file.read(most)
 
 
 @contextmanager

@@ -16,7 +16,12 @@ class ObstructedError(Exception):
 
 
 def raw(name: str) -> bytes:
-    """Return a name as the file system has it: UTF-8 in every locale."""
+    """Return a name as the file system has it: UTF-8 in every locale.
+
+    Raises OSError for a name that would lead elsewhere: it comes from a path that was not checked.
+    """
+    if name in {"", ".", ".."} or "/" in name:
+        raise OSError(errno.EINVAL, "is no name of a file in a directory", name)
     return name.encode("utf-8", "surrogateescape")
 
 

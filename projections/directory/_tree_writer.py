@@ -7,6 +7,7 @@ file that no manifest lists is not ours, and stays.
 
 from __future__ import annotations
 
+import logging
 import stat
 import time
 from hashlib import sha256
@@ -16,6 +17,7 @@ import msgspec
 
 from eventstore.system.stat_cache import FileStamp, StatCache
 from projections.directory._safe_names import ObstructedError
+from projections.directory.file_changes import check_path
 from projections.directory.path_claims import PRIVATE, parents
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from os import stat_result
 
     from projections.directory._safe_tree import SafeTree
+
+log = logging.getLogger(__name__)
 
 INTENT: Final = f"{PRIVATE}-intent.json"
 
@@ -157,11 +161,17 @@ def _strange_below(tree: SafeTree, ours: Collection[str], path: str) -> str | No
 
 
 def _announced(tree: SafeTree) -> dict[str, str]:
+    """Return the digests of the announced paths; none where the file is not what we write."""
     raw = tree.read(INTENT)
     try:
-        return {} if raw is None else msgspec.json.decode(raw, type=dict[str, str])
-    except msgspec.MsgspecError:
-        return {}  # Ours is written at once and complete: this is another program's.
+        announced = {} if raw is None else msgspec.json.decode(raw, type=dict[str, str])
+        for path in announced:
+            check_path(path)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        # Ours is written at once and complete: this is another program's.
+        log.warning("%s is passed over: %s", INTENT, error)
+        return {}
+    return announced
 
 
 def _in_the_way(writes: Mapping[str, bytes], removes: Collection[str]) -> set[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import msgspec
 
+from eventstore.system.safe_files import open_regular, read_regular
 from projections.directory import DirectoryProjection, FileChange
 from projections.directory.manifest import MANIFEST
 from projections.directory.path_claims import PRIVATE
@@ -170,10 +171,9 @@ class MemoryFiles:
 
     def _request(self) -> int:
         """Request the directory; return the position that it has published."""
-        flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
         try:
-            os.close(os.open(self._wanted, flags, 0o666))
-            raw = (self._directory.root / MANIFEST).read_bytes()
+            os.close(open_regular(self._wanted, os.O_WRONLY | os.O_CREAT))
+            raw = read_regular(self._directory.root / MANIFEST)
             return msgspec.json.decode(raw, type=_Published).position
         except (OSError, msgspec.MsgspecError):
             return 0  # Its owner is creating it.

@@ -1,6 +1,7 @@
 """Whose directory it is: what open takes, what it refuses, and what it says then."""
 
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ from support.rule_log import LOG_ID, Change, RuleLog, files_below
 
 from eventstore.errors import HistoryDivergedError, StorageError
 from projections import DirectoryProjection, ProjectionBusyError
+from projections.directory._tree_writer import INTENT
 from projections.directory.manifest import MANIFEST, ForeignDirectoryError, ManifestError
 from projections.rules.replica_file import REPLICA_NAME
 
@@ -125,3 +127,26 @@ def test_what_a_killed_process_left_behind_is_cleared(
 def test_closing_twice_is_closing_once(live: DirectoryProjection) -> None:
     live.close()
     live.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["../victim", "a/../../victim", "/{}", "../up/victim", ".eventstore.json"]
+)
+def test_an_announcement_that_leads_outside_removes_nothing(
+    path: str, root: Path, tmp_path: Path, live: DirectoryProjection
+) -> None:
+    victim, up = tmp_path / "victim", tmp_path / "up" / "victim"
+    up.parent.mkdir()
+    victim.write_bytes(b"theirs")
+    up.write_bytes(b"theirs")
+    manifest = (root / MANIFEST).read_bytes()
+    live.close()
+    content = manifest if path == MANIFEST else b"theirs"
+    announced = {path.format(victim): sha256(content).hexdigest(), "ok": sha256(b"").hexdigest()}
+    (root / INTENT).write_bytes(msgspec.json.encode(announced))
+    (root / "ok").touch()
+    live.open(LOG_ID)
+    assert victim.read_bytes() == up.read_bytes() == b"theirs"
+    assert (root / MANIFEST).read_bytes() == manifest
+    assert (root / "ok").exists()
+    assert not (root / INTENT).exists()

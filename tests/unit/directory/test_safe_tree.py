@@ -156,3 +156,21 @@ def test_an_error_of_the_system_names_the_file() -> None:
     with expected as caught, translate_errors("here"):
         Path("/nowhere").stat()
     assert isinstance(caught.value.__cause__, FileNotFoundError)
+
+
+@pytest.mark.parametrize("path", ["../x", "a/../../x", "..", ".", "a//x", ""])
+def test_a_path_that_was_not_checked_leads_nowhere(
+    path: str, tree: SafeTree, tmp_path: Path
+) -> None:
+    (tmp_path / "x").write_bytes(b"theirs")
+    write(tree, "a/b")
+    staged = tree.stage(b"new")
+    for use in (
+        tree.lstat,
+        tree.read,
+        tree.remove,
+        lambda path: tree.place(staged, path, ours=True),
+    ):
+        with pytest.raises(OSError, match="no name"):
+            use(path)
+    assert (tmp_path / "x").read_bytes() == b"theirs"

@@ -1,12 +1,22 @@
 """A file appears under its final name whole, private where it was, and never through a link."""
 
+import errno
+import os
+import socket
 import stat
 from pathlib import Path
 
 import pytest
 
 from eventstore.errors import StorageError
-from eventstore.system.safe_files import create_new, permissions, replacing, writing
+from eventstore.system.safe_files import (
+    create_new,
+    open_regular,
+    permissions,
+    read_regular,
+    replacing,
+    writing,
+)
 
 
 def mode_of(path: Path) -> int:
@@ -115,3 +125,32 @@ def test_a_missing_directory_is_a_storage_error_that_names_the_file(tmp_path: Pa
     target = tmp_path / "missing" / "file"
     with pytest.raises(StorageError, match="missing/file"), replacing(target):
         pass
+
+
+@pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_WRONLY, os.O_RDWR | os.O_CREAT])
+@pytest.mark.parametrize("kind", ["pipe", "directory", "socket", "device", "link"])
+def test_what_is_no_regular_file_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, flags: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = Path("place")
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "directory":
+        place.mkdir()
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind("place")
+    else:
+        place.symlink_to("/dev/null" if kind == "device" else "elsewhere")
+        Path("elsewhere").write_bytes(b"untouched")
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - the errno is looked at
+        open_regular(place, flags, follow=kind == "device")
+    assert caught.value.errno in {errno.EINVAL, errno.ENXIO, errno.EISDIR, errno.ELOOP}
+
+
+def test_a_link_is_followed_where_that_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to("file")
+    assert read_regular(tmp_path / "link", 3, follow=True) == b"con"
+    assert read_regular(tmp_path / "file") == b"content"
