@@ -59,7 +59,7 @@ class EventWindow:
         if query.whole_commits and some:
             end = some[-1].commit - start.position
             some += self.events[first + len(some) : end]
-        matching = [event for event in some if _matches(event, query)]
+        matching = [event for event in some if query.matches(event)]
         through = Cursor(head.log_id, some[-1].position, some[-1].hash) if some else cursor
         ends = {event.position: event.hash for event in some if event.position == event.commit}
         return Page(matching, through, head, ends=ends if query.whole_commits else {})
@@ -97,13 +97,3 @@ class EventWindow:
 
 def _size(event: Event) -> int:
     return len(event.raw_data or b"") + len(event.raw_metadata or b"")
-
-
-def _matches(event: Event, query: Query) -> bool:
-    if query.types is not None and event.type not in query.types:
-        return False
-    if query.streams is None:
-        return True
-    if query.streams.endswith("/"):
-        return event.stream.startswith(query.streams)
-    return event.stream == query.streams

@@ -14,10 +14,26 @@ CHANGE_REJECTED: Final = "ChangeRejected"
 """The type of these events."""
 
 
+_CATEGORY: Final = "consumer/"
+
+_DIGEST: Final = "~sha256:"
+"""Begins the names of streams of consumers whose own names cannot end a stream's name."""
+
+
 def rejection_stream(consumer: str) -> str:
-    """Return the stream of a consumer's rejections: one event, and one version, for each."""
-    name = consumer.rstrip("/") or sha256(consumer.encode()).hexdigest()
-    return f"consumer/{name}"
+    """Return the stream of a consumer's rejections: one event, and one version, for each.
+
+    No two consumers have the same. A name that ends in ``/`` names no stream, so a digest
+    stands for it; so it does for a name that could be taken for such a digest.
+    """
+    if consumer.endswith("/") or consumer.startswith(_DIGEST):
+        return f"{_CATEGORY}{_DIGEST}{sha256(consumer.encode()).hexdigest()}"
+    return _CATEGORY + consumer
+
+
+def is_rejection(event: Event) -> bool:
+    """Whether an event is a consumer's rejection."""
+    return event.type == CHANGE_REJECTED and event.stream.startswith(_CATEGORY)
 
 
 def rejection_of(event: Event, consumer: str, reason: str) -> StreamWrite:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -12,19 +13,21 @@ from eventstore import limits
 from eventstore.changes._commits import Commits
 from eventstore.changes._page_follower import PageFollower
 from eventstore.changes._shards import shard_page
-from eventstore.changes.rejections import rejection_of
+from eventstore.changes.rejections import is_rejection, rejection_of
 from eventstore.errors import DuplicateEventError, InvalidInputError, TakenOverError
-from eventstore.log.events import END, Cursor, Event, Special
+from eventstore.log.events import END, OLDEST, Cursor, Event, Special
 from eventstore.log.names import check_name
 from eventstore.log.operations import Page, Query
-from eventstore.log.validation import check_after, check_shard, check_streams, check_types
+from eventstore.log.validation import check_after, check_shard
 from eventstore.system.contexts import AsyncContext
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Self
 
     from eventstore.changes.feed import ChangeFeed
+
+log = logging.getLogger(__name__)
 
 
 class Subscription(AsyncContext):
@@ -57,16 +60,14 @@ class Subscription(AsyncContext):
         self,
         feed: ChangeFeed,
         after: int | Cursor | Special,
-        streams: str | None,
-        types: Iterable[str] | None,
+        matching: Query,
         consumer: str | None,
         *,
         follow: bool,
         shard: tuple[int, int] | None,
-        kept: bool,
     ) -> None:
         self._after = check_after(after)
-        self._query = Query(streams=check_streams(streams), types=check_types(types), kept=kept)
+        self._query = matching
         self._shard = check_shard(shard)
         if consumer is not None:
             check_name("consumer", consumer, limits.MAX_CONSUMER_BYTES)
@@ -182,10 +183,15 @@ class Subscription(AsyncContext):
         """Record in the log that this consumer cannot use ``event``, and why.
 
         Appends ``ChangeRejected`` to the stream ``consumer/NAME``, once per event even if it is
-        called again. Raises InvalidInputError without a consumer name.
+        called again. A rejection, its own or another consumer's, is not rejected in turn: that
+        appends nothing, and writes a line to the program's log. Raises InvalidInputError without
+        a consumer name.
         """
         if self._consumer is None:
             raise InvalidInputError("reject", "only a named consumer can: give consumer=…")
+        if is_rejection(event):
+            log.info("%r passes over the rejection at %d", self._consumer, event.position)
+            return
         # The first reason stands: an event that comes again may fail with another one.
         with suppress(DuplicateEventError):
             await self._feed.append(rejection_of(event, self._consumer, reason))
@@ -238,9 +244,9 @@ class Subscription(AsyncContext):
             return after
         if after is END:
             return (await self._feed.log.head()).cursor
-        assert isinstance(after, int)  # noqa: S101 - END is the only Special that gets here
-        page = await self._feed.page(Query(after=after, until=after, kept=self._query.kept))
-        return page.through
+        at = after if isinstance(after, int) else 0
+        query = Query(after=at, until=at, kept=self._query.kept, oldest=after is OLDEST)
+        return (await self._feed.page(query)).through
 
     async def _advance(self, *, whole_commits: bool) -> None:
         """Read another page, after waiting where the log has no more."""
@@ -256,7 +262,11 @@ class Subscription(AsyncContext):
         cursor = self._cursor
         assert cursor is not None  # noqa: S101 - set by _open
         query = msgspec.structs.replace(
-            self._query, after=cursor.position, expect=cursor, whole_commits=whole_commits
+            self._query,
+            after=cursor.position,
+            expect=cursor,
+            whole_commits=whole_commits,
+            oldest=False,
         )
         page = await self._pages.next_page(query, first=self._page is None)
         if self._consumer is not None:

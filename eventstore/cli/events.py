@@ -11,6 +11,7 @@ from eventstore.cli.event_lines import describe
 from eventstore.cli.options import WaitForLog
 from eventstore.cli.session import Session
 from eventstore.errors import HistoryGoneError, InvalidInputError
+from eventstore.log.events import OLDEST
 
 _ADVICE: Final = (
     "--kept goes on with what was kept of them, and for a named consumer --skip-gone passes "
@@ -33,6 +34,16 @@ async def tail(
         str | None,
         typer.Option(help="Only a category (rule/) or one stream (rule/R1)."),
     ] = None,
+    types: Annotated[
+        list[str] | None, typer.Option(help="Only events of this type; may be given again.")
+    ] = None,
+    exclude_streams: Annotated[
+        list[str] | None,
+        typer.Option(help="Not this category or stream; may be given again."),
+    ] = None,
+    exclude_types: Annotated[
+        list[str] | None, typer.Option(help="No events of this type; may be given again.")
+    ] = None,
     no_follow: Annotated[bool, typer.Option("--no-follow", help="End at the head.")] = False,
     kept: Annotated[
         bool,
@@ -49,12 +60,17 @@ async def tail(
         raise typer.BadParameter("--skip-gone goes with --consumer NAME, and not with --kept")
     await session.wait_for_log(wait_for_log)
     async with session.open_store() as store:
-        if after is None:
-            after = 0 if kept else (await store.head()).first_position - 1
         if skip_gone and consumer is not None:
             await store.skip_gone(consumer)
         changes = store.subscribe_changes(
-            after=after, streams=streams, consumer=consumer, follow=not no_follow, kept=kept
+            after=OLDEST if after is None else after,
+            streams=streams,
+            types=types,
+            exclude_streams=exclude_streams,
+            exclude_types=exclude_types,
+            consumer=consumer,
+            follow=not no_follow,
+            kept=kept,
         )
         async with changes:
             try:

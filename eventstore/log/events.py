@@ -35,6 +35,7 @@ class Special(Enum):
     STREAM_EXISTS = "STREAM_EXISTS"
     ANY = "ANY"
     END = "END"
+    OLDEST = "OLDEST"
 
     def __repr__(self) -> str:
         return self.value
@@ -48,6 +49,8 @@ ANY: Final = Special.ANY
 """``expected=ANY``: append at any version of the stream."""
 END: Final = Special.END
 """``after=END``: follow from the log's head at the time of the call."""
+OLDEST: Final = Special.OLDEST
+"""The default of ``after``: before the oldest event that is still there."""
 
 Expected: TypeAlias = int | Literal[Special.ANY, Special.STREAM_EXISTS]
 

@@ -49,7 +49,11 @@ class Query(msgspec.Struct, frozen=True):
     ``consumers`` (name, epoch) are looked up in the same snapshot: the page gives those whose
     names have been opened since under a later epoch. With ``kept`` a read that begins below the
     first position starts with the events that trimming has kept, whose positions have holes;
-    without it such a read raises HistoryGoneError.
+    without it such a read raises HistoryGoneError. ``oldest`` stands in for ``after``: before
+    the oldest event that is there, of the kept ones with ``kept``.
+
+    ``exclude_streams`` are categories and names like ``streams``; what they or ``exclude_types``
+    name does not match.
     """
 
     after: int = 0
@@ -63,6 +67,30 @@ class Query(msgspec.Struct, frozen=True):
     expect: Cursor | None = None
     consumers: tuple[tuple[str, int], ...] = ()
     kept: bool = False
+    oldest: bool = False
+    exclude_streams: tuple[str, ...] = ()
+    exclude_types: tuple[str, ...] = ()
+
+    @property
+    def filtered(self) -> bool:
+        """Whether some events may not match."""
+        names = self.streams is not None or self.types is not None
+        return names or bool(self.exclude_streams or self.exclude_types)
+
+    def matches(self, event: Event) -> bool:
+        """Whether an event is of the streams and types that are asked for."""
+        if self.types is not None and event.type not in self.types:
+            return False
+        if event.type in self.exclude_types:
+            return False
+        if any(_covers(excluded, event.stream) for excluded in self.exclude_streams):
+            return False
+        return self.streams is None or _covers(self.streams, event.stream)
+
+
+def _covers(streams: str, stream: str) -> bool:
+    """Whether a stream is of a category, which ends in ``/``, or has exactly this name."""
+    return stream.startswith(streams) if streams.endswith("/") else stream == streams
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -75,14 +75,15 @@ class UpcastProjection:
 
 
 def upcast_page(upcasters: Upcasters, read: Callable[[Query], Page], query: Query) -> Page:
-    """Read a page and lift its events; ``query.types`` are types after lifting.
+    """Read a page and lift its events; types in a query are types after lifting.
 
     An event that cannot be lifted ends the page before it, or before its commit where whole
     commits are asked for. At the beginning of a page its error is raised.
     """
-    if query.types is None:
+    if query.types is None and not query.exclude_types:
         return _lift_events(upcasters, read(query), query)
-    stored = msgspec.structs.replace(query, types=upcasters.stored_types(query.types))
+    types = None if query.types is None else upcasters.stored_types(query.types)
+    stored = msgspec.structs.replace(query, types=types, exclude_types=())
     return _lift_events(upcasters, read(stored), query)
 
 
@@ -97,7 +98,7 @@ def _lift_events(upcasters: Upcasters, page: Page, query: Query) -> Page:
             if cut is None:
                 raise
             return _lift_events(upcasters, cut, query)
-        if query.types is None or event.type in query.types:
+        if query.matches(event):
             events.append(event)
         elif event.position == event.commit:
             # Other events of its commit may match, and their cursor needs this hash.

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from eventstore import limits
 from eventstore.errors import InvalidInputError, LimitExceededError
-from eventstore.log.events import ANY, END, STREAM_EXISTS, Cursor, NewEvent, Special, StreamWrite
+from eventstore.log.events import (
+    ANY,
+    END,
+    OLDEST,
+    STREAM_EXISTS,
+    Cursor,
+    NewEvent,
+    Special,
+    StreamWrite,
+)
 from eventstore.log.names import check_name, check_stream
-from eventstore.log.operations import Append, Redact
+from eventstore.log.operations import Append, Query, Redact
 from eventstore.log.redaction import LOG
 
 if TYPE_CHECKING:
@@ -79,7 +88,7 @@ def check_after(after: object) -> int | Cursor | Special:
     """Return a valid start of a range; raise InvalidInputError otherwise."""
     if isinstance(after, Cursor):
         return check_cursor_fields(after)
-    if after is END or (type(after) is int and after >= 0):
+    if after is END or after is OLDEST or (type(after) is int and after >= 0):
         return cast("int | Special", after)
     raise InvalidInputError(f"after={after!r:.80}", "use a position from 0 on, a Cursor or END")
 
@@ -101,14 +110,45 @@ def check_streams(streams: object) -> str | None:
     return check_stream(streams)
 
 
-def check_types(types: Iterable[str] | None) -> tuple[str, ...] | None:
+def check_excluded_streams(streams: object) -> tuple[str, ...]:
+    """Return valid streams and categories to leave out, in a fixed order; one text is one."""
+    if streams is None:
+        return ()
+    listed = [streams] if isinstance(streams, str) else _listed("exclude_streams", streams)
+    if None in listed:
+        raise InvalidInputError("exclude_streams", "None is no name of a stream or category")
+    return tuple(sorted({str(check_streams(one)) for one in listed}))
+
+
+def check_types(
+    types: Iterable[str] | None, what: Literal["types", "exclude_types"] = "types"
+) -> tuple[str, ...] | None:
     """Return a valid filter by event type, in a fixed order; ``None`` for all."""
     if types is None:
         return None
     if isinstance(types, str):
-        raise InvalidInputError(f"types={types!r}", "give a set of names, not one text")
-    names = [check_name("types", name, limits.MAX_TYPE_BYTES) for name in _listed("types", types)]
+        raise InvalidInputError(f"{what}={types!r}", "give a set of names, not one text")
+    names = [check_name(what, name, limits.MAX_TYPE_BYTES) for name in _listed(what, types)]
     return tuple(sorted(set(names)))
+
+
+def check_filter(
+    streams: object,
+    types: Iterable[str] | None,
+    exclude_streams: object,
+    exclude_types: Iterable[str] | None,
+    *,
+    kept: bool,
+) -> Query:
+    """Return a query for the events that all four let through, from the oldest one on."""
+    return Query(
+        streams=check_streams(streams),
+        types=check_types(types),
+        exclude_streams=check_excluded_streams(exclude_streams),
+        exclude_types=check_types(exclude_types, "exclude_types") or (),
+        kept=kept,
+        oldest=True,
+    )
 
 
 def check_names(names: Iterable[str]) -> tuple[str, ...]:

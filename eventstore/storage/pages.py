@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgspec
+
 from eventstore.errors import HistoryDivergedError, HistoryGoneError
 from eventstore.log.events import Cursor, Event
 from eventstore.log.operations import Page
@@ -37,13 +39,16 @@ _BY_STREAM = _EVENTS.format("e.stream_id") + " AND e.stream_id = ? AND e.version
 def read_page(driver: Driver, query: Query) -> Page:
     """Read one page, forwards or backwards."""
     head = read_head(driver)
+    if query.oldest:
+        oldest = 0 if query.kept else head.first_position - 1
+        query = msgspec.structs.replace(query, after=oldest)
     _check_start(driver, head, query)
-    if query.after < head.first_position - 1:
-        return _read_kept(driver, head, query)
     until = head.position if query.until is None else min(query.until, head.position)
     if query.backwards:
         return _read_backwards(driver, head, query, until)
-    if query.streams is not None or query.types is not None:
+    if query.after < head.first_position - 1:
+        return _read_kept(driver, head, query)
+    if query.filtered:
         until = min(until, query.after + SEARCH_WINDOW)
     events, full = _fetch(driver, query, query.after, until, query.limit)
     end = events[-1].position if full else max(until, query.after)
@@ -56,8 +61,17 @@ def read_page(driver: Driver, query: Query) -> Page:
 
 
 def _read_backwards(driver: Driver, head: Head, query: Query, until: int) -> Page:
-    events, full = _fetch(driver, query, query.after, until, query.limit)
-    floor = events[-1].position - 1 if full else query.after
+    """Read a page of the log, or of what trimming has kept once ``until`` lies below the log."""
+    last = head.first_position - 1
+    after = query.after
+    if until > last:
+        after = max(after, last)
+        events, full = _fetch(driver, query, after, until, query.limit)
+    else:
+        sql, parameters = _filtered(_KEPT, query, after, until)
+        statement = _Statement(sql, "e.position DESC", parameters)
+        events, full = _collect(driver, statement, query.limit, query.limit)
+    floor = events[-1].position - 1 if full else after
     return Page(events, head.cursor, head, floor)
 
 
@@ -83,7 +97,7 @@ def _read_kept(driver: Driver, head: Head, query: Query) -> Page:
 
 
 def _check_start(driver: Driver, head: Head, query: Query) -> None:
-    if query.after < head.first_position - 1 and (query.backwards or not query.kept):
+    if query.after < head.first_position - 1 and not query.kept:
         raise HistoryGoneError(query.after, head.first_position)
     if query.expect is not None:
         check_cursor(driver, head, query.expect)
@@ -141,7 +155,7 @@ def _statement(driver: Driver, query: Query, after: int, until: int) -> _Stateme
         else:
             sql += " AND +e.stream_id = ?"
             parameters.append(stream_id)
-        sql += _of_types(query, parameters)
+        sql += _of_types(query, parameters) + _not_excluded(query, parameters)
     direction = " DESC" if query.backwards else ""
     return _Statement(sql, f"e.{order}{direction}", parameters)
 
@@ -150,13 +164,36 @@ def _filtered(sql: str, query: Query, after: int, until: int) -> tuple[str, list
     """Narrow events in a range of positions to those of a category, a stream, or types."""
     parameters: list[Any] = [after, until]
     if query.streams is not None and query.streams.endswith("/"):
-        # "0" is the character after "/": the range of names that begin with the category.
-        sql += " AND s.name >= ? AND s.name < ?"
-        parameters += [query.streams, query.streams[:-1] + "0"]
+        sql += f" AND {_IN_CATEGORY}"
+        parameters += _category(query.streams)
     elif query.streams is not None:
         sql += " AND s.name = ?"
         parameters.append(query.streams)
-    return sql + _of_types(query, parameters), parameters
+    sql += _of_types(query, parameters) + _not_excluded(query, parameters)
+    return sql, parameters
+
+
+_IN_CATEGORY: Final = "s.name >= ? AND s.name < ?"
+
+
+def _category(streams: str) -> list[str]:
+    """Return the bounds of a category's names: "0" is the character after "/"."""
+    return [streams, streams[:-1] + "0"]
+
+
+def _not_excluded(query: Query, parameters: list[Any]) -> str:
+    sql = ""
+    for streams in query.exclude_streams:
+        if streams.endswith("/"):
+            sql += f" AND NOT ({_IN_CATEGORY})"
+            parameters += _category(streams)
+        else:
+            sql += " AND s.name <> ?"
+            parameters.append(streams)
+    if query.exclude_types:
+        sql += f" AND e.type NOT IN ({', '.join('?' * len(query.exclude_types))})"
+        parameters += query.exclude_types
+    return sql
 
 
 def _of_types(query: Query, parameters: list[Any]) -> str:
@@ -171,7 +208,7 @@ def _fetch(
 ) -> tuple[list[Event], bool]:
     """Return matching events of a range, and whether limit or size cut them short."""
     some = limit
-    if limit is not None and query.streams is None and query.types is None:
+    if limit is not None and not query.filtered:
         # Positions have no holes, so a limit on events is a range of positions. A database
         # without statistics would misjudge how many rows the whole range holds.
         after, until = _narrow(after, until, limit, backwards=query.backwards)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from eventstore.errors import InvalidInputError
-from eventstore.log.events import Cursor, Special
+from eventstore.log.events import END, OLDEST, Cursor, Special
 from eventstore.log.names import check_stream
 from eventstore.log.operations import Query
 from eventstore.log.validation import (
     check_after,
+    check_filter,
     check_limit,
-    check_streams,
-    check_types,
     check_until,
 )
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from eventstore.changes.protocol import LogReader
     from eventstore.log.events import Event
-    from eventstore.log.operations import StreamState
+    from eventstore.log.operations import Page, StreamState
     from eventstore.store._log_access import LogAccess
 
 STREAMS_PAGE: Final = 1000
@@ -39,13 +38,10 @@ MAX_VERSION: Final = 2**63 - 1
 class EventReader:
     """An async iterator over a range of events; it holds no connection between pages."""
 
-    def __init__(
-        self, log: LogReader, query: Query, limit: int | None, *, from_first: bool = False
-    ) -> None:
+    def __init__(self, log: LogReader, query: Query, limit: int | None) -> None:
         self._log = log
         self._query = query
         self._left = limit
-        self._from_first = from_first
         self._started = False
         self._ended = limit == 0
         self._events: Iterator[Event] = iter(())
@@ -72,49 +68,60 @@ class EventReader:
         self._events = iter(page.events)
         if self._query.backwards:
             self._query = msgspec.structs.replace(self._query, until=page.floor)
-            self._ended = page.floor <= self._query.after
+            self._ended = page.floor <= self._lowest(page)
         else:
             self._query = msgspec.structs.replace(
-                self._query, after=page.through.position, expect=page.through
+                self._query, after=page.through.position, expect=page.through, oldest=False
             )
             self._ended = page.through.position >= (self._query.until or 0)
         self._ended = self._ended or self._left == 0
 
+    def _lowest(self, page: Page) -> int:
+        """Return the position at which a read backwards ends."""
+        if not self._query.oldest:
+            return self._query.after
+        return 0 if self._query.kept else page.head.first_position - 1
+
     async def _begin(self) -> None:
         self._started = True
-        head = await self._log.head()
-        after, until = self._query.after, self._query.until
-        if self._from_first:
-            after = head.first_position - 1
+        head, until = await self._log.head(), self._query.until
         until = head.position if until is None else min(until, head.position)
-        self._query = msgspec.structs.replace(self._query, after=after, until=until)
+        self._query = msgspec.structs.replace(self._query, until=until)
 
 
 def read_range(
     log: LogReader,
-    after: int | Cursor = 0,
+    after: int | Cursor | Special = OLDEST,
     until: int | Cursor | None = None,
     streams: str | None = None,
     types: Iterable[str] | None = None,
     *,
+    exclude_streams: str | Iterable[str] | None = None,
+    exclude_types: Iterable[str] | None = None,
     backwards: bool = False,
     limit: int | None = None,
     kept: bool = False,
 ) -> EventReader:
     """Read the events in ``(after, until]`` that match; see :meth:`eventstore.EventStore.read`."""
     start = check_after(after)
-    if isinstance(start, Special):
+    if start is END:
         raise InvalidInputError("after=END", "only a subscription starts there")
-    query = Query(
-        after=start.position if isinstance(start, Cursor) else start,
+    query = msgspec.structs.replace(
+        check_filter(streams, types, exclude_streams, exclude_types, kept=kept),
+        after=_position_of(start),
         until=check_until(until),
-        streams=check_streams(streams),
-        types=check_types(types),
         backwards=backwards,
         expect=start if isinstance(start, Cursor) else None,
-        kept=kept,
+        oldest=start is OLDEST,
     )
     return EventReader(log, query, check_limit(limit))
+
+
+def _position_of(start: int | Cursor | Special) -> int:
+    """Return the position of a start that has one, else 0."""
+    if isinstance(start, Cursor):
+        return start.position
+    return start if isinstance(start, int) else 0
 
 
 def read_stream(
@@ -132,8 +139,9 @@ def read_stream(
         streams=check_stream(stream),
         after_version=min(after_version, MAX_VERSION),
         backwards=backwards,
+        oldest=True,
     )
-    return EventReader(log, query, check_limit(limit), from_first=True)
+    return EventReader(log, query, check_limit(limit))
 
 
 async def read_streams(log: LogAccess, prefix: str) -> AsyncIterator[StreamState]:

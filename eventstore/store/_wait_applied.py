@@ -69,7 +69,8 @@ async def _check_rejections(
     log: LogReader, after: int, rejected: range, names: Collection[str]
 ) -> int:
     """Raise ChangeRejectedError for a rejection since ``after``; return where the log ends."""
-    async for event in read_range(log, after=after, types={CHANGE_REJECTED}):
+    first = (await log.head()).first_position
+    async for event in read_range(log, after=max(after, first - 1), types={CHANGE_REJECTED}):
         rejection = _rejection(event)
         if rejection.get("consumer") in names and rejection.get("position") in rejected:
             raise ChangeRejectedError(

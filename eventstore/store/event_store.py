@@ -15,10 +15,10 @@ from eventstore.changes.subscription import Subscription
 from eventstore.config import keys_in_force
 from eventstore.errors import StoreClosedError
 from eventstore.log.clock import system_clock
-from eventstore.log.events import ANY, StreamWrite
+from eventstore.log.events import ANY, OLDEST, StreamWrite
 from eventstore.log.operations import Transact
 from eventstore.log.upcast_reads import UpcastReads
-from eventstore.log.validation import check_append, check_seconds
+from eventstore.log.validation import check_append, check_filter, check_seconds
 from eventstore.notify.notifiers import make_notifier
 from eventstore.storage.backends import make_backend
 from eventstore.store._consumers import Consumers
@@ -180,26 +180,39 @@ class EventStore(AsyncContext, Consumers):
     def read(
         self,
         *,
-        after: int | Cursor = 0,
+        after: int | Cursor | Special = OLDEST,
         until: int | Cursor | None = None,
         streams: str | None = None,
         types: Iterable[str] | None = None,
+        exclude_streams: str | Iterable[str] | None = None,
+        exclude_types: Iterable[str] | None = None,
         backwards: bool = False,
         limit: int | None = None,
         kept: bool = False,
     ) -> EventReader:
         """Read the events in ``(after, until]`` that match, and end.
 
-        ``until=None`` is the head as the reading begins. ``streams`` is a category ending
-        in ``/``, or one exact name; ``types`` a set of event types, as upcasters have lifted
-        them. ``backwards`` gives the same events in the other order. With ``kept`` a read that
-        begins below the first position starts with what trimming has kept. Iterating raises
-        HistoryGoneError where ``after`` lies before the first position that is kept,
-        HistoryDivergedError where it is beyond the head or a Cursor of another history, and
-        UpcastError at an event that cannot be lifted.
+        Without ``after`` that is from the oldest event on that is still there; ``after=0`` asks
+        for the first one that ever was. ``until=None`` is the head as the reading begins.
+        ``streams`` is a category ending in ``/``, or one exact name; ``types`` a set of event
+        types, as upcasters have lifted them; ``exclude_streams`` (one or several) and
+        ``exclude_types`` leave events out. ``backwards`` gives the same events in the other
+        order. With ``kept`` a read that begins below the first position starts with what
+        trimming has kept. Iterating raises HistoryGoneError where a given ``after`` lies before
+        the first position, HistoryDivergedError where it is beyond the head or a Cursor of
+        another history, and UpcastError at an event that cannot be lifted.
         """
         return read_range(
-            self._log, after, until, streams, types, backwards=backwards, limit=limit, kept=kept
+            self._log,
+            after,
+            until,
+            streams,
+            types,
+            exclude_streams=exclude_streams,
+            exclude_types=exclude_types,
+            backwards=backwards,
+            limit=limit,
+            kept=kept,
         )
 
     def read_stream(
@@ -220,9 +233,11 @@ class EventStore(AsyncContext, Consumers):
     def subscribe_changes(
         self,
         *,
-        after: int | Cursor | Special = 0,
+        after: int | Cursor | Special = OLDEST,
         streams: str | None = None,
         types: Iterable[str] | None = None,
+        exclude_streams: str | Iterable[str] | None = None,
+        exclude_types: Iterable[str] | None = None,
         consumer: str | None = None,
         follow: bool = True,
         shard: tuple[int, int] | None = None,
@@ -230,16 +245,22 @@ class EventStore(AsyncContext, Consumers):
     ) -> Subscription:
         """Follow the log: every matching event after ``after``, in order, without an end.
 
-        ``follow=False`` ends it at the head, for a worker that runs now and then. With
-        ``consumer`` the log keeps a checkpoint under that name, and ``after`` only says where a
-        new name begins. ``shard=(i, n)`` takes the ``i``-th of ``n`` parts, so that ``n``
-        workers share the events: a stream belongs to one part as a whole, which keeps its
-        order. With ``kept`` a subscription that is below the first position goes on with what
-        trimming has kept since its cursor, instead of HistoryGoneError. See
-        :class:`Subscription`.
+        Without ``after`` it begins with the oldest event that is still there. ``streams``,
+        ``types`` and what is excluded are as for :meth:`read`. ``follow=False`` ends it at the
+        head, for a worker that runs now and then. With ``consumer`` the log keeps a checkpoint
+        under that name, and ``after`` only says where a new name begins. ``shard=(i, n)`` takes the
+        ``i``-th of ``n`` parts, so that ``n`` workers share the events: a stream belongs to one
+        part as a whole, which keeps its order. With ``kept`` a subscription that is below the first
+        position goes on with what trimming has kept since its cursor, instead of HistoryGoneError.
+        See :class:`Subscription`.
         """
         return Subscription(
-            self.feed, after, streams, types, consumer, follow=follow, shard=shard, kept=kept
+            self.feed,
+            after,
+            check_filter(streams, types, exclude_streams, exclude_types, kept=kept),
+            consumer,
+            follow=follow,
+            shard=shard,
         )
 
     def streams(self, prefix: str = "") -> AsyncIterator[StreamState]:

@@ -112,7 +112,8 @@ class AsyncMemoryStore(ProjectedStore):
         until, when = (at, None) if isinstance(at, int) else (None, at)
         memories: dict[str, Memory] = {}
         for change in await retry(
-            lambda: _collect(self.log.read(until=until, streams=MEMORIES)), self._retry_seconds
+            lambda: _collect(self.log.read(after=0, until=until, streams=MEMORIES)),
+            self._retry_seconds,
         ):
             if when is not None and change.at > when:
                 break

@@ -3,9 +3,10 @@
 import anyio
 import pytest
 from support.logs import FakeClock, positions, some
-from support.waiting import collect, signalled, take
+from support.waiting import DEADLINE, collect, eventually, signalled, take
 
 from eventstore import END, EventStore, InvalidInputError, TakenOverError
+from eventstore.changes.rejections import rejection_stream
 from eventstore.log.operations import ConsumerState
 
 pytestmark = pytest.mark.anyio
@@ -176,6 +177,62 @@ async def test_every_allowed_consumer_name_may_reject(store: EventStore, name: s
         (event,) = await take(subscription, 1)
         await subscription.reject(event, "bad")
     assert len(await collect(store.read(types={"ChangeRejected"}))) == 2
+
+
+ALIKE = (
+    "w",
+    "w/",
+    "w//",
+    "w/w",
+    "W",
+    "é",
+    "e\u0301",
+    "w%2F",
+    "%77",
+    "~sha256:" + "0" * 64,
+    "/",
+    "//",
+)
+
+
+async def test_names_that_look_alike_share_nothing(store: EventStore) -> None:
+    taken = {rejection_stream(name) for name in ALIKE}
+    taken |= {rejection_stream(stream.removeprefix("consumer/")) for stream in sorted(taken)}
+    extra = sum(name.endswith("/") or name.startswith("~") for name in ALIKE)
+    assert len(taken) == len(ALIKE) + extra
+    await store.append("a/1", some(1))
+    followers = {name: store.subscribe_changes(consumer=name, streams="a/") for name in ALIKE}
+    for number, follower in enumerate(followers.values()):
+        (event,) = await take(follower, 1)
+        await follower.reject(event, f"{number}")
+        if number % 2:
+            await follower.ack(flush=True)
+    for number, name in enumerate(ALIKE):
+        (told,) = await collect(store.read_stream(rejection_stream(name)))
+        assert (told.data["consumer"], told.data["reason"]) == (name, f"{number}")
+        assert (await stored(store, name)).cursor.position == number % 2
+
+
+async def reached(store: EventStore, position: int) -> bool:
+    return (await store.head()).position >= position
+
+
+@pytest.mark.parametrize("names", [["w"], ["w1", "w2"], ["w", "w/", "W"]])
+async def test_rejecting_everything_ends(store: EventStore, names: list[str]) -> None:
+    async def reject_all(name: str) -> None:
+        async for event in (changes := store.subscribe_changes(consumer=name)):
+            await changes.reject(event, "unknown")
+
+    await store.append("a/1", some(2))
+    async with anyio.create_task_group() as tasks:
+        for name in names:
+            tasks.start_soon(reject_all, name)
+        # Each of the two is rejected once by each name, and then each has seen all of these.
+        count = 2 + 2 * len(names)
+        await eventually(lambda: reached(store, count))
+        await store.wait_applied(count, names, timeout=DEADLINE)
+        tasks.cancel_scope.cancel()
+    assert (await store.head()).position == count
 
 
 async def test_only_a_named_consumer_may_reject(store: EventStore) -> None:

@@ -150,11 +150,11 @@ async def test_readers_below_it_are_told_where_to_start(store: EventStore, archi
     waiting = store.subscribe_changes(after=cursor)
     await trim(store, 13, archive)
     for reader in (
-        store.read(),
+        store.read(after=0),
         store.read(after=11),
         store.read(after=cursor),
-        store.read(backwards=True),
-        store.subscribe_changes(),
+        store.read(after=0, backwards=True),
+        store.subscribe_changes(after=0),
         store.subscribe_changes(after=11),
         waiting,
     ):
