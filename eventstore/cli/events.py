@@ -6,10 +6,10 @@ from typing import Annotated, Final
 
 import typer
 
-from eventstore.cli.contributions import contributions
 from eventstore.cli.event_lines import describe
 from eventstore.cli.options import WaitForLog
 from eventstore.cli.session import Session
+from eventstore.cli.stream_keys import find_streams
 from eventstore.errors import HistoryGoneError, InvalidInputError
 from eventstore.log.events import OLDEST
 
@@ -87,9 +87,8 @@ async def history(
     ],
 ) -> None:
     """Show all events of one stream, in order."""
-    bare = "/" not in stream
-    streams = [name + stream for name in contributions().history_categories] if bare else [stream]
     async with session.open_store() as store:
+        streams = await find_streams(store, stream)
         events = [event for name in streams async for event in store.read(streams=name, kept=True)]
     if not events:
         raise InvalidInputError(f"stream {stream!r}", "has no events; 'eventstore tail' shows all")

@@ -12,6 +12,7 @@ from eventstore.cli.contributions import contributions
 from eventstore.cli.event_lines import describe
 from eventstore.cli.output import binary_stdin, to_json, write_warning
 from eventstore.cli.session import Session
+from eventstore.cli.stream_keys import find_streams
 from eventstore.cli.times import show_time
 from eventstore.errors import InvalidInputError, NoLogError
 from eventstore.limits import MAX_EVENT_BYTES
@@ -119,12 +120,10 @@ async def show(
     ],
 ) -> None:
     """Show what a stream is now: its version and its last event, with all of its data."""
-    bare = "/" not in stream
-    names = [name + stream for name in contributions().history_categories] if bare else [stream]
     async with session.open_store() as store:
         events = [
             event
-            for name in names
+            for name in await find_streams(store, stream)
             async for event in store.read(streams=name, kept=True, backwards=True, limit=1)
         ]
     if not events:

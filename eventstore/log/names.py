@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+import uuid
 from functools import lru_cache
 from typing import Final
 
 from eventstore import limits
 from eventstore.errors import InvalidInputError, LimitExceededError
+
+_UUID: Final = re.compile(r"(?:urn:uuid:)?\{?[0-9a-f-]{32,36}\}?", re.IGNORECASE)
 
 KNOWN_NAMES: Final = 1_024
 """Valid event types that are remembered, and as many stream names."""
@@ -40,6 +44,16 @@ def check_type(name: object) -> str:
 @lru_cache(KNOWN_NAMES)
 def _check_type(name: object) -> str:
     return check_name("event type", name, limits.MAX_TYPE_BYTES)
+
+
+def canonical_uuid(text: str) -> str | None:
+    """Return a UUID in its canonical spelling; ``None`` for a text that is none."""
+    if not _UUID.fullmatch(text):
+        return None
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return None
 
 
 def check_stream(name: object) -> str:

@@ -92,6 +92,10 @@ async def sql(session: Session, target: Target) -> Rebuilt:
 
     def rebuild() -> Rebuilt:
         with SqlStorage(session.settings.url, notify="none") as storage:
-            return Rebuilt(storage.url, storage.rebuild())
+            return Rebuilt(storage.url, storage.rebuild(anyio.from_thread.check_cancelled))
 
-    return await anyio.to_thread.run_sync(rebuild)
+    try:
+        return await anyio.to_thread.run_sync(rebuild)
+    except anyio.get_cancelled_exc_class():
+        session.output.note("interrupted: the tables stay as they were")
+        raise

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from eventstore.cli.manifest import StatusEntry
+from projections.cli.rule_options import show_rejected
 from projections.rules.standing_rules import read_rejections
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def _entry(source: str, path: str, found: StandingRejection, now: datetime) -> S
         "since": found.since.isoformat(),
         "seconds": seconds,
     }
-    line = f":{found.line}" if found.line else ""
-    text = f"rejected in source {source} for {_age(seconds)}: {path}{line}: {found.reason}"
+    shown = show_rejected(path, found.line, found.reason)
+    text = f"rejected in source {source} for {_age(seconds)}: {shown}"
     return StatusEntry(f"{source}: {path}", values, text, f"is rejected: {found.reason}")
 
 

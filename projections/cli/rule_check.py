@@ -9,7 +9,7 @@ import anyio
 import typer
 
 from eventstore.cli.session import Session
-from projections.cli.rule_options import Format, Ignored, show_ignored
+from projections.cli.rule_options import Format, Ignored, show_ignored, show_rejected
 from projections.rules.formats import known_formats
 from projections.rules.sources.check import check_rules
 from projections.rules.sources.ignored_files import printable
@@ -47,8 +47,7 @@ async def check(
         file = printable(str(directory / found.path))
         output.value(
             {"file": file, "line": found.line, "reason": found.reason},
-            # Editors and pipelines want a line: the first, where it is the file as a whole.
-            f"{file}:{found.line or 1}: {found.reason}",
+            show_rejected(file, found.line, found.reason),
         )
     if ignored:
         show_ignored(session, directory, report.ignored)

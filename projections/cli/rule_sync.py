@@ -21,6 +21,7 @@ from projections.cli.rule_options import (
     Source,
     rule_sync,
     show_ignored,
+    show_rejected,
 )
 from projections.rules.expiry import StateExpiry
 from projections.rules.sources.source_error import check_directory
@@ -157,7 +158,7 @@ def _report_once(
     """Print what a single look found; return the exit status."""
     _report(session, directory, master, found, ignored=ignored)
     for one in found.rejections:
-        session.output.note(f"{directory / one.path}:{one.line or 1}: {one.reason}")
+        session.output.note(show_rejected(str(directory / one.path), one.line, one.reason))
     if found.ignored and not (found.defined or found.unchanged or found.rejected or found.waiting):
         session.output.note(
             f"warning: {directory}: no file is a rule, all {found.ignored} are ignored: "

@@ -10,6 +10,7 @@ import typer
 from eventstore.cli.event_lines import describe
 from eventstore.cli.options import By, user_name
 from eventstore.cli.session import Session
+from eventstore.cli.stream_keys import find_key
 from eventstore.cli.times import now, parse_duration, parse_time, shifted, show_time
 from eventstore.errors import InvalidInputError
 from eventstore.log.names import check_stream
@@ -85,6 +86,7 @@ async def state(
     new = RuleState(state, confidence_max, expires_at, reason)
     check_stream(STATES + rule)  # Before a log is made for it.
     async with session.open_store(create=True) as store:
+        rule = await find_key(store, (RULES, STATES), rule)
         await RuleStore(store).set_state(rule, new, user_name(by))
         defined = store.read(streams=RULES + rule, limit=1, kept=True)
         exists = [event async for event in defined]

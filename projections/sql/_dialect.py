@@ -108,15 +108,20 @@ class SqlDialect(ABC):
         self.publish(recorded)
         return True
 
-    def rebuild(self) -> int:
-        """Compute all tables again from the log, in one transaction; return its position."""
+    def rebuild(self, check: Callable[[], None] | None = None) -> int:
+        """Compute all tables again from the log, in one transaction; return its position.
+
+        ``check`` is called between steps; what it raises rolls everything back.
+        """
         with closing(self._open_transaction()) as transaction, transaction.translated():
             self._prepare(transaction)
             with self.changing_schema(transaction):
                 capture = self.capture_type(transaction.raw)
                 before = set(capture.list_tables())
-                position = self.recompute(transaction)
+                position = self.recompute(transaction, check)
                 _check_complete(before - set(capture.list_tables()), position)
+                if check is not None:
+                    check()
         return position
 
     @contextmanager
@@ -131,7 +136,9 @@ class SqlDialect(ABC):
             transaction.rollback()
             raise
 
-    def recompute(self, transaction: UserTransaction) -> int:
+    def recompute(
+        self, transaction: UserTransaction, check: Callable[[], None] | None = None
+    ) -> int:
         """Compute all tables again in an open transaction; return the log's last position."""
         raw: Any = transaction.raw
         schema, capture = self.schema_type(raw), self.capture_type(raw)
@@ -140,7 +147,7 @@ class SqlDialect(ABC):
         capture.remove()
         schema.drop_tables(names)
         replay = self.replay_type(raw)
-        position = replay_log(transaction, replay)
+        position = replay_log(transaction, replay, check)
         schema.restore_sequences(sequences)
         existing = set(schema.list_tables())
         capture.install([schema.read_table(name) for name in replay.tables if name in existing])

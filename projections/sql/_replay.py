@@ -13,7 +13,7 @@ from projections.sql.events import SCHEMA_CHANGED, STREAM, ChangeReader, read_sc
 from projections.sql.model import ReplayError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from eventstore import Event
     from eventstore.storage.user_transaction import UserTransaction
@@ -169,12 +169,19 @@ class Replay(ABC):
         return found
 
 
-def replay_log(transaction: UserTransaction, replay: Replay) -> int:
-    """Apply the whole log, read in the same transaction; return its last position."""
+def replay_log(
+    transaction: UserTransaction, replay: Replay, check: Callable[[], None] | None = None
+) -> int:
+    """Apply the whole log, read in the same transaction; return its last position.
+
+    ``check`` is called before each page; what it raises ends the replay.
+    """
     with transaction.reading() as driver:
         head = read_head(driver).position
     at = 0
     while at < head:
+        if check is not None:
+            check()
         query = Query(after=at, until=head, streams=STREAM, whole_commits=True)
         with transaction.reading() as driver:
             page = read_page(driver, query)

@@ -17,7 +17,7 @@ from eventstore.system.secret_url import SecretUrl
 from projections.sql._dialects import dialect_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from typing import Self
 
@@ -112,12 +112,14 @@ class SqlStorage(BlockingContext):
         """
         return self._dialect.apply_migrations(migrations_dir)
 
-    def rebuild(self) -> int:
+    def rebuild(self, check: Callable[[], None] | None = None) -> int:
         """Drop the tables and compute them again from the log; return the position they are at.
 
         One transaction: readers see the old tables until it ends, and writers wait for it.
+        ``check`` is called before each page of the log and before the commit; what it raises is
+        raised here, and the old tables stay.
         """
-        return self._dialect.rebuild()
+        return self._dialect.rebuild(check)
 
     def export_snapshot(self, dest: Path) -> int:
         """Write the log and the tables, as of one moment, into one file; return its position.

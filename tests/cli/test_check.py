@@ -38,7 +38,7 @@ def test_each_finding_is_a_line_with_file_line_and_reason(run: Run, root: Path) 
     assert done.returncode == 1
     broken, taken = done.stdout.splitlines()
     assert broken == "rules/broken.yml:19: rule R1099: emits[1].confidence is missing"
-    assert taken.startswith("rules/sub/again.yml:1: rule id 'A' is already taken by 'a.yml'")
+    assert taken.startswith("rules/sub/again.yml: rule id 'A' is already taken by 'a.yml'")
     assert done.stderr == "2 findings; 2 rules are good\n"
 
 

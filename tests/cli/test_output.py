@@ -64,7 +64,7 @@ def test_a_file_whose_name_is_hostile_is_one_line_in_check(run: Run, tmp_path: P
     (tmp_path / name).write_text("no rule")
     done = run("check", "rules", "--format", "raw")
     assert (done.returncode, done.stdout.count("\n")) == (1, 1)
-    assert done.stdout.startswith(r"rules/\udcff\x1b[31m\nx.yml:1: ")
+    assert done.stdout.startswith(r"rules/\udcff\x1b[31m\nx.yml: ")
     done = run("check", "rules", "--format", "raw", "--json")
     finding, totals = [json.loads(line) for line in done.stdout.splitlines()]
     assert finding["file"] == r"rules/\udcff\x1b[31m\nx.yml"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 from support.commands import REPOSITORY, Run
 from support.journals import fill
 from support.logs import LASTING, LOG_URLS
@@ -24,6 +24,7 @@ from projections.memories import Memory, MemoryStore, Namespace
 from projections.rules import RuleTables
 from projections.seams.background_loop import close_background_loop
 from projections.sql import SqlCopy, SqlStorage
+from projections.sql._dialect import SqlDialect
 from projections.tables.followed import FollowedTables
 
 if TYPE_CHECKING:
@@ -236,3 +237,57 @@ def test_memories_are_rebuilt_as_tables_and_as_files(run: Run, log: str, tmp_pat
     assert [path.name for path in root.glob("[!.]*.json")] == ["two.json"]
     both = run("rebuild", "memories", "--to", root, "--database", log)
     assert (both.returncode, "--to or --database" in both.stderr) == (2, True)
+
+
+def has_table(url: str, name: str) -> bool:
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    found = inspect(engine).has_table(name)
+    engine.dispose()
+    return found
+
+
+def cancelling(scope: anyio.CancelScope, real: Any, *, first: bool) -> Any:
+    """Return a function that cancels ``scope`` before its first call of ``real``, or after it."""
+
+    def call(*arguments: Any) -> Any:
+        if first:
+            anyio.from_thread.run_sync(scope.cancel)
+        done = real(*arguments)
+        if not first:
+            anyio.from_thread.run_sync(scope.cancel)
+        return done
+
+    return call
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("place", ["recompute", "rebuild"])
+async def test_tables_that_are_rebuilt_where_they_are_stay_whole_or_old(
+    log: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    place: str,
+) -> None:
+    (tmp_path / "migrations").mkdir()
+    made = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)"
+    (tmp_path / "migrations" / "1.sql").write_text(made)
+    with SqlStorage(log, notify="none") as storage:
+        storage.apply_migrations(tmp_path / "migrations")
+        with storage.connection() as c:
+            c.execute("INSERT INTO item VALUES (?, ?)", (1, "ana"))
+    query(log, "DROP TABLE item")
+    session = Session(Settings(url=log), Output())
+    with anyio.CancelScope() as scope:
+        real = getattr(SqlDialect, place)
+        monkeypatch.setattr(SqlDialect, place, cancelling(scope, real, first=place == "recompute"))
+        await rebuild(session, "sql", to=None, database=None)
+    said = capsys.readouterr()
+    if place == "recompute":
+        assert scope.cancelled_caught
+        assert "interrupted: the tables stay as they were" in said.err
+        assert not has_table(log, "item")
+    else:
+        assert not scope.cancelled_caught
+        assert "is rebuilt" in said.out
+        assert query(log, "SELECT * FROM item") == [(1, "ana")]

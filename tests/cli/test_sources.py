@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from support.in_process import run_here
 from support.master import fill, ttp
 
 from projections.rules.sources.git_lock import STALE_SECONDS
@@ -139,3 +140,28 @@ def test_a_lock_of_git_fails_a_single_sync_and_a_stale_one_is_named(
     done = run("sync", "rules", "--once")
     assert (done.returncode, done.stdout[:9]) == (0, "0 defined")
     assert "ignored" in done.stderr
+
+
+def test_status_counts_only_states_that_are_in_force(tmp_path: Path) -> None:
+    for rule in ("R1", "R2", "R3", "R4"):
+        assert run_here("state", rule, "disabled", "--until", "2h", cwd=tmp_path).status == 0
+    poison = ["append", "rule-state/R4", "RuleStateSet", '{"state": ["disabled"]}']
+    assert run_here(*poison, cwd=tmp_path).status == 0
+    only_poison = ["append", "rule-state/R5", "RuleStateSet", '{"state": ["disabled"]}']
+    assert run_here(*only_poison, cwd=tmp_path).status == 0
+    assert run_here("redact", "1", "--reason", "x", "--yes", cwd=tmp_path).status == 0
+    ended = {"rule_id": "R2", "state": {"state": "enabled"}, "ended": 2}
+    expired = ["append", "rule-state/R2", "RuleStateExpired", json.dumps(ended)]
+    assert run_here(*expired, cwd=tmp_path).status == 0
+    shown = run_here("status", cwd=tmp_path).stdout
+    assert "rules: 0 defined, 2 with a state of their own\n" in shown  # R3, and R4 before the bad.
+
+
+def test_a_checkout_that_has_moved_is_told_of_renaming(tmp_path: Path) -> None:
+    fill(tmp_path / "old", {"a.yml": ttp("A")})
+    assert run_here("sync", "old", "--once", cwd=tmp_path).status == 0
+    (tmp_path / "old").rename(tmp_path / "new")
+    done = run_here("sync", "new", "--once", cwd=tmp_path)
+    assert done.status == 1
+    assert f"'A' is already taken by source '{tmp_path}/old'" in done.stderr
+    assert "eventstore source rename" in done.stderr

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import re
-import uuid
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from eventstore.log.names import canonical_uuid
 from projections.rules.formats._fields import Fields, show
 from projections.rules.formats._yaml_safe import MAX_WEIGHT, VALUE_WEIGHT
 from projections.rules.formats.base import RuleFormatError, check_rule_id
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
 MAX_SUFFIX: Final = 100
 """Longest addition to an id that several rules of a file share, in characters."""
-
-_UUID: Final = re.compile(r"(?:urn:uuid:)?\{?[0-9a-f-]{32,36}\}?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +117,7 @@ def rule_ids(path: str, rules: list[SigmaDocument]) -> list[str]:
 
 def canonical_id(text: str) -> str:
     """Return a UUID in its canonical spelling, and any other text as it is."""
-    if _UUID.fullmatch(text):
-        try:
-            return str(uuid.UUID(text))
-        except ValueError:
-            pass
-    return text
+    return canonical_uuid(text) or text
 
 
 def _written_id(path: str, fields: Fields) -> str:

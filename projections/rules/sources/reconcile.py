@@ -201,6 +201,8 @@ class _Reconciliation:
             owner = self._taken_by(rule_id) or self._first_claim(rule_id, parsed)
             if owner is not None:
                 reason = f"rule id {rule_id!r} is already taken by {owner}: give this rule its own"
+                if self._is_foreign(rule_id):
+                    reason += ", or if that directory has moved here, 'eventstore source rename'"
                 self._refuse(InvalidFile(parsed.file, reason), self._claim_of(parsed))
                 return
         self._verdict.defined.append(parsed)

@@ -1,0 +1,63 @@
+"""Streams that are named by their key, as ``history R1`` names ``rule/R1``.
+
+Keys compare as texts, and UUIDs as such: in upper case, in braces or without hyphens they are the
+same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eventstore.cli.contributions import contributions
+from eventstore.log.names import canonical_uuid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventstore.store.event_store import EventStore
+
+
+async def find_streams(store: EventStore, text: str) -> list[str]:
+    """Return the streams that ``text`` may name, spelled as the log has them.
+
+    ``text`` is a stream, or the key of one in a category that a package's manifest names.
+    """
+    categories = contributions().history_categories
+    category, slash, key = text.partition("/")
+    if slash:
+        own = category + slash
+        found = await _spellings(store, own, key) if own in categories else []
+        return [own + one for one in found] or [text]
+    return [
+        category + one
+        for category in categories
+        for one in await _spellings(store, category, text) or [text]
+    ]
+
+
+async def find_key(store: EventStore, categories: Sequence[str], key: str) -> str:
+    """Return a key as it is spelled in the first category that has it.
+
+    One that is in none is returned as it is, and a UUID in its canonical spelling.
+    """
+    for category in categories:
+        if found := await _spellings(store, category, key):
+            return found[0]
+    return canonical_uuid(key) or key
+
+
+async def _spellings(store: EventStore, category: str, key: str) -> list[str]:
+    """Return the spellings of a key that a category has; more than one of a UUID only."""
+    wanted = canonical_uuid(key)
+    tries = [key] if wanted is None else list(dict.fromkeys((key, wanted, wanted.upper())))
+    found = [one for one in tries if await _exists(store, category + one)]
+    if found or wanted is None:
+        return found
+    names = [stream.name.removeprefix(category) async for stream in store.streams(category)]
+    return [name for name in names if canonical_uuid(name) == wanted]
+
+
+async def _exists(store: EventStore, stream: str) -> bool:
+    async for one in store.streams(stream):
+        return one.name == stream
+    return False
