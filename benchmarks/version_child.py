@@ -80,12 +80,20 @@ async def reading(_: EventStore, full: EventStore) -> int:
 
 
 async def waking(store: EventStore, _: EventStore) -> int:
-    """Append, and wait each time for a follower of the same store."""
+    """Append, and wait each time until a follower of the same store has the event."""
     head = await store.head()
-    async with store.subscribe_changes(after=head.position) as changes:
-        for number in range(300):
-            await store.append("wake/1", [NewEvent("Tuned", payload(number))])
-            await anext(changes)
+    received = asyncio.Event()
+
+    async def follow() -> None:
+        async for _event in store.subscribe_changes(after=head.position):
+            received.set()
+
+    follower = asyncio.create_task(follow())
+    for number in range(300):
+        received.clear()
+        await store.append("wake/1", [NewEvent("Tuned", payload(number))])
+        await received.wait()
+    follower.cancel()
     return 300
 
 

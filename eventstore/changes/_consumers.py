@@ -14,7 +14,6 @@ from eventstore.log.operations import (
     RewindConsumer,
     ownership_error,
 )
-from eventstore.system.event_loop import wait_future
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -59,19 +58,19 @@ class ConsumerOwnership:
 
     async def _open(self, name: str, start: Cursor | None) -> ConsumerState:
         operation = OpenConsumer(name, self._owner, start)
-        state: ConsumerState = await wait_future(self._log.writer.submit(operation))
+        state: ConsumerState = await self._log.write(operation)
         return state
 
     async def remove(self, name: str) -> ConsumerState:
         """Remove a name; its owner loses it. Raises UnknownConsumerError."""
-        state: ConsumerState = await wait_future(self._log.writer.submit(RemoveConsumer(name)))
+        state: ConsumerState = await self._log.write(RemoveConsumer(name))
         self._lose(name, REMOVED)
         return state
 
     async def rewind(self, name: str, to: int | Cursor) -> ConsumerState:
         """Move a name back; its owner loses it. Raises what RewindConsumer says."""
         operation = RewindConsumer(name, to, self._owner)
-        state: ConsumerState = await wait_future(self._log.writer.submit(operation))
+        state: ConsumerState = await self._log.write(operation)
         self._lose(name, self._owner)
         return state
 
@@ -110,9 +109,8 @@ class ConsumerOwnership:
 
         Raises TakenOverError where the name has another owner.
         """
-        writer = self._log.writer
-        writer.forget(name, epoch)
-        await wait_future(writer.submit(Acknowledge(name, epoch, done)))
+        self._log.writer.forget(name, epoch)
+        await self._log.write(Acknowledge(name, epoch, done))
 
     async def skip_gone(self, name: str) -> Cursor:
         """Move a consumer that is below the first position on to it; return where it is."""
@@ -125,5 +123,5 @@ class ConsumerOwnership:
         state = await self.open(name, begin)
         if state.cursor.position >= first.position:
             return state.cursor
-        await wait_future(self._log.writer.submit(Acknowledge(name, state.epoch, first)))
+        await self._log.write(Acknowledge(name, state.epoch, first))
         return first

@@ -127,6 +127,17 @@ class TailBuffer:
             self.unused_batches += 1
         return False
 
+    def add_own(self, batch: CommitBatch) -> bool:
+        """Add what this process has appended, if it follows the window's end; return whether so.
+
+        The next poll stays due: it also finds out who has taken over a consumer.
+        """
+        head = self.window.head
+        if head is None or batch.previous != head.cursor or not self._append(batch, head):
+            return False
+        self.back_off.end()
+        return True
+
     def _append_following(self, batch: CommitBatch) -> bool:
         """Append a batch and those kept out of order that follow it; return whether any did."""
         grew = False

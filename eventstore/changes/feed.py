@@ -10,7 +10,7 @@ from eventstore.changes._page_cache import PageCache
 from eventstore.changes._poll_schedule import PollSchedule
 from eventstore.changes._tail_buffer import TailBuffer
 from eventstore.log.validation import check_append
-from eventstore.system.event_loop import Inbox, Signal, wait_future
+from eventstore.system.event_loop import Inbox, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +62,7 @@ class ChangeFeed:
         """Begin in the current event loop, in which ``call`` runs a callable from any thread."""
         self._call = call
         self._inbox = Inbox(call, self._take_batch, self.changed.set)
+        self._own = Inbox(call, self._take_own, self.wake)
         schedule = PollSchedule(self.poll)
         self.tail = TailBuffer(
             self.log.page, self.changed, schedule, self.consumers, self._send_heartbeat, self._lift
@@ -84,7 +85,7 @@ class ChangeFeed:
 
     async def append(self, write: StreamWrite) -> None:
         """Append events; raise what :meth:`eventstore.EventStore.append` raises."""
-        await wait_future(self.log.writer.submit(check_append([write])))
+        await self.log.write(check_append([write]))
 
     def notifier_facts(self) -> dict[str, str | int]:
         """Return the notifier's part of ``status``, without a read of the database."""
@@ -95,8 +96,15 @@ class ChangeFeed:
 
         ``batch`` is what was appended, where the notifier carries it.
         """
-        self.wake(None, batch)
+        if batch is None or self._notifier.carries_batches:
+            self.wake(None, batch)
+        else:
+            self._own.put(batch)
         self._notifier.publish(self.log.newest.log_id, position, batch)
+
+    def wants_batches(self) -> bool:
+        """Whether :meth:`committed` has a use for what is appended now; from any thread."""
+        return self._notifier.carries_batches or self.changed.awaited
 
     def replaced(self, position: int) -> None:
         """Forget what was read: the log has another content now, up to ``position``."""
@@ -126,6 +134,13 @@ class ChangeFeed:
             self.changed.set(read=False)
         elif self.tail.compare(batch.position, batch.events[-1].hash):
             self.changed.set()
+
+    def _take_own(self, batch: CommitBatch) -> None:
+        """Give what this store has appended to its own subscriptions, without a read."""
+        if self.tail.add_own(batch):
+            self.changed.set(read=False)
+        else:
+            self.wake()
 
     def _send_heartbeat(self, position: int) -> None:
         self._notifier.confirm(self.log.newest.log_id, position)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from concurrent.futures import Future
 
     from eventstore.log.events import Cursor
     from eventstore.log.operations import ConsumerState, Head, Operation, Page, Query
@@ -30,13 +29,7 @@ class LogReader(Protocol):
 
 
 class LogWriter(Protocol):
-    """Queues what is to be written; callable from any thread."""
-
-    def submit(self, operation: Operation) -> Future[Any]:
-        """Queue an operation; the future gives its outcome or raises its error.
-
-        Raises StoreClosedError where the log is closing.
-        """
+    """Keeps progress that can wait before it is written; callable from any thread."""
 
     def note(self, name: str, epoch: int, cursor: Cursor) -> None:
         """Keep a consumer's progress in memory, to be stored within 200 ms or 1,000 events."""
@@ -54,6 +47,9 @@ class FollowedLog(LogReader, Protocol):
     @property
     def closed(self) -> bool:
         """Whether the log was closed."""
+
+    async def write(self, operation: Operation) -> Any:
+        """Carry out an operation; return its outcome, once that is durable, or raise its error."""
 
     @property
     def writer(self) -> LogWriter:

@@ -10,7 +10,7 @@ import anyio
 
 from eventstore.errors import StorageError, StoreClosedError
 from eventstore.log.events import Cursor
-from eventstore.system.event_loop import wait_future
+from eventstore.system.event_loop import wait_settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Append,
         ConsumerState,
         Head,
+        Operation,
         Page,
         Query,
         Redact,
@@ -87,9 +88,13 @@ class LogAccess:
 
     async def append(self, operation: Append | Redact | Trim) -> Appended:
         """Queue what appends events; return its result once it is durable."""
-        appended: Appended = await wait_future(self.writer.submit(operation))
+        appended: Appended = await self.write(operation)
         self.saw(appended.cursor)
         return appended
+
+    async def write(self, operation: Operation) -> Any:
+        """Queue an operation; return its outcome once it is durable, or raise its error."""
+        return await wait_settled(self.writer.submit(operation))
 
     async def page(self, query: Query) -> Page:
         """Read one page. Raises HistoryDivergedError, HistoryGoneError and UpcastError."""

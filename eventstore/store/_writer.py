@@ -1,28 +1,32 @@
-"""The one writing thread of a store: group commit, which also stores checkpoints.
+"""The writer of a store: group commit, which also stores checkpoints.
 
-All operations that wait at the same time share one transaction and one fsync. A group that
-fails as a whole is retried: one by one, so that each append succeeds or fails on its own, or as
-a group where the connection was lost. The retry is safe even where the first try did commit,
-because ids are checked first.
+All operations that wait at the same time share one transaction and one fsync. One thread at a
+time, the leader, carries them out. A thread that comes while none leads becomes the leader and
+carries its own group out; one that comes later sleeps until the leader has done its operation, or
+hands the lead over to it. What event loops submit is carried out by the writer's own thread,
+unless a leader takes it along.
+
+A group that fails as a whole is retried: one by one, so that each append succeeds or fails on its
+own, or as a group where the connection was lost. The retry is safe even where the first try did
+commit, because ids are checked first.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections import deque
-from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.errors import EventStoreError, StorageError, StoreClosedError, TakenOverError
 from eventstore.log.events import Appended
-from eventstore.log.operations import Acknowledge, Append, Trim
+from eventstore.log.operations import Acknowledge
+from eventstore.store._submission import LaterSubmission, Note, Submission, ThreadSubmission
+from eventstore.store._write_queue import WriteQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from eventstore.log.events import Cursor
     from eventstore.log.operations import CommitBatch, Operation, Outcome, Transact
@@ -30,61 +34,36 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GROUP_EVENTS: Final = 2_000
-GROUP_BYTES: Final = 8 * 1024 * 1024
-"""Limits of a group, so that other processes get their turn; a larger append is a group alone."""
-
-ACK_SECONDS: Final = 0.2
-ACK_EVENTS: Final = 1_000
-"""A consumer's checkpoint is stored this long, or this many events, after its cursor moved."""
-
-RETRY_SECONDS: Final = 1.0
-"""When a checkpoint is retried after a lost connection or a timeout of the database."""
-
-
-class _Queued(NamedTuple):
-    """An operation, and the future of its outcome; ``None`` for a checkpoint that was noted."""
-
-    operation: Operation
-    future: Future[Any] | None
-
-
-@dataclass(slots=True)
-class _Note:
-    acknowledge: Acknowledge
-    events: int
+CLOSE_SECONDS: Final = 30.0
+"""How long closing waits for what is queued."""
 
 
 class Writer:
-    """Takes operations from any thread or task and carries them out in order.
+    """Takes operations from any thread or task and carries them out in order."""
 
-    With ``batches`` it collects the events of each group for the notifier.
-    """
-
-    def __init__(self, backend: Backend, *, batches: bool) -> None:
+    def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._keep_batch = self._set_batch if batches else None
         self._batch: CommitBatch | None = None
         self._ready = threading.Condition()
-        self._queue: deque[_Queued] = deque()
-        self._notes: dict[str, _Note] = {}
-        self._later: list[_Queued] = []
-        self._flush_at: float | None = None
+        self._queue = WriteQueue()
+        self._leading = False
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="eventstore-writer", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(
         self,
         deliver: Callable[[Callable[[], Any]], None],
         on_commit: Callable[[int, CommitBatch | None], None],
         on_lost: Callable[[str, int, str], None],
+        wants_batch: Callable[[], bool],
     ) -> None:
-        """Start the thread; ``deliver`` runs a callable in the event loop that awaits the futures.
+        """Begin; ``deliver`` runs a callable in the event loop that awaits the outcomes.
 
-        ``on_commit`` is called from the thread after each group that appended, with the position
-        of the new head and what was appended, where that is collected. The append has succeeded
-        whether it raises or not. ``on_lost`` is called in the event loop with name, epoch and new
-        owner of a consumer whose noted progress was refused because its name was taken over.
+        ``on_commit`` is called by the leader after each group that appended, once its callers
+        have been told: with the position of the new head, and with what was appended where
+        ``wants_batch()`` was true before. The append has succeeded whether it raises or not.
+        ``on_lost`` is called by ``deliver`` with name, epoch and new owner of a consumer whose
+        noted progress was refused because its name was taken over.
 
         The results of a group are delivered together. Delivered one by one, the first callers
         would append again before the others have their results, and groups would be half as
@@ -93,123 +72,157 @@ class Writer:
         self._deliver = deliver
         self._on_commit = on_commit
         self._on_lost = on_lost
-        self._thread.start()
+        self._wants_batch = wants_batch
 
-    def submit(self, operation: Operation) -> Future[Any]:
-        """Queue an operation; the future gives its outcome or raises its error."""
-        future: Future[Any] = Future()
+    def perform(self, operation: Operation) -> Any:
+        """Carry an operation out in the calling thread, or wait for the thread that does.
+
+        Returns its outcome or raises its error. A KeyboardInterrupt leaves the outcome of its own
+        operation unknown; the others of its group are carried out again by another leader.
+        """
+        mine = ThreadSubmission(operation)
         with self._ready:
-            if self._closing:
-                raise StoreClosedError("the store is closed: open it again to write")
-            self._queue.append(_Queued(operation, future))
-            self._ready.notify()
-        return future
+            self._check_open()
+            self._queue.add(mine)
+            leads = not self._leading
+            if leads:
+                self._leading = mine.leads = True
+        try:
+            if not leads:
+                mine.wait()
+            if mine.leads:
+                self._lead(mine)
+        except BaseException:
+            self._leave(mine)
+            raise
+        return mine.result()
+
+    def submit(self, operation: Operation) -> Submission:
+        """Queue an operation of the event loop."""
+        submission = Submission(operation)
+        with self._ready:
+            self._check_open()
+            self._queue.add(submission)
+            self._call_thread()
+        return submission
 
     def note(self, name: str, epoch: int, cursor: Cursor) -> None:
         """Remember a consumer's progress, to be stored with the next group or within 200 ms."""
         with self._ready:
-            note = self._notes.get(name)
-            if note is not None and note.acknowledge.epoch > epoch:
-                return
-            events = note.events + 1 if note else 1
-            self._notes[name] = _Note(Acknowledge(name, epoch, cursor), events)
-            if self._flush_at is None:
-                self._flush_at = time.monotonic() + ACK_SECONDS
-                self._ready.notify()
-            elif events >= ACK_EVENTS:
-                self._flush_at = 0.0
-                self._ready.notify()
+            if self._queue.note(Acknowledge(name, epoch, cursor)):
+                self._call_thread()
 
     def submit_later(self, operation: Transact) -> Future[Any]:
         """Queue an operation that can wait for the next group; it waits 200 ms at the most."""
-        future: Future[Any] = Future()
+        submission = LaterSubmission(operation)
         with self._ready:
-            if self._closing:
-                raise StoreClosedError("the store is closed: open it again to write")
-            self._later.append(_Queued(operation, future))
-            if self._flush_at is None:
-                self._flush_at = time.monotonic() + ACK_SECONDS
-                self._ready.notify()
-        return future
+            self._check_open()
+            if self._queue.add_later(submission):
+                self._call_thread()
+        return submission.future
 
     def forget(self, name: str, epoch: int) -> None:
         """Drop the progress noted under this epoch, because a flush is about to store it."""
         with self._ready:
-            note = self._notes.get(name)
-            if note is not None and note.acknowledge.epoch == epoch:
-                del self._notes[name]
+            self._queue.forget(name, epoch)
 
-    def close(self, timeout: float = 30.0) -> None:
-        """Carry out what is queued, store what is noted, and end the thread.
+    def close(self, timeout: float = CLOSE_SECONDS) -> None:
+        """Carry out what is queued, store what is noted, and end.
 
         After ``timeout`` seconds (another process holds the file, for example) the rest is
-        not carried out: the futures raise StoreClosedError.
+        not carried out: its callers get StoreClosedError.
         """
         with self._ready:
             self._closing = True
-            self._ready.notify()
-        self._thread.join(timeout)
+            if self._leading or self._queue:
+                self._call_thread()
+            self._ready.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join(timeout)
         with self._ready:
-            left, self._queue = [*self._queue, *self._later], deque()
-        for _, future in left:
-            if future is not None and future.set_running_or_notify_cancel():
-                future.set_exception(StoreClosedError("the store closed before this was written"))
+            left = self._queue.take_all()
+        if left:
+            self._fail(left, StoreClosedError("the store closed before this was written"))
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise StoreClosedError("the store is closed: open it again to write")
+
+    def _call_thread(self) -> None:
+        """Wake the writer's own thread, or start it; called with the lock."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="eventstore-writer", daemon=True)
+            self._thread.start()
+        elif not self._leading:
+            self._ready.notify()
 
     def _run(self) -> None:
-        while (group := self._next_group()) is not None:
-            if group:
-                self._carry_out(group)
+        while True:
+            with self._ready:
+                while self._leading or not self._queue.is_due():
+                    if self._closing and not self._leading:
+                        if not self._queue:
+                            return
+                        break
+                    self._ready.wait(None if self._leading else self._queue.remaining())
+                self._leading = True
+                group = self._queue.take_group()
+            self._carry_out(group)
+            self._hand_over()
 
-    def _next_group(self) -> list[_Queued] | None:
+    def _lead(self, mine: ThreadSubmission) -> None:
+        """Carry out groups until ``mine`` is settled; hand the lead over."""
+        while not mine.settled:
+            with self._ready:
+                group = self._queue.take_group()
+            self._carry_out(group, mine)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """End the lead: pass it to the first thread that waits, or to the writer's own."""
         with self._ready:
-            while not self._queue and not self._closing:
-                now = time.monotonic()
-                if self._flush_at is not None and now >= self._flush_at:
-                    break
-                self._ready.wait(None if self._flush_at is None else self._flush_at - now)
-            group = self._take_queued()
-            for note in self._notes.values():
-                group.append(_Queued(note.acknowledge, None))
-            self._notes.clear()
-            group += [one for one in self._later if _begins(one)]
-            self._later.clear()
-            self._flush_at = None
-            return None if self._closing and not group else group
+            following = self._queue.first_thread()
+            if following is not None:
+                following.leads = True
+                following.wake()
+                return
+            self._leading = False
+            if self._queue.due_at is not None or self._closing or self._queue:
+                self._call_thread()
 
-    def _take_queued(self) -> list[_Queued]:
-        group: list[_Queued] = []
-        events = size = 0
-        while self._queue:
-            one = self._queue[0]
-            operation = one.operation
-            if isinstance(operation, Trim) and group:
-                break  # It would remove events that operations before it have read.
-            if isinstance(operation, Append):
-                events += operation.events
-                size += operation.size
-                if group and (events > GROUP_EVENTS or size > GROUP_BYTES):
-                    break
-            self._queue.popleft()
-            if _begins(one):
-                group.append(one)
-            if isinstance(operation, Trim):
-                break
-        return group
+    def _leave(self, mine: ThreadSubmission) -> None:
+        """Withdraw the operation of a thread that was interrupted; pass on the lead if it has it.
 
-    def _carry_out(self, group: Sequence[_Queued]) -> None:
+        What it had begun to carry out for others is queued again.
+        """
+        with self._ready:
+            mine.cancel()
+            if not mine.leads:
+                return
+            self._queue.put_back(mine)
+        self._hand_over()
+
+    def _carry_out(
+        self, group: Sequence[Submission], leader: ThreadSubmission | None = None
+    ) -> None:
+        if not group:
+            return
         try:
             outcomes, repeated = self._write([one.operation for one in group])
         except BaseException as error:
+            if leader is not None and isinstance(error, KeyboardInterrupt):
+                raise
             # An error of a driver or a projection, even SystemExit, is the callers': if it ended
             # this thread, every append would wait for ever.
             if len(group) > 1 and not _fails_all(error):
                 for one in group:
-                    self._carry_out([one])
+                    self._carry_out([one], leader)
             else:
-                self._fail(group, error)
+                self._fail(group, error, leader)
             return
+        self._complete(group, outcomes, leader)
         self._announce(outcomes, repeated=repeated)
-        self._deliver(partial(self._complete, group, outcomes))
 
     def _write(self, operations: Sequence[Operation]) -> tuple[list[Outcome], bool]:
         """Write a group, twice where the connection was lost; return whether it was lost.
@@ -217,16 +230,17 @@ class Writer:
         The first try may have committed. The second one finds the ids that are stored then, and
         so the outcome, unless it times out before.
         """
+        self._batch = None
+        keep = self._set_batch if self._wants_batch() else None
         try:
-            self._batch = None
-            return self._backend.write(operations, self._keep_batch), False
+            return self._backend.write(operations, keep), False
         except StorageError as error:
             if not error.transient:
                 raise
             lost = error
         log.info("writing again after: %s", lost)
         try:
-            return self._backend.write(operations, self._keep_batch), True
+            return self._backend.write(operations, keep), True
         except StorageError as error:
             if not error.timed_out:
                 raise
@@ -236,29 +250,65 @@ class Writer:
     def _set_batch(self, batch: CommitBatch) -> None:
         self._batch = batch
 
-    def _fail(self, group: Sequence[_Queued], error: BaseException) -> None:
+    def _fail(
+        self,
+        group: Sequence[Submission],
+        error: BaseException,
+        leader: ThreadSubmission | None = None,
+    ) -> None:
         for one in group:
-            if one.future is None and _fails_all(error):
+            if isinstance(one, Note) and _fails_all(error):
                 self._note_again(one.operation)
-        self._deliver(partial(_refuse, group, error))
+            one.fail(error)
+        self._tell(group, leader)
 
-    def _complete(self, group: Sequence[_Queued], outcomes: Sequence[Outcome]) -> None:
-        for (operation, future), outcome in zip(group, outcomes, strict=True):
-            if future is None:
-                if isinstance(operation, Acknowledge) and isinstance(outcome, TakenOverError):
-                    self._on_lost(operation.name, operation.epoch, outcome.owner)
-            elif isinstance(outcome, EventStoreError):
-                future.set_exception(outcome)
+    def _complete(
+        self,
+        group: Sequence[Submission],
+        outcomes: Sequence[Outcome],
+        leader: ThreadSubmission | None,
+    ) -> None:
+        for one, outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome, EventStoreError):
+                one.fail(outcome)
             else:
-                future.set_result(outcome)
+                one.settle(outcome)
+        self._tell(group, leader)
+
+    def _tell(self, group: Sequence[Submission], leader: ThreadSubmission | None) -> None:
+        """Tell callers that their operations are settled: threads at once, others together."""
+        others: list[Submission] = []
+        for one in group:
+            if not isinstance(one, ThreadSubmission):
+                others.append(one)
+            elif one is not leader:
+                one.wake()
+        if others:
+            self._deliver(partial(self._tell_others, others))
+
+    def _tell_others(self, group: Sequence[Submission]) -> None:
+        for one in group:
+            if isinstance(one, Note):
+                self._report_lost(one)
+            else:
+                one.tell()
+
+    def _report_lost(self, note: Note) -> None:
+        operation = note.operation
+        assert isinstance(operation, Acknowledge)  # noqa: S101 - only these are noted
+        try:
+            note.result()
+        except TakenOverError as error:
+            self._on_lost(operation.name, operation.epoch, error.owner)
+        except BaseException:  # noqa: S110 - noted again where that may help
+            pass
 
     def _note_again(self, operation: Operation) -> None:
         """Keep a consumer's progress for a retry: no later event may come to store it."""
         assert isinstance(operation, Acknowledge)  # noqa: S101 - only these come from notes
         with self._ready:
-            if operation.name not in self._notes and not self._closing:
-                self._notes[operation.name] = _Note(operation, 1)
-                self._flush_at = self._flush_at or time.monotonic() + RETRY_SECONDS
+            if not self._closing:
+                self._queue.note_again(operation)
 
     def _announce(self, outcomes: Sequence[Outcome], *, repeated: bool) -> None:
         positions = [
@@ -274,17 +324,6 @@ class Writer:
                 log.exception("waking subscriptions failed; they poll instead")
 
 
-def _begins(one: _Queued) -> bool:
-    """Whether to carry an operation out: True unless its caller has cancelled."""
-    return one.future is None or one.future.set_running_or_notify_cancel()
-
-
 def _fails_all(error: BaseException) -> bool:
     """Whether each operation of the group would fail alone too: the database was unreachable."""
     return isinstance(error, StorageError) and (error.transient or error.timed_out)
-
-
-def _refuse(group: Sequence[_Queued], error: BaseException) -> None:
-    for one in group:
-        if one.future is not None:
-            one.future.set_exception(error)

@@ -28,7 +28,7 @@ from eventstore.store._reader import EventReader, read_range, read_stream, read_
 from eventstore.store._writer import Writer
 from eventstore.store.status import SHOWN_CONSUMERS, describe_store
 from eventstore.system.contexts import AsyncContext
-from eventstore.system.event_loop import loop_caller, wait_future
+from eventstore.system.event_loop import loop_caller
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -89,7 +89,7 @@ class EventStore(AsyncContext, Consumers):
         """Names the log, without a password."""
         keys = keys_in_force() if notify_keys is None else notify_keys
         self._notifier = make_notifier(notify, url, self._backend.path, keys)
-        self._writer = Writer(self._backend, batches=self._notifier.carries_batches)
+        self._writer = Writer(self._backend)
         self._log = LogAccess(self._backend, reads.pages(self._backend.page), self._writer)
         self.feed = ChangeFeed(
             self._log, self._notifier, owner=self.owner, poll=poll, lift=reads.lift
@@ -135,7 +135,9 @@ class EventStore(AsyncContext, Consumers):
         await self._log.open(create=self._create)
         call = loop_caller()
         self.feed.start(call)
-        self._writer.start(call, self.feed.committed, self.feed.consumers.take_away)
+        self._writer.start(
+            call, self.feed.committed, self.feed.consumers.take_away, self.feed.wants_batches
+        )
         self._log.state = State.OPEN
 
     async def _leave(self) -> None:
@@ -173,9 +175,7 @@ class EventStore(AsyncContext, Consumers):
     async def append_many(self, writes: Iterable[StreamWrite]) -> Appended:
         """Append to several streams as one commit, or nothing; raise what :meth:`append` raises."""
         self._log.check_open()
-        appended: Appended = await wait_future(self._writer.submit(check_append(writes)))
-        self._log.saw(appended.cursor)
-        return appended
+        return await self._log.append(check_append(writes))
 
     def read(
         self,
@@ -294,7 +294,7 @@ class EventStore(AsyncContext, Consumers):
         raises, the transaction is rolled back and the error is raised here (as StorageError
         where it could be the database's own, like KeyError or OSError).
         """
-        await wait_future(self._log.writer.submit(Transact(function)))
+        await self._log.write(Transact(function))
 
     def transact_later(self, function: Callable[[Any], None]) -> Future[None]:
         """Do the same as :meth:`transact` within 200 ms, together with the next appends.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import anyio
@@ -10,7 +12,8 @@ from anyio.lowlevel import current_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
+
+    from eventstore.system.pending import Pending
 
 T = TypeVar("T")
 
@@ -37,20 +40,32 @@ def loop_caller() -> Callable[[Callable[[], Any]], None]:
     return call
 
 
-async def wait_future(future: Future[T]) -> T:
-    """Await a future that is completed in this loop.
+async def wait_settled(pending: Pending[T]) -> T:
+    """Await what is told in this loop that it is settled; return its result or raise its error.
 
-    Cancelling the caller cancels the future, which has an effect only before its work begins.
+    Cancelling the caller cancels it, which has an effect only before its work begins.
     """
-    if not future.done():
-        woken = anyio.Event()
-        future.add_done_callback(lambda _: woken.set())
+    if not pending.settled:
+        native: Any = current_token().native_token
         try:
-            await woken.wait()
+            if isinstance(native, asyncio.AbstractEventLoop):
+                # Lighter than anyio's event, which is such a future with two objects around it.
+                future = native.create_future()
+                pending.on_settled = partial(_wake, future)
+                await future
+            else:
+                woken = anyio.Event()
+                pending.on_settled = woken.set
+                await woken.wait()
         except BaseException:
-            future.cancel()
+            pending.cancel()
             raise
-    return future.result()
+    return pending.result()
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class Signal:
@@ -67,6 +82,11 @@ class Signal:
         """How often the signal was set."""
         self.read_requests = 0
         """How many of these asked the waiters to read for changes."""
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a task waits for it now; may be read from any thread."""
+        return bool(self._wakers)
 
     def set(self, *, read: bool = True) -> None:
         """Wake all waiters; callable from any thread.
