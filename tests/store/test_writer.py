@@ -20,9 +20,9 @@ from eventstore.storage.sqlite.backend import SqliteBackend
 from eventstore.store._writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from eventstore.log.operations import Append
+    from eventstore.log.operations import Append, Operation, Outcome
 
 
 class Gate:
@@ -97,9 +97,12 @@ def test_threads_that_wait_share_the_next_transaction(
 ) -> None:
     groups: list[int] = []
     write = backend.write
-    monkeypatch.setattr(
-        backend, "write", lambda ops, tell: groups.append(len(ops)) or write(ops, tell)
-    )
+
+    def counted(operations: Sequence[Operation], tell: Any) -> list[Outcome]:
+        groups.append(len(operations))
+        return write(operations, tell)
+
+    monkeypatch.setattr(backend, "write", counted)
     gate = Gate()
     first = pool.submit(writer.perform, gate.operation)
     assert gate.begun.wait(DEADLINE)
