@@ -42,8 +42,6 @@ def test_appenders_beside_a_batch_writer_all_get_their_turns(
         )
     assert audit(path) == sum(size * calls for size, calls, _ in figures.values())
     one, two, batch = (figures[name][1] for name in ("one", "two", "batch"))
-    # Turns alternate, so writers of a kind have about the same share; a starved one has none. The
-    # batch writer prepares 500 events before each turn: the busier the machine, the fewer it has.
-    assert min(one, two) * 4 > max(one, two)
-    assert batch * 10 > max(one, two)
+    # Turns alternate, so each writer's share is about a third; a starved one has none.
+    assert min(one, two, batch) * 4 > max(one, two, batch)
     assert max(worst for _, _, worst in figures.values()) < 1.0
