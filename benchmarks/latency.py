@@ -88,7 +88,7 @@ def _save_some(
         save(rule_path(folder, number), content)
         arrived = child.await_word(hashlib.sha256(content).hexdigest())
         taken.append((arrived - began) / 1e6)
-        # Out of step with everybody's timers, and past what is left of this change.
+        # At no multiple of any timer's period, and after the followers are done with this change.
         time.sleep(random.uniform(0.04, 0.08))
     return taken
 

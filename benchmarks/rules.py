@@ -123,7 +123,7 @@ async def _edit(folder: Path, engine: Child, number: int, edit: int) -> float:
     temporary.write_text(RULE.format(number=number, edit=edit))
     temporary.replace(path)
     arrived = engine.await_word(f"Saved as number {edit}.")
-    # Out of step with everybody's timers, and past what is left of this change.
+    # At no multiple of any timer's period, and after the followers are done with this change.
     await anyio.sleep(random.uniform(0.04, 0.08))
     return (arrived - began) / 1e6
 

@@ -125,7 +125,7 @@ async def _append_some(one: Transport, samples: dict[str, list[float]]) -> None:
         arrived = one.follower.await_word(done.position)
         samples.setdefault("ours, since append returned", []).append((arrived - returned) / 1e6)
         samples.setdefault("ours, since append was called", []).append((arrived - began) / 1e6)
-        # Out of step with everybody's timers.
+        # At no multiple of any timer's period.
         await anyio.sleep(random.uniform(0.002, 0.008))
 
 

@@ -9,8 +9,8 @@ import typer
 from eventstore.cli.event_lines import describe
 from eventstore.cli.options import WaitForLog
 from eventstore.cli.session import Session
-from eventstore.cli.stream_keys import find_streams
-from eventstore.errors import HistoryGoneError, InvalidInputError
+from eventstore.cli.stream_keys import Stream, read_named
+from eventstore.errors import HistoryGoneError
 from eventstore.log.events import OLDEST
 
 _ADVICE: Final = (
@@ -80,17 +80,8 @@ async def tail(
                 raise HistoryGoneError(gone.after, gone.first_position, _ADVICE) from gone
 
 
-async def history(
-    session: Session,
-    stream: Annotated[
-        str, typer.Argument(help="A stream (rule/R1), or the id of a thing, such as a rule (R1).")
-    ],
-) -> None:
+async def history(session: Session, stream: Stream) -> None:
     """Show all events of one stream, in order."""
-    async with session.open_store() as store:
-        streams = await find_streams(store, stream)
-        events = [event for name in streams async for event in store.read(streams=name, kept=True)]
-    if not events:
-        raise InvalidInputError(f"stream {stream!r}", "has no events; 'eventstore tail' shows all")
+    events = await read_named(session, stream, "'eventstore tail' shows all")
     for event in sorted(events, key=lambda event: event.position):
         session.output.value(event.to_dict(), describe(event))

@@ -14,7 +14,7 @@ from eventstore.limits import MAX_SECONDS
 from eventstore.log.validation import check_seconds
 
 USAGE_ERROR: Final[Any] = typer.BadParameter.__mro__[2]
-"""The base of all that typer raises for wrong usage, whichever copy of click it carries."""
+"""The base of all that typer raises for wrong usage: typer may carry a copy of click."""
 
 Url = Annotated[
     str | None,

@@ -1,8 +1,8 @@
 """SIGINT and SIGTERM: the first one ends a command in order, the second one at once.
 
 The handlers are installed once per process, before anything heavy is imported. The first signal
-is recorded, and whatever registered with :func:`on_interrupt` is called; a command that has not
-begun yet finds the record when it begins. The second signal ends the process without clean-up:
+is recorded, and the callback of :func:`on_interrupt` is called; one that is registered later is
+called at once. The second signal ends the process without clean-up:
 everything that is stored survives a crash.
 """
 

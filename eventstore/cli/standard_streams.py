@@ -58,12 +58,16 @@ def wait_for_reader(stream: IO[str]) -> None:
         raise StreamError("interrupted while the reader of the output did not read")
 
 
-class InterruptibleInput(io.RawIOBase):
-    """A descriptor's bytes; a signal ends a read that waits for them."""
+class _Descriptor(io.RawIOBase):
+    """A file of the system, which this object does not close."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._descriptor = descriptor
+
+
+class InterruptibleInput(_Descriptor):
+    """A descriptor's bytes; a signal ends a read that waits for them."""
 
     def readable(self) -> bool:
         """Return True: this is for reading."""
@@ -81,12 +85,8 @@ class InterruptibleInput(io.RawIOBase):
         return len(read)
 
 
-class InterruptibleOutput(io.RawIOBase):
+class InterruptibleOutput(_Descriptor):
     """Bytes for a descriptor; a signal ends a write that waits for the reader of a pipe."""
-
-    def __init__(self, descriptor: int) -> None:
-        super().__init__()
-        self._descriptor = descriptor
 
     def writable(self) -> bool:
         """Return True: this is for writing."""

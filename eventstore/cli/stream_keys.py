@@ -6,15 +6,41 @@ same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from eventstore.cli.contributions import contributions
+from eventstore.errors import InvalidInputError
 from eventstore.log.names import canonical_uuid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eventstore import Event
+    from eventstore.cli.session import Session
     from eventstore.store.event_store import EventStore
+
+Stream = Annotated[
+    str, typer.Argument(help="A stream (rule/R1), or the id of a thing, such as a rule (R1).")
+]
+
+
+async def read_named(session: Session, text: str, advice: str, **read: Any) -> list[Event]:
+    """Return the events of each stream that ``text`` may name.
+
+    ``read`` are options of ``EventStore.read``, for each stream. Raises InvalidInputError, which
+    ends with ``advice``, where there are no events.
+    """
+    async with session.open_store() as store:
+        events = [
+            event
+            for name in await find_streams(store, text)
+            async for event in store.read(streams=name, kept=True, **read)
+        ]
+    if not events:
+        raise InvalidInputError(f"stream {text!r}", f"has no events; {advice}")
+    return events
 
 
 async def find_streams(store: EventStore, text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""``append``, ``show``, ``streams`` and ``init``: the log itself, whatever its events mean."""
+"""``append``, ``show``, ``streams`` and ``init``: events of any type, and the log itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eventstore.cli.contributions import contributions
 from eventstore.cli.event_lines import describe
 from eventstore.cli.output import binary_stdin, to_json, write_warning
 from eventstore.cli.session import Session
-from eventstore.cli.stream_keys import find_streams
+from eventstore.cli.stream_keys import Stream, read_named
 from eventstore.cli.times import show_time
 from eventstore.errors import InvalidInputError, NoLogError
 from eventstore.limits import MAX_EVENT_BYTES
@@ -113,24 +113,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-async def show(
-    session: Session,
-    stream: Annotated[
-        str, typer.Argument(help="A stream (rule/R1), or the id of a thing, such as a rule (R1).")
-    ],
-) -> None:
+async def show(session: Session, stream: Stream) -> None:
     """Show what a stream is now: its version and its last event, with all of its data."""
-    async with session.open_store() as store:
-        events = [
-            event
-            for name in await find_streams(store, stream)
-            async for event in store.read(streams=name, kept=True, backwards=True, limit=1)
-        ]
-    if not events:
-        raise InvalidInputError(
-            f"stream {stream!r}", "has no events; 'eventstore streams' lists the streams"
-        )
-    for event in events:
+    advice = "'eventstore streams' lists the streams"
+    for event in await read_named(session, stream, advice, backwards=True, limit=1):
         _show_event(session, event)
 
 

@@ -148,7 +148,7 @@ def _statement(driver: Driver, query: Query, after: int, until: int) -> _Stateme
         if found is None:
             return None
         stream_id, version = found
-        # Walk whichever is shorter: the stream's own events, or the range of positions.
+        # Walk the shorter of the two: the stream's own events, or the range of positions.
         if query.after_version or version <= until - after:
             sql, order = _BY_STREAM, "version"
             parameters += [stream_id, query.after_version]

@@ -122,23 +122,3 @@ def test_a_redis_that_refuses_is_one_line_and_no_failure(
     lines = done.stderr.splitlines()
     assert len(lines) == (1 if command[0] == "state" else len(lines))
     assert all("mend user and password in the notifier's URL" in line for line in lines)
-
-
-@pytest.mark.parametrize(
-    ("notify", "key", "said"),
-    [
-        ("redis://:pass/word@h", "", "percent-encoded"),
-        ("redis://h/0?sll_ca_certs=x", "", "its parameter 'sll_ca_certs' is not understood"),
-        ("pigeon://h", "", "environment variable EVENTSTORE_NOTIFY"),
-        ("redis://h", "short", "a notifier's key is too short"),
-    ],
-)
-def test_settings_that_can_never_work_are_one_line(
-    run: Run, notify: str, key: str, said: str
-) -> None:
-    done = run("status", EVENTSTORE_NOTIFY=notify, EVENTSTORE_NOTIFY_KEY=key)
-    assert (done.returncode, done.stdout) == (1, "")
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: ")
-    assert said in line
-    assert "word" not in line.replace("password", "")

@@ -1,4 +1,4 @@
-"""``append``, ``show``, ``streams`` and ``init``: the log itself on the command line."""
+"""``append``, ``show``, ``streams`` and ``init`` on each database."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from support import forked
-from support.commands import Run, command, environment
 from support.logs import LASTING, LOG_URLS
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
+
+    from support.commands import Run
 
 
 @pytest.fixture(params=LASTING)
@@ -57,42 +56,6 @@ def test_append_checks_the_version_and_knows_ids(run: Run, log: str) -> None:
     assert (json.loads(last)["type"], json.loads(last)["data"]) == ("Paid", {})
 
 
-def append_from_stdin(cwd: Path, text: str) -> subprocess.CompletedProcess[bytes]:
-    return forked.run(
-        command("append", "order/1", "Noted", "-"),
-        said=text.encode(), cwd=cwd, env=environment(), stdout=-1, stderr=-1,
-    )  # fmt: skip
-
-
-def test_append_reads_its_data_from_stdin(run: Run, tmp_path: Path) -> None:
-    long = {"text": "ü" * 100_000}
-    assert append_from_stdin(tmp_path, json.dumps(long)).returncode == 0
-    assert json.loads(run("show", "order/1", "--json").stdout)["data"] == long
-
-
-@pytest.mark.promise("bad-input")
-@pytest.mark.parametrize(
-    "text",
-    ["", "{", "NaN", "[Infinity]", '{"a": 1, "a": 2}', "[1e999]", "[" * 100_000, "1" * 5000],
-)
-def test_data_that_is_no_exact_json_is_refused(tmp_path: Path, text: str) -> None:
-    done = append_from_stdin(tmp_path, text)
-    assert done.returncode == 1
-    assert done.stderr.startswith(b"error: ")
-    assert done.stderr.count(b"\n") == 1
-    assert not (tmp_path / "eventstore.db").exists()
-
-
-@pytest.mark.parametrize("stream", ["log/trims", "log/x", "nocategory", "a/\x07", ""])
-def test_a_stream_that_is_reserved_or_no_name_is_refused(run: Run, stream: str) -> None:
-    assert said(run, "append", stream, "Noted").startswith("error: stream")
-
-
-@pytest.mark.parametrize("expected", ["soon", "-1", "²", "1.5", "9" * 40, ""])
-def test_an_expected_version_that_is_none_is_wrong_usage(run: Run, expected: str) -> None:
-    assert run("append", "a/1", "Noted", f"--expected={expected}").returncode == 2
-
-
 def test_streams_lists_names_versions_and_last_changes(run: Run, log: str) -> None:
     for stream in ("order/2", "order/1", "order/1", "ledger/1", "orders/9"):
         run("append", stream, "Noted")
@@ -103,25 +66,6 @@ def test_streams_lists_names_versions_and_last_changes(run: Run, log: str) -> No
     names = [line.split()[0] for line in run("streams", "order/").stdout.splitlines()]
     assert names == ["stream", "order/1", "order/2"]
     assert run("streams", "order/%").stderr == "no stream begins with 'order/%'\n"
-
-
-def test_streams_of_trimmed_events_stay_listed(run: Run, tmp_path: Path) -> None:
-    for stream in ("order/1", "order/2", "order/2"):
-        run("append", stream, "Noted")
-    assert run("trim", "--before", "3", "--force").returncode == 0
-    rows = [json.loads(line) for line in run("streams", "order/", "--json").stdout.splitlines()]
-    assert [(row["stream"], row["version"], row["position"]) for row in rows] == [
-        ("order/1", 1, None), ("order/2", 2, 3),
-    ]  # fmt: skip
-    assert "trimmed" in run("streams", "order/1").stdout
-
-
-def test_show_finds_a_rule_by_its_id(run: Run) -> None:
-    run("state", "R1", "disabled", "--reason", "noisy")
-    shown = run("show", "R1", "--utc").stdout
-    assert "rule-state/R1" in shown
-    assert "noisy" in shown
-    assert "has no events" in said(run, "show", "R2")
 
 
 def test_an_event_that_a_package_acts_on_is_stored_with_a_warning(run: Run, log: str) -> None:

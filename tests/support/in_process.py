@@ -1,47 +1,94 @@
-"""Commands run within the test's own process: many of them cost little."""
+"""The command line run within this process, for tests that start none.
+
+Everything from the words of the command line to the exit status is the program's own. What a
+process of its own adds (signals, closed descriptors, terminals, start-up) is shown in tests/cli.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import contextvars
 import io
+import logging
 import os
+import subprocess
 import sys
-from typing import TYPE_CHECKING, NamedTuple
-from unittest import mock
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, TextIO
+from unittest.mock import patch
 
+import pytest
+
+from eventstore.cli import event_lines
 from eventstore.cli.app import run_program
+from support.commands import command, environment
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
+
+    from support.commands import Run
 
 
-class Done(NamedTuple):
-    """What a command has printed, and its exit status."""
+def in_process(cwd: Path, **variables: str) -> Run:
+    """Return what runs a command to its end here, as a process in the directory ``cwd`` would.
 
-    status: int
-    stdout: str
-    stderr: str
+    ``said`` is what it reads from stdin.
+    """
 
-
-def run_here(*words: str, cwd: Path, **variables: str) -> Done:
-    """Run a command to its end in ``cwd``; what ``sys.exit`` is given is its status."""
-    clean = {name: value for name, value in os.environ.items() if "EVENTSTORE" not in name}
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
-    with (
-        contextlib.chdir(cwd),
-        mock.patch.object(sys, "argv", ["eventstore", *words]),
-        mock.patch.dict(os.environ, {**clean, **variables}, clear=True),
-        mock.patch.multiple(sys, stdout=out, stderr=err),
-    ):
+    def run_command(*words: str, said: str = "", **extra: str) -> subprocess.CompletedProcess[str]:
+        standing = Path.cwd()
+        os.chdir(cwd)
         try:
-            run_program()
-        except SystemExit as end:
-            status = end.code
-    assert isinstance(status, int)
-    return Done(status, *(_text(stream) for stream in (out, err)))
+            with (
+                _streams(said) as (out, err),
+                _as_at_the_start(),
+                patch.dict(os.environ, environment(**variables, **extra), clear=True),
+                patch.object(sys, "argv", ["eventstore", *words]),
+            ):
+                status = contextvars.copy_context().run(_status)
+        finally:
+            os.chdir(standing)
+        return subprocess.CompletedProcess(command(*words), status, _text(out), _text(err))
+
+    return run_command
 
 
-def _text(stream: io.TextIOWrapper) -> str:
-    buffer = stream.buffer
-    assert isinstance(buffer, io.BytesIO)
-    return buffer.getvalue().decode()
+def _status() -> int:
+    with pytest.raises(SystemExit) as end:
+        run_program()
+    assert isinstance(end.value.code, int), end.value.code
+    return end.value.code
+
+
+@contextmanager
+def _streams(said: str) -> Iterator[tuple[TextIO, TextIO]]:
+    """Let standard streams be a file with what is said, and two that are kept in memory."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+    with (
+        TemporaryFile("w+", encoding="utf-8") as stdin,
+        patch.object(sys, "stdin", stdin),
+        patch.object(sys, "stdout", out),
+        patch.object(sys, "stderr", err),
+    ):
+        stdin.write(said)
+        stdin.seek(0)
+        yield out, err
+
+
+def _text(stream: TextIO) -> str:
+    stream.seek(0)
+    return stream.read()
+
+
+@contextmanager
+def _as_at_the_start() -> Iterator[None]:
+    """Forget, as a new process would, what the program warned of; restore the log handlers."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    with patch.object(event_lines, "_describers", {}), patch.object(event_lines, "_failed", set()):
+        try:
+            yield
+        finally:
+            root.handlers[:] = handlers
+            root.setLevel(level)

@@ -134,7 +134,7 @@ def _told_apart(
     suffixes = _suffixes([rules[index] for index in members])
     first = min(
         range(len(members)),
-        # The rule that wrote the id has it, wherever it stands.
+        # The rule that wrote the id has it, at any place in the file.
         key=lambda at: (
             not _writes_id(rules[members[at]]),
             rules[members[at]].kind != "detection",

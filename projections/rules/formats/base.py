@@ -90,7 +90,7 @@ class RuleFormat(Protocol):
         """Turn one file into its rule; ``path`` is relative to the tree, with ``/``.
 
         The caller limits the size of ``content``. Raises
-        :class:`RuleFormatError`, and nothing else, whichever bytes a file contains.
+        :class:`RuleFormatError`, and nothing else, for any bytes of a file.
         """
 
 
@@ -103,7 +103,7 @@ class ManyRulesFormat(RuleFormat, Protocol):
     def read_all(self, path: str, content: bytes) -> tuple[ParsedRule, ...]:
         """Turn one file into its rules, at least one, each with an id of its own.
 
-        Equal content gives the same ids in whichever order the rules are written. Raises
+        Equal content gives the same ids in any order of the rules. Raises
         :class:`RuleFormatError`, and nothing else.
         """
 
@@ -184,7 +184,7 @@ def load_installed_formats() -> tuple[str, ...]:
     for entry in _entries():
         try:
             register(_load(entry))
-        except (Exception, SystemExit) as error:  # Whatever a package of others raises.
+        except (Exception, SystemExit) as error:  # Another package may raise anything.
             reason = str(error) if isinstance(error, ConfigError) else _one_line(error)
             warnings.append(
                 f"distribution {_distribution(entry)!r}: its rule format {entry.name!r} "

@@ -1,6 +1,6 @@
-"""Names that programs give to files in passing: the one table of what is never a rule.
+"""Names of temporary and backup files: the one table of files that are never rules.
 
-A master ignores these files, whatever format or pattern a source has, and counts them. Copies
+A master ignores these files for every format and pattern of a source, and counts them. Copies
 that a person has to decide about (``rule (conflicted copy).yml`` of Dropbox,
 ``rule.sync-conflict-….yml`` of Syncthing) are not among them: they are judged as rules.
 """
@@ -84,7 +84,7 @@ _NAMES: Final = re.compile(
 
 @lru_cache(maxsize=16_384)
 def scratch_kind(name: str) -> str | None:
-    """Return what kind of passing file a base name says it is; None for any other name."""
+    """Return the kind of temporary or backup file that a base name belongs to; None for none."""
     found = _NAMES.fullmatch(name)
     if found is None or found.lastgroup is None:
         return None

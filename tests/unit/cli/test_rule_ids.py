@@ -6,11 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from support.in_process import run_here
 from support.master import fill, ttp
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from support.commands import Run
 
 CANONICAL = "0e2a3c4d-1111-4222-8333-444455556666"
 SPELLINGS = [
@@ -23,27 +24,29 @@ SPELLINGS = [
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("stored", [CANONICAL, CANONICAL.upper()])
-def test_another_spelling_finds_its_rule(tmp_path: Path, stored: str, spelling: str) -> None:
+def test_another_spelling_finds_its_rule(
+    run: Run, tmp_path: Path, stored: str, spelling: str
+) -> None:
     fill(tmp_path / "rules", {"a.yml": ttp(stored)})
-    assert run_here("sync", "rules", "--once", cwd=tmp_path).status == 0
-    done = run_here("state", spelling, "disabled", "--json", cwd=tmp_path)
+    assert run("sync", "rules", "--once").returncode == 0
+    done = run("state", spelling, "disabled", "--json")
     assert json.loads(done.stdout)["stream"] == f"rule-state/{stored}"
-    (rule,) = run_here("rules", "--json", cwd=tmp_path).stdout.splitlines()
+    (rule,) = run("rules", "--json").stdout.splitlines()
     assert json.loads(rule)["state"]["state"] == "disabled"
     for words in (["history", spelling], ["show", spelling], ["history", f"rule/{spelling}"]):
-        done = run_here(*words, "--json", cwd=tmp_path)
+        done = run(*words, "--json")
         found = {json.loads(line)["stream"] for line in done.stdout.splitlines()}
         assert f"rule/{stored}" in found
         assert len(found) == (1 if "/" in words[1] else 2)
 
 
-def test_a_uuid_that_no_rule_has_yet_is_stored_as_formats_spell_it(tmp_path: Path) -> None:
-    done = run_here("state", CANONICAL.upper(), "disabled", "--json", cwd=tmp_path)
+def test_a_uuid_that_no_rule_has_yet_is_stored_as_formats_spell_it(run: Run) -> None:
+    done = run("state", CANONICAL.upper(), "disabled", "--json")
     assert json.loads(done.stdout)["stream"] == f"rule-state/{CANONICAL}"
 
 
-def test_an_id_that_is_no_uuid_is_taken_as_it_is(tmp_path: Path) -> None:
-    assert run_here("state", "R1", "disabled", cwd=tmp_path).status == 0
-    done = run_here("history", "r1", cwd=tmp_path)
-    assert done.status == 1
+def test_an_id_that_is_no_uuid_is_taken_as_it_is(run: Run) -> None:
+    assert run("state", "R1", "disabled").returncode == 0
+    done = run("history", "r1")
+    assert done.returncode == 1
     assert done.stderr.startswith("error: stream 'r1': has no events")

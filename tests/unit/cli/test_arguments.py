@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.commands import on_terminal
+
+from eventstore import EventStore, NewEvent
 
 if TYPE_CHECKING:
     from support.commands import Run
 
-pytestmark = pytest.mark.slow
 
 HUGE = "9" * 40
 
 
 @pytest.fixture
-def three(run: Run) -> None:
-    """Make a log of three events."""
-    for _ in range(3):
-        run("append", "order/1", "Noted", '{"secret": 1}')
+def three(tmp_path: Path) -> None:
+    """Make a log of three commits of one event each."""
+
+    async def make() -> None:
+        async with EventStore.open(f"sqlite:///{tmp_path}/eventstore.db", notify="none") as store:
+            for _ in range(3):
+                await store.append("order/1", [NewEvent("Noted", {"secret": 1})])
+
+    asyncio.run(make())
 
 
 def one_line(done: subprocess.CompletedProcess[str], *statuses: int) -> str:
@@ -141,23 +147,6 @@ def test_a_dry_run_of_trim_and_redact_changes_nothing(run: Run, tmp_path: Path) 
     done = json.loads(run("trim", "--before", "3", "--json").stdout)
     same = ("first_position", "events", "kept", "archive")
     assert [done[name] for name in same] == [planned[name] for name in same]
-
-
-@pytest.mark.usefixtures("three")
-def test_trim_and_redact_ask_on_a_terminal(run: Run, tmp_path: Path) -> None:
-    trim = ["trim", "--before", "3"]
-    for words in (trim, ["redact", "1", "--reason", "x"]):
-        status, shown = on_terminal(words, tmp_path, b"\n")
-        assert status == 1
-        assert "[y/N]" in shown
-        assert "nothing was changed" in shown
-    facts = json.loads(run("status", "--json").stdout)
-    assert (facts["first_position"], facts["position"]) == (1, 3)
-    status, shown = on_terminal(trim, tmp_path, b"y\n")
-    assert status == 0
-    assert json.loads(run("status", "--json").stdout)["first_position"] == 3
-    status, shown = on_terminal(["redact", "3", "--reason", "x", "--yes"], tmp_path, b"")
-    assert (status, "[y/N]" in shown) == (0, False)
 
 
 @pytest.mark.usefixtures("three")

@@ -1,0 +1,26 @@
+"""Fixtures that run commands within the test's own process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support.commands import make_log
+from support.in_process import in_process
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.commands import Run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run a command to its end in an empty working directory."""
+    return in_process(tmp_path)
+
+
+@pytest.fixture
+def empty_log(tmp_path: Path) -> None:
+    """Make the log that commands use by default."""
+    make_log(f"sqlite:///{tmp_path}/eventstore.db")

@@ -1,0 +1,121 @@
+"""The commands that move a whole log, or a part of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import pytest
+from support.commands import REPOSITORY, Run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+pytestmark = pytest.mark.slow
+
+
+SAMPLES = REPOSITORY / "config" / "rules" / "ttp"
+
+
+COUNT = len(list(SAMPLES.iterdir()))
+
+
+@pytest.fixture
+def log(run: Run, tmp_path: Path) -> Path:
+    """Give a log of the sample rules, one of which was removed again."""
+    shutil.copytree(SAMPLES, tmp_path / "rules")
+    assert run("sync", "rules", "--once").returncode == 0
+    (tmp_path / "rules" / "encoded_powershell.yml").unlink()
+    assert run("sync", "rules", "--once").returncode == 0
+    return tmp_path / "eventstore.db"
+
+
+def test_a_log_is_exported_and_imported(run: Run, log: Path, tmp_path: Path) -> None:
+    done = run("export", "log.export", "--json")
+    checksum = sha256((tmp_path / "log.export").read_bytes()).hexdigest()
+    assert json.loads(done.stdout) == {
+        "file": "log.export", "position": COUNT + 1, "events": COUNT + 1, "sha256": checksum,
+    }  # fmt: skip
+    assert run("import", "log.export", "--url", "sqlite:///new.db").returncode == 0
+    was, now = (run("tail", "--no-follow", "--json", "--url", url).stdout
+                for url in (f"sqlite:///{log}", "sqlite:///new.db"))  # fmt: skip
+    assert now == was
+    assert now.count("\n") == COUNT + 1
+    again = run("import", "log.export", "--url", "sqlite:///new.db")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr.startswith("error: ")
+    assert again.stderr.count("\n") == 1
+
+
+def test_a_damaged_file_is_one_line_and_leaves_nothing(run: Run, log: Path, tmp_path: Path) -> None:
+    run("export", "log.export")
+    content = (tmp_path / "log.export").read_bytes()
+    (tmp_path / "log.export").write_bytes(content[:-50])
+    done = run("import", "log.export", "--url", "sqlite:///new.db")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "log.export, byte " in done.stderr
+    assert json.loads(run("status", "--json", "--url", "sqlite:///new.db").stdout)["position"] == 0
+
+
+def test_a_backup_comes_back(run: Run, log: Path, tmp_path: Path) -> None:
+    assert run("backup", "log.copy").stdout == f"log.copy is at position {COUNT + 1}\n"
+    run("state", "R1002", "disabled")
+    refused = run("restore", "log.copy")
+    assert refused.returncode == 1
+    assert "--replace" in refused.stderr
+    assert run("restore", "log.copy", "--replace").returncode == 0
+    assert json.loads(run("status", "--json").stdout)["position"] == COUNT + 1
+
+
+def test_trimming_tells_where_the_log_starts_and_how_to_go_on(
+    run: Run, log: Path, tmp_path: Path
+) -> None:
+    assert run("tail", "--no-follow", "--consumer", "old").returncode == 0
+    run("state", "R1002", "disabled")
+    held = run("trim", "--before", str(COUNT + 3))
+    assert held.returncode == 1
+    assert "'old' is at position 17" in held.stderr
+    assert "--force" in held.stderr
+    done = json.loads(
+        run("trim", "--before", str(COUNT + 3), "--force", "--by", "ana", "--json").stdout
+    )
+    assert (done["first_position"], done["events"]) == (COUNT + 3, COUNT + 2)
+    # What stands, the removal of what went, and the state.
+    assert done["kept"] == COUNT - 1 + 1 + 1
+    assert run("import", done["archive"], "--url", "sqlite:///old.db").returncode == 0
+    gone = run("tail", "--no-follow", "--consumer", "old")
+    assert gone.returncode == 1
+    assert f"starts at {COUNT + 3}" in gone.stderr
+    assert "--skip-gone" in gone.stderr
+    kept = run("tail", "--no-follow", "--consumer", "old", "--kept").stdout
+    assert "state     R1002" in kept
+    assert "removed   R1001" in run("tail", "--no-follow", "--kept").stdout
+    rest = run("tail", "--no-follow", "--json").stdout.splitlines()
+    assert [json.loads(line)["type"] for line in rest] == ["HistoryTrimmed"]
+    assert len(json.loads(run("rules", "--json").stdout.splitlines()[0])) > 5
+    assert "removed   R1001" in run("history", "R1001").stdout
+    assert run("project", "live", "--once").returncode == 0
+    assert len(list((tmp_path / "live").glob("*.yml"))) == COUNT - 1
+
+
+def test_a_consumer_that_was_passed_over_is_moved_on(run: Run, log: Path) -> None:
+    run("tail", "--no-follow", "--consumer", "old")
+    run("state", "R1002", "disabled")
+    run("trim", "--before", str(COUNT + 3), "--force")
+    moved = run("tail", "--no-follow", "--consumer", "old", "--skip-gone", "--json")
+    assert [json.loads(line)["type"] for line in moved.stdout.splitlines()] == ["HistoryTrimmed"]
+    assert run("tail", "--no-follow", "--consumer", "old").stdout == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["trim"], ["trim", "--before", "yesterday"], ["trim", "--before", "0"],
+     ["tail", "--skip-gone"], ["tail", "--skip-gone", "--consumer", "w", "--kept"]],
+)  # fmt: skip
+def test_wrong_usage_is_status_2(run: Run, words: list[str]) -> None:
+    done = run(*words)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
