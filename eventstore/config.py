@@ -72,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notify_key: str = ""
     notify_accepted_keys: str = ""
     poll_seconds: Seconds = 1.0
+    write_wait_seconds: Seconds = 30.0
     rule_store_type: str = "filesystem"
     registry_type: str = "database"
     journal_type: str = "database"
@@ -101,6 +102,19 @@ def keys_in_force(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
     return split_keys(
         environ.get(f"{PREFIX}NOTIFY_KEY", ""), environ.get(f"{PREFIX}NOTIFY_ACCEPTED_KEYS", "")
     )
+
+
+def write_wait_in_force(environ: Mapping[str, str] | None = None) -> float:
+    """Return the longest wait for the turn to write a file, in seconds, that the environment says.
+
+    Raises ConfigError for a value that is not a number of seconds.
+    """
+    environ = os.environ if environ is None else environ
+    name = f"{PREFIX}WRITE_WAIT_SECONDS"
+    values: dict[str, Any] = {}
+    if name in environ:
+        _set(values, ("write_wait_seconds",), environ[name], name)
+    return _convert(values, "the settings").write_wait_seconds
 
 
 def load_settings(file: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:

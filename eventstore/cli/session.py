@@ -54,6 +54,7 @@ class Session:
             notify=settings.notify,
             notify_keys=settings.notify_keys,
             poll=settings.poll_seconds,
+            write_wait=settings.write_wait_seconds,
             create=create,
         )
 

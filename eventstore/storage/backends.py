@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import ConfigError
 from eventstore.storage.sqlite.backend import SqliteBackend
+from eventstore.storage.sqlite.write_turn import WAIT_SECONDS
 from eventstore.system.extras import needs_extra
 from eventstore.system.secret_url import SecretUrl
 
@@ -17,14 +18,19 @@ if TYPE_CHECKING:
     from eventstore.storage.protocols import MovableLog
 
 
-def _postgres(url: str | SecretUrl, clock: Clock, inline: Sequence[InlineProjection]) -> MovableLog:
+def _postgres(
+    url: str | SecretUrl,
+    clock: Clock,
+    inline: Sequence[InlineProjection],
+    write_wait: float,  # noqa: ARG001 - the server's lock_timeout limits it there
+) -> MovableLog:
     with needs_extra("postgres", "a log on PostgreSQL"):
         from eventstore.storage.postgres.backend import PostgresBackend  # noqa: PLC0415
     return PostgresBackend(url, clock, inline)
 
 
 BACKENDS: Final[
-    dict[str, Callable[[str | SecretUrl, Clock, Sequence[InlineProjection]], MovableLog]]
+    dict[str, Callable[[str | SecretUrl, Clock, Sequence[InlineProjection], float], MovableLog]]
 ] = {
     "sqlite": SqliteBackend,
     "memory": SqliteBackend,
@@ -34,11 +40,17 @@ BACKENDS: Final[
 
 
 def make_backend(
-    url: str | SecretUrl, clock: Clock, inline: Sequence[InlineProjection]
+    url: str | SecretUrl,
+    clock: Clock,
+    inline: Sequence[InlineProjection],
+    write_wait: float = WAIT_SECONDS,
 ) -> MovableLog:
-    """Make the backend that ``url`` names; raise ConfigError for one that is not known."""
+    """Make the backend that ``url`` names; raise ConfigError for one that is not known.
+
+    ``write_wait`` is the longest wait for the turn to write a file, in seconds.
+    """
     url = SecretUrl.of(url)
     if url.scheme not in BACKENDS:
         known = ", ".join(f"{name}://" for name in BACKENDS)
         raise ConfigError(f"the log's URL {url!r} is not known: it begins with one of {known}")
-    return BACKENDS[url.scheme](url, clock, inline)
+    return BACKENDS[url.scheme](url, clock, inline, write_wait)

@@ -71,6 +71,12 @@ class SqlBackend(ABC):
     def close(self) -> None:
         """Release every connection."""
 
+    def watch_waits(self, check: Callable[[], None]) -> None:  # noqa: B027
+        """Call ``check`` while a write waits for its turn; what it raises ends the wait.
+
+        Does nothing where a server decides whose turn it is: it limits the wait itself.
+        """
+
     @abstractmethod
     def user_transaction(self, *, batch: bool) -> UserTransaction:
         """Return a connection whose own statements and an append share transactions.

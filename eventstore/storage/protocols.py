@@ -33,6 +33,9 @@ T = TypeVar("T")
 class IntegrityReader(Protocol):
     """What verification reads. What the database cannot read is a StorageError."""
 
+    def watch_waits(self, check: Callable[[], None]) -> None:
+        """Call ``check`` while a write waits for its turn; what it raises ends the wait."""
+
     def head(self) -> Head:
         """Return the committed head."""
 

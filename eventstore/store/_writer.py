@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,7 @@ from eventstore.log.events import Appended
 from eventstore.log.operations import Acknowledge
 from eventstore.store._submission import LaterSubmission, Note, Submission, ThreadSubmission
 from eventstore.store._write_queue import WriteQueue
+from eventstore.system.file_lock import LockCancelledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CLOSE_SECONDS: Final = 30.0
-"""How long closing waits for what is queued."""
+HURRIED_SECONDS: Final = 1.0
+"""How long closing waits for what is queued, and how long in a cancelled task."""
 
 
 class Writer:
@@ -48,6 +51,8 @@ class Writer:
         self._queue = WriteQueue()
         self._leading = False
         self._closing = False
+        self._group: Sequence[Submission] = ()
+        self._give_up_at: float | None = None
         self._thread: threading.Thread | None = None
 
     def start(
@@ -73,6 +78,7 @@ class Writer:
         self._on_commit = on_commit
         self._on_lost = on_lost
         self._wants_batch = wants_batch
+        self._backend.watch_waits(self._check_wanted)
 
     def perform(self, operation: Operation) -> Any:
         """Carry an operation out in the calling thread, or wait for the thread that does.
@@ -134,16 +140,24 @@ class Writer:
         """
         with self._ready:
             self._closing = True
+            self._give_up_at = time.monotonic() + timeout
             if self._leading or self._queue:
                 self._call_thread()
             self._ready.notify_all()
             thread = self._thread
         if thread is not None:
-            thread.join(timeout)
+            thread.join(timeout + HURRIED_SECONDS)
         with self._ready:
             left = self._queue.take_all()
         if left:
             self._fail(left, StoreClosedError("the store closed before this was written"))
+
+    def _check_wanted(self) -> None:
+        """End a wait for the turn to write for callers that have all gone, or while closing."""
+        callers = [one for one in self._group if not isinstance(one, Note)]
+        late = self._give_up_at is not None and time.monotonic() >= self._give_up_at
+        if late or (callers and all(one.cancelled for one in callers)):
+            raise LockCancelledError(self._backend.url)
 
     def _check_open(self) -> None:
         if self._closing:
@@ -208,6 +222,7 @@ class Writer:
     ) -> None:
         if not group:
             return
+        self._group = group
         try:
             outcomes, repeated = self._write([one.operation for one in group])
         except BaseException as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
@@ -12,7 +13,7 @@ from eventstore.archive.progress import no_progress
 from eventstore.archive.trim import Keep, keep_nothing
 from eventstore.changes.feed import ChangeFeed
 from eventstore.changes.subscription import Subscription
-from eventstore.config import keys_in_force
+from eventstore.config import keys_in_force, write_wait_in_force
 from eventstore.errors import StoreClosedError
 from eventstore.log.clock import system_clock
 from eventstore.log.events import ANY, OLDEST, StreamWrite
@@ -25,7 +26,7 @@ from eventstore.store._consumers import Consumers
 from eventstore.store._log_access import LogAccess, State
 from eventstore.store._maintenance import Maintenance, restore
 from eventstore.store._reader import EventReader, read_range, read_stream, read_streams
-from eventstore.store._writer import Writer
+from eventstore.store._writer import CLOSE_SECONDS, HURRIED_SECONDS, Writer
 from eventstore.store.status import SHOWN_CONSUMERS, describe_store
 from eventstore.system.contexts import AsyncContext
 from eventstore.system.event_loop import loop_caller
@@ -72,10 +73,13 @@ class EventStore(AsyncContext, Consumers):
         poll: float,
         upcasters: Upcasters | None = None,
         notify_keys: Sequence[str] | None = None,
+        write_wait: float | None = None,
         *,
         create: bool = True,
     ) -> None:
         check_seconds("poll", poll)
+        write_wait = write_wait_in_force() if write_wait is None else write_wait
+        check_seconds("write_wait", write_wait)
         self.clock = clock
         """Returns the time in microseconds since the epoch."""
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
@@ -84,7 +88,7 @@ class EventStore(AsyncContext, Consumers):
         self.inline = tuple(projection.name for projection in inline)
         """The names of the inline projections."""
         self._create = create
-        self._backend = make_backend(url, clock, reads.projections(inline))
+        self._backend = make_backend(url, clock, reads.projections(inline), write_wait)
         self.url = self._backend.url
         """Names the log, without a password."""
         keys = keys_in_force() if notify_keys is None else notify_keys
@@ -109,6 +113,7 @@ class EventStore(AsyncContext, Consumers):
         create: bool = True,
         upcasters: Upcasters | None = None,
         notify_keys: Sequence[str] | None = None,
+        write_wait: float | None = None,
     ) -> Self:
         """Name a log to be entered with ``async with``.
 
@@ -123,11 +128,16 @@ class EventStore(AsyncContext, Consumers):
         since the epoch. ``poll`` is the poll interval in seconds: a subscription without
         wake-ups reads the head of the log so often, unless another process has just read it and
         sent a heartbeat. ``upcasters`` lift events of older shapes wherever they are read.
+        ``write_wait`` is the longest wait for the turn to write a SQLite file, in seconds
+        (default: 30, or that of the environment); after it LockTimeoutError names the holder.
 
         Raises ConfigError for a URL or notifier that is not known, InvalidInputError for a
         ``poll`` that is not a finite number above 0.
         """
-        return cls(url, notify, inline, clock, poll, upcasters, notify_keys, create=create)
+        keys, wait = notify_keys, write_wait
+        return cls(
+            url, notify, inline, clock, poll, upcasters, keys, create=create, write_wait=wait
+        )
 
     async def _enter(self) -> None:
         if self._log.state is not State.NEW:
@@ -144,12 +154,17 @@ class EventStore(AsyncContext, Consumers):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Finish queued appends, store checkpoints, end subscriptions, release the log."""
+        """Finish queued appends, store checkpoints, end subscriptions, release the log.
+
+        What another process keeps from being written for 30 s (1 s for a cancelled task) is not.
+        """
         if self._log.state is not State.OPEN:
             return
         self._log.state = State.CLOSED
+        cancelled = anyio.current_effective_deadline() == -math.inf
+        seconds = HURRIED_SECONDS if cancelled else CLOSE_SECONDS
         with anyio.CancelScope(shield=True):
-            await self._log.in_thread(self._writer.close)
+            await self._log.in_thread(self._writer.close, seconds)
             self.feed.changed.set()
             await self._log.in_thread(self._notifier.close)
             await self._log.in_thread(self._backend.close)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import anyio
+from anyio import from_thread
 from anyio.lowlevel import current_token
 
 if TYPE_CHECKING:
@@ -38,6 +40,15 @@ def loop_caller() -> Callable[[Callable[[], Any]], None]:
             return
 
     return call
+
+
+def check_cancelled() -> None:
+    """End a wait in a thread that an event loop waits for, once the waiting task is cancelled.
+
+    Raises the loop's own exception of a cancelled task; does nothing in any other thread.
+    """
+    with suppress(RuntimeError):
+        from_thread.check_cancelled()
 
 
 async def wait_settled(pending: Pending[T]) -> T:

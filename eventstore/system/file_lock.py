@@ -8,15 +8,25 @@ something else (SQLite's own locks, or a lock within the process).
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
-import threading
 import time
-from pathlib import Path
-from typing import Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import StorageError
 from eventstore.system import fork_hooks
+from eventstore.system._lock_holder import find_holder
+from eventstore.system._lock_wait import LockWait
+from eventstore.system.safe_files import DEFAULT_MODE, open_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from eventstore.system._lock_holder import Holder
 
 if sys.platform != "win32":
     import fcntl
@@ -24,9 +34,8 @@ if sys.platform != "win32":
 MAX_NOTE_BYTES: Final = 65_536
 """The largest note that is read."""
 
-FIRST_WAIT_SECONDS: Final = 0.001
-MAX_WAIT_SECONDS: Final = 0.05
-"""First and longest pause between two attempts of a wait that has a limit."""
+NEW_MODE: Final = 0o644
+"""Permissions of a lock file that is like no other file, less the process's umask."""
 
 _CLOSED: Final = -1
 
@@ -34,87 +43,98 @@ _CLOSED: Final = -1
 class LockTimeoutError(StorageError):
     """A lock was not free within the time limit; nothing has changed.
 
-    ``holder`` is the holder's note, or ``process PID`` where there is none; it may be empty.
+    ``holder`` is the holder's note, or describes its process; it may be empty. ``pid`` is that
+    process, 0 where it is not known (another host or container), ``host`` and ``command`` are
+    where it runs and its command line, empty where they are not known. ``seconds`` is the limit.
     """
 
-    def __init__(self, path: Path, seconds: float, holder: str) -> None:
+    def __init__(self, path: Path, seconds: float, holder: Holder) -> None:
         super().__init__(
             str(path),
-            f"is locked by {holder or 'another process'} for more than {seconds:g} s: "
-            "wait for it to end, or end it",
-            transient=True,
+            f"is locked by {holder.text or 'another process'} for more than {seconds:g} s: "
+            f"wait for it to end, {'let it go on (SIGCONT), ' if holder.stopped else ''}or end it",
+            timed_out=True,
         )
-        self.holder = holder
+        self.seconds = seconds
+        self.holder = holder.text
+        self.pid = holder.pid
+        self.host = holder.host
+        self.command = holder.command
 
 
 class LockCancelledError(StorageError):
     """A wait for a lock was cancelled by its caller; nothing has changed."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(str(path), "the wait for this lock was cancelled")
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(str(path), "the wait for this lock was cancelled", timed_out=True)
 
 
 class FileLock:
     """The lock on the file at ``path``, which is made if it is missing.
 
-    An instance serves one thread at a time. Two instances for one path exclude each other, in
-    one process as well. A forked child closes its copy and does not hold the lock. Raises
-    OSError where the file cannot be opened or locked.
+    A new file gets the permissions and the owner of the file ``like``; one that may only be read
+    is locked all the same. An instance serves one thread at a time. Two instances for one path
+    exclude each other, in one process as well. A forked child closes its copy and does not hold
+    the lock. Raises OSError where the file cannot be opened or locked; a link, a pipe or a
+    directory at ``path`` is none that can.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, like: Path | None = None) -> None:
         self.path = path
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._file = _open(path, like)
+        self._wait: LockWait | None = None
         fork_hooks.track(self)
 
     def try_acquire(self) -> bool:
         """Take the lock unless another holds it; return whether that worked."""
+        if self._wait is not None and self._wait.pending:
+            return False
         return try_lock(self._file)
 
     def acquire(
-        self, timeout: float | None = None, cancelled: threading.Event | None = None
+        self, timeout: float | None = None, check: Callable[[], None] | None = None
     ) -> None:
-        """Wait for the lock and take it.
+        """Wait for the lock and take it, in the order of the system's queue.
 
-        Without ``timeout`` (seconds) and ``cancelled`` the system queues the caller and wakes
-        it. A wait with either of them tries again every few milliseconds, and so comes after
-        those that wait without. Raises LockTimeoutError, and LockCancelledError once the event
-        is set.
+        Raises LockTimeoutError after ``timeout`` seconds. ``check`` is called 20 times a second;
+        what it raises ends the wait.
         """
-        if timeout is None and cancelled is None:
-            if sys.platform != "win32":
-                fcntl.flock(self._file, fcntl.LOCK_EX)
+        if self.try_acquire():
             return
         deadline = None if timeout is None else time.monotonic() + timeout
-        pause = FIRST_WAIT_SECONDS
-        event = cancelled or threading.Event()
-        while not event.is_set():
-            if self.try_acquire():
-                return
-            if deadline is not None:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise LockTimeoutError(self.path, timeout or 0.0, self._holder())
-                pause = min(pause, left)
-            event.wait(pause)
-            pause = min(2 * pause, MAX_WAIT_SECONDS)
-        raise LockCancelledError(self.path)
+        if self._wait is None:
+            self._wait = LockWait(self._file)
+        if not self._wait.wait(deadline, check):
+            raise LockTimeoutError(self.path, timeout or 0.0, self.find_holder())
 
     def release(self) -> None:
         """Release the lock; the file stays open for the next time."""
+        self._unlock(self._file)
+
+    @staticmethod
+    def _unlock(file: int) -> None:
         if sys.platform != "win32":
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+            fcntl.flock(file, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Release the lock, if it is held, and close the file. May be called twice."""
         fork_hooks.untrack(self)
         file, self._file = self._file, _CLOSED
+        wait, self._wait = self._wait, None
         if file != _CLOSED:
+            if wait is not None:
+                self._unlock(file)  # The waiting thread has a copy of the open file.
+                wait.close()
             os.close(file)
 
     def after_fork(self) -> None:
-        """Close the child's copy, which would hold the lock for as long as the child lives."""
-        self.close()
+        """Close the child's copies, which would hold the lock for as long as the child lives."""
+        fork_hooks.untrack(self)
+        if self._file != _CLOSED:
+            os.close(self._file)
+            if self._wait is not None:
+                self._wait.after_fork()
+        self._file, self._wait = _CLOSED, None
 
     def write_note(self, note: bytes) -> None:
         """Store what readers of the lock are told about its holder. Raises OSError.
@@ -127,12 +147,35 @@ class FileLock:
         """Return the last note, padded with spaces; empty where there never was one."""
         return os.pread(self._file, MAX_NOTE_BYTES, 0)
 
-    def _holder(self) -> str:
+    def find_holder(self) -> Holder:
+        """Return who holds the lock, by its note or by what the system knows."""
         note = self.read_note().decode("utf-8", "replace").strip()
-        if note:
-            return note
-        pid = _holding_process(self._file)
-        return f"process {pid}" if pid else ""
+        return find_holder(self._file, note)
+
+
+def _open(path: Path, like: Path | None) -> int:
+    """Open a lock file, made like another file if it is missing, for as much as is allowed."""
+    try:
+        model = None if like is None else like.stat()
+    except FileNotFoundError:
+        model = None
+    mode = NEW_MODE if model is None else stat.S_IMODE(model.st_mode) & DEFAULT_MODE
+    try:
+        file = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        try:
+            return open_regular(path, os.O_RDWR)
+        except OSError as error:
+            if error.errno not in {errno.EACCES, errno.EPERM, errno.EROFS}:
+                raise
+            return open_regular(path)
+    if model is not None:
+        with suppress(OSError):
+            os.fchmod(file, mode)
+        if os.geteuid() == 0 and (model.st_uid, model.st_gid) != (0, 0):
+            with suppress(OSError):
+                os.fchown(file, model.st_uid, model.st_gid)
+    return file
 
 
 def try_lock(descriptor: int) -> bool:
@@ -150,7 +193,7 @@ def read_held_note(path: Path) -> bytes | None:
 
     Raises OSError where the file cannot be read.
     """
-    file = os.open(path, os.O_RDONLY)
+    file = open_regular(path)
     try:
         if sys.platform != "win32":
             try:
@@ -161,18 +204,3 @@ def read_held_note(path: Path) -> bytes | None:
         return None
     finally:
         os.close(file)
-
-
-def _holding_process(file: int) -> int:
-    """Return the process that Linux says holds the lock of an open file; 0 for unknown."""
-    inode = os.fstat(file).st_ino
-    try:
-        lines = Path("/proc/locks").read_text("ascii", "replace").splitlines()
-    except OSError:
-        return 0
-    for line in lines:
-        words = line.split()
-        # "1: FLOCK ADVISORY WRITE 4711 fe:01:1234 0 EOF"; a waiter has an arrow after "1:".
-        if words[1:2] == ["FLOCK"] and words[5].endswith(f":{inode}") and words[4].isdigit():
-            return int(words[4])
-    return 0

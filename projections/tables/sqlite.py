@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
+from eventstore.config import write_wait_in_force
 from eventstore.errors import ConfigError
 from eventstore.storage.sqlite.engine import make_engine, translate_errors
 from eventstore.storage.sqlite.paths import database_path
@@ -40,7 +41,7 @@ class SqliteDatabase:
     def open(self) -> None:
         """Make ready to connect, and to take the file's write lock in turn."""
         with translate_errors(str(self._path)):
-            self._turn = WriteTurn(self._path)
+            self._turn = WriteTurn(self._path, write_wait_in_force())
             self._engine = make_engine(self._path)
 
     def close(self) -> None:

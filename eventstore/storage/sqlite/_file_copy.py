@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.errors import NotEmptyError, StorageError
 from eventstore.storage.sqlite.read_only import is_read_only, read_unlocked
-from eventstore.storage.sqlite.write_turn import WriteTurn
+from eventstore.storage.sqlite.write_turn import WAIT_SECONDS, WriteTurn
 from eventstore.system.safe_files import permissions, replacing, sync
 
 if TYPE_CHECKING:
@@ -56,7 +56,14 @@ def _backup_unlocked(path: Path, target: Path, progress: Callable[[int, int], No
         return read_unlocked(path, copy)
 
 
-def restore(copy: Path, path: Path, progress: Callable[[int, int], None], *, replace: bool) -> int:
+def restore(
+    copy: Path,
+    path: Path,
+    progress: Callable[[int, int], None],
+    *,
+    replace: bool,
+    write_wait: float = WAIT_SECONDS,
+) -> int:
     """Put a copy in the place of the log at ``path``; return the position that it is at.
 
     A log that is there is overwritten through its own pager, in one transaction: a killed
@@ -69,7 +76,7 @@ def restore(copy: Path, path: Path, progress: Callable[[int, int], None], *, rep
     with _errors_naming(copy), closing(_open(copy, "ro")) as source:
         position = read_position(source, copy)
         _check_whole(source, copy)
-        with closing(WriteTurn(path)) as turn, turn.hold(), _errors_naming(path):
+        with closing(WriteTurn(path, write_wait)) as turn, turn.hold(), _errors_naming(path):
             found = _probe(path)
             if found is not None and not replace:
                 raise NotEmptyError(str(path), f"holds {found}", "say --replace to overwrite it")

@@ -26,8 +26,9 @@ from eventstore.storage.sqlite.engine import BUSY_SECONDS, make_engine, translat
 from eventstore.storage.sqlite.paths import database_path
 from eventstore.storage.sqlite.read_only import is_read_only, read_unlocked
 from eventstore.storage.sqlite.user_transaction import SqliteUserTransaction
-from eventstore.storage.sqlite.write_turn import WriteTurn
+from eventstore.storage.sqlite.write_turn import WAIT_SECONDS, WriteTurn
 from eventstore.storage.user_transaction import append_in
+from eventstore.system.event_loop import check_cancelled
 from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
@@ -56,9 +57,15 @@ class SqliteBackend(SqlBackend):
     _foreign = "the file is a database of something else"
 
     def __init__(
-        self, url: str | SecretUrl, clock: Clock, inline: Sequence[InlineProjection] = ()
+        self,
+        url: str | SecretUrl,
+        clock: Clock,
+        inline: Sequence[InlineProjection] = (),
+        write_wait: float = WAIT_SECONDS,
     ) -> None:
         super().__init__(clock, inline)
+        self._write_wait = write_wait
+        self._wait_check: Callable[[], None] = check_cancelled
         self.url = str(SecretUrl.of(url))
         self.path = database_path(url)
         self._turn: WriteTurn | None = None
@@ -71,7 +78,8 @@ class SqliteBackend(SqlBackend):
     def open(self, *, create: bool = True) -> None:
         """Create or check the schema, and bring inline projections up to date.
 
-        A file that may not be written is opened for reading.
+        A file that may not be written is opened for reading. Where nothing has to be written,
+        no lock is taken: the first write connects for writing.
         """
         if not create:
             self._check_present()
@@ -82,10 +90,10 @@ class SqliteBackend(SqlBackend):
             undo.callback(self._disconnect)
             self._read_only = self.path is not None and is_read_only(self.path)
             current = False
+            self._identity = _identity(self.path)
             if self._read_only or not create:
-                self._identity = _identity(self.path)
                 current = self._check_schema(create=create)
-            else:
+            elif not (current := self._is_current_log()):
                 self._connect()
                 self._identity = _identity(self.path)
             self._prepare(current=current)
@@ -107,6 +115,25 @@ class SqliteBackend(SqlBackend):
             )
         return current
 
+    def _is_current_log(self) -> bool:
+        """Whether a log is there whose schema is up to date."""
+        if self.path is None or self._identity is None or not self.path.stat().st_size:
+            return False
+        try:
+            return self._read(self._is_current)
+        except (NoLogError, StorageError):
+            # A database of something else, to which the log is added, or one that another process
+            # makes just now. With the turn to write it is looked at again.
+            return False
+
+    def watch_waits(self, check: Callable[[], None]) -> None:
+        """Call ``check`` while a write waits for its turn; what it raises ends the wait."""
+        self._wait_check = check
+
+    def _check_wait(self) -> None:
+        check_cancelled()
+        self._wait_check()
+
     def _check_present(self) -> None:
         """Raise NoLogError where no file with content is at the path."""
         if self.path is None:
@@ -125,7 +152,7 @@ class SqliteBackend(SqlBackend):
     def _connect(self) -> Connection:
         """Connect for writing, which a log that is only read never does."""
         if self.path is not None and self._turn is None:
-            self._turn = WriteTurn(self.path)
+            self._turn = WriteTurn(self.path, self._write_wait, self._check_wait)
         # Within the turn: two connections that switch a fresh file to WAL at once get
         # "database is locked" without waiting for their timeout.
         with self._turn.hold() if self._turn else nullcontext():
@@ -170,7 +197,9 @@ class SqliteBackend(SqlBackend):
         """Put a copy in this log's place, in one transaction."""
         if self.path is None:
             return super().restore(copy, progress, replace=replace)
-        return _file_copy.restore(copy, self.path, progress, replace=replace)
+        return _file_copy.restore(
+            copy, self.path, progress, replace=replace, write_wait=self._write_wait
+        )
 
     def user_transaction(self, *, batch: bool) -> UserTransaction:
         """Return a connection whose own statements and an append share transactions.
@@ -186,6 +215,7 @@ class SqliteBackend(SqlBackend):
         return SqliteUserTransaction(
             connection,
             self.path,
+            self._write_wait,
             partial(translate_errors, self._where),
             self._check_same_file,
             partial(append_in, inline=self._inline, clock=self._clock, batch=batch),

@@ -53,12 +53,14 @@ class SqliteUserTransaction(DriverTransaction):
         self,
         connection: Connection,
         path: Path,
+        write_wait: float,
         translate: Translate,
         check: Callable[[], None],
         append: AppendIn,
     ) -> None:
         super().__init__(connection, translate, append)
         self._path = path
+        self._write_wait = write_wait
         self._check = check
         self._turn: WriteTurn | None = None
         self._held = ExitStack()
@@ -84,7 +86,7 @@ class SqliteUserTransaction(DriverTransaction):
         mark = refuse_nested(self._path)
         with self.translated(), ExitStack() as undo:
             if self._turn is None:
-                self._turn = WriteTurn(self._path)
+                self._turn = WriteTurn(self._path, self._write_wait)
             undo.enter_context(self._turn.hold())
             _writing.add(mark)
             undo.callback(_writing.discard, mark)

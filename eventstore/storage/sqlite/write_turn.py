@@ -8,42 +8,64 @@ Each writer of the file takes a turn: appends, acknowledgements and projections.
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from eventstore.system.file_lock import FileLock
+from eventstore.system.event_loop import check_cancelled
+from eventstore.system.file_lock import FileLock, LockTimeoutError
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+WAIT_SECONDS: Final = 30.0
+"""Longest wait for the turn to write, by default."""
 
 
 class WriteTurn:
     """Fair turns, across processes, at writing the database file at ``path``.
 
     The locks lie beside the database (``NAME-gate``, ``NAME-writer``). One instance serves one
-    thread; two instances for one file exclude each other. Raises OSError where the files cannot
+    thread; two instances for one file exclude each other. A wait lasts ``seconds`` at most;
+    ``check`` is called meanwhile, and ends it by raising. Raises OSError where the files cannot
     be opened. On Windows turns are not taken: SQLite's own locks keep the file correct there,
     though not fair.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._gate = FileLock(path.with_name(path.name + "-gate"))
-        self._writer = FileLock(path.with_name(path.name + "-writer"))
+    def __init__(
+        self,
+        path: Path,
+        seconds: float = WAIT_SECONDS,
+        check: Callable[[], None] = check_cancelled,
+    ) -> None:
+        self._seconds = seconds
+        self._check = check
+        self._gate = FileLock(path.with_name(path.name + "-gate"), path)
+        self._writer = FileLock(path.with_name(path.name + "-writer"), path)
 
     @contextmanager
-    def hold(
-        self, timeout: float | None = None, cancelled: threading.Event | None = None
-    ) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Wait for the turn and keep it for the block.
 
-        Without ``timeout`` (seconds, for each of the two locks) the wait has no limit. Raises
-        LockTimeoutError and LockCancelledError; see :meth:`FileLock.acquire`.
+        Raises LockTimeoutError, which names the process that has the turn.
         """
-        self._gate.acquire(timeout, cancelled)
+        deadline = time.monotonic() + self._seconds
         try:
-            self._writer.acquire(timeout, cancelled)
+            self._gate.acquire(self._seconds, self._check)
+        except LockTimeoutError as error:
+            # The gate's holder waits as well: for the one that writes.
+            writer = self._writer.find_holder()
+            if not writer.pid:
+                raise
+            raise LockTimeoutError(self._writer.path, self._seconds, writer) from error
+        try:
+            left = max(0.0, deadline - time.monotonic())
+            self._writer.acquire(left, self._check)
+        except LockTimeoutError:
+            # With the whole time, of which the gate took a part.
+            holder = self._writer.find_holder()
+            raise LockTimeoutError(self._writer.path, self._seconds, holder) from None
         finally:
             self._gate.release()
         try:

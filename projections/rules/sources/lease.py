@@ -106,7 +106,7 @@ class SourceLock:
             self.owner = self._store.owner
             return holder is self
         try:
-            file = FileLock(self._path)
+            file = FileLock(self._path, log_file(self._store.url))
             if not file.try_acquire():
                 self.owner = _decode(file.read_note()).owner
                 file.close()

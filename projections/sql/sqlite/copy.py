@@ -51,7 +51,7 @@ class SqliteCopy(CopyDatabase):
         )
 
     def _take_lock(self) -> None:
-        lock = FileLock(self._path.with_name(self._path.name + "-copy"))
+        lock = FileLock(self._path.with_name(self._path.name + "-copy"), self._path)
         if not lock.try_acquire():
             lock.close()
             raise ProjectionBusyError(self.name, f"another runner ({lock.path})")
