@@ -18,17 +18,30 @@ CHECKPOINTS: Final = (
 )
 """Tables that projections keep their checkpoints in."""
 
-RESERVED: Final = frozenset([*TABLES, *CHECKPOINTS, "schema_migrations", "touched"])
-"""Tables of the log, of checkpoints, of migrations and of access times; in lower case."""
+FUNCTIONS: Final = ("event_appended", "event_kept", "kept_below", "log_refuses")
+"""Functions of the log's triggers on PostgreSQL; SQLite has triggers called so."""
+
+_INDEXED: Final = (*TABLES, *CHECKPOINTS, "named_lock", "schema_migrations")
+
+INDEXES: Final = (
+    *(f"{table}_pkey" for table in _INDEXED),
+    "event_id_key",
+    "event_stream_version",
+    "stream_name_key",
+)
+"""Indexes of these tables, as PostgreSQL names them."""
+
+RESERVED: Final = frozenset([*_INDEXED, *FUNCTIONS, *INDEXES, "touched"])
+"""Tables of the log, of locks, checkpoints, migrations and access times; in lower case."""
 
 PREFIXES: Final = ("pg_", "sql_capture", "sqlite_")
 """What begins with one of these is a database's own, or captures changes by SQL."""
 
 
 def is_reserved(name: str) -> bool:
-    """Return whether a table may not have this name: in any case, quoted or not, in any schema.
+    """Return whether no object of a program may have this name: in any case, quoted or not.
 
-    ``name`` is that of a table alone, or with its schema before a dot.
+    ``name`` is that of a table, index, function … alone, or with its schema before a dot.
     """
     table = name.rpartition(".")[2].strip().strip('"`[]').strip().lower()
     return table in RESERVED or table.startswith(PREFIXES)

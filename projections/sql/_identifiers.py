@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from eventstore.storage import reserved_names
 from eventstore.storage.catalog import TABLES as LOG_TABLES
 
 CAPTURE: Final = "sql_capture"
@@ -12,8 +13,8 @@ CAPTURE: Final = "sql_capture"
 LEDGER: Final = "schema_migrations"
 """The table of the migrations that were applied."""
 
-RESERVED: Final = frozenset([*LOG_TABLES, LEDGER, CAPTURE])
-"""Tables of the log and of this package, which no migration may make or change."""
+RESERVED: Final = frozenset([*reserved_names.RESERVED, *LOG_TABLES, LEDGER, CAPTURE])
+"""Names of the log, its projections and this package, which no migration may use."""
 
 
 def quote_name(name: str) -> str:
@@ -27,8 +28,8 @@ def quote_text(value: str) -> str:
 
 
 def is_reserved(name: str) -> bool:
-    """Return True for tables of the log and of this package; SQLite's names in lower case."""
-    return name in RESERVED or name.startswith(CAPTURE)
+    """Return True for names of the log, its projections and this package, in any case."""
+    return name.lower() in RESERVED or name.lower().startswith(CAPTURE)
 
 
 def excerpt(statement: str) -> str:

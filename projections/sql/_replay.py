@@ -10,7 +10,7 @@ from eventstore.log.operations import Query
 from eventstore.storage.pages import read_page
 from eventstore.storage.reading import read_head
 from projections.sql.events import SCHEMA_CHANGED, STREAM, ChangeReader, read_schema
-from projections.sql.model import ReplayError
+from projections.sql.model import ReplayError, SqlRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -71,7 +71,7 @@ class Replay(ABC):
         """Turn the driver's errors into ReplayError with the position of an event."""
         try:
             yield
-        except (self.errors, LookupError) as error:
+        except (self.errors, LookupError, SqlRefusedError) as error:
             raise ReplayError(position, " ".join(str(error).split())) from error
 
     def _define_by(self, event: Event) -> None:
@@ -89,11 +89,18 @@ class Replay(ABC):
 
     def _define(self, change: SchemaChange) -> None:
         for statement in change.statements:
-            self._execute(statement)
+            self._execute_recorded(statement)
         self._schema.write_ledger(change.migration, change.checksum, change.applied_at)
 
     def _execute(self, statement: str) -> None:
         self.raw.execute(statement).close()
+
+    @abstractmethod
+    def _execute_recorded(self, statement: str) -> None:
+        """Execute a definition as an event has it, within what migrations may do.
+
+        Raises SqlRefusedError for one that no migration may have.
+        """
 
     @abstractmethod
     def _suspend(self) -> list[str]:

@@ -11,8 +11,7 @@ from projections.sql.model import TableT
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_CREATE_LEDGER: Final = (
-    f"CREATE TABLE IF NOT EXISTS {LEDGER} "
+_LEDGER_COLUMNS: Final = (
     "(name TEXT NOT NULL PRIMARY KEY, checksum TEXT NOT NULL, applied_at TEXT NOT NULL)"
 )
 
@@ -60,19 +59,26 @@ class Schema(ABC, Generic[TableT]):
     def has_ledger(self) -> bool:
         """Return True once a migration has been applied."""
 
+    @abstractmethod
+    def schema_name(self) -> str:
+        """Return the schema that all of this is in, as SQL writes it."""
+
+    def _ledger(self) -> str:
+        return f"{self.schema_name()}.{LEDGER}"
+
     def read_ledger(self) -> dict[str, str]:
         """Return the checksum of each applied migration, by name."""
         if not self.has_ledger():
             return {}
-        rows = self._raw.execute(f"SELECT name, checksum FROM {LEDGER}").fetchall()
+        rows = self._raw.execute(f"SELECT name, checksum FROM {self._ledger()}").fetchall()
         return {row[0]: row[1] for row in rows}
 
     def write_ledger(self, name: str, checksum: str, applied_at: str) -> None:
         """Record that a migration was applied; replace what was recorded of it."""
-        mark = self.placeholder
-        self._raw.execute(_CREATE_LEDGER)
-        self._raw.execute(f"DELETE FROM {LEDGER} WHERE name = {mark}", (name,))
+        mark, ledger = self.placeholder, self._ledger()
+        self._raw.execute(f"CREATE TABLE IF NOT EXISTS {ledger} {_LEDGER_COLUMNS}")
+        self._raw.execute(f"DELETE FROM {ledger} WHERE name = {mark}", (name,))
         self._raw.execute(
-            f"INSERT INTO {LEDGER} (name, checksum, applied_at) VALUES ({mark}, {mark}, {mark})",
+            f"INSERT INTO {ledger} (name, checksum, applied_at) VALUES ({mark}, {mark}, {mark})",
             (name, checksum, applied_at),
         )

@@ -138,7 +138,7 @@ def test_a_table_that_is_made_anew_keeps_its_rows_and_those_that_refer_to_it(
         DROP TABLE staging;
         DROP TABLE person;
         ALTER TABLE new RENAME TO person;
-        CREATE TRIGGER kept BEFORE DELETE ON person
+        CREATE TRIGGER stays BEFORE DELETE ON person
             BEGIN SELECT RAISE(ABORT, 'no; never') WHERE OLD.name = 'x'; END;""",
     )
     storage.apply_migrations(migrations.directory)

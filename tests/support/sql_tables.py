@@ -13,13 +13,15 @@ import anyio
 
 from eventstore import EventStore
 from eventstore.storage.catalog import TABLES
+from projections.sql import SqlStorage
+from projections.sql._dialect import append_rows
 from projections.sql.events import ChangeReader
 from projections.sql.sqlite.replay import SqliteReplay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eventstore import Event
+    from eventstore import Event, NewEvent
 
 Tables = dict[str, Any]
 
@@ -100,6 +102,18 @@ def computed(url: str, ask: Callable[[sqlite3.Connection], Any] = dump) -> Any:
             replay.apply([event for event in events if event.commit == commit])
         replay.finish()
         return ask(raw)
+
+
+def append_unchecked(url: str, *events: NewEvent) -> int:
+    """Append to the tables' stream what no connection wrote, as a hostile writer would."""
+    with (
+        SqlStorage(url, notify="none") as storage,
+        closing(storage._open_transaction()) as transaction,
+    ):
+        transaction.begin()
+        appended, _ = append_rows(transaction, events)
+        transaction.commit()
+    return appended.position
 
 
 definitions_of = partial(computed, ask=definitions)

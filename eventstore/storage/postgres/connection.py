@@ -14,7 +14,7 @@ from eventstore.errors import ConfigError
 from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Mapping
 
     from eventstore.storage.postgres.watchdog import Watchdog
 
@@ -78,6 +78,8 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
     made = 0.0
     patience: float = CONNECT_SECONDS
     has_user_limits = False
+    own_settings: Mapping[str, str]
+    """What :func:`connect` has set for the session, as no statement of a caller may leave it."""
     """Whether it has the limits of callers' own statements, not the log's."""
 
     @contextmanager
@@ -114,11 +116,13 @@ def connection_info(url: str | SecretUrl) -> str:
 
 
 # 'off' would acknowledge what a crash of the server can still lose.
-_BEGIN: Final = """SELECT set_config(name, value, false)
+_BEGIN: Final = """SELECT name, set_config(name, value, false)
 FROM unnest(%(names)s::text[], %(values)s::text[]) AS wanted (name, value) JOIN pg_settings
 USING (name) WHERE setting = '0' OR source = 'default'
-UNION ALL SELECT set_config('synchronous_commit', 'on', false)
-WHERE current_setting('synchronous_commit') = 'off'"""
+UNION ALL SELECT 'synchronous_commit', set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') = 'off'
+UNION ALL SELECT name, set_config(name, 'on', false)
+FROM (VALUES ('standard_conforming_strings')) AS lexical (name)"""
 
 
 def connect(info: str, watchdog: Watchdog) -> Session:
@@ -126,7 +130,11 @@ def connect(info: str, watchdog: Watchdog) -> Session:
     connection = Session.connect(info, autocommit=True)
     try:
         with watchdog.limit(connection, CONNECT_SECONDS):
-            connection.execute(_BEGIN, {"names": list(SETTINGS), "values": list(SETTINGS.values())})
+            connection.own_settings = dict(
+                connection.execute(
+                    _BEGIN, {"names": list(SETTINGS), "values": list(SETTINGS.values())}
+                )
+            )
             row = connection.execute(
                 "SELECT extract(epoch FROM current_setting('statement_timeout')::interval)"
             ).fetchone()

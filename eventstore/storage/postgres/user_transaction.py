@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
+from psycopg import sql
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import StorageError
@@ -40,6 +41,16 @@ _SETTINGS: Final = (
 _WITH_HEAD: Final = (
     "SELECT set_config('statement_timeout', '50s', true), set_config('lock_timeout', '30s', true), "
     "set_config('idle_in_transaction_session_timeout', '10s', true)"
+)
+
+# What DISCARD ALL does, which no transaction may have about it, but for the statements that the
+# driver has prepared.
+_RESET: Final = (
+    "CLOSE ALL; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; UNLISTEN *; "
+    "SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; "
+    "DO $$ DECLARE prepared text; BEGIN FOR prepared IN SELECT name "
+    "FROM pg_catalog.pg_prepared_statements WHERE from_sql LOOP "
+    "EXECUTE pg_catalog.format('DEALLOCATE %I', prepared); END LOOP; END $$"
 )
 
 
@@ -131,7 +142,22 @@ class PostgresUserTransaction(DriverTransaction):
         """Roll back, and release the connection."""
         try:
             self.rollback()
+            self._reset()
         finally:
             if self.raw.closed:
                 self._connection.invalidate()
             self._connection.close()
+
+    def _reset(self) -> None:
+        """Leave nothing of what the caller's statements have made of the session."""
+        if self.raw.closed:
+            return
+        settings = "; ".join(
+            f"SET {name} TO {sql.quote(value)}" for name, value in self.raw.own_settings.items()
+        )
+        try:
+            with self._watchdog.limit(self.raw, self.raw.patience):
+                self.raw.execute(f"{_RESET}; {settings}; {_SETTINGS}", prepare=False)
+        except (psycopg.Error, OSError) as error:
+            log.debug("the session cannot be reset; it is dropped: %s", error)
+            self.raw.close()

@@ -6,6 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.storage.driver import Driver
+from eventstore.storage.qualified import qualify
 from eventstore.storage.sqlite._catalog import fresh_catalog, read_catalog
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 MAX_COMPLAINTS: Final = 100
 """Complaints of a database about its own file that are passed on."""
+
+SCHEMA: Final = "main"
+"""The schema of the log's tables: that of the file, not the one of temporary tables."""
 
 CHUNK: Final = 500
 """Values per IN list: far below the variable limit of every SQLite build."""
@@ -30,12 +34,16 @@ class SqliteDriver(Driver):
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""
-        found: list[tuple[Any, ...]] = self._raw.execute(sql, parameters).fetchall()
+        found: list[tuple[Any, ...]] = self._raw.execute(
+            qualify(sql, SCHEMA), parameters
+        ).fetchall()
         return found
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """Return the first row of a query, or ``None``."""
-        found: tuple[Any, ...] | None = self._raw.execute(sql, parameters).fetchone()
+        found: tuple[Any, ...] | None = self._raw.execute(
+            qualify(sql, SCHEMA), parameters
+        ).fetchone()
         return found
 
     def events(
@@ -50,7 +58,7 @@ class SqliteDriver(Driver):
         sql = f"{sql} ORDER BY {order}"
         if limit is not None:
             sql, parameters = f"{sql} LIMIT ?", [*parameters, limit]
-        cursor = self._raw.execute(sql, parameters)
+        cursor = self._raw.execute(qualify(sql, SCHEMA), parameters)
         try:
             yield from cursor
         finally:
@@ -58,12 +66,12 @@ class SqliteDriver(Driver):
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         """Execute a statement; return how many rows it touched."""
-        count: int = self._raw.execute(sql, parameters).rowcount
+        count: int = self._raw.execute(qualify(sql, SCHEMA), parameters).rowcount
         return count
 
     def defer(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         """Execute a statement at once: there is no exchange to save."""
-        self._raw.execute(sql, parameters)
+        self._raw.execute(qualify(sql, SCHEMA), parameters)
 
     def together(self, *queries: Query) -> list[list[tuple[Any, ...]]]:
         """Return all rows of several queries."""
@@ -71,7 +79,7 @@ class SqliteDriver(Driver):
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Execute a statement once per row."""
-        self._raw.executemany(sql, rows)
+        self._raw.executemany(qualify(sql, SCHEMA), rows)
 
     def flush(self) -> None:
         """Do nothing: nothing is ever put off."""
@@ -90,7 +98,9 @@ class SqliteDriver(Driver):
 
     def has_table(self, name: str) -> bool:
         """Whether the file has such a table."""
-        found = self.row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,))
+        found = self.row(
+            "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = ?", (name,)
+        )
         return found is not None
 
     def catalog(self) -> dict[str, str]:

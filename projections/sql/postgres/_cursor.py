@@ -6,8 +6,10 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+import psycopg
+
 from projections.sql._cursor import SqlCursor
-from projections.sql.postgres._lexer import split_script, to_psycopg
+from projections.sql.postgres._lexer import number_parameters, split_script
 from projections.sql.postgres._rows import NamedRow
 
 if TYPE_CHECKING:
@@ -20,8 +22,28 @@ if TYPE_CHECKING:
 class StatementRunner(Protocol):
     """The connection that runs a cursor's statements."""
 
-    def run(self, sql: str, call: Callable[[Any], Any]) -> Any:
-        """Run a statement by ``call(driver's connection)``; return what that returns."""
+    def run(self, sql: str, query: str, call: Callable[[Any], Any]) -> Any:
+        """Run a statement by ``call(driver's connection)``; return what that returns.
+
+        ``query`` is what is sent for ``sql``.
+        """
+
+
+class OneStatementCursor(psycopg.RawCursor[Any]):
+    """A driver's cursor that sends a text as it is, by the protocol that takes one statement.
+
+    Without parameters psycopg would send it by the one that takes several.
+    """
+
+    def _execute_send(self, *arguments: Any, **options: Any) -> None:
+        super()._execute_send(*arguments, **options | {"force_extended": True})
+
+
+def execute_one(raw: Any, query: str, values: Sequence[Any] = ()) -> OneStatementCursor:
+    """Execute one statement with numbered parameters on a driver's connection."""
+    cursor = OneStatementCursor(raw)
+    cursor.execute(query.encode(), values)
+    return cursor
 
 
 class PostgresCursor(SqlCursor):
@@ -35,22 +57,22 @@ class PostgresCursor(SqlCursor):
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> Self:
         """Execute one statement, which may give rows."""
-        query, count = to_psycopg(sql)
+        query, count = number_parameters(sql)
         values = _check(count, parameters)
-        self._take(self.connection.run(sql, lambda raw: raw.execute(query, values)))
+        self._take(self.connection.run(sql, query, lambda raw: execute_one(raw, query, values)))
         return self
 
     def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> Self:
         """Execute one statement once for each set of parameters."""
-        query, count = to_psycopg(sql)
+        query, count = number_parameters(sql)
         rows = [_check(count, tuple(one)) for one in parameters]
 
         def call(raw: Any) -> Any:
-            cursor = raw.cursor()
-            cursor.executemany(query, rows)
+            cursor = OneStatementCursor(raw)
+            cursor.executemany(query.encode(), rows)
             return cursor
 
-        done = self.connection.run(sql, call)
+        done = self.connection.run(sql, query, call)
         self._forget()
         self._rowcount = -1 if done is None else done.rowcount
         return self

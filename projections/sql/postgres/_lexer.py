@@ -118,16 +118,17 @@ def _is_operand(token: Token) -> bool:
     return token.kind in _OPERANDS or token.text in {")", "]"}
 
 
-def to_psycopg(sql: str) -> tuple[str, int]:
-    """Return SQL with psycopg's placeholders for its parameters, and their number."""
+def number_parameters(sql: str) -> tuple[str, int]:
+    """Return SQL with ``$1``, ``$2`` … for its parameters, and their number."""
     pieces: list[str] = []
     count = 0
     for token in tokens(sql):
         if token.kind == "parameter":
             count += 1
-            pieces.append("%s")
+            # Spaces keep it apart from a word or number beside it.
+            pieces.append(f" ${count} ")
         else:
-            pieces.append(token.text.replace("%", "%%"))
+            pieces.append(token.text)
     return "".join(pieces), count
 
 

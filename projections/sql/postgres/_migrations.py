@@ -8,6 +8,9 @@ import psycopg
 
 from projections.sql._identifiers import CAPTURE, LEDGER, RESERVED, excerpt
 from projections.sql._migrations import Migrator
+from projections.sql.model import SqlRefusedError
+from projections.sql.postgres._cursor import execute_one
+from projections.sql.postgres._definitions import judge_definition
 from projections.sql.postgres._lexer import first_words, split_script
 from projections.sql.postgres._row_counts import count_changes, find_uncaptured_writes
 from projections.sql.postgres._schema import PostgresTable
@@ -17,16 +20,11 @@ if TYPE_CHECKING:
 
     from eventstore import NewEvent
 
-_ROWS: Final = {"select", "insert", "update", "delete", "merge", "with", "values", "lock"}
-_REFUSED: Final = {
-    "begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release", "prepare",
-    "set", "reset", "copy", "do", "call", "truncate", "vacuum", "listen", "discard",
-}  # fmt: skip
 _SQLITE_ONLY: Final = {"pragma", "replace", "attach", "detach"}
 
 
 class PostgresMigrator(Migrator[PostgresTable]):
-    """See :class:`Migrator`. The first word of a statement tells what it does."""
+    """See :class:`Migrator`. PostgreSQL's own grammar tells what a statement does."""
 
     dialect = "postgres"
     errors = psycopg.Error
@@ -42,16 +40,17 @@ class PostgresMigrator(Migrator[PostgresTable]):
 
     def _run(self, statement: str) -> None:
         word = (first_words(statement) or [""])[0]
-        if word in _REFUSED:
-            reason = "a migration is one transaction of definitions and changes of rows"
-            raise self._error(f"{reason}: leave {word.upper()} out ({excerpt(statement)})")
         if word in _SQLITE_ONLY:
             raise self._error(f"{word.upper()} is SQLite's own ({excerpt(statement)})")
-        if word in _ROWS:
+        try:
+            step = judge_definition(statement)
+        except SqlRefusedError as error:
+            raise self._error(f"{error.reason} ({excerpt(statement)})") from error
+        if step == "rows":
             self._change_rows()
         else:
             self._define(statement)
-        self._raw.execute(statement.encode())
+        execute_one(self._raw, statement)
 
     def _pause(self) -> None:
         was_capturing = self._capturing
@@ -71,13 +70,30 @@ class PostgresMigrator(Migrator[PostgresTable]):
 
 
 def _describe_log_tables(raw: Any) -> list[tuple[Any, ...]]:
-    """Return columns and numbers of triggers of the log's own tables, for comparison."""
+    """Return what the log's own tables are made of, for comparison."""
     rows: list[tuple[Any, ...]] = raw.execute(
-        "SELECT c.relname, a.attnum, a.attname, a.atttypid, a.attisdropped, "
-        "(SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) "
-        "FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 "
-        "WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = ANY(%s) "
-        "ORDER BY 1, 2",
-        ([*RESERVED - {LEDGER, CAPTURE}],),
+        _DESCRIBE, {"names": [*RESERVED - {LEDGER, CAPTURE}]}
     ).fetchall()
     return rows
+
+
+_DESCRIBE: Final = """
+WITH own AS (
+    SELECT * FROM pg_catalog.pg_class
+    WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(%(names)s)
+)
+SELECT relname::text, 'relation', relkind::text, relowner::text, relacl::text,
+    relrowsecurity::text || relhasrules::text || relpersistence::text FROM own
+UNION ALL SELECT relname, attname, attnum::text, atttypid::text, attnotnull::text, attacl::text
+FROM own JOIN pg_catalog.pg_attribute ON attrelid = own.oid WHERE attnum > 0 AND NOT attisdropped
+UNION ALL SELECT relname, tgname, 'trigger', tgenabled::text, tgfoid::text, ''
+FROM own JOIN pg_catalog.pg_trigger ON tgrelid = own.oid
+UNION ALL SELECT relname, conname, 'constraint', pg_get_constraintdef(c.oid), '', ''
+FROM own JOIN pg_catalog.pg_constraint c ON own.oid IN (conrelid, confrelid)
+UNION ALL SELECT relname, 'parent', inhparent::text, inhrelid::text, '', ''
+FROM own JOIN pg_catalog.pg_inherits ON own.oid IN (inhparent, inhrelid)
+UNION ALL SELECT proname, 'function', prosrc, proowner::text, proacl::text, proconfig::text
+FROM pg_catalog.pg_proc
+WHERE pronamespace = current_schema()::regnamespace AND proname = ANY(%(names)s)
+ORDER BY 1, 2, 3, 4
+"""

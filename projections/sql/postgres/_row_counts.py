@@ -9,18 +9,37 @@ from projections.sql._identifiers import CAPTURE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_CATALOG: Final = (
+    "pg_attribute", "pg_auth_members", "pg_authid", "pg_cast", "pg_class", "pg_constraint",
+    "pg_db_role_setting", "pg_default_acl", "pg_event_trigger", "pg_index", "pg_inherits",
+    "pg_largeobject_metadata", "pg_namespace", "pg_operator", "pg_policy", "pg_proc", "pg_rewrite",
+    "pg_sequence", "pg_trigger", "pg_type",
+)  # fmt: skip
+"""The server's own tables whose rows change with the schema, its owners or its rights."""
+
+_CHANGES: Final = (
+    "pg_catalog.pg_stat_get_xact_tuples_inserted(oid) "
+    "+ pg_catalog.pg_stat_get_xact_tuples_updated(oid) "
+    "+ pg_catalog.pg_stat_get_xact_tuples_deleted(oid)"
+)
+_COUNT_CATALOG: Final = f"""
+SELECT oid::pg_catalog.regclass::text, {_CHANGES}, NULL
+FROM pg_catalog.pg_class
+WHERE oid = ANY ('{{{",".join(_CATALOG)}}}'::pg_catalog.regclass[]) AND {_CHANGES} > 0
+"""
+
 # What the view pg_stat_xact_user_tables shows of them, in half its time. The server's own tables
 # have smaller numbers than FirstNormalObjectId.
-_COUNT_CHANGES: Final = """
+_COUNT_ROWS: Final = f"""
 SELECT n.nspname || '.' || c.relname, c.changes,
     CASE WHEN n.nspname = current_schema() THEN c.relname END
 FROM (
-    SELECT relname, relnamespace, pg_stat_get_xact_tuples_inserted(oid)
-        + pg_stat_get_xact_tuples_updated(oid) + pg_stat_get_xact_tuples_deleted(oid) AS changes
-    FROM pg_class WHERE relkind IN ('r', 'm') AND oid >= 16384 OFFSET 0
-) c JOIN pg_namespace n ON n.oid = c.relnamespace
+    SELECT relname, relnamespace, {_CHANGES} AS changes
+    FROM pg_catalog.pg_class WHERE relkind IN ('r', 'm') AND oid >= 16384 OFFSET 0
+) c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.changes > 0 AND n.nspname NOT LIKE 'pg\\_%'
 """
+_COUNT_CHANGES: Final = f"{_COUNT_ROWS} UNION ALL {_COUNT_CATALOG}"
 
 
 def count_changes(raw: Any) -> dict[str, int]:
@@ -32,6 +51,11 @@ def count_changes(raw: Any) -> dict[str, int]:
     return {here or name: count for name, count, here in rows}
 
 
+def count_catalog_changes(raw: Any) -> dict[str, int]:
+    """Return the same of the server's own tables, which say what the schema is."""
+    return {name: count for name, count, _ in raw.execute(_COUNT_CATALOG).fetchall()}
+
+
 def find_uncaptured_writes(
     raw: Any, before: Mapping[str, int], captured: Iterable[str]
 ) -> list[str]:
@@ -39,3 +63,8 @@ def find_uncaptured_writes(
     now = count_changes(raw)
     changed = {name for name, count in now.items() if count > before.get(name, 0)}
     return sorted(changed - {*captured, CAPTURE})
+
+
+def is_catalog(name: str) -> bool:
+    """Return True for one of the server's own tables, as :func:`count_changes` names them."""
+    return name in _CATALOG

@@ -93,7 +93,7 @@ class PostgresSchema(Schema[PostgresTable]):
         for kind, query in _OBJECTS.items():
             for (name,) in self._raw.execute(query, {"reserved": list(RESERVED)}).fetchall():
                 self._raw.execute(f"DROP {kind} IF EXISTS {name} CASCADE".encode())
-        self._raw.execute(f"DROP TABLE IF EXISTS {LEDGER}")
+        self._raw.execute(f"DROP TABLE IF EXISTS {self._ledger()}".encode())
 
     def read_sequences(self, names: Sequence[str]) -> dict[tuple[str, str], tuple[int, bool]]:
         """Return (last value, whether it was given out) by (table, column)."""
@@ -121,6 +121,11 @@ class PostgresSchema(Schema[PostgresTable]):
                 "WHERE attrelid = to_regclass(quote_ident(%(table)s)) AND attname = %(column)s)",
                 {"table": table, "column": column, "value": value, "called": called},
             )
+
+    def schema_name(self) -> str:
+        """Return the first schema of the session's search path, quoted."""
+        (name,) = self._raw.execute("SELECT quote_ident(current_schema())").fetchone()
+        return str(name)
 
     def has_ledger(self) -> bool:
         """Return True once a migration has been applied."""

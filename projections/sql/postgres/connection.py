@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import psycopg
 
+from projections.sql._identifiers import CAPTURE
 from projections.sql.connection import Publisher, SqlConnection
 from projections.sql.model import SqlRefusedError
 from projections.sql.postgres._cursor import PostgresCursor
+from projections.sql.postgres._guard import Verdict, judge
 from projections.sql.postgres._lexer import first_words
-from projections.sql.postgres._row_counts import count_changes
+from projections.sql.postgres._row_counts import count_catalog_changes, count_changes
 from projections.sql.postgres._rows import to_sqlite_error
 
 if TYPE_CHECKING:
@@ -24,14 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SAVEPOINT: Final = "sql_capture_statement"
-_TRANSACTION: Final = {"begin", "start", "commit", "end", "rollback", "abort"}
-_SAVEPOINTS: Final = {"savepoint", "release"}
-_STATEMENTS: Final = {
-    "select", "insert", "update", "delete", "merge", "with", "values", "table", "explain",
-    "show", "lock", "analyze", *_SAVEPOINTS,
-}  # fmt: skip
-_READS: Final = {"select", "values", "table", "show"}
+_SAVEPOINT: Final = f"{CAPTURE}_statement"
 _SQLITE_ONLY: Final = {"pragma", "replace", "attach", "detach", "vacuum", "reindex"}
 
 
@@ -90,18 +85,19 @@ class PostgresConnection(SqlConnection):
             self._transaction.raw.close()  # The pool's next user would find them.
         self._transaction.close()
 
-    def run(self, sql: str, call: Callable[[Any], Any]) -> Any:
+    def run(self, sql: str, query: str, call: Callable[[Any], Any]) -> Any:
         """Run a caller's statement, in a transaction if it writes.
 
-        Returns the result of ``call(driver's connection)``, ``None`` for a BEGIN or COMMIT.
+        ``query`` is what is sent, with numbered parameters. Returns the result of
+        ``call(driver's connection)``, ``None`` for a BEGIN or COMMIT. Raises SqlRefusedError for
+        statements whose effects would not be recorded.
         """
         self._check_open()
-        first = first_words(sql) or [""]
-        action = self._check_statement(sql, first)
-        if action is not None:
-            action()
+        verdict = self._judge(sql, query)
+        if verdict.kind in {"begin", "commit", "rollback"}:
+            self._control_transaction(verdict, sql)
             return None
-        if not self.in_transaction and first[0] in _READS:
+        if not self.in_transaction and verdict.kind in {"read", "empty"}:
             try:
                 return call(self._transaction.raw)
             except psycopg.errors.ReadOnlySqlTransaction:
@@ -110,22 +106,36 @@ class PostgresConnection(SqlConnection):
             except psycopg.Error as error:
                 raise to_sqlite_error(error) from error
         try:
-            self._prepare(first)
+            self._prepare(verdict)
             return call(self._transaction.raw)
         except psycopg.Error as error:
             self._undo_statement()
             raise to_sqlite_error(error) from error
+        finally:
+            if verdict.kind == "temporary" and self.in_transaction:
+                # Of the catalog it has changed what a caller may change.
+                changed = count_catalog_changes(self._transaction.raw)
+                self._counts = {**(self._counts or {}), **changed}
 
-    def _prepare(self, first: list[str]) -> None:
+    def _judge(self, sql: str, query: str) -> Verdict:
+        first = first_words(sql)
+        if first[:1] and (
+            first[0] in _SQLITE_ONLY or first[:2] in (["insert", "or"], ["update", "or"])
+        ):
+            words = " ".join(first[:2] if first[1:2] == ["or"] else first[:1]).upper()
+            raise SqlRefusedError(sql, f"{words} is SQLite's own: write what PostgreSQL has for it")
+        return judge(query)
+
+    def _prepare(self, verdict: Verdict) -> None:
         """Begin a transaction if there is none, and set a savepoint before the next statement."""
         if not self.in_transaction:
             self._begin()
-        if self._counts is None and first[0] not in {*_READS, *_SAVEPOINTS, "rollback"}:
+        if self._counts is None:
+            # Also before a query: it may call a function that writes.
             self._counts = count_changes(self._transaction.raw)
-        if first[0] == "create":
-            self._has_temporary_tables = True
+        self._has_temporary_tables |= verdict.kind == "temporary"
         # On PostgreSQL an error ends the transaction unless there is a savepoint.
-        needed = first[0] not in {*_SAVEPOINTS, "rollback"}
+        needed = verdict.kind != "savepoint"
         steps = [f"RELEASE {_SAVEPOINT}"] * self._has_savepoint + [
             f"SAVEPOINT {_SAVEPOINT}"
         ] * needed
@@ -149,34 +159,17 @@ class PostgresConnection(SqlConnection):
             self._has_savepoint = False
             self._transaction.rollback()
 
-    def _check_statement(self, sql: str, first: list[str]) -> Callable[[], None] | None:
-        """Return the action of a statement that begins or ends a transaction, else ``None``.
-
-        Raises SqlRefusedError for statements whose effects would not be recorded.
-        """
-        word = first[0] if first else ""
-        if word in _SQLITE_ONLY or first[:2] in (["insert", "or"], ["update", "or"]):
-            words = " ".join(first[:2] if first[1:2] == ["or"] else first[:1]).upper()
-            raise SqlRefusedError(sql, f"{words} is SQLite's own: write what PostgreSQL has for it")
-        if word in _TRANSACTION and first[1:2] != ["to"]:
-            return self._transaction_action(word, sql)
-        temporary = word == "create" and first[1:2] in (["temp"], ["temporary"])
-        if word in _STATEMENTS or word in _TRANSACTION or temporary or not word:
-            return None
-        raise SqlRefusedError(
-            sql,
-            f"{word.upper()} is not recorded: the schema is changed by migrations only "
-            "(apply_migrations), rows by INSERT, UPDATE and DELETE",
-        )
-
-    def _transaction_action(self, word: str, sql: str) -> Callable[[], None]:
-        if word in {"begin", "start"}:
+    def _control_transaction(self, verdict: Verdict, sql: str) -> None:
+        if verdict.kind == "begin":
             if self.in_transaction:
                 raise sqlite3.OperationalError("cannot start a transaction within a transaction")
-            return self._begin
+            self._begin()
+            return
         if not self.in_transaction:
-            raise sqlite3.OperationalError(f"cannot {word} - no transaction is active ({sql:.20})")
-        return self.commit if word in {"commit", "end"} else self.rollback
+            raise sqlite3.OperationalError(
+                f"cannot {verdict.kind} - no transaction is active ({sql:.20})"
+            )
+        (self.commit if verdict.kind == "commit" else self.rollback)()
 
     def _begin(self) -> None:
         self._counts, self._has_savepoint = None, False

@@ -10,7 +10,8 @@ from projections.sql.model import SqlRefusedError
 from projections.sql.postgres import _snapshots
 from projections.sql.postgres._capture import PostgresCapture
 from projections.sql.postgres._migrations import PostgresMigrator
-from projections.sql.postgres._row_counts import find_uncaptured_writes
+from projections.sql.postgres._parser import check_parser
+from projections.sql.postgres._row_counts import find_uncaptured_writes, is_catalog
 from projections.sql.postgres._schema import PostgresSchema, PostgresTable
 from projections.sql.postgres._triggers import CAPTURE_SETTING
 from projections.sql.postgres.connection import PostgresConnection
@@ -45,6 +46,7 @@ class PostgresDialect(SqlDialect):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
+        check_parser()
         self._known: tuple[str, dict[str, PostgresTable]] = "", {}
 
     def connect(self) -> PostgresConnection:
@@ -71,6 +73,8 @@ class PostgresDialect(SqlDialect):
         tables = self._read_tables(raw, version)
         if counts is not None and (written := find_uncaptured_writes(raw, counts, tables)):
             reason = f"table {written[0]!r} is not one that a migration of this storage made"
+            if is_catalog(written[0]):
+                reason = "a function has changed the schema, which only migrations change"
             raise SqlRefusedError("COMMIT", reason)
         if not tables:
             return None

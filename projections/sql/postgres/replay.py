@@ -9,6 +9,9 @@ import psycopg
 from projections.sql._identifiers import quote_name
 from projections.sql._replay import Replay
 from projections.sql._target_table import TargetTable
+from projections.sql.model import SqlRefusedError
+from projections.sql.postgres._cursor import execute_one
+from projections.sql.postgres._definitions import judge_definition
 from projections.sql.postgres._schema import (
     PostgresSchema,
     PostgresTable,
@@ -54,6 +57,12 @@ class PostgresReplay(Replay):
 
     def _execute(self, statement: str) -> None:
         self.raw.execute(statement.encode())
+
+    def _execute_recorded(self, statement: str) -> None:
+        # An event may come from a program that judged nothing.
+        if judge_definition(statement, recorded=True) != "definition":
+            raise SqlRefusedError(statement, "what a migration does to rows is recorded as rows")
+        execute_one(self.raw, statement)
 
     def _suspend(self) -> list[str]:
         """Drop foreign keys and disable the users' triggers."""

@@ -10,7 +10,7 @@ import sqlite3
 from enum import Enum
 from typing import Final, NamedTuple
 
-from projections.sql._identifiers import CAPTURE, RESERVED
+from projections.sql._identifiers import CAPTURE, RESERVED, is_reserved
 
 _WRITES: Final = {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE}
 _TEMPORARY: Final = {
@@ -44,6 +44,10 @@ _ALWAYS_REFUSED: Final = {
     sqlite3.SQLITE_CREATE_TEMP_TRIGGER: "a temporary trigger would run before what is recorded",
 }
 _SCHEMA_CHANGE: Final = "the schema is changed by migrations only (apply_migrations)"
+_TRIGGERS: Final = {sqlite3.SQLITE_CREATE_TRIGGER, sqlite3.SQLITE_DROP_TRIGGER}
+_RAW_PAGES: Final = {"sqlite_dbpage"}
+"""A table through which the pages of the file are written, where SQLite was built with it."""
+
 _MASTER: Final = {"sqlite_master", "sqlite_schema"}
 
 _ALLOWED_PRAGMAS: Final = {
@@ -94,6 +98,8 @@ class StatementAuthorizer:
         """Tables, views and parts of virtual tables that a caller may write, in lower case."""
         self.foreign: frozenset[str] = frozenset()
         """Tables that a migration may not change, besides the log's, in lower case."""
+        self.recorded = False
+        """True for a definition of an event: migrations could call triggers as they liked once."""
         self.customised = False
         """True once a caller has changed settings of the connection or made temporary tables."""
         self.reset()
@@ -127,11 +133,17 @@ class StatementAuthorizer:
             self.transaction = action.first
             return sqlite3.SQLITE_DENY
         if action.code in _TEMPORARY:
-            self.customised = True
-            return sqlite3.SQLITE_OK
+            return self._authorize_temporary(action)
         if action.database == "temp" and action.code in _WRITES:
             return sqlite3.SQLITE_OK
         return self._authorize_by_mode(action)
+
+    def _authorize_temporary(self, action: _Action) -> int:
+        # Statements find a temporary table before one of the file that has its name.
+        if is_reserved(action.first):
+            return self._refuse(f"{action.first!r} is a name of the log's own: choose another")
+        self.customised = True
+        return sqlite3.SQLITE_OK
 
     def _authorize_by_mode(self, action: _Action) -> int:
         if action.code in _ALWAYS_REFUSED:
@@ -179,8 +191,10 @@ class StatementAuthorizer:
         if action.code in _UNRECORDED:
             return sqlite3.SQLITE_OK
         table = ((action.second if action.code in _TABLE_SECOND else action.first) or "").lower()
-        own = {name for name in (table, action.first.lower()) if name.startswith(CAPTURE)}
-        taken = own or {table} & (RESERVED | self.foreign)
+        name = action.first.lower()
+        own = {one for one in (table, name) if one.startswith(CAPTURE)}
+        names = {table} if self.recorded and action.code in _TRIGGERS else {table, name}
+        taken = own or names & (RESERVED | _RAW_PAGES) or {table} & self.foreign
         if taken and action.database in {"main", None}:
             return self._refuse(f"{min(taken)!r} is not one of this storage's own tables")
         if action.code in _WRITES:

@@ -20,6 +20,7 @@ from projections.sql.sqlite._schema import SqliteTable
 from projections.sql.sqlite._triggers import (
     CONFLICTING,
     DELETE,
+    ENDANGERED,
     INSERT,
     UPDATE,
     make_triggers,
@@ -47,7 +48,7 @@ class SqliteCapture(Capture[SqliteTable]):
     def _own_triggers(self) -> list[tuple[str, str]]:
         """Return (name, table) of each trigger that captures."""
         rows: list[tuple[str, str]] = self._raw.execute(
-            "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger' "
+            "SELECT name, tbl_name FROM main.sqlite_master WHERE type = 'trigger' "
             "AND name LIKE ? ESCAPE '\\'",
             (CAPTURE.replace("_", "\\_") + "%",),
         ).fetchall()
@@ -57,12 +58,12 @@ class SqliteCapture(Capture[SqliteTable]):
         """Capture these tables, and no others, from now on; deletes what was captured."""
         tables = list(tables)
         self.remove()
-        self._raw.execute(f"DROP TABLE IF EXISTS {CAPTURE}")
+        self._raw.execute(f"DROP TABLE IF EXISTS main.{CAPTURE}")
         width = max([2 * len(one.table.columns) for one in tables], default=0)
         columns = "".join(f", c{number}" for number in range(width))
-        self._raw.execute(f"CREATE TABLE {CAPTURE} (id INTEGER PRIMARY KEY, op, tbl{columns})")
+        self._raw.execute(f"CREATE TABLE main.{CAPTURE} (id INTEGER PRIMARY KEY, op, tbl{columns})")
         self._raw.execute(
-            f"CREATE INDEX {CAPTURE}_endangered ON {CAPTURE} (tbl) WHERE op = {CONFLICTING}"
+            f"CREATE INDEX main.{ENDANGERED} ON {CAPTURE} (tbl) WHERE op = {CONFLICTING}"
         )
         for one in tables:
             for statement in make_triggers(one):
@@ -71,7 +72,7 @@ class SqliteCapture(Capture[SqliteTable]):
     def remove(self) -> None:
         """Drop the triggers of all tables."""
         for name, _ in self._own_triggers():
-            self._raw.execute(f"DROP TRIGGER {quote_name(name)}")
+            self._raw.execute(f"DROP TRIGGER main.{quote_name(name)}")
 
     def read_changes(self, tables: Mapping[str, SqliteTable]) -> Iterator[Change]:
         """Yield the transaction's row changes in order, corrections included."""
@@ -81,7 +82,7 @@ class SqliteCapture(Capture[SqliteTable]):
 
     def clear(self) -> None:
         """Delete what was captured."""
-        self._raw.execute(f"DELETE FROM {CAPTURE}")
+        self._raw.execute(f"DELETE FROM main.{CAPTURE}")
 
 
 @contextmanager
@@ -96,7 +97,7 @@ def _exact_values(raw: sqlite3.Connection) -> Iterator[None]:
 
 
 def _read_captured(raw: sqlite3.Connection, tables: Mapping[str, SqliteTable]) -> Iterator[Change]:
-    cursor = raw.execute(f"SELECT * FROM {CAPTURE} WHERE op > {CONFLICTING} ORDER BY id")
+    cursor = raw.execute(f"SELECT * FROM main.{CAPTURE} WHERE op > {CONFLICTING} ORDER BY id")
     while rows := cursor.fetchmany(_BATCH):
         for _, op, table, *values in rows:
             change = _make_change(_OPS[op], tables[table.decode()].table, values)
@@ -126,7 +127,7 @@ def _fetch_row(
     where = " AND ".join(f"{quote_name(column)} = {mark}" for column, mark in pairs)
     columns = ", ".join(map(quote_name, table.columns))
     row = raw.execute(
-        f"SELECT {columns} FROM {quote_name(table.name)} WHERE {where}", values
+        f"SELECT {columns} FROM main.{quote_name(table.name)} WHERE {where}", values
     ).fetchone()
     return None if row is None else dict(zip(table.columns, row, strict=True))
 

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from projections.sql._identifiers import excerpt
 from projections.sql._migrations import Migrator
-from projections.sql.sqlite._authorizer import Mode, StatementAuthorizer
+from projections.sql.model import SqlRefusedError
+from projections.sql.sqlite._authorizer import StatementAuthorizer
+from projections.sql.sqlite._definitions import (
+    find_taken_names,
+    judge_definition,
+    reserved_objects,
+)
 from projections.sql.sqlite._schema import SqliteTable
 from projections.sql.sqlite._statements import split_script
 
@@ -30,6 +36,7 @@ class SqliteMigrator(Migrator[SqliteTable]):
 
     def apply(self) -> list[NewEvent]:
         """Run the migration and add its row to the ledger; return the events to append."""
+        self._reserved = reserved_objects(self._raw)
         self._raw.set_authorizer(self._authorizer)
         try:
             return super().apply()
@@ -40,32 +47,29 @@ class SqliteMigrator(Migrator[SqliteTable]):
         return split_script(script)
 
     def _run(self, statement: str) -> None:
-        self._compile(statement)
+        self._judge(statement)
         if self._authorizer.defines:
             self._define(statement)
         elif self._authorizer.writes:
             self._change_rows()
         self._raw.execute(statement).close()
+        if self._authorizer.defines:
+            self._check_names(statement)
 
-    def _compile(self, statement: str) -> None:
+    def _check_names(self, statement: str) -> None:
+        """Refuse what only the result shows: a rename, and a foreign key."""
+        if taken := find_taken_names(self._raw, self._reserved):
+            raise self._error(f"{taken} ({excerpt(statement)})")
+
+    def _judge(self, statement: str) -> None:
         """Compile a statement without running it, for the authorizer's notes.
 
         Raises MigrationError for a statement that no migration may have.
         """
-        authorizer = self._authorizer
-        authorizer.reset()
-        authorizer.mode = Mode.MIGRATE
         try:
-            self._raw.execute(f"EXPLAIN {statement}").close()
-        except sqlite3.DatabaseError as error:
-            if authorizer.transaction:
-                reason = f"a migration is one transaction: leave {authorizer.transaction} out"
-                raise self._error(f"{reason} ({excerpt(statement)})") from error
-            if authorizer.refusal:
-                raise self._error(f"{authorizer.refusal} ({excerpt(statement)})") from error
-            raise
-        finally:
-            authorizer.mode = Mode.OWN
+            judge_definition(self._raw, self._authorizer, statement)
+        except SqlRefusedError as error:
+            raise self._error(f"{error.reason} ({excerpt(statement)})") from error
 
     def _check_rows(self) -> None:
         row = self._raw.execute("PRAGMA foreign_key_check").fetchone()

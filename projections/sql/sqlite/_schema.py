@@ -54,7 +54,7 @@ class SqliteSchema(Schema[SqliteTable]):
         """Describe a table; its key is empty where it has no primary key."""
         raw = self._raw
         rows = raw.execute(
-            'SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?)', (name,)
+            "SELECT name, type, \"notnull\", pk, hidden FROM pragma_table_xinfo(?, 'main')", (name,)
         ).fetchall()
         columns = tuple(row[0] for row in rows if row[4] == 0)
         key = tuple(row[0] for row in sorted(rows, key=lambda row: row[3]) if row[3])
@@ -91,18 +91,19 @@ class SqliteSchema(Schema[SqliteTable]):
         """Drop these tables, the ledger, and the users' views, virtual tables and triggers."""
         raw = self._raw
         for name, _ in self.read_triggers():
-            raw.execute(f"DROP TRIGGER {quote_name(name)}")
+            raw.execute(f"DROP TRIGGER main.{quote_name(name)}")
         for name, kind in list_objects(raw).items():
             if kind in {"view", "virtual"}:
-                raw.execute(f"DROP {'VIEW' if kind == 'view' else 'TABLE'} {quote_name(name)}")
+                raw.execute(f"DROP {'VIEW' if kind == 'view' else 'TABLE'} main.{quote_name(name)}")
         for name in names:
-            raw.execute(f"DROP TABLE IF EXISTS {quote_name(name)}")
-        raw.execute(f"DROP TABLE IF EXISTS {LEDGER}")
+            raw.execute(f"DROP TABLE IF EXISTS main.{quote_name(name)}")
+        raw.execute(f"DROP TABLE IF EXISTS main.{LEDGER}")
 
     def read_triggers(self) -> list[tuple[str, str]]:
         """Return (name, sql) of each trigger of the users, in the order of their creation."""
         rows = self._raw.execute(
-            "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY rowid"
+            "SELECT name, tbl_name, sql FROM main.sqlite_master "
+            "WHERE type = 'trigger' ORDER BY rowid"
         ).fetchall()
         return [
             (name, sql)
@@ -112,10 +113,10 @@ class SqliteSchema(Schema[SqliteTable]):
 
     def read_sequences(self, names: Sequence[str]) -> dict[str, int]:  # noqa: ARG002 - reads all
         """Return the largest id that each AUTOINCREMENT table has given out."""
-        found = self._raw.execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'")
+        found = self._raw.execute("SELECT 1 FROM main.sqlite_master WHERE name = 'sqlite_sequence'")
         if found.fetchone() is None:
             return {}
-        return dict(self._raw.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
+        return dict(self._raw.execute("SELECT name, seq FROM main.sqlite_sequence").fetchall())
 
     def restore_sequences(self, known: Mapping[str, int]) -> None:
         """Let no AUTOINCREMENT table give out an id twice."""
@@ -124,9 +125,15 @@ class SqliteSchema(Schema[SqliteTable]):
         now = self.read_sequences([])
         for name, last in known.items():
             if name in now and now[name] < last:
-                raw.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (last, name))
+                raw.execute("UPDATE main.sqlite_sequence SET seq = ? WHERE name = ?", (last, name))
             elif name in existing and name not in now:
-                raw.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (name, last))
+                raw.execute(
+                    "INSERT INTO main.sqlite_sequence (name, seq) VALUES (?, ?)", (name, last)
+                )
+
+    def schema_name(self) -> str:
+        """Return the schema of the file."""
+        return "main"
 
     def has_ledger(self) -> bool:
         """Return True once a migration has been applied."""
@@ -141,9 +148,9 @@ def list_objects(raw: sqlite3.Connection) -> dict[str, str]:
 
 def _read_unique_indexes(raw: Any, table: str) -> tuple[UniqueIndex, ...]:
     indexes = raw.execute(
-        'SELECT name FROM pragma_index_list(?) WHERE "unique"', (table,)
+        "SELECT name FROM pragma_index_list(?, 'main') WHERE \"unique\"", (table,)
     ).fetchall()
-    query = "SELECT name, coll FROM pragma_index_xinfo(?) WHERE key ORDER BY seqno"
+    query = "SELECT name, coll FROM pragma_index_xinfo(?, 'main') WHERE key ORDER BY seqno"
     return tuple(
         UniqueIndex(name, tuple(raw.execute(query, (name,)).fetchall())) for (name,) in indexes
     )

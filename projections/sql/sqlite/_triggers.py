@@ -13,7 +13,7 @@ IGNORE``, an upsert) the entry has no effect.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from projections.sql._identifiers import CAPTURE, quote_name, quote_text
 
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from projections.sql.sqlite._schema import SqliteTable
 
 CONFLICTING, INSERT, UPDATE, DELETE = range(4)
+
+ENDANGERED: Final = f"{CAPTURE}_endangered"
+"""The capture table's index."""
+
+CAPTURING: Final = frozenset([CAPTURE, ENDANGERED])
+"""The capture table and what belongs to it, the triggers aside."""
 
 
 def make_triggers(one: SqliteTable) -> list[str]:
@@ -38,7 +44,7 @@ def make_triggers(one: SqliteTable) -> list[str]:
     statements = []
     for event, body in bodies.items():
         trigger = quote_name(f"{CAPTURE} {event.lower()} {one.table.name}")
-        statements.append(f"CREATE TRIGGER {trigger} {event} ON {table} {body}")
+        statements.append(f"CREATE TRIGGER main.{trigger} {event} ON {table} {body}")
     return statements
 
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from projections.sql._identifiers import quote_name
 from projections.sql._replay import Replay
 from projections.sql._target_table import TargetTable
+from projections.sql.model import SqlRefusedError
+from projections.sql.sqlite._authorizer import StatementAuthorizer
 from projections.sql.sqlite._capture import bind
+from projections.sql.sqlite._definitions import (
+    find_taken_names,
+    judge_definition,
+    reserved_objects,
+)
 from projections.sql.sqlite._schema import SqliteSchema, SqliteTable, list_objects
 
 if TYPE_CHECKING:
@@ -36,19 +43,35 @@ class SqliteReplay(Replay):
     schema_type = SqliteSchema
     target_type = _SqliteTarget
 
+    def _execute_recorded(self, statement: str) -> None:
+        authorizer = StatementAuthorizer()
+        authorizer.recorded = True
+        before = reserved_objects(self.raw)
+        self.raw.set_authorizer(authorizer)
+        try:
+            # An event may come from a program that judged nothing.
+            judge_definition(self.raw, authorizer, statement)
+        finally:
+            self.raw.set_authorizer(None)
+        if not authorizer.defines:
+            raise SqlRefusedError(statement, "what a migration does to rows is recorded as rows")
+        self._execute(statement)
+        if taken := find_taken_names(self.raw, before):
+            raise SqlRefusedError(statement, taken)
+
     def _suspend(self) -> list[str]:
         statements = []
         for name, sql in SqliteSchema(self.raw).read_triggers():
             if not _writes_virtual_tables_only(self.raw, name):
                 statements.append(sql)
-                self.raw.execute(f"DROP TRIGGER {quote_name(name)}")
+                self.raw.execute(f"DROP TRIGGER main.{quote_name(name)}")
         return statements
 
 
 def _writes_virtual_tables_only(raw: sqlite3.Connection, trigger: str) -> bool:
     """Return True if SQLite's compiler finds that a trigger writes only virtual tables."""
     (table,) = raw.execute(
-        "SELECT tbl_name FROM sqlite_master WHERE type = 'trigger' AND name = ?", (trigger,)
+        "SELECT tbl_name FROM main.sqlite_master WHERE type = 'trigger' AND name = ?", (trigger,)
     ).fetchone()
     kinds = list_objects(raw)
     if kinds.get(table) != "table":

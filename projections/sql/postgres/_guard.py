@@ -1,0 +1,202 @@
+"""What a caller's statement does, and whether it may: judged on PostgreSQL's own syntax tree.
+
+Allowed are the statements listed here and no others. What a tree cannot tell, such as the work of
+functions that others made, is found at the commit (:mod:`projections.sql.postgres._row_counts`),
+or prevented by the role's rights (docs/postgres.md).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+from projections.sql._identifiers import CAPTURE, is_reserved
+from projections.sql.model import SqlRefusedError
+from projections.sql.postgres._functions import refuse_call
+from projections.sql.postgres._parser import (
+    SqlSyntaxError,
+    Statement,
+    parse_statements,
+    strings,
+    walk,
+)
+
+Kind: TypeAlias = Literal[
+    "empty", "read", "write", "temporary", "begin", "commit", "rollback", "savepoint"
+]
+"""What a statement needs: nothing, a snapshot, a transaction; or what it does to one."""
+
+KNOWN_STATEMENTS: Final = 2048
+"""Verdicts that are remembered by the statement's text."""
+
+MAX_KNOWN_CHARACTERS: Final = 16_384
+"""Longer statements are judged each time: a script of data is no text that comes again."""
+
+MIGRATIONS_ONLY: Final = (
+    "the schema is changed by migrations only (apply_migrations), rows by INSERT, UPDATE, DELETE "
+    "and MERGE"
+)
+_NOT_OURS: Final = "{!r} is not a table that a migration of this storage made"
+
+_ROWS: Final = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}
+QUERIES: Final = _ROWS | {"SelectStmt"}
+_TRANSACTIONS: Final[dict[str, Kind]] = {
+    "TRANS_STMT_BEGIN": "begin",
+    "TRANS_STMT_START": "begin",
+    "TRANS_STMT_COMMIT": "commit",
+    "TRANS_STMT_ROLLBACK": "rollback",
+    "TRANS_STMT_SAVEPOINT": "savepoint",
+    "TRANS_STMT_RELEASE": "savepoint",
+    "TRANS_STMT_ROLLBACK_TO": "savepoint",
+}
+
+
+class Verdict(NamedTuple):
+    """What a statement is; ``refusal`` is empty for one that may run."""
+
+    kind: Kind
+    refusal: str = ""
+
+
+def judge(sql: str) -> Verdict:
+    """Return what a caller's statement does.
+
+    Raises SqlRefusedError for one that may not run, sqlite3.OperationalError for what is no SQL.
+    """
+    verdict = (_judge_known if len(sql) <= MAX_KNOWN_CHARACTERS else _judge_text)(sql)
+    if verdict.refusal:
+        raise SqlRefusedError(sql, verdict.refusal)
+    return verdict
+
+
+def _judge_text(sql: str) -> Verdict:
+    try:
+        found = parse_statements(sql)
+    except SqlSyntaxError as error:
+        raise sqlite3.OperationalError(str(error)) from error
+    if not found:
+        return Verdict("empty")
+    if len(found) > 1:
+        return Verdict("read", "one statement at a time: use executescript() for several")
+    return judge_statement(found[0])
+
+
+_judge_known: Final = lru_cache(KNOWN_STATEMENTS)(_judge_text)
+
+
+def judge_statement(statement: Statement) -> Verdict:
+    """Return what a parsed statement of a caller does, and whether it may."""
+    kind, node = statement
+    if kind == "TransactionStmt":
+        return _judge_transaction(node)
+    if kind in {"VariableShowStmt", "ExplainStmt"} | QUERIES:
+        return _judge_query(statement)
+    if kind in {"CreateStmt", "CreateTableAsStmt"}:
+        return _judge_temporary(statement)
+    if kind == "LockStmt" or (kind == "VacuumStmt" and not node.get("is_vacuumcmd")):
+        names = [relation["relname"] for relation in relations(node)]
+        if not names:
+            return Verdict("write", "name the tables")
+        return Verdict("write", _refuse_reserved(names) or _refuse_calls(node))
+    return Verdict("write", f"{statement_name(kind)} is not recorded: {MIGRATIONS_ONLY}")
+
+
+def statement_name(kind: str) -> str:
+    """Return a kind of statement for messages: ``AlterTableStmt`` is ``ALTER TABLE``."""
+    words = "".join(f" {letter}" if letter.isupper() else letter for letter in kind).split()
+    return " ".join(word.upper() for word in words if word != "Stmt")
+
+
+def _judge_transaction(node: dict[str, Any]) -> Verdict:
+    kind = _TRANSACTIONS.get(node["kind"])
+    if kind is None or node.get("chain"):
+        return Verdict("write", "a transaction is one event: begin, commit or roll back")
+    if node.get("savepoint_name", "").startswith(CAPTURE):
+        return Verdict("savepoint", f"savepoints called {CAPTURE}… are the storage's own")
+    if node.get("options"):
+        return Verdict(kind, "a transaction here is READ COMMITTED, and has no options")
+    return Verdict(kind)
+
+
+def _judge_query(statement: Statement) -> Verdict:
+    while statement.kind == "ExplainStmt":
+        statement = Statement(*next(iter(statement.node["query"].items())))
+        if statement.kind not in QUERIES | {"ExplainStmt"}:
+            name = statement_name(statement.kind)
+            return Verdict("write", f"EXPLAIN {name} is not recorded: {MIGRATIONS_ONLY}")
+    refusal = refuse_query({statement.kind: statement.node})
+    names = {name for name, _ in walk({statement.kind: statement.node})}
+    writes = names & _ROWS or "lockingClause" in names
+    return Verdict("write" if writes else "read", refusal)
+
+
+def refuse_query(tree: Any) -> str:
+    """Return why a query, or the queries within a definition, may not run; empty if they may."""
+    locks = False
+    for name, value in walk(tree):
+        if name in _ROWS:
+            target = value["relation"]
+            if refusal := _refuse_target(target):
+                return refusal
+        elif name == "intoClause" or (name == "into" and isinstance(value, dict)):
+            return f"SELECT INTO is not recorded: {MIGRATIONS_ONLY}"
+        locks |= name == "lockingClause"
+    if locks:
+        read = [relation["relname"] for relation in relations(tree)]
+        if refusal := _refuse_reserved(read):
+            return refusal
+    return _refuse_calls(tree)
+
+
+def _refuse_target(relation: dict[str, Any]) -> str:
+    name, schema = relation["relname"], relation.get("schemaname", "")
+    if is_reserved(name) or name.lower().startswith("pg_") or _is_system(schema):
+        return _NOT_OURS.format(name)
+    return ""
+
+
+def _is_system(schema: str) -> bool:
+    return schema in {"pg_catalog", "information_schema", "pg_toast"}
+
+
+def _refuse_reserved(names: list[str]) -> str:
+    return next((_NOT_OURS.format(name) for name in names if is_reserved(name)), "")
+
+
+def _refuse_calls(tree: Any) -> str:
+    found = (refuse_call(value) for name, value in walk(tree) if name == "FuncCall")
+    return next(filter(None, found), "")
+
+
+def relations(tree: Any) -> list[dict[str, Any]]:
+    """Return every relation that a tree names, the names of WITH queries included."""
+    found = [value for _, value in walk(tree) if isinstance(value, dict) and "relname" in value]
+    return [*found, tree] if isinstance(tree, dict) and "relname" in tree else found
+
+
+def _judge_temporary(statement: Statement) -> Verdict:
+    """Judge CREATE TABLE, which a caller may use for temporary tables only."""
+    kind, node = statement
+    made = node["into"]["rel"] if kind == "CreateTableAsStmt" else node["relation"]
+    temporary = made.get("relpersistence") == "t" or made.get("schemaname") == "pg_temp"
+    if not temporary or node.get("objtype") == "OBJECT_MATVIEW":
+        return Verdict("write", f"CREATE TABLE is not recorded: {MIGRATIONS_ONLY}")
+    if is_reserved(made["relname"]):
+        return Verdict("temporary", f"{made['relname']!r} is a name of the log's own")
+    if kind == "CreateTableAsStmt":
+        query = node["query"]
+        if set(query) - {"SelectStmt"}:
+            return Verdict("temporary", "CREATE TABLE AS takes a query here, no EXECUTE")
+        return Verdict("temporary", refuse_query(query))
+    if node.get("inhRelations") or node.get("partbound") or node.get("ofTypename"):
+        return Verdict("temporary", "a temporary table has no parent here")
+    return Verdict("temporary", _refuse_references(node) or _refuse_calls(node))
+
+
+def _refuse_references(tree: Any) -> str:
+    """Refuse tables of the log within a definition: in a foreign key, LIKE, or as a type."""
+    for name, value in walk(tree):
+        if name in {"TypeName", "typeName"} and is_reserved(strings(value.get("names"))[-1]):
+            return _NOT_OURS.format(strings(value["names"])[-1])
+    return _refuse_reserved([relation["relname"] for relation in relations(tree)])
