@@ -18,6 +18,7 @@ from eventstore.archive.file_format import ArchiveWriter
 from eventstore.archive.progress import Moved, check_free
 from eventstore.errors import CorruptEventError, HistoryGoneError
 from eventstore.log import records
+from eventstore.log.stored_values import event_faults
 from eventstore.system.safe_files import permissions, writing
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from eventstore.archive.progress import Progress
     from eventstore.log.events import Cursor
-    from eventstore.log.operations import ConsumerState, Head, StoredEvent
+    from eventstore.log.operations import ConsumerState, Head
     from eventstore.storage.protocols import MovableLog
 
 PAGE: Final = 1_000
@@ -143,8 +144,9 @@ def _events(
     while position < what.position:
         page = log.stored(position, min(PAGE, what.position - position))
         for stored in page:
-            record = _event_record(stored)
+            record = records.EventRecord.of(stored)
             _checked(log, what, record, continuity.check, record)
+            _checked(log, what, record, _check_values, record)
             yield record
         if not page:
             break
@@ -170,23 +172,10 @@ def _checked(
         )
 
 
-def _event_record(stored: StoredEvent) -> records.EventRecord:
-    event = stored.event
-    return records.EventRecord(
-        event.position,
-        event.stream,
-        event.version,
-        event.raw_id,
-        event.type,
-        event.commit,
-        event.content,
-        event.raw_data,
-        event.raw_metadata,
-        event.recorded_us,
-        stored.salt,
-        stored.digest,
-        event.hash,
-    )
+def _check_values(record: records.EventRecord) -> None:
+    """Raise ValueError for a value that no import would take."""
+    for fault in event_faults(record):
+        raise ValueError(f"event {record.position}: {fault}")
 
 
 def content_bytes(record: records.Record) -> int:

@@ -13,8 +13,16 @@ import msgspec
 from eventstore.archive.continuity import Continuity, check_event
 from eventstore.archive.file_format import MAGIC, read_archive
 from eventstore.archive.progress import Moved
-from eventstore.errors import ArchiveError, StorageError
+from eventstore.errors import ArchiveError, EventStoreError, StorageError
 from eventstore.log import records
+from eventstore.log.hash_chain import DIGEST_BYTES
+from eventstore.log.stored_values import (
+    ValueFault,
+    consumer_faults,
+    event_faults,
+    head_faults,
+    stream_faults,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,13 +76,23 @@ def import_log(log: MovableLog, file: IO[bytes], where: str, progress: Progress)
     Raises ArchiveError for a file that is not exactly what was exported, and NotEmptyError
     where the log is not empty.
     """
-    head = log.load(read_records(file, where, progress))
+    try:
+        head = log.load(read_records(file, where, progress))
+    except EventStoreError:
+        raise
+    except ValueError as error:
+        raise ArchiveError(where, 0, str(error)) from error
     return Moved(head.position, head.position - head.first_position + 1)
 
 
 def read_records(file: IO[bytes], where: str, progress: Progress) -> Iterator[records.Record]:
-    """Yield the records of an export but the last, checked; end once all of it is right."""
+    """Yield the records of an export but the last, checked; end once all of it is right.
+
+    A record with a value that no append would have stored is not yielded, nor is any after it:
+    the rest is read for further ones, and ArchiveError names the first of them.
+    """
     checker: _Checker | None = None
+    found = _Findings()
     for offset, batch in read_archive(file, where):
         for record in batch:
             try:
@@ -83,13 +101,67 @@ def read_records(file: IO[bytes], where: str, progress: Progress) -> Iterator[re
                 else:
                     checker.check(record)
             except (ValueError, struct.error) as error:
-                raise ArchiveError(where, offset, str(error)) from error
-            if not isinstance(record, records.EndRecord):
+                raise found.error(where) or ArchiveError(where, offset, str(error)) from error
+            found.add(offset, record)
+            if not found.first and not isinstance(record, records.EndRecord):
                 yield record
         if checker is not None:
             progress(checker.events, checker.expected)
     if checker is None or not checker.ended:
-        raise ArchiveError(where, 0, "it holds no whole log")
+        raise found.error(where) or ArchiveError(where, 0, "it holds no whole log")
+    if (refusal := found.error(where)) is not None:
+        raise refusal
+
+
+class _Findings:
+    """Values in an archive that no append would have stored: the first ones, and how many."""
+
+    def __init__(self) -> None:
+        self.first: list[tuple[int, str]] = []
+        self._more = 0
+
+    def add(self, offset: int, record: records.Record) -> None:
+        """Check a record's values."""
+        for fault in _faults(record):
+            if len(self.first) < NAMED:
+                self.first.append((offset, f"{_name(record)}: {fault}"))
+            else:
+                self._more += 1
+
+    def error(self, where: str) -> ArchiveError | None:
+        """Return what names them, if there are any."""
+        if not self.first:
+            return None
+        named = "; ".join(what for _, what in self.first)
+        more = f"; and {self._more} more" if self._more else ""
+        return ArchiveError(where, self.first[0][0], named + more)
+
+
+def _faults(record: records.Record) -> list[ValueFault]:
+    if isinstance(record, records.EventRecord | records.KeptRecord):
+        found = event_faults(record)
+        if isinstance(record, records.KeptRecord) and len(record.previous) != DIGEST_BYTES:
+            found.append(ValueFault("previous", f"is not {DIGEST_BYTES} bytes"))
+        return found
+    if isinstance(record, records.StreamRecord):
+        return stream_faults(record)
+    if isinstance(record, records.ConsumerRecord):
+        return consumer_faults(record)
+    return head_faults(record) if isinstance(record, records.LogRecord) else []
+
+
+def _name(record: records.Record) -> str:
+    if isinstance(record, records.EventRecord):
+        return f"event {record.position}"
+    if isinstance(record, records.KeptRecord):
+        return f"kept event {record.position}"
+    if isinstance(record, records.StreamRecord | records.ConsumerRecord):
+        return f"{type(record).__name__.removesuffix('Record').lower()} {record.name!r:.80}"
+    return "the log"
+
+
+NAMED: Final = 10
+"""Values that no append would have stored which an error names; the rest are counted."""
 
 
 class _Checker:
@@ -116,6 +188,7 @@ class _Checker:
         self._counts = [0] * len(self._ORDER)
         self._rank = 0
         self._kept = 0
+        self._consumers: set[str] = set()
         self._continuity = Continuity(log)
 
     @property
@@ -137,8 +210,7 @@ class _Checker:
         elif isinstance(record, records.KeptRecord):
             self._check_kept(record)
         elif isinstance(record, records.ConsumerRecord):
-            if record.position > self._log.position:
-                raise ValueError(f"consumer {record.name!r} is beyond the head")
+            self._check_consumer(record)
         elif isinstance(record, records.EndRecord):
             self._continuity.finish()
             if list(msgspec.structs.astuple(record)) != self._counts[:-1]:
@@ -150,3 +222,10 @@ class _Checker:
             raise ValueError(f"kept event {record.position} is not where it belongs")
         self._kept = record.position
         check_event(record, record.previous)
+
+    def _check_consumer(self, record: records.ConsumerRecord) -> None:
+        if record.position > self._log.position:
+            raise ValueError(f"consumer {record.name!r:.80} is beyond the head")
+        if record.name in self._consumers:
+            raise ValueError(f"consumer {record.name!r:.80} is there twice")
+        self._consumers.add(record.name)

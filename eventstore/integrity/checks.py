@@ -20,7 +20,9 @@ from eventstore.integrity._rows import (
 )
 from eventstore.integrity.findings import Findings, Report
 from eventstore.log.events import Cursor
+from eventstore.log.records import EventRecord, StreamRecord
 from eventstore.log.redaction import REDACTIONS, read_redaction
+from eventstore.log.stored_values import event_faults, head_faults, stream_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -59,6 +61,8 @@ class Checker:
         self._erased: dict[int, Erased] = {}
         self._redactions: dict[int, int] = {}
         self._anchor.check_start(head, base)
+        for fault in head_faults(head):
+            self.found.add(None, "head", str(fault))
 
     @property
     def position(self) -> int:
@@ -108,6 +112,10 @@ class Checker:
         else:
             self._check_order(event)
             self._links = (event.hash,)
+            # A value that no append stores, bound into the chain by a stranger.
+            for fault in event_faults(EventRecord.of(row)):
+                if fault.field != "position":  # What is wrong with it has been said.
+                    self.found.event(place, str(fault))
         self._position = place
         self._anchor.check_event(event)
         self._note_content(row)
@@ -173,6 +181,8 @@ class Checker:
                 wrong = wrong_content(row)
                 if wrong is None and link_of(previous, row) != row.event.hash:
                     wrong = "is not what was written"
+                for fault in event_faults(EventRecord.of(row)) if wrong is None else ():
+                    self.found.add(last, f"kept event {last!r:.40}", str(fault))
                 if last >= self._head.first_position:
                     wrong = wrong or "is kept although the log itself still has it"
             except _WRONG_TYPE as error:
@@ -220,6 +230,11 @@ class Checker:
         if head.base_hash is not None and not self._trimmed and head.base_hash != genesis_of(head):
             self.found.add(None, "head", "has a hash of events before the first one")
 
+    def _check_name(self, where: str, name: str) -> None:
+        """Check a stream's name, unless its events have shown what is wrong with it."""
+        for fault in stream_faults(StreamRecord(name, 1)) if name not in self._versions else ():
+            self.found.add(None, where, str(fault))
+
     def _check_streams(self, streams: Iterable[tuple[object, object, object]]) -> None:
         versions: Mapping[str, int] = self._versions
         seen: set[object] = set()
@@ -228,6 +243,8 @@ class Checker:
             if name in seen:
                 self.found.add(None, where, "is there twice")
             seen.add(name)
+            if isinstance(name, str):
+                self._check_name(where, name)
             actual = versions.get(name) if isinstance(name, str) else None
             if name in self._uncertain:
                 continue

@@ -30,16 +30,36 @@ def encode_exact(what: str, name: str, value: object) -> bytes:
         raise InvalidInputError(f"{what} {name!r}", reason) from error
     except (TypeError, ValueError, msgspec.MsgspecError) as error:
         raise InvalidInputError(f"{what} {name!r}", f"is not a JSON value: {error}") from error
-    # A level takes two brackets of the text at least.
-    if len(encoded) > 2 * limits.MAX_NESTING:
-        brackets = encoded.count(b"[") + encoded.count(b"{")
-        if brackets > limits.MAX_NESTING and _nested_deeper(value, limits.MAX_NESTING):
-            reason = f"is nested more than {limits.MAX_NESTING} deep"
-            raise InvalidInputError(f"{what} {name!r}", reason)
+    if _is_too_deep(encoded, value):
+        raise InvalidInputError(f"{what} {name!r}", _TOO_DEEP)
     if not exact:
         reason = f"JSON cannot hold {_find_inexact(value, '$')} exactly; convert it first"
         raise InvalidInputError(f"{what} {name!r}", reason)
     return encoded
+
+
+def check_encoded(encoded: bytes) -> object:
+    """Return the value of stored JSON; raise InvalidInputError where an append would refuse it."""
+    try:
+        value = _decode(encoded)
+    except RecursionError as error:
+        raise InvalidInputError("JSON", _TOO_DEEP) from error
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise InvalidInputError("JSON", f"is no JSON: {error}") from error
+    if _is_too_deep(encoded, value):
+        raise InvalidInputError("JSON", _TOO_DEEP)
+    return value
+
+
+_TOO_DEEP: Final = f"is nested more than {limits.MAX_NESTING} deep"
+
+
+def _is_too_deep(encoded: bytes, value: object) -> bool:
+    # A level takes two brackets of the text at least.
+    if len(encoded) <= 2 * limits.MAX_NESTING:
+        return False
+    brackets = encoded.count(b"[") + encoded.count(b"{")
+    return brackets > limits.MAX_NESTING and _nested_deeper(value, limits.MAX_NESTING)
 
 
 def _nested_deeper(value: object, limit: int) -> bool:

@@ -158,13 +158,25 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def id(self) -> str:
-        """The identity that the writer gave it."""
-        return unpack_id(self.raw_id)
+        """The identity that the writer gave it.
+
+        Raises :class:`CorruptEventError` where what is stored is no id.
+        """
+        try:
+            return unpack_id(self.raw_id)
+        except (ValueError, IndexError) as error:
+            raise CorruptEventError("log", self.position, f"no id: {error}") from error
 
     @property
     def recorded_at(self) -> datetime:
-        """Time of the commit, aware, UTC."""
-        return from_microseconds(self.recorded_us)
+        """Time of the commit, aware, UTC.
+
+        Raises :class:`CorruptEventError` where what is stored is no time.
+        """
+        try:
+            return from_microseconds(self.recorded_us)
+        except (ValueError, OverflowError, OSError) as error:
+            raise CorruptEventError("log", self.position, f"no time: {error}") from error
 
     @property
     def data(self) -> Any:
@@ -189,7 +201,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     def _decode(self, raw: bytes) -> Any:
         try:
             return msgspec.json.decode(raw)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise CorruptEventError("log", self.position, f"not JSON: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:

@@ -6,9 +6,14 @@ describes the file that holds them. Fields are only ever added, at the end and w
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from eventstore.log.operations import StoredEvent
 
 FORMAT: Final = 1
 """Version of the format. It rises where an older reader would misunderstand a file."""
@@ -51,6 +56,26 @@ class _StoredColumns(msgspec.Struct, frozen=True, array_like=True, tag_field="ki
 
 class EventRecord(_StoredColumns, frozen=True, array_like=True, tag="event", gc=False):
     """An event as it is stored, with the columns salt and digest, which reads leave out."""
+
+    @classmethod
+    def of(cls, stored: StoredEvent) -> Self:
+        """Return the record of a row."""
+        event = stored.event
+        return cls(
+            event.position,
+            event.stream,
+            event.version,
+            event.raw_id,
+            event.type,
+            event.commit,
+            event.content,
+            event.raw_data,
+            event.raw_metadata,
+            event.recorded_us,
+            stored.salt,
+            stored.digest,
+            event.hash,
+        )
 
 
 class KeptRecord(_StoredColumns, frozen=True, array_like=True, tag="kept", gc=False):

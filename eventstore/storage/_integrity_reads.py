@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from eventstore.errors import HistoryDivergedError
 from eventstore.log.events import Cursor, Event
 from eventstore.log.operations import IntegrityPage, SideTables, StoredEvent
+from eventstore.log.records import ConsumerRecord
+from eventstore.log.stored_values import consumer_faults
 from eventstore.storage import migrations
 from eventstore.storage.catalog import differences
 from eventstore.storage.reading import check_cursor, read_head, read_stored
@@ -24,7 +26,7 @@ _KEPT: Final = (
     "FROM kept k LEFT JOIN stream s ON s.id = k.stream_id WHERE k.position > ? "
     "ORDER BY k.position LIMIT ?"
 )
-_CONSUMERS: Final = "SELECT name, position, hash, epoch, seen_us FROM consumer"
+_CONSUMERS: Final = "SELECT name, position, hash, epoch, owner, seen_us FROM consumer"
 _VIEWS: Final = "SELECT name, log_id, position, hash FROM projection WHERE log_id IS NOT NULL"
 
 Fault = tuple[str, str]
@@ -85,11 +87,13 @@ def _ledger_faults(driver: Driver) -> list[Fault]:
 
 def _cursor_faults(driver: Driver, head: Head) -> list[Fault]:
     faults: list[Fault] = []
-    for name, position, digest, epoch, seen_us in driver.rows(_CONSUMERS):
-        where = f"consumer {name!r:.200}"
-        if not isinstance(epoch, int) or epoch < 1 or not isinstance(seen_us, int):
-            faults.append((where, "has no proper epoch or time"))
-        faults += _check(driver, head, where, (head.log_id, position, digest))
+    for row in driver.rows(_CONSUMERS):
+        consumer = ConsumerRecord(*row)
+        where = f"consumer {consumer.name!r:.200}"
+        if wrong := consumer_faults(consumer):
+            faults += [(where, str(fault)) for fault in wrong]
+        else:
+            faults += _check(driver, head, where, (head.log_id, consumer.position, consumer.hash))
     if driver.has_table("projection"):
         for name, *cursor in driver.rows(_VIEWS):
             faults += _check(driver, head, f"view {name!r:.200}", tuple(cursor))

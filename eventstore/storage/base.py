@@ -199,6 +199,10 @@ class SqlBackend(ABC):
         """Refuse: the log is no file of its own."""
         raise ConfigError(f"{self._where} is no file to restore: {self._advice}")
 
+    def open_copy(self, copy: Path) -> SqlBackend | None:  # noqa: ARG002
+        """Refuse: the log is no file of its own."""
+        raise ConfigError(f"{self._where} is no file to restore: {self._advice}")
+
     def cut(self, before: int | None, before_us: int | None) -> Cursor:
         """Return the end of the last commit that lies wholly before a position, or a time."""
         return self._read(lambda driver: _trimming.find_cut(driver, before, before_us))

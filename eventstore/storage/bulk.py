@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from eventstore.errors import NotEmptyError
+from eventstore.errors import HistoryDivergedError, NotEmptyError
+from eventstore.log.events import Cursor
 from eventstore.log.records import (
     ConsumerRecord,
     EventRecord,
@@ -14,7 +15,7 @@ from eventstore.log.records import (
     Record,
     StreamRecord,
 )
-from eventstore.storage.reading import PAGE_BYTES, read_consumers, read_head
+from eventstore.storage.reading import PAGE_BYTES, check_cursor, read_consumers, read_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -93,8 +94,11 @@ def load(driver: Driver, records: Iterable[Record], where: str) -> Head:
         "UPDATE head SET position = ?, recorded_us = ?, hash = ?",
         (log.position, log.recorded_us, log.hash),
     )
-    _check_versions(driver)
-    return read_head(driver)
+    head = read_head(driver)
+    _check_streams(driver, whole=head.first_position == 1)
+    for name, position, digest in driver.rows("SELECT name, position, hash FROM consumer"):
+        _check_consumer(driver, head, name, Cursor(head.log_id, position, bytes(digest)))
+    return head
 
 
 def _check_empty(driver: Driver, where: str) -> None:
@@ -130,6 +134,8 @@ def _with_stream_ids(driver: Driver, batch: Sequence[Any]) -> list[tuple[Any, ..
     """Turn records into rows: the second field, a stream's name, becomes its number."""
     names = sorted({record.stream for record in batch})
     ids = dict(driver.lookup("SELECT name, id FROM stream WHERE name IN ({})", names))
+    if missing := [name for name in names if name not in ids]:
+        raise ValueError(f"events are of stream {missing[0]!r:.80}, which is not listed")
     return [(fields[0], ids[fields[1]], *fields[2:]) for fields in (_fields(one) for one in batch)]
 
 
@@ -149,12 +155,33 @@ _INSERTS: Final[dict[type, tuple[str, _Rows]]] = {
 }
 
 
-def _check_versions(driver: Driver) -> None:
-    """Check that each stream's events end at its version, without a hole."""
-    row = driver.row(
-        "SELECT s.name FROM stream s JOIN (SELECT stream_id, max(version) AS last, "
-        "max(version) - min(version) + 1 - count(*) AS missing FROM event GROUP BY stream_id) e "
-        "ON e.stream_id = s.id WHERE e.last <> s.version OR e.missing <> 0 LIMIT 1"
-    )
+_WRONG_VERSIONS: Final = (
+    "SELECT s.name FROM stream s {} (SELECT stream_id, min(version) AS first, "
+    "max(version) AS last, count(*) AS events FROM event GROUP BY stream_id) e "
+    "ON e.stream_id = s.id WHERE e.last <> s.version OR e.last - e.first + 1 <> e.events {} LIMIT 1"
+)
+_WRONG_ORDER: Final = (
+    "SELECT s.name FROM event e JOIN event n ON n.stream_id = e.stream_id "
+    "AND n.version = e.version + 1 JOIN stream s ON s.id = e.stream_id "
+    "WHERE n.position < e.position LIMIT 1"
+)
+
+
+def _check_streams(driver: Driver, *, whole: bool) -> None:
+    """Check that each stream's events end at its version, in order and without a hole.
+
+    In a ``whole`` log, which was never trimmed, each stream begins at version 1.
+    """
+    wrong = _WRONG_VERSIONS.format("JOIN", "")
+    if whole:
+        wrong = _WRONG_VERSIONS.format("LEFT JOIN", "OR e.first <> 1 OR e.last IS NULL")
+    row = driver.row(wrong) or driver.row(_WRONG_ORDER)
     if row is not None:
-        raise LookupError(f"the versions of stream {row[0]!r} have a hole")
+        raise ValueError(f"the versions of stream {row[0]!r:.80} have a hole, or another order")
+
+
+def _check_consumer(driver: Driver, head: Head, name: str, cursor: Cursor) -> None:
+    try:
+        check_cursor(driver, head, cursor)
+    except HistoryDivergedError as error:
+        raise ValueError(f"consumer {name!r:.80}: {error}") from error

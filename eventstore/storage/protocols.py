@@ -192,6 +192,12 @@ class Portable(Protocol):
         Raises ConfigError, naming what to use instead, where the log is no file.
         """
 
+    def open_copy(self, copy: Path) -> MovableLog | None:
+        """Return an open log that only reads a backup, to be verified and closed.
+
+        ``None`` for one with an older schema. Raises StorageError where it is no event log.
+        """
+
     def restore(self, copy: Path, progress: Callable[[int, int], None], *, replace: bool) -> int:
         """Put such a copy in this log's place; called while it is not open."""
 

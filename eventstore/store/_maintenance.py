@@ -13,9 +13,10 @@ from typing import IO, TYPE_CHECKING
 import anyio
 
 from eventstore.archive.export import export_to
-from eventstore.archive.log_import import import_file
+from eventstore.archive.log_import import NAMED, import_file
 from eventstore.archive.progress import cancellable, check_free
 from eventstore.archive.trim import make_request, prepare_trim
+from eventstore.errors import StorageError
 from eventstore.integrity.verify import verify
 from eventstore.log.clock import system_clock
 from eventstore.log.validation import check_redact
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from eventstore.changes.feed import ChangeFeed
     from eventstore.integrity.findings import Report
     from eventstore.log.events import Appended, Cursor, Event
-    from eventstore.storage.protocols import LockHolder, NamedLock
+    from eventstore.storage.protocols import LockHolder, MovableLog, NamedLock
     from eventstore.store._log_access import LogAccess
 
 
@@ -106,10 +107,28 @@ class Maintenance:
         )
 
 
+async def _check_copy(source: MovableLog, copy: str | os.PathLike[str]) -> None:
+    """Close a backup that was opened; raise StorageError unless it is what a log wrote."""
+    try:
+        report = await verify(source, anyio.to_thread.run_sync, None, None)
+    finally:
+        await anyio.to_thread.run_sync(source.close)
+    if not report.ok:
+        named = "; ".join(map(str, report.findings[:NAMED]))
+        more = len(report.findings) + report.more - NAMED
+        rest = f"; and {more} more" if more > 0 else ""
+        raise StorageError(
+            str(copy), f"it is not what a log wrote, and nothing was restored: {named}{rest}"
+        )
+
+
 async def restore(
     copy: str | os.PathLike[str], url: str, progress: Progress, *, replace: bool
 ) -> int:
     """Put a backup in the place of a log that is not open here; return the position it is at."""
     backend = make_backend(url, system_clock, ())
+    source = await anyio.to_thread.run_sync(backend.open_copy, Path(copy))
+    if source is not None:
+        await _check_copy(source, copy)
     run = cancellable(partial(backend.restore, Path(copy), replace=replace))
     return await anyio.to_thread.run_sync(run, progress)

@@ -287,7 +287,7 @@ async def test_a_version_that_no_event_has_is_refused(lasting_url: str) -> None:
     await empty(lasting_url)
     _, (records,), _ = chunks(await small_export())
     records[1][2] += 1
-    with pytest.raises(StorageError, match="versions of stream"):
+    with pytest.raises(ArchiveError, match="versions of stream"):
         await imported(lasting_url, joined([records]))
 
 

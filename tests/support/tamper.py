@@ -170,8 +170,17 @@ EDITS: Final = (update, update, update, delete, insert, swap)
 
 def rewrite(url: str, position: int, data: bytes) -> None:
     """Change an event, and compute all that follows anew, as the log itself would."""
+    rewrite_column(url, position, "data", data)
+
+
+def rewrite_column(url: str, position: int, column: str, value: Any) -> None:
+    """Change any column of an event, or its stream's name, and bind it into the chain."""
     with superuser(url) as user:
-        user.run("UPDATE event SET data = ? WHERE position = ?", data, position)
+        if column == "stream":
+            (row,) = user.run("SELECT stream_id FROM event WHERE position = ?", position)
+            user.run("UPDATE stream SET name = ? WHERE id = ?", value, row[0])
+        else:
+            user.run(f"UPDATE event SET {column} = ? WHERE position = ?", value, position)
         (log_id,) = user.run("SELECT log_id FROM head")[0]
         found = user.run("SELECT hash FROM event WHERE position = ?", position - 1)
         previous = found[0][0] if found else chain.genesis(log_id)
@@ -202,4 +211,6 @@ def rewrite(url: str, position: int, data: bytes) -> None:
                 digest, previous, event["position"],
             )  # fmt: skip
         user.run("UPDATE head SET hash = ?", previous)
+        last = "(SELECT recorded_us FROM event ORDER BY position DESC LIMIT 1)"
+        user.run(f"UPDATE head SET recorded_us = {last}")
         user.run("DELETE FROM consumer")

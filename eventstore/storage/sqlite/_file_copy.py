@@ -70,12 +70,9 @@ def restore(
     process leaves the old one or the new one, no WAL is left over, and processes that use
     it see the new one. Without ``replace`` it is NotEmptyError.
     """
-    if not copy.is_file():
-        reason = "it is no file" if copy.exists() else f"no file at {copy.absolute()}"
-        raise StorageError(str(copy), reason)
+    check_readable(copy)
     with _errors_naming(copy), closing(_open(copy, "ro")) as source:
         position = read_position(source, copy)
-        _check_whole(source, copy)
         with closing(WriteTurn(path, write_wait)) as turn, turn.hold(), _errors_naming(path):
             found = _probe(path)
             if found is not None and not replace:
@@ -102,10 +99,16 @@ def read_position(connection: sqlite3.Connection, path: Path) -> int:
     return int(row[0])
 
 
-def _check_whole(connection: sqlite3.Connection, path: Path) -> None:
-    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
-        raise StorageError(str(path), f"the copy is damaged: {found}")
+def check_readable(copy: Path) -> None:
+    """Raise StorageError where a copy is no event log, or its file is damaged."""
+    if not copy.is_file():
+        reason = "it is no file" if copy.exists() else f"no file at {copy.absolute()}"
+        raise StorageError(str(copy), reason)
+    with _errors_naming(copy), closing(_open(copy, "ro")) as connection:
+        read_position(connection, copy)
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise StorageError(str(copy), f"the copy is damaged: {found}")
 
 
 def _probe(path: Path) -> str | None:

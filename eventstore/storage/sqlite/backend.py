@@ -46,6 +46,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+
+class OlderSchemaError(StorageError):
+    """A log that is only read has a schema that would have to be brought up to date first."""
+
+
 SCRUB_MS: Final = 1_000
 """How long a redaction waits for readers to leave, in milliseconds."""
 
@@ -70,7 +75,7 @@ class SqliteBackend(SqlBackend):
         self.path = database_path(url)
         self._turn: WriteTurn | None = None
         self._writer: Connection | None = None
-        self._read_only = False
+        self._read_only = self._is_copy = False
         self._unscrubbed = False
         # A single shared connection can serve one thread at a time only.
         self._memory_lock = threading.RLock()
@@ -88,7 +93,7 @@ class SqliteBackend(SqlBackend):
             undo.callback(self._engine.dispose)
             self._user_engine = make_engine(self.path, pooled=False)
             undo.callback(self._disconnect)
-            self._read_only = self.path is not None and is_read_only(self.path)
+            self._read_only = self._is_copy or (self.path is not None and is_read_only(self.path))
             current = False
             self._identity = _identity(self.path)
             if self._read_only or not create:
@@ -109,7 +114,7 @@ class SqliteBackend(SqlBackend):
                 raise StorageError(self._where, reason) from error
             raise
         if self._read_only and not current:
-            raise StorageError(
+            raise OlderSchemaError(
                 self._where,
                 "its schema is of an older version: open it once as a user who may write to it",
             )
@@ -200,6 +205,17 @@ class SqliteBackend(SqlBackend):
         return _file_copy.restore(
             copy, self.path, progress, replace=replace, write_wait=self._write_wait
         )
+
+    def open_copy(self, copy: Path) -> SqliteBackend | None:
+        """Return an open log that only reads a backup."""
+        _file_copy.check_readable(copy)
+        found = SqliteBackend(self.url, self._clock)
+        found.path, found._is_copy = copy.absolute(), True
+        try:
+            found.open(create=False)
+        except OlderSchemaError:
+            return None
+        return found
 
     def user_transaction(self, *, batch: bool) -> UserTransaction:
         """Return a connection whose own statements and an append share transactions.
