@@ -2,68 +2,35 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from contextlib import asynccontextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 from support.logs import positions, some
+from support.tail_readers import (
+    Arrivals,
+    OneTries,
+    Reads,
+    caught_up,
+    following,
+    gate,
+    take_into,
+    unwoken,
+)
 from support.waiting import DEADLINE, collect, signalled, take
 
 from eventstore import END, EventStore, HistoryDivergedError, NewEvent, StorageError
 from eventstore.changes._event_window import SLICE_EVENTS, WINDOW_EVENTS
 from eventstore.changes._poll_schedule import PollSchedule
 from eventstore.changes._tail_buffer import READ_EVENTS
-from eventstore.system.backoff import Backoff
 from eventstore.system.event_loop import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from eventstore import Event, Subscription
+    from eventstore import Event
     from eventstore.log.operations import Page, Query
 
 pytestmark = pytest.mark.anyio
-
-
-@asynccontextmanager
-async def unwoken(url: str, poll: float = 3600) -> AsyncIterator[tuple[EventStore, EventStore]]:
-    """Give a store that nothing wakes when the second store appends."""
-    async with (
-        EventStore.open(url, poll=poll, notify="none") as store,
-        EventStore.open(url, notify="none") as writer,
-    ):
-        yield store, writer
-
-
-@asynccontextmanager
-async def following(store: EventStore) -> AsyncIterator[Arrivals]:
-    """Give what a subscription of the store receives that has caught up and waits."""
-    async with (
-        store.subscribe_changes(after=END) as subscription,
-        anyio.create_task_group() as tasks,
-    ):
-        await caught_up(subscription)
-        arrivals = Arrivals()
-        tasks.start_soon(take_into, subscription, arrivals)
-        yield arrivals
-
-
-class Reads:
-    """Counts the pages that a store reads."""
-
-    def __init__(self, store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.queries: list[Query] = []
-        read = store._log._read_page
-
-        def counting(query: Query) -> Page:
-            self.queries.append(query)
-            return read(query)
-
-        monkeypatch.setattr(store._log, "_read_page", counting)
 
 
 async def test_a_commit_is_read_once_for_all_subscriptions(
@@ -347,82 +314,3 @@ async def test_subscriptions_go_on_once_one_of_them_reads_after_an_outage(
             away = False
             for _ in followers:
                 assert await arrivals.receive() == 1
-
-
-class OneTries(Backoff):
-    """Lets one follower try again and again, and the others never."""
-
-    chosen: OneTries | None = None
-    failed = Signal()
-
-    def next(self) -> float:
-        OneTries.chosen = OneTries.chosen or self
-        OneTries.failed.set()
-        self.failures += 1
-        return 0.01 if self is OneTries.chosen else 3600.0
-
-
-async def test_a_heartbeat_postpones_a_poll() -> None:
-    now = 100.0
-    schedule = PollSchedule(1.0, lambda: now)
-    assert 0.9 <= schedule.remaining() <= 1.0
-    for _ in range(14):
-        now += 0.7
-        schedule.heartbeat()
-        assert 0.7 <= schedule.remaining() <= 1.0
-    now += schedule.remaining()
-    assert schedule.log_read()
-    assert 0.75 <= schedule.remaining() <= 0.85
-    for _ in range(22):
-        now += 0.7
-        schedule.heartbeat()
-    # Heartbeats postpone it for a limited time, and a read that verifies them sends none.
-    assert schedule.remaining() == 0
-    assert not schedule.log_read()
-    assert schedule.remaining() > 0
-
-
-class Arrivals:
-    """A queue of the positions that subscriptions have received."""
-
-    def __init__(self) -> None:
-        self._positions: deque[int] = deque()
-        self._arrived = Signal()
-
-    def add(self, position: int) -> None:
-        self._positions.append(position)
-        self._arrived.set()
-
-    async def receive(self) -> int:
-        """Wait for the next position and remove it."""
-        await signalled(self._arrived, lambda: self._positions)
-        return self._positions.popleft()
-
-
-async def caught_up(subscription: Subscription) -> None:
-    """Return once a subscription waits at the head."""
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(take, subscription, 1)
-        await signalled(subscription._feed.waiting, lambda: subscription.caught_up)
-        tasks.cancel_scope.cancel()
-
-
-async def take_into(subscription: Subscription, arrivals: Arrivals) -> None:
-    for position in positions(await take(subscription, 1)):
-        arrivals.add(position)
-
-
-def gate(
-    store: EventStore, monkeypatch: pytest.MonkeyPatch
-) -> tuple[threading.Event, threading.Event]:
-    """Hold up the next page that the store reads, until the second event is set."""
-    reading, go_on = threading.Event(), threading.Event()
-    read = store._log._read_page
-
-    def gated(query: Query) -> Page:
-        reading.set()
-        assert go_on.wait(20)
-        return read(query)
-
-    monkeypatch.setattr(store._log, "_read_page", gated)
-    return reading, go_on

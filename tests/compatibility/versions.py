@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -58,7 +59,7 @@ class Version:
             self.process = subprocess.Popen(
                 [sys.executable, str(WORKER)],
                 cwd=directory,
-                env={"PYTHONPATH": str(place), "PATH": ""},
+                env={"PYTHONPATH": f"{place}{os.pathsep}{REPOSITORY / 'tests'}", "PATH": ""},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from support.logs import LOG_URLS
+from support.projected_rules import Master, a_master
 
 from eventstore import EventStore
+from projections.rules import RuleSync
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from support.logs import FakeClock
+    from support.master import Sync
+
+    from projections.rules import SyncReport
 
 SIGMA_HISTORY: Final = "EVENTSTORE_SIGMA_HISTORY"
 """Environment variable: a file with a history of Sigma rules, if there is one."""
@@ -48,3 +53,27 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "rules"
     root.mkdir()
     return root
+
+
+@pytest.fixture
+def sync(store: EventStore, root: Path) -> Sync:
+    """Look at the root once, as a master that has just been started."""
+
+    async def look(**settings: Any) -> SyncReport:
+        return await RuleSync(store, root, **{"source": "test"} | settings).sync_once()
+
+    return look
+
+
+@pytest.fixture
+def watched_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at the watched place more often than a server needs to."""
+    monkeypatch.setattr("eventstore.system.directory_watch.RETRY_SECONDS", 0.05)
+    monkeypatch.setattr("eventstore.system.directory_watch.CHECK_MS", 50)
+
+
+@pytest.fixture
+async def master(tmp_path: Path) -> AsyncIterator[Master]:
+    """Give a master without rules."""
+    async with a_master(tmp_path) as master:
+        yield master

@@ -1,34 +1,26 @@
-"""Rules from a projected directory alone: shared, copied, torn, damaged, replaced."""
+"""Rules from a projected directory alone, as the log says them."""
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import sys
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 from support.commands import environment
 from support.logs import FakeClock
-from support.master import ttp
+from support.projected_rules import Master, a_master, told
 from support.waiting import eventually, take
 
 from eventstore import EventStore, HistoryDivergedError, StorageError
-from projections import DirectoryProjection, ProjectionRunner
-from projections.directory.manifest import MANIFEST
 from projections.rules import (
-    CompiledRule,
     FeedError,
     ReadOnlyError,
     RuleReplica,
     RuleState,
-    RuleStore,
-    RuleSync,
     get_rule_store,
     replica,
 )
@@ -36,73 +28,12 @@ from projections.rules import _replica_fold as replica_fold
 from projections.rules.replica_file import REPLICA_FORMAT, REPLICA_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from projections.rules import RuleChange
 
+
 pytestmark = pytest.mark.anyio
-
-
-class Master:
-    """A log, the directory of rules that goes into it, and the one that comes out."""
-
-    def __init__(self, log: EventStore, directory: Path) -> None:
-        self.log = log
-        self.rules = directory / "rules"
-        self.live = directory / "live"
-        self.rules.mkdir(exist_ok=True)
-        self.states = RuleStore(log)
-
-    async def edit(self, *rule_ids: str, name: str = "first") -> None:
-        """Save rules as one commit."""
-        for rule_id in rule_ids:
-            (self.rules / f"{rule_id}.yml").write_text(ttp(rule_id, name))
-        await self._sync()
-
-    async def remove(self, *rule_ids: str) -> None:
-        """Delete rules as one commit."""
-        for rule_id in rule_ids:
-            (self.rules / f"{rule_id}.yml").unlink()
-        await self._sync()
-
-    async def _sync(self) -> None:
-        await RuleSync(self.log, self.rules, source="test", allow_empty=True).sync_once()
-
-    async def state(self, rule_id: str, state: RuleState) -> None:
-        """Set a state."""
-        await self.states.set_state(rule_id, state, set_by="ana")
-
-    async def project(self) -> None:
-        """Bring the directory up to date, and let it go."""
-        await self.runner().catch_up()
-
-    def runner(self) -> ProjectionRunner:
-        """Return what projects the directory."""
-        return ProjectionRunner(self.log, DirectoryProjection(self.live, fsync=False))
-
-
-@asynccontextmanager
-async def a_master(directory: Path, clock: FakeClock | None = None) -> AsyncIterator[Master]:
-    directory.mkdir(exist_ok=True)
-    settings: dict[str, Any] = {} if clock is None else {"clock": clock}
-    async with EventStore.open(f"sqlite:///{directory}/events.db", **settings) as log:
-        yield Master(log, directory)
-
-
-@pytest.fixture
-async def master(tmp_path: Path) -> AsyncIterator[Master]:
-    """Give a master without rules."""
-    async with a_master(tmp_path) as master:
-        yield master
-
-
-def told(changes: list[RuleChange]) -> list[tuple[str, str]]:
-    """Return each rule with its new name or state; an empty name where it is gone."""
-    return [
-        (rule_id, value.name if isinstance(value, CompiledRule) else value.state)
-        for _, rule_id, value in changes
-    ]
 
 
 async def test_a_replica_says_what_the_log_says(master: Master) -> None:
@@ -164,96 +95,6 @@ async def test_who_was_away_for_long_gets_the_latest_word_on_each_rule(
     assert told(await take(changes, 3)) == expected
     assert told((await take(commits, 1))[0]) == expected
     assert (await reader.get_state("C")).confidence_max == 0.4
-
-
-@pytest.mark.promise("replica")
-async def test_nothing_half_copied_is_ever_used(master: Master, tmp_path: Path) -> None:
-    await master.edit("A")
-    await master.project()
-    copy = tmp_path / "copy"
-    shutil.copytree(master.live, copy)
-    reader = RuleReplica(copy, poll=0.01)
-    await reader.load_compiled()
-    changes = reader.subscribe_changes()
-    rng = random.Random(8)
-    for number in range(10):
-        await master.edit("A", "B", "C", name=f"n{number}")
-        await master.project()
-        whole = (master.live / REPLICA_NAME).read_bytes()
-        with (copy / REPLICA_NAME).open("wb") as file:  # in place, as some ways to copy do it
-            for cut in sorted(rng.sample(range(1, len(whole)), 5)):
-                file.write(whole[file.tell() : cut])
-                file.flush()
-                names = {rule.name for rule in await reader.load_compiled()}
-                assert names == ({"first"} if number == 0 else {f"n{number - 1}"})
-                assert "not whole" in reader.trouble
-            file.write(whole[file.tell() :])
-        assert told(await take(changes, 3)) == [(one, f"n{number}") for one in "ABC"]
-        assert reader.trouble == ""
-
-
-@pytest.mark.promise("replica")
-async def test_files_may_arrive_in_any_order_or_never(master: Master, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    reader = RuleReplica(copy, poll=0.01)
-    published: dict[int, str] = {}
-    rng = random.Random(3)
-    for number in range(8):
-        await master.edit("A", "B", name=f"n{number}")
-        await master.project()
-        files = [path for path in sorted(master.live.iterdir()) if path.suffix != ".owner"]
-        rng.shuffle(files)
-        copy.mkdir(exist_ok=True)
-        arrived = files[: rng.randrange(len(files) + 1)] if number else files
-        for path in arrived:
-            shutil.copyfile(path, copy / ".part")
-            (copy / ".part").replace(copy / path.name)
-        published[(await master.log.head()).position] = f"n{number}"
-        rules = await reader.load_compiled()
-        assert [rule.name for rule in rules] == [published[reader.position]] * 2
-
-
-async def test_what_is_damaged_leaves_the_last_good_rules(master: Master) -> None:
-    await master.edit("A")
-    await master.project()
-    file = master.live / REPLICA_NAME
-    good = file.read_bytes()
-    reader = RuleReplica(master.live)
-    await reader.load_compiled()
-    body = good.partition(b"\n")[2]
-    bad = [
-        b"",
-        b"\0" * 100,
-        body,
-        good[:-1],
-        good.replace(b'"A"', b'"B"'),
-        *(signed(content) for content in (b"{}", b"[", b"[" * 100_000, b'{"format": 2}')),
-        signed(body.replace(b'"hash":"', b'"hash":"x')),
-    ]
-    for content in bad:
-        file.write_bytes(content)
-        assert [rule.rule_id for rule in await reader.load_compiled()] == ["A"]
-        assert reader.trouble
-        with pytest.raises(FeedError):
-            REPLICA_FORMAT.decode(content, "here")
-    for make in (os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/passwd")):
-        remove(file)
-        make(file)
-        assert [rule.rule_id for rule in await reader.load_compiled()] == ["A"]
-        assert reader.trouble
-    remove(file)
-    assert [rule.rule_id for rule in await reader.load_compiled()] == ["A"]
-    await master.project()
-    assert [rule.rule_id for rule in await reader.load_compiled()] == ["A"]
-    assert (reader.trouble, file.read_bytes()) == ("", good)
-
-
-def signed(body: bytes) -> bytes:
-    """Return a body with a checksum that is right."""
-    whole = REPLICA_FORMAT.empty("any").encode()
-    digest = sha256(body).hexdigest().encode()
-    assert whole.partition(b"\n")[0] != digest
-    return digest + b"\n" + body
 
 
 def remove(path: Path) -> None:
@@ -402,49 +243,6 @@ def replica_files_alike(one: bytes, other: bytes) -> bool:
     """Whether two feeds stand for the same; what both have of the past may differ in length."""
     first, second = REPLICA_FORMAT.decode(one, ""), REPLICA_FORMAT.decode(other, "")
     return (first.rules, first.states, first.cursor) == (second.rules, second.states, second.cursor)
-
-
-async def test_an_older_directory_and_one_that_was_cut_short_are_completed(master: Master) -> None:
-    await master.edit("A")
-    await master.project()
-    older = (master.live / REPLICA_NAME).read_bytes()
-    await master.edit("A", name="second")
-    await master.project()
-    good, manifest = (
-        (master.live / REPLICA_NAME).read_bytes(),
-        (master.live / MANIFEST).read_bytes(),
-    )
-    # Without the file, as an earlier version left it; and with one that is behind or ahead.
-    for content in (None, older, good):
-        (master.live / REPLICA_NAME).unlink()
-        if content is not None:
-            (master.live / REPLICA_NAME).write_bytes(content)
-        await master.project()
-        assert (master.live / REPLICA_NAME).read_bytes() == good
-        assert (master.live / MANIFEST).read_bytes() == manifest
-
-
-async def test_a_running_projection_mends_it(master: Master) -> None:
-    await master.edit("A")
-    runner = ProjectionRunner(
-        master.log, DirectoryProjection(master.live, fsync=False), heal_seconds=0.02
-    )
-    file = master.live / REPLICA_NAME
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(runner.run)
-
-        async def whole() -> bool:
-            return file.exists() and REPLICA_FORMAT.decode(file.read_bytes(), "").position == 1
-
-        await eventually(whole)
-        file.write_bytes(b"spoiled")
-
-        async def mended() -> bool:
-            return file.read_bytes() != b"spoiled"
-
-        await eventually(mended)
-        assert await whole()
-        tasks.cancel_scope.cancel()
 
 
 async def test_the_settings_choose_it(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -29,7 +28,6 @@ from support.master import (
 from support.waiting import eventually
 
 from eventstore import EventStore
-from eventstore.system.directory_watch import Watcher
 from projections.rules import RuleSync, SyncReport
 from projections.rules.sources.debounce import DebounceTimes
 from projections.rules.sources.scan import ScannedFile, Scanner
@@ -38,16 +36,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = pytest.mark.anyio
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("watched_often")]
+
 
 NEW = ttp("A", "second, and longer than the first")
-
-
-@pytest.fixture(autouse=True)
-def _watch_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look at the watched place more often than a server needs to."""
-    monkeypatch.setattr("eventstore.system.directory_watch.RETRY_SECONDS", 0.05)
-    monkeypatch.setattr("eventstore.system.directory_watch.CHECK_MS", 50)
 
 
 @pytest.fixture
@@ -282,103 +275,6 @@ async def test_a_checkout_in_progress_is_waited_for(
         (root / ".git" / "index.lock").unlink()
         await stands(store, "A", NEW)
     assert {event.commit for event in (await logged(store))[1:]} == {3}
-
-
-async def test_a_root_that_is_deleted_and_recreated_is_followed_again(
-    store: EventStore, root: Path
-) -> None:
-    fill(root, {"a.yml": ttp("A")})
-    async with following(store, root):
-        shutil.rmtree(root)
-        fill(root, {"a.yml": NEW})
-        await stands(store, "A", NEW)
-        fill(root, {"a.yml": ttp("A", "third")})
-        await stands(store, "A", ttp("A", "third"))
-    assert await logged(store, "RuleRemoved") == []
-
-
-async def test_a_root_that_is_not_there_yet_is_waited_for(store: EventStore, root: Path) -> None:
-    shutil.rmtree(root)
-    async with following(store, root):
-        await anyio.wait_all_tasks_blocked()
-        fill(root, {"a.yml": NEW})
-        await stands(store, "A", NEW)
-
-
-async def test_a_root_that_is_a_link_may_lead_elsewhere(
-    store: EventStore, root: Path, tmp_path: Path
-) -> None:
-    fill(root, {"a.yml": ttp("A")})
-    other = fill(tmp_path / "other", {"a.yml": NEW})
-    link = tmp_path / "link"
-    link.symlink_to(root)
-    async with following(store, link):
-        (tmp_path / "next").symlink_to(other)
-        (tmp_path / "next").rename(link)
-        await stands(store, "A", NEW)
-        fill(other, {"a.yml": ttp("A", "third")})
-        await stands(store, "A", ttp("A", "third"))
-
-
-async def test_kubernetes_swaps_are_one_change(store: EventStore, root: Path) -> None:
-    fill(root, {"..1/a.yml": ttp("A"), "..2/a.yml": NEW})
-    (root / "..data").symlink_to("..1")
-    (root / "a.yml").symlink_to("..data/a.yml")
-    async with following(store, root):
-        (root / "..tmp").symlink_to("..2")
-        (root / "..tmp").rename(root / "..data")
-        await stands(store, "A", NEW)
-        assert await changes_of(store, root, "A") == ["RuleDefined", "RuleDefined"]
-
-
-async def test_a_name_that_is_not_utf8_does_not_blind_the_watch(
-    store: EventStore, root: Path
-) -> None:
-    async with following(store, root):
-        (root / os.fsdecode(b"\xff.txt")).write_text("kills an iterator")
-        fill(root, {"a.yml": NEW})
-        await stands(store, "A", NEW)
-        await marked(store, root)
-
-
-class NoWatch:
-    """What iterating over a watch does where the system allows no more of them."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
-
-    def __iter__(self) -> NoWatch:
-        return self
-
-    def __next__(self) -> None:
-        raise OSError("inotify watch limit reached")
-
-
-async def test_a_watch_that_fails_asks_for_a_look_at_once(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("eventstore.system.directory_watch.watch", NoWatch)
-    monkeypatch.setattr("eventstore.system.directory_watch.RETRY_SECONDS", NEVER)
-    woken = threading.Event()
-    watcher = Watcher(root, woken.set, recursive=True)
-    watcher.start()
-    try:
-        assert await anyio.to_thread.run_sync(woken.wait, 10)
-        assert "inotify" in watcher.trouble
-    finally:
-        watcher.close()
-
-
-async def test_a_watch_that_never_works_is_replaced_by_looking_on_a_timer(
-    store: EventStore, root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("eventstore.system.directory_watch.watch", NoWatch)
-    async with following(store, root, rescan_seconds=0.05):
-        for n in range(3):
-            fill(root, {"a.yml": ttp("A", f"edit {n}")})
-            await stands(store, "A", ttp("A", f"edit {n}"))
-    told_once = [record for record in caplog.records if "inotify" in record.getMessage()]
-    assert len(told_once) == 1
 
 
 async def test_trouble_is_logged_once_and_does_not_end_the_run(

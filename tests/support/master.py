@@ -13,12 +13,15 @@ from projections.rules.sources.debounce import DebounceTimes
 from support.waiting import collect, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     import pytest
 
     from eventstore import Event, EventStore
+    from projections.rules import SyncReport
+
+    Sync = Callable[..., Awaitable[SyncReport]]
 
 QUICK: Final = DebounceTimes(whole=0.03, incomplete=0.15, longest=5.0)
 """Settling times under which every way to save a file is still seen as one change."""
@@ -56,6 +59,11 @@ def fill(root: Path, files: dict[str, str]) -> Path:
         file.write_text(text)
     root.mkdir(parents=True, exist_ok=True)
     return root
+
+
+async def head_position(store: EventStore) -> int:
+    """Return the position of the log's head."""
+    return (await store.head()).position
 
 
 async def logged(store: EventStore, *types: str) -> list[Event]:
