@@ -153,6 +153,20 @@ def _variables(
             yield PREFIX + "_".join(path).upper(), path
 
 
+def given_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return the values of variables that begin like a setting, known or not."""
+    environ = os.environ if environ is None else environ
+    return [value for name, value in environ.items() if name.startswith(PREFIX)]
+
+
+def secret_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return the values of variables that are secret as a whole: keys, and libpq's password."""
+    environ = os.environ if environ is None else environ
+    keys = environ.get(f"{PREFIX}NOTIFY_ACCEPTED_KEYS", "").split(",")
+    words = [environ.get(f"{PREFIX}NOTIFY_KEY", ""), environ.get("PGPASSWORD", ""), *keys]
+    return [word.strip() for word in words]
+
+
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Return a sentence for each variable that begins like a setting and is none.
 

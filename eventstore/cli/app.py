@@ -16,6 +16,7 @@ from eventstore.cli.contributions import DISTRIBUTION, contributions
 from eventstore.cli.lazy_commands import HELP_NAMES, CommandGroup
 from eventstore.cli.options import USAGE_ERROR, Config, Json, Options, Url, Utc, Verbose
 from eventstore.cli.outcome import conclude
+from eventstore.config import given_variables, secret_variables
 from eventstore.errors import EventStoreError
 
 PROGRAM: Final = "eventstore"
@@ -55,6 +56,7 @@ def run_program() -> None:
     """Run the command line and exit with its status."""
     output.prepare_streams()
     options = _words(sys.argv[1:])
+    output.hide_secrets([*sys.argv[1:], *given_variables()], secret_variables())
     json, verbose = "--json" in options, bool(options & {"-v", "--verbose"})
     output.show_log_records(verbose=verbose, json=json)
     try:

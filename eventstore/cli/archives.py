@@ -10,7 +10,7 @@ import typer
 
 from eventstore.archive.log_import import check_export, open_export
 from eventstore.cli.options import Replace
-from eventstore.cli.output import binary_stdin, binary_stdout
+from eventstore.cli.output import binary_stdin, binary_stdout, without_secrets
 from eventstore.cli.session import Session
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ async def export(
                 return
             moved = await store.export(file, replace=replace, progress=progress)
     session.output.value(
-        {"file": file, **msgspec.structs.asdict(moved)},
+        {"file": without_secrets(file), **msgspec.structs.asdict(moved)},
         f"{file}: {moved.events} events up to position {moved.position}, sha256 {moved.sha256}",
     )
 

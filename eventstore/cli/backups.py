@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from eventstore.cli.options import Replace
+from eventstore.cli.output import without_secrets
 from eventstore.cli.session import Session
 from eventstore.store.event_store import EventStore
 from eventstore.system.secret_url import show_place
@@ -24,7 +25,8 @@ async def backup(
         with session.output.progress("copying", "pages") as progress:
             position = await store.backup(file, replace=replace, progress=progress)
     session.output.value(
-        {"file": str(file), "position": position}, f"{file} is at position {position}"
+        {"file": without_secrets(str(file)), "position": position},
+        f"{file} is at position {position}",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.cli.contributions import contributions
-from eventstore.cli.output import to_json, write_warning
+from eventstore.cli.output import Output, to_json, write_warning
 from eventstore.cli.times import show_time
 from eventstore.errors import EventStoreError
 
@@ -19,11 +19,37 @@ if TYPE_CHECKING:
 DATA_WIDTH: Final = 100
 """Characters of an event's data that are shown where no package describes its type."""
 
+UNREADABLE: Final = (EventStoreError, ValueError, RecursionError)
+"""What reading an event's data raises where what is stored cannot be read."""
+
 _describers: dict[str, Callable[[Event], Any] | None] = {}
 """Functions by import path; ``None`` where one cannot be imported, which is told once."""
 
 _failed: set[str] = set()
 """Import paths of the functions that failed for an event, which is told once for each."""
+
+
+def show_event(output: Output, event: Event, **more: object) -> None:
+    """Print an event: a line for people, or its values and ``more`` as JSON.
+
+    One whose data cannot be read is shown without, and does not end the command.
+    """
+    if not output.json:
+        output.value(None, describe(event))
+        return
+    try:
+        values = event.to_dict()
+    except UNREADABLE as error:
+        values = {
+            "position": event.position,
+            "stream": event.stream,
+            "version": event.version,
+            "id": event.id,
+            "type": event.type,
+            "data": None,
+            "error": str(error),
+        }
+    output.value({**values, **more}, None)
 
 
 def describe(event: Event) -> str:
@@ -35,7 +61,7 @@ def describe(event: Event) -> str:
 def _meaning(event: Event) -> str:
     try:
         data = event.data
-    except EventStoreError as error:
+    except UNREADABLE as error:
         return f"{event.type}  {event.stream}  {error}"
     if event.redacted:
         return f"{event.type:<9} {event.stream}  (redacted)"
@@ -56,15 +82,11 @@ def _described(event: Event) -> tuple[str, str] | None:
     for streams in (event.stream, category, ""):
         if (contribution := found.get((event.type, streams))) is None:
             continue
-        described = _call(contribution, event)
-        if described is not None:
-            verb, rest = described
-            return str(verb), str(rest)
-        return None
+        return _call(contribution, event)
     return None
 
 
-def _call(contribution: Contribution[EventLines], event: Event) -> tuple[object, object] | None:
+def _call(contribution: Contribution[EventLines], event: Event) -> tuple[str, str] | None:
     """Call a manifest's function; ``None`` where it has no line for this event, or fails at it.
 
     An event that one function cannot describe says nothing about the next event.
@@ -83,11 +105,11 @@ def _call(contribution: Contribution[EventLines], event: Event) -> tuple[object,
         described = describer(event)
         if described is None:
             return None
-        verb, rest = described
-    except Exception as error:
+        verb, rest = map(str, described)
+    except (Exception, SystemExit) as error:
         if path not in _failed:
             _failed.add(path)
-            write_warning(f"{origin}: {path}: event {event.position} is shown raw: {error}")
+            write_warning(f"{origin}: {path}: event {event.position} is shown raw: {error!r}")
         return None
     return verb, rest
 

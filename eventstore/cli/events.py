@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from eventstore.cli.event_lines import describe
+from eventstore.cli.event_lines import show_event
 from eventstore.cli.options import WaitForLog
 from eventstore.cli.session import Session
 from eventstore.cli.stream_keys import Stream, read_named
@@ -75,7 +75,7 @@ async def tail(
         async with changes:
             try:
                 async for event in changes:
-                    session.output.value(event.to_dict(), describe(event))
+                    show_event(session.output, event)
             except HistoryGoneError as gone:
                 raise HistoryGoneError(gone.after, gone.first_position, _ADVICE) from gone
 
@@ -84,4 +84,4 @@ async def history(session: Session, stream: Stream) -> None:
     """Show all events of one stream, in order."""
     events = await read_named(session, stream, "'eventstore tail' shows all")
     for event in sorted(events, key=lambda event: event.position):
-        session.output.value(event.to_dict(), describe(event))
+        show_event(session.output, event)

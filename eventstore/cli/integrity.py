@@ -9,8 +9,9 @@ import anyio
 import typer
 
 from eventstore.cli.contributions import contributions
-from eventstore.cli.event_lines import describe
+from eventstore.cli.event_lines import describe, show_event
 from eventstore.cli.options import By, DryRun, Yes, user_name
+from eventstore.cli.output import without_secrets
 from eventstore.cli.session import Session
 from eventstore.errors import (
     EventStoreError,
@@ -59,7 +60,7 @@ async def verify(
         found.append(Finding(None, error.where, error.reason))
     findings = [*(report.findings if report else ()), *found]
     for finding in findings:
-        session.output.value({"finding": asdict(finding)}, str(finding))
+        session.output.value({"finding": without_secrets(asdict(finding))}, str(finding))
     _conclude(session, report, len(findings))
     return 1 if findings else 0
 
@@ -148,6 +149,6 @@ async def redact(
             output.ask(f"{describe(event)}. Erase its content for good?")
         done = await store.redact(position, reason or "", user_name(by))
         async for event in store.read(after=done.position - 1, until=done.position):
-            session.output.value({**event.to_dict(), "duplicate": done.duplicate}, describe(event))
+            show_event(output, event, duplicate=done.duplicate)
     if done.duplicate:
         session.output.note(f"note: the event at position {position} was redacted before")

@@ -3,18 +3,22 @@
 No other module of a command writes to stdout or stderr. Names, reasons and messages come from
 files, other programs and databases, so every text is escaped on its way out: what would steer
 a terminal (control characters, escape sequences, line breaks, bidirectional controls) or cannot
-be encoded (lone surrogates) is shown as a Python escape, and no markup is interpreted.
+be encoded (lone surrogates) is shown as a Python escape, and no markup is interpreted. What is
+printed for people, and every error and log record, is without the passwords of URLs.
 """
 
 from __future__ import annotations
 
 import io
 import logging
+import re
 import shutil
 import sys
+import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from json import dumps as json_escapes
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -32,6 +36,7 @@ from eventstore.cli.standard_streams import (
 )
 from eventstore.cli.times import show_time
 from eventstore.errors import EventStoreError
+from eventstore.system.secret_text import Secrets, conceal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,6 +48,24 @@ PIPE_WIDTH: Final = 240
 
 WRITE_CHARACTERS: Final = PIPE_BYTES // 4
 """Characters that are written at once: no more than a writable pipe takes without blocking."""
+
+
+_secrets: Final = Secrets()
+"""What this process was given that no error and no log record may quote."""
+
+_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
+
+
+def hide_secrets(given: Iterable[str], words: Iterable[str] = ()) -> None:
+    """Keep what is secret out of errors and logs: in texts that may be URLs, and whole words."""
+    for word in words:
+        _secrets.learn_word(word)
+    _secrets.learn(given)
+
+
+def without_secrets(value: Any) -> Any:
+    """Return values for JSON that a user has named, such as a place, without secrets."""
+    return _secrets.conceal_all(value)
 
 
 def escape(text: str) -> str:
@@ -58,25 +81,34 @@ def escape_lines(text: str) -> str:
 
 
 def to_json(value: Any) -> bytes:
-    """Encode a value as one line of JSON; bytes become base64.
+    """Encode a value as one line of JSON; bytes become base64, other objects their text.
 
-    JSON cannot hold a lone surrogate, which stands for a byte of a file name that is not UTF-8:
-    it becomes its escape, as in a line for people.
+    What would steer a terminal is in JSON's own escapes. JSON cannot hold a lone surrogate, which
+    stands for a byte of a file name that is not UTF-8: it becomes its Python escape.
     """
     try:
-        return msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        return msgspec.json.encode(_without_surrogates(msgspec.to_builtins(value)))
+        encoded = msgspec.json.encode(value, enc_hook=str)
+    except (UnicodeEncodeError, TypeError):
+        encoded = msgspec.json.encode(_encodable(value), enc_hook=str)
+    text = encoded.decode()
+    return encoded if text.isprintable() else _UNPRINTABLE.sub(_json_escape, text).encode()
 
 
-def _without_surrogates(value: Any) -> Any:
+def _json_escape(found: re.Match[str]) -> str:
+    character = found[0]
+    return character if character.isprintable() else json_escapes(character)[1:-1]
+
+
+def _encodable(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_surrogates(one) for one in value]
-    return value
+        return {_encodable(str(key)): _encodable(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_encodable(one) for one in value]
+    if value is None or isinstance(value, bool | int | float | bytes):
+        return value
+    return _encodable(str(value))
 
 
 def prepare_streams() -> None:
@@ -102,17 +134,17 @@ class Output:
         if self.json:
             _write_json(value)
         elif text is not None:
-            _write(sys.stdout, escape(text))
+            _write(sys.stdout, escape(conceal(text)))
 
     def line(self, text: str) -> None:
         """Print a line for people; nothing with ``--json``."""
         if not self.json:
-            _write(sys.stdout, escape(text))
+            _write(sys.stdout, escape(conceal(text)))
 
     def note(self, text: str) -> None:
         """Print a line for people on stderr, beside the output proper; nothing with ``--json``."""
         if not self.json:
-            _write_aside(escape(text))
+            _write_aside(_shown(text))
 
     def facts(self, facts: Iterable[tuple[str, object]]) -> None:
         """Print names and values for people, one pair a line."""
@@ -133,7 +165,7 @@ class Output:
         for name in columns:
             table.add_column(Text(escape(name)))
         for row in rows:
-            table.add_row(*(Text(escape(cell)) for cell in row))
+            table.add_row(*(Text(escape(conceal(cell))) for cell in row))
         terminal = sys.stdout.isatty()
         shown = io.StringIO()
         console = Console(
@@ -176,7 +208,7 @@ class Output:
             transient=True,
         )
         with bar:
-            task = bar.add_task(escape(what), total=None)
+            task = bar.add_task(_shown(what), total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
     @property
@@ -186,7 +218,7 @@ class Output:
 
     def ask(self, question: str) -> None:
         """Ask on the terminal; raise DeclinedError unless the answer is yes."""
-        sys.stderr.write(escape(f"{question} [y/N] "))
+        sys.stderr.write(_shown(f"{question} [y/N] "))
         sys.stderr.flush()
         with signals.interruptible():
             answer = sys.stdin.readline()
@@ -201,13 +233,13 @@ def write_text(text: str) -> None:
 
 def write_error(text: str) -> None:
     """Print the one line on stderr that says why a command failed."""
-    _write_aside(escape(f"error: {text}"))
+    _write_aside(_shown(f"error: {text}"))
 
 
 def write_failure(error: BaseException, text: str, *, json: bool) -> None:
     """Print why a command failed: a line for people, or with ``json`` an object on one line."""
     if json:
-        _write_aside(to_json(error_values(error, text)).decode())
+        _write_aside(to_json(_secrets.conceal_all(error_values(error, text))).decode())
     else:
         write_error(text)
 
@@ -221,7 +253,7 @@ def write_warning(text: str) -> None:
 
 def write_usage(text: str) -> None:
     """Print on stderr how a command is to be used, in several lines."""
-    _write_aside(escape_lines(text))
+    _write_aside(escape_lines(_secrets.conceal(text)))
 
 
 def binary_stdout() -> IO[bytes]:
@@ -265,15 +297,16 @@ class _LogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             _write_aside(self._json_line(record) if self._json else self._lines(record))
-        except Exception:
-            self.handleError(record)
+        except Exception as error:
+            # What logging itself would print is neither escaped nor without passwords.
+            _write_aside(_shown(f"a record of {record.name!r} cannot be shown: {error!r}"))
 
     def _lines(self, record: logging.LogRecord) -> str:
         time = show_time(datetime.fromtimestamp(record.created, UTC))
-        lines = f"{time} {record.levelname:<8} {escape(record.getMessage())}"
+        lines = f"{time} {record.levelname:<8} {_shown(record.getMessage())}"
         if record.exc_info:
             trace = logging.Formatter().formatException(record.exc_info)
-            lines = f"{lines}\n{escape_lines(trace)}"
+            lines = f"{lines}\n{escape_lines(_secrets.conceal(trace))}"
         return lines
 
     def _json_line(self, record: logging.LogRecord) -> str:
@@ -285,7 +318,7 @@ class _LogHandler(logging.Handler):
         }
         if record.exc_info:
             values["traceback"] = logging.Formatter().formatException(record.exc_info)
-        return to_json(values).decode()
+        return to_json(_secrets.conceal_all(values)).decode()
 
 
 def show_log_records(*, verbose: bool, json: bool = False) -> None:
@@ -294,6 +327,16 @@ def show_log_records(*, verbose: bool, json: bool = False) -> None:
     logging.basicConfig(level=level, handlers=[_LogHandler(json=json)], force=True)
     # psycopg warns of what it ignores on the way to an error, which is reported all the same.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
+    logging.captureWarnings(capture=True)
+    threading.excepthook = _log_end_of_thread
+
+
+def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
+    logging.getLogger("eventstore").error("a thread has ended: %r", ended.exc_value)
+
+
+def _shown(text: str) -> str:
+    return escape(_secrets.conceal(text))
 
 
 def _write(stream: IO[str], lines: str) -> None:

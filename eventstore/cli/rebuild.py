@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eventstore.cli.contributions import contributions
+from eventstore.cli.output import without_secrets
 from eventstore.cli.session import Session
 from eventstore.errors import InvalidInputError
 
@@ -63,7 +64,7 @@ async def rebuild(
     work = found.load(found.item.path)
     rebuilt: Rebuilt = await work(session, Target(to, database))
     session.output.value(
-        {"view": name, "place": rebuilt.place, "position": rebuilt.position},
+        {"view": name, "place": without_secrets(rebuilt.place), "position": rebuilt.position},
         f"{name} in {rebuilt.place} is rebuilt, at position {rebuilt.position}",
     )
 

@@ -12,10 +12,11 @@ import typer
 
 from eventstore.cli.contributions import contributions
 from eventstore.cli.options import parse_seconds
-from eventstore.cli.output import write_warning
+from eventstore.cli.output import to_json, write_warning
 from eventstore.cli.session import Session
 from eventstore.cli.times import show_stored_time
 from eventstore.errors import ConfigError, EventStoreError
+from eventstore.log.validation import check_names
 from eventstore.store.status import SHOWN_CONSUMERS, describe_consumer
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ async def _check_consumers(
         return faults
     head = await store.head()
     # Read by name: the cost is that of the consumers that are named.
-    states = {state.name: state for state in await store.feed.log.consumers(names)}
+    states = {state.name: state for state in await store.feed.log.consumers(check_names(names))}
     for name in names:
         if (state := states.get(name)) is None:
             faults.append(f"consumer {name!r} was never seen")
@@ -238,8 +239,10 @@ def _is_gone(owner: str) -> bool:
 def _consumer_line(consumer: dict[str, Any]) -> str:
     last = consumer["last_rejection"]
     rejected = ""
-    if last:
+    if isinstance(last, dict) and {"position", "reason"} <= last.keys():
         rejected = f"; {consumer['rejections']} rejected, last {last['position']}: {last['reason']}"
+    elif consumer["rejections"]:
+        rejected = f"; {consumer['rejections']} rejected, last {to_json(last).decode()}"
     return (
         f"consumer {consumer['name']}: position {consumer['position']}, {_lag(consumer)}, "
         f"seen {consumer['seen_seconds_ago']} s ago, {consumer['owner']}{rejected}"

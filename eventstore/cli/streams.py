@@ -9,7 +9,7 @@ import anyio
 import typer
 
 from eventstore.cli.contributions import contributions
-from eventstore.cli.event_lines import describe
+from eventstore.cli.event_lines import UNREADABLE, describe, show_event
 from eventstore.cli.output import binary_stdin, to_json, write_warning
 from eventstore.cli.session import Session
 from eventstore.cli.stream_keys import Stream, read_named
@@ -123,7 +123,7 @@ async def show(session: Session, stream: Stream) -> None:
 def _show_event(session: Session, event: Event) -> None:
     output = session.output
     if output.json:
-        output.value(event.to_dict(), None)
+        show_event(output, event)
         return
     output.facts(
         [
@@ -137,7 +137,10 @@ def _show_event(session: Session, event: Event) -> None:
             ("meaning", describe(event).lstrip().split("  ", 2)[2]),
         ]
     )
-    shown = "(redacted)" if event.redacted else to_json(event.data).decode()
+    try:
+        shown = "(redacted)" if event.redacted else to_json(event.data).decode()
+    except UNREADABLE as error:
+        shown = str(error)
     output.facts([("data", shown)])
 
 

@@ -11,6 +11,7 @@ import typer
 
 from eventstore.cli.keepers import keep_for_all, load_keepers
 from eventstore.cli.options import By, DryRun, Yes, user_name
+from eventstore.cli.output import without_secrets
 from eventstore.cli.session import Session
 from eventstore.cli.times import now, parse_duration, parse_time, shifted, show_time
 from eventstore.errors import InvalidInputError
@@ -71,7 +72,7 @@ async def trim(
 
 
 def _show(session: Session, done: Trimmed, before: str, *, dry: bool) -> None:
-    values = msgspec.structs.asdict(done)
+    values = without_secrets(msgspec.structs.asdict(done))
     if not done.events:
         text = (
             f"nothing to trim: no whole commit from {done.first_position} on lies before {before}"

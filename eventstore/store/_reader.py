@@ -146,6 +146,10 @@ def read_stream(
 
 async def read_streams(log: LogAccess, prefix: str) -> AsyncIterator[StreamState]:
     """Yield the streams whose names begin with ``prefix``, by name, a page at a time."""
+    try:
+        prefix.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError("prefix", f"{prefix!r:.80} cannot be written as UTF-8") from error
     after = ""
     while page := await log.run(log.backend.stream_states, prefix, after, STREAMS_PAGE):
         for stream in page:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from eventstore.changes.rejections import CHANGE_REJECTED
+from eventstore.changes.rejections import CHANGE_REJECTED, is_rejection
 from eventstore.errors import ChangeRejectedError, NotAppliedError
 from eventstore.log.validation import check_names, check_seconds, check_until
 from eventstore.store._reader import read_range
@@ -72,16 +72,15 @@ async def _check_rejections(
     first = (await log.head()).first_position
     async for event in read_range(log, after=max(after, first - 1), types={CHANGE_REJECTED}):
         rejection = _rejection(event)
-        if rejection.get("consumer") in names and rejection.get("position") in rejected:
-            raise ChangeRejectedError(
-                str(rejection["consumer"]),
-                int(rejection["position"]),
-                str(rejection.get("reason")),
-            )
+        consumer, place = rejection.get("consumer"), rejection.get("position")
+        # An event of this type by another writer may hold anything.
+        known = isinstance(consumer, str) and consumer in names
+        if known and isinstance(place, int) and place in rejected:
+            raise ChangeRejectedError(str(consumer), place, str(rejection.get("reason")))
         after = event.position
     return after
 
 
 def _rejection(event: Event) -> dict[str, Any]:
-    data = event.data
+    data = event.data if is_rejection(event) else None
     return data if isinstance(data, dict) else {}

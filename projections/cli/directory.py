@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eventstore.cli.options import WaitForLog
+from eventstore.cli.output import without_secrets
 from eventstore.cli.positions import check_position
 from eventstore.cli.session import Session
 from projections.rules.directory import DirectoryProjection
@@ -43,7 +44,7 @@ async def project(
             runner = directory_runner(session, store, directory, progress)
             reached = await runner.catch_up(until=at)
     output.value(
-        {"directory": str(directory), "position": reached.position},
+        {"directory": without_secrets(str(directory)), "position": reached.position},
         f"{directory} is at position {reached.position}",
     )
 

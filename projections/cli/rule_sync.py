@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
-from eventstore.cli.event_lines import describe
+from eventstore.cli.event_lines import show_event
 from eventstore.cli.session import Session
 from projections.cli.directory import directory_runner
 from projections.cli.rule_options import (
@@ -91,7 +91,7 @@ def _trouble(to: Path, runner: ProjectionRunner) -> str:
 
 async def _print_changes(session: Session, changes: Subscription) -> None:
     async for event in changes:
-        session.output.value(event.to_dict(), describe(event))
+        show_event(session.output, event)
 
 
 async def sync(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from eventstore.cli.event_lines import describe
+from eventstore.cli.event_lines import show_event
 from eventstore.cli.options import By, user_name
 from eventstore.cli.session import Session
 from eventstore.cli.stream_keys import find_key
@@ -92,7 +92,7 @@ async def state(
         exists = [event async for event in defined]
         last = store.read_stream(STATES + rule, backwards=True, limit=1)
         (stored,) = [event async for event in last]
-    session.output.value(stored.to_dict(), describe(stored))
+    show_event(session.output, stored)
     if not exists:
         session.output.line(f"note: there is no rule {rule!r} yet; the state waits for it")
 

@@ -173,7 +173,11 @@ class ChangeReader:
             self._large[event.id] = event.raw_data
         if event.type != ROWS_CHANGED or event.redacted:
             return []
-        changes = [_read_change(event, one, self._large) for one in event.data["changes"]]
+        data = event.data
+        listed = data.get("changes") if isinstance(data, dict) else None
+        if not isinstance(listed, list):
+            raise CorruptEventError("log", event.position, "it lists no changes of rows")
+        changes = [_read_change(event, one, self._large) for one in listed]
         self._large.clear()
         return changes
 
@@ -196,8 +200,11 @@ def _read_change(event: Event, one: dict[str, Any], large: Mapping[str, bytes]) 
 
     try:
         key = row(one["key"]) or {}
-        return Change(one["table"], one["op"], key, row(one["old"]), row(one["new"]))
-    except (KeyError, ValueError, AttributeError) as error:
+        table, op = one["table"], one["op"]
+        if not isinstance(table, str) or not isinstance(op, str):
+            raise TypeError("table and op are texts")  # noqa: TRY301 - one error for all of it
+        return Change(table, op, key, row(one["old"]), row(one["new"]))  # type: ignore[arg-type]
+    except (KeyError, ValueError, AttributeError, TypeError) as error:
         raise CorruptEventError("log", event.position, f"no change of a row: {error!r}") from error
 
 
