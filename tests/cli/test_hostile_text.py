@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.in_process import run_here
+from support.in_process import in_process
 
 from eventstore import EventStore, NewEvent
-from eventstore.cli.contributions import contributions
+from eventstore.cli.contributions import Contribution, contributions
 from eventstore.cli.rebuild import names
 from projections.rules import RuleState, RuleStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from support.in_process import Done
+    from eventstore.log.events import JSON
+
 
 SECRET = "T0PS3CR3T"
 
@@ -91,6 +92,18 @@ WORDS = [
     ["status", "--config", "{}"],
 ]
 """The commands, with a place for a text in each argument and option."""
+
+
+class Done(NamedTuple):
+    status: int
+    stdout: str
+    stderr: str
+
+
+def run_here(*words: str, cwd: Path, **variables: str) -> Done:
+    """Run a command within this process: many of them cost little."""
+    done = in_process(cwd, **variables)(*words)
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture
@@ -210,8 +223,10 @@ def test_any_text_in_any_place_is_plain(
     here: Path, words: list[str], text: str, is_json: bool
 ) -> None:
     given_words = [word.replace("{}", text) for word in words]
-    assert_plain(run_here(*given_words, *["--json"] * is_json, cwd=here), is_json=is_json)
+    assert_plain(run_here(*["--json"] * is_json, *given_words, cwd=here), is_json=is_json)
 
+
+LOAD = Contribution.load
 
 SHAPES = [None, [], {}, "x", 1, True, [1], {"a": 1}]
 CATEGORIES = ["rule/R", "rule-state/R", "source/S", "consumer/w", "order/1", "sql/main", "bot/1"]
@@ -231,7 +246,7 @@ def poison() -> Iterator[tuple[str, NewEvent]]:
                 metadata = {"by": shape, "git": shape}
                 yield stream, NewEvent(type_, shape, metadata=metadata)
                 yield stream, NewEvent(type_, dict.fromkeys(FIELDS, shape), metadata=metadata)
-            state = {"state": "disabled", "reason": [], "expires_at": [1], "set_by": {}}
+            state: JSON = {"state": "disabled", "reason": [], "expires_at": [1], "set_by": {}}
             yield stream, NewEvent(type_, {"state": state})
             yield stream, NewEvent(type_, b"\xff")
             yield stream, NewEvent(type_, {"position": 10**40, "state": {"state": 10**40}})
@@ -275,6 +290,18 @@ def test_no_event_ends_what_prints_or_computes(tmp_path: Path, is_json: bool) ->
         assert done.status == (1 if name == "sql" else 0)  # Tables need each change of a row.
 
 
+def loader(result: object) -> Callable[[Contribution[Any], str], Any]:
+    """Return what loads contributions, with a function for events that returns ``result``."""
+    load = LOAD
+
+    def loaded(self: Contribution[Any], path: str) -> Any:
+        if path.endswith(":describe_redaction"):
+            return lambda _event: result
+        return load(self, path)
+
+    return loaded
+
+
 def test_a_line_of_another_package_that_fails_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,10 +317,7 @@ def test_a_line_of_another_package_that_fails_ends_nothing(
 
     results = [Raising(), ("a",), ("a", Raising()), 5, ("\x1b[31m", "b\nc")]
     for result in results:
-        monkeypatch.setattr(
-            "eventstore.cli.event_lines._describers",
-            {"eventstore.cli.event_lines:describe_redaction": lambda _, result=result: result},
-        )
+        monkeypatch.setattr(Contribution, "load", loader(result))
         known = contributions().event_lines
         monkeypatch.setitem(known, ("Noted", ""), known["EventRedacted", ""])
         done = run_here("tail", "--no-follow", cwd=tmp_path)

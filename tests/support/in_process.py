@@ -12,6 +12,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -20,8 +21,9 @@ from unittest.mock import patch
 
 import pytest
 
-from eventstore.cli import event_lines
+from eventstore.cli import event_lines, output
 from eventstore.cli.app import run_program
+from eventstore.system.secret_text import Secrets
 from support.commands import command, environment
 
 if TYPE_CHECKING:
@@ -83,10 +85,15 @@ def _text(stream: TextIO) -> str:
 
 @contextmanager
 def _as_at_the_start() -> Iterator[None]:
-    """Forget, as a new process would, what the program warned of; restore the log handlers."""
+    """Forget, as a new process would, what the program knew of; restore hooks and log handlers."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    with patch.object(event_lines, "_describers", {}), patch.object(event_lines, "_failed", set()):
+    with (
+        patch.object(event_lines, "_describers", {}),
+        patch.object(event_lines, "_failed", set()),
+        patch.object(output, "_secrets", Secrets()),
+        patch.object(threading, "excepthook", threading.excepthook),
+    ):
         try:
             yield
         finally:
