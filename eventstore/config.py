@@ -28,9 +28,6 @@ log = logging.getLogger(__name__)
 PREFIX: Final = "EVENTSTORE_"
 
 
-KEY_CHARACTERS: Final = 8
-"""Characters of a notifier's key that no message quotes."""
-
 DEFAULT_FILE: Final = Path("config/eventstore.toml")
 """Read from the working directory if it is there and no other file is named."""
 
@@ -165,13 +162,9 @@ def given_variables(environ: Mapping[str, str] | None = None) -> list[str]:
 def secret_variables(environ: Mapping[str, str] | None = None) -> list[str]:
     """Return the values of variables that are secret as a whole: keys, and libpq's password."""
     environ = os.environ if environ is None else environ
-    keys = environ.get(f"{PREFIX}NOTIFY_ACCEPTED_KEYS", "").split(",")
-    keys = [environ.get(f"{PREFIX}NOTIFY_KEY", ""), *keys]
-    # A shorter one is refused as a key, and may be a word of the refusal.
-    return [
-        environ.get("PGPASSWORD", ""),
-        *(key.strip() for key in keys if len(key.strip()) >= KEY_CHARACTERS),
-    ]
+    accepted = environ.get(f"{PREFIX}NOTIFY_ACCEPTED_KEYS", "").split(",")
+    words = [environ.get(f"{PREFIX}NOTIFY_KEY", ""), environ.get("PGPASSWORD", ""), *accepted]
+    return [word.strip() for word in words]
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:

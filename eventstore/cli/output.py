@@ -50,6 +50,9 @@ WRITE_CHARACTERS: Final = PIPE_BYTES // 4
 """Characters that are written at once: no more than a writable pipe takes without blocking."""
 
 
+SECRET_WORD: Final = 6
+"""Characters of a key or password from which on it is hidden wherever it stands alone."""
+
 _secrets: Final = Secrets()
 """What this process was given that no error and no log record may quote."""
 
@@ -59,7 +62,9 @@ _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
 def hide_secrets(given: Iterable[str], words: Iterable[str] = ()) -> None:
     """Keep what is secret out of errors and logs: in texts that may be URLs, and whole words."""
     for word in words:
-        _secrets.learn_word(word)
+        # A shorter one may be a word of what is said about it, such as "short".
+        if len(word) >= SECRET_WORD:
+            _secrets.learn_word(word)
     _secrets.learn(given)
 
 
