@@ -38,3 +38,6 @@ MAX_COMMIT_EVENTS: Final = 50_000
 
 MAX_COMMIT_BYTES: Final = 256 * 1024 * 1024
 """Largest sum of data and metadata that one append call may commit together."""
+
+MAX_IDENTIFIER_BYTES: Final = 63
+"""How many bytes of a table's name PostgreSQL tells apart: of a longer one it takes the first."""

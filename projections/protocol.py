@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from eventstore.errors import EventStoreError
+from eventstore.errors import ConfigError, EventStoreError
+from eventstore.log.projection_checks import check_projection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,8 +47,9 @@ class Projection(Protocol):
     All methods are synchronous and are called from one thread at a time. Between ``open``
     and ``close`` the projection belongs to its runner alone. A projection that is the same
     when computed from the events that trimming keeps has an attribute ``from_snapshot = True``.
-    One that was made by another version has ``outdated = True`` once it is open, and is then
-    rebuilt.
+    One that was made by an older version has ``outdated = True`` once it is open, and is then
+    rebuilt. One that refuses what a newer version has made, with ProjectionVersionError, has an
+    attribute ``replace_newer``, which is true while a runner opens it in order to rebuild it.
 
     ``apply`` is all or nothing, cursor included: after a kill the projection is at the old
     cursor or at the new one (a directory repeats idempotent writes until it is at the new
@@ -101,3 +103,17 @@ class Reopening(Protocol):
 
     def reopen(self, log_id: str) -> Cursor | None:
         """Do what ``open`` does; raise TakenOverError where another runner opened it meanwhile."""
+
+
+RUNNER_METHODS: Final = ("open", "apply", "begin_rebuild", "finish_rebuild", "close")
+
+
+def check_runnable(projection: object) -> None:
+    """Raise ConfigError for a projection that no runner can drive."""
+    if not isinstance(projection, type) and not hasattr(projection, "open"):
+        kind = type(projection).__name__
+        if hasattr(projection, "at"):
+            raise ConfigError(f"{kind} names no database: give the runner projection.at(url)")
+    check_projection(projection, RUNNER_METHODS, "a ProjectionRunner")
+    if (check := getattr(projection, "check_declaration", None)) is not None:
+        check()

@@ -13,7 +13,7 @@ from eventstore.errors import HistoryGoneError
 from eventstore.log.inline_projection import archive_advice
 from eventstore.log.operations import TRIMS, Query
 from projections._retries import Retries
-from projections.protocol import OutdatedViewError
+from projections.protocol import OutdatedViewError, check_runnable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -42,6 +42,8 @@ class ProjectionRunner:
     after each batch. Every method raises ProjectionBusyError where another runner owns
     the projection, HistoryDivergedError where it was computed from another history, and
     ProjectionError where an event cannot be applied and the projection is set to stop.
+    ProjectionVersionError says that the projection is of a newer version: only :meth:`rebuild`
+    replaces it. Making a runner raises ConfigError for a projection that cannot be run.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class ProjectionRunner:
         progress: Progress | None = None,
         heal_seconds: float = HEAL_SECONDS,
     ) -> None:
+        check_runnable(projection)
         self._store = store
         self._projection = projection
         self._progress = progress
@@ -140,9 +143,10 @@ class ProjectionRunner:
         """Compute the projection again from the first event; readers see the old one until then.
 
         Where the beginning was trimmed a projection with ``from_snapshot`` starts with what
-        trimming has kept; any other raises HistoryGoneError.
+        trimming has kept; any other raises HistoryGoneError. Tables of a newer version are
+        replaced as well.
         """
-        async with self._owned():
+        async with self._owned(replace_newer=True):
             return await self._rebuild(await self._store.head(), until)
 
     @asynccontextmanager
@@ -251,9 +255,14 @@ class ProjectionRunner:
 
     @asynccontextmanager
     async def _owned(
-        self, open_: Callable[[str], Cursor | None] | None = None
+        self,
+        open_: Callable[[str], Cursor | None] | None = None,
+        *,
+        replace_newer: bool = False,
     ) -> AsyncIterator[Cursor | None]:
         head = await self._store.head()
+        if hasattr(self._projection, "replace_newer"):
+            self._projection.replace_newer = replace_newer
         cursor = await self._in_thread(open_ or self._projection.open, head.log_id)
         try:
             yield cursor

@@ -21,6 +21,7 @@ class InlineProjection(Protocol):
     """
 
     name: str
+    """At most 255 bytes of UTF-8. No two inline projections of a store have the same."""
 
     def setup(self, connection: Any) -> None:
         """Create what the projection needs, if it is not there. Called at every open."""
@@ -30,6 +31,8 @@ class InlineProjection(Protocol):
 
     def apply(self, connection: Any, events: Sequence[Event], cursor: Cursor) -> None:
         """Apply whole commits, in order, and store ``cursor`` with their effect.
+
+        A projection that is behind gets them in transactions of their own, a few at a time.
 
         A projection that holds content of an event which was redacted since (see
         :mod:`eventstore.log.redaction`), and cannot remove it, may empty itself instead: where
@@ -47,6 +50,33 @@ class SnapshotProjection(InlineProjection, Protocol):
 
     def reset(self, connection: Any) -> None:
         """Empty the projection, as if no event had been applied."""
+
+
+@runtime_checkable
+class RebuildableProjection(InlineProjection, Protocol):
+    """A projection that can be computed again where its readers do not see it.
+
+    Its ``cursor`` raises ProjectionVersionError where the tables are of another version, and
+    ``setup`` where they are of a newer one.
+    """
+
+    def outdated(self, connection: Any) -> bool:
+        """Whether the tables are of another version, or one of them is missing."""
+
+    def create(self, connection: Any) -> None:
+        """Create temporary tables in this session, which its statements find first from now on."""
+
+    def take_over(self, connection: Any) -> None:
+        """Replace the tables and the checkpoint by the temporary ones.
+
+        Does nothing where another process has brought them as far. Raises
+        ProjectionVersionError where they are of a newer version by now.
+        """
+
+
+def can_rebuild(projection: InlineProjection) -> TypeGuard[RebuildableProjection]:
+    """Whether a projection can be computed where readers do not see it."""
+    return isinstance(projection, RebuildableProjection)
 
 
 def can_start_from_kept(projection: InlineProjection) -> TypeGuard[SnapshotProjection]:

@@ -143,6 +143,18 @@ class IntegrityPage(msgspec.Struct, frozen=True):
     side_tables: SideTables | None
 
 
+class ViewState(msgspec.Struct, frozen=True):
+    """A table projection in the log's database: how far it has come, and where it has failed."""
+
+    name: str
+    version: int
+    position: int
+    failed_at: int | None = None
+    """The event that a runner could not apply, until it has got past it."""
+    reason: str | None = None
+    failed_us: int | None = None
+
+
 class ConsumerState(msgspec.Struct, frozen=True):
     """A consumer as the log stores it. ``seen_us`` is in microseconds since the epoch."""
 

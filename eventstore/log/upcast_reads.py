@@ -9,13 +9,13 @@ import msgspec
 
 from eventstore.errors import EventStoreError
 from eventstore.log.events import Cursor
-from eventstore.log.inline_projection import can_start_from_kept
+from eventstore.log.inline_projection import can_rebuild, can_start_from_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eventstore.log.events import Event
-    from eventstore.log.inline_projection import InlineProjection
+    from eventstore.log.inline_projection import InlineProjection, RebuildableProjection
     from eventstore.log.operations import Page, Query
     from eventstore.log.upcasting import Upcasters
 
@@ -36,7 +36,7 @@ class UpcastReads:
     def projections(self, inline: Sequence[InlineProjection]) -> Sequence[InlineProjection]:
         """Return inline projections that get lifted events."""
         upcasters = self._upcasters
-        return inline if upcasters is None else [UpcastProjection(one, upcasters) for one in inline]
+        return inline if upcasters is None else [_lifted(one, upcasters) for one in inline]
 
     def pages(self, read: Callable[[Query], Page]) -> Callable[[Query], Page]:
         """Return a function that reads pages of lifted events; see :func:`upcast_page`."""
@@ -72,6 +72,21 @@ class UpcastProjection:
     def apply(self, connection: Any, events: Sequence[Event], cursor: Cursor) -> None:
         """Lift the events of whole commits and apply them."""
         self._projection.apply(connection, [self._lift(event) for event in events], cursor)
+
+
+class UpcastRebuildable(UpcastProjection):
+    """One that can also be computed again where its readers do not see it."""
+
+    def __init__(self, projection: RebuildableProjection, upcasters: Upcasters) -> None:
+        super().__init__(projection, upcasters)
+        self.outdated = projection.outdated
+        self.create = projection.create
+        self.take_over = projection.take_over
+
+
+def _lifted(projection: InlineProjection, upcasters: Upcasters) -> InlineProjection:
+    kind = UpcastRebuildable if can_rebuild(projection) else UpcastProjection
+    return kind(projection, upcasters)  # type: ignore[arg-type]
 
 
 def upcast_page(upcasters: Upcasters, read: Callable[[Query], Page], query: Query) -> Page:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from eventstore.errors import EventStoreError, HistoryGoneError, ProjectionError
-from eventstore.log.inline_projection import archive_advice, can_start_from_kept
+from eventstore.errors import (
+    EventStoreError,
+    HistoryGoneError,
+    ProjectionError,
+    ProjectionVersionError,
+)
+from eventstore.log.inline_projection import archive_advice, can_rebuild, can_start_from_kept
 from eventstore.log.operations import Query
 from eventstore.log.redaction import REDACTIONS
 from eventstore.storage.pages import read_page
@@ -16,56 +21,90 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventstore.log.events import Cursor, Event
-    from eventstore.log.inline_projection import InlineProjection
+    from eventstore.log.inline_view import InlineView
     from eventstore.log.operations import Head
     from eventstore.storage.driver import Driver
 
 
-def catch_up_inline(driver: Driver, projection: InlineProjection, head: Head) -> None:
+REST_EVENTS: Final = 200
+"""Events that a transaction which holds the writers' turn applies at the most, where it can be
+avoided: the rest is applied before, in transactions of its own."""
+
+
+class ViewBehindError(Exception):
+    """A projection has to be brought up in transactions of its own, before this one."""
+
+
+def catch_up_inline(driver: Driver, view: InlineView, head: Head, *, whole: bool = False) -> bool:
     """Bring an inline projection up to ``head``, inside the caller's transaction.
 
     It is behind where a process without this projection has appended. Where the events that it
-    lacks were trimmed, it is computed again from the kept ones, if it can be.
+    lacks were trimmed, it is computed again from the kept ones, if it can be. Returns False where
+    its tables are of a newer version and the store goes on without it. Raises ViewBehindError
+    where more events are to be applied than the view's limit, unless ``whole``.
     """
-    at = _inline_position(driver, projection, head)
+    limited = view.most is not None and not whole
+    try:
+        at = inline_position(driver, view, head, may_reset=not limited)
+    except ProjectionVersionError as error:
+        if error.stored < error.mine:
+            if limited:
+                raise ViewBehindError from error
+            raise
+        view.step_aside(error)
+        return False
+    view.resume()
+    if limited and view.most is not None and head.position - at > view.most:
+        raise ViewBehindError
     while at < head.position:
         page = read_page(
             driver, Query(after=at, until=head.position, whole_commits=True, kept=True)
         )
-        apply_inline(driver, projection, page.events, page.through)
+        apply_inline(driver, view, page.events, page.through)
         at = page.through.position
         driver.keep_alive()
         if redacts(page.events):
-            at = _inline_position(driver, projection, head)
+            at = inline_position(driver, view, head)
+    return True
 
 
-def _inline_position(driver: Driver, projection: InlineProjection, head: Head) -> int:
-    """Return a projection's position; 0 where it has to be computed from the kept events."""
-    try:
-        cursor = projection.cursor(driver.connection)
-    except EventStoreError:
-        raise
-    except BaseException as error:
-        if is_database_failure(error):
-            raise
-        raise ProjectionError(projection.name, head.position, repr(error)) from error
+def inline_position(driver: Driver, view: InlineView, head: Head, *, may_reset: bool = True) -> int:
+    """Return a projection's position; 0 where it has to be computed from the kept events.
+
+    It is emptied then, or ViewBehindError is raised where it may not be emptied here. Raises
+    ProjectionVersionError where the tables are of another version.
+    """
+    cursor = read_cursor(driver, view, head.position)
     if cursor is not None:
         check_cursor(driver, head, cursor)
     at = cursor.position if cursor else 0
     if at < head.first_position - 1:
+        projection = view.projection
         if not can_start_from_kept(projection):
-            raise HistoryGoneError(at, head.first_position, archive_advice(projection.name))
+            raise HistoryGoneError(at, head.first_position, archive_advice(view.name))
+        if not may_reset and can_rebuild(projection):
+            raise ViewBehindError
         projection.reset(driver.connection)
         at = 0
     return at
 
 
-def apply_inline(
-    driver: Driver, projection: InlineProjection, events: Sequence[Event], cursor: Cursor
-) -> None:
+def read_cursor(driver: Driver, view: InlineView, position: int) -> Cursor | None:
+    """Return a projection's checkpoint; ``position`` is named where its own code fails."""
+    try:
+        return view.projection.cursor(driver.connection)
+    except EventStoreError:
+        raise
+    except BaseException as error:
+        if is_database_failure(error):
+            raise
+        raise ProjectionError(view.name, position, repr(error)) from error
+
+
+def apply_inline(driver: Driver, view: InlineView, events: Sequence[Event], cursor: Cursor) -> None:
     """Apply events to a projection; raise ProjectionError for what its own code raises."""
     try:
-        projection.apply(driver.connection, events, cursor)
+        view.projection.apply(driver.connection, events, cursor)
     except EventStoreError:
         raise
     except BaseException as error:
@@ -73,7 +112,7 @@ def apply_inline(
             raise
         # A projection's code is the user's own: every error of it concerns this projection.
         first = events[0].position if events else cursor.position
-        raise ProjectionError(projection.name, first, repr(error)) from error
+        raise ProjectionError(view.name, first, repr(error)) from error
 
 
 def redacts(events: Sequence[Event]) -> bool:

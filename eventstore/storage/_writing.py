@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eventstore.log.events import StreamWrite
-    from eventstore.log.inline_projection import InlineProjection
+    from eventstore.log.inline_view import InlineView
     from eventstore.storage.driver import Driver
 
 _KNOWN = (
@@ -52,7 +52,7 @@ _INSERT = (
 def write_group(
     driver: Driver,
     group: Sequence[Operation],
-    inline: Sequence[InlineProjection],
+    inline: Sequence[InlineView],
     now_us: int,
     batches: list[CommitBatch] | None = None,
     cache: StreamCache | None = None,
@@ -84,8 +84,8 @@ def write_group(
     )
     if any(isinstance(operation, Trim) for operation in group):
         # After the trim the projections could no longer read the events that they lack.
-        for projection in inline:
-            catch_up_inline(driver, projection, head)
+        for view in inline:
+            catch_up_inline(driver, view, head)
     outcomes = [_carry_out(driver, plan, step, head) for step in steps]
     if plan.changed:
         events: list[Event] | None = [] if inline or batches is not None else None
@@ -100,25 +100,26 @@ def write_group(
 def _apply_to_inline(
     driver: Driver,
     plan: Plan,
-    inline: Sequence[InlineProjection],
+    inline: Sequence[InlineView],
     head: Head,
     events: Sequence[Event],
 ) -> None:
     """Apply what was appended after ``head`` to the inline projections."""
-    for projection in inline:
-        catch_up_inline(driver, projection, head)
-        apply_inline(driver, projection, events, plan.head.cursor)
+    for view in inline:
+        if not catch_up_inline(driver, view, head):
+            continue
+        apply_inline(driver, view, events, plan.head.cursor)
         if redacts(events):
             # A projection that cannot erase content has reset itself to the beginning.
-            catch_up_inline(driver, projection, plan.head)
+            catch_up_inline(driver, view, plan.head, whole=True)
 
 
 def _transact(
-    driver: Driver, operations: Sequence[Transact], inline: Sequence[InlineProjection], head: Head
+    driver: Driver, operations: Sequence[Transact], inline: Sequence[InlineView], head: Head
 ) -> None:
     if operations:
-        for projection in inline:
-            catch_up_inline(driver, projection, head)
+        for view in inline:
+            catch_up_inline(driver, view, head)
     for operation in operations:
         operation.function(driver.connection)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
-from eventstore.errors import ConfigError, NoLogError
+from eventstore.errors import ConfigError, NoLogError, ProjectionVersionError
+from eventstore.log.inline_view import InlineView
 from eventstore.storage import (
-    _inline,
+    _inline_steps,
     _integrity_reads,
     _trimming,
     _writing,
@@ -17,6 +19,7 @@ from eventstore.storage import (
     pages,
     reading,
 )
+from eventstore.storage._inline import REST_EVENTS, ViewBehindError
 from eventstore.storage._stream_cache import StreamCache
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
     from eventstore.log.clock import Clock
     from eventstore.log.events import Cursor
-    from eventstore.log.inline_projection import InlineProjection
+    from eventstore.log.inline_view import Inline
     from eventstore.log.operations import (
         CommitBatch,
         ConsumerState,
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
         Query,
         StoredEvent,
         StreamState,
+        ViewState,
     )
     from eventstore.log.records import KeptRecord, Record, StreamRecord
     from eventstore.storage.driver import Driver
@@ -45,6 +49,10 @@ if TYPE_CHECKING:
     from eventstore.storage.user_transaction import UserTransaction
 
 T = TypeVar("T")
+
+LIMITS: Final = (REST_EVENTS, 10 * REST_EVENTS)
+"""How many events an append's transaction applies to projections that are behind: in its first
+and in its second attempt. A third one has no limit, so that other writers cannot starve it."""
 
 
 class SqlBackend(ABC):
@@ -57,9 +65,13 @@ class SqlBackend(ABC):
     url: str
     path: Path | None
 
-    def __init__(self, clock: Clock, inline: Sequence[InlineProjection]) -> None:
+    def __init__(self, clock: Clock, inline: Inline) -> None:
         self._clock = clock
-        self._inline = tuple(inline)
+        self._inline = tuple(
+            one if isinstance(one, InlineView) else InlineView(one) for one in inline
+        )
+        limited = [tuple(view.limited(most) for view in self._inline) for most in LIMITS]
+        self._limits = (*limited, self._inline)
         self._writing = threading.Lock()
         self._streams = StreamCache()
 
@@ -156,14 +168,42 @@ class SqlBackend(ABC):
         """Carry out a group in one durable transaction."""
         batches: list[CommitBatch] | None = [] if tell is not None else None
         with self._writing:
-            outcomes = self._write(
-                lambda driver: _writing.write_group(
-                    driver, group, self._inline, self._clock(), batches, self._streams
-                )
-            )
+            outcomes = self._write_group(group, batches)
         if tell is not None and batches:
             tell(batches[-1])
         return outcomes
+
+    def _write_group(
+        self, group: Sequence[Operation], batches: list[CommitBatch] | None
+    ) -> list[Outcome]:
+        """Carry out a group; first bring up projections that are far behind, beside others."""
+        for inline in self._limits:
+            try:
+                return self._write(
+                    lambda driver, inline=inline: _writing.write_group(  # type: ignore[misc]
+                        driver, group, inline, self._clock(), batches, self._streams
+                    )
+                )
+            except ViewBehindError:
+                _inline_steps.bring_up(self, self._inline)
+        raise AssertionError("without a limit no projection is too far behind")
+
+    def views(self) -> list[ViewState]:
+        """Return the table projections in the log's database, by name."""
+        return self._read(reading.read_views)
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """Inline projections that appends go on without, with the newer version of their tables."""
+        return {view.name: view.newer for view in self._inline if view.newer is not None}
+
+    def step(self, function: Callable[[Driver], T]) -> T:
+        """Call ``function`` in a transaction that writes."""
+        return self._write(function)
+
+    def hidden(self) -> AbstractContextManager[_inline_steps.HiddenTables] | None:
+        """Give a session for temporary tables; ``None`` where there is one session only."""
+        return None
 
     def outline(self) -> tuple[Head, list[ConsumerState]]:
         """Return the head and all consumers as of one moment."""
@@ -181,8 +221,7 @@ class SqlBackend(ABC):
         """Fill an empty log in one durable transaction."""
         with self._writing:
             head = self._write(lambda driver: bulk.load(driver, records, self._where))
-            if self._inline:
-                self._write(self._set_up_inline)
+            self._prepare_inline()
             return head
 
     def backup(self, target: Path, progress: Callable[[int, int], None]) -> int:  # noqa: ARG002
@@ -224,8 +263,7 @@ class SqlBackend(ABC):
         if not current:
             while self._write(self._migrate):
                 pass
-        if self._inline:
-            self._write(self._set_up_inline)
+        self._prepare_inline()
 
     def _is_current(self, driver: Driver) -> bool:
         """Return whether the schema needs no migration; raise NoLogError where there is none."""
@@ -238,9 +276,22 @@ class SqlBackend(ABC):
         driver.lock_schema()
         return migrations.apply_next(driver, self.dialect, self._where, self._clock())
 
-    def _set_up_inline(self, driver: Driver) -> None:
+    def _prepare_inline(self) -> None:
+        """Make the tables of inline projections, and bring them to the head."""
+        if not self._inline:
+            return
+        up = self._write(self._set_up_inline)
+        for views in (*self._limits, self._inline):
+            if not up:
+                _inline_steps.bring_up(self, self._inline)
+                up = self._write(partial(_inline_steps.bring_to_head, views=views))
+
+    def _set_up_inline(self, driver: Driver) -> bool:
+        """Make the tables of inline projections; return whether they are at the head."""
         driver.lock_schema()
-        head = reading.read_head(driver, lock=True)
-        for projection in self._inline:
-            projection.setup(driver.connection)
-            _inline.catch_up_inline(driver, projection, head)
+        for view in self._inline:
+            try:
+                view.projection.setup(driver.connection)
+            except ProjectionVersionError as error:
+                view.step_aside(error)
+        return _inline_steps.bring_to_head(driver, self._limits[0])

@@ -16,6 +16,7 @@ from eventstore.log.operations import (
     Head,
     StoredEvent,
     StreamState,
+    ViewState,
     ownership_error,
 )
 
@@ -118,6 +119,19 @@ def read_slowest(driver: Driver, limit: int) -> tuple[int, list[ConsumerState]]:
 def _consumer(log_id: str, row: Sequence[Any]) -> ConsumerState:
     name, position, digest, epoch, owner, seen_us = row
     return ConsumerState(name, Cursor(log_id, position, digest), epoch, owner, seen_us)
+
+
+_VIEWS: Final = "SELECT name, version, coalesce(position, 0) FROM projection ORDER BY name"
+_FAILURES: Final = "SELECT name, position, reason, failed_us FROM projection_failure"
+
+
+def read_views(driver: Driver) -> list[ViewState]:
+    """Read the table projections in the log's database, by name."""
+    if not driver.has_table("projection"):
+        return []
+    failed = driver.rows(_FAILURES) if driver.has_table("projection_failure") else []
+    failures = {name: rest for name, *rest in failed}
+    return [ViewState(*row, *failures.get(row[0], ())) for row in driver.rows(_VIEWS)]
 
 
 _STREAMS = (

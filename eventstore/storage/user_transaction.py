@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from eventstore.log.clock import Clock
-    from eventstore.log.inline_projection import InlineProjection
+    from eventstore.log.inline_view import InlineView
     from eventstore.log.operations import Append, CommitBatch
     from eventstore.storage.driver import Driver
 
@@ -78,7 +78,7 @@ class DriverTransaction:
 
 
 def append_in(
-    driver: Driver, append: Append, inline: Sequence[InlineProjection], clock: Clock, *, batch: bool
+    driver: Driver, append: Append, inline: Sequence[InlineView], clock: Clock, *, batch: bool
 ) -> tuple[Appended, CommitBatch | None]:
     """Append in the transaction that ``driver`` is in; raise what the append conflicts with."""
     batches: list[CommitBatch] | None = [] if batch else None

@@ -17,11 +17,13 @@ from eventstore.config import keys_in_force, write_wait_in_force
 from eventstore.errors import StoreClosedError
 from eventstore.log.clock import system_clock
 from eventstore.log.events import ANY, OLDEST, StreamWrite
+from eventstore.log.inline_view import make_views
 from eventstore.log.operations import Transact
+from eventstore.log.projection_checks import check_inline
 from eventstore.log.upcast_reads import UpcastReads
 from eventstore.log.validation import check_append, check_filter, check_seconds
 from eventstore.notify.notifiers import make_notifier
-from eventstore.storage.backends import make_backend
+from eventstore.storage.backends import identifier_bytes, make_backend
 from eventstore.store._consumers import Consumers
 from eventstore.store._log_access import LogAccess, State
 from eventstore.store._maintenance import Maintenance, restore
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from eventstore.log.clock import Clock
     from eventstore.log.events import Appended, Cursor, Expected, NewEvent, Special
     from eventstore.log.inline_projection import InlineProjection
+    from eventstore.log.inline_view import OnNewerView
     from eventstore.log.operations import Head, StreamState
     from eventstore.log.upcasting import Upcasters
     from eventstore.storage.protocols import LockHolder, NamedLock
@@ -74,6 +77,7 @@ class EventStore(AsyncContext, Consumers):
         upcasters: Upcasters | None = None,
         notify_keys: Sequence[str] | None = None,
         write_wait: float | None = None,
+        on_newer_view: OnNewerView = "skip",
         *,
         create: bool = True,
     ) -> None:
@@ -85,10 +89,12 @@ class EventStore(AsyncContext, Consumers):
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         """Names this process, as ``host:pid``, in leases and as an owner of consumers."""
         reads = UpcastReads(upcasters)
+        inline = check_inline(inline, identifier_bytes=identifier_bytes(url))
         self.inline = tuple(projection.name for projection in inline)
         """The names of the inline projections."""
         self._create = create
-        self._backend = make_backend(url, clock, reads.projections(inline), write_wait)
+        views = make_views(reads.projections(inline), on_newer_view)
+        self._backend = make_backend(url, clock, views, write_wait)
         self.url = self._backend.url
         """Names the log, without a password."""
         keys = keys_in_force() if notify_keys is None else notify_keys
@@ -114,6 +120,7 @@ class EventStore(AsyncContext, Consumers):
         upcasters: Upcasters | None = None,
         notify_keys: Sequence[str] | None = None,
         write_wait: float | None = None,
+        on_newer_view: OnNewerView = "skip",
     ) -> Self:
         """Name a log to be entered with ``async with``.
 
@@ -130,14 +137,16 @@ class EventStore(AsyncContext, Consumers):
         sent a heartbeat. ``upcasters`` lift events of older shapes wherever they are read.
         ``write_wait`` is the longest wait for the turn to write a SQLite file, in seconds
         (default: 30, or that of the environment); after it LockTimeoutError names the holder.
+        ``on_newer_view`` says what happens where an inline projection has been computed by a
+        program with a newer version of it: with ``"skip"`` appends go on without it, and that
+        program brings it up; with ``"refuse"`` opening and appends raise ProjectionVersionError.
 
-        Raises ConfigError for a URL or notifier that is not known, InvalidInputError for a
+        Raises ConfigError for a URL or notifier that is not known and for projections that cannot
+        be inline (see docs/projections.md), InvalidInputError for a
         ``poll`` that is not a finite number above 0.
         """
-        keys, wait = notify_keys, write_wait
-        return cls(
-            url, notify, inline, clock, poll, upcasters, keys, create=create, write_wait=wait
-        )
+        options = (upcasters, notify_keys, write_wait, on_newer_view)
+        return cls(url, notify, inline, clock, poll, *options, create=create)
 
     async def _enter(self) -> None:
         if self._log.state is not State.NEW:

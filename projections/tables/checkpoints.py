@@ -53,19 +53,47 @@ redacted_table: Final = Table(
     *keys(BigInteger, "position"),
 )
 
+failure_table: Final = Table(
+    "projection_failure",
+    checkpoint_tables,
+    # The event at which a followed projection has stopped, until it has got past it.
+    *keys(ByteOrder, "name"),
+    *required(BigInteger, "position"),
+    *required(String, "reason"),
+    *required(BigInteger, "failed_us"),
+)
+
+
+def own_schema(connection: Connection) -> str:
+    """Return the schema that a projection's tables are in: of temporary tables in a rebuild.
+
+    A rebuild that readers do not see fills temporary tables, which a statement finds first.
+    """
+    names = connection.get_execution_options().get("schema_translate_map")
+    if names:
+        return str(names[None])
+    if connection.dialect.name == "postgresql":
+        return str(connection.execute(text("SELECT current_schema()")).scalar_one())
+    hidden = text("SELECT 1 FROM temp.sqlite_master WHERE name = 'projection' AND type = 'table'")
+    return "main" if connection.execute(hidden).first() is None else "temp"
+
+
+def is_hidden(schema: str) -> bool:
+    """Return whether a schema is that of a connection's temporary tables."""
+    return schema == "temp" or schema.startswith("pg_temp")
+
 
 @contextmanager
-def own_schema_only(connection: Connection) -> Iterator[None]:
-    """Let table names mean tables of the connection's own schema alone.
+def own_schema_only(connection: Connection, schema: str | None = None) -> Iterator[str]:
+    """Let table names mean tables of one schema alone, by default the connection's own.
 
     A search path may go on to other schemas. Tables of the same names there belong to another
     log: this one neither uses nor drops them.
     """
-    schema = None
-    if connection.dialect.name == "postgresql":
-        schema = connection.execute(text("SELECT current_schema()")).scalar_one()
+    before = connection.get_execution_options().get("schema_translate_map")
+    schema = schema or own_schema(connection)
     connection.execution_options(schema_translate_map={None: schema})
     try:
-        yield
+        yield schema
     finally:
-        connection.execution_options(schema_translate_map=None)
+        connection.execution_options(schema_translate_map=before)

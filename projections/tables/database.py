@@ -17,6 +17,10 @@ class Rebuildable(Protocol):
     name: str
 
     @property
+    def version(self) -> int:
+        """Rises with each change to tables or meaning."""
+
+    @property
     def metadata(self) -> MetaData:
         """The projection's own tables."""
 
@@ -26,8 +30,11 @@ class Rebuildable(Protocol):
     def reset(self, connection: Connection) -> None:
         """Empty the projection, as if no event had been applied."""
 
-    def is_current(self, connection: Connection) -> bool:
-        """Whether the tables that exist are of the projection's present version."""
+    def outdated(self, connection: Connection) -> bool:
+        """Whether the tables are of another version than the present one, or are missing."""
+
+    def recreate(self, connection: Connection) -> None:
+        """Drop every table that is the projection's, and create those of the present version."""
 
     def copy_checkpoint(self, connection: Connection, schema: str) -> None:
         """Take the checkpoint that another schema holds for this projection."""
@@ -51,6 +58,9 @@ class Database(Protocol):
 
     url: str
     """Names it in messages: as it was given, without a password."""
+
+    identifier_bytes: int | None
+    """How many bytes of a table's name it tells apart; ``None`` for all."""
 
     def open(self) -> None:
         """Make ready to connect."""

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import select, update
 
-from eventstore.errors import HistoryDivergedError, ProjectionError, StorageError, TakenOverError
+from eventstore.errors import (
+    HistoryDivergedError,
+    ProjectionError,
+    ProjectionVersionError,
+    StorageError,
+    TakenOverError,
+)
 from eventstore.log.events import Cursor
 from eventstore.log.redaction import read_redaction
 from eventstore.storage.sqlite.paths import database_path
@@ -57,14 +63,20 @@ class RunnableTables(Rebuildable, Protocol):
 
     from_snapshot: bool
 
-    def register(self, connection: Connection) -> bool:
-        """Make the checkpoint's row; return whether the tables are of another version."""
+    def check_declaration(self, identifier_bytes: int | None = None) -> None:
+        """Raise ConfigError for what cannot be used."""
 
-    def create_missing(self, connection: Connection) -> None:
-        """Create the tables that are missing."""
+    def register(self, connection: Connection, *, replace_newer: bool = False) -> bool:
+        """Make the checkpoint's row and the tables; return whether to compute them again."""
+
+    def checkpoint(self, connection: Connection) -> tuple[Cursor | None, int]:
+        """Return the checkpoint and the version of the tables, the row locked."""
 
     def cursor(self, connection: Connection) -> Cursor | None:
-        """Return the checkpoint, its row locked; ``None`` before the first event."""
+        """Return the checkpoint, its row locked; ``None`` before the first event.
+
+        Raises ProjectionVersionError where the tables are of another version.
+        """
 
     def apply(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
         """Apply whole commits and store ``cursor``."""
@@ -77,7 +89,8 @@ class FollowedTables:
     is then not applied. A rebuild replaces the old tables in one transaction. On SQLite the whole
     rebuild is that transaction, and in the log's own file appends wait for it;
     :mod:`projections.tables.postgres` says how it is there. A projection whose version has changed
-    is ``outdated``: readers see its old tables until it has been rebuilt.
+    is ``outdated``: readers see its old tables until it has been rebuilt. Tables of a newer version
+    are left alone: ``open`` and ``apply`` raise ProjectionVersionError.
     """
 
     def __init__(self, projection: RunnableTables, url: str) -> None:
@@ -88,10 +101,17 @@ class FollowedTables:
         self.from_snapshot = projection.from_snapshot
         self.outdated = False
         self._projection = projection
+        self.replace_newer = False
+        """Whether a rebuild may replace tables of a newer version: set before ``open``."""
         self._epoch = 0
+        self._stored = 0
         self._at: Cursor | None = None
         self._rebuilt: Cursor | None = None
         self._rebuild: Rebuild | None = None
+
+    def check_declaration(self) -> None:
+        """Raise ConfigError for a name, version, tables or methods that cannot be used."""
+        self._projection.check_declaration(self._database.identifier_bytes)
 
     def open(self, log_id: str) -> Cursor | None:
         """Own the projection; return its checkpoint, ``None`` where it has to begin."""
@@ -139,6 +159,7 @@ class FollowedTables:
         if rebuild is not None:
             rebuild.finish()
             self._at, self.outdated = self._rebuilt, False
+            self._stored = self._projection.version
 
     def close(self) -> None:
         """Release the projection; an unfinished rebuild is dropped."""
@@ -150,10 +171,9 @@ class FollowedTables:
 
     def _open(self, connection: Connection, log_id: str) -> Cursor | None:
         self._database.lock_setup(connection)
-        self.outdated = self._projection.register(connection)
-        if not self.outdated:
-            self._projection.create_missing(connection)
-        cursor = self._at = self._projection.cursor(connection)
+        self.outdated = self._projection.register(connection, replace_newer=self.replace_newer)
+        cursor, self._stored = self._projection.checkpoint(connection)
+        self._at = cursor
         if cursor is not None and cursor.log_id != log_id:
             # Before the claim: a runner of the wrong log must not take ownership.
             raise HistoryDivergedError(
@@ -208,6 +228,10 @@ class FollowedTables:
     def _check_owner(self, connection: Connection) -> None:
         """Lock the checkpoint's row, so that owners take turns; raise for any but the newest."""
         c = projection_table.c
-        found = select(c.epoch).where(c.name == self.name).with_for_update()
-        if connection.execute(found).scalar_one() != self._epoch:
+        found = select(c.epoch, c.version).where(c.name == self.name).with_for_update()
+        epoch, version = connection.execute(found).one()
+        mine = self._projection.version
+        if version > max(mine, self._stored):
+            raise ProjectionVersionError(self.name, mine, version)
+        if epoch != self._epoch:
             raise TakenOverError(f"projection {self.name}", "a newer runner")

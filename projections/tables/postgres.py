@@ -13,14 +13,15 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import MetaData, Table, delete, func, insert, select, text
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from eventstore.errors import ConfigError
+from eventstore.limits import MAX_IDENTIFIER_BYTES
 from eventstore.storage.postgres.connection import SETTINGS, connection_info, is_lost
 from eventstore.storage.postgres.engine import LOCK_SCHEMA, make_engine, roll_back, translate_errors
 from eventstore.storage.postgres.watchdog import Watchdog
 from eventstore.system.secret_url import SecretUrl
+from projections.tables.hidden import take_over_hidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,6 +50,8 @@ class PostgresDatabase:
     Tables of a projection that can be rebuilt name no schema: they are in the first one of the
     connection's search path. The role needs the right to make temporary tables.
     """
+
+    identifier_bytes: int | None = MAX_IDENTIFIER_BYTES
 
     def __init__(self, url: str | SecretUrl) -> None:
         connection_info(url)  # Names what is wrong with a URL at once.
@@ -103,10 +106,6 @@ class PostgresDatabase:
 
     def rebuild(self, projection: Rebuildable, check: Callable[[Connection], None]) -> Rebuild:
         """Begin to compute a projection again, in tables that only this session has."""
-        if any(table.schema for table in projection.metadata.sorted_tables):
-            raise ConfigError(
-                f"projection {projection.name!r} cannot be rebuilt: its tables name a schema"
-            )
         return _TemporaryTables(self, projection, check)
 
 
@@ -122,9 +121,6 @@ class _TemporaryTables:
         self._connection = self._connecting.__enter__()
         try:
             with database.within(self._connection):
-                schema = self._ask("SELECT current_schema()")
-                self._quote = self._connection.dialect.identifier_preparer.quote
-                self._schema = self._quote(schema)
                 self._path = self._ask("SHOW search_path")
                 # Unless it is named, the schema of temporary tables would come first.
                 self._run(f"SET search_path = {self._path}, pg_temp")
@@ -143,21 +139,14 @@ class _TemporaryTables:
             yield self._connection
 
     def finish(self) -> None:
-        connection, tables = self._connection, self._projection.metadata.sorted_tables
+        connection = self._connection
         try:
             with self._database.within(connection, SWAP_SECONDS):
                 self._run("SET LOCAL statement_timeout = 0")
                 self._run("SET LOCAL idle_in_transaction_session_timeout = 0")
                 self._database.lock_setup(connection)
                 self._check(connection)
-                if self._projection.is_current(connection):
-                    for table in reversed(tables):
-                        connection.execute(delete(table))
-                else:
-                    self._create_again(tables)
-                for table in tables:
-                    self._copy(table)
-                self._projection.copy_checkpoint(connection, "pg_temp")
+                take_over_hidden(connection, self._projection)
         finally:
             self.abandon()
 
@@ -165,25 +154,6 @@ class _TemporaryTables:
         with suppress(SQLAlchemyError):
             self._connection.invalidate()  # Its temporary tables go with the session.
         self._connecting.__exit__(None, None, None)
-
-    def _create_again(self, tables: list[Table]) -> None:
-        # Qualified: a table that only the new version has would be found in pg_temp.
-        names = ", ".join(f"{self._schema}.{self._quote(table.name)}" for table in tables)
-        self._run(f"DROP TABLE IF EXISTS {names}")
-        self._projection.metadata.create_all(self._connection, checkfirst=False)
-
-    def _copy(self, table: Table) -> None:
-        rows = table.to_metadata(MetaData(), schema="pg_temp")
-        columns = [column.name for column in table.columns if column.computed is None]
-        self._connection.execute(
-            insert(table).from_select(
-                columns, select(*(rows.c[name] for name in columns)), include_defaults=False
-            )
-        )
-        if (counted := table.autoincrement_column) is not None:
-            name = f"{self._schema}.{self._quote(table.name)}"
-            sequence = func.pg_get_serial_sequence(name, counted.name)
-            self._connection.execute(select(func.setval(sequence, func.max(counted))))
 
     def _ask(self, sql: str) -> str:
         return str(self._connection.exec_driver_sql(sql).scalar_one())

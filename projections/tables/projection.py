@@ -10,22 +10,26 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from sqlalchemy import MetaData, delete, insert, select, update
 
-from eventstore.errors import ProjectionError
+from eventstore.errors import ProjectionError, ProjectionVersionError
 from eventstore.log.events import Cursor
 from eventstore.log.redaction import read_redaction
 from eventstore.storage.transient_errors import is_database_failure
 from projections.tables.checkpoints import (
     checkpoint_tables,
+    is_hidden,
     own_schema_only,
     projection_table,
     redacted_table,
     set_aside_table,
 )
 from projections.tables.columns import storable
+from projections.tables.declaration import check_declaration, refuse_deferred
 from projections.tables.followed import FollowedTables
+from projections.tables.hidden import schemas, take_over_hidden
+from projections.tables.ledger import Ledger, read_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -45,9 +49,10 @@ class _EmptiedError(Exception):
 class TableProjection(ABC):
     """A projection in database tables: a name, tables, and what each event does to them.
 
-    Subclass it with ``name``, ``metadata`` (an SQLAlchemy MetaData of its own tables) and
-    :meth:`handle`. Raise ``version`` with each change to tables or meaning: the projection is
-    then computed again from the first event.
+    Subclass it with ``name``, ``metadata`` (an SQLAlchemy MetaData that holds its own tables and
+    no others) and :meth:`handle`. Raise ``version`` with each change to tables or meaning: the
+    projection is then computed again from the first event, and programs with a lower version
+    leave it alone.
 
     Inline, in the log's own database: ``EventStore.open(url, inline=[Totals()])``; every
     append then updates the tables in its own transaction. Followed, in any database:
@@ -72,7 +77,10 @@ class TableProjection(ABC):
 
     @abstractmethod
     def handle(self, connection: Connection, event: Event) -> None:
-        """Apply one event. Runs within a transaction: neither commit nor roll back."""
+        """Apply one event. Runs within a transaction: neither commit nor roll back.
+
+        A plain function: one that is asynchronous or a generator is refused.
+        """
 
     def group(self, event: Event) -> Hashable | None:  # noqa: ARG002
         """Return what events that follow one another have in common, to be applied at once.
@@ -97,45 +105,99 @@ class TableProjection(ABC):
         """
         self.reset(connection)
 
+    @property
+    def table_names(self) -> frozenset[str]:
+        """The names of the projection's own tables: no other one may have them."""
+        return frozenset(table.name for table in self.metadata.tables.values())
+
+    def check_declaration(self, identifier_bytes: int | None = None) -> None:
+        """Raise ConfigError for a name, version, tables or methods that cannot be used.
+
+        ``identifier_bytes`` is how many bytes of a table's name the database tells apart.
+        """
+        check_declaration(self, identifier_bytes)
+
     def at(self, url: str) -> FollowedTables:
-        """Return this projection in the database at ``url``, for a ProjectionRunner."""
+        """Return this projection in the database at ``url``, for a ProjectionRunner.
+
+        Raises ConfigError for what :meth:`check_declaration` refuses.
+        """
+        self.check_declaration()
         return FollowedTables(self, url)
 
     def setup(self, connection: Connection) -> None:
-        """Create the tables where they are missing, or anew where ``version`` has changed."""
-        if self.register(connection):
-            self.reset(connection)
-        self.create_missing(connection)
+        """Create the tables where they are missing; see :meth:`register`."""
+        self.register(connection)
 
-    def create_missing(self, connection: Connection) -> None:
-        """Create the tables that are missing."""
-        with own_schema_only(connection):
-            self.metadata.create_all(connection)
+    def register(self, connection: Connection, *, replace_newer: bool = False) -> bool:
+        """Make the checkpoint's row and the tables; return whether to compute them again.
 
-    def register(self, connection: Connection) -> bool:
-        """Make the checkpoint's row; return whether the tables are of another version."""
+        They are left as they are where they are of an older version, or one was removed. Raises
+        ProjectionVersionError where they are of a newer one, unless ``replace_newer``, and
+        ProjectionTableError for a table that is not the projection's own, or was altered.
+        """
         with own_schema_only(connection):
             checkpoint_tables.create_all(connection)
         stored = self._version(connection)
         if stored is None:
             self._enter(connection)
-        return stored not in {None, self.version}
+        elif stored > self.version and not replace_newer:
+            raise ProjectionVersionError(self.name, self.version, stored)
+        ledger = self._ledger(connection)
+        missing = ledger.check(stored)
+        if stored is None and ledger.owned():
+            ledger.replace()  # Without a checkpoint its rows would be counted twice.
+        elif stored in {None, self.version} and not (missing and self._has_events(connection)):
+            ledger.create_missing()
+        else:
+            return True
+        return False
 
-    def is_current(self, connection: Connection) -> bool:
-        """Whether the tables that exist are of this version."""
-        return self._version(connection) == self.version
+    def outdated(self, connection: Connection) -> bool:
+        """Whether the tables are of another version than this one, or one of them is missing."""
+        if self._version(connection) != self.version:
+            return True
+        return not all(read_columns(connection, name).names for name in self.table_names)
 
     def create(self, connection: Connection) -> None:
-        """Create the tables, and those of checkpoints, in a schema that has none of them."""
-        checkpoint_tables.create_all(connection, checkfirst=False)
-        self.metadata.create_all(connection, checkfirst=False)
-        self._enter(connection)
+        """Create temporary tables, with a checkpoint among them, that a rebuild fills."""
+        hidden = "temp" if connection.dialect.name == "sqlite" else None
+        with own_schema_only(connection, hidden):
+            checkpoint_tables.create_all(connection, checkfirst=False)
+            self.metadata.create_all(connection, checkfirst=False)
+            self._enter(connection)
+
+    def take_over(self, connection: Connection) -> None:
+        """Replace tables and checkpoint by the temporary ones that a rebuild has filled.
+
+        Does nothing where another process has brought the tables as far. Raises
+        ProjectionVersionError where they are of a newer version by now.
+        """
+        own, hidden = schemas(connection)
+        with own_schema_only(connection, hidden):
+            filled, _ = self.checkpoint(connection)
+        with own_schema_only(connection, own):
+            at, stored = self.checkpoint(connection)
+            if stored > self.version:
+                raise ProjectionVersionError(self.name, self.version, stored)
+            as_far = at is not None and (filled is None or at.position >= filled.position)
+            if as_far and not self.outdated(connection):
+                return
+        take_over_hidden(connection, self)
+
+    def recreate(self, connection: Connection) -> None:
+        """Drop every table that is the projection's, and create those of this version."""
+        self._ledger(connection).replace()
 
     def reset(self, connection: Connection) -> None:
         """Empty the projection, as if no event had been applied."""
-        with own_schema_only(connection):
-            self.metadata.drop_all(connection)
-            self.metadata.create_all(connection)
+        with own_schema_only(connection) as schema:
+            if is_hidden(schema):
+                # SQLAlchemy does not look for tables in SQLite's schema of temporary ones.
+                self.metadata.drop_all(connection, checkfirst=False)
+                self.metadata.create_all(connection, checkfirst=False)
+            else:
+                self.recreate(connection)
         for table in (set_aside_table, redacted_table):
             connection.execute(delete(table).where(table.c.projection == self.name))
         connection.execute(
@@ -162,11 +224,19 @@ class TableProjection(ABC):
             connection.execute(delete(table).where(table.c.projection == self.name))
             connection.execute(insert(table).from_select(new.c.keys(), select(new)))
 
+    def _ledger(self, connection: Connection) -> Ledger:
+        return Ledger(connection, self.name, self.version, self.metadata.sorted_tables)
+
     def _version(self, connection: Connection) -> int | None:
         c = projection_table.c
         found = select(c.version).where(c.name == self.name)
         version: int | None = connection.execute(found).scalar_one_or_none()
         return version
+
+    def _has_events(self, connection: Connection) -> bool:
+        c = projection_table.c
+        found = select(c.log_id).where(c.name == self.name)
+        return connection.execute(found).scalar_one_or_none() is not None
 
     def _enter(self, connection: Connection) -> None:
         connection.execute(
@@ -174,19 +244,38 @@ class TableProjection(ABC):
         )
 
     def cursor(self, connection: Connection) -> Cursor | None:
-        """Return the checkpoint, its row locked; ``None`` before the first event."""
-        c = projection_table.c
+        """Return the checkpoint, its row locked; ``None`` before the first event.
+
+        Raises ProjectionVersionError where the tables are of another version.
+        """
+        cursor, version = self.checkpoint(connection)
+        if version != self.version:
+            raise ProjectionVersionError(self.name, self.version, version)
+        return cursor
+
+    def checkpoint(self, connection: Connection) -> tuple[Cursor | None, int]:
+        """Return the checkpoint and the version of the tables, the row locked."""
         # Always locked before the tables are: writers of the projection take turns here.
         row = connection.execute(
-            select(c.log_id, c.position, c.hash).where(c.name == self.name).with_for_update()
+            select(projection_table).where(projection_table.c.name == self.name).with_for_update()
         ).one()
-        return Cursor(*row) if row.log_id is not None else None
+        cursor = None if row.log_id is None else Cursor(row.log_id, row.position, row.hash)
+        return cursor, row.version
 
     def position(self, connection: Connection) -> int:
-        """Return the position of the checkpoint, without a lock: for readers."""
+        """Return the position of the checkpoint, without a lock: for readers.
+
+        It is 0 for tables of an older version, which the store computes again before it appends
+        or reads. Raises ProjectionVersionError where they are of a newer one.
+        """
         c = projection_table.c
-        found = select(c.position).where(c.name == self.name)
-        return connection.execute(found).scalar_one_or_none() or 0
+        found = select(c.position, c.version).where(c.name == self.name)
+        row = connection.execute(found).one_or_none()
+        if row is None or row.version < self.version:
+            return 0
+        if row.version > self.version:
+            raise ProjectionVersionError(self.name, self.version, row.version)
+        return row.position or 0
 
     def apply(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
         """Apply whole commits and store ``cursor``, within the caller's transaction.
@@ -251,7 +340,10 @@ class TableProjection(ABC):
                     return
             elif (redaction := read_redaction(event)) is not None:
                 self._take_out(connection, redaction)
-            self.handle(connection, event)
+            # A wrapper of an asynchronous function looks like a plain one until it is called.
+            handle: Callable[[Connection, Event], object] = self.handle
+            if (answer := handle(connection, event)) is not None:
+                refuse_deferred(answer)
 
     def _take_out(self, connection: Connection, redaction: Redaction) -> None:
         """Take an event's content out of the tables, unless it was never applied."""
@@ -264,9 +356,9 @@ class TableProjection(ABC):
         connection.execute(
             delete(set_aside_table).where(aside.projection == self.name, aside.position == position)
         )
-        before = self.cursor(connection)
+        before, _ = self.checkpoint(connection)
         self.erase(connection, position, redaction.stream)
-        if before is not None and self.cursor(connection) is None:
+        if before is not None and self.checkpoint(connection)[0] is None:
             raise _EmptiedError
         self._record_redacted(connection, position)
 

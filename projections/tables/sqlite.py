@@ -28,6 +28,8 @@ class SqliteDatabase:
     the file wait for it; where the file is the log's own, those are appends.
     """
 
+    identifier_bytes: int | None = None
+
     def __init__(self, given: str | SecretUrl) -> None:
         url = SecretUrl.of(given)
         path = database_path(url)

@@ -20,6 +20,7 @@ from eventstore.errors import StorageError
 from eventstore.storage.base import SqlBackend
 from eventstore.storage.postgres._advisory_lock import SessionLock, read_held
 from eventstore.storage.postgres._driver import PostgresDriver
+from eventstore.storage.postgres._hidden_tables import PostgresHiddenTables
 from eventstore.storage.postgres.connection import connection_info, is_lost
 from eventstore.storage.postgres.engine import make_engine, roll_back, translate_errors
 from eventstore.storage.postgres.user_transaction import PostgresUserTransaction
@@ -28,12 +29,12 @@ from eventstore.storage.user_transaction import append_in
 from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection
 
     from eventstore.log.clock import Clock
-    from eventstore.log.inline_projection import InlineProjection
+    from eventstore.log.inline_view import Inline
     from eventstore.storage.driver import Driver
     from eventstore.storage.postgres.connection import Session
     from eventstore.storage.protocols import LockHolder, NamedLock
@@ -57,7 +58,10 @@ class PostgresBackend(SqlBackend):
     _advice = "use pg_dump and pg_restore, or 'eventstore export' and 'eventstore import'"
 
     def __init__(
-        self, url: str | SecretUrl, clock: Clock, inline: Sequence[InlineProjection] = ()
+        self,
+        url: str | SecretUrl,
+        clock: Clock,
+        inline: Inline = (),
     ) -> None:
         super().__init__(clock, inline)
         self._info = connection_info(url)
@@ -150,6 +154,18 @@ class PostgresBackend(SqlBackend):
             return result
 
     @contextmanager
+    def hidden(self) -> Iterator[PostgresHiddenTables]:
+        """Give a session for temporary tables."""
+        with translate_errors(self._where), self._engine.connect() as connection:
+            try:
+                yield PostgresHiddenTables(
+                    connection, lambda seconds: self._transaction(connection, WRITE, seconds)
+                )
+            finally:
+                if not connection.invalidated:
+                    connection.invalidate()
+
+    @contextmanager
     def _writer_ends(self) -> Iterator[None]:
         """Drop the writing connection if it is of no more use, then release its lock."""
         try:
@@ -184,11 +200,16 @@ class PostgresBackend(SqlBackend):
                     connection.invalidate()
 
     @contextmanager
-    def _transaction(self, connection: Connection, begin: str) -> Iterator[PostgresDriver]:
-        """Give a driver within a transaction, which the block commits."""
+    def _transaction(
+        self, connection: Connection, begin: str, seconds: float | None = None
+    ) -> Iterator[PostgresDriver]:
+        """Give a driver within a transaction, which the block commits.
+
+        ``seconds`` are for each statement, by default those that the server allows.
+        """
         raw: Any = connection.connection.driver_connection
         try:
-            with self._watchdog.limit(raw, raw.patience) as limit:
+            with self._watchdog.limit(raw, seconds or raw.patience) as limit:
                 try:
                     driver = PostgresDriver(connection, limit)
                     driver.keep_alive = limit.go_on

@@ -22,6 +22,7 @@ from eventstore.log.operations import Redact
 from eventstore.storage.base import SqlBackend
 from eventstore.storage.sqlite import _file_copy
 from eventstore.storage.sqlite._driver import SqliteDriver
+from eventstore.storage.sqlite._hidden_tables import SqliteHiddenTables
 from eventstore.storage.sqlite.engine import BUSY_SECONDS, make_engine, translate_errors, use_wal
 from eventstore.storage.sqlite.paths import database_path
 from eventstore.storage.sqlite.read_only import is_read_only, read_unlocked
@@ -33,12 +34,13 @@ from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sqlalchemy import Connection
 
     from eventstore.log.clock import Clock
-    from eventstore.log.inline_projection import InlineProjection
+    from eventstore.log.inline_view import Inline
     from eventstore.log.operations import CommitBatch, Operation, Outcome
     from eventstore.storage.driver import Driver
     from eventstore.storage.user_transaction import UserTransaction
@@ -65,7 +67,7 @@ class SqliteBackend(SqlBackend):
         self,
         url: str | SecretUrl,
         clock: Clock,
-        inline: Sequence[InlineProjection] = (),
+        inline: Inline = (),
         write_wait: float = WAIT_SECONDS,
     ) -> None:
         super().__init__(clock, inline)
@@ -308,6 +310,16 @@ class SqliteBackend(SqlBackend):
                 # SQLAlchemy began it for a projection's statements.
                 writer.commit()
             return result
+
+    def hidden(self) -> AbstractContextManager[SqliteHiddenTables] | None:
+        """Give a session for temporary tables; ``None`` for a log in memory."""
+        return None if self.path is None else self._hidden()
+
+    @contextmanager
+    def _hidden(self) -> Iterator[SqliteHiddenTables]:
+        with translate_errors(self._where), self._user_engine.connect() as connection:
+            turn = self._turn.hold if self._turn else nullcontext
+            yield SqliteHiddenTables(connection, turn, self._check_same_file)
 
     def _read(self, function: Callable[[Driver], T]) -> T:
         """Call ``function`` in a snapshot."""
