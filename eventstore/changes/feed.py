@@ -9,6 +9,7 @@ from eventstore.changes._consumers import ConsumerOwnership
 from eventstore.changes._page_cache import PageCache
 from eventstore.changes._poll_schedule import PollSchedule
 from eventstore.changes._tail_buffer import TailBuffer
+from eventstore.changes.rejections import CATEGORY
 from eventstore.log.validation import check_append
 from eventstore.system.event_loop import Inbox, Signal
 
@@ -84,8 +85,8 @@ class ChangeFeed:
         return await self.log.page(query)
 
     async def append(self, write: StreamWrite) -> None:
-        """Append events; raise what :meth:`eventstore.EventStore.append` raises."""
-        await self.log.write(check_append([write]))
+        """Append a rejection; raise what :meth:`eventstore.EventStore.append` raises."""
+        await self.log.write(check_append([write], own=CATEGORY))
 
     def notifier_facts(self) -> dict[str, str | int]:
         """Return the notifier's part of ``status``, without a read of the database."""

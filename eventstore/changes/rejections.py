@@ -14,7 +14,8 @@ CHANGE_REJECTED: Final = "ChangeRejected"
 """The type of these events."""
 
 
-_CATEGORY: Final = "consumer/"
+CATEGORY: Final = "consumer/"
+"""The category of their streams."""
 
 _DIGEST: Final = "~sha256:"
 """Begins the names of streams of consumers whose own names cannot end a stream's name."""
@@ -27,13 +28,13 @@ def rejection_stream(consumer: str) -> str:
     stands for it; so it does for a name that could be taken for such a digest.
     """
     if consumer.endswith("/") or consumer.startswith(_DIGEST):
-        return f"{_CATEGORY}{_DIGEST}{sha256(consumer.encode()).hexdigest()}"
-    return _CATEGORY + consumer
+        return f"{CATEGORY}{_DIGEST}{sha256(consumer.encode()).hexdigest()}"
+    return CATEGORY + consumer
 
 
 def is_rejection(event: Event) -> bool:
     """Whether an event is a consumer's rejection."""
-    return event.type == CHANGE_REJECTED and event.stream.startswith(_CATEGORY)
+    return event.type == CHANGE_REJECTED and event.stream.startswith(CATEGORY)
 
 
 def rejection_of(event: Event, consumer: str, reason: str) -> StreamWrite:

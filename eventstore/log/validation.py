@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from eventstore import limits
 from eventstore.errors import InvalidInputError, LimitExceededError
@@ -31,9 +31,21 @@ def _listed(what: str, values: object) -> list[Any]:
         raise InvalidInputError(what, f"{values!r:.80} is no list") from error
 
 
-def check_append(writes: Iterable[StreamWrite]) -> Append:
-    """Return a valid append; raise InvalidInputError or LimitExceededError otherwise."""
-    checked = [_check_write(write) for write in _listed("append", writes)]
+OWN_CATEGORIES: Final = {
+    LOG: "the log itself, about itself",
+    "consumer/": "Subscription.reject",
+    "sql/": "SqlStorage, from what a transaction has done",
+}
+"""Categories whose events are acted on as they are, with the only code that writes them."""
+
+
+def check_append(writes: Iterable[StreamWrite], *, own: str = "") -> Append:
+    """Return a valid append; raise InvalidInputError or LimitExceededError otherwise.
+
+    Streams of :data:`OWN_CATEGORIES` are refused but for the category ``own``, which their own
+    code names.
+    """
+    checked = [_check_write(write, own) for write in _listed("append", writes)]
     if not checked:
         raise InvalidInputError("append", "has no streams to write to")
     if len({write.stream for write in checked}) < len(checked):
@@ -60,13 +72,15 @@ def check_redact(position: object, reason: object, by: object) -> Redact:
     return Redact(position, reason, who)
 
 
-def _check_write(write: object) -> StreamWrite:
+def _check_write(write: object, own: str) -> StreamWrite:
     if not isinstance(write, StreamWrite):
         raise InvalidInputError("append_many", f"{write!r:.80} is not a StreamWrite")
     stream = check_stream(write.stream)
-    if stream.startswith(LOG):
+    category = stream[: stream.index("/") + 1]
+    if category != own and category in OWN_CATEGORIES:
         raise InvalidInputError(
-            f"stream {stream!r}", f"{LOG} is for events that the log writes about itself"
+            f"stream {stream!r}",
+            f"events of {category} are written by {OWN_CATEGORIES[category]}: name another stream",
         )
     expected = write.expected
     valid = expected is ANY or expected is STREAM_EXISTS or type(expected) is int

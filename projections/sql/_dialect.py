@@ -11,7 +11,7 @@ from eventstore.log.clock import from_microseconds
 from eventstore.log.validation import check_append
 from projections.sql._migrations import find_migrations, is_applied
 from projections.sql._replay import replay_log
-from projections.sql.events import STREAM
+from projections.sql.events import CATEGORY, STREAM
 from projections.sql.model import ReplayError
 
 if TYPE_CHECKING:
@@ -162,4 +162,4 @@ def _check_complete(lost: set[str], position: int) -> None:
 
 def append_rows(transaction: UserTransaction, events: Sequence[NewEvent]) -> Recorded:
     """Append a transaction's events to the tables' stream."""
-    return transaction.append(check_append([StreamWrite(STREAM, events)]))
+    return transaction.append(check_append([StreamWrite(STREAM, events)], own=CATEGORY))

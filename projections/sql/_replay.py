@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from eventstore.errors import CorruptEventError
 from eventstore.log.operations import Query
 from eventstore.storage.pages import read_page
 from eventstore.storage.reading import read_head
@@ -46,6 +47,8 @@ class Replay(ABC):
         self.raw = raw
         self.tables: list[str] = []
         """The captured tables, as of the last event."""
+        self.foreign: frozenset[str] | None = None
+        """Tables that were there before the first definition: those of other programs."""
         self._schema = self.schema_type(raw)
         self._targets: dict[str, TargetTable[Any]] = {}
         self._suspended: list[str] | None = None
@@ -62,7 +65,10 @@ class Replay(ABC):
                 waiting = []
                 with self._errors_at(event.position):
                     self._define_by(event)
-            elif changes := reader.read(event):
+                continue
+            with self._errors_at(event.position):
+                changes = reader.read(event)
+            if changes:
                 waiting.append(_EventChanges(event.position, changes))
         self._change_all(waiting)
 
@@ -71,7 +77,7 @@ class Replay(ABC):
         """Turn the driver's errors into ReplayError with the position of an event."""
         try:
             yield
-        except (self.errors, LookupError, SqlRefusedError) as error:
+        except (self.errors, LookupError, SqlRefusedError, CorruptEventError) as error:
             raise ReplayError(position, " ".join(str(error).split())) from error
 
     def _define_by(self, event: Event) -> None:
@@ -84,8 +90,18 @@ class Replay(ABC):
             )
         self.finish()
         self._targets.clear()
+        if self.foreign is None:
+            self.foreign = frozenset(self._schema.list_tables()) - set(self.tables)
         self._define(change)
-        self.tables = change.tables
+        self.tables = self._check_tables(change)
+
+    def _check_tables(self, change: SchemaChange) -> list[str]:
+        """Return the captured tables; raise SqlRefusedError for those of other programs."""
+        made = set(self._schema.list_tables()) - (self.foreign or frozenset())
+        if others := sorted(set(change.tables) - made):
+            reason = f"{others[0]!r} is not one of the tables that the migrations make"
+            raise SqlRefusedError(change.migration, reason)
+        return change.tables
 
     def _define(self, change: SchemaChange) -> None:
         for statement in change.statements:
@@ -146,7 +162,7 @@ class Replay(ABC):
             self._put_final(changes)
 
     def _apply_one(self, change: Change) -> bool:
-        target = self._target(change.table)
+        target = self._checked_target(change)
         if change.old is None:
             target.insert(change.new or {})
             return True
@@ -156,7 +172,7 @@ class Replay(ABC):
     def _put_final(self, changes: Sequence[Change]) -> None:
         final: dict[tuple[Any, ...], tuple[str, RowValues | None]] = {}
         for change in changes:
-            target = self._target(change.table)
+            target = self._checked_target(change)
             final[change.table, *target.key_of(change.old or change.new or {})] = change.table, None
             if change.new is not None:
                 final[change.table, *target.key_of(change.new)] = change.table, change.new
@@ -165,6 +181,13 @@ class Replay(ABC):
         for name, row in final.values():
             if row is not None:
                 self._target(name).insert(row)
+
+    def _checked_target(self, change: Change) -> TargetTable[Any]:
+        target = self._target(change.table)
+        for row in (change.old, change.new):
+            if row is not None:
+                target.check(row)
+        return target
 
     def _target(self, name: str) -> TargetTable[Any]:
         found = self._targets.get(name)

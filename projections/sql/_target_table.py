@@ -24,6 +24,7 @@ class TargetTable(ABC, Generic[TableT]):
         self._description = description
         self._table = description.table
         self._name = self._quote(self._table.name)
+        self._columns = frozenset(self._table.columns)
 
     @staticmethod
     @abstractmethod
@@ -43,6 +44,11 @@ class TargetTable(ABC, Generic[TableT]):
     def key_of(self, row: RowValues) -> list[Any]:
         """Return a row's primary key."""
         return [row[column] for column in self._table.key]
+
+    def check(self, row: RowValues) -> None:
+        """Raise LookupError unless a row has just the columns that are recorded of this table."""
+        if row.keys() != self._columns:
+            raise LookupError(f"a row of {self._table.name!r} with the columns {sorted(row)}"[:300])
 
     def insert(self, row: RowValues) -> None:
         """Insert a row."""

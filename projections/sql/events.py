@@ -15,20 +15,24 @@ from __future__ import annotations
 
 import math
 from base64 import b64decode, b64encode
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
 from eventstore import NewEvent
 from eventstore.errors import CorruptEventError
-from projections.sql.model import Change, RawText
+from eventstore.log.events import BYTES_CONTENT
+from projections.sql.model import Change, Op, RawText
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from eventstore import Event
 
-STREAM: Final = "sql/main"
+_DataT = TypeVar("_DataT")
+
+CATEGORY: Final = "sql/"
+STREAM: Final = f"{CATEGORY}main"
 ROWS_CHANGED: Final = "RowsChanged"
 SCHEMA_CHANGED: Final = "SchemaChanged"
 ROW_VALUE: Final = "RowValue"
@@ -65,10 +69,48 @@ def schema_event(change: SchemaChange) -> NewEvent:
 
 def read_schema(event: Event) -> SchemaChange:
     """Return the schema change of an event; raise CorruptEventError for one that has none."""
+    return _decode(event, _SCHEMA)
+
+
+Integer: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Encoded: TypeAlias = "Integer | float | str | bool | dict[str, str | list[str]] | None"
+"""A value as JSON has it: a dict has one of the members that the module's description names."""
+
+
+class _EncodedChange(msgspec.Struct):
+    table: str
+    op: Op
+    key: dict[str, Encoded]
+    old: dict[str, Encoded] | None
+    new: dict[str, Encoded] | None
+
+    def __post_init__(self) -> None:
+        rows = (self.old is not None, self.new is not None)
+        if rows != _ROWS_OF[self.op]:
+            raise ValueError(f"{self.op} of a row with other rows than it has")
+
+
+class _RowsData(msgspec.Struct):
+    changes: list[_EncodedChange]
+
+
+_ROWS_OF: Final[dict[Op, tuple[bool, bool]]] = {
+    "insert": (False, True),
+    "update": (True, True),
+    "delete": (True, False),
+}
+_SCHEMA: Final = msgspec.json.Decoder(SchemaChange)
+_ROWS: Final = msgspec.json.Decoder(_RowsData)
+
+
+def _decode(event: Event, decoder: msgspec.json.Decoder[_DataT]) -> _DataT:
+    # An import may bring any event: nothing about its shape is taken for granted.
+    if event.raw_data is None or event.content == BYTES_CONTENT:
+        raise CorruptEventError("log", event.position, f"{event.type} with data that is no JSON")
     try:
-        return msgspec.convert(event.data, SchemaChange)
-    except msgspec.ValidationError as error:
-        raise CorruptEventError("log", event.position, str(error)) from error
+        return decoder.decode(event.raw_data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise CorruptEventError("log", event.position, f"{event.type}: {error}") from error
 
 
 def rows_events(changes: Iterable[Change]) -> list[NewEvent]:
@@ -173,11 +215,8 @@ class ChangeReader:
             self._large[event.id] = event.raw_data
         if event.type != ROWS_CHANGED or event.redacted:
             return []
-        data = event.data
-        listed = data.get("changes") if isinstance(data, dict) else None
-        if not isinstance(listed, list):
-            raise CorruptEventError("log", event.position, "it lists no changes of rows")
-        changes = [_read_change(event, one, self._large) for one in listed]
+        encoded = _decode(event, _ROWS).changes
+        changes = [_read_change(event, one, self._large) for one in encoded]
         self._large.clear()
         return changes
 
@@ -189,8 +228,8 @@ def read_rows(events: Iterable[Event]) -> Iterator[Change]:
         yield from reader.read(event)
 
 
-def _read_change(event: Event, one: dict[str, Any], large: Mapping[str, bytes]) -> Change:
-    def row(encoded: dict[str, Any] | None) -> dict[str, Any] | None:
+def _read_change(event: Event, one: _EncodedChange, large: dict[str, bytes]) -> Change:
+    def row(encoded: dict[str, Encoded] | None) -> dict[str, Any] | None:
         if encoded is None:
             return None
         return {
@@ -199,23 +238,20 @@ def _read_change(event: Event, one: dict[str, Any], large: Mapping[str, bytes]) 
         }
 
     try:
-        key = row(one["key"]) or {}
-        table, op = one["table"], one["op"]
-        if not isinstance(table, str) or not isinstance(op, str):
-            raise TypeError("table and op are texts")  # noqa: TRY301 - one error for all of it
-        return Change(table, op, key, row(one["old"]), row(one["new"]))  # type: ignore[arg-type]
-    except (KeyError, ValueError, AttributeError, TypeError) as error:
+        return Change(one.table, one.op, row(one.key) or {}, row(one.old), row(one.new))
+    except (KeyError, TypeError, ValueError) as error:
         raise CorruptEventError("log", event.position, f"no change of a row: {error!r}") from error
 
 
-def _read_value(encoded: dict[str, Any], large: Mapping[str, bytes]) -> Any:
+def _read_value(encoded: Mapping[str, Any], large: dict[str, bytes]) -> Any:
     if "$blob" in encoded:
         return b64decode(encoded["$blob"], validate=True)
     if "$real" in encoded:
         return float(encoded["$real"])
     if "$text" in encoded:
         return RawText(b64decode(encoded["$text"], validate=True))
-    whole = b"".join([large[piece] for piece in encoded["$large"]])
+    # Each piece belongs to one value: named again and again it would fill the memory.
+    whole = b"".join([large.pop(piece) for piece in encoded["$large"]])
     if encoded["kind"] == "blob":
         return whole
     try:

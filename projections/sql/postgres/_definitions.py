@@ -27,7 +27,7 @@ from projections.sql.postgres._parser import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 Step: TypeAlias = Literal["rows", "definition"]
 """What a statement of a migration changes."""
@@ -76,8 +76,10 @@ _NAME_FIELDS: Final = (
 )  # fmt: skip
 
 
-def judge_definition(sql: str, *, recorded: bool = False) -> Step:
+def judge_definition(sql: str, foreign: Collection[str] = (), *, recorded: bool = False) -> Step:
     """Return what a migration's statement changes; ``recorded`` for one that an event holds.
+
+    ``foreign`` are tables of other programs.
 
     Raises SqlRefusedError for one that no migration may have, and for what is no SQL.
     """
@@ -92,7 +94,8 @@ def judge_definition(sql: str, *, recorded: bool = False) -> Step:
         refusal = judge_statement(statement).refusal
         step: Step = "rows"
     else:
-        refusal, step = _refuse(sql, statement, recorded=recorded), "definition"
+        refusal = _refuse(sql, statement, recorded=recorded)
+        refusal, step = refusal or _refuse_foreign(statement, foreign), "definition"
     if refusal:
         raise SqlRefusedError(sql, refusal)
     return step
@@ -121,6 +124,16 @@ def _refuse(sql: str, statement: Statement, *, recorded: bool) -> str:
         or _refuse_body(sql, kind, node)
         or _refuse_queries(node)
     )
+
+
+def _refuse_foreign(statement: Statement, foreign: Collection[str]) -> str:
+    """Refuse to change what another program has made; to refer to it is allowed."""
+    kind, node = statement
+    changed = [node.get(name, {}).get("relname", "") for name in ("relation", "sequence")]
+    if kind == "DropStmt":
+        changed += strings(node.get("objects", []))
+    taken = sorted(set(changed) & set(foreign))
+    return f"{taken[0]!r} is not one of this storage's own tables" if taken else ""
 
 
 def _refuse_alter(node: dict[str, Any]) -> str:

@@ -43,7 +43,7 @@ class PostgresMigrator(Migrator[PostgresTable]):
         if word in _SQLITE_ONLY:
             raise self._error(f"{word.upper()} is SQLite's own ({excerpt(statement)})")
         try:
-            step = judge_definition(statement)
+            step = judge_definition(statement, self._foreign)
         except SqlRefusedError as error:
             raise self._error(f"{error.reason} ({excerpt(statement)})") from error
         if step == "rows":

@@ -46,6 +46,7 @@ class SqliteReplay(Replay):
     def _execute_recorded(self, statement: str) -> None:
         authorizer = StatementAuthorizer()
         authorizer.recorded = True
+        authorizer.foreign = frozenset(name.lower() for name in self.foreign or ())
         before = reserved_objects(self.raw)
         self.raw.set_authorizer(authorizer)
         try:

@@ -1,0 +1,149 @@
+"""Events of rows that no connection wrote: refused by their position, never applied in part."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import psycopg
+import pytest
+from support.sql_databases import fresh_url, tables_of
+from support.sql_tables import append_unchecked, file_of, read_log
+
+from eventstore import EventStore, InvalidInputError, NewEvent, StreamWrite
+from eventstore.errors import CorruptEventError
+from projections.sql import ReplayError, SqlStorage, read_rows
+from projections.sql.events import ROW_VALUE, ROWS_CHANGED, SchemaChange, schema_event
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.sql_tables import Migrations
+
+PEOPLE = "CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT UNIQUE, note TEXT);"
+ROW = {"id": 1, "name": "ana", "note": None}
+INSERT = {"table": "person", "op": "insert", "key": {"id": 1}, "old": None, "new": ROW}
+
+
+def change(**fields: Any) -> NewEvent:
+    return NewEvent(ROWS_CHANGED, {"part": 1, "changes": [INSERT | fields]})
+
+
+HOSTILE = {
+    "the log's table": change(table="event"),
+    "a table in another schema": change(table="pg_catalog.pg_class"),
+    "a quoted name": change(table='person" (id) VALUES (9); --'),
+    "a name with NUL": change(table="per\0son"),
+    "another case": change(table="PERSON"),
+    "an unknown column": change(new={**ROW, "extra": 1}),
+    "a column as SQL": change(new={"id": 1, 'name") VALUES (1); --': "x", "note": None}),
+    "a column with NUL": change(new={"id": 1, "na\0me": "x", "note": None}),
+    "a missing column": change(new={"id": 1}),
+    "no columns": change(new={}),
+    "a list": change(new={**ROW, "note": [1]}),
+    "a large number": change(new={**ROW, "id": 2**64}),
+    "a nested value": change(new={**ROW, "note": {"a": {"b": 1}}}),
+    "an unknown kind of value": change(new={**ROW, "note": {"$file": "/etc/passwd"}}),
+    "no base64": change(new={**ROW, "note": {"$blob": "%%"}}),
+    "no number": change(new={**ROW, "note": {"$real": "x"}}),
+    "a value that is not there": change(new={**ROW, "note": {"$large": ["x"], "kind": "blob"}}),
+    "an unknown operation": change(op="truncate"),
+    "an insert with an old row": change(old=ROW),
+    "a delete with a new row": change(op="delete"),
+    "an update of nothing": change(op="update", new=None),
+    "a table that is a number": change(table=7),
+    "no changes": NewEvent(ROWS_CHANGED, {"part": 1}),
+    "changes that are a text": NewEvent(ROWS_CHANGED, {"changes": "x"}),
+    "no object": NewEvent(ROWS_CHANGED, [1]),
+    "bytes": NewEvent(ROWS_CHANGED, b"\0"),
+    "a schema without statements": NewEvent("SchemaChanged", {"migration": "x"}),
+    "a schema that is bytes": NewEvent("SchemaChanged", b"CREATE TABLE x (id)"),
+}
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return fresh_url(request.param, tmp_path)
+
+
+@pytest.fixture
+def people(storage: SqlStorage, migrations: Migrations) -> SqlStorage:
+    storage.apply_migrations(migrations.write("1", PEOPLE))
+    with storage.connection() as c:
+        c.execute("INSERT INTO person (id, name) VALUES (5, 'eve')")
+    return storage
+
+
+@pytest.mark.promise("sql")
+def test_a_hostile_event_of_rows_stops_a_rebuild_at_its_position(
+    people: SqlStorage, url: str
+) -> None:
+    before = tables_of(url)
+    for name, event in HOSTILE.items():
+        position = append_unchecked(url, event)
+        with pytest.raises(ReplayError) as caught:
+            people.rebuild()
+        assert caught.value.position == position, name
+        assert tables_of(url) == before, name
+        anyio.run(_redact, url, position)
+    people.rebuild()
+    assert tables_of(url) == before
+
+
+async def _redact(url: str, position: int) -> None:
+    async with EventStore.open(url, notify="none") as store:
+        await store.redact(position, "hostile")
+
+
+def test_one_large_value_cannot_be_named_again_and_again(people: SqlStorage, url: str) -> None:
+    piece = NewEvent(ROW_VALUE, b"x" * 1000)
+    large = {"$large": [piece.id] * 100_000, "kind": "blob"}
+    append_unchecked(url, piece, change(new={**ROW, "note": large}))
+    with pytest.raises(ReplayError, match="no change of a row"):
+        people.rebuild()
+    with pytest.raises(CorruptEventError):
+        list(read_rows(read_log(url)))
+
+
+def test_tables_of_other_programs_are_not_taken_over_by_an_event(
+    people: SqlStorage, url: str
+) -> None:
+    others(url, "CREATE TABLE orders (id INTEGER PRIMARY KEY, total INTEGER)")
+    others(url, "INSERT INTO orders VALUES (1, 100)")
+    before = tables_of(url, ["orders", "person"])
+    for statements in ([], ["ALTER TABLE orders ADD COLUMN x INTEGER"], ["DROP TABLE orders"]):
+        moment = "2026-01-01T00:00:00+00:00"
+        kind = people.backend_name
+        taken = SchemaChange("x", "", kind, moment, statements, ["person", "orders"])
+        position = append_unchecked(url, schema_event(taken))
+        with pytest.raises(ReplayError, match="orders"):
+            people.rebuild()
+        assert tables_of(url, ["orders", "person"]) == before
+        anyio.run(_redact, url, position)
+
+
+def others(url: str, sql: str) -> None:
+    """Run a statement of another program in the log's database."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(file_of(url))) as raw, raw:
+            raw.execute(sql)
+    else:
+        with psycopg.connect(url) as connection:
+            connection.execute(sql.encode())
+
+
+@pytest.mark.anyio
+@pytest.mark.promise("bad-input")
+@pytest.mark.parametrize("stream", ["sql/main", "sql/other", "log/trims", "log/x", "consumer/w"])
+async def test_streams_that_are_acted_on_are_written_by_their_own_code_only(
+    url: str, stream: str
+) -> None:
+    events = [NewEvent("RowsChanged", {"part": 1, "changes": []})]
+    async with EventStore.open(url, notify="none") as store:
+        with pytest.raises(InvalidInputError, match="are written by"):
+            await store.append(stream, events)
+        with pytest.raises(InvalidInputError, match="are written by"):
+            await store.append_many([StreamWrite("a/b", events), StreamWrite(stream, events)])
+        assert (await store.head()).position == 0
