@@ -38,22 +38,29 @@ settings.register_profile(
 )
 settings.load_profile("tests")
 
+FURTHER = {"trio", "threads"}
+"""What runs tests beside asyncio."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the unit tests, and what is left to the slow lane.
 
     Unit tests are those of tests/unit, and each contract on the log in memory. Of the other tests
-    that run on both event loops, the second run is left to the slow lane: threads do what they
-    wait for, and how the loops differ is shown by the unit tests. So are the runs on PostgreSQL of
-    what stands on the contracts (``ON_CONTRACTS``): the contracts themselves run there always.
+    that run on both event loops, and with the blocking store, the further runs are left to the slow
+    lane: threads do what they wait for, and how they differ is shown by the unit tests. So are
+    the runs on PostgreSQL of what stands on the contracts (``ON_CONTRACTS``): the contracts
+    themselves run there always.
     """
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         in_memory = parameters.get("url") == "memory" and item.path.parent == TESTS / "contracts"
         if in_memory or item.path.is_relative_to(TESTS / "unit"):
             item.add_marker(pytest.mark.unit)
-        elif parameters.get("anyio_backend") == "trio" or _stands_on_contracts(item):
+        elif FURTHER & {
+            parameters.get("anyio_backend"),
+            parameters.get("runner"),
+        } or _stands_on_contracts(item):
             item.add_marker(pytest.mark.slow)
 
 

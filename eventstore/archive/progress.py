@@ -1,19 +1,16 @@
-"""What exports, imports, backups and trims share: progress, its cancellation, their result."""
+"""What exports, imports, backups and trims share: progress, and their result."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
-from anyio import from_thread
 
 from eventstore.errors import NotEmptyError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-T = TypeVar("T")
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how much is done and how much there is: events, or pages of a database.
@@ -36,19 +33,6 @@ class Moved(msgspec.Struct, frozen=True):
 
 def no_progress(done: int, total: int) -> None:
     """Report to no one: for callers that show no progress."""
-
-
-def cancellable(work: Callable[[Progress], T]) -> Callable[[Progress], T]:
-    """Let work in a thread end with its cancelled caller, at its next report of progress."""
-
-    def run(progress: Progress) -> T:
-        def report(done: int, total: int) -> None:
-            from_thread.check_cancelled()
-            progress(done, total)
-
-        return work(report)
-
-    return run
 
 
 def check_free(path: Path, *, replace: bool) -> None:

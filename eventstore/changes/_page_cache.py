@@ -16,16 +16,17 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-import anyio
 import msgspec
 
 from eventstore.changes._event_window import SLICE_EVENTS
 from eventstore.log.events import Cursor
+from eventstore.system.event_loop import LoopWaiting
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from eventstore.log.operations import Page, Query
+    from eventstore.system.waiting import WaitEvent, Waiting
 
 PAGE_EVENTS: Final = 1024
 """Events read at once at the most."""
@@ -56,12 +57,14 @@ class PageCache:
         self,
         read: Callable[[Query], Awaitable[Page]],
         clock: Callable[[], float] = time.monotonic,
+        waiting: Waiting | None = None,
     ) -> None:
+        self._waiting = waiting or LoopWaiting()
         self._read = read
         self._clock = clock
         self._pages: deque[_CachedPage] = deque()
         self._slices: dict[Query, _CachedPage] = {}
-        self._reading: dict[Query, anyio.Event] = {}
+        self._reading: dict[Query, WaitEvent] = {}
         self._limit = PAGE_EVENTS
 
     async def page(self, query: Query) -> Page:
@@ -73,7 +76,7 @@ class PageCache:
             await reading.wait()
             if (page := self._get(key)) is not None:
                 return page
-        done = self._reading.setdefault(key, anyio.Event())
+        done = self._reading.setdefault(key, self._waiting.event())
         try:
             page = await self._read(msgspec.structs.replace(query, limit=self._limit))
         finally:

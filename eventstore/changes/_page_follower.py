@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from typing import TYPE_CHECKING, TypeVar
-
-import anyio
 
 from eventstore.errors import StorageError
 from eventstore.system.backoff import Backoff
@@ -24,7 +24,8 @@ class PageFollower:
     """Takes pages from what the subscriptions of a store share, or reads them from the log.
 
     With ``follow`` it retries while the database is unreachable; without, it raises StorageError.
-    Every method raises StopAsyncIteration once :meth:`close` was called.
+    Every method raises StopAsyncIteration once :meth:`close` was called; so does a wait at the
+    head at :attr:`give_up_at`.
     """
 
     def __init__(self, feed: ChangeFeed, *, follow: bool) -> None:
@@ -32,8 +33,10 @@ class PageFollower:
         self._follow = follow
         self._wake_ups_seen = 0
         self._was_woken = False
-        self._wake = anyio.Event()
+        self._wake = feed.how.event()
         self._closed = False
+        self.give_up_at: float | None = None
+        """When a wait without an event ends the iteration, on the monotonic clock."""
 
     def close(self) -> None:
         """End a wait of the task that is reading."""
@@ -74,7 +77,7 @@ class PageFollower:
             try:
                 result = await read()
             except StorageError as error:
-                if not error.transient or not self._follow:
+                if not error.transient or not self._follow or self._left() <= 0:
                     raise
                 if backoff.failures == 0:
                     log.warning("%s; following goes on once it can be read again", error)
@@ -87,7 +90,7 @@ class PageFollower:
 
     async def _pause(self, seen: int, seconds: float) -> None:
         """Wait before a retry, unless another subscription has read successfully meanwhile."""
-        self._wake = anyio.Event()
+        self._wake = self._feed.how.event()
         await self._feed.recovered.wait(seen, seconds, self._wake)
         if self._closed:
             raise StopAsyncIteration
@@ -95,15 +98,21 @@ class PageFollower:
     async def wait(self, position: int) -> None:
         """Return once a subscription at ``position`` has a reason to read: a change or a poll."""
         tail, changed = self._feed.tail, self._feed.changed
-        self._wake = anyio.Event()
+        self._wake = self._feed.how.event()
         self._feed.waiting.set()
         while True:
             self._was_woken = await changed.wait(
-                self._wake_ups_seen, tail.schedule.remaining(), self._wake
+                self._wake_ups_seen, min(tail.schedule.remaining(), self._left()), self._wake
             )
-            if self._closed:
+            if self._closed or (not self._was_woken and self._left() <= 0):
                 raise StopAsyncIteration
             seen = changed.count
             if tail.needs_read(position):
                 return
             self._wake_ups_seen = seen
+
+    def _left(self) -> float:
+        """Return the seconds until the iteration is given up."""
+        if self.give_up_at is None:
+            return math.inf
+        return max(0.0, self.give_up_at - time.monotonic())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import anyio
 import msgspec
 
 from eventstore.changes._event_window import WINDOW_EVENTS, EventWindow
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from eventstore.changes._poll_schedule import PollSchedule
     from eventstore.log.events import Event
     from eventstore.log.operations import Head
+    from eventstore.system.waiting import Waiting
 
 READ_EVENTS: Final = 1024
 """Events read at once at the most."""
@@ -53,23 +53,25 @@ class TailBuffer:
         consumers: ConsumerOwnership,
         confirm: Callable[[int], None],
         lift: Callable[[Event], Event],
+        waiting: Waiting,
     ) -> None:
         self._read = read
+        self._waiting = waiting
         self._changed = changed
         self._consumers = consumers
         self._confirm = confirm
         self._lift = lift
         self.schedule = schedule
-        self.back_off = WakeUpBackOff()
+        self.back_off = WakeUpBackOff(waiting)
         self.window = EventWindow()
         self._out_of_order: dict[int, CommitBatch] = {}
-        self._lock = anyio.Lock()
+        self._lock = waiting.lock()
         self._requests_served = -1
         self.unused_batches = 0
         """How many commit batches from a notifier did not follow the window's end."""
         self.reads = 0
         """How often the head of the log was read."""
-        self.read_done = Signal()
+        self.read_done = Signal(waiting)
         """Set after each of these reads."""
 
     @property
@@ -247,7 +249,7 @@ class TailBuffer:
     async def _grows_meanwhile(self) -> bool:
         """Wait for the batch before those that came out of order; return whether it came."""
         before = self.position
-        await anyio.sleep(OUT_OF_ORDER_SECONDS)
+        await self._waiting.sleep(OUT_OF_ORDER_SECONDS)
         return self.position > before
 
     def reset(self) -> None:

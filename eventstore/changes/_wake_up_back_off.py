@@ -6,9 +6,10 @@ A peer that may send wake-ups could otherwise cause reads of the log without an 
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import anyio
+if TYPE_CHECKING:
+    from eventstore.system.waiting import Waiting
 
 FREE_FALSE_WAKE_UPS: Final = 3
 """False wake-ups in a row that delay nothing."""
@@ -22,11 +23,12 @@ maximum."""
 class WakeUpBackOff:
     """Delays reads of the log that wake-ups ask for, after false wake-ups in a row."""
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: Waiting) -> None:
+        self._waiting = waiting
         self.false_wake_ups = 0
         """False wake-ups in a row."""
         self._not_before = 0.0
-        self._ended = anyio.Event()
+        self._ended = self._waiting.event()
 
     def record(self, *, false: bool) -> None:
         """Record a read: whether it came from a wake-up and found nothing."""
@@ -48,6 +50,5 @@ class WakeUpBackOff:
         seconds = self._not_before - time.monotonic()
         if seconds <= 0:
             return
-        self._ended = anyio.Event()
-        with anyio.move_on_after(seconds):
-            await self._ended.wait()
+        self._ended = self._waiting.event()
+        await self._waiting.wait(self._ended, seconds)

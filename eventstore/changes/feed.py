@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eventstore.changes._consumers import ConsumerOwnership
 from eventstore.changes._page_cache import PageCache
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from eventstore.log.events import Event, StreamWrite
     from eventstore.log.operations import CommitBatch, Page, Query
     from eventstore.notify.protocol import Notifier
+    from eventstore.system.waiting import Call, Waiting
 
 
 class ChangeFeed:
@@ -43,32 +44,41 @@ class ChangeFeed:
         owner: str,
         poll: float,
         lift: Callable[[Event], Event],
+        how: Waiting,
     ) -> None:
         self.log = log
         """Reads the log, and queues what is to be written."""
         self.poll = poll
         """The poll interval in seconds."""
-        self.changed = Signal()
+        self.how = how
+        """How subscriptions wait: in an event loop, or in threads."""
+        self.changed = Signal(how)
         """Set when there may be new events, or a consumer has a new owner."""
-        self.recovered = Signal()
+        self.recovered = Signal(how)
         """Set when a subscription can read again after the database was unreachable."""
-        self.waiting = Signal()
+        self.waiting = Signal(how)
         """Set each time a subscription begins to wait at the head."""
         self.consumers = ConsumerOwnership(log, owner, self.changed)
         self._notifier = notifier
         self._lift = lift
         self._listening = False
 
-    def start(self, call: Callable[[Callable[[], Any]], None]) -> None:
-        """Begin in the current event loop, in which ``call`` runs a callable from any thread."""
+    def start(self, call: Call) -> None:
+        """Begin where coroutines run, in which ``call`` runs a callable from any thread."""
         self._call = call
         self._inbox = Inbox(call, self._take_batch, self.changed.set)
         self._own = Inbox(call, self._take_own, self.wake)
         schedule = PollSchedule(self.poll)
         self.tail = TailBuffer(
-            self.log.page, self.changed, schedule, self.consumers, self._send_heartbeat, self._lift
+            self.log.page,
+            self.changed,
+            schedule,
+            self.consumers,
+            self._send_heartbeat,
+            self._lift,
+            self.how,
         )
-        self.pages = PageCache(self.log.page)
+        self.pages = PageCache(self.log.page, waiting=self.how)
 
     def listen(self) -> None:
         """Begin to listen for commits of other processes, once; raise StoreClosedError if closed.

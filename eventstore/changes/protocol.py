@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from eventstore.log.events import Cursor
     from eventstore.log.operations import ConsumerState, Head, Operation, Page, Query
+    from eventstore.system.waiting import Waiting
 
 
 class LogReader(Protocol):
@@ -17,6 +18,9 @@ class LogReader(Protocol):
     Every method raises StorageError where the database fails, StoreClosedError where the log is
     not open.
     """
+
+    how: Waiting
+    """How coroutines wait: in an event loop, or in threads."""
 
     async def page(self, query: Query) -> Page:
         """Read one page. Raises HistoryDivergedError and HistoryGoneError; see Query."""

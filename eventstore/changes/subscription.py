@@ -196,6 +196,10 @@ class Subscription(AsyncContext):
         with suppress(DuplicateEventError):
             await self._feed.append(rejection_of(event, self._consumer, reason))
 
+    def give_up_at(self, when: float) -> None:
+        """End the iteration where no event has come by then, on the monotonic clock."""
+        self._pages.give_up_at = when
+
     async def aclose(self) -> None:
         """Store what was marked as done, and end; a reader that waits stops iterating."""
         if self._closed:
@@ -204,7 +208,7 @@ class Subscription(AsyncContext):
         self._pages.close()
         try:
             if self._done is not None and not self._feed.log.closed:
-                with anyio.CancelScope(shield=True), suppress(TakenOverError):
+                with self._feed.how.shield(), suppress(TakenOverError):
                     await self._store_done(self._done)
         finally:
             if self._consumer is not None and self._opened:

@@ -6,8 +6,6 @@ import difflib
 import logging
 from typing import TYPE_CHECKING
 
-import anyio
-
 from eventstore import limits
 from eventstore.errors import InvalidInputError, UnknownConsumerError
 from eventstore.log.events import Special
@@ -75,7 +73,7 @@ class Consumers:
 
     async def _unknown(self, name: str) -> UnknownConsumerError:
         names = [state.name for state in await self._log.consumers()]
-        return UnknownConsumerError(name, await anyio.to_thread.run_sync(_nearest, name, names))
+        return UnknownConsumerError(name, await self._log.how.in_thread(_nearest, name, names))
 
     async def skip_gone(self, consumer: str) -> Cursor:
         """Move a named consumer on to the first position, if it is below; return where it is.

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-import anyio
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventstore.errors import StorageError, StoreClosedError
 from eventstore.log.events import Cursor
-from eventstore.system.event_loop import wait_settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,11 +25,9 @@ if TYPE_CHECKING:
     )
     from eventstore.storage.protocols import MovableLog
     from eventstore.store._writer import Writer
+    from eventstore.system.waiting import Waiting
 
 T = TypeVar("T")
-
-READERS: Final = 8
-"""Pages read at once, in threads of the store's own: a hundred subscriptions share them."""
 
 
 class State(Enum):
@@ -51,8 +46,14 @@ class LogAccess:
     """
 
     def __init__(
-        self, backend: MovableLog, read_page: Callable[[Query], Page], writer: Writer
+        self,
+        backend: MovableLog,
+        read_page: Callable[[Query], Page],
+        writer: Writer,
+        how: Waiting,
     ) -> None:
+        self.how = how
+        """How coroutines wait: in an event loop, or in threads."""
         self.backend = backend
         self.url = backend.url
         self.state = State.NEW
@@ -63,7 +64,7 @@ class LogAccess:
 
     async def open(self, *, create: bool) -> None:
         """Open the backend in the current event loop; :attr:`state` is the caller's to set."""
-        self._limiter = anyio.CapacityLimiter(READERS)
+        self.how.start()
         await self.in_thread(partial(self.backend.open, create=create))
         await self.read_newest()
 
@@ -94,7 +95,10 @@ class LogAccess:
 
     async def write(self, operation: Operation) -> Any:
         """Queue an operation; return its outcome once it is durable, or raise its error."""
-        return await wait_settled(self.writer.submit(operation))
+        writer = self.writer
+        return await self.how.settled(
+            partial(writer.submit, operation), partial(writer.perform, operation)
+        )
 
     async def page(self, query: Query) -> Page:
         """Read one page. Raises HistoryDivergedError, HistoryGoneError and UpcastError."""
@@ -137,4 +141,4 @@ class LogAccess:
 
     async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
         """Call ``function(*args)`` in a thread, whether the log is open or not."""
-        return await anyio.to_thread.run_sync(function, *args, limiter=self._limiter)
+        return await self.how.in_thread(function, *args)

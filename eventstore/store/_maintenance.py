@@ -10,11 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-import anyio
-
 from eventstore.archive.export import export_to
 from eventstore.archive.log_import import NAMED, import_file
-from eventstore.archive.progress import cancellable, check_free
+from eventstore.archive.progress import check_free
 from eventstore.archive.trim import make_request, prepare_trim
 from eventstore.errors import StorageError
 from eventstore.integrity.verify import verify
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from eventstore.log.events import Appended, Cursor, Event
     from eventstore.storage.protocols import LockHolder, MovableLog, NamedLock
     from eventstore.store._log_access import LogAccess
+    from eventstore.system.waiting import Waiting
 
 
 class Maintenance:
@@ -65,14 +64,14 @@ class Maintenance:
     ) -> Moved:
         """Write the whole log into one file."""
         export = partial(export_to, self._log.backend, file, replace=replace)
-        return await self._log.run(cancellable(export), progress)
+        return await self._log.run(self._log.how.cancellable(export), progress)
 
     async def import_from(
         self, file: str | os.PathLike[str] | IO[bytes], progress: Progress
     ) -> Moved:
         """Fill an empty log from an export."""
         read = partial(import_file, self._log.backend, file)
-        moved = await self._log.run(cancellable(read), progress)
+        moved = await self._log.run(self._log.how.cancellable(read), progress)
         await self._log.read_newest()
         self._feed.replaced(moved.position)
         return moved
@@ -92,7 +91,7 @@ class Maintenance:
         """Archive and remove the beginning of the log."""
         request = make_request(before, archive, reason, by, keep, force=force, dry_run=dry_run)
         prepare = partial(prepare_trim, self._log.backend, request, self._lift)
-        operation, trimmed = await self._log.run(cancellable(prepare), progress)
+        operation, trimmed = await self._log.run(self._log.how.cancellable(prepare), progress)
         if operation is not None:
             await self._log.append(operation)
         return trimmed
@@ -103,16 +102,16 @@ class Maintenance:
         """Copy the log's file; return the position that the copy is at."""
         check_free(Path(file), replace=replace)
         return await self._log.run(
-            cancellable(partial(self._log.backend.backup, Path(file))), progress
+            self._log.how.cancellable(partial(self._log.backend.backup, Path(file))), progress
         )
 
 
-async def _check_copy(source: MovableLog, copy: str | os.PathLike[str]) -> None:
+async def _check_copy(source: MovableLog, copy: str | os.PathLike[str], how: Waiting) -> None:
     """Close a backup that was opened; raise StorageError unless it is what a log wrote."""
     try:
-        report = await verify(source, anyio.to_thread.run_sync, None, None)
+        report = await verify(source, how.in_thread, None, None)
     finally:
-        await anyio.to_thread.run_sync(source.close)
+        await how.in_thread(source.close)
     if not report.ok:
         named = "; ".join(map(str, report.findings[:NAMED]))
         more = len(report.findings) + report.more - NAMED
@@ -123,12 +122,13 @@ async def _check_copy(source: MovableLog, copy: str | os.PathLike[str]) -> None:
 
 
 async def restore(
-    copy: str | os.PathLike[str], url: str, progress: Progress, *, replace: bool
+    copy: str | os.PathLike[str], url: str, progress: Progress, how: Waiting, *, replace: bool
 ) -> int:
     """Put a backup in the place of a log that is not open here; return the position it is at."""
     backend = make_backend(url, system_clock, ())
-    source = await anyio.to_thread.run_sync(backend.open_copy, Path(copy))
+    how.start()
+    source = await how.in_thread(backend.open_copy, Path(copy))
     if source is not None:
-        await _check_copy(source, copy)
-    run = cancellable(partial(backend.restore, Path(copy), replace=replace))
-    return await anyio.to_thread.run_sync(run, progress)
+        await _check_copy(source, copy, how)
+    run = how.cancellable(partial(backend.restore, Path(copy), replace=replace))
+    return await how.in_thread(run, progress)

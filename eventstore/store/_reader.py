@@ -44,28 +44,35 @@ class EventReader:
         self._left = limit
         self._started = False
         self._ended = limit == 0
-        self._events: Iterator[Event] = iter(())
+        self.page: Iterator[Event] = iter(())
+        """What was read and not yet given out."""
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
-        for event in self._events:
+        for event in self.page:
             return event
-        while not self._ended:
-            await self._fetch()
-            for event in self._events:
-                return event
+        if await self.fill():
+            return next(self.page)
         raise StopAsyncIteration
 
-    async def _fetch(self) -> None:
+    async def fill(self) -> bool:
+        """Read pages until one has events, once :attr:`page` was given out; False at the end."""
+        while not self._ended:
+            if await self._fetch():
+                return True
+        return False
+
+    async def _fetch(self) -> int:
+        """Read the next page; return how many events it has."""
         if not self._started:
             await self._begin()
         wanted = PAGE_EVENTS if self._left is None else min(self._left, PAGE_EVENTS)
         page = await self._log.page(msgspec.structs.replace(self._query, limit=wanted))
         if self._left is not None:
             self._left -= len(page.events)
-        self._events = iter(page.events)
+        self.page = iter(page.events)
         if self._query.backwards:
             self._query = msgspec.structs.replace(self._query, until=page.floor)
             self._ended = page.floor <= self._lowest(page)
@@ -75,6 +82,7 @@ class EventReader:
             )
             self._ended = page.through.position >= (self._query.until or 0)
         self._ended = self._ended or self._left == 0
+        return len(page.events)
 
     def _lowest(self, page: Page) -> int:
         """Return the position at which a read backwards ends."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
-
-import anyio
 
 from eventstore.changes.rejections import CHANGE_REJECTED, is_rejection
 from eventstore.errors import ChangeRejectedError, NotAppliedError
@@ -35,7 +34,7 @@ async def wait_applied(
     first = await _first_of_commit(log, position)
     after, states = position, await log.consumers(wanted)
     names = {state.name for state in states} if wanted is None else set(wanted)
-    deadline = anyio.current_time() + timeout
+    deadline = time.monotonic() + timeout
     while True:
         after = await _check_rejections(log, after, range(first, position + 1), names)
         states = [state for state in await log.consumers(wanted) if state.name in names]
@@ -46,10 +45,10 @@ async def wait_applied(
             # A rejected event counts as done. A rejection may have come after the check above.
             await _check_rejections(log, after, range(first, position + 1), names)
             return states
-        left = deadline - anyio.current_time()
+        left = deadline - time.monotonic()
         if left <= 0:
             break
-        await anyio.sleep(min(left, POLL_SECONDS))
+        await log.how.sleep(min(left, POLL_SECONDS))
     reached = {state.name: state.cursor.position for state in states if state.name in names}
     behind = {name: reached.get(name) for name in sorted(names) if reached.get(name, -1) < position}
     raise NotAppliedError(position, behind, timeout)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import socket
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
-
-import anyio
 
 from eventstore.archive.progress import no_progress
 from eventstore.archive.trim import Keep, keep_nothing
@@ -31,7 +28,7 @@ from eventstore.store._reader import EventReader, read_range, read_stream, read_
 from eventstore.store._writer import CLOSE_SECONDS, HURRIED_SECONDS, Writer
 from eventstore.store.status import SHOWN_CONSUMERS, describe_store
 from eventstore.system.contexts import AsyncContext
-from eventstore.system.event_loop import loop_caller
+from eventstore.system.event_loop import LoopWaiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -49,6 +46,7 @@ if TYPE_CHECKING:
     from eventstore.log.operations import Head, StreamState
     from eventstore.log.upcasting import Upcasters
     from eventstore.storage.protocols import LockHolder, NamedLock
+    from eventstore.system.waiting import Waiting
 
 T = TypeVar("T")
 FilePath: TypeAlias = "str | os.PathLike[str]"
@@ -80,10 +78,12 @@ class EventStore(AsyncContext, Consumers):
         on_newer_view: OnNewerView = "skip",
         *,
         create: bool = True,
+        how: Waiting | None = None,
     ) -> None:
         check_seconds("poll", poll)
         write_wait = write_wait_in_force() if write_wait is None else write_wait
         check_seconds("write_wait", write_wait)
+        how = how or LoopWaiting()
         self.clock = clock
         """Returns the time in microseconds since the epoch."""
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
@@ -100,9 +100,9 @@ class EventStore(AsyncContext, Consumers):
         keys = keys_in_force() if notify_keys is None else notify_keys
         self._notifier = make_notifier(notify, url, self._backend.path, keys)
         self._writer = Writer(self._backend)
-        self._log = LogAccess(self._backend, reads.pages(self._backend.page), self._writer)
+        self._log = LogAccess(self._backend, reads.pages(self._backend.page), self._writer, how)
         self.feed = ChangeFeed(
-            self._log, self._notifier, owner=self.owner, poll=poll, lift=reads.lift
+            self._log, self._notifier, owner=self.owner, poll=poll, lift=reads.lift, how=how
         )
         """What subscriptions share: for projections and tests rather than for programs."""
         self._maintenance = Maintenance(self._log, self.feed, reads.lift)
@@ -152,7 +152,7 @@ class EventStore(AsyncContext, Consumers):
         if self._log.state is not State.NEW:
             raise StoreClosedError("a store is entered once: call EventStore.open again")
         await self._log.open(create=self._create)
-        call = loop_caller()
+        call = self._log.how.caller()
         self.feed.start(call)
         self._writer.start(
             call, self.feed.committed, self.feed.consumers.take_away, self.feed.wants_batches
@@ -170,9 +170,8 @@ class EventStore(AsyncContext, Consumers):
         if self._log.state is not State.OPEN:
             return
         self._log.state = State.CLOSED
-        cancelled = anyio.current_effective_deadline() == -math.inf
-        seconds = HURRIED_SECONDS if cancelled else CLOSE_SECONDS
-        with anyio.CancelScope(shield=True):
+        seconds = HURRIED_SECONDS if self._log.how.cancelled() else CLOSE_SECONDS
+        with self._log.how.shield():
             await self._log.in_thread(self._writer.close, seconds)
             self.feed.changed.set()
             await self._log.in_thread(self._notifier.close)
@@ -426,4 +425,4 @@ class EventStore(AsyncContext, Consumers):
         A log that is there raises NotEmptyError; with ``replace`` it is overwritten in one
         transaction, and subscriptions beyond the copy get HistoryDivergedError.
         """
-        return await restore(copy, url, progress, replace=replace)
+        return await restore(copy, url, progress, LoopWaiting(), replace=replace)

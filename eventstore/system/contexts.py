@@ -34,19 +34,12 @@ class AsyncContext(ABC):
         await self._leave()
 
 
-class BlockingContext(ABC):
-    """Base of what ``with`` opens, and closes at the end of the block, errors included."""
-
-    @abstractmethod
-    def open(self) -> Self:
-        """Open it now rather than at the first use."""
+class ClosingContext(ABC):
+    """Base of what ``with`` closes at the end of the block, errors included."""
 
     @abstractmethod
     def close(self) -> None:
         """Close it."""
-
-    def __enter__(self) -> Self:
-        return self.open()
 
     def __exit__(
         self,
@@ -55,3 +48,14 @@ class BlockingContext(ABC):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class BlockingContext(ClosingContext):
+    """Base of what ``with`` opens, and closes at the end of the block, errors included."""
+
+    @abstractmethod
+    def open(self) -> Self:
+        """Open it now rather than at the first use."""
+
+    def __enter__(self) -> Self:
+        return self.open()

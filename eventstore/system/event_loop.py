@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from contextlib import suppress
 from functools import partial
@@ -14,16 +15,21 @@ from anyio.lowlevel import current_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from eventstore.system.pending import Pending
+    from eventstore.system.waiting import Call, WaitEvent, Waiting
 
 T = TypeVar("T")
+
+THREADS: Final = 8
+"""Blocking calls of one store at once: pages that are read, for example."""
 
 INBOX: Final = 256
 """Items that may wait for a busy event loop."""
 
 
-def loop_caller() -> Callable[[Callable[[], Any]], None]:
+def loop_caller() -> Call:
     """Return a function that runs a callable soon in the current event loop.
 
     It may be called from any thread, never blocks, and does nothing once that loop has
@@ -79,6 +85,70 @@ def _wake(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
+class LoopWaiting:
+    """Waits in the event loop that runs the coroutines, asyncio's or trio's."""
+
+    def start(self) -> None:
+        """Limit the blocking calls of the store."""
+        self._limiter = anyio.CapacityLimiter(THREADS)
+
+    def caller(self) -> Call:
+        """Return a function that runs a callable soon in the current event loop."""
+        return loop_caller()
+
+    def event(self) -> WaitEvent:
+        """Return a new event."""
+        return anyio.Event()
+
+    def setter(self, event: WaitEvent) -> Callable[[], None]:
+        """Return a function that sets ``event`` in the current event loop, from any thread."""
+        call = loop_caller()
+        return lambda: call(event.set)
+
+    def lock(self) -> AbstractAsyncContextManager[object]:
+        """Return a new lock."""
+        return anyio.Lock()
+
+    async def wait(self, event: WaitEvent, seconds: float) -> bool:
+        """Return True once ``event`` is set, False after so many seconds."""
+        with anyio.move_on_after(seconds):
+            await event.wait()
+            return True
+        return False
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds."""
+        await anyio.sleep(seconds)
+
+    async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
+        """Return ``function(*args)`` from a thread under the store's limit."""
+        return await anyio.to_thread.run_sync(function, *args, limiter=self._limiter)
+
+    async def settled(self, submit: Callable[[], Pending[T]], perform: Callable[[], T]) -> T:  # noqa: ARG002
+        """Return the outcome of work that is submitted."""
+        return await wait_settled(submit())
+
+    def cancelled(self) -> bool:
+        """Whether the current task is cancelled."""
+        return anyio.current_effective_deadline() == -math.inf
+
+    def shield(self) -> AbstractContextManager[object]:
+        """Return a context in which the caller is not cancelled."""
+        return anyio.CancelScope(shield=True)
+
+    def cancellable(self, work: Callable[[Any], T]) -> Callable[[Any], T]:
+        """Let work in a thread end with its cancelled caller, at its next report of progress."""
+
+        def run(progress: Callable[[int, int], None]) -> T:
+            def report(done: int, total: int) -> None:
+                anyio.from_thread.check_cancelled()
+                progress(done, total)
+
+            return work(report)
+
+        return run
+
+
 class Signal:
     """A signal that something may have changed; it wakes every waiter.
 
@@ -86,7 +156,8 @@ class Signal:
     third: a change in between is then never missed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: Waiting | None = None) -> None:
+        self._waiting = waiting or LoopWaiting()
         self._lock = threading.Lock()
         self._wakers: set[Callable[[], None]] = set()
         self.count = 0
@@ -111,29 +182,22 @@ class Signal:
         for wake in wakers:
             wake()
 
-    async def wait(self, seen: int, timeout: float, woken: anyio.Event) -> bool:
+    async def wait(self, seen: int, timeout: float, woken: WaitEvent) -> bool:
         """Return once ``count`` is not ``seen``, ``woken`` is set, or after the timeout.
 
         ``timeout`` is in seconds. The caller may set ``woken`` to end the wait early. Returns
         False after the timeout, True otherwise.
         """
-        call = loop_caller()
-
-        def wake() -> None:
-            call(woken.set)
-
+        wake = self._waiting.setter(woken)
         with self._lock:
             if self.count != seen:
                 return True
             self._wakers.add(wake)
         try:
-            with anyio.move_on_after(timeout):
-                await woken.wait()
-                return True
+            return await self._waiting.wait(woken, timeout)
         finally:
             with self._lock:
                 self._wakers.discard(wake)
-        return False
 
 
 class Inbox(Generic[T]):

@@ -1,4 +1,4 @@
-"""Every test of this directory runs on every backend and on every event loop."""
+"""Every test of this directory runs on every backend, on every event loop, and in threads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.logs import LOG_URLS
+from support.threaded import ThreadedStore
 
 from eventstore import EventStore
 
@@ -16,6 +17,24 @@ if TYPE_CHECKING:
     from support.logs import FakeClock
 
 
+RUNNERS = ("asyncio", "trio", "threads")
+"""What runs the tests: an event loop, or blocking calls in threads, which asyncio waits for."""
+
+
+@pytest.fixture(params=RUNNERS)
+def runner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run each asynchronous test on both event loops, and with the blocking store in threads."""
+    if request.param == "threads":
+        monkeypatch.setattr(request.module, "EventStore", ThreadedStore, raising=False)
+    return str(request.param)
+
+
+@pytest.fixture
+def anyio_backend(runner: str) -> str:
+    """Return the event loop of a runner."""
+    return "asyncio" if runner == "threads" else runner
+
+
 @pytest.fixture(params=sorted(LOG_URLS))
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Name a log that is not there yet."""
@@ -23,7 +42,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def store(url: str, clock: FakeClock) -> AsyncIterator[EventStore]:
+async def store(runner: str, url: str, clock: FakeClock) -> AsyncIterator[EventStore]:
     """Give an open store on an empty log."""
-    async with EventStore.open(url, clock=clock) as store:
+    kind: type[EventStore] = EventStore
+    if runner == "threads":
+        kind = ThreadedStore  # type: ignore[assignment] - the same names
+    async with kind.open(url, clock=clock) as store:
         yield store

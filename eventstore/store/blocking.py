@@ -1,0 +1,251 @@
+"""The store for threads: the same code as the asynchronous store, run where it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from eventstore.log.clock import system_clock
+from eventstore.log.events import ANY, OLDEST, Event, StreamWrite
+from eventstore.log.validation import check_append, check_seconds
+from eventstore.store.blocking_subscription import Subscription
+from eventstore.store.event_store import POLL_SECONDS
+from eventstore.store.event_store import EventStore as SharedStore
+from eventstore.system.contexts import ClosingContext
+from eventstore.system.turn_waiting import TurnWaiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from concurrent.futures import Future
+    from typing import Self
+
+    from eventstore.log.clock import Clock
+    from eventstore.log.events import Appended, Cursor, Expected, NewEvent, Special
+    from eventstore.log.inline_projection import InlineProjection
+    from eventstore.log.operations import StreamState
+    from eventstore.log.upcasting import Upcasters
+    from eventstore.store._reader import EventReader
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _blocking(
+    method: Callable[Concatenate[SharedStore, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[EventStore, P], T]:
+    """Return a method that does in the calling thread what ``method`` does in a task."""
+
+    def call(self: EventStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._waiting.run(method(self._shared, *args, **kwargs))
+
+    update_wrapper(call, method)
+    return call
+
+
+class EventStore(ClosingContext):
+    """One event log, for programs and threads without an event loop.
+
+    Open it with ``with EventStore.open(url) as store:``. Any number of threads may use one store.
+    A thread that appends carries its append out itself, together with those that came while
+    another thread was writing. Methods have the names, arguments, results and errors of
+    :class:`eventstore.EventStore`; :meth:`close` ends what other threads wait for, with
+    StoreClosedError.
+    """
+
+    def __init__(self, waiting: TurnWaiting, shared: SharedStore) -> None:
+        self._waiting = waiting
+        self._shared = shared
+        self._log = shared._log  # noqa: SLF001 - this store and that one are one
+        self.clock = shared.clock
+        """Returns the time in microseconds since the epoch."""
+        self.owner = shared.owner
+        """Names this process, as ``host:pid``, as an owner of consumers."""
+        self.inline = shared.inline
+        """The names of the inline projections."""
+        self.url = shared.url
+        """Names the log, without a password."""
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        notify: str = "auto",
+        inline: Sequence[InlineProjection] = (),
+        clock: Clock = system_clock,
+        poll: float = POLL_SECONDS,
+        create: bool = True,
+        upcasters: Upcasters | None = None,
+        notify_keys: Sequence[str] | None = None,
+    ) -> Self:
+        """Name a log to be entered with ``with``; see :meth:`eventstore.EventStore.open`."""
+        waiting = TurnWaiting()
+        shared = SharedStore(
+            url, notify, inline, clock, poll, upcasters, notify_keys, create=create, how=waiting
+        )
+        return cls(waiting, shared)
+
+    def __enter__(self) -> Self:
+        self._waiting.run(self._shared.__aenter__())
+        return self
+
+    def close(self) -> None:
+        """Finish queued appends, store checkpoints, end subscriptions, release the log."""
+        self._waiting.run(self._shared.aclose())
+
+    @property
+    def closed(self) -> bool:
+        """Whether the store was closed."""
+        return self._shared.closed
+
+    def append(
+        self, stream: str, events: Sequence[NewEvent], *, expected: Expected = ANY
+    ) -> Appended:
+        """Append events to one stream; return once they are durable.
+
+        Raises what :meth:`eventstore.EventStore.append` raises. A KeyboardInterrupt may leave the
+        outcome unknown: append the same events again.
+        """
+        return self.append_many([StreamWrite(stream, events, expected)])
+
+    def append_many(self, writes: Iterable[StreamWrite]) -> Appended:
+        """Append to several streams as one commit, or nothing."""
+        appended: Appended = self._log.writer.perform(check_append(writes))
+        self._log.saw(appended.cursor)
+        return appended
+
+    def read(
+        self,
+        *,
+        after: int | Cursor | Special = OLDEST,
+        until: int | Cursor | None = None,
+        streams: str | None = None,
+        types: Iterable[str] | None = None,
+        exclude_streams: str | Iterable[str] | None = None,
+        exclude_types: Iterable[str] | None = None,
+        backwards: bool = False,
+        limit: int | None = None,
+        kept: bool = False,
+    ) -> Reader:
+        """Read the events in ``(after, until]`` that match; see :meth:`eventstore.EventStore.read`.
+
+        A page at a time, and without a connection between pages.
+        """
+        reader = self._shared.read(
+            after=after,
+            until=until,
+            streams=streams,
+            types=types,
+            exclude_streams=exclude_streams,
+            exclude_types=exclude_types,
+            backwards=backwards,
+            limit=limit,
+            kept=kept,
+        )
+        return Reader(reader, self._waiting)
+
+    def read_stream(
+        self,
+        stream: str,
+        *,
+        after_version: int = 0,
+        backwards: bool = False,
+        limit: int | None = None,
+    ) -> Reader:
+        """Read one stream's events after a version, and end. No such stream, no events."""
+        reader = self._shared.read_stream(
+            stream, after_version=after_version, backwards=backwards, limit=limit
+        )
+        return Reader(reader, self._waiting)
+
+    def subscribe_changes(
+        self,
+        *,
+        after: int | Cursor | Special = OLDEST,
+        streams: str | None = None,
+        types: Iterable[str] | None = None,
+        exclude_streams: str | Iterable[str] | None = None,
+        exclude_types: Iterable[str] | None = None,
+        consumer: str | None = None,
+        follow: bool = True,
+        shard: tuple[int, int] | None = None,
+        kept: bool = False,
+        timeout: float | None = None,
+    ) -> Subscription:
+        """Follow the log; see :meth:`eventstore.EventStore.subscribe_changes`.
+
+        With ``timeout`` the iteration ends once so many seconds have passed without an event.
+        """
+        if timeout is not None:
+            check_seconds("timeout", timeout, zero=True)
+        shared = self._shared.subscribe_changes(
+            after=after,
+            streams=streams,
+            types=types,
+            exclude_streams=exclude_streams,
+            exclude_types=exclude_types,
+            consumer=consumer,
+            follow=follow,
+            shard=shard,
+            kept=kept,
+        )
+        return Subscription(shared, self._waiting, timeout)
+
+    def streams(self, prefix: str = "") -> Iterator[StreamState]:
+        """Yield every stream whose name begins with ``prefix``, in the order of names."""
+        states = self._shared.streams(prefix)
+        while True:
+            try:
+                state = self._waiting.run(_next(states))
+            except StopAsyncIteration:
+                return
+            yield state
+
+    def transact_later(self, function: Callable[[Any], None]) -> Future[None]:
+        """Do the same as :meth:`transact` within 200 ms, together with the next appends.
+
+        The future gives the outcome. Closing the store carries out what is left.
+        """
+        return self._shared.transact_later(function)
+
+    head = _blocking(SharedStore.head)
+    query = _blocking(SharedStore.query)
+    status = _blocking(SharedStore.status)
+    transact = _blocking(SharedStore.transact)
+    consumers = _blocking(SharedStore.consumers)
+    remove_consumer = _blocking(SharedStore.remove_consumer)
+    rewind_consumer = _blocking(SharedStore.rewind_consumer)
+    skip_gone = _blocking(SharedStore.skip_gone)
+    wait_applied = _blocking(SharedStore.wait_applied)
+    verify = _blocking(SharedStore.verify)
+    redact = _blocking(SharedStore.redact)
+    export = _blocking(SharedStore.export)
+    import_from = _blocking(SharedStore.import_from)
+    trim = _blocking(SharedStore.trim)
+    backup = _blocking(SharedStore.backup)
+
+
+class Reader(Iterator[Event]):
+    """An iterator over a range of events; it holds no connection between pages."""
+
+    def __init__(self, shared: EventReader, waiting: TurnWaiting) -> None:
+        self._shared = shared
+        self._run = waiting.run
+
+    def __iter__(self) -> Iterator[Event]:  # noqa: PYI034
+        # A loop over a generator takes a third of the time of one that calls __next__.
+        yield from self._shared.page
+        while self._run(self._shared.fill()):
+            yield from self._shared.page
+
+    def __next__(self) -> Event:
+        for event in self._shared.page:
+            return event
+        if not self._run(self._shared.fill()):
+            raise StopIteration
+        return next(self._shared.page)
+
+
+async def _next(iterator: Any) -> Any:
+    return await anext(iterator)

@@ -1,0 +1,71 @@
+"""How code that serves event loops and threads alike waits.
+
+The store's reading and following is written once, as coroutines that wait by a :class:`Waiting`
+only: :class:`eventstore.system.event_loop.LoopWaiting` suspends a task of asyncio or trio,
+:class:`eventstore.system.turn_waiting.TurnWaiting` blocks a thread.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+    from typing import TypeAlias
+
+    from eventstore.system.pending import Pending
+
+    Call: TypeAlias = Callable[[Callable[[], Any]], None]
+
+T = TypeVar("T")
+
+
+class WaitEvent(Protocol):
+    """An event that is set once."""
+
+    def set(self) -> None:
+        """Set it, and so end each wait for it."""
+
+    async def wait(self) -> object:
+        """Return once it is set."""
+
+
+class Waiting(Protocol):
+    """Waits for whatever coroutines of a store wait for."""
+
+    def start(self) -> None:
+        """Begin, where the store is opened."""
+
+    def caller(self) -> Call:
+        """Return a function that runs a callable where coroutines run; from any thread."""
+
+    def event(self) -> WaitEvent:
+        """Return a new event."""
+
+    def setter(self, event: WaitEvent) -> Callable[[], None]:
+        """Return a function that sets ``event``; called from any thread."""
+
+    def lock(self) -> AbstractAsyncContextManager[object]:
+        """Return a new lock."""
+
+    async def wait(self, event: WaitEvent, seconds: float) -> bool:
+        """Return True once ``event`` is set, False after so many seconds."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds."""
+
+    async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
+        """Return ``function(*args)``, which may block, while other coroutines go on."""
+
+    async def settled(self, submit: Callable[[], Pending[T]], perform: Callable[[], T]) -> T:
+        """Return the outcome of work that is submitted, or else performed in this thread."""
+
+    def cancelled(self) -> bool:
+        """Whether the caller is cancelled, and so in a hurry."""
+
+    def shield(self) -> AbstractContextManager[object]:
+        """Return a context in which the caller is not cancelled."""
+
+    def cancellable(self, work: Callable[[Any], T]) -> Callable[[Any], T]:
+        """Let work in a thread end with its cancelled caller, at its next report of progress."""
