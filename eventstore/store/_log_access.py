@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -59,12 +60,14 @@ class LogAccess:
         self.state = State.NEW
         self.newest = Cursor("", 0, b"")
         """The newest head that this process has read or written."""
+        self._process = 0
         self._read_page = read_page
         self._writer = writer
 
     async def open(self, *, create: bool) -> None:
         """Open the backend in the current event loop; :attr:`state` is the caller's to set."""
         self.how.start()
+        self._process = os.getpid()
         await self.in_thread(partial(self.backend.open, create=create))
         await self.read_newest()
 
@@ -73,12 +76,22 @@ class LogAccess:
         """Whether the log was closed."""
         return self.state is State.CLOSED
 
+    @property
+    def forked(self) -> bool:
+        """Whether this is a forked child of the process that opened the log."""
+        return self._process not in (0, os.getpid())
+
     def check_open(self) -> None:
-        """Raise StoreClosedError where the log is not open."""
+        """Raise StoreClosedError where the log is not open, or not open in this process."""
+        if self.forked:
+            raise StoreClosedError(
+                f"the store {self.url} was opened by the process that this one was forked from: "
+                "open another one after the fork"
+            )
         if self.state is not State.OPEN:
             raise StoreClosedError(
                 f"the store {self.url} is {self.state.value}: "
-                "use it inside 'async with EventStore.open(…) as store'"
+                "use it inside the block of 'EventStore.open(…) as store'"
             )
 
     @property

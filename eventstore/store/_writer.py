@@ -83,8 +83,9 @@ class Writer:
     def perform(self, operation: Operation) -> Any:
         """Carry an operation out in the calling thread, or wait for the thread that does.
 
-        Returns its outcome or raises its error. A KeyboardInterrupt leaves the outcome of its own
-        operation unknown; the others of its group are carried out again by another leader.
+        Returns its outcome or raises its error. An exception that ends the thread, such as
+        KeyboardInterrupt, leaves the outcome of its own operation unknown; the others of its group
+        are carried out again by another leader.
         """
         mine = ThreadSubmission(operation)
         with self._ready:
@@ -226,7 +227,8 @@ class Writer:
         try:
             outcomes, repeated = self._write([one.operation for one in group])
         except BaseException as error:
-            if leader is not None and isinstance(error, KeyboardInterrupt):
+            if leader is not None and not isinstance(error, Exception):
+                # It concerns the leader's thread: what the others wait for is another one's now.
                 raise
             # An error of a driver or a projection, even SystemExit, is the callers': if it ended
             # this thread, every append would wait for ever.
@@ -287,7 +289,7 @@ class Writer:
             if isinstance(outcome, EventStoreError):
                 one.fail(outcome)
             else:
-                one.settle(outcome)
+                one.complete(outcome)
         self._tell(group, leader)
 
     def _tell(self, group: Sequence[Submission], leader: ThreadSubmission | None) -> None:

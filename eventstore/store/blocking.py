@@ -78,12 +78,14 @@ class EventStore(ClosingContext):
         create: bool = True,
         upcasters: Upcasters | None = None,
         notify_keys: Sequence[str] | None = None,
+        write_wait: float | None = None,
     ) -> Self:
         """Name a log to be entered with ``with``; see :meth:`eventstore.EventStore.open`."""
         waiting = TurnWaiting()
         shared = SharedStore(
-            url, notify, inline, clock, poll, upcasters, notify_keys, create=create, how=waiting
-        )
+            url, notify, inline, clock, poll, upcasters, notify_keys, write_wait,
+            create=create, how=waiting,
+        )  # fmt: skip
         return cls(waiting, shared)
 
     def __enter__(self) -> Self:

@@ -167,7 +167,7 @@ class EventStore(AsyncContext, Consumers):
 
         What another process keeps from being written for 30 s (1 s for a cancelled task) is not.
         """
-        if self._log.state is not State.OPEN:
+        if self._log.state is not State.OPEN or self._log.forked:
             return
         self._log.state = State.CLOSED
         seconds = HURRIED_SECONDS if self._log.how.cancelled() else CLOSE_SECONDS

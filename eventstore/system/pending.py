@@ -13,7 +13,7 @@ T = TypeVar("T")
 class Pending(Generic[T]):
     """An outcome to come. Lighter than a future: one thread settles it, one caller waits.
 
-    ``settle`` and ``fail`` give it an outcome; the callback runs where :meth:`tell` is called.
+    ``complete`` and ``fail`` give it an outcome; the callback runs where :meth:`tell` is called.
     """
 
     __slots__ = ("_error", "_value", "cancelled", "on_settled", "settled")
@@ -28,7 +28,7 @@ class Pending(Generic[T]):
         self._value: Any = None
         self._error: BaseException | None = None
 
-    def settle(self, value: T) -> None:
+    def complete(self, value: T) -> None:
         """Give it a result."""
         self._value = value
         self.settled = True

@@ -12,6 +12,8 @@ import threading
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from eventstore.system import fork_hooks
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -58,6 +60,11 @@ class TurnWaiting:
     """Waits by blocking the calling thread, which gives up its turn meanwhile."""
 
     def __init__(self) -> None:
+        self._turn = threading.RLock()
+        fork_hooks.track(self)
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child, where the thread that had the turn may be missing."""
         self._turn = threading.RLock()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:

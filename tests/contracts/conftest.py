@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.logs import LOG_URLS
@@ -44,8 +44,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 async def store(runner: str, url: str, clock: FakeClock) -> AsyncIterator[EventStore]:
     """Give an open store on an empty log."""
-    kind: type[EventStore] = EventStore
-    if runner == "threads":
-        kind = ThreadedStore  # type: ignore[assignment] - the same names
+    kind: Any = ThreadedStore if runner == "threads" else EventStore
     async with kind.open(url, clock=clock) as store:
         yield store

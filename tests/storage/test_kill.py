@@ -19,10 +19,16 @@ def stored_calls(url: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.promise("durable")
+@pytest.mark.parametrize(
+    "program",
+    ["acknowledging_writer", pytest.param("acknowledging_threads", marks=pytest.mark.slow)],
+)
 @lengths("rounds", 2, slow=10, soak=300, timeout=1800)
-def test_a_killed_writer_loses_nothing_it_acknowledged(lasting_url: str, rounds: int) -> None:
+def test_a_killed_writer_loses_nothing_it_acknowledged(
+    lasting_url: str, rounds: int, program: str
+) -> None:
     total = 0
-    for said in killed_runs(rounds, 60, lambda n: ("acknowledging_writer", lasting_url, n)):
+    for said in killed_runs(rounds, 60, lambda n: (program, lasting_url, n)):
         acknowledged = [line.split() for line in said if line.count(" ")]
         events = audit_url(lasting_url)
         calls = stored_calls(lasting_url)

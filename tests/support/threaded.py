@@ -35,7 +35,7 @@ def begin(function: Callable[[], T]) -> Pending[T]:
 
     def work() -> None:
         try:
-            pending.settle(function())
+            pending.complete(function())
         except BaseException as error:
             pending.fail(error)
         call(pending.tell)
