@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 
+from benchmarks.blocking import sync_batches, sync_singles, sync_threads
 from benchmarks.data import STREAMS, TYPE, new_events, payload
 from benchmarks.group import GroupLoop
 from benchmarks.measure import Contestant, Row, Setting, measure, rate_rows
 from benchmarks.peer import Peer, sqlite_settings
 from benchmarks.plain import PlainLog
 from eventstore import EventStore, NewEvent
+from eventstore.sync import EventStore as BlockingStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -41,6 +43,7 @@ class Field:
             self.store = await stack.enter_async_context(
                 EventStore.open(f"sqlite:///{folder / 'ours.db'}")
             )
+            self.sync = stack.enter_context(BlockingStore.open(f"sqlite:///{folder / 'sync.db'}"))
             self.plain = await PlainLog.create(folder / "plain.db")
             stack.callback(self.plain.close)
             self.peer = Peer(sqlite_settings(folder / "peer.db"))
@@ -55,15 +58,16 @@ class Field:
 async def singles(setting: Setting) -> list[Row]:
     """One task appends one event after another, awaiting each: events/s.
 
-    Ours (``NewEvent(…)`` included), the floor (plain ``sqlite3``, rows made ready, the same
-    statements, one fsynced commit each), and pyeventsourcing at both levels. Events of
-    250 bytes, over 64 streams in turn.
+    Ours (``NewEvent(…)`` included), ours by ``eventstore.sync`` in one thread, the floor (plain
+    ``sqlite3``, rows made ready, the same statements, one fsynced commit each), and
+    pyeventsourcing at both levels. Events of 250 bytes, over 64 streams in turn.
     """
     count = setting.scaled(1_500)
     async with Field(setting) as field:
         rates = await measure(
             [
                 Contestant("ours", count, partial(our_singles, field.store, count)),
+                sync_singles(field.sync, count),
                 Contestant("floor: plain sqlite3", count, partial(_floor, field.plain, count, 1)),
                 *peers(field.peer, count, 1),
             ],
@@ -83,6 +87,7 @@ async def batches(setting: Setting) -> list[Row]:
         rates = await measure(
             [
                 *ours_in_batches(field.store, count),
+                sync_batches(field.sync, count, BATCH),
                 Contestant(
                     "floor: plain sqlite3", count, partial(_floor, field.plain, count, BATCH)
                 ),
@@ -96,9 +101,9 @@ async def batches(setting: Setting) -> list[Row]:
 async def concurrent(setting: Setting) -> list[Row]:
     """64 tasks append single events at once, each to a stream of its own: events/s.
 
-    Ours beside ours with one task, beside a bare group commit (64 tasks, one thread that
-    drains a queue into plain ``sqlite3``), and beside pyeventsourcing from 64 threads,
-    which is the nearest it has: its calls block, and it commits once for each.
+    Ours beside 16 threads of ``eventstore.sync``, ours with one task, a bare group commit (64
+    tasks, one thread that drains a queue into plain ``sqlite3``), and beside pyeventsourcing from
+    64 threads, which is the nearest it has: its calls block, and it commits once for each.
     """
     count = setting.scaled(6_400) // TASKS * TASKS
     few = setting.scaled(1_500)
@@ -107,6 +112,7 @@ async def concurrent(setting: Setting) -> list[Row]:
         rates = await measure(
             [
                 Contestant("ours, 64 tasks", count, partial(our_tasks, field.store, count)),
+                sync_threads(field.sync, count),
                 Contestant("ours, 1 task", few, partial(our_singles, field.store, few)),
                 Contestant(
                     "floor: group commit of plain sqlite3",

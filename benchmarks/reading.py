@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from benchmarks.blocking import sync_reading
 from benchmarks.data import STREAMS, new_events
 from benchmarks.measure import Contestant, Row, Setting, measure, rate_rows
 from benchmarks.peer import Peer, sqlite_settings
 from benchmarks.plain import PlainLog
 from eventstore import EventStore
+from eventstore.sync import EventStore as BlockingStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,10 +38,13 @@ async def reading(setting: Setting) -> list[Row]:
     ours, theirs = setting.folder / "ours.db", Peer(sqlite_settings(setting.folder / "peer.db"))
     await _fill(ours, theirs, count)
     plain = PlainLog(ours)
-    async with EventStore.open(f"sqlite:///{ours}") as store:
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(EventStore.open(f"sqlite:///{ours}"))
+        sync = stack.enter_context(BlockingStore.open(f"sqlite:///{ours}", notify="none"))
         rates = await measure(
             [
                 Contestant("ours", count, lambda: partial(_read, store)),
+                sync_reading(sync, count),
                 Contestant("ours, .data decoded", count, lambda: partial(_read_data, store)),
                 Contestant("floor: plain sqlite3", count, lambda: partial(_walk, plain.chunks)),
                 Contestant(

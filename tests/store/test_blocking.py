@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.logs import positions, some
@@ -126,7 +126,7 @@ def test_closing_the_store_ends_what_other_threads_wait_for(
         pass
     signal = store._shared.feed.waiting
     seen = signal.count
-    running = [
+    running: list[Future[Any]] = [
         pool.submit(list, store.subscribe_changes()),
         pool.submit(store.wait_applied, 1, ["w"], timeout=DEADLINE),
     ]
@@ -141,20 +141,21 @@ def test_appends_of_a_store_that_closes_are_stored_or_refused(
     url: str, pool: ThreadPoolExecutor
 ) -> None:
     begun = threading.Barrier(17)
+    closing = EventStore.open(url)
 
     def work(number: int) -> int:
         begun.wait(DEADLINE)
         for version in range(10_000):
             try:
-                store.append(f"a/{number}", some(1), expected=version)
+                closing.append(f"a/{number}", some(1), expected=version)
             except StoreClosedError:
                 return version
         raise AssertionError("the store was never closed")
 
-    with EventStore.open(url) as store:
+    with closing:
         running = [pool.submit(work, number) for number in range(16)]
         begun.wait(DEADLINE)
-        store.append("b/1", some(1))
+        closing.append("b/1", some(1))
     stored = [one.result(DEADLINE) for one in running]
     with EventStore.open(url) as store:
         versions = {state.name: state.version for state in store.streams("a/")}
