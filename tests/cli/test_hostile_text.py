@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.in_process import in_process
+from support.private_streams import append_anywhere
 
 from eventstore import EventStore, NewEvent
 from eventstore.cli.contributions import Contribution, contributions
@@ -258,7 +259,7 @@ async def fill_with_poison(url: str) -> None:
         by_stream.setdefault(stream, []).append(event)
     async with EventStore.open(url, notify="none") as store:
         for stream, events in by_stream.items():
-            await store.append(stream, events)
+            await append_anywhere(store, stream, events)
         async with store.subscribe_changes(consumer="w", follow=False) as changes:
             async for _ in changes:
                 break
