@@ -242,6 +242,45 @@ class StorageError(EventStoreError):
         self.timed_out = timed_out
 
 
+class FileChangedError(StorageError):
+    """A file of an open log was removed, replaced or emptied; nothing more is written or read.
+
+    ``file`` is that file, ``change`` is ``"removed"``, ``"replaced"`` or ``"emptied"``. ``pid`` is
+    the process that still uses what was removed, where that is another one, else 0. A write that
+    raises it may have gone into a file that no longer has this name: it counts as not stored.
+    """
+
+    def __init__(self, where: str, file: str, change: str, pid: int = 0) -> None:
+        what = "the file" if file == where else file
+        if pid:
+            reason = (
+                f"process {pid} has the log open and its {file} was {change}: what that process "
+                "wrote is not here; end it, then look for a backup, and open the log again"
+            )
+        else:
+            reason = f"{what} was {change} while in use: close the store and open it again"
+        super().__init__(where, reason)
+        self.file = file
+        self.change = change
+        self.pid = pid
+
+
+class LinkedFileError(StorageError):
+    """A log's file has a second name that is in use: two names would make two histories.
+
+    ``links`` is the number of names, ``other`` another one where it is known, else empty.
+    """
+
+    def __init__(self, where: str, links: int, other: str, found: str) -> None:
+        super().__init__(
+            where,
+            f"the file has {links} names, and {other or 'it'} {found}: open it by that name, or "
+            "make a copy with 'eventstore backup' instead of a link",
+        )
+        self.links = links
+        self.other = other
+
+
 class CorruptEventError(StorageError):
     """A stored row is not what was written; ``position`` says which."""
 

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import StorageError
 from eventstore.system import fork_hooks
-from eventstore.system._lock_holder import find_holder
 from eventstore.system._lock_wait import LockWait
+from eventstore.system.file_holders import find_holder
 from eventstore.system.safe_files import DEFAULT_MODE, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from eventstore.system._lock_holder import Holder
+    from eventstore.system.file_holders import Holder
 
 if sys.platform != "win32":
     import fcntl

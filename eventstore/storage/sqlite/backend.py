@@ -23,7 +23,14 @@ from eventstore.storage.base import SqlBackend
 from eventstore.storage.sqlite import _file_copy
 from eventstore.storage.sqlite._driver import SqliteDriver
 from eventstore.storage.sqlite._hidden_tables import SqliteHiddenTables
-from eventstore.storage.sqlite.engine import BUSY_SECONDS, make_engine, translate_errors, use_wal
+from eventstore.storage.sqlite.engine import (
+    BUSY_SECONDS,
+    keep_connections,
+    make_engine,
+    translate_errors,
+    use_wal,
+)
+from eventstore.storage.sqlite.file_identity import LogFiles, check_alone, keep_for_ever
 from eventstore.storage.sqlite.paths import database_path
 from eventstore.storage.sqlite.read_only import is_read_only, read_unlocked
 from eventstore.storage.sqlite.user_transaction import SqliteUserTransaction
@@ -79,6 +86,7 @@ class SqliteBackend(SqlBackend):
         self._writer: Connection | None = None
         self._read_only = self._is_copy = False
         self._unscrubbed = False
+        self._files: LogFiles | None = None
         # A single shared connection can serve one thread at a time only.
         self._memory_lock = threading.RLock()
 
@@ -97,12 +105,14 @@ class SqliteBackend(SqlBackend):
             undo.callback(self._disconnect)
             self._read_only = self._is_copy or (self.path is not None and is_read_only(self.path))
             current = False
-            self._identity = _identity(self.path)
+            if self.path is not None:
+                check_alone(self.path)
+            self._note_files()
             if self._read_only or not create:
                 current = self._check_schema(create=create)
             elif not (current := self._is_current_log()):
                 self._connect()
-                self._identity = _identity(self.path)
+                self._note_files()
             self._prepare(current=current)
             undo.pop_all()
 
@@ -124,7 +134,7 @@ class SqliteBackend(SqlBackend):
 
     def _is_current_log(self) -> bool:
         """Whether a log is there whose schema is up to date."""
-        if self.path is None or self._identity is None or not self.path.stat().st_size:
+        if self.path is None or not self.path.exists() or not self.path.stat().st_size:
             return False
         try:
             return self._read(self._is_current)
@@ -167,6 +177,10 @@ class SqliteBackend(SqlBackend):
             use_wal(self._writer)
         return self._writer
 
+    def _note_files(self) -> None:
+        """Begin to compare the files at the path with those that are there now."""
+        self._files = LogFiles(self.path) if self.path is not None else None
+
     def _disconnect(self) -> None:
         if self._writer is not None:
             self._writer.close()
@@ -175,9 +189,18 @@ class SqliteBackend(SqlBackend):
 
     def close(self) -> None:
         """Release every connection."""
+        if self._files is not None and not self._read_only and self._files.closing_harms:
+            self._abandon()
         with self._memory_lock:
             self._disconnect()
         self._engine.dispose()
+
+    def _abandon(self) -> None:
+        """Leave all connections open for good: to close them would remove another log's WAL."""
+        keep_connections(self._engine)
+        if self._writer is not None:
+            keep_for_ever(self._writer)
+            self._writer = None
 
     def describe(self) -> dict[str, str | int]:
         """Return the kind, SQLite's version, and the sizes of the file and its WAL."""
@@ -227,7 +250,7 @@ class SqliteBackend(SqlBackend):
         """
         if self.path is None:
             raise ConfigError(f"{self.url} has one connection, its own: use a SQLite file")
-        self._check_same_file()
+        self._check_files()
         with translate_errors(self._where):
             connection = self._user_engine.connect()
         return SqliteUserTransaction(
@@ -235,7 +258,7 @@ class SqliteBackend(SqlBackend):
             self.path,
             self._write_wait,
             partial(translate_errors, self._where),
-            self._check_same_file,
+            self._files,
             partial(append_in, inline=self._inline, clock=self._clock, batch=batch),
         )
 
@@ -277,16 +300,14 @@ class SqliteBackend(SqlBackend):
     def _where(self) -> str:
         return str(self.path) if self.path else self.url
 
-    def _check_same_file(self) -> None:
-        """Raise StorageError once another file, or none, is at the path.
+    def _check_files(self) -> None:
+        """Raise FileChangedError once the log's files are not those at its path.
 
-        SQLite would go on with the old file: appends to it would be lost silently, and a
+        SQLite would go on with the old ones: appends to them would be lost silently, and a
         subscription would never see another event.
         """
-        if _identity(self.path) != self._identity:
-            raise StorageError(
-                self._where, "the file was replaced or removed: close the store and open it again"
-            )
+        if self._files is not None:
+            self._files.check()
 
     def _write(self, function: Callable[[Driver], T]) -> T:
         """Hold the turn to write and a transaction; commit at the end, or leave nothing."""
@@ -295,7 +316,8 @@ class SqliteBackend(SqlBackend):
         with translate_errors(self._where), ExitStack() as held:
             writer = self._writer or self._connect()
             held.enter_context(self._turn.hold() if self._turn else self._memory_lock)
-            self._check_same_file()
+            if self._files is not None:
+                self._files.check_before_write()
             driver = SqliteDriver(writer)
             driver.run("BEGIN IMMEDIATE")
             try:
@@ -309,6 +331,8 @@ class SqliteBackend(SqlBackend):
             if writer.in_transaction():
                 # SQLAlchemy began it for a projection's statements.
                 writer.commit()
+            if self._files is not None:
+                self._files.check_written()
             return result
 
     def hidden(self) -> AbstractContextManager[SqliteHiddenTables] | None:
@@ -319,14 +343,14 @@ class SqliteBackend(SqlBackend):
     def _hidden(self) -> Iterator[SqliteHiddenTables]:
         with translate_errors(self._where), self._user_engine.connect() as connection:
             turn = self._turn.hold if self._turn else nullcontext
-            yield SqliteHiddenTables(connection, turn, self._check_same_file)
+            yield SqliteHiddenTables(connection, turn, self._check_files)
 
     def _read(self, function: Callable[[Driver], T]) -> T:
         """Call ``function`` in a snapshot."""
         if not self._read_only or self.path is None:
             return super()._read(function)
         with translate_errors(self._where):
-            self._check_same_file()
+            self._check_files()
             return read_unlocked(self.path, function)
 
     @contextmanager
@@ -336,21 +360,13 @@ class SqliteBackend(SqlBackend):
                 with self._memory_lock:
                     yield SqliteDriver(self._writer or self._connect())
                 return
-            self._check_same_file()
+            self._check_files()
             with self._engine.connect() as connection:
                 driver = SqliteDriver(connection)
                 driver.run("BEGIN")
                 try:
                     yield driver
+                    if self._files is not None:
+                        self._files.attach()
                 finally:
                     driver.run("ROLLBACK")
-
-
-def _identity(path: Path | None) -> tuple[int, int] | None:
-    if path is None:
-        return None
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from eventstore.errors import StorageError
+from eventstore.storage.sqlite.file_identity import keep_for_ever
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,6 +81,12 @@ def make_engine(path: Path | None, *, pooled: bool = True, wal: bool = True) -> 
                 )
 
     return engine
+
+
+def keep_connections(engine: Engine) -> None:
+    """Never close the idle connections of an engine; see :func:`keep_for_ever`."""
+    for _ in range(getattr(engine.pool, "checkedin", int)()):
+        keep_for_ever(engine.connect())
 
 
 def use_wal(connection: Connection) -> None:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from eventstore.errors import StorageError
 from eventstore.storage.sqlite._driver import SqliteDriver
+from eventstore.storage.sqlite.file_identity import keep_for_ever
 from eventstore.storage.sqlite.write_turn import WriteTurn
 from eventstore.storage.user_transaction import DriverTransaction
 from eventstore.system import fork_hooks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from eventstore.log.events import Appended
     from eventstore.log.operations import Append, CommitBatch
     from eventstore.storage.driver import Driver
+    from eventstore.storage.sqlite.file_identity import LogFiles
     from eventstore.storage.user_transaction import AppendIn, Translate
 
 _writing: set[tuple[int, str]] = set()
@@ -55,13 +57,13 @@ class SqliteUserTransaction(DriverTransaction):
         path: Path,
         write_wait: float,
         translate: Translate,
-        check: Callable[[], None],
+        files: LogFiles | None,
         append: AppendIn,
     ) -> None:
         super().__init__(connection, translate, append)
         self._path = path
         self._write_wait = write_wait
-        self._check = check
+        self._files = files
         self._turn: WriteTurn | None = None
         self._held = ExitStack()
 
@@ -77,8 +79,9 @@ class SqliteUserTransaction(DriverTransaction):
         return bool(self.raw.in_transaction)
 
     def check(self) -> None:
-        """Raise StorageError once another file, or none, is at the path."""
-        self._check()
+        """Raise FileChangedError once other files, or none, are at the path."""
+        if self._files is not None:
+            self._files.check()
 
     def begin(self) -> None:
         """Wait for the turn to write, then begin with SQLite's write lock."""
@@ -90,7 +93,7 @@ class SqliteUserTransaction(DriverTransaction):
             undo.enter_context(self._turn.hold())
             _writing.add(mark)
             undo.callback(_writing.discard, mark)
-            self._check()
+            self.check()
             self.raw.execute("BEGIN IMMEDIATE")
             self._held = undo.pop_all()
 
@@ -105,6 +108,8 @@ class SqliteUserTransaction(DriverTransaction):
             self.raw.execute("COMMIT")
             # Ends the transaction that SQLAlchemy began for a projection's statements.
             self._connection.commit()
+            if self._files is not None:
+                self._files.check_written()
         finally:
             self.rollback()
 
@@ -128,7 +133,10 @@ class SqliteUserTransaction(DriverTransaction):
         except sqlite3.Error as error:
             raise StorageError(str(self._path), str(error)) from error
         finally:
-            self._connection.close()
+            if self._files is not None and self._files.closing_harms:
+                keep_for_ever(self._connection)
+            else:
+                self._connection.close()
             if self._turn is not None:
                 self._turn.close()
                 self._turn = None

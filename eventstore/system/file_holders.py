@@ -43,24 +43,30 @@ def find_holder(descriptor: int, note: str = "") -> Holder:
 
 def _holding_process(descriptor: int) -> int:
     """Return the process that holds the lock of an open file; 0 where that is not known."""
-    status = os.fstat(descriptor)
+    return next(iter(lock_holders(os.fstat(descriptor), "FLOCK")), 0)
+
+
+def lock_holders(status: os.stat_result, kind: str) -> list[int]:
+    """Return the processes of this host that hold a lock of a kind on a file with this status.
+
+    ``kind`` is ``"FLOCK"`` or ``"POSIX"`` (``fcntl``, which SQLite uses). Only Linux tells.
+    """
     exact = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    found = 0
+    found, similar = [], []
     try:
         lines = Path("/proc/locks").read_text("ascii", "replace").splitlines()
     except OSError:
-        return 0
+        return []
     for line in lines:
         words = line.split()
         # "1: FLOCK ADVISORY WRITE 4711 fe:01:1234 0 EOF"; a waiter has an arrow after "1:".
-        if len(words) < 6 or words[1] != "FLOCK" or not words[4].isdigit():
+        if len(words) < 6 or words[1] != kind or not words[4].isdigit():
             continue
         if words[5] == exact:
-            return int(words[4])
-        # Some file systems give another device number here.
-        if words[5].endswith(f":{status.st_ino}"):
-            found = int(words[4])
-    return found
+            found.append(int(words[4]))
+        elif words[5].endswith(f":{status.st_ino}"):
+            similar.append(int(words[4]))  # Some file systems give another device number here.
+    return [pid for pid in (found or similar) if pid]
 
 
 def _command(pid: int) -> str:
