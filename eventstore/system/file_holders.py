@@ -54,7 +54,7 @@ def lock_holders(status: os.stat_result, kind: str) -> list[int]:
     exact = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     found, similar = [], []
     try:
-        lines = Path("/proc/locks").read_text("ascii", "replace").splitlines()
+        lines = Path("/proc/locks").read_text("utf-8", "replace").splitlines()
     except OSError:
         return []
     for line in lines:

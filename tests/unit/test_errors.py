@@ -15,6 +15,7 @@ import pytest
 import eventstore
 import projections
 from eventstore.errors import EventStoreError, InvalidInputError, StorageError, StoreClosedError
+from eventstore.system.file_holders import Holder
 from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ VALUES: Final[dict[str, Any]] = {
     "float": 2.5,
     "bool": True,
     "Path": Path("/a/b"),
+    "Path | str": Path("/a/b"),
+    "Holder": Holder("process 7 (x)", 7, "host", "x", stopped=True),
     "int | str": "STREAM_EXISTS",
     "int | None": 3,
     "Sequence[int]": [1, 2],
