@@ -168,14 +168,18 @@ class SqliteBackend(SqlBackend):
 
     def _connect(self) -> Connection:
         """Connect for writing, which a log that is only read never does."""
-        if self.path is not None and self._turn is None:
-            self._turn = WriteTurn(self.path, self._write_wait, self._check_wait)
+        self._make_turn()
         # Within the turn: two connections that switch a fresh file to WAL at once get
         # "database is locked" without waiting for their timeout.
         with self._turn.hold() if self._turn else nullcontext():
             self._writer = self._engine.connect()
             use_wal(self._writer)
         return self._writer
+
+    def _make_turn(self) -> WriteTurn | None:
+        if self.path is not None and self._turn is None:
+            self._turn = WriteTurn(self.path, self._write_wait, self._check_wait)
+        return self._turn
 
     def _note_files(self) -> None:
         """Begin to compare the files at the path with those that are there now."""
@@ -342,8 +346,10 @@ class SqliteBackend(SqlBackend):
     @contextmanager
     def _hidden(self) -> Iterator[SqliteHiddenTables]:
         with translate_errors(self._where), self._user_engine.connect() as connection:
-            turn = self._turn.hold if self._turn else nullcontext
-            yield SqliteHiddenTables(connection, turn, self._check_files)
+            turn = self._make_turn()
+            yield SqliteHiddenTables(
+                connection, turn.hold if turn else nullcontext, self._check_files
+            )
 
     def _read(self, function: Callable[[Driver], T]) -> T:
         """Call ``function`` in a snapshot."""
