@@ -17,7 +17,7 @@ from eventstore.cli.session import Session
 from eventstore.cli.times import show_stored_time
 from eventstore.errors import ConfigError, EventStoreError
 from eventstore.log.validation import check_names
-from eventstore.store.status import SHOWN_CONSUMERS, describe_consumer
+from eventstore.store.status import SEARCHED_CONSUMERS, SHOWN_CONSUMERS, describe_consumer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,7 +75,9 @@ async def status(
             faults += await _check_sections(session, store, wanted)
         else:
             limit = None if all_consumers else SHOWN_CONSUMERS
-            found = await _show(session, store, within, limit)
+            # What is judged is searched whole, however many consumers there are.
+            among = None if strict else SEARCHED_CONSUMERS
+            found = await _show(session, store, within, limit, among)
             faults = found if strict else []
     if faults:
         raise UnwellError(faults)
@@ -104,10 +106,12 @@ def _with_checks(function: Any) -> inspect.Signature:
 status.__signature__ = _with_checks(status)  # type: ignore[attr-defined]
 
 
-async def _show(session: Session, store: EventStore, within: float, limit: int | None) -> list[str]:
+async def _show(
+    session: Session, store: EventStore, within: float, limit: int | None, among: int | None
+) -> list[str]:
     """Show what an operator asks first; return what is wrong, which ``--strict`` judges."""
     await _listen(store)
-    facts = await store.status(consumers=limit)
+    facts = await store.status(consumers=limit, among=among)
     faults = [f"the notifier: {facts['trouble']}"] if facts.get("trouble") else []
     sections: dict[str, Sequence[StatusEntry]] = {}
     for section in contributions().status_sections.values():
@@ -139,7 +143,12 @@ def _print(
     output.facts((name, value) for name, value in facts.items() if value is not None)
     for consumer in consumers:
         output.line(_consumer_line(consumer))
-    if (more := facts["consumer_count"] - len(consumers)) > 0:
+    if facts.get("more_consumers"):
+        output.line(
+            f"and more consumers: only the first {facts['consumer_count']} by name were searched; "
+            "--strict searches all, 'eventstore consumers' lists them"
+        )
+    elif (more := facts["consumer_count"] - len(consumers)) > 0:
         output.line(f"and {more} consumers that are not further behind: 'eventstore consumers'")
     for entries in sections.values():
         for entry in entries:

@@ -6,7 +6,7 @@ Plain values without I/O. A backend carries them out; see :mod:`eventstore.stora
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -163,6 +163,14 @@ class ConsumerState(msgspec.Struct, frozen=True):
     epoch: int
     owner: str
     seen_us: int
+
+
+class SlowConsumers(NamedTuple):
+    """The consumers that are furthest behind, of ``number``; ``more`` if others were left out."""
+
+    number: int
+    more: bool
+    states: list[ConsumerState]
 
 
 class StreamState(msgspec.Struct, frozen=True):

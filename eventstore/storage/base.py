@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Outcome,
         Page,
         Query,
+        SlowConsumers,
         StoredEvent,
         StreamState,
         ViewState,
@@ -134,9 +135,9 @@ class SqlBackend(ABC):
         """Return named consumers, by name: all of them, or those of ``names``."""
         return self._read(lambda driver: reading.read_consumers(driver, names))
 
-    def slowest_consumers(self, limit: int) -> tuple[int, list[ConsumerState]]:
-        """Return how many consumers there are, and those that are furthest behind."""
-        return self._read(lambda driver: reading.read_slowest(driver, limit))
+    def slowest_consumers(self, limit: int, among: int | None) -> SlowConsumers:
+        """Return those that are furthest behind, of all or of the first ``among`` by name."""
+        return self._read(lambda driver: reading.read_slowest(driver, limit, among))
 
     def stream_states(self, prefix: str, after: str, limit: int) -> list[StreamState]:
         """Return the streams whose names begin with ``prefix`` and follow ``after``, by name."""

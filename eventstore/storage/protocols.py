@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Outcome,
         Page,
         Query,
+        SlowConsumers,
         StoredEvent,
         StreamState,
     )
@@ -137,8 +138,8 @@ class Backend(IntegrityReader, Protocol):
     def consumers(self, names: Sequence[str] | None = None) -> list[ConsumerState]:
         """Return named consumers, by name: all of them, or those of ``names`` that are known."""
 
-    def slowest_consumers(self, limit: int) -> tuple[int, list[ConsumerState]]:
-        """Return how many consumers there are, and the ``limit`` that are furthest behind."""
+    def slowest_consumers(self, limit: int, among: int | None) -> SlowConsumers:
+        """Return ``limit`` that are furthest behind, of all or of the first ``among`` by name."""
 
     def stream_states(self, prefix: str, after: str, limit: int) -> list[StreamState]:
         """Return the streams whose names begin with ``prefix`` and follow ``after``, by name."""

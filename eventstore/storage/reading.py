@@ -14,6 +14,7 @@ from eventstore.log.operations import (
     REMOVED,
     ConsumerState,
     Head,
+    SlowConsumers,
     StoredEvent,
     StreamState,
     ViewState,
@@ -31,6 +32,10 @@ PAGE_BYTES: Final = 8 * 1024 * 1024
 _HEAD = "SELECT log_id, first_position, position, recorded_us, hash, base_hash FROM head"
 
 _CONSUMERS: Final = "SELECT name, position, hash, epoch, owner, seen_us FROM consumer"
+_SLOWEST: Final = (
+    "SELECT name, position, hash, epoch, owner, seen_us FROM "
+    "(SELECT * FROM consumer ORDER BY name LIMIT ?) AS found ORDER BY position, name LIMIT ?"
+)
 
 # A row whose stream is missing is read as well: verification has to find it.
 _STORED = (
@@ -108,12 +113,20 @@ def read_consumers(driver: Driver, names: Sequence[str] | None = None) -> list[C
     return [_consumer(log_id, row) for row in rows]
 
 
-def read_slowest(driver: Driver, limit: int) -> tuple[int, list[ConsumerState]]:
-    """Read how many consumers there are, and those that are furthest behind."""
+def read_slowest(driver: Driver, limit: int, among: int | None) -> SlowConsumers:
+    """Read the consumers that are furthest behind: of all, or of the first ``among`` by name.
+
+    No index is by position: the cost is that of the consumers among which they are searched.
+    """
     log_id = read_head(driver).log_id
-    row = driver.row("SELECT count(*) FROM consumer")
-    rows = driver.rows(f"{_CONSUMERS} ORDER BY position, name LIMIT ?", (limit,))
-    return (row[0] if row else 0), [_consumer(log_id, row) for row in rows]
+    bound = (2**31 if among is None else among + 1,)
+    row = driver.row("SELECT count(*) FROM (SELECT 1 FROM consumer LIMIT ?) AS found", bound)
+    count = row[0] if row else 0
+    more = among is not None and count > among
+    if among is not None and more:
+        count, bound = among, (among,)
+    rows = driver.rows(_SLOWEST, (*bound, limit))
+    return SlowConsumers(count, more, [_consumer(log_id, row) for row in rows])
 
 
 def _consumer(log_id: str, row: Sequence[Any]) -> ConsumerState:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Page,
         Query,
         Redact,
+        SlowConsumers,
         Trim,
     )
     from eventstore.storage.protocols import MovableLog
@@ -129,9 +130,9 @@ class LogAccess:
         """Read named consumers with their checkpoints, by name: all, or those of ``names``."""
         return await self.run(self.backend.consumers, names)
 
-    async def slowest_consumers(self, limit: int) -> tuple[int, list[ConsumerState]]:
-        """Read how many consumers there are, and those that are furthest behind."""
-        return await self.run(self.backend.slowest_consumers, limit)
+    async def slowest_consumers(self, limit: int, among: int | None) -> SlowConsumers:
+        """Read those that are furthest behind, of all or of the first ``among`` by name."""
+        return await self.run(self.backend.slowest_consumers, limit, among)
 
     async def read_newest(self) -> None:
         """Read the head anew, also where it is lower than what was read before."""

@@ -26,7 +26,7 @@ from eventstore.store._log_access import LogAccess, State
 from eventstore.store._maintenance import Maintenance, restore
 from eventstore.store._reader import EventReader, read_range, read_stream, read_streams
 from eventstore.store._writer import CLOSE_SECONDS, HURRIED_SECONDS, Writer
-from eventstore.store.status import SHOWN_CONSUMERS, describe_store
+from eventstore.store.status import SEARCHED_CONSUMERS, SHOWN_CONSUMERS, describe_store
 from eventstore.system.contexts import AsyncContext
 from eventstore.system.event_loop import LoopWaiting
 
@@ -290,13 +290,16 @@ class EventStore(AsyncContext, Consumers):
         """Return every stream whose name begins with ``prefix``, in the order of names."""
         return read_streams(self._log, prefix)
 
-    async def status(self, *, consumers: int | None = SHOWN_CONSUMERS) -> dict[str, Any]:
+    async def status(
+        self, *, consumers: int | None = SHOWN_CONSUMERS, among: int | None = SEARCHED_CONSUMERS
+    ) -> dict[str, Any]:
         """Return the state of log, notifier and consumers as JSON-ready values.
 
         Of the consumers these are the number, and those that are furthest behind: so many at the
-        most, or all of them for ``None``.
+        most, or all of them for ``None``. Only the first ``among`` by name are counted and
+        searched, so that the cost is bounded; ``more_consumers`` is there where that are not all.
         """
-        return await describe_store(self._log, self.feed, self.clock(), consumers)
+        return await describe_store(self._log, self.feed, self.clock(), consumers, among)
 
     async def query(self, function: Callable[[Any, Head], T]) -> T:
         """Return ``function(connection, head)`` from one snapshot of the log's database.

@@ -19,21 +19,26 @@ if TYPE_CHECKING:
 SHOWN_CONSUMERS: Final = 10
 """Consumers that ``status`` describes, those that are furthest behind: each costs two reads."""
 
+SEARCHED_CONSUMERS: Final = 1_000
+"""Consumers among which ``status`` looks for those, the first by name: so its cost is bounded."""
+
 
 async def describe_store(
-    log: LogAccess, feed: ChangeFeed, now: int, limit: int | None
+    log: LogAccess, feed: ChangeFeed, now: int, limit: int | None, among: int | None
 ) -> dict[str, Any]:
     """Return the state of log, notifier and consumers, as JSON-ready values.
 
-    ``now`` is the time in microseconds, ``limit`` the number of consumers that are described.
+    ``now`` is the time in microseconds, ``limit`` the number of consumers that are described, those
+    that are furthest behind of the first ``among`` by name.
     """
     head = await log.head()
     facts = await log.run(log.backend.describe)
+    more = False
     if limit is None:
         states = await log.consumers()
         count = len(states)
     else:
-        count, states = await log.slowest_consumers(limit)
+        count, more, states = await log.slowest_consumers(limit, among)
     consumers = [await describe_consumer(log, one, head, now) for one in states]
     return {
         "url": log.url,
@@ -47,6 +52,7 @@ async def describe_store(
         **_age(head, now),
         "hash": head.hash.hex(),
         "consumer_count": count,
+        **({"more_consumers": True} if more else {}),
         "consumers": consumers,
     }
 

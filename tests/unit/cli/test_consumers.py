@@ -102,3 +102,19 @@ def test_status_names_the_slowest_and_how_many_more_there_are(run: Run) -> None:
     assert "and 2 consumers that are not further behind: 'eventstore consumers'" in lines
     shown = run("status", "--all-consumers").stdout.splitlines()
     assert sum(line.startswith("consumer w") for line in shown) == 12
+
+
+def test_status_says_where_it_did_not_search_all_consumers(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventstore.cli.status.SEARCHED_CONSUMERS", 3)
+    assert run("state", "R1", "disabled").returncode == 0
+    for number in range(4):
+        assert run("tail", "--no-follow", "--consumer", f"w{number}").returncode == 0
+    said = "and more consumers: only the first 3 by name were searched"
+    assert said in run("status").stdout
+    facts = json.loads(run("status", "--json").stdout)
+    assert (facts["consumer_count"], facts["more_consumers"]) == (3, True)
+    strict = json.loads(run("status", "--strict", "--json").stdout)
+    assert strict["consumer_count"] == 4
+    assert "more_consumers" not in strict
