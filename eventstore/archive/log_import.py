@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Final
 
 import msgspec
@@ -68,6 +70,31 @@ def check_export(stream: BufferedReader, where: str) -> None:
     # A pipe may have given less so far; the rest is checked as it is read.
     if not beginning or not MAGIC.startswith(beginning):
         raise ArchiveError(where, 0, "it is no export of a log")
+
+
+def check_whole(stream: BufferedReader, where: str, progress: Progress) -> IO[bytes]:
+    """Read an export to its end; return a stream of the same at its beginning.
+
+    A stream that cannot go back, such as a pipe, is copied into an unnamed file on the way. Raises
+    ArchiveError for what is not exactly what was exported.
+    """
+    if stream.seekable():
+        start = stream.tell()
+        for _ in read_records(stream, where, progress):
+            pass
+        stream.seek(start)
+        return stream
+    copy = TemporaryFile()  # noqa: SIM115 - the caller closes it
+    try:
+        shutil.copyfileobj(stream, copy)
+        copy.seek(0)
+        for _ in read_records(copy, where, progress):
+            pass
+        copy.seek(0)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
 
 
 def import_log(log: MovableLog, file: IO[bytes], where: str, progress: Progress) -> Moved:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from contextlib import ExitStack
+from functools import partial
+from typing import IO, TYPE_CHECKING, Annotated
 
 import anyio
 import msgspec
 import typer
 
-from eventstore.archive.log_import import check_export, open_export
+from eventstore.archive.log_import import check_export, check_whole, open_export
+from eventstore.archive.progress import cancellable
 from eventstore.cli.options import Replace
 from eventstore.cli.output import binary_stdin, binary_stdout, without_secrets
 from eventstore.cli.session import Session
@@ -43,11 +46,16 @@ async def import_(
     file: Annotated[str, typer.Argument(help="A file made by export; - for stdin.")],
 ) -> None:
     """Fill a log from an export; the log must be new and empty."""
-    # Before a log is made: what is no export leaves none behind.
-    source = await anyio.to_thread.run_sync(_open_source, file)
-    async with session.open_store(create=True) as store:
-        with source, session.output.progress("importing") as progress:
-            moved = await store.import_from(source, progress=progress)
+    # Before a log is made: what is no whole export leaves none behind.
+    with await anyio.to_thread.run_sync(_open_source, file) as opened, ExitStack() as held:
+        source: IO[bytes] = opened
+        if not await session.has_log():
+            with session.output.progress("checking") as progress:
+                check = cancellable(partial(check_whole, opened, file))
+                source = held.enter_context(await anyio.to_thread.run_sync(check, progress))
+        async with session.open_store(create=True) as store:
+            with session.output.progress("importing") as progress:
+                moved = await store.import_from(source, progress=progress)
     session.output.value(
         {"url": store.url, **msgspec.structs.asdict(moved)},
         f"{store.url}: {moved.events} events up to position {moved.position}; "

@@ -58,6 +58,14 @@ class Session:
             create=create,
         )
 
+    async def has_log(self) -> bool:
+        """Return whether there is a log, or what stands in its place."""
+        try:
+            async with self.open_store():
+                return True
+        except NoLogError:
+            return False
+
     async def wait_for_log(self, seconds: float) -> None:
         """Return once the log is there and can be opened.
 

@@ -93,8 +93,20 @@ class Maintenance:
         prepare = partial(prepare_trim, self._log.backend, request, self._lift)
         operation, trimmed = await self._log.run(self._log.how.cancellable(prepare), progress)
         if operation is not None:
-            await self._log.append(operation)
+            try:
+                await self._log.append(operation)
+            except StorageError as error:
+                # Where it may have been committed all the same, the archive is all that is left.
+                if not error.transient and await self._begins_before(trimmed.first_position):
+                    await self._log.in_thread(
+                        partial(Path(trimmed.archive).unlink, missing_ok=True)
+                    )
+                raise
         return trimmed
+
+    async def _begins_before(self, position: int) -> bool:
+        head = await self._log.in_thread(self._log.backend.head)
+        return head.first_position < position
 
     async def backup(
         self, file: str | os.PathLike[str], progress: Progress, *, replace: bool

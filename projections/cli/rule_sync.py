@@ -24,10 +24,12 @@ from projections.cli.rule_options import (
     show_rejected,
 )
 from projections.rules.expiry import StateExpiry
-from projections.rules.sources.source_error import check_directory
+from projections.rules.sources.source_error import check_directory, refuse_projected
 from projections.rules.sources.sync import sync_together
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from eventstore import Subscription
     from projections.rules import RuleSync, SyncReport
     from projections.runner import ProjectionRunner
@@ -122,8 +124,8 @@ async def sync(
         )
         for one in directory
     ]
-    for one in directory if once else ():
-        check_directory(one.absolute())
+    if once:
+        await _check_before_a_log_is_made(session, directory)
     async with opening as store:
         if once:
             found = await sync_together(masters)
@@ -136,6 +138,14 @@ async def sync(
                 report = partial(_report, session, one, master, ignored=ignored)
                 group.start_soon(master.run, report)
     return 0
+
+
+async def _check_before_a_log_is_made(session: Session, directories: Sequence[Path]) -> None:
+    for one in directories:
+        check_directory(one.absolute())
+    if not await session.has_log():
+        for one in directories:
+            await anyio.to_thread.run_sync(refuse_projected, one.absolute())
 
 
 def _report(

@@ -335,3 +335,7 @@ async def test_status_shows_those_that_are_furthest_behind_and_counts_all(
     assert [one["lag"] for one in facts["consumers"]] == list(range(15, 5, -1))
     assert len((await store.status(consumers=None))["consumers"]) == 15
     assert len((await store.status(consumers=2))["consumers"]) == 2
+    facts = await store.status(consumers=2, among=4)
+    assert (facts["consumer_count"], facts["more_consumers"]) == (4, True)
+    assert [one["name"] for one in facts["consumers"]] == ["w00", "w01"]
+    assert "more_consumers" not in await store.status(consumers=2, among=15)

@@ -128,7 +128,8 @@ class SqliteBackend(SqlBackend):
         if self._read_only and not current:
             raise OlderSchemaError(
                 self._where,
-                "its schema is of an older version: open it once as a user who may write to it",
+                "its schema is of an older version, and this user may not change it: open it once "
+                "as a user who may write there ('eventstore status'), then read again",
             )
         return current
 

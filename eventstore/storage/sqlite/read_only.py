@@ -73,7 +73,14 @@ def read_unlocked(path: Path, function: Callable[[SqliteDriver], T]) -> T:
         stamp = _stamp(path)
         try:
             result = _read(path, function, immutable=bool(stamp))
-        except (DBAPIError, sqlite3.Error):
+        except (DBAPIError, sqlite3.Error) as error:
+            if attempt == ATTEMPTS and _is_left_open(path):
+                raise StorageError(
+                    str(path),
+                    "its last writer has ended without closing it, and what that wrote can be "
+                    f"read only by a user who may write to {path.parent}: open it once as such a "
+                    "user ('eventstore status'), then read again",
+                ) from error
             if attempt == ATTEMPTS or (stamp and stamp == _stamp(path)):
                 raise
             time.sleep(PAUSE_SECONDS)
@@ -97,6 +104,12 @@ def _read(path: Path, function: Callable[[SqliteDriver], T], *, immutable: bool)
             return function(driver)
         finally:
             driver.run("ROLLBACK")
+
+
+def _is_left_open(path: Path) -> bool:
+    """Return whether there is a write-ahead log without the memory that says what is in it."""
+    wal, shm = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
+    return wal.exists() and not shm.exists()
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from projections.rules.formats.scratch_names import ignored_folder, scratch_kind
 from projections.rules.sources.ignored_files import IgnoredFile, printable
-from projections.rules.sources.source_error import SourceError
+from projections.rules.sources.source_error import MANIFEST, SourceError, projected_directory
 
 if TYPE_CHECKING:
     import re
@@ -166,12 +166,8 @@ class _TreeWalk:
                 raise SourceError(self._root, f"it {reason}") from error
             self._tree.problems[prefix.removesuffix("/")] = reason
             return []
-        if any(entry.name == ".eventstore.json" for entry in entries):
-            raise SourceError(
-                self._root,
-                f"{printable(prefix) or 'it'} is a projected directory: syncing it would feed the "
-                "log with its own output; name the directory that people edit",
-            )
+        if any(entry.name == MANIFEST for entry in entries):
+            raise projected_directory(self._root, printable(prefix))
         if not entries and prefix:
             self._tree.empty.append(prefix)
         return entries

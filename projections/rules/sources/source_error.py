@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import EventStoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+MANIFEST: Final = ".eventstore.json"
+"""The file by which a projected directory is known."""
 
 
 class SourceError(EventStoreError):
@@ -32,3 +36,20 @@ def check_directory(root: Path) -> None:
         raise SourceError(root, "is not there; its rules stay as they are") from error
     except OSError as error:
         raise SourceError(root, f"it cannot be listed: {error.strerror}") from error
+
+
+def projected_directory(root: Path, folder: str) -> SourceError:
+    """Return the error for a directory that is projected from a log, or has such a folder."""
+    return SourceError(
+        root,
+        f"{folder or 'it'} is a projected directory: syncing it would feed the log with its own "
+        "output; name the directory that people edit",
+    )
+
+
+def refuse_projected(root: Path) -> None:
+    """Raise SourceError where a directory is projected from a log, or has such a folder."""
+    for folder, folders, files in os.walk(root):
+        if MANIFEST in files:
+            raise projected_directory(root, os.path.relpath(folder, root).removeprefix("."))
+        folders[:] = [name for name in folders if not name.startswith(".")]
