@@ -76,6 +76,14 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Search a target of tests/fuzz, guided by coverage: ``-- TARGET SECONDS [CORPUS]``."""
+    install(session, "test", "fuzz")
+    session.env["PYTHONPATH"] = ".:tests"
+    session.run("python", "-m", "fuzz.search", *session.posargs)
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Run the long failure and load tests."""
     run_tests(session, "-m", "soak", "-s", *session.posargs)

@@ -128,7 +128,7 @@ class Signer:
             raise RefusedMessageError("forged")
         try:
             fields = self._decode(body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RefusedMessageError("malformed") from error
         if fields.log_id != log_id:
             raise RefusedMessageError("foreign")
