@@ -11,10 +11,10 @@ import msgspec
 import typer
 
 from eventstore.archive.log_import import check_export, check_whole, open_export
-from eventstore.archive.progress import cancellable
 from eventstore.cli.options import Replace
 from eventstore.cli.output import binary_stdin, binary_stdout, without_secrets
 from eventstore.cli.session import Session
+from eventstore.system.event_loop import cancellable
 
 if TYPE_CHECKING:
     from io import BufferedReader

@@ -138,15 +138,22 @@ class LoopWaiting:
 
     def cancellable(self, work: Callable[[Any], T]) -> Callable[[Any], T]:
         """Let work in a thread end with its cancelled caller, at its next report of progress."""
+        return cancellable(work)
 
-        def run(progress: Callable[[int, int], None]) -> T:
-            def report(done: int, total: int) -> None:
-                anyio.from_thread.check_cancelled()
-                progress(done, total)
 
-            return work(report)
+def cancellable(
+    work: Callable[[Callable[[int, int], None]], T],
+) -> Callable[[Callable[[int, int], None]], T]:
+    """Let work in a thread end with its cancelled caller, at its next report of progress."""
 
-        return run
+    def run(progress: Callable[[int, int], None]) -> T:
+        def report(done: int, total: int) -> None:
+            from_thread.check_cancelled()
+            progress(done, total)
+
+        return work(report)
+
+    return run
 
 
 class Signal:
