@@ -20,7 +20,7 @@ import msgspec
 from eventstore.archive.export import content_bytes, describe_prefix, export_records
 from eventstore.archive.file_format import ArchiveWriter
 from eventstore.errors import HistoryHeldError, InvalidInputError, NotEmptyError
-from eventstore.log.clock import to_microseconds
+from eventstore.log.clock import from_microseconds, time_ahead, to_microseconds
 from eventstore.log.events import Event, NewEvent, StreamWrite
 from eventstore.log.operations import TRIMS, Append, Trim
 from eventstore.log.records import EventRecord, KeptRecord
@@ -57,6 +57,11 @@ class Trimmed(msgspec.Struct, frozen=True):
     kept: int = 0
     archive: str = ""
     sha256: str = ""
+    recorded_at: str = ""
+    """When the last event that went was recorded, as ISO 8601; empty where none did."""
+    ahead_seconds: int = 0
+    """How far the last recorded time of the log is ahead of the clock: a trim by time leaves
+    what is recorded since the clock was set ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +118,20 @@ def prepare_trim(
     """
     head, consumers = log.outline()
     cut = log.cut(request.before, request.before_us)
+    ahead = time_ahead(head.recorded_us, log.now()) // 1_000_000
     if cut.position < head.first_position:
-        return None, Trimmed(head.first_position)
+        return None, Trimmed(head.first_position, ahead_seconds=ahead)
     slowest = min(consumers, key=lambda one: (one.cursor.position, one.name), default=None)
     if slowest is not None and slowest.cursor.position < cut.position and not request.force:
         raise HistoryHeldError(slowest.name, slowest.cursor.position, cut.position)
     archive = _archive_path(log, request.archive, head, cut)
     events = cut.position - head.first_position + 1
+    last = from_microseconds(describe_prefix(log, head, cut).recorded_us).isoformat()
     if request.dry_run:
         with Path(os.devnull).open("wb") as nothing:
             keep, _ = _archive(log, head, cut, nothing, request.keep, lift, progress)
-        return None, Trimmed(cut.position + 1, events, len(keep), str(archive))
+        planned = Trimmed(cut.position + 1, events, len(keep), str(archive))
+        return None, msgspec.structs.replace(planned, recorded_at=last, ahead_seconds=ahead)
     with writing(archive, mode=permissions(log.path)) as file:
         keep, checksum = _archive(log, head, cut, file, request.keep, lift, progress)
     done = Trimmed(
@@ -132,6 +140,8 @@ def prepare_trim(
         len(keep),
         str(archive),
         checksum,
+        last,
+        ahead,
     )
     notice = _notice(log, request, cut, done, keep)
     return Trim(cut, head.first_position, keep, request.force, notice), done

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import anyio
 import typer
 
+from eventstore.cli.consumers import show_age
 from eventstore.cli.contributions import contributions
 from eventstore.cli.options import parse_seconds
 from eventstore.cli.output import to_json, write_warning
@@ -140,7 +141,13 @@ def _print(
         return
     if facts["last_event_at"] is not None:
         facts["last_event_at"] = show_stored_time(facts["last_event_at"])
+    ahead = facts.pop("recorded_ahead_seconds")
     output.facts((name, value) for name, value in facts.items() if value is not None)
+    if ahead:
+        output.line(
+            f"recorded times are {show_age(ahead)} ahead of the clock, which was once set ahead: "
+            "events get the last one's time until it has passed; trim by a position"
+        )
     for consumer in consumers:
         output.line(_consumer_line(consumer))
     if facts.get("more_consumers"):

@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from eventstore.cli.consumers import show_age
 from eventstore.cli.keepers import keep_for_all, load_keepers
 from eventstore.cli.options import By, DryRun, Yes, user_name
 from eventstore.cli.output import without_secrets
 from eventstore.cli.session import Session
-from eventstore.cli.times import now, parse_duration, parse_time, shifted, show_time
+from eventstore.cli.times import (
+    now,
+    parse_duration,
+    parse_time,
+    shifted,
+    show_stored_time,
+    show_time,
+)
 from eventstore.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -85,7 +93,19 @@ def _show(session: Session, done: Trimmed, before: str, *, dry: bool) -> None:
             f"{done.events} events are in {done.archive}, {done.kept} of what went are kept; "
             f"the log starts at {done.first_position}"
         )
+    text += _times(done)
     session.output.value(values, text)
+
+
+def _times(done: Trimmed) -> str:
+    """Return what a result says of times: that of the last event that went, and a clock's fault."""
+    last = f"; the last that went is of {show_stored_time(done.recorded_at)}" if done.events else ""
+    if not done.ahead_seconds:
+        return last
+    return (
+        f"{last}; recorded times are {show_age(done.ahead_seconds)} ahead of the clock, which was "
+        "once set ahead: what was appended since has no time of its own, so give a position"
+    )
 
 
 def _plan(planned: Trimmed) -> str:
@@ -110,7 +130,9 @@ async def _check_before(store: EventStore, place: int | datetime, given: str) ->
     async for event in store.read(after=head.first_position - 1, limit=1):
         if place < event.recorded_at:
             first_time = show_time(event.recorded_at)
-            raise InvalidInputError("--before", f"{given} is before the first event, {first_time}")
+            late = " (ahead of the clock: give a position)" if event.recorded_at > now() else ""
+            reason = f"{given} is before the first event, {first_time}{late}"
+            raise InvalidInputError("--before", reason)
 
 
 MAX_DIGITS = 100

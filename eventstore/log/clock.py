@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,6 +12,37 @@ Clock: TypeAlias = Callable[[], int]
 """Returns the time in microseconds since the epoch."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+AHEAD_US: Final = 60_000_000
+"""How far recorded times may be ahead of the clock without a word: clocks of hosts differ."""
+
+log = logging.getLogger(__name__)
+
+
+def time_ahead(recorded_us: int, now_us: int) -> int:
+    """Return by how many microseconds a recorded time is ahead of the clock; 0 for a minute."""
+    ahead = recorded_us - now_us
+    return ahead if ahead > AHEAD_US else 0
+
+
+class ClockWatch:
+    """Warns once while recorded times, which never run backwards, are ahead of the clock."""
+
+    def __init__(self) -> None:
+        self._ahead = False
+
+    def look(self, recorded_us: int, now_us: int) -> None:
+        """Compare the last recorded time with the clock, at an append."""
+        ahead = time_ahead(recorded_us, now_us)
+        if ahead and not self._ahead:
+            log.warning(
+                "the last recorded time is %d s ahead of the clock, which was once set ahead: "
+                "events are recorded with that time until the clock has passed it, and a trim "
+                "needs a position instead of a time",
+                ahead // 1_000_000,
+            )
+        self._ahead = ahead > 0
 
 
 def system_clock() -> int:

@@ -35,6 +35,7 @@ from eventstore.storage.reading import read_head
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from eventstore.log.clock import ClockWatch
     from eventstore.log.events import StreamWrite
     from eventstore.log.inline_view import InlineView
     from eventstore.storage.driver import Driver
@@ -56,6 +57,7 @@ def write_group(
     now_us: int,
     batches: list[CommitBatch] | None = None,
     cache: StreamCache | None = None,
+    watch: ClockWatch | None = None,
 ) -> list[Outcome]:
     """Carry out a group; an operation that conflicts is an error value among the outcomes.
 
@@ -88,6 +90,8 @@ def write_group(
             catch_up_inline(driver, view, head)
     outcomes = [_carry_out(driver, plan, step, head) for step in steps]
     if plan.changed:
+        if watch is not None:
+            watch.look(head.recorded_us, now_us)
         events: list[Event] | None = [] if inline or batches is not None else None
         _store(driver, plan, cache, events)
         _apply_to_inline(driver, plan, inline, head, events or ())

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from eventstore.errors import ConfigError, NoLogError, ProjectionVersionError
+from eventstore.log.clock import ClockWatch
 from eventstore.log.inline_view import InlineView
 from eventstore.storage import (
     _inline_steps,
@@ -68,6 +69,7 @@ class SqlBackend(ABC):
 
     def __init__(self, clock: Clock, inline: Inline) -> None:
         self._clock = clock
+        self._watch = ClockWatch()
         self._inline = tuple(
             one if isinstance(one, InlineView) else InlineView(one) for one in inline
         )
@@ -182,7 +184,7 @@ class SqlBackend(ABC):
             try:
                 return self._write(
                     lambda driver, inline=inline: _writing.write_group(  # type: ignore[misc]
-                        driver, group, inline, self._clock(), batches, self._streams
+                        driver, group, inline, self._clock(), batches, self._streams, self._watch
                     )
                 )
             except ViewBehindError:
@@ -246,6 +248,10 @@ class SqlBackend(ABC):
     def cut(self, before: int | None, before_us: int | None) -> Cursor:
         """Return the end of the last commit that lies wholly before a position, or a time."""
         return self._read(lambda driver: _trimming.find_cut(driver, before, before_us))
+
+    def now(self) -> int:
+        """Return the time of the log's clock, in microseconds since the epoch."""
+        return self._clock()
 
     def hashes(self, positions: Sequence[int]) -> list[tuple[int, bytes]]:
         """Return the chain's hash at events of the log or kept ones, by position."""

@@ -184,6 +184,9 @@ class Portable(Protocol):
         That of the last event before the first position where there is none.
         """
 
+    def now(self) -> int:
+        """Return the time of the log's clock, in microseconds since the epoch."""
+
     def hashes(self, positions: Sequence[int]) -> list[tuple[int, bytes]]:
         """Return the chain's hash at events of the log or kept ones, by position."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.changes.rejections import rejection_stream
-from eventstore.log.clock import from_microseconds
+from eventstore.log.clock import from_microseconds, time_ahead
 from eventstore.store._reader import read_range, read_stream
 
 if TYPE_CHECKING:
@@ -58,12 +58,13 @@ async def describe_store(
 
 
 def _age(head: Head, now: int) -> dict[str, Any]:
-    """Return when the last event was recorded, and how long ago; nothing for an empty log."""
+    """Return when the last event was recorded, how long ago, and how far ahead of the clock."""
     if head.position == 0:
-        return {"last_event_at": None, "last_event_seconds_ago": None}
+        return {"last_event_at": None, "last_event_seconds_ago": None, "recorded_ahead_seconds": 0}
     return {
         "last_event_at": from_microseconds(head.recorded_us).isoformat(),
         "last_event_seconds_ago": round(max(0, now - head.recorded_us) / 1e6, 1),
+        "recorded_ahead_seconds": time_ahead(head.recorded_us, now) // 1_000_000,
     }
 
 

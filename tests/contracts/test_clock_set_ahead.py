@@ -1,0 +1,85 @@
+"""A clock that was set ahead for one append, and what is said of it."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from support.logs import START_US, FakeClock, some
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eventstore import EventStore
+
+pytestmark = pytest.mark.anyio
+
+YEARS_US = 20 * 365 * 86_400_000_000
+DAY_US = 86_400_000_000
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> int:
+    return sum("ahead of the clock" in record.getMessage() for record in caplog.records)
+
+
+async def test_an_append_warns_once_per_episode(
+    store: EventStore, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    await store.append("a/1", some(1))
+    clock.now_us += YEARS_US
+    await store.append("a/1", some(1))
+    assert warnings(caplog) == 0
+    clock.now_us -= YEARS_US
+    for _ in range(3):
+        await store.append("a/1", some(1))
+    assert warnings(caplog) == 1
+    clock.now_us += YEARS_US + 1
+    await store.append("a/1", some(1))
+    clock.now_us -= 120_000_000
+    await store.append("a/1", some(1))
+    assert warnings(caplog) == 2
+
+
+async def test_clocks_that_differ_a_little_are_no_matter(
+    store: EventStore, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    await store.append("a/1", some(1))
+    clock.now_us -= 60_000_000
+    await store.append("a/1", some(1))
+    assert warnings(caplog) == 0
+    assert (await store.status())["recorded_ahead_seconds"] == 0
+
+
+async def test_status_says_how_far_recorded_times_are_ahead(
+    store: EventStore, clock: FakeClock
+) -> None:
+    assert (await store.status())["recorded_ahead_seconds"] == 0
+    clock.now_us += YEARS_US
+    await store.append("a/1", some(1))
+    assert (await store.status())["recorded_ahead_seconds"] == 0
+    clock.now_us -= YEARS_US
+    assert (await store.status())["recorded_ahead_seconds"] == YEARS_US // 1_000_000
+
+
+async def test_a_trim_by_time_says_where_it_cut_and_that_times_are_ahead(
+    store: EventStore, clock: FakeClock, tmp_path: Path
+) -> None:
+    await store.append("a/1", some(3))
+    clock.now_us += YEARS_US
+    await store.append("a/1", some(1))
+    clock.now_us -= YEARS_US - DAY_US
+    await store.append("a/1", some(5))
+    now = datetime.fromtimestamp(clock.now_us / 1e6, UTC)
+    planned = await store.trim(now, archive=tmp_path / "one", dry_run=True)
+    done = await store.trim(now, archive=tmp_path / "one")
+    for trimmed in (planned, done):
+        assert (trimmed.first_position, trimmed.events) == (4, 3)
+        assert trimmed.recorded_at == datetime.fromtimestamp(START_US / 1e6, UTC).isoformat()
+        assert trimmed.ahead_seconds == (YEARS_US - DAY_US) // 1_000_000
+    again = await store.trim(now + timedelta(days=365), archive=tmp_path / "two")
+    assert (again.events, again.recorded_at) == (0, "")
+    assert again.ahead_seconds > 0
