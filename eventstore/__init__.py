@@ -14,6 +14,7 @@ from eventstore.errors import (
     DuplicateEventError,
     EventStoreError,
     FileChangedError,
+    ForkedError,
     HistoryDivergedError,
     HistoryGoneError,
     HistoryHeldError,
@@ -31,6 +32,7 @@ from eventstore.errors import (
     TakenOverError,
     UnknownConsumerError,
     UpcastError,
+    WrongLoopError,
 )
 from eventstore.log.events import (
     ANY,
@@ -69,6 +71,7 @@ __all__ = [
     "EventStore",
     "EventStoreError",
     "FileChangedError",
+    "ForkedError",
     "Head",
     "HistoryDivergedError",
     "HistoryGoneError",
@@ -91,6 +94,7 @@ __all__ = [
     "UnknownConsumerError",
     "UpcastError",
     "Upcasters",
+    "WrongLoopError",
 ]
 
 if not TYPE_CHECKING:

@@ -224,6 +224,35 @@ class StoreClosedError(EventStoreError):
     """The store or subscription is not open, or no longer."""
 
 
+class WrongLoopError(EventStoreError):
+    """An object was used outside the event loop that opened it; nothing was done.
+
+    ``what`` names it. It belongs to the tasks of one event loop, also once that loop has ended.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} belongs to the event loop that opened it, and was used in another loop or "
+            "thread, or after that loop ended: open one in each event loop, or call it from a "
+            "thread by anyio.from_thread.run"
+        )
+        self.what = what
+
+
+class ForkedError(StoreClosedError):
+    """An object was used in a forked child of the process that opened it; nothing was done.
+
+    ``what`` names it. The parent goes on using it.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} was opened before this process was forked, and belongs to the parent process: "
+            "open it in the child, after the fork"
+        )
+        self.what = what
+
+
 class StorageError(EventStoreError):
     """The database refused or failed; ``where`` names it, the cause is chained.
 

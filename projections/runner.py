@@ -12,6 +12,7 @@ import anyio
 from eventstore.errors import HistoryGoneError
 from eventstore.log.inline_projection import archive_advice
 from eventstore.log.operations import TRIMS, Query
+from eventstore.system.owners import Unpicklable
 from projections._retries import Retries
 from projections.protocol import OutdatedViewError, check_runnable
 
@@ -35,7 +36,7 @@ HEAL_SECONDS: Final = 5.0
 """Seconds between two checks of ``run`` for what another program changed in the projection."""
 
 
-class ProjectionRunner:
+class ProjectionRunner(Unpicklable):
     """Applies the log to one projection: up to now, without an end, or from the first event.
 
     A runner owns its projection only while one of its methods runs. It calls ``progress``

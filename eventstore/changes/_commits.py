@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eventstore.system.owners import Unpicklable
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import Self
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from eventstore.log.events import Cursor, Event
 
 
-class Commits:
+class Commits(Unpicklable):
     """An async iterator over ``(cursor, events)``, one item per commit.
 
     ``take`` returns the next item; see :meth:`eventstore.Subscription.commits`.

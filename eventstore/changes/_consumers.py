@@ -33,7 +33,8 @@ class ConsumerOwnership:
 
     def __init__(self, log: FollowedLog, owner: str, changed: Signal) -> None:
         self._log = log
-        self._owner = owner
+        self.owner = owner
+        """Names this process."""
         self._changed = changed
         self._epochs: dict[str, int] = {}
         self._new_owners: dict[tuple[str, int], str] = {}
@@ -52,12 +53,12 @@ class ConsumerOwnership:
             state = await self._open(name, None)
         except UnknownConsumerError:
             state = await self._open(name, await find_start())
-        self._lose(name, self._owner)
+        self._lose(name, self.owner)
         self._epochs[name] = state.epoch
         return state
 
     async def _open(self, name: str, start: Cursor | None) -> ConsumerState:
-        operation = OpenConsumer(name, self._owner, start)
+        operation = OpenConsumer(name, self.owner, start)
         state: ConsumerState = await self._log.write(operation)
         return state
 
@@ -69,9 +70,9 @@ class ConsumerOwnership:
 
     async def rewind(self, name: str, to: int | Cursor) -> ConsumerState:
         """Move a name back; its owner loses it. Raises what RewindConsumer says."""
-        operation = RewindConsumer(name, to, self._owner)
+        operation = RewindConsumer(name, to, self.owner)
         state: ConsumerState = await self._log.write(operation)
-        self._lose(name, self._owner)
+        self._lose(name, self.owner)
         return state
 
     def _lose(self, name: str, owner: str) -> None:

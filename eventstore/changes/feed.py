@@ -63,8 +63,12 @@ class ChangeFeed:
         self._lift = lift
         self._listening = False
 
-    def start(self, call: Call) -> None:
-        """Begin where coroutines run, in which ``call`` runs a callable from any thread."""
+    def start(self, call: Call, owner: str) -> None:
+        """Begin where coroutines run, in which ``call`` runs a callable from any thread.
+
+        ``owner`` names this process: another one than made the feed, where it was forked since.
+        """
+        self.consumers.owner = owner
         self._call = call
         self._inbox = Inbox(call, self._take_batch, self.changed.set)
         self._own = Inbox(call, self._take_own, self.wake)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from eventstore.log.events import Cursor
     from eventstore.log.operations import ConsumerState, Head, Operation, Page, Query
+    from eventstore.system.owners import LoopGuard
     from eventstore.system.waiting import Waiting
 
 
@@ -16,11 +17,13 @@ class LogReader(Protocol):
     """Reads an open log.
 
     Every method raises StorageError where the database fails, StoreClosedError where the log is
-    not open.
+    not open, and what :attr:`guard` raises.
     """
 
     how: Waiting
     """How coroutines wait: in an event loop, or in threads."""
+    guard: LoopGuard
+    """Refuses other event loops than the log's, and forked children."""
 
     async def page(self, query: Query) -> Page:
         """Read one page. Raises HistoryDivergedError and HistoryGoneError; see Query."""
@@ -60,4 +63,4 @@ class FollowedLog(LogReader, Protocol):
         """The writer's queue. Raises StoreClosedError where the log is not open."""
 
     def check_open(self) -> None:
-        """Raise StoreClosedError where the log is not open."""
+        """Raise StoreClosedError where the log is not open, and what ``guard`` raises."""

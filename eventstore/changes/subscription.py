@@ -65,6 +65,7 @@ class Subscription(AsyncContext):
         *,
         follow: bool,
         shard: tuple[int, int] | None,
+        keep: object = None,
     ) -> None:
         self._after = check_after(after)
         self._query = matching
@@ -72,6 +73,7 @@ class Subscription(AsyncContext):
         if consumer is not None:
             check_name("consumer", consumer, limits.MAX_CONSUMER_BYTES)
         self._feed = feed
+        self._keep = keep  # The store: it is open for as long as this is in use.
         self._consumer = consumer
         self._follow = follow
         self._epoch = 0
@@ -137,6 +139,7 @@ class Subscription(AsyncContext):
 
     async def _fill(self, *, whole_commits: bool) -> None:
         """Return once there is an event to give out; raise StopAsyncIteration once closed."""
+        self._feed.log.guard.check()
         if self._closed:
             raise StopAsyncIteration
         self._mark_done()
@@ -175,6 +178,7 @@ class Subscription(AsyncContext):
         Does nothing without a consumer name. A flush raises TakenOverError where the name
         has another owner.
         """
+        self._feed.log.guard.check()
         self._mark_done()
         if flush and self._done is not None:
             await self._store_done(self._done)
@@ -202,6 +206,7 @@ class Subscription(AsyncContext):
 
     async def aclose(self) -> None:
         """Store what was marked as done, and end; a reader that waits stops iterating."""
+        self._feed.log.guard.check()
         if self._closed:
             return
         self._closed = True
@@ -226,6 +231,7 @@ class Subscription(AsyncContext):
             self._feed.consumers.note(self._consumer, self._epoch, self._cursor)
 
     async def _open(self) -> None:
+        self._feed.log.guard.check()
         if self._opened:
             return
         # Listening comes before the first read, or a change in between would wait for a poll.

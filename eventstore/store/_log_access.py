@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import ExitStack
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventstore.errors import StorageError, StoreClosedError
 from eventstore.log.events import Cursor
+from eventstore.system.owners import LoopGuard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ class State(Enum):
     """Where a log is between being named and being closed."""
 
     NEW = "not open yet"
+    OPENING = "not open yet: it is being opened"
     OPEN = "open"
     CLOSED = "closed"
 
@@ -44,7 +46,8 @@ class LogAccess:
     """What the store, its change feed and its maintenance share: one backend and one writer.
 
     ``read_page`` reads a page of the backend, upcast where the store has upcasters. Every method
-    raises StorageError where the database fails and StoreClosedError where the log is not open.
+    raises StorageError where the database fails, StoreClosedError where the log is not open, and
+    WrongLoopError or ForkedError where it was opened in another event loop or before a fork.
     """
 
     def __init__(
@@ -59,36 +62,38 @@ class LogAccess:
         self.backend = backend
         self.url = backend.url
         self.state = State.NEW
+        self.guard = LoopGuard(f"the store {self.url}")
         self.newest = Cursor("", 0, b"")
         """The newest head that this process has read or written."""
-        self._process = 0
         self._read_page = read_page
         self._writer = writer
 
     async def open(self, *, create: bool) -> None:
-        """Open the backend in the current event loop; :attr:`state` is the caller's to set."""
+        """Open the backend in the current event loop; :attr:`state` is the caller's to set.
+
+        Where that fails or is cancelled, nothing is left open.
+        """
         self.how.start()
-        self._process = os.getpid()
-        await self.in_thread(partial(self.backend.open, create=create))
-        await self.read_newest()
+        self.newest = await self.how.run_to_end(
+            partial(self._open_backend, create=create), self.backend.close, "eventstore-open"
+        )
+
+    def _open_backend(self, *, create: bool) -> Cursor:
+        with ExitStack() as undo:
+            self.backend.open(create=create)
+            undo.callback(self.backend.close)
+            cursor = self.backend.head().cursor
+            undo.pop_all()
+            return cursor
 
     @property
     def closed(self) -> bool:
         """Whether the log was closed."""
         return self.state is State.CLOSED
 
-    @property
-    def forked(self) -> bool:
-        """Whether this is a forked child of the process that opened the log."""
-        return self._process not in (0, os.getpid())
-
     def check_open(self) -> None:
-        """Raise StoreClosedError where the log is not open, or not open in this process."""
-        if self.forked:
-            raise StoreClosedError(
-                f"the store {self.url} was opened by the process that this one was forked from: "
-                "open another one after the fork"
-            )
+        """Raise what every method raises where the log is not open, or not open here."""
+        self.guard.check()
         if self.state is not State.OPEN:
             raise StoreClosedError(
                 f"the store {self.url} is {self.state.value}: "

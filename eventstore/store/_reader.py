@@ -16,6 +16,7 @@ from eventstore.log.validation import (
     check_limit,
     check_until,
 )
+from eventstore.system.owners import Unpicklable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
@@ -35,11 +36,14 @@ MAX_VERSION: Final = 2**63 - 1
 """The largest number that a database column can hold."""
 
 
-class EventReader:
+class EventReader(Unpicklable):
     """An async iterator over a range of events; it holds no connection between pages."""
 
-    def __init__(self, log: LogReader, query: Query, limit: int | None) -> None:
+    def __init__(
+        self, log: LogReader, query: Query, limit: int | None, keep: object = None
+    ) -> None:
         self._log = log
+        self._keep = keep  # The store: it is open for as long as this is in use.
         self._query = query
         self._left = limit
         self._started = False
@@ -51,6 +55,7 @@ class EventReader:
         return self
 
     async def __anext__(self) -> Event:
+        self._log.guard.check()
         for event in self.page:
             return event
         if await self.fill():
@@ -109,6 +114,7 @@ def read_range(
     backwards: bool = False,
     limit: int | None = None,
     kept: bool = False,
+    keep: object = None,
 ) -> EventReader:
     """Read the events in ``(after, until]`` that match; see :meth:`eventstore.EventStore.read`."""
     start = check_after(after)
@@ -122,7 +128,7 @@ def read_range(
         expect=start if isinstance(start, Cursor) else None,
         oldest=start is OLDEST,
     )
-    return EventReader(log, query, check_limit(limit))
+    return EventReader(log, query, check_limit(limit), keep)
 
 
 def _position_of(start: int | Cursor | Special) -> int:
@@ -139,6 +145,7 @@ def read_stream(
     *,
     backwards: bool = False,
     limit: int | None = None,
+    keep: object = None,
 ) -> EventReader:
     """Read one stream's events; see :meth:`eventstore.EventStore.read_stream`."""
     if type(after_version) is not int or after_version < 0:
@@ -149,11 +156,19 @@ def read_stream(
         backwards=backwards,
         oldest=True,
     )
-    return EventReader(log, query, check_limit(limit))
+    return EventReader(log, query, check_limit(limit), keep)
 
 
-async def read_streams(log: LogAccess, prefix: str) -> AsyncIterator[StreamState]:
-    """Yield the streams whose names begin with ``prefix``, by name, a page at a time."""
+async def read_streams(
+    log: LogAccess,
+    prefix: str,
+    *,
+    keep: object,  # noqa: ARG001 - held until the reading ends
+) -> AsyncIterator[StreamState]:
+    """Yield the streams whose names begin with ``prefix``, by name, a page at a time.
+
+    ``keep`` is what has to stay open meanwhile: the store.
+    """
     try:
         prefix.encode()
     except UnicodeEncodeError as error:
@@ -161,5 +176,6 @@ async def read_streams(log: LogAccess, prefix: str) -> AsyncIterator[StreamState
     after = ""
     while page := await log.run(log.backend.stream_states, prefix, after, STREAMS_PAGE):
         for stream in page:
+            log.guard.check()
             yield stream
         after = page[-1].name

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from eventstore.archive.progress import no_progress
@@ -11,7 +9,6 @@ from eventstore.archive.trim import Keep, keep_nothing
 from eventstore.changes.feed import ChangeFeed
 from eventstore.changes.subscription import Subscription
 from eventstore.config import keys_in_force, write_wait_in_force
-from eventstore.errors import StoreClosedError
 from eventstore.log.clock import system_clock
 from eventstore.log.events import ANY, OLDEST, StreamWrite
 from eventstore.log.inline_view import make_views
@@ -22,15 +19,18 @@ from eventstore.log.validation import check_append, check_filter, check_seconds
 from eventstore.notify.notifiers import make_notifier
 from eventstore.storage.backends import identifier_bytes, make_backend
 from eventstore.store._consumers import Consumers
-from eventstore.store._log_access import LogAccess, State
+from eventstore.store._lifecycle import Lifecycle, process_name
+from eventstore.store._log_access import LogAccess
 from eventstore.store._maintenance import Maintenance, restore
 from eventstore.store._reader import EventReader, read_range, read_stream, read_streams
-from eventstore.store._writer import CLOSE_SECONDS, HURRIED_SECONDS, Writer
+from eventstore.store._writer import Writer
 from eventstore.store.status import SEARCHED_CONSUMERS, SHOWN_CONSUMERS, describe_store
 from eventstore.system.contexts import AsyncContext
 from eventstore.system.event_loop import LoopWaiting
+from eventstore.system.owners import warn_unclosed
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
     from concurrent.futures import Future
     from datetime import datetime
@@ -59,10 +59,11 @@ class EventStore(AsyncContext, Consumers):
     """One event log, and everything that one program does with it.
 
     Open it with ``async with EventStore.open(url) as store:``. It runs on asyncio and on
-    trio. One store may be used by any number of tasks of the event loop that opened it.
+    trio. It is for any number of tasks of the event loop that opened it; making it or an iterator
+    may happen anywhere. One that is never closed is closed, with a ResourceWarning, when collected.
 
-    Every method raises :class:`~eventstore.errors.StorageError` where the database fails and
-    :class:`~eventstore.errors.StoreClosedError` where the store is not open.
+    Every method and step raises StorageError where the database fails, StoreClosedError where the
+    store is not open, WrongLoopError in another event loop, ForkedError in a forked child.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class EventStore(AsyncContext, Consumers):
         how = how or LoopWaiting()
         self.clock = clock
         """Returns the time in microseconds since the epoch."""
-        self.owner = f"{socket.gethostname()}:{os.getpid()}"
+        self.owner = process_name()
         """Names this process, as ``host:pid``, in leases and as an owner of consumers."""
         reads = UpcastReads(upcasters)
         inline = check_inline(inline, identifier_bytes=identifier_bytes(url))
@@ -106,6 +107,7 @@ class EventStore(AsyncContext, Consumers):
         )
         """What subscriptions share: for projections and tests rather than for programs."""
         self._maintenance = Maintenance(self._log, self.feed, reads.lift)
+        self._lifecycle = Lifecycle(self._log, self.feed, self._writer, self._notifier)
 
     @classmethod
     def open(
@@ -149,15 +151,8 @@ class EventStore(AsyncContext, Consumers):
         return cls(url, notify, inline, clock, poll, *options, create=create)
 
     async def _enter(self) -> None:
-        if self._log.state is not State.NEW:
-            raise StoreClosedError("a store is entered once: call EventStore.open again")
-        await self._log.open(create=self._create)
-        call = self._log.how.caller()
-        self.feed.start(call)
-        self._writer.start(
-            call, self.feed.committed, self.feed.consumers.take_away, self.feed.wants_batches
-        )
-        self._log.state = State.OPEN
+        await self._lifecycle.open(create=self._create)
+        self.owner = self.feed.consumers.owner
 
     async def _leave(self) -> None:
         await self.aclose()
@@ -166,16 +161,19 @@ class EventStore(AsyncContext, Consumers):
         """Finish queued appends, store checkpoints, end subscriptions, release the log.
 
         What another process keeps from being written for 30 s (1 s for a cancelled task) is not.
+        Returns once that is done, also where another task closes it. Never open: does nothing.
         """
-        if self._log.state is not State.OPEN or self._log.forked:
-            return
-        self._log.state = State.CLOSED
-        seconds = HURRIED_SECONDS if self._log.how.cancelled() else CLOSE_SECONDS
-        with self._log.how.shield():
-            await self._log.in_thread(self._writer.close, seconds)
-            self.feed.changed.set()
-            await self._log.in_thread(self._notifier.close)
-            await self._log.in_thread(self._backend.close)
+        await self._lifecycle.close()
+
+    def __del__(self) -> None:
+        """Warn of a store that was never closed, and close it."""
+        lifecycle = getattr(self, "_lifecycle", None)
+        if lifecycle is not None and lifecycle.abandon():
+            warn_unclosed(self, f"the store {self.url}", "use 'async with', or await its aclose()")
+
+    def check_open(self) -> None:
+        """Raise what every method raises where the store is not open, or not open here."""
+        self._log.check_open()
 
     @property
     def closed(self) -> bool:
@@ -236,6 +234,7 @@ class EventStore(AsyncContext, Consumers):
             backwards=backwards,
             limit=limit,
             kept=kept,
+            keep=self,
         )
 
     def read_stream(
@@ -247,7 +246,9 @@ class EventStore(AsyncContext, Consumers):
         limit: int | None = None,
     ) -> EventReader:
         """Read one stream's events after a version, and end. No such stream, no events."""
-        return read_stream(self._log, stream, after_version, backwards=backwards, limit=limit)
+        return read_stream(
+            self._log, stream, after_version, backwards=backwards, limit=limit, keep=self
+        )
 
     async def head(self) -> Head:
         """Return where the log ends (``position``, ``hash``) and begins (``first_position``)."""
@@ -284,11 +285,12 @@ class EventStore(AsyncContext, Consumers):
             consumer,
             follow=follow,
             shard=shard,
+            keep=self,
         )
 
     def streams(self, prefix: str = "") -> AsyncIterator[StreamState]:
         """Return every stream whose name begins with ``prefix``, in the order of names."""
-        return read_streams(self._log, prefix)
+        return read_streams(self._log, prefix, keep=self)
 
     async def status(
         self, *, consumers: int | None = SHOWN_CONSUMERS, among: int | None = SEARCHED_CONSUMERS

@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from eventstore.errors import ForkedError
+from eventstore.system.owners import Unpicklable
+
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
 
-class AsyncContext(ABC):
+class AsyncContext(Unpicklable, ABC):
     """Base of what ``async with`` opens, and closes at the end of the block, errors included."""
 
     @abstractmethod
@@ -31,10 +34,15 @@ class AsyncContext(ABC):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._leave()
+        try:
+            await self._leave()
+        except ForkedError:
+            # In a forked child there is nothing to close, and the block's own error says more.
+            if error is None:
+                raise
 
 
-class ClosingContext(ABC):
+class ClosingContext(Unpicklable, ABC):
     """Base of what ``with`` closes at the end of the block, errors included."""
 
     @abstractmethod
@@ -47,7 +55,11 @@ class ClosingContext(ABC):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except ForkedError:
+            if error is None:
+                raise
 
 
 class BlockingContext(ClosingContext):

@@ -60,7 +60,8 @@ class Watcher:
     def close(self) -> None:
         """End the thread; ``wake`` is not called afterwards."""
         self._stop.set()
-        if self._thread.is_alive():
+        # The garbage collector may close it in any thread, its own among them.
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(5)
 
     def _run(self) -> None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import anyio
 from anyio import from_thread
-from anyio.lowlevel import current_token
+from anyio.lowlevel import checkpoint, current_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
+    from eventstore.system.owners import LoopGuard
     from eventstore.system.pending import Pending
     from eventstore.system.waiting import Call, WaitEvent, Waiting
 
@@ -85,12 +87,64 @@ def _wake(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
+async def run_to_end(
+    function: Callable[[], T], undo: Callable[[], object] = lambda: None, *, name: str
+) -> T:
+    """Return what ``function`` returns in a thread of its own, called ``name``.
+
+    Once begun it is never left half done: where the caller is cancelled meanwhile, in anyio's way
+    or in asyncio's own, this waits for the end of ``function``, and raises the cancellation then.
+    Only a coroutine that is thrown away, its event loop with it, cannot wait: then ``undo`` is
+    called in the thread after ``function`` has returned.
+    """
+    future: Future[T] = Future()
+    call, woken = loop_caller(), anyio.Event()
+    future.add_done_callback(lambda _: call(woken.set))
+    threading.Thread(target=_run_into, args=(future, function), name=name, daemon=True).start()
+    cancelled: BaseException | None = None
+    with anyio.CancelScope(shield=True):
+        while not woken.is_set():
+            try:
+                await woken.wait()
+            except GeneratorExit:
+                future.add_done_callback(lambda done: done.exception() or undo())
+                raise
+            except BaseException as error:  # Asyncio's own cancellation knows no shield.
+                cancelled = error
+    if cancelled is not None:
+        if future.exception() is None:
+            await run_to_end(undo, name=name)
+        raise cancelled
+    return future.result()
+
+
+def _run_into(future: Future[T], function: Callable[[], T]) -> None:
+    try:
+        result = function()
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
 class LoopWaiting:
     """Waits in the event loop that runs the coroutines, asyncio's or trio's."""
 
     def start(self) -> None:
         """Limit the blocking calls of the store."""
         self._limiter = anyio.CapacityLimiter(THREADS)
+
+    async def bind(self, guard: LoopGuard) -> None:
+        """Let an object belong to the current event loop, unless the task is cancelled."""
+        guard.check()
+        await checkpoint()
+        guard.bind()
+
+    async def run_to_end(
+        self, function: Callable[[], T], undo: Callable[[], object], name: str
+    ) -> T:
+        """Return what ``function`` returns in a thread of its own; see :func:`run_to_end`."""
+        return await run_to_end(function, undo, name=name)
 
     def caller(self) -> Call:
         """Return a function that runs a callable soon in the current event loop."""

@@ -28,6 +28,12 @@ class Forkable(Protocol):
 
 _functions: Final[list[Callable[[], None]]] = []
 _objects: Final[WeakSet[Forkable]] = WeakSet()
+_forks = 0
+
+
+def count() -> int:
+    """Return how many forks lie between this process and the one that first imported this."""
+    return _forks
 
 
 def run_in_child(function: F) -> F:
@@ -65,6 +71,8 @@ class ForkLock:
 
 
 def _after_fork() -> None:
+    global _forks  # noqa: PLW0603 - there is one per process
+    _forks += 1
     for function in (*_functions, *(thing.after_fork for thing in list(_objects))):
         try:
             function()

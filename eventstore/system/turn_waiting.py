@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
+    from eventstore.system.owners import LoopGuard
     from eventstore.system.pending import Pending
     from eventstore.system.waiting import Call, WaitEvent
 
@@ -89,6 +90,20 @@ class TurnWaiting:
 
     def start(self) -> None:
         """Do nothing: callers bring their threads."""
+
+    async def bind(self, guard: LoopGuard) -> None:
+        """Let an object belong to this process, whose threads may all use it."""
+        guard.check()
+        guard.bind_process()
+
+    async def run_to_end(
+        self,
+        function: Callable[[], T],
+        undo: Callable[[], object],  # noqa: ARG002 - a thread is not cancelled
+        name: str,  # noqa: ARG002 - it runs in the calling thread
+    ) -> T:
+        """Return ``function()``."""
+        return await self.in_thread(function)
 
     def caller(self) -> Call:
         """Return a function that takes the turn and runs a callable."""

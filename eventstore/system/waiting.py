@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from typing import TypeAlias
 
+    from eventstore.system.owners import LoopGuard
     from eventstore.system.pending import Pending
 
     Call: TypeAlias = Callable[[Callable[[], Any]], None]
@@ -36,6 +37,17 @@ class Waiting(Protocol):
 
     def start(self) -> None:
         """Begin, where the store is opened."""
+
+    async def bind(self, guard: LoopGuard) -> None:
+        """Let an object belong where coroutines run; raise what its guard raises."""
+
+    async def run_to_end(
+        self, function: Callable[[], T], undo: Callable[[], object], name: str
+    ) -> T:
+        """Return ``function()``, which is not left half done where the caller is cancelled.
+
+        Then it is undone by ``undo()``. ``name`` is that of its thread, where it gets one.
+        """
 
     def caller(self) -> Call:
         """Return a function that runs a callable where coroutines run; from any thread."""

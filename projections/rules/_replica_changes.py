@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import anyio
 
 from eventstore.errors import HistoryDivergedError
+from eventstore.system.owners import LoopGuard, Unpicklable
 
 if TYPE_CHECKING:
     from projections.rules._replica_fold import Change
@@ -46,12 +47,13 @@ class Source(Protocol):
         """Return what a change means."""
 
 
-class _Follower:
+class _Follower(Unpicklable):
     """What both iterators share: a place in the log, and the files that come after it."""
 
     def __init__(self, replica: Source, start: Point) -> None:
         self._replica = replica
         self._point = start
+        self._loop = LoopGuard("this iterator over a replica's changes")
         self._woken = anyio.Event()
         self._closed = False
         self._guard = anyio.ResourceGuard("reading from")
@@ -60,6 +62,9 @@ class _Follower:
 
     async def fill(self) -> None:
         """Return once changes wait to be given out; raise StopAsyncIteration when closed."""
+        self._loop.check()
+        if not self._loop.bound:
+            self._loop.bind()
         with self._guard:
             while not self._waiting:
                 if self._closed:
@@ -80,6 +85,7 @@ class _Follower:
 
     async def aclose(self) -> None:
         """End the iteration; a waiting reader stops iterating."""
+        self._loop.check()
         self._closed = True
         self._waiting.clear()
         self._woken.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eventstore.errors import InvalidInputError
+from eventstore.system.owners import Unpicklable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     ChangeOf: TypeAlias = Callable[[Event], Awaitable[RuleChange | None]]
 
 
-class _Following:
+class _Following(Unpicklable):
     """What both iterators share: ``change_of`` says what an event means, the rest is to end it."""
 
     def __init__(self, change_of: ChangeOf, subscription: Subscription) -> None:

@@ -22,6 +22,7 @@ from eventstore.errors import EventStoreError, StorageError
 from eventstore.log.clock import from_microseconds, system_clock
 from eventstore.system.directory_watch import Watcher
 from eventstore.system.event_loop import Signal
+from eventstore.system.owners import ProcessGuard, Unpicklable
 from projections.rules._replica_changes import Point, ReplicaChanges, ReplicaCommits, point_of
 from projections.rules._replica_fold import NOTHING
 from projections.rules._replica_reader import read_file
@@ -61,12 +62,13 @@ class ReadOnlyError(EventStoreError):
         self.root = root
 
 
-class RuleReplica:
+class RuleReplica(Unpicklable):
     """The part of :class:`~projections.rules.RuleStore` that reads, over a projected directory.
 
     ``root`` is a directory that ``eventstore up --to`` or ``eventstore project`` keeps, or a
     copy of one. It is watched, and read every ``poll`` seconds besides, because shared and
-    copied directories may report no changes. Safe to use from several tasks and threads.
+    copied directories may report no changes. Safe to use from several tasks and threads, and in
+    several event loops; a forked child gets ForkedError, and makes one of its own.
 
     Reading raises StorageError where there is no replica file yet, and ReplicaFileError, a
     StorageError, where it is not whole. What was read stands until there is a newer whole
@@ -81,6 +83,7 @@ class RuleReplica:
         self.trouble = ""
         """Why the file as it is now cannot be used; empty where it can."""
         self._clock = clock
+        self._guard = ProcessGuard(f"the replica {root}")
         self._lock = threading.Lock()
         self._stamp: FileStamp | None = None
         self._file: ReplicaFile | None = None
@@ -134,6 +137,7 @@ class RuleReplica:
 
     async def read(self) -> ReplicaFile:
         """Return what the directory says now, or the last that was whole."""
+        self._guard.check()
         deadline = time.monotonic() + TORN_SECONDS
         while True:
             try:
@@ -161,6 +165,7 @@ class RuleReplica:
             return self._file
 
     def _start(self) -> Point:
+        self._guard.check()
         if self._watcher is None:
             self._watcher = Watcher(self.root, self._changed.set, recursive=False)
             self._watcher.start()

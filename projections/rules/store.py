@@ -11,6 +11,7 @@ import anyio
 from eventstore.log.clock import from_microseconds
 from eventstore.log.events import NewEvent
 from eventstore.log.names import check_stream
+from eventstore.system.owners import Unpicklable
 from projections.rules._rule_changes import RuleChanges, RuleCommits
 from projections.rules._rule_index import TYPES, RuleIndex
 from projections.rules.events import RULE_STATE_SET, STATES
@@ -42,7 +43,7 @@ PINNED_LOADS: Final = 64
 which costs a later subscriber repeats and never a miss."""
 
 
-class RuleStore:
+class RuleStore(Unpicklable):
     """Rules as an engine sees them, on a log that a master syncs files into.
 
     Load once, then follow: a subscription starts where a load left off, so nothing between
@@ -64,6 +65,7 @@ class RuleStore:
 
         The next ``subscribe_changes`` starts from what this saw.
         """
+        self._store.check_open()
         async with self._refreshing:
             cursor = await self._index.refresh()
             rules = [
@@ -76,6 +78,7 @@ class RuleStore:
 
     async def get_state(self, rule_id: str) -> RuleState:
         """Return a rule's current state: the default for an unknown id or an expired state."""
+        self._store.check_open()
         async with self._refreshing:
             await self._index.refresh()
             return self._state_of(rule_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -10,6 +11,7 @@ import anyio
 
 from eventstore.errors import StoreClosedError
 from eventstore.system.fork_hooks import ForkLock
+from eventstore.system.owners import Unpicklable, warn_unclosed
 from projections.seams.background_loop import get_background_loop, keep_unclosed
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class AsyncStore(Protocol):
 S = TypeVar("S", bound=AsyncStore)
 
 
-class BackgroundStore(Generic[S]):
+class BackgroundStore(Unpicklable, Generic[S]):
     """Opens a store in the process's background loop at its first use, and runs calls there.
 
     ``make`` makes the store, unopened; ``what`` names it in messages. In a forked child, and
@@ -83,7 +85,7 @@ class BackgroundStore(Generic[S]):
         """Return an iterator for any loop over what ``subscribe`` opens in the background loop."""
         source = self.run(subscribe)
         loop, _ = self._get()
-        return BackgroundChanges(loop, source)
+        return BackgroundChanges(loop, source, keep=self)
 
     def close(self) -> None:
         """Close the store after its running calls; later calls raise. A second call is fine."""
@@ -96,6 +98,15 @@ class BackgroundStore(Generic[S]):
                 keep_unclosed(current)  # It is the parent process's, or was closed meanwhile.
             else:
                 call.result()
+
+    def __del__(self) -> None:
+        """Warn of a store that was never closed, and close it in the background loop."""
+        current = getattr(self, "_current", None)
+        if current is None or current[0].closed:
+            return
+        with suppress(StoreClosedError):
+            current[0].start(current[1].end)
+            warn_unclosed(self, self._what, "use 'with', or call its close()")
 
     def _get(self) -> tuple[BackgroundLoop, _LoopStore[S]]:
         loop = get_background_loop()
@@ -182,15 +193,17 @@ class _LoopStore(Generic[S]):
             self._closed.set()
 
 
-class BackgroundChanges(Generic[T]):
+class BackgroundChanges(Unpicklable, Generic[T]):
     """An async iterator for any event loop over a subscription in the background loop.
 
     A caller that is cancelled loses nothing: the next call returns what was read for it.
-    ``source`` is an async iterator of the background loop, with ``aclose``.
+    ``source`` is an async iterator of the background loop, with ``aclose``; ``keep`` is what has
+    to stay open meanwhile.
     """
 
-    def __init__(self, loop: BackgroundLoop, source: Any) -> None:
+    def __init__(self, loop: BackgroundLoop, source: Any, *, keep: object = None) -> None:
         self._loop = loop
+        self._keep = keep
         self._source = source
         self._pending: BackgroundCall[T] | None = None
         self._guard = anyio.ResourceGuard("reading from")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from eventstore.system.owners import Unpicklable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,7 +20,7 @@ def writer_of(event: Event) -> str | None:
     return by if isinstance(by, str) else None
 
 
-class Changes(Generic[T]):
+class Changes(Unpicklable, Generic[T]):
     """Changes in the order of the log, as ``read`` makes them of a subscription's events.
 
     Events of which ``read`` returns ``None`` are left out.

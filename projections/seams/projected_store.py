@@ -16,6 +16,7 @@ import anyio
 from eventstore import ANY, EventStore, NewEvent
 from eventstore.errors import ConfigError, StoreClosedError
 from eventstore.system.contexts import AsyncContext
+from eventstore.system.owners import LoopGuard
 from projections.seams.changes import Changes
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class ProjectedStore(AsyncContext):
         self._tables = tables
         self._by = by
         self._options = options
+        self._guard = LoopGuard(f"the {tables.name} in {log if isinstance(log, str) else log.url}")
         self._opening = anyio.Lock()
         self._opened: EventStore | None = None
         self._seen: Cursor | None = None
@@ -74,19 +76,43 @@ class ProjectedStore(AsyncContext):
         return self._opened
 
     async def open(self) -> None:
-        """Open the log and create its missing tables; a second call does nothing."""
+        """Open the log and create its missing tables; a second call does nothing.
+
+        Raises WrongLoopError where another event loop has opened it, ForkedError in a child.
+        """
+        self._guard.check()
+        opened = self._opened
+        if opened is not None:
+            opened.check_open()
+            return
+        if not self._guard.bound:
+            self._guard.bind()
+            self._opening = anyio.Lock()
         async with self._opening:
             if self._opened is None and isinstance(self._given, str):
+                self._guard.bind()  # An opening that failed meanwhile has released it.
                 store = EventStore.open(self._given, inline=[self._tables], **self._options)
-                self._opened = await store.__aenter__()
+                try:
+                    await store.__aenter__()
+                except BaseException:
+                    self._guard.release()
+                    raise
+                self._opened = store
                 self._on_open(store)
 
     async def close(self) -> None:
         """Finish what is being written; close the log if :meth:`open` opened it."""
-        async with self._opening:
-            if self._opened is not None and isinstance(self._given, str):
-                store, self._opened = self._opened, None
-                await store.aclose()
+        self._guard.check()
+        if not isinstance(self._given, str):
+            return
+        with anyio.CancelScope(shield=True):
+            async with self._opening:
+                if self._opened is not None:
+                    try:
+                        await self._opened.aclose()
+                    finally:
+                        self._opened = None
+                        self._guard.release()
 
     async def _enter(self) -> None:
         await self.open()

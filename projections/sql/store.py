@@ -13,6 +13,7 @@ from eventstore.notify.notifiers import make_notifier
 from eventstore.storage.backends import make_backend
 from eventstore.storage.base import SqlBackend
 from eventstore.system.contexts import BlockingContext
+from eventstore.system.owners import ProcessGuard, close_beside, warn_unclosed
 from eventstore.system.secret_url import SecretUrl
 from projections.sql._dialects import dialect_type
 
@@ -33,9 +34,10 @@ class SqlStorage(BlockingContext):
     """A program's tables beside the log at ``url``, in the same database.
 
     Rows are changed through :meth:`connection`; each transaction that changes rows appends one
-    event to the stream ``sql/main`` in that same transaction. Used from any thread. It opens at
-    its first use. ``inline`` are the inline projections that all writers of the log have;
-    ``notify`` and ``notify_keys`` are those of :meth:`eventstore.EventStore.open`.
+    event to the stream ``sql/main`` in that same transaction. It opens at its first use. Any thread
+    may use it; in a forked child every method raises ForkedError, and the child makes one of its
+    own. ``inline`` are the inline projections that all writers of the log have; ``notify`` and
+    ``notify_keys`` are those of :meth:`eventstore.EventStore.open`.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class SqlStorage(BlockingContext):
         """Names the database, without a password."""
         keys = keys_in_force() if notify_keys is None else notify_keys
         self._notifier = make_notifier(notify, url, self._backend.path, keys)
+        self._guard = ProcessGuard(f"the storage {self.url}")
         self._lock = threading.Lock()
         self._publishing = threading.Lock()
         self._state = "new"
@@ -69,7 +72,8 @@ class SqlStorage(BlockingContext):
         return self._dialect.name
 
     def open(self) -> Self:
-        """Open the log now rather than at the first use."""
+        """Open the log now rather than at the first use. Raises ForkedError in a forked child."""
+        self._guard.check()
         with self._lock:
             if self._state == "closed":
                 raise StoreClosedError(f"the storage {self.url} is closed: make another")
@@ -81,12 +85,21 @@ class SqlStorage(BlockingContext):
 
     def close(self) -> None:
         """Close the log. Connections that are in use stay open until their callers close them."""
+        self._guard.check()
         with self._lock:
             if self._state == "open":
                 self._notifier.close()
                 self._dialect.close()
                 self._backend.close()
             self._state = "closed"
+
+    def __del__(self) -> None:
+        """Warn of a storage that was never closed, and close it beside the program's threads."""
+        if getattr(self, "_state", "") != "open" or self._guard.forked:
+            return
+        self._state = "closed"
+        close_beside(self._notifier.close, self._dialect.close, self._backend.close)
+        warn_unclosed(self, f"the storage {self.url}", "use 'with', or call its close()")
 
     @contextmanager
     def connection(self) -> Iterator[SqlConnection]:

@@ -11,10 +11,10 @@ INTENDED = {
     "Subscription", "Upcasters",
     "ArchiveError", "ChangeRejectedError", "ConfigError", "ConflictError",
     "ConsumerRemovedError", "CorruptEventError",
-    "DuplicateEventError", "EventStoreError", "HistoryDivergedError", "HistoryGoneError",
-    "HistoryHeldError", "InvalidInputError", "LimitExceededError", "NoLogError",
+    "DuplicateEventError", "EventStoreError", "ForkedError", "HistoryDivergedError",
+    "HistoryGoneError", "HistoryHeldError", "InvalidInputError", "LimitExceededError", "NoLogError",
     "NotAppliedError", "NotEmptyError", "ProjectionError", "StorageError", "StoreClosedError",
-    "TakenOverError", "UnknownConsumerError", "UpcastError",
+    "TakenOverError", "UnknownConsumerError", "UpcastError", "WrongLoopError",
 }  # fmt: skip
 
 

@@ -1,0 +1,119 @@
+"""Which process, and which event loop, an open object belongs to: checked before each use.
+
+Futures, locks and events of an event loop wake only its own tasks, so an object that is used in
+another loop or thread would wait without an end. A forked child has its parent's descriptors but
+none of its threads: what it closes, unlocks or sends is done to the parent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import warnings
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, NoReturn
+
+from anyio.lowlevel import current_token
+
+from eventstore.errors import ForkedError, WrongLoopError
+from eventstore.system import fork_hooks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class ProcessGuard:
+    """Refuses an object in a forked child of the process that opened it.
+
+    ``what`` names the object in messages.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._forks = fork_hooks.count()
+
+    @property
+    def forked(self) -> bool:
+        """Whether this process was forked since the object was opened."""
+        return self._forks != fork_hooks.count()
+
+    def check(self) -> None:
+        """Raise ForkedError in a forked child."""
+        if self._forks != fork_hooks.count():
+            raise ForkedError(self._what)
+
+
+class LoopGuard(ProcessGuard):
+    """Refuses an object outside the event loop that opened it, and in a forked child.
+
+    Until :meth:`bind` was called the object may be used anywhere.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self._loop: object = None
+        self._running: Callable[[], object] = asyncio.get_running_loop
+
+    @property
+    def bound(self) -> bool:
+        """Whether it belongs to an event loop."""
+        return self._loop is not None
+
+    def bind(self) -> None:
+        """Make it belong to the event loop that runs now, and to this process."""
+        self._forks = fork_hooks.count()
+        self._loop = current_token().native_token
+        # Called at each step of an iterator: anyio's own way takes ten times as long.
+        self._running = asyncio.get_running_loop
+        if not isinstance(self._loop, asyncio.AbstractEventLoop):
+            self._running = sys.modules["trio"].lowlevel.current_trio_token
+
+    def bind_process(self) -> None:
+        """Make it belong to this process, whose threads may all use it."""
+        self._forks = fork_hooks.count()
+
+    def release(self) -> None:
+        """Let it be used anywhere again: it is closed."""
+        self._loop = None
+
+    def check(self) -> None:
+        """Raise ForkedError in a forked child, WrongLoopError in another event loop or in none."""
+        if self._forks != fork_hooks.count():
+            raise ForkedError(self._what)
+        if self._loop is None:
+            return
+        try:
+            running: object = self._running()
+        except RuntimeError:
+            running = None
+        if running is not self._loop:
+            raise WrongLoopError(self._what)
+
+
+class Unpicklable:
+    """Base of what holds connections, threads or locks: neither copied nor pickled."""
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Raise TypeError that says what to hand over instead."""
+        raise TypeError(
+            f"a {type(self).__name__} cannot be copied, pickled or sent to another process: send "
+            "its URL or path, and open it there"
+        )
+
+
+def close_beside(*steps: Callable[[], object]) -> None:
+    """Call each step, in a thread: an object is collected in any thread, one of its own too."""
+
+    def close() -> None:
+        with ExitStack() as left:
+            for step in reversed(steps):
+                left.callback(step)
+
+    with suppress(RuntimeError):  # At the end of the process no thread can be started.
+        threading.Thread(target=close, name="eventstore-close", daemon=True).start()
+
+
+def warn_unclosed(thing: object, what: str, advice: str) -> None:
+    """Warn (ResourceWarning) of an object that was collected without being closed."""
+    warnings.warn(f"{what} was never closed: {advice}", ResourceWarning, 2, source=thing)
