@@ -76,6 +76,7 @@ def test_a_store_whose_work_fails_is_closed_and_opened_by_the_next_call(
     assert closed.wait(30)
     assert store.run(nothing) == "done"
     assert log[:3] == ["open", "close", "open"]
+    store.close()
     assert "the store failed; its next use opens it again" in caplog.text
 
 
