@@ -101,6 +101,10 @@ class EventStore(ClosingContext):
         """Whether the store was closed."""
         return self._shared.closed
 
+    def check_open(self) -> None:
+        """Raise what every method raises where the store is not open, or not open here."""
+        self._shared.check_open()
+
     def append(
         self, stream: str, events: Sequence[NewEvent], *, expected: Expected = ANY
     ) -> Appended:

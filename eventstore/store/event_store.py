@@ -169,7 +169,7 @@ class EventStore(AsyncContext, Consumers):
         """Warn of a store that was never closed, and close it."""
         lifecycle = getattr(self, "_lifecycle", None)
         if lifecycle is not None and lifecycle.abandon():
-            warn_unclosed(self, f"the store {self.url}", "use 'async with', or await its aclose()")
+            warn_unclosed(self, f"the store {self.url}", "use it by 'with', or close it")
 
     def check_open(self) -> None:
         """Raise what every method raises where the store is not open, or not open here."""

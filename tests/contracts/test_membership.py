@@ -15,6 +15,7 @@ INTENDED = {
     "HistoryGoneError", "HistoryHeldError", "InvalidInputError", "LimitExceededError", "NoLogError",
     "NotAppliedError", "NotEmptyError", "ProjectionError", "StorageError", "StoreClosedError",
     "TakenOverError", "UnknownConsumerError", "UpcastError", "WrongLoopError",
+    "FileChangedError", "LinkedFileError", "ProjectionTableError", "ProjectionVersionError",
 }  # fmt: skip
 
 

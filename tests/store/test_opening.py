@@ -12,6 +12,7 @@ import anyio
 import pytest
 from support.logs import some
 from support.plain import plain
+from support.totals import Totals
 from support.waiting import eventually
 
 from eventstore import EventStore, InvalidInputError, StoreClosedError
@@ -49,10 +50,8 @@ class Left:
         await eventually(ended)
 
 
-class Broken:
+class Broken(Totals):
     """An inline projection that cannot be set up."""
-
-    name = "broken"
 
     def setup(self, connection: Any) -> None:
         """Fail."""
@@ -134,7 +133,7 @@ async def test_forty_cancelled_openings_leave_no_session(postgres: Any) -> None:
 @pytest.mark.anyio
 async def test_an_opening_that_fails_leaves_nothing(path: Path, url: str) -> None:
     left = Left(path)
-    store = EventStore.open(url, inline=[Broken()])  # type: ignore[list-item]
+    store = EventStore.open(url, inline=[Broken()])
     with pytest.raises(ZeroDivisionError):
         await store.__aenter__()
     await left.nothing()
