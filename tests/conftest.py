@@ -57,6 +57,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         in_memory = parameters.get("url") == "memory" and item.path.parent == TESTS / "contracts"
         if in_memory or item.path.is_relative_to(TESTS / "unit"):
             item.add_marker(pytest.mark.unit)
+        elif item.get_closest_marker("soak") is not None:
+            continue  # It has a lane of its own.
         elif FURTHER & {
             parameters.get("anyio_backend"),
             parameters.get("runner"),

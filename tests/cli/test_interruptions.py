@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from support.in_process import in_process
 from support.master import fill, ttp
 from support.processes import environment
 from support.processes import words as program
@@ -21,8 +22,6 @@ from eventstore import EventStore
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from support.commands import Run
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -64,9 +63,11 @@ FOLLOWERS = {
 }
 
 
-@pytest.fixture
-def prepared(run: Run, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a log with rules that a master has not seen yet, an export and an older copy."""
+    tmp_path = tmp_path_factory.mktemp("made")
+    run = in_process(tmp_path)
     texts = {f"R{number}.yml": ttp(f"R{number}") for number in range(30)}
     fill(tmp_path / "rules", texts)
     for words in (
@@ -80,6 +81,12 @@ def prepared(run: Run, tmp_path: Path) -> Path:
     changed = {f"R{number}.yml": ttp(f"R{number}", "second") for number in range(15)}
     fill(tmp_path / "rules", changed)
     return tmp_path
+
+
+@pytest.fixture
+def prepared(made: Path, tmp_path: Path) -> Path:
+    """Copy what was made."""
+    return shutil.copytree(made, tmp_path, dirs_exist_ok=True)
 
 
 def interrupt(words: list[str], cwd: Path, calls: int, number: int) -> tuple[int, str]:
