@@ -15,7 +15,8 @@ import msgspec
 
 from eventstore.archive.continuity import Continuity
 from eventstore.archive.file_format import ArchiveWriter
-from eventstore.archive.progress import Moved, check_free
+from eventstore.archive.progress import Moved
+from eventstore.archive.targets import check_target
 from eventstore.errors import CorruptEventError, HistoryGoneError
 from eventstore.log import records
 from eventstore.log.stored_values import event_faults
@@ -44,8 +45,8 @@ def export_to(
     if not isinstance(file, str | PathLike):
         return export_log(log, file, progress)
     path = Path(file)
-    check_free(path, replace=replace)
-    with writing(path, mode=permissions(log.path)) as stream:
+    check_target(path, log.path, replace=replace)
+    with writing(path, mode=permissions(log.path), replace=replace) as stream:
         return export_log(log, stream, progress)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import struct
 from contextlib import suppress
@@ -25,6 +27,7 @@ from eventstore.log.stored_values import (
     head_faults,
     stream_faults,
 )
+from eventstore.system.safe_files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,14 +51,23 @@ def import_file(
 
 
 def open_export(file: str | PathLike[str]) -> BufferedReader:
-    """Open an export; raise StorageError where no file can be read, ArchiveError for another."""
+    """Open an export; raise StorageError where no file can be read, ArchiveError for another.
+
+    A pipe or a device by its name is refused, for it may never answer; one that the shell has
+    opened (``/dev/fd/63``) is read.
+    """
     path = Path(file)
     try:
-        stream = path.open("rb")
+        if path.absolute().is_relative_to("/dev/fd"):
+            stream = path.open("rb")
+        else:
+            stream = os.fdopen(open_regular(path, follow=True), "rb")
     except FileNotFoundError as error:
         raise StorageError(str(file), f"no file at {path.absolute()}") from error
     except OSError as error:
-        raise StorageError(str(file), error.strerror or str(error)) from error
+        reason = error.strerror or str(error)
+        hint = ": give it to stdin ('import - < FILE')" if error.errno == errno.EINVAL else ""
+        raise StorageError(str(file), reason + hint) from error
     try:
         check_export(stream, str(file))
     except BaseException:

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import msgspec
-
-from eventstore.errors import NotEmptyError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how much is done and how much there is: events, or pages of a database.
@@ -33,11 +28,3 @@ class Moved(msgspec.Struct, frozen=True):
 
 def no_progress(done: int, total: int) -> None:
     """Report to no one: for callers that show no progress."""
-
-
-def check_free(path: Path, *, replace: bool) -> None:
-    """Raise NotEmptyError where a file must not be replaced, or a directory cannot be."""
-    if path.is_dir():
-        raise NotEmptyError(str(path), "is a directory", "name a file in it")
-    if not replace and path.exists():
-        raise NotEmptyError(str(path), "exists already", "name another file, or say --replace")

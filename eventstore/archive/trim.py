@@ -19,7 +19,8 @@ import msgspec
 
 from eventstore.archive.export import content_bytes, describe_prefix, export_records
 from eventstore.archive.file_format import ArchiveWriter
-from eventstore.errors import HistoryHeldError, InvalidInputError, NotEmptyError
+from eventstore.archive.targets import check_target
+from eventstore.errors import HistoryHeldError, InvalidInputError
 from eventstore.log.clock import from_microseconds, time_ahead, to_microseconds
 from eventstore.log.events import Event, NewEvent, StreamWrite
 from eventstore.log.operations import TRIMS, Append, Trim
@@ -149,8 +150,7 @@ def prepare_trim(
 
 def _archive_path(log: MovableLog, given: Path | None, head: Head, cut: Cursor) -> Path:
     if given is not None:
-        if given.exists():
-            raise NotEmptyError(str(given), "exists already", "name another file")
+        check_target(given, log.path, replace=False)
         return given.absolute()
     if log.path is None:
         raise InvalidInputError("archive", f"say where to: {log.url} has no place beside it")

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 from eventstore.archive.export import export_to
 from eventstore.archive.log_import import NAMED, import_file
-from eventstore.archive.progress import check_free
+from eventstore.archive.targets import check_target
 from eventstore.archive.trim import make_request, prepare_trim
 from eventstore.errors import StorageError
 from eventstore.integrity.verify import verify
@@ -112,7 +112,7 @@ class Maintenance:
         self, file: str | os.PathLike[str], progress: Progress, *, replace: bool
     ) -> int:
         """Copy the log's file; return the position that the copy is at."""
-        check_free(Path(file), replace=replace)
+        check_target(Path(file), self._log.backend.path, replace=replace, database=True)
         return await self._log.run(
             self._log.how.cancellable(partial(self._log.backend.backup, Path(file))), progress
         )

@@ -28,6 +28,9 @@ SAFE_FLAGS: Final = (
 )
 """Neither follow a link, nor wait for a reader or writer of a pipe, nor pass it to a program."""
 
+_NO_HARD_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""What a file system without hard links says."""
+
 _NEW: Final = (
     os.O_WRONLY
     | os.O_CREAT
@@ -81,12 +84,13 @@ def read_regular(path: Path | str, most: int = -1, *, follow: bool = False) -> b
 
 
 @contextmanager
-def replacing(path: Path, *, mode: int = DEFAULT_MODE) -> Iterator[Path]:
+def replacing(path: Path, *, mode: int = DEFAULT_MODE, replace: bool = True) -> Iterator[Path]:
     """Give an empty temporary file beside ``path``; at the end it is synced and gets that name.
 
     A file that it replaces hands on its permissions; otherwise they are ``mode`` less the
-    umask. An exception, or a killed process, leaves nothing under the final name that was not
-    there before. Raises StorageError where the file system fails.
+    umask. Without ``replace`` the name must still be free at the end. An exception, or a killed
+    process, leaves nothing under the final name that was not there before. Raises StorageError
+    where the file system fails.
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100 - links are left as they are
     temporary = path.with_name(f".{path.name}.{random_token()}.part")
@@ -95,7 +99,7 @@ def replacing(path: Path, *, mode: int = DEFAULT_MODE) -> Iterator[Path]:
             final_mode = _create_writable(temporary, path, mode)
             yield temporary
             _finish(temporary, final_mode)
-            temporary.replace(path)
+            _name(temporary, path, replace=replace)
             sync(path.parent)
         finally:
             with suppress(OSError):
@@ -106,9 +110,12 @@ def replacing(path: Path, *, mode: int = DEFAULT_MODE) -> Iterator[Path]:
 
 
 @contextmanager
-def writing(path: Path, *, mode: int = DEFAULT_MODE) -> Iterator[IO[bytes]]:
+def writing(path: Path, *, mode: int = DEFAULT_MODE, replace: bool = True) -> Iterator[IO[bytes]]:
     """Give a binary file to write; at the end its content is at ``path``, as :func:`replacing`."""
-    with replacing(path, mode=mode) as temporary, temporary.open("r+b") as file:
+    with (
+        replacing(path, mode=mode, replace=replace) as temporary,
+        temporary.open("r+b") as file,
+    ):
         yield file
 
 
@@ -151,6 +158,19 @@ def _create_writable(temporary: Path, path: Path, mode: int) -> int:
     finally:
         os.close(file)
     return final
+
+
+def _name(temporary: Path, path: Path, *, replace: bool) -> None:
+    """Give a finished file its name."""
+    if not replace:
+        try:
+            path.hardlink_to(temporary)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS or os.path.lexists(path):
+                raise
+        else:
+            return  # Its temporary name is removed at the end.
+    temporary.replace(path)
 
 
 def _explain(error: OSError, path: Path) -> str:

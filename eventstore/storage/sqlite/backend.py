@@ -13,6 +13,8 @@ import stat
 import threading
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -42,7 +44,6 @@ from eventstore.system.secret_url import SecretUrl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -87,6 +88,7 @@ class SqliteBackend(SqlBackend):
         self._read_only = self._is_copy = False
         self._unscrubbed = False
         self._files: LogFiles | None = None
+        self._scratch: TemporaryDirectory[str] | None = None
         # A single shared connection can serve one thread at a time only.
         self._memory_lock = threading.RLock()
 
@@ -140,8 +142,7 @@ class SqliteBackend(SqlBackend):
         try:
             return self._read(self._is_current)
         except (NoLogError, StorageError):
-            # A database of something else, to which the log is added, or one that another process
-            # makes just now. With the turn to write it is looked at again.
+            # A database of something else, or one in the making: looked at again in our turn.
             return False
 
     def watch_waits(self, check: Callable[[], None]) -> None:
@@ -199,6 +200,8 @@ class SqliteBackend(SqlBackend):
         with self._memory_lock:
             self._disconnect()
         self._engine.dispose()
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
     def _abandon(self) -> None:
         """Leave all connections open for good: to close them would remove another log's WAL."""
@@ -238,13 +241,32 @@ class SqliteBackend(SqlBackend):
 
     def open_copy(self, copy: Path) -> SqliteBackend | None:
         """Return an open log that only reads a backup."""
+        both = copy.exists() and self.path is not None and self.path.exists()
+        if both and self.path is not None and copy.samefile(self.path):
+            raise StorageError(str(copy), "it is the log itself: name a backup of it")
         _file_copy.check_readable(copy)
         found = SqliteBackend(self.url, self._clock)
         found.path, found._is_copy = copy.absolute(), True
         try:
             found.open(create=False)
         except OlderSchemaError:
-            return None
+            return self._open_migrated(copy)
+        return found
+
+    def _open_migrated(self, copy: Path) -> SqliteBackend:
+        """Return an open log that is a copy of a backup, brought up to date in a private place."""
+        scratch = TemporaryDirectory(prefix="eventstore-")
+        try:
+            target = Path(scratch.name) / "log.db"
+            _file_copy.backup(copy, target, lambda *_: None)
+            found = SqliteBackend(f"sqlite:///{target}", self._clock)
+            found._scratch = scratch
+            found.open()
+        except BaseException as error:
+            scratch.cleanup()
+            if isinstance(error, StorageError):
+                raise StorageError(str(copy), error.reason) from error
+            raise
         return found
 
     def user_transaction(self, *, batch: bool) -> UserTransaction:
