@@ -161,6 +161,13 @@ async def test_the_first_commit_of_a_shallow_clone_is_not_taken_for_the_author(
     assert await looked(store, clone / "rules") == {"A": {}, "B": {}}
 
 
+def runs_the_trap(repository: Path, ran: Path, words: list[str]) -> bool:
+    ran.unlink(missing_ok=True)
+    command = ["git", "-C", str(repository), *words]
+    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return ran.exists()
+
+
 @pytest.mark.promise("sources")
 async def test_a_hostile_repository_runs_nothing(
     store: EventStore, repository: Path, tmp_path: Path
@@ -199,6 +206,31 @@ async def test_a_hostile_repository_runs_nothing(
     ran.unlink(missing_ok=True)
     assert (await looked(store, repository / "rules"))["A"] == {"git": last}
     assert not ran.exists()
+    # The trap works: git itself, used as anybody would, runs the repository's programs.
+    for words in ("status", "add --renormalize rules/a.yml"):
+        assert runs_the_trap(repository, ran, words.split()), words
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("core.worktree", "..", "core.worktree is set"),
+        ("extensions.refStorage", "reftable", "its references are a reftable"),
+    ],
+)
+async def test_a_repository_of_a_kind_that_is_not_read_is_named_once(
+    store: EventStore,
+    repository: Path,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    value: str,
+    reason: str,
+) -> None:
+    git(repository, "config", name, value)
+    assert await looked(store, repository / "rules") == {"A": {}, "B": {}}
+    fill(repository / "rules", {"a.yml": ttp("A", "second")})
+    assert await looked(store, repository / "rules") == {"A": {}}
+    assert caplog.text.count(f"{repository}/.git: {reason}, which is not supported") == 1
 
 
 @pytest.mark.parametrize(

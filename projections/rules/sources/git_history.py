@@ -97,6 +97,9 @@ def find_repository(directory: Path) -> Repository | None:
     try:
         if (link := _read(git / "commondir")) is not None:
             common = git / os.fsdecode(link.strip())
+        if (reason := _not_read(_read(common / "config") or b"")) is not None:
+            _warn_once(str(common), reason)
+            return None
         head = _resolve(git, common)
         shallow = (_read(common / "shallow") or b"").split()
     except (OSError, ValueError):
@@ -104,6 +107,30 @@ def find_repository(directory: Path) -> Repository | None:
     if head is None:
         return None
     return Repository(top, head, common / "objects", frozenset(map(bytes.decode, shallow)))
+
+
+def _not_read(config: bytes) -> str | None:
+    """Return why a repository with this configuration is not read; None where it is."""
+    section = b""
+    for line in config.splitlines():
+        text = line.strip().lower()
+        if text.startswith(b"["):
+            section = text.partition(b"]")[0]
+        name, _, value = (part.strip() for part in text.partition(b"="))
+        if (section, name) == (b"[core", b"worktree"):
+            return "core.worktree is set"
+        if (section, name, value.strip(b'"')) == (b"[extensions", b"refstorage", b"reftable"):
+            return "its references are a reftable"
+    return None
+
+
+@cache
+def _warn_once(repository: str, reason: str) -> None:
+    log.warning(
+        "%s: %s, which is not supported: definitions are recorded without their commits",
+        repository,
+        reason,
+    )
 
 
 def _resolve(git: Path, common: Path) -> str | None:
