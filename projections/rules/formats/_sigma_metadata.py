@@ -114,11 +114,11 @@ def read_emits(rule: Fields) -> tuple[Emit, ...]:
 def read_version(rule: Fields) -> int:
     """Return the author's version: a whole number, or the first number of a text; 1 without.
 
-    Texts such as ``1.0.1`` are read as their first number. Raises RuleFormatError for what
-    has none, and for numbers below 0.
+    Texts such as ``1.0.1`` are read as their first number, an empty one as none. Raises
+    RuleFormatError for what has none, and for numbers below 0.
     """
     value = rule.mapping.get("version")
-    if value is None:
+    if value is None or (isinstance(value, str) and not value.strip()):
         return 1
     if isinstance(value, str) and (found := _LEADING_NUMBER.match(value)):
         return int(found[1])

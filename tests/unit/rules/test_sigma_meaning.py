@@ -91,7 +91,17 @@ def test_what_is_no_tactic_is_not_taken_for_one(tag: str) -> None:
 
 @pytest.mark.parametrize(
     ("version", "number"),
-    [("4", 4), ("'1'", 1), ("1.0.1", 1), ("0", 0), ("", 1), ("2.5", 2), ("v3", 3), ("'12 b'", 12)],
+    [
+        ("4", 4),
+        ("'1'", 1),
+        ("1.0.1", 1),
+        ("0", 0),
+        ("", 1),
+        ("''", 1),
+        ("2.5", 2),
+        ("v3", 3),
+        ("'12 b'", 12),
+    ],
 )
 def test_a_version_is_its_first_number(version: str, number: int) -> None:
     assert read(rule(f"version: {version}\n")).compiled.rule_version == number
