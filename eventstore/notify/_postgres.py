@@ -190,7 +190,7 @@ class PostgresNotifier:
 
 
 def _channel(connection: psycopg.Connection[Any]) -> str:
-    row = connection.execute("SELECT md5(current_schema())").fetchone()
+    row = connection.execute("SELECT pg_catalog.md5(current_schema()::pg_catalog.text)").fetchone()
     return f"eventstore_{row[0] if row else ''}"
 
 

@@ -43,6 +43,12 @@ class Driver(ABC):
         """Called between the steps of long work: its time limit begins anew."""
 
     @property
+    def raw(self) -> Any:
+        """The DBAPI connection, for statements of the database's own kind."""
+        self.flush()
+        return self._raw
+
+    @property
     def connection(self) -> Connection:
         """SQLAlchemy's connection, for projections that share the transaction."""
         self.flush()

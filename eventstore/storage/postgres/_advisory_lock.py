@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from eventstore.errors import StorageError
+from eventstore.storage.postgres._owners import check_owners
 from eventstore.storage.postgres.connection import CONNECT_SECONDS, connect, is_lost
+from eventstore.storage.postgres.engine import LOCK_SCHEMA
 from eventstore.storage.postgres.watchdog import Watchdog
 from eventstore.storage.protocols import LockHolder
 from eventstore.system import fork_hooks
@@ -34,8 +36,8 @@ _LIMITS: Final = (
     # The server releases the lock of a host that has vanished as soon as this side would.
     "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
 )
-_CREATE: Final = """
-SELECT pg_advisory_xact_lock(hashtext('eventstore ' || current_schema()));
+_CREATE: Final = f"""
+{LOCK_SCHEMA};
 CREATE TABLE IF NOT EXISTS named_lock (
     name text COLLATE "C" PRIMARY KEY,
     lock_key bigint NOT NULL,
@@ -73,7 +75,9 @@ class SessionLock:
     def try_acquire(self, owner: str) -> bool:
         """Take the lock unless another owner has it; return whether that worked."""
         with self._limited() as connection:
-            row = connection.execute("SELECT pg_try_advisory_lock(%s)", (self._key,)).fetchone()
+            row = connection.execute(
+                "SELECT pg_catalog.pg_try_advisory_lock(%s::pg_catalog.int8)", (self._key,)
+            ).fetchone()
             if row and row[0]:
                 self.owner, self._noted = owner, None
                 self._write_note(connection, "")
@@ -97,7 +101,7 @@ class SessionLock:
         """Release the lock, if it is held, and the connection. Raises nothing."""
         if self._connection is not None:
             with suppress(StorageError), self._limited() as connection:
-                connection.execute("SELECT pg_advisory_unlock_all()")
+                connection.execute("SELECT pg_catalog.pg_advisory_unlock_all()")
         self._disconnect()
 
     def _write_note(self, connection: psycopg.Connection[Any], note: str) -> None:
@@ -115,6 +119,9 @@ class SessionLock:
             assert self._watchdog is not None  # noqa: S101
             with self._watchdog.limit(self._connection, ANSWER_SECONDS):
                 yield self._connection
+        except StorageError:
+            self._disconnect()
+            raise
         except (psycopg.Error, OSError) as error:
             self._disconnect()
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -130,14 +137,17 @@ class SessionLock:
             connection.execute(_LIMITS)
             row = connection.execute(
                 "SELECT current_schema(), "
-                "to_regclass(quote_ident(current_schema()) || '.named_lock') IS NOT NULL"
+                "pg_catalog.to_regclass(pg_catalog.concat("
+                "pg_catalog.quote_ident(pg_catalog.current_schema()::pg_catalog.text), "
+                "'.named_lock')) IS NOT NULL"
             ).fetchone()
             schema, exists = row or ("", False)
             digest = hashlib.sha256(f"{schema}\0{self._name}".encode(errors="backslashreplace"))
             self._key = int.from_bytes(digest.digest()[:8], signed=True)
             if not exists:
                 with connection.transaction():
-                    connection.execute(_CREATE)
+                    connection.execute(_CREATE.encode())
+            check_owners(connection, self._where)
 
     def _disconnect(self) -> None:
         fork_hooks.untrack(self)

@@ -19,7 +19,8 @@ _CONSTRAINTS = """
 SELECT 'constraint ' || c.conname, c.conrelid::regclass::text || ' '
     || pg_get_constraintdef(c.oid)
 FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid
-WHERE t.relnamespace = current_schema()::regnamespace AND t.relname = ANY(?)
+WHERE t.relnamespace OPERATOR(pg_catalog.=)
+    current_schema()::pg_catalog.regnamespace AND t.relname = ANY(?)
     AND c.contype IN ('c', 'p', 'u', 'f', 'x')
 """
 _COLUMNS = """
@@ -29,7 +30,8 @@ SELECT 'column ' || t.relname || '.' || a.attname,
     || coalesce((SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
                  WHERE d.adrelid = t.oid AND d.adnum = a.attnum), '')
 FROM pg_attribute a JOIN pg_class t ON t.oid = a.attrelid
-WHERE t.relnamespace = current_schema()::regnamespace AND t.relname = ANY(?)
+WHERE t.relnamespace OPERATOR(pg_catalog.=)
+    current_schema()::pg_catalog.regnamespace AND t.relname = ANY(?)
     AND t.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
 """
 _INDEXES = """
@@ -41,7 +43,8 @@ SELECT 'trigger ' || g.tgname || ' on ' || t.relname,
     replace(pg_get_triggerdef(g.oid), quote_ident(current_schema()) || '.', '')
     || ' ' || g.tgenabled::text
 FROM pg_trigger g JOIN pg_class t ON t.oid = g.tgrelid
-WHERE t.relnamespace = current_schema()::regnamespace AND t.relname = ANY(?)
+WHERE t.relnamespace OPERATOR(pg_catalog.=)
+    current_schema()::pg_catalog.regnamespace AND t.relname = ANY(?)
     AND NOT g.tgisinternal
 """
 # Those that the log's triggers call, wherever they are: a trigger may have been pointed at
@@ -49,7 +52,8 @@ WHERE t.relnamespace = current_schema()::regnamespace AND t.relname = ANY(?)
 _FUNCTIONS = """
 SELECT DISTINCT 'function ' || p.proname, p.prosrc || ' ' || (p.pronamespace = t.relnamespace)
 FROM pg_trigger g JOIN pg_class t ON t.oid = g.tgrelid JOIN pg_proc p ON p.oid = g.tgfoid
-WHERE t.relnamespace = current_schema()::regnamespace AND t.relname = ANY(?)
+WHERE t.relnamespace OPERATOR(pg_catalog.=)
+    current_schema()::pg_catalog.regnamespace AND t.relname = ANY(?)
     AND NOT g.tgisinternal
 """
 _RULES = """

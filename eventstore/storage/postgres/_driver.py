@@ -14,6 +14,7 @@ from eventstore.storage.catalog import TABLES, as_catalog
 from eventstore.storage.driver import Driver
 from eventstore.storage.postgres._catalog import QUERIES, read_pattern
 from eventstore.storage.postgres.engine import LOCK_SCHEMA
+from eventstore.storage.qualified import qualify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -177,7 +178,9 @@ class PostgresDriver(Driver):
         # A statement that is kept is planned once, for a log that may be empty then: looking up
         # ids by that plan reads all of it, each time, however long it has become.
         kept = False if _LISTED in sql else None
-        return self._raw.execute(_placeholders(sql), parameters or None, binary=True, prepare=kept)
+        schema = self._raw.schema.replace("%", "%%") if parameters else self._raw.schema
+        text = qualify(_placeholders(sql), schema) if schema else _placeholders(sql)
+        return self._raw.execute(text, parameters or None, binary=True, prepare=kept)
 
     def script(self, sql: str) -> None:
         """Execute several statements, without parameters, in the open transaction."""
@@ -214,6 +217,9 @@ class PostgresDriver(Driver):
         """Return one query that takes all the values as an array, or none."""
         return [(sql.replace("IN ({})", _LISTED), [list(values)])] if values else []
 
+    def _copy(self, sql: str) -> str:
+        return qualify(_as_copy(sql), self._raw.schema) if self._raw.schema else _as_copy(sql)
+
     def insert(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Insert rows; ``sql`` ends in ``VALUES``. Many go by COPY, each as soon as it is made."""
         source = iter(rows)
@@ -223,6 +229,6 @@ class PostgresDriver(Driver):
             return
         self.flush()
         self._limit.go_on()
-        with self._raw.cursor() as cursor, cursor.copy(_as_copy(sql)) as copy:
+        with self._raw.cursor() as cursor, cursor.copy(self._copy(sql)) as copy:
             for row in chain(first, source):
                 copy.write_row(row)

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DisconnectionError
 
 from eventstore.errors import StorageError
 from eventstore.storage.base import SqlBackend
+from eventstore.storage.postgres import _owners as owners
 from eventstore.storage.postgres._advisory_lock import SessionLock, read_held
 from eventstore.storage.postgres._driver import PostgresDriver
 from eventstore.storage.postgres._hidden_tables import PostgresHiddenTables
@@ -93,8 +94,19 @@ class PostgresBackend(SqlBackend):
         """Create or check the schema, and bring inline projections up to date."""
         with ExitStack() as undo:
             undo.callback(self.close)
+            self._check_objects()
             self._prepare(current=not create and self._read(self._is_current))
+            if create:
+                self._check_objects()
             undo.pop_all()
+
+    def _check_objects(self) -> None:
+        """Raise StorageError where another role made what the log uses; pin the log's functions."""
+        with self._snapshot() as driver:
+            owners.check_owners(driver.raw, self._where)
+            loose = owners.find_loose_functions(driver.raw)
+        if loose:
+            self._write(lambda driver: owners.pin_functions(driver.raw))
 
     def close(self) -> None:
         """Release every connection; one that is being used goes once it has been."""

@@ -14,7 +14,7 @@ from eventstore.errors import ConfigError
 from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterator
 
     from eventstore.storage.postgres.watchdog import Watchdog
 
@@ -78,7 +78,9 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
     made = 0.0
     patience: float = CONNECT_SECONDS
     has_user_limits = False
-    own_settings: Mapping[str, str]
+    schema = ""
+    """The schema of the log's tables, as SQL writes it; empty where there is none."""
+    own_settings: dict[str, str]
     """What :func:`connect` has set for the session, as no statement of a caller may leave it."""
     """Whether it has the limits of callers' own statements, not the log's."""
 
@@ -116,7 +118,7 @@ def connection_info(url: str | SecretUrl) -> str:
 
 
 # 'off' would acknowledge what a crash of the server can still lose.
-_BEGIN: Final = """SELECT name, set_config(name, value, false)
+_BEGIN: Final = """SELECT name, pg_catalog.set_config(name, value, false)
 FROM unnest(%(names)s::text[], %(values)s::text[]) AS wanted (name, value) JOIN pg_settings
 USING (name) WHERE setting = '0' OR source = 'default'
 UNION ALL SELECT 'synchronous_commit', set_config('synchronous_commit', 'on', false)
@@ -135,6 +137,7 @@ def connect(info: str, watchdog: Watchdog) -> Session:
                     _BEGIN, {"names": list(SETTINGS), "values": list(SETTINGS.values())}
                 )
             )
+            _pin_path(connection)
             row = connection.execute(
                 "SELECT extract(epoch FROM current_setting('statement_timeout')::interval)"
             ).fetchone()
@@ -144,6 +147,24 @@ def connect(info: str, watchdog: Watchdog) -> Session:
         connection.close()
         raise
     return connection
+
+
+# A schema that is made later, or temporary tables, would otherwise come before the log's own.
+_SCHEMAS: Final = """SELECT pg_catalog.quote_ident(name::pg_catalog.text)
+FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS found (name, place)
+WHERE name NOT IN ('pg_catalog', 'pg_temp') AND name NOT LIKE 'pg_temp%' ORDER BY place"""
+
+
+def _pin_path(connection: Session) -> None:
+    """Let names mean what the search path says now: the server's own, then the schemas' in order.
+
+    The first of them is the log's. Temporary tables come last, for no name of another object.
+    """
+    schemas = [name for (name,) in connection.execute(_SCHEMAS)]
+    if schemas:
+        connection.schema, path = schemas[0], ", ".join([*schemas, "pg_temp"])
+        connection.execute("SELECT pg_catalog.set_config('search_path', %s, false)", (path,))
+        connection.own_settings["search_path"] = path
 
 
 def is_lost(error: BaseException | None) -> bool:

@@ -29,7 +29,12 @@ READ_CONNECTIONS: Final = 8
 IDLE_CONNECTIONS: Final = 2
 """How many of them stay open."""
 
-LOCK_SCHEMA: Final = "SELECT pg_advisory_xact_lock(hashtext('eventstore ' || current_schema()))"
+LOCK_SCHEMA: Final = (
+    # The server's functions by their full names: one of the log's schema with the very types of
+    # the arguments would be called instead.
+    "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext("
+    "pg_catalog.concat('eventstore ', pg_catalog.current_schema()))::pg_catalog.int8)"
+)
 """Keeps others from changing the schema, until the transaction ends."""
 
 

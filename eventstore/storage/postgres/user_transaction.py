@@ -152,12 +152,13 @@ class PostgresUserTransaction(DriverTransaction):
         """Leave nothing of what the caller's statements have made of the session."""
         if self.raw.closed:
             return
-        settings = "; ".join(
-            f"SET {name} TO {sql.quote(value)}" for name, value in self.raw.own_settings.items()
+        settings = ", ".join(
+            f"pg_catalog.set_config({sql.quote(name)}, {sql.quote(value)}, false)"
+            for name, value in self.raw.own_settings.items()
         )
         try:
             with self._watchdog.limit(self.raw, self.raw.patience):
-                self.raw.execute(f"{_RESET}; {settings}; {_SETTINGS}", prepare=False)
+                self.raw.execute(f"{_RESET}; SELECT {settings}; {_SETTINGS}", prepare=False)
         except (psycopg.Error, OSError) as error:
             log.debug("the session cannot be reset; it is dropped: %s", error)
             self.raw.close()

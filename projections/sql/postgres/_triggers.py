@@ -26,6 +26,9 @@ def function_name(table: str) -> str:
     return f"{CAPTURE}_{sha256(table.encode()).hexdigest()[:16]}"
 
 
+_LANGUAGE: Final = "LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp"
+
+
 def make_triggers(table: CapturedTable, schema: str) -> list[str]:
     """Return the statements that create a table's triggers; ``schema`` is quoted."""
     function = f"{schema}.{function_name(table.name)}()"
@@ -34,7 +37,7 @@ def make_triggers(table: CapturedTable, schema: str) -> list[str]:
     called = f"EXECUTE FUNCTION {function}"
     row_events = "AFTER INSERT OR UPDATE OR DELETE"
     return [
-        f"CREATE OR REPLACE FUNCTION {function} RETURNS trigger LANGUAGE plpgsql AS {body}",
+        f"CREATE OR REPLACE FUNCTION {function} RETURNS trigger {_LANGUAGE} AS {body}",
         f"CREATE TRIGGER {quote_name(ROW_TRIGGER)} {row_events} ON {name} FOR EACH ROW {called}",
         f"CREATE TRIGGER {quote_name(TRUNCATE_TRIGGER)} BEFORE TRUNCATE ON {name} {called}",
     ]

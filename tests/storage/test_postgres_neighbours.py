@@ -1,0 +1,213 @@
+"""Roles that share the log's database, and what they may make there."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from anyio import to_thread
+from support.postgres import shared_server
+
+from eventstore import EventStore, NewEvent
+from eventstore.errors import StorageError
+from eventstore.log.clock import system_clock
+from eventstore.storage.postgres.backend import PostgresBackend
+from projections.sql import SqlStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PASSWORD = "p"
+
+
+def schema_of(url: str) -> str:
+    return url.rpartition("%3D")[2]
+
+
+@contextmanager
+def role(name: str) -> Iterator[str]:
+    """Make a role for a test, and drop it with all that it owns; gives its name."""
+    server = shared_server()
+    server.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
+    try:
+        yield name
+    finally:
+        server.execute(f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}")
+
+
+def as_role(url: str, name: str) -> str:
+    head, _, rest = url.partition("://")
+    return f"{head}://{name}:{quote(PASSWORD)}@{rest.rpartition('@')[2]}"
+
+
+SHADOWS = [
+    "CREATE FUNCTION {s}.pg_advisory_xact_lock(int) RETURNS void {body}",
+    "CREATE FUNCTION {s}.hashtext(varchar) RETURNS int {body}",
+    "CREATE FUNCTION {s}.quote_ident(name) RETURNS text {body}",
+    "CREATE FUNCTION {s}.to_regclass(varchar) RETURNS regclass {body}",
+    "CREATE FUNCTION {s}.pg_try_advisory_lock(int) RETURNS boolean {body}",
+    "CREATE FUNCTION {s}.md5(name) RETURNS text {body}",
+    """CREATE FUNCTION {s}.same(oid, regnamespace) RETURNS boolean {body};
+    CREATE OPERATOR {s}.= (LEFTARG = oid, RIGHTARG = regnamespace, FUNCTION = {s}.same)""",
+    """CREATE FUNCTION {s}.joined(text, name) RETURNS text {body};
+    CREATE OPERATOR {s}.|| (LEFTARG = text, RIGHTARG = name, FUNCTION = {s}.joined)""",
+]  # fmt: skip
+BODY = """LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'code of a stranger ran as %', current_user; END $$"""
+
+
+@pytest.mark.anyio
+async def test_functions_of_another_role_never_run_for_the_log() -> None:
+    url = shared_server().fresh_schema()
+    schema = schema_of(url)
+    with role("shadower") as name:
+        shared_server().execute(f"GRANT ALL ON SCHEMA {schema} TO {name}")
+        with psycopg.connect(as_role(url, name)) as raw:
+            for shadow in SHADOWS:
+                raw.execute(shadow.format(s=schema, body=BODY).encode())
+        async with EventStore.open(url) as store:
+            await store.append("a/b", [NewEvent("X", n) for n in range(20)])
+            await store.append("a/b", [NewEvent("X", 1)], expected=20)
+            lock = store._maintenance.named_lock("mine")
+            assert lock is not None
+            assert lock.try_acquire("me")
+            lock.release()
+            assert [event.position async for event in store.read(after=19)] == [20, 21]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "CREATE TABLE {s}.named_lock (name text PRIMARY KEY, lock_key bigint, owner text)",
+        "CREATE TABLE {s}.projection (name text PRIMARY KEY)",
+        "CREATE VIEW {s}.event AS SELECT 1 AS position",
+        "CREATE TABLE {s}.sql_capture (id int)",
+        "CREATE FUNCTION {s}.log_refuses() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
+        "CREATE TABLE {s}.schema_migrations (name text)",
+        "CREATE SEQUENCE {s}.stream",
+    ],
+)
+def test_what_another_role_has_made_under_a_name_of_the_log_is_not_used(made: str) -> None:
+    url = shared_server().fresh_schema()
+    schema = schema_of(url)
+    with role("squatter") as name:
+        shared_server().execute(f"GRANT ALL ON SCHEMA {schema} TO {name}")
+        with psycopg.connect(as_role(url, name)) as raw:
+            raw.execute(made.format(s=schema).encode())
+        backend = PostgresBackend(url, system_clock)
+        with pytest.raises(StorageError, match="belongs to the role 'squatter'"):
+            backend.open()
+
+
+@pytest.mark.anyio
+async def test_a_lock_table_that_another_role_makes_later_is_not_used() -> None:
+    url = shared_server().fresh_schema()
+    schema = schema_of(url)
+    with role("latecomer") as name:
+        shared_server().execute(f"GRANT ALL ON SCHEMA {schema} TO {name}")
+        async with EventStore.open(url) as store:
+            with psycopg.connect(as_role(url, name)) as raw:
+                raw.execute(
+                    f"CREATE TABLE {schema}.named_lock (name text PRIMARY KEY, lock_key bigint, "
+                    "owner text, note text)".encode()
+                )
+            lock = store._maintenance.named_lock("mine")
+            assert lock is not None
+            with pytest.raises(StorageError, match=r"'named_lock'.*'latecomer'"):
+                lock.try_acquire("me")
+
+
+def test_temporary_tables_stand_in_for_nothing_of_the_log() -> None:
+    url = shared_server().fresh_schema()
+    backend = PostgresBackend(url, system_clock)
+    backend.open()
+    with backend._snapshot() as driver:
+        raw = driver.raw
+        path = raw.execute("SHOW search_path").fetchone()[0]
+        assert path == f"{schema_of(url)}, pg_temp"
+        functions = raw.execute(
+            "SELECT proname, proconfig FROM pg_proc WHERE pronamespace = %s::regnamespace",
+            (schema_of(url),),
+        ).fetchall()
+    assert len(functions) == 4
+    assert {tuple(config) for _, config in functions} == {(f"search_path={path}",)}
+    backend.close()
+
+
+ROLES = ("log_owner", "log_appender", "log_reader", "sql_guest")
+PEOPLE = "CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT)"
+
+
+@contextmanager
+def documented_roles(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Do what docs/postgres.md says; give the schema, and the URL of each role."""
+    server = shared_server()
+    schema = f"{schema_of(server.fresh_schema())}_rules"
+    block = Path("docs/postgres.md").read_text().partition("```sql\n")[2].partition("```")[0]
+    with ExitStack() as stack:
+        names = {one: stack.enter_context(role(f"{one}_{schema}")) for one in ROLES}
+        for one, name in names.items():
+            block = re.sub(rf"\b{one}\b", name, block)
+        before, _, after = re.sub(r"\brules\b", schema, block).partition("-- As the owner")
+        server.execute(before)
+        base = f"{server.url()}?options=-csearch_path%3D{schema}"
+        urls = {one: as_role(base, name) for one, name in names.items()}
+        migrations = tmp_path / "migrations"
+        migrations.mkdir()
+        (migrations / "1.sql").write_text(PEOPLE)
+        with SqlStorage(urls["log_owner"], notify="none") as storage:
+            storage.apply_migrations(migrations)
+        with psycopg.connect(urls["log_owner"]) as raw:
+            raw.execute(f"-- {after}".encode())
+        yield schema, urls
+
+
+FORBIDDEN = [
+    "DELETE FROM event",
+    "UPDATE event SET type = 'x'",
+    "UPDATE stream SET name = 'x'",
+    "UPDATE head SET log_id = 'x'",
+    "TRUNCATE event",
+    "ALTER TABLE event DISABLE TRIGGER USER",
+    "ALTER TABLE person DISABLE TRIGGER ALL",
+    "DROP TABLE person",
+    "CREATE TABLE named_lock (x int)",
+    "CREATE FUNCTION hashtext(varchar) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE OR REPLACE FUNCTION event_kept() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
+    "DO $$ BEGIN EXECUTE 'RESET ROLE'; EXECUTE 'DELETE FROM event'; END $$",
+    "DELETE FROM schema_migrations",
+    "DELETE FROM kept",
+]
+
+
+@pytest.mark.promise("sql")
+@pytest.mark.anyio
+async def test_the_documented_roles_can_do_their_work_and_no_more(tmp_path: Path) -> None:
+    with documented_roles(tmp_path) as (_, urls):
+        async with EventStore.open(urls["log_appender"], notify="none") as store:
+            await store.append("a/b", [NewEvent("X", 1)])
+            async with store.subscribe_changes(consumer="w", follow=False) as changes:
+                assert [event.type async for event in changes] == ["SchemaChanged", "X"]
+        await to_thread.run_sync(_insert_with_guest_role, urls["sql_guest"])
+        async with EventStore.open(urls["log_reader"], notify="none", create=False) as store:
+            types = [event.type async for event in store.read()]
+            assert types == ["SchemaChanged", "X", "RowsChanged"]
+            with pytest.raises(StorageError, match="permission denied"):
+                await store.append("a/b", [NewEvent("X", 2)])
+        for one in ("log_appender", "log_reader", "sql_guest"):
+            for statement in FORBIDDEN:
+                with psycopg.connect(urls[one]) as raw:
+                    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                        raw.execute(statement.encode())
+                    raw.rollback()
+
+
+def _insert_with_guest_role(url: str) -> None:
+    with SqlStorage(url, notify="none") as storage, storage.connection() as c:
+        c.execute("INSERT INTO person VALUES (?, ?)", (1, "ana"))
+        c.execute("UPDATE person SET name = 'ann'")
