@@ -11,6 +11,7 @@ from eventstore.changes._poll_schedule import PollSchedule
 from eventstore.changes._tail_buffer import TailBuffer
 from eventstore.changes.rejections import CATEGORY
 from eventstore.log.validation import check_append
+from eventstore.notify.protocol import LogIdentity
 from eventstore.system.event_loop import Inbox, Signal
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class ChangeFeed:
         self.log.check_open()
         if not self._listening:
             self._listening = True
-            self._notifier.start(self.log.newest.log_id, self.wake)
+            self._notifier.start(self._identity, self.wake)
 
     async def page(self, query: Query) -> Page:
         """Read one page of the log. Raises HistoryDivergedError and HistoryGoneError; see Query."""
@@ -115,7 +116,7 @@ class ChangeFeed:
             self.wake(None, batch)
         else:
             self._own.put(batch)
-        self._notifier.publish(self.log.newest.log_id, position, batch)
+        self._notifier.publish(self._identity, position, batch)
 
     def wants_batches(self) -> bool:
         """Whether :meth:`committed` has a use for what is appended now; from any thread."""
@@ -157,5 +158,9 @@ class ChangeFeed:
         else:
             self.wake()
 
+    @property
+    def _identity(self) -> LogIdentity:
+        return LogIdentity(self.log.newest.log_id, self.log.incarnation)
+
     def _send_heartbeat(self, position: int) -> None:
-        self._notifier.confirm(self.log.newest.log_id, position)
+        self._notifier.confirm(self._identity, position)

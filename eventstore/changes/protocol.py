@@ -50,6 +50,8 @@ class FollowedLog(LogReader, Protocol):
 
     newest: Cursor
     """The newest head that this process has read or written."""
+    incarnation: str
+    """Which copy of its history the log is; see :mod:`eventstore.storage.incarnation`."""
 
     @property
     def closed(self) -> bool:

@@ -179,8 +179,27 @@ def _stream_row(stream: StreamState) -> tuple[str, ...]:
     return stream.name, str(stream.version), changed, str(stream.position), stream.type or ""
 
 
-async def init(session: Session) -> None:
+async def init(
+    session: Session,
+    *,
+    new_incarnation: Annotated[
+        bool,
+        typer.Option(
+            "--new-incarnation",
+            help="Tell a log that was copied by other means than backup apart from its original.",
+        ),
+    ] = False,
+) -> None:
     """Create the log, empty; say so where it is there already, and leave it as it is."""
+    if new_incarnation:
+        async with session.open_store() as store:
+            incarnation = await store.renew_incarnation()
+            position = (await store.head()).position
+        session.output.value(
+            {"url": store.url, "position": position, "incarnation": incarnation},
+            f"{store.url} has a new incarnation: restart the programs that use it",
+        )
+        return
     created = False
     try:
         url, head = await _look(session.open_store())

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eventstore.log.operations import CommitBatch
-    from eventstore.notify.protocol import Wake
+    from eventstore.notify.protocol import LogIdentity, Wake
 
 log = logging.getLogger(__name__)
+
+_POSITION_BYTES: Final = 32
+"""Bytes of the file that hold the position; the incarnation follows them."""
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT
 
@@ -39,29 +42,38 @@ class FileNotifier:
         self._watcher: Watcher | None = None
         self._error = ""
 
-    def start(self, log_id: str, wake: Wake) -> None:  # noqa: ARG002 - one log per file
+    def start(self, log: LogIdentity, wake: Wake) -> None:
         """Begin to watch."""
+        self._own, self._wake = log.incarnation, wake
         # The directory has to exist before it can be watched. A reader may not be able to write.
         if not self._directory.is_dir():
             self._touch(None)
-        self._watcher = Watcher(self._directory, lambda: wake(self._read()), recursive=False)
+        self._watcher = Watcher(self._directory, self._woken, recursive=False)
         self._watcher.start()
 
-    def publish(self, log_id: str, position: int, batch: CommitBatch | None) -> None:  # noqa: ARG002
+    def publish(self, log: LogIdentity, position: int, batch: CommitBatch | None) -> None:  # noqa: ARG002
         """Write the position into the file. Never raises: without the hint, subscriptions poll."""
-        self._touch(position)
+        self._touch(position, log.incarnation)
 
-    def confirm(self, log_id: str, position: int) -> None:
+    def confirm(self, log: LogIdentity, position: int) -> None:
         """Do nothing: it could write an older position over one that was just published."""
 
-    def _read(self) -> int | None:
-        """Return the position in the file; ``None`` where there is none, or something else."""
-        try:
-            return int(read_regular(self._file, 32))
-        except (OSError, ValueError):
-            return None
+    def _woken(self) -> None:
+        position, incarnation = self._read()
+        if incarnation == self._own:
+            self._wake(position)
+        elif not incarnation:
+            self._wake()  # Written by an earlier version: no more than a reason to look.
 
-    def _touch(self, position: int | None) -> None:
+    def _read(self) -> tuple[int | None, str]:
+        """Return the position in the file, ``None`` where there is none, and the incarnation."""
+        try:
+            content = read_regular(self._file, 128)
+            return int(content[:_POSITION_BYTES]), content[_POSITION_BYTES:].strip().decode()
+        except (OSError, ValueError):
+            return None, self._own
+
+    def _touch(self, position: int | None, incarnation: str = "") -> None:
         try:
             # Opened each time (10 us), so that a removed directory heals by itself.
             try:
@@ -71,7 +83,11 @@ class FileNotifier:
                 file = open_regular(self._file, _FLAGS, MODE)
             try:
                 if position is not None:
-                    os.write(file, b"%020d\n" % position)
+                    # Earlier versions read the first part, and take blanks at its end.
+                    text = b"%020d\n" % position
+                    if incarnation:
+                        text = text.ljust(_POSITION_BYTES) + incarnation.encode() + b"\n"
+                    os.write(file, text)
             finally:
                 os.close(file)
         except OSError as error:

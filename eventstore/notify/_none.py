@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from eventstore.log.operations import CommitBatch
-    from eventstore.notify.protocol import Wake
+    from eventstore.notify.protocol import LogIdentity, Wake
 
 
 class NoNotifier:
@@ -14,13 +14,13 @@ class NoNotifier:
 
     carries_batches = False
 
-    def start(self, log_id: str, wake: Wake) -> None:
+    def start(self, log: LogIdentity, wake: Wake) -> None:
         """Do nothing."""
 
-    def publish(self, log_id: str, position: int, batch: CommitBatch | None) -> None:
+    def publish(self, log: LogIdentity, position: int, batch: CommitBatch | None) -> None:
         """Do nothing."""
 
-    def confirm(self, log_id: str, position: int) -> None:
+    def confirm(self, log: LogIdentity, position: int) -> None:
         """Do nothing."""
 
     def close(self) -> None:

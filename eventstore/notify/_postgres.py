@@ -26,7 +26,7 @@ from eventstore.system.backoff import Backoff
 
 if TYPE_CHECKING:
     from eventstore.log.operations import CommitBatch
-    from eventstore.notify.protocol import Wake
+    from eventstore.notify.protocol import LogIdentity, Wake
     from eventstore.system.secret_url import SecretUrl
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class PostgresNotifier:
     def __init__(self, url: str | SecretUrl) -> None:
         self._info = connection_info(url)
         self._wake: Wake | None = None
+        self._incarnation = ""
         self._published = -1
         self._position = -1
         self._seen: int | None = None
@@ -58,20 +59,23 @@ class PostgresNotifier:
         self._listening = False
         self._error = ""
 
-    def start(self, log_id: str, wake: Wake) -> None:  # noqa: ARG002 - one log per schema
+    def start(self, log: LogIdentity, wake: Wake) -> None:
         """Begin to listen."""
+        self._incarnation = log.incarnation
         self._wake = wake
         self._ensure_thread()
         self._wake_thread()
 
-    def publish(self, log_id: str, position: int, batch: CommitBatch | None) -> None:  # noqa: ARG002
+    def publish(self, log: LogIdentity, position: int, batch: CommitBatch | None) -> None:  # noqa: ARG002
         """Hand the position to the thread. Never waits, never raises."""
+        self._incarnation = log.incarnation
         self._position = position
         self._ensure_thread()
         self._wake_thread()
 
-    def confirm(self, log_id: str, position: int) -> None:  # noqa: ARG002
+    def confirm(self, log: LogIdentity, position: int) -> None:
         """Hand the position to the thread, to be sent unless there is a newer one."""
+        self._incarnation = log.incarnation
         self._seen = position
         self._wake_thread()
 
@@ -159,7 +163,7 @@ class PostgresNotifier:
                         beat = time.monotonic() + HEARTBEAT_SECONDS
                         self._error = ""
                         backoff.reset()
-                    position = _received(connection)
+                    position = _received(connection, self._incarnation)
                     if position is not None:
                         beat = time.monotonic() + HEARTBEAT_SECONDS
                         self._error = ""
@@ -175,7 +179,8 @@ class PostgresNotifier:
     def _send(self, connection: psycopg.Connection[Any], channel: str) -> None:
         seen, self._seen = self._seen or -1, None
         position = self._position
-        text = str(max(position, seen))
+        # Earlier versions take a text that is no number for a reason to look.
+        text = f"{max(position, seen)} {self._incarnation}".strip()
         connection.execute("SELECT pg_notify(%s, %s)", (channel, text))
         self._published = position
 
@@ -194,7 +199,7 @@ def _channel(connection: psycopg.Connection[Any]) -> str:
     return f"eventstore_{row[0] if row else ''}"
 
 
-def _received(connection: psycopg.Connection[Any]) -> int | None:
+def _received(connection: psycopg.Connection[Any], incarnation: str) -> int | None:
     """Return the highest position that another process has sent; ``None`` for none."""
     # What libpq has read together with a statement's answer. psycopg would return it only once
     # the socket can be read again.
@@ -207,9 +212,19 @@ def _received(connection: psycopg.Connection[Any]) -> int | None:
     for _ in range(2):
         notices += [(one.pid, one.payload) for one in connection.notifies(timeout=0)]
     own = connection.info.backend_pid
-    # A payload that is no position wakes every subscription.
-    found = [int(text) if text.isdecimal() else sys.maxsize for pid, text in notices if pid != own]
-    return max(found, default=None)
+    found = [_position_in(text, incarnation) for pid, text in notices if pid != own]
+    return max((one for one in found if one is not None), default=None)
+
+
+def _position_in(text: str, incarnation: str) -> int | None:
+    """Return the position that a payload says; ``None`` for one of another incarnation.
+
+    One that is no position, or that an earlier version sent, wakes every subscription.
+    """
+    number, _, its = text.partition(" ")
+    if its != incarnation and its:
+        return None
+    return int(number) if number.isdecimal() and its == incarnation else sys.maxsize
 
 
 def _wait(seconds: float, *files: int) -> None:

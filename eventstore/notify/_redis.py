@@ -19,14 +19,14 @@ import redis
 from redis.exceptions import NoPermissionError
 
 from eventstore.notify._redis_client import TIMEOUT_SECONDS, explain, make_client
-from eventstore.notify._signed_messages import RefusedMessageError, Signer
+from eventstore.notify._signed_messages import Message, RefusedMessageError, Signer
 from eventstore.system.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventstore.log.operations import CommitBatch
-    from eventstore.notify.protocol import Wake
+    from eventstore.notify.protocol import LogIdentity, Wake
     from eventstore.system.secret_url import SecretUrl
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ _FAILURES = (redis.RedisError, OSError)
 class _Item(NamedTuple):
     """What is to be sent: a commit, or (``found``) a position that was only read."""
 
-    log_id: str
+    log: LogIdentity
     position: int
     batch: CommitBatch | None = None
     found: bool = False
@@ -72,26 +72,26 @@ class RedisNotifier:
         self._errors = {"listen": "", "publish": ""}
         self._may_confirm = True
 
-    def start(self, log_id: str, wake: Wake) -> None:
+    def start(self, log: LogIdentity, wake: Wake) -> None:
         """Begin to listen."""
-        self._log_id, self._wake, self._listening = log_id, wake, False
+        self._log, self._wake, self._listening = log, wake, False
         self._begin(self._listen, "eventstore-redis-listener")
 
-    def publish(self, log_id: str, position: int, batch: CommitBatch | None) -> None:
+    def publish(self, log: LogIdentity, position: int, batch: CommitBatch | None) -> None:
         """Hand a message to the thread that sends. Never waits, never raises."""
         with self._changed:
             if len(self._queue) >= QUEUE:
                 self._queue.clear()
                 self._counts["dropped"] += 1
                 batch = None
-            self._enqueue(_Item(log_id, position, batch))
+            self._enqueue(_Item(log, position, batch))
 
-    def confirm(self, log_id: str, position: int) -> None:
+    def confirm(self, log: LogIdentity, position: int) -> None:
         """Publish a position that was read, unless there is more to send or sending fails."""
         with self._changed:
             failing = any(self._errors.values()) or self._closing.is_set()
             if self._may_confirm and not self._queue and not failing:
-                self._enqueue(_Item(log_id, position, found=True))
+                self._enqueue(_Item(log, position, found=True))
 
     def _enqueue(self, item: _Item) -> None:
         self._queue.append(item)
@@ -138,8 +138,7 @@ class RedisNotifier:
         backoff = Backoff()
         while (item := self._next_item()) is not None:
             try:
-                message = self._signer.encode(item.log_id, item.position, item.batch)
-                self._client.publish(channel(item.log_id), message)
+                self._publish(item)
             except _FAILURES as error:
                 self._counts["unsent"] += 1
                 if self._is_refused(item, error):
@@ -153,6 +152,17 @@ class RedisNotifier:
                 self._counts["sent"] += 1
                 self._errors["publish"] = ""
                 backoff.reset()
+
+    def _publish(self, item: _Item) -> None:
+        log_id, incarnation = item.log
+        message = self._signer.encode(log_id, item.position, item.batch, incarnation)
+        if not incarnation or self.carries_batches:
+            self._client.publish(channel(log_id), message)
+            return
+        # A position alone cannot name its incarnation: it has a channel of its own. The log's
+        # channel is for earlier versions, and a leading zero says to others that it is theirs.
+        self._client.publish(channel(log_id), b"0" + message)
+        self._client.publish(channel(log_id, incarnation), message)
 
     def _is_refused(self, item: _Item, error: BaseException) -> bool:
         """Whether Redis forbids this process to publish a position that it only read."""
@@ -188,7 +198,7 @@ class RedisNotifier:
         """Listen on one connection, until it fails or falls silent or the notifier closes."""
         subscription: Any = self._client.pubsub()  # type: ignore[no-untyped-call]
         with subscription:
-            subscription.subscribe(channel(self._log_id))
+            subscription.subscribe(*self._channels())
             heard = asked = time.monotonic()
             while not self._closing.is_set():
                 message = subscription.get_message(timeout=0.5)
@@ -202,10 +212,15 @@ class RedisNotifier:
                     subscription.ping()
                     asked = now
 
+    def _channels(self) -> list[str]:
+        log_id, incarnation = self._log
+        own = [channel(log_id, incarnation)] if incarnation and not self.carries_batches else []
+        return [channel(log_id), *own]
+
     def _take(self, message: dict[str, Any], backoff: Backoff) -> None:
         if message["type"] == "subscribe":
             # The first one or a later one: what was published before it was missed.
-            self._subscribed += 1
+            self._subscribed += message["channel"] == channel(self._log.log_id).encode()
             self._listening = True
             self._wake()
             return
@@ -214,12 +229,31 @@ class RedisNotifier:
         if message["type"] != "message":
             return
         try:
-            received = self._signer.decode(self._log_id, message["data"])
+            received = self._signer.decode(self._log.log_id, message["data"])
         except RefusedMessageError as error:
             self._refuse(str(error))
             return
-        self._counts["news" if received.batch else "hints"] += 1
-        self._wake(received.position, received.batch)
+        self._believe(received, message)
+
+    def _believe(self, received: Message, message: dict[str, Any]) -> None:
+        """Wake the subscriptions, unless the sender's log is another copy of this one.
+
+        An earlier version does not say which copy it has: that is no more than a reason to look.
+        """
+        own = self._log.incarnation
+        sent = received.incarnation
+        if not self.carries_batches:
+            sent = own if message["channel"] == channel(self._log.log_id, own).encode() else ""
+            if message["channel"] == channel(self._log.log_id).encode() and _is_for_older(message):
+                return  # It has come, or not, on the channel of its incarnation too.
+        if sent and sent != own:
+            self._counts["foreign"] += 1
+        elif sent != own:
+            self._counts["hints"] += 1
+            self._wake()
+        else:
+            self._counts["news" if received.batch else "hints"] += 1
+            self._wake(received.position, received.batch)
 
     def _refuse(self, reason: str) -> None:
         self._counts[reason] += 1
@@ -232,6 +266,10 @@ class RedisNotifier:
             )
 
 
-def channel(log_id: str) -> str:
+def channel(log_id: str, incarnation: str = "") -> str:
     """Return the name of a log's channel, for the ACL of a Redis user: ``eventstore:*``."""
-    return f"eventstore:{log_id}"
+    return f"eventstore:{log_id}:{incarnation}" if incarnation else f"eventstore:{log_id}"
+
+
+def _is_for_older(message: dict[str, Any]) -> bool:
+    return bytes(message["data"][:1]) == b"0"

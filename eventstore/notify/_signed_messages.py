@@ -41,6 +41,8 @@ class Message(NamedTuple):
 
     position: int
     batch: CommitBatch | None = None
+    incarnation: str = ""
+    """Of the sender's log; empty also where an earlier version sent it."""
 
 
 class _Row(msgspec.Struct, array_like=True, frozen=True):
@@ -64,6 +66,7 @@ class _Body(msgspec.Struct, array_like=True, frozen=True):
     position: int
     previous: bytes
     rows: list[_Row]
+    incarnation: str = ""
 
 
 class RefusedMessageError(ValueError):
@@ -90,17 +93,21 @@ class Signer:
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(_Body).decode
 
-    def encode(self, log_id: str, position: int, batch: CommitBatch | None) -> bytes:
+    def encode(
+        self, log_id: str, position: int, batch: CommitBatch | None, incarnation: str = ""
+    ) -> bytes:
         """Return the message for a commit; one that is too large leaves the events out."""
         if not self._keys:
             return b"%d" % position
         self._number += 1
-        message = self._sign(log_id, position, batch)
+        message = self._sign(log_id, position, batch, incarnation)
         if batch is not None and len(message) > MAX_MESSAGE_BYTES:
-            return self._sign(log_id, position, None)
+            return self._sign(log_id, position, None, incarnation)
         return message
 
-    def _sign(self, log_id: str, position: int, batch: CommitBatch | None) -> bytes:
+    def _sign(
+        self, log_id: str, position: int, batch: CommitBatch | None, incarnation: str
+    ) -> bytes:
         rows = [
             _Row(
                 e.stream, e.version, e.type, e.commit, e.raw_id, e.content, e.raw_data,
@@ -110,8 +117,11 @@ class Signer:
         ]  # fmt: skip
         previous = batch.previous.hash if batch is not None else b""
         body = self._encode(
-            _Body(log_id, self._sender, self._number, self._clock(), position, previous, rows)
-        )
+            _Body(
+                log_id, self._sender, self._number, self._clock(), position, previous, rows,
+                incarnation,
+            )
+        )  # fmt: skip
         return SIGNED + hmac.digest(self._keys[0], body, "sha256") + body
 
     def decode(self, log_id: str, message: bytes) -> Message:
@@ -133,7 +143,7 @@ class Signer:
         if fields.log_id != log_id:
             raise RefusedMessageError("foreign")
         self._check_fresh(fields)
-        return Message(fields.position, _batch_of(fields))
+        return Message(fields.position, _batch_of(fields), fields.incarnation)
 
     def _check_fresh(self, fields: _Body) -> None:
         if abs(self._clock() - fields.sent_us) > MAX_AGE_SECONDS * 1e6:

@@ -5,10 +5,20 @@ It is synchronous: the store calls it from threads of its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from eventstore.log.operations import CommitBatch
+
+
+class LogIdentity(NamedTuple):
+    """Which log, and which copy of its history: hints of another copy are not believed.
+
+    ``incarnation`` is empty for a log that never was a copy, and in what earlier versions send.
+    """
+
+    log_id: str
+    incarnation: str = ""
 
 
 class Wake(Protocol):
@@ -28,13 +38,13 @@ class Notifier(Protocol):
     carries_batches: bool
     """Whether ``publish`` has a use for what was appended."""
 
-    def start(self, log_id: str, wake: Wake) -> None:
+    def start(self, log: LogIdentity, wake: Wake) -> None:
         """Begin to call ``wake`` when that log may have grown."""
 
-    def publish(self, log_id: str, position: int, batch: CommitBatch | None) -> None:
+    def publish(self, log: LogIdentity, position: int, batch: CommitBatch | None) -> None:
         """Tell other processes that ``position`` was committed. Never waits, never raises."""
 
-    def confirm(self, log_id: str, position: int) -> None:
+    def confirm(self, log: LogIdentity, position: int) -> None:
         """Tell who follows in other processes that a look found the log at ``position``.
 
         Spares them a look of their own. Never waits, never raises, and may do nothing.

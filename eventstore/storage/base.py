@@ -16,6 +16,7 @@ from eventstore.storage import (
     _trimming,
     _writing,
     bulk,
+    incarnation,
     migrations,
     pages,
     reading,
@@ -248,6 +249,19 @@ class SqlBackend(ABC):
     def cut(self, before: int | None, before_us: int | None) -> Cursor:
         """Return the end of the last commit that lies wholly before a position, or a time."""
         return self._read(lambda driver: _trimming.find_cut(driver, before, before_us))
+
+    def incarnation(self) -> str:
+        """Return which copy of its history this log is; empty where it never was a copy."""
+        return self._read(incarnation.read_incarnation)
+
+    def renew_incarnation(self) -> str:
+        """Give this log a new incarnation, and return it."""
+
+        def renew(driver: Driver) -> str:
+            driver.lock_schema()
+            return incarnation.renew(driver)
+
+        return self._write(renew)
 
     def now(self) -> int:
         """Return the time of the log's clock, in microseconds since the epoch."""

@@ -15,6 +15,7 @@ from eventstore.log.records import (
     Record,
     StreamRecord,
 )
+from eventstore.storage.incarnation import renew
 from eventstore.storage.reading import PAGE_BYTES, check_cursor, read_consumers, read_head
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def load(driver: Driver, records: Iterable[Record], where: str) -> Head:
         "UPDATE head SET position = ?, recorded_us = ?, hash = ?",
         (log.position, log.recorded_us, log.hash),
     )
+    renew(driver)
     head = read_head(driver)
     _check_streams(driver, whole=head.first_position == 1)
     for name, position, digest in driver.rows("SELECT name, position, hash FROM consumer"):

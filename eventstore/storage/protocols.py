@@ -184,6 +184,12 @@ class Portable(Protocol):
         That of the last event before the first position where there is none.
         """
 
+    def incarnation(self) -> str:
+        """Return which copy of its history this log is; empty where it never was a copy."""
+
+    def renew_incarnation(self) -> str:
+        """Give this log a new incarnation, and return it."""
+
     def now(self) -> int:
         """Return the time of the log's clock, in microseconds since the epoch."""
 

@@ -21,7 +21,7 @@ CHECKPOINTS: Final = (
 FUNCTIONS: Final = ("event_appended", "event_kept", "kept_below", "log_refuses")
 """Functions of the log's triggers on PostgreSQL; SQLite has triggers called so."""
 
-_INDEXED: Final = (*TABLES, *CHECKPOINTS, "named_lock", "schema_migrations")
+_INDEXED: Final = (*TABLES, *CHECKPOINTS, "log_incarnation", "named_lock", "schema_migrations")
 
 INDEXES: Final = (
     *(f"{table}_pkey" for table in _INDEXED),

@@ -64,6 +64,7 @@ class LogAccess:
         self.state = State.NEW
         self.guard = LoopGuard(f"the store {self.url}")
         self.newest = Cursor("", 0, b"")
+        self.incarnation = ""
         """The newest head that this process has read or written."""
         self._read_page = read_page
         self._writer = writer
@@ -142,6 +143,7 @@ class LogAccess:
     async def read_newest(self) -> None:
         """Read the head anew, also where it is lower than what was read before."""
         self.newest = (await self.in_thread(self.backend.head)).cursor
+        self.incarnation = await self.in_thread(self.backend.incarnation)
 
     def saw(self, cursor: Cursor) -> None:
         """Take note of a head that was read or written."""

@@ -76,6 +76,12 @@ class Maintenance:
         self._feed.replaced(moved.position)
         return moved
 
+    async def renew_incarnation(self) -> str:
+        """Give the log a new incarnation."""
+        await self._log.run(self._log.backend.renew_incarnation)
+        await self._log.read_newest()
+        return self._log.incarnation
+
     async def trim(
         self,
         before: int | datetime,

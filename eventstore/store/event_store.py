@@ -411,6 +411,15 @@ class EventStore(AsyncContext, Consumers):
             before, archive, reason, by, keep, progress, force=force, dry_run=dry_run
         )
 
+    async def renew_incarnation(self) -> str:
+        """Tell this log apart from the one that it was copied from; return its new incarnation.
+
+        For a copy that was made by other means than :meth:`backup`, :meth:`restore` and
+        :meth:`import_from`, before it is used: processes that follow either log believe no
+        wake-ups of the other. Cursors stay good. Stores that are open keep the old one.
+        """
+        return await self._maintenance.renew_incarnation()
+
     async def backup(
         self, file: FilePath, *, replace: bool = False, progress: Progress = no_progress
     ) -> int:

@@ -47,6 +47,7 @@ async def describe_store(
         "looks": feed.tail.reads,
         "unused_news": feed.tail.unused_batches,
         "log_id": head.log_id,
+        "incarnation": log.incarnation or None,
         "first_position": head.first_position,
         "position": head.position,
         **_age(head, now),

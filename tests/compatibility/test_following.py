@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 from support.redis import shared_redis
+
+from eventstore import EventStore
 
 from .versions import DEADLINE
 
@@ -88,3 +91,21 @@ def test_redis_with_another_key_is_believed_by_neither(
         assert facts.get("messages_news", 0) == 0
     finally:
         pair.second.call("unfollow", name="g")
+
+
+@pytest.mark.parametrize("how", ["itself", "unsigned", "signed"])
+def test_the_versions_wake_each_other_on_a_log_that_is_a_copy(
+    pair: Pair, url: str, redis_url: str, how: str
+) -> None:
+    async def renew() -> None:
+        async with EventStore.open(url) as store:
+            await store.renew_incarnation()
+
+    anyio.run(renew)
+    options: dict[str, dict[str, Any]] = {
+        "itself": {},
+        "unsigned": {"notify": redis_url},
+        "signed": {"notify": redis_url, "notify_keys": [KEY]},
+    }
+    facts = deliver(pair, url, **options[how])
+    assert facts.get("messages_forged", 0) == facts.get("messages_malformed", 0) == 0

@@ -188,6 +188,8 @@ def read_arguments(content: bytes) -> None:
     with suppress(USAGE_ERROR, *_ENDS):
         context = command.make_context(PROGRAM, words)
         rest = [*context._protected_args, *context.args]  # click has no other way
+        if not rest:
+            return  # Options without a command: the usage is shown.
         name, found, rest = command.resolve_command(context, rest)
         found.make_context(name, rest, parent=context)
 

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.errors import NotEmptyError, StorageError
+from eventstore.storage.incarnation import renew_file
 from eventstore.storage.sqlite.read_only import is_read_only, read_unlocked
 from eventstore.storage.sqlite.write_turn import WAIT_SECONDS, WriteTurn
 from eventstore.system.safe_files import permissions, replacing, sync
@@ -132,6 +133,7 @@ def _overwrite(
         target.execute("PRAGMA journal_mode=WAL")
         target.execute("PRAGMA synchronous=FULL")
         source.backup(target, pages=PAGES, progress=_page_progress(progress))
+        renew_file(target)
         # This empties the WAL unless a reader still needs it; then it stays valid.
         with suppress(sqlite3.OperationalError):
             target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -142,6 +144,7 @@ def _copy(source: sqlite3.Connection, target: Path, progress: Callable[[int, int
         source.backup(connection, pages=PAGES, progress=_page_progress(progress))
         # The source's header names WAL mode; without a WAL the copy is a single file.
         connection.execute("PRAGMA journal_mode=DELETE")
+        renew_file(connection)
     sync(target)
 
 
