@@ -180,9 +180,14 @@ async def unfollow(name: str) -> None:
     await followers.pop(name).stop()
 
 
-async def sync(url: str, directory: str, format: str = "ttp") -> list[int]:  # noqa: A002
+async def sync(
+    url: str,
+    directory: str,
+    format: str = "ttp",
+    source: str = "rules",  # noqa: A002
+) -> list[int]:
     async with EventStore.open(url) as store:
-        report = await RuleSync(store, directory, format=format, source="rules").sync_once()
+        report = await RuleSync(store, directory, format=format, source=source).sync_once()
         return [report.defined, report.removed, report.rejected, report.unchanged]
 
 
