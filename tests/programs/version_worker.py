@@ -183,8 +183,8 @@ async def unfollow(name: str) -> None:
 async def sync(
     url: str,
     directory: str,
-    format: str = "ttp",
-    source: str = "rules",  # noqa: A002
+    format: str = "ttp",  # noqa: A002
+    source: str = "rules",
 ) -> list[int]:
     async with EventStore.open(url) as store:
         report = await RuleSync(store, directory, format=format, source=source).sync_once()
