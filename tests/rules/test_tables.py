@@ -24,6 +24,7 @@ from projections import ProjectionRunner
 from projections.rules import RuleState, RuleStore, RuleSync
 from projections.rules.expiry import StateExpiry
 from projections.rules.model import encode_rule, encode_state
+from projections.rules.sources.renaming import rename_source
 from projections.rules.tables import (
     RuleTables,
     rejection_table,
@@ -238,3 +239,41 @@ async def test_the_longest_path_is_a_key_like_any_other(tmp_path: Path, kind: st
         await store.append(source, [NewEvent("RejectionEnded", {"path": paths[1]})])
         stands = [row["stands"] for row in rows(log)["rule_rejection"]]
     assert sorted(stands) == [False, True, True, True]
+
+
+@pytest.mark.anyio
+async def test_tables_follow_renamed_sources_and_redacted_claims(tmp_path: Path) -> None:
+    """Whether inline, followed or rebuilt; what a claim held is nowhere in them."""
+    log, views = (f"sqlite:///{tmp_path}/{name}.db" for name in ("log", "views"))
+    fill(tmp_path / "one", {"a.yml": ttp("A", "of one"), "bad.yml": "- nonsense\n"})
+    fill(tmp_path / "two", {"a.yml": ttp("A", "secret of two"), "c.yml": ttp("C")})
+    async with EventStore.open(log, inline=[RuleTables()]) as store:
+        for source in ("one", "two"):
+            await RuleSync(store, tmp_path / source, source=source).sync_once()
+        runner = ProjectionRunner(store, RuleTables().at(views))
+        await runner.catch_up()
+        assert {row["source"] for row in rows(log)["rule_rejection"]} == {"one", "two"}
+        await rename_source(store, "one", "renamed")
+        claims = store.read(streams="source/two", types={"RuleRejected"})
+        (claim,) = [event.position async for event in claims]
+        await store.redact(claim, "a request")
+        await runner.catch_up()
+        found = rows(log)
+        assert [(row["source"], row["path"]) for row in found["rule_rejection"]] == [
+            ("renamed", "bad.yml")
+        ]
+        assert {row["rule_id"]: row["source"] for row in found["rule"]} == {
+            "A": "renamed",
+            "C": "two",
+        }
+        assert rows(views) == found
+        await runner.rebuild()
+        assert rows(views) == found
+        assert "secret of two" not in str(found)
+        (tmp_path / "one" / "a.yml").unlink()
+        await RuleSync(store, tmp_path / "one", source="renamed").sync_once()
+        # The claim is gone with its definition: the next look at its directory defines the rule.
+        await RuleSync(store, tmp_path / "two", source="two").sync_once()
+        await runner.catch_up()
+        assert rows(views) == rows(log)
+        assert [row["source"] for row in rows(log)["rule"]] == ["two", "two"]
