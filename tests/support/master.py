@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
 from projections.rules import RuleSync, SourceError
+from projections.rules.sources._bound_reads import list_inside
 from projections.rules.sources.debounce import DebounceTimes
 from support.waiting import collect, eventually
 
@@ -41,14 +41,13 @@ def ttp(rule_id: str, name: str = "first") -> str:
 
 def lock_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let scans find that a folder ``locked`` cannot be listed; to root nothing is locked."""
-    scandir = os.scandir
 
-    def refusing(folder: str) -> object:
-        if str(folder).endswith("locked"):
+    def refusing(folder: str, real_root: str) -> object:
+        if folder.endswith("locked"):
             raise PermissionError(13, "Permission denied")
-        return scandir(folder)
+        return list_inside(folder, real_root)
 
-    monkeypatch.setattr("projections.rules.sources._tree_walk.os.scandir", refusing)
+    monkeypatch.setattr("projections.rules.sources._tree_walk.list_inside", refusing)
 
 
 def fill(root: Path, files: dict[str, str]) -> Path:

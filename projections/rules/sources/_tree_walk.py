@@ -8,12 +8,13 @@ in alphabetical order. Two hard links are two files.
 from __future__ import annotations
 
 import heapq
-import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from projections.rules.formats.scratch_names import ignored_folder, scratch_kind
+from projections.rules.sources._bound_reads import FoundEntry, list_inside, real_path
 from projections.rules.sources.ignored_files import IgnoredFile, printable
 from projections.rules.sources.source_error import MANIFEST, SourceError, projected_directory
 
@@ -31,7 +32,7 @@ class Tree:
     ``links`` maps each link, by its absolute path, to where it led.
     """
 
-    entries: dict[str, os.DirEntry[str]] = field(default_factory=dict)
+    entries: dict[str, FoundEntry] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     ignored: list[IgnoredFile] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
@@ -40,7 +41,7 @@ class Tree:
     @property
     def moved(self) -> bool:
         """Whether a link leads elsewhere by now, so that the walk saw two states of the tree."""
-        return any(os.path.realpath(link) != real for link, real in self.links.items())
+        return any(real_path(link) != real for link, real in self.links.items())
 
 
 def walk(root: Path, filename: re.Pattern[str], unlike: str) -> Tree:
@@ -59,13 +60,13 @@ class _TreeWalk:
         self._root = root
         self._filename = filename
         self._unlike = unlike
-        self._real_root = os.path.realpath(root)
+        self._real_root = real_path(root) or str(root)
         self._tree = Tree()
         self._waiting: list[tuple[int, str, str, str]] = [(0, "", str(root), self._real_root)]
         self._visited: set[str] = set()
         self._real_of: dict[str, str] = {}
-        self._file_links: list[tuple[str, os.DirEntry[str], str]] = []
-        self._hidden: list[tuple[str, os.DirEntry[str]]] = []
+        self._file_links: list[tuple[str, FoundEntry, str]] = []
+        self._hidden: list[tuple[str, FoundEntry]] = []
 
     def walk(self) -> Tree:
         # Not by recursion: a tree may be nested more deeply than Python's stack.
@@ -80,13 +81,13 @@ class _TreeWalk:
         self._add_hidden()
         return self._tree
 
-    def _sort_in(self, prefix: str, entry: os.DirEntry[str], base: str) -> None:
+    def _sort_in(self, prefix: str, entry: FoundEntry, base: str) -> None:
         path = prefix + entry.name
         if entry.name.startswith("."):
             self._hidden.append((path, entry))
-        elif entry.is_symlink():
+        elif entry.is_symlink:
             self._follow(path, entry)
-        elif entry.is_dir(follow_symlinks=False):
+        elif entry.is_folder:
             if reason := ignored_folder(entry.name):
                 self._tree.ignored.append(IgnoredFile(path + "/", reason))
             else:
@@ -94,14 +95,14 @@ class _TreeWalk:
         elif self._is_rule(path, entry):
             self._tree.entries[path] = entry
 
-    def _wait(self, path: str, entry: os.DirEntry[str], real: str) -> None:
+    def _wait(self, path: str, entry: FoundEntry, real: str) -> None:
         heapq.heappush(self._waiting, (len(path) + 1, path + "/", entry.path, real))
 
-    def _follow(self, path: str, entry: os.DirEntry[str]) -> None:
+    def _follow(self, path: str, entry: FoundEntry) -> None:
         if scratch_kind(entry.name):
             self._is_rule(path, entry)
             return
-        real = os.path.realpath(entry.path)
+        real = real_path(entry.path)
         inside = f"{real}/".startswith(self._real_root.rstrip("/") + "/")
         problem, is_folder = _target(entry)
         exists = not problem
@@ -118,7 +119,7 @@ class _TreeWalk:
         elif self._is_rule(path, entry):
             self._file_links.append((path, entry, real))
 
-    def _is_rule(self, path: str, entry: os.DirEntry[str]) -> bool:
+    def _is_rule(self, path: str, entry: FoundEntry) -> bool:
         """Whether a file has a rule's name; note it among the ignored ones where it has not."""
         reason = scratch_kind(entry.name)
         if reason is None and not self._filename.fullmatch(entry.name):
@@ -147,15 +148,14 @@ class _TreeWalk:
         for target in self._tree.links.values():
             used |= {target, *map(str, PurePath(target).parents)}
         for path, entry in self._hidden:
-            if used and os.path.realpath(entry.path) in used:
+            if used and real_path(entry.path) in used:
                 continue
-            is_folder = entry.is_dir(follow_symlinks=False)
+            is_folder = entry.is_folder
             self._tree.ignored.append(IgnoredFile(path + "/" * is_folder, "is hidden"))
 
-    def _list(self, folder: str, prefix: str) -> list[os.DirEntry[str]]:
+    def _list(self, folder: str, prefix: str) -> list[FoundEntry]:
         try:
-            with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+            entries = sorted(list_inside(folder, self._real_root), key=lambda entry: entry.name)
         except FileNotFoundError as error:
             if not prefix:
                 raise SourceError(self._root, "is not there; its rules stay as they are") from error
@@ -178,11 +178,10 @@ def _folder(path: str) -> str:
     return path[: path.rfind("/") + 1]
 
 
-def _target(entry: os.DirEntry[str]) -> tuple[str, bool]:
+def _target(entry: FoundEntry) -> tuple[str, bool]:
     """Return what is wrong with where a link leads, empty if nothing is; whether it is a folder."""
     try:
-        entry.stat()
-        return "", entry.is_dir()
+        return "", stat.S_ISDIR(entry.stat().st_mode)
     except FileNotFoundError:
         return "is a link to nothing", False
     except OSError as error:

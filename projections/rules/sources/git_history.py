@@ -23,6 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from eventstore.system.safe_files import read_regular
 from projections.rules.sources.git_lock import find_git_directory
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def _packed(common: Path, name: str) -> bytes:
 
 def _read(path: Path) -> bytes | None:
     try:
-        return path.read_bytes() if path.is_file() else None
+        return read_regular(path, follow=True)
     except OSError:
         return None
 

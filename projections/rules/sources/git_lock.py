@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from eventstore.system.safe_files import read_regular
 from projections.rules.sources.source_error import SourceError
 
 if TYPE_CHECKING:
@@ -148,8 +149,7 @@ def _git_directory_of(folder: Path) -> Path | None:
 def _linked_directory(file: Path) -> Path:
     """Return where ``gitdir: PATH`` in a file ``.git`` leads; the file itself if nowhere."""
     try:
-        with file.open("rb") as stream:
-            word, _, path = stream.read(8192).partition(b":")
+        word, _, path = read_regular(file, 8192, follow=True).partition(b":")
     except OSError:
         return file
     target = os.fsdecode(path.strip())

@@ -7,22 +7,22 @@ might not have moved between two edits of it.
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
 import stat
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from eventstore.system.stat_cache import FileStamp, StatCache
+from projections.rules.sources._bound_reads import read_inside, real_path
 from projections.rules.sources._tree_walk import walk
 from projections.rules.sources._writer_watch import WriterWatch
 
 if TYPE_CHECKING:
     import re
+    from pathlib import Path
 
+    from projections.rules.sources._bound_reads import FoundEntry
     from projections.rules.sources._tree_walk import Tree
     from projections.rules.sources.ignored_files import IgnoredFile
 
@@ -65,6 +65,7 @@ class Scanner:
         unlike: str = "is not named like a rule",
     ) -> None:
         self.root = root
+        self._real_root = real_path(root) or str(root)
         self.ignored: tuple[IgnoredFile, ...] = ()
         self.empty: tuple[str, ...] = ()
         self._filename = filename
@@ -79,6 +80,7 @@ class Scanner:
         Raises SourceError where the root is missing, is no directory or cannot be listed. A
         folder below it that cannot be listed is a problem of its own.
         """
+        self._real_root = real_path(self.root) or str(self.root)
         for _ in range(SWAP_ATTEMPTS):
             tree = walk(self.root, self._filename, self._unlike)
             found = self._look_at_all(tree)
@@ -93,7 +95,7 @@ class Scanner:
     def digest(self, path: str) -> str:
         """Return the hash of any file below the root; empty where it cannot be read."""
         try:
-            content, _ = _read_regular(self.root / path, self._max_bytes)
+            content, _ = self._read(str(self.root / path))
         except OSError:
             return ""
         return _sha256(content)
@@ -101,6 +103,9 @@ class Scanner:
     def is_being_written(self, file: ScannedFile) -> bool:
         """Whether a program is still writing a file, as far as the system can tell."""
         return self._writers.is_being_written(self.root / file.path, file.path, file.stamp)
+
+    def _read(self, path: str) -> tuple[bytes, FileStamp]:
+        return read_inside(path, self._real_root, self._max_bytes)
 
     def _look_at_all(self, tree: Tree) -> dict[str, ScannedFile]:
         found: dict[str, ScannedFile] = {}
@@ -118,23 +123,24 @@ class Scanner:
     def read(self, file: ScannedFile) -> bytes | None:
         """Return the content that a scan hashed; ``None`` where it has changed since."""
         try:
-            content, _ = _read_regular(self.root / file.path, self._max_bytes)
+            content, _ = self._read(str(self.root / file.path))
         except OSError:
             return None
         return content if _sha256(content) == file.sha256 else None
 
-    def _look_at(self, path: str, entry: os.DirEntry[str]) -> ScannedFile:
-        stamp = FileStamp.of(entry.stat())
+    def _look_at(self, path: str, entry: FoundEntry) -> ScannedFile:
+        status = entry.stat()
+        stamp = FileStamp.of(status)
         known = self._hashed.get(path, stamp)
         if known is not None:
             return known
-        if not entry.is_file():
+        if not stat.S_ISREG(status.st_mode):
             return _problem(path, "is no regular file")
         if stamp.size > self._max_bytes:
             size = f"has {stamp.size:,} bytes, more than the {self._max_bytes:,} of a rule"
             return ScannedFile(path, stamp, "", size)
         now_ns = time.time_ns()
-        content, after = _read_regular(Path(entry.path), self._max_bytes)
+        content, after = self._read(entry.path)
         file = ScannedFile(path, after, _sha256(content))
         if after == stamp:
             self._hashed.put(path, stamp, file, now_ns)
@@ -144,20 +150,6 @@ class Scanner:
 def unseen_folder(path: str, reason: str) -> ScannedFile:
     """Return the finding that nothing below ``path`` can be seen, and why."""
     return ScannedFile(path, FileStamp(0, 0, 0, 0, 0), "", reason, is_folder=True)
-
-
-def _read_regular(path: Path, max_bytes: int) -> tuple[bytes, FileStamp]:
-    """Read at most one byte more than a rule may have, and what the file is afterwards.
-
-    Opened without blocking, and only read if it is still a regular file: a named pipe that
-    took its place would never end.
-    """
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
-        status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "is no regular file any more")
-        content = stream.read(max_bytes + 1)
-        return content, FileStamp.of(os.fstat(stream.fileno()))
 
 
 def _problem(path: str, reason: str) -> ScannedFile:

@@ -229,7 +229,7 @@ def test_a_file_at_rest_is_read_once(root: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("projections.rules.sources.scan.time.time_ns", lambda: later)
     look = scanner(root)
     first = look.scan()
-    monkeypatch.setattr("projections.rules.sources.scan._read_regular", None)
+    monkeypatch.setattr("projections.rules.sources.scan.read_inside", None)
     assert look.scan() == first
 
 
@@ -314,7 +314,7 @@ def test_thousands_of_files_are_scanned_again_without_being_read(
     monkeypatch.setattr("projections.rules.sources.scan.time.time_ns", lambda: later)
     look = scanner(root)
     assert len(look.scan()) == 5_000
-    monkeypatch.setattr("projections.rules.sources.scan._read_regular", None)
+    monkeypatch.setattr("projections.rules.sources.scan.read_inside", None)
     started = time.monotonic()
     assert len(look.scan()) == 5_000
     assert time.monotonic() - started < 5, "a look at files at rest costs a stat each"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +9,7 @@ from support.master import fill, lock_folder
 
 from projections.rules import SourceError
 from projections.rules.formats import files_ending
+from projections.rules.sources._bound_reads import list_inside
 from projections.rules.sources.scan import Scanner
 
 if TYPE_CHECKING:
@@ -69,16 +69,16 @@ def test_a_swap_during_the_walk_is_seen_as_a_whole(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scanner = Scanner(config_map(root), YAML)
-    scandir, swapped = os.scandir, False
+    swapped = False
 
-    def swapping(folder: str) -> object:
+    def swapping(folder: str, real_root: str) -> object:
         nonlocal swapped
-        if str(folder).endswith("linux") and not swapped:
+        if folder.endswith("linux") and not swapped:
             swapped = True
             swap(root, "..data", "..2")
-        return scandir(folder)
+        return list_inside(folder, real_root)
 
-    monkeypatch.setattr("projections.rules.sources._tree_walk.os.scandir", swapping)
+    monkeypatch.setattr("projections.rules.sources._tree_walk.list_inside", swapping)
     assert len({file.sha256 for file in scanner.scan().values()}) == 1
     assert swapped
 
