@@ -230,6 +230,7 @@ class EventStore(ClosingContext):
     import_from = _blocking(SharedStore.import_from)
     trim = _blocking(SharedStore.trim)
     backup = _blocking(SharedStore.backup)
+    renew_incarnation = _blocking(SharedStore.renew_incarnation)
 
 
 class Reader(Iterator[Event]):

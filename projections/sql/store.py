@@ -10,6 +10,7 @@ from eventstore.config import keys_in_force
 from eventstore.errors import ConfigError, StoreClosedError
 from eventstore.log.clock import system_clock
 from eventstore.notify.notifiers import make_notifier
+from eventstore.notify.protocol import LogIdentity
 from eventstore.storage.backends import make_backend
 from eventstore.storage.base import SqlBackend
 from eventstore.system.contexts import BlockingContext
@@ -79,7 +80,7 @@ class SqlStorage(BlockingContext):
                 raise StoreClosedError(f"the storage {self.url} is closed: make another")
             if self._state == "new":
                 self._backend.open()
-                self._log_id = self._backend.head().log_id
+                self._identity = self._identify()
                 self._state = "open"
         return self
 
@@ -151,10 +152,14 @@ class SqlStorage(BlockingContext):
         """
         self.open()
         position = self._dialect.import_snapshot(self._backend, src)
-        self._log_id = self._backend.head().log_id
+        self._backend.renew_incarnation()
+        self._identity = self._identify()
         with self._publishing:
-            self._notifier.publish(self._log_id, position, None)
+            self._notifier.publish(self._identity, position, None)
         return position
+
+    def _identify(self) -> LogIdentity:
+        return LogIdentity(self._backend.head().log_id, self._backend.incarnation())
 
     def _open_transaction(self) -> UserTransaction:
         self.open()
@@ -162,4 +167,4 @@ class SqlStorage(BlockingContext):
 
     def _publish(self, appended: Appended, batch: CommitBatch | None) -> None:
         with self._publishing:
-            self._notifier.publish(self._log_id, appended.position, batch)
+            self._notifier.publish(self._identity, appended.position, batch)

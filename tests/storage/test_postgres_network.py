@@ -281,5 +281,5 @@ async def test_a_notification_that_came_with_an_answer_is_heard_at_once(postgres
         listener.pgconn.consume_input()
         while listener.pgconn.get_result() is not None:
             continue
-        assert _received(listener) == 17
-        assert _received(listener) is None
+        assert _received(listener, "") == 17
+        assert _received(listener, "") is None
