@@ -123,6 +123,7 @@ async def _show(
             write_warning(faults[-1])
     for consumer in facts["consumers"]:
         faults += _consumer_faults(consumer, within)
+    faults += [_view_line(view) for view in facts["views"] if view["failed_at"] is not None]
     for name, entries in sections.items():
         faults += [f"{name} {entry.name!r}: {entry.fault}" for entry in entries if entry.fault]
     _print(session.output, facts, sections)
@@ -132,9 +133,9 @@ async def _show(
 def _print(
     output: Output, facts: dict[str, Any], sections: Mapping[str, Sequence[StatusEntry]]
 ) -> None:
-    consumers = facts.pop("consumers")
+    consumers, views = facts.pop("consumers"), facts.pop("views")
     if output.json:
-        facts["consumers"] = consumers
+        facts |= {"consumers": consumers, "views": views}
         for name, entries in sections.items():
             facts.setdefault(name, [entry.values for entry in entries])
         output.value(facts, None)
@@ -148,6 +149,8 @@ def _print(
             f"recorded times are {show_age(ahead)} ahead of the clock, which was once set ahead: "
             "events get the last one's time until it has passed; trim by a position"
         )
+    for view in views:
+        output.line(_view_line(view))
     for consumer in consumers:
         output.line(_consumer_line(consumer))
     if facts.get("more_consumers"):
@@ -250,6 +253,19 @@ def _is_gone(owner: str) -> bool:
     except PermissionError:  # Another user's process, and alive.
         return False
     return False
+
+
+def _view_line(view: dict[str, Any]) -> str:
+    lag = f"{view['lag']} behind" if view["lag"] else "up to date"
+    newer = "; newer than this program's: left alone" if view["newer_than_here"] else ""
+    failed = ""
+    if view["failed_at"] is not None:
+        failed = (
+            f"; failed at position {view['failed_at']} {view['failed_seconds_ago']} s ago: "
+            f"{view['failure']}"
+        )
+    where = f"version {view['version']}, position {view['position']}, {lag}"
+    return f"view {view['name']}: {where}{newer}{failed}"
 
 
 def _consumer_line(consumer: dict[str, Any]) -> str:

@@ -124,10 +124,10 @@ def _is_outdated(driver: Driver, view: InlineView) -> bool:
 
 
 def _bring_up(place: Place, view: InlineView) -> None:
-    size, progress = FIRST_STEP, _Progress(view.name)
+    size, progress = _StepSize(), _Progress(view.name)
     at, left = -1, REST_EVENTS + 1
     while left > REST_EVENTS:
-        began, before = time.monotonic(), at
+        before = at
         try:
             at, left = place.step(partial(_step if at >= 0 else _look, view, size))
         except (ViewBehindError, ProjectionVersionError) as error:
@@ -140,9 +140,19 @@ def _bring_up(place: Place, view: InlineView) -> None:
             # It keeps no checkpoint, and would begin with the same events each time.
             place.step(partial(_whole, view))
             return
-        taken = max(time.monotonic() - began, 1e-6)
-        size = max(1, min(LARGEST_STEP, 2 * size, int(size * STEP_SECONDS / taken)))
         progress.report(left)
+
+
+class _StepSize:
+    """How many events a step applies, so that it takes :data:`STEP_SECONDS`."""
+
+    def __init__(self) -> None:
+        self.events = FIRST_STEP
+
+    def adapt(self, seconds: float) -> None:
+        """Take note of how long a step took, the wait for its turn not counted."""
+        fitting = int(self.events * STEP_SECONDS / max(seconds, 1e-6))
+        self.events = max(1, min(LARGEST_STEP, 2 * self.events, fitting))
 
 
 def _whole(view: InlineView, driver: Driver) -> None:
@@ -150,7 +160,7 @@ def _whole(view: InlineView, driver: Driver) -> None:
     catch_up_inline(driver, view, read_head(driver, lock=True), whole=True)
 
 
-def _look(view: InlineView, size: int, driver: Driver) -> tuple[int, int]:
+def _look(view: InlineView, size: _StepSize, driver: Driver) -> tuple[int, int]:
     """Apply some events, where the tables are those of this version and all there."""
     if _is_outdated(driver, view):
         read_cursor(driver, view, 0)  # Raises ProjectionVersionError for another version.
@@ -158,13 +168,14 @@ def _look(view: InlineView, size: int, driver: Driver) -> tuple[int, int]:
     return _step(view, size, driver)
 
 
-def _step(view: InlineView, size: int, driver: Driver) -> tuple[int, int]:
+def _step(view: InlineView, size: _StepSize, driver: Driver) -> tuple[int, int]:
     """Apply some events; return the position before them, and how many are left.
 
     Raises ViewBehindError where the projection has to be computed anew, hidden.
     """
     # Waits for the row of the checkpoint: what is read afterwards is at least as new.
     read_cursor(driver, view, 0)
+    began = time.monotonic()
     head = read_head(driver)
     at = inline_position(driver, view, head, may_reset=not can_rebuild(view.projection))
     if at < head.first_position - 1:
@@ -172,7 +183,9 @@ def _step(view: InlineView, size: int, driver: Driver) -> tuple[int, int]:
         return at, 0
     if at >= head.position:
         return at, 0
-    return at, head.position - _apply_page(driver, view, head, at, size)
+    reached = _apply_page(driver, view, head, at, size.events)
+    size.adapt(time.monotonic() - began)
+    return at, head.position - reached
 
 
 def _apply_page(driver: Driver, view: InlineView, head: Head, at: int, size: int) -> int:

@@ -27,7 +27,10 @@ _KEPT: Final = (
     "ORDER BY k.position LIMIT ?"
 )
 _CONSUMERS: Final = "SELECT name, position, hash, epoch, owner, seen_us FROM consumer"
-_VIEWS: Final = "SELECT name, log_id, position, hash FROM projection WHERE log_id IS NOT NULL"
+_VIEWS: Final = "SELECT name, version, log_id, position, hash FROM projection"
+_KEPT_FOR: Final = (
+    "SELECT projection, version FROM projection_tables WHERE table_name = '' ORDER BY projection"
+)
 
 Fault = tuple[str, str]
 """Where, and what."""
@@ -95,8 +98,26 @@ def _cursor_faults(driver: Driver, head: Head) -> list[Fault]:
         else:
             faults += _check(driver, head, where, (head.log_id, consumer.position, consumer.hash))
     if driver.has_table("projection"):
-        for name, *cursor in driver.rows(_VIEWS):
-            faults += _check(driver, head, f"view {name!r:.200}", tuple(cursor))
+        faults += _view_faults(driver, head)
+    return faults
+
+
+def _view_faults(driver: Driver, head: Head) -> list[Fault]:
+    """Check version and checkpoint of each table projection."""
+    faults: list[Fault] = []
+    made = dict(driver.rows(_KEPT_FOR)) if driver.has_table("projection_tables") else {}
+    for name, version, *cursor in driver.rows(_VIEWS):
+        where = f"view {name!r:.200}"
+        if not isinstance(version, int) or version < 1:
+            faults.append((where, f"has no proper version, but {version!r:.40}"))
+        elif made.get(name, version) != version:
+            what = (
+                f"its tables were made for version {made[name]!r:.40}, its checkpoint says "
+                f"{version}: rebuild it, with no program left that keeps another version"
+            )
+            faults.append((where, what))
+        if cursor != [None, None, None]:
+            faults += _check(driver, head, where, tuple(cursor))
     return faults
 
 

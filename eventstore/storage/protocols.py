@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from eventstore.log.events import Cursor
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         SlowConsumers,
         StoredEvent,
         StreamState,
+        ViewState,
     )
     from eventstore.log.records import KeptRecord, Record, StreamRecord
 
@@ -143,6 +144,13 @@ class Backend(IntegrityReader, Protocol):
 
     def stream_states(self, prefix: str, after: str, limit: int) -> list[StreamState]:
         """Return the streams whose names begin with ``prefix`` and follow ``after``, by name."""
+
+    def views(self) -> list[ViewState]:
+        """Return the table projections in the log's database, by name."""
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Inline projections that appends go on without, with the newer version of their tables."""
 
     def describe(self) -> dict[str, str | int]:
         """Return facts for ``status``: kind, version, location, sizes in bytes."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from eventstore.errors import HistoryDivergedError
+from eventstore.errors import HistoryDivergedError, StorageError
 from eventstore.log.events import Cursor, Event
 from eventstore.log.operations import (
     REMOVED,
@@ -20,6 +20,7 @@ from eventstore.log.operations import (
     ViewState,
     ownership_error,
 )
+from eventstore.storage.migrations import newest_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,8 @@ PAGE_BYTES: Final = 8 * 1024 * 1024
 """A page ends early once it holds this much content: what bounds a reader's memory."""
 
 _HEAD = "SELECT log_id, first_position, position, recorded_us, hash, base_hash FROM head"
+
+_LOCKED_HEAD = _HEAD.replace(" FROM head", ", schema_version FROM head")
 
 _CONSUMERS: Final = "SELECT name, position, hash, epoch, owner, seen_us FROM consumer"
 _SLOWEST: Final = (
@@ -49,12 +52,22 @@ def read_head(driver: Driver, *, lock: bool = False) -> Head:
     """Read the head row; ``lock`` keeps it as it is until the transaction ends.
 
     Locking is a statement of its own, and the first one: what is read after it is what the
-    appends before this one have committed.
+    appends before this one have committed. Raises StorageError where a newer program has changed
+    the schema meanwhile: only that one knows what an append has to write.
     """
-    row = driver.row(_HEAD + driver.for_update if lock else _HEAD)
+    row = driver.row(_LOCKED_HEAD + driver.for_update if lock else _HEAD)
     if row is None:
         raise LookupError("the head row is missing")
-    return Head(*row)
+    if not lock:
+        return Head(*row)
+    *columns, schema_version = row
+    if schema_version > newest_schema():
+        reason = (
+            f"its schema is version {schema_version} by now, this program knows {newest_schema()}: "
+            "upgrade the program before it writes"
+        )
+        raise StorageError("the log", reason)
+    return Head(*columns)
 
 
 def hash_at(driver: Driver, head: Head, position: int) -> bytes:

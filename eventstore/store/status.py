@@ -52,10 +52,31 @@ async def describe_store(
         "position": head.position,
         **_age(head, now),
         "hash": head.hash.hex(),
+        "views": await _describe_views(log, head, now),
         "consumer_count": count,
         **({"more_consumers": True} if more else {}),
         "consumers": consumers,
     }
+
+
+async def _describe_views(log: LogAccess, head: Head, now: int) -> list[dict[str, Any]]:
+    """Return the table projections in the log's database, as JSON-ready values."""
+    skipped = log.backend.skipped
+    return [
+        {
+            "name": view.name,
+            "version": view.version,
+            "position": view.position,
+            "lag": head.position - view.position,
+            "newer_than_here": view.name in skipped,
+            "failed_at": view.failed_at,
+            "failure": view.reason,
+            "failed_seconds_ago": None
+            if view.failed_us is None
+            else seconds_between(view.failed_us, now),
+        }
+        for view in await log.run(log.backend.views)
+    ]
 
 
 def _age(head: Head, now: int) -> dict[str, Any]:

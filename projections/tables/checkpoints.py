@@ -12,10 +12,14 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    delete,
+    insert,
+    select,
     text,
 )
 
-from projections.tables.columns import ByteOrder, keys, optional, required
+from eventstore.log.clock import system_clock
+from projections.tables.columns import ByteOrder, keys, optional, required, storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +66,25 @@ failure_table: Final = Table(
     *required(String, "reason"),
     *required(BigInteger, "failed_us"),
 )
+
+
+def record_failure(connection: Connection, name: str, position: int, reason: str) -> None:
+    """Store that a projection has stopped at an event, and why."""
+    clear_failure(connection, name)
+    now = system_clock()
+    row = {"name": name, "position": position, "reason": storable(reason), "failed_us": now}
+    connection.execute(insert(failure_table), row)
+
+
+def clear_failure(connection: Connection, name: str) -> None:
+    """Store that a projection has got past the event at which it stopped."""
+    connection.execute(delete(failure_table).where(failure_table.c.name == name))
+
+
+def has_failure(connection: Connection, name: str) -> bool:
+    """Return whether a projection has stopped at an event."""
+    found = select(failure_table.c.position).where(failure_table.c.name == name)
+    return connection.execute(found).first() is not None
 
 
 def own_schema(connection: Connection) -> str:

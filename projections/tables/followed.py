@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,7 +22,12 @@ from eventstore.storage.sqlite.paths import database_path
 from eventstore.system.secret_url import SecretUrl
 from projections.protocol import OutdatedViewError
 from projections.tables.backends import make_database
-from projections.tables.checkpoints import projection_table
+from projections.tables.checkpoints import (
+    clear_failure,
+    has_failure,
+    projection_table,
+    record_failure,
+)
 from projections.tables.database import Rebuildable
 
 if TYPE_CHECKING:
@@ -105,6 +111,7 @@ class FollowedTables:
         """Whether a rebuild may replace tables of a newer version: set before ``open``."""
         self._epoch = 0
         self._stored = 0
+        self._failed = False
         self._at: Cursor | None = None
         self._rebuilt: Cursor | None = None
         self._rebuild: Rebuild | None = None
@@ -144,6 +151,7 @@ class FollowedTables:
             if good:
                 reached = Cursor(cursor.log_id, good[-1].position, good[-1].hash)
                 self._apply_with_retry(good, reached)
+            self._record_failure(error)
             raise
 
     def begin_rebuild(self) -> None:
@@ -182,6 +190,7 @@ class FollowedTables:
                 f"projection {self.name!r} in {self.place} was made from another log",
             )
         self._epoch = self._claim(connection)
+        self._failed = has_failure(connection, self.name)
         return None if self.outdated else cursor
 
     def _apply_with_retry(self, events: Sequence[Event], cursor: Cursor) -> None:
@@ -205,7 +214,17 @@ class FollowedTables:
                 )
             if stored != cursor:
                 self._apply_in(connection, events, cursor)
+            if self._failed and events:
+                clear_failure(connection, self.name)
         self._at = cursor
+        self._failed = self._failed and not events
+
+    def _record_failure(self, error: ProjectionError) -> None:
+        """Store which event could not be applied, where ``status`` finds it."""
+        with suppress(StorageError), self._database.transaction() as connection:
+            self._check_owner(connection)
+            record_failure(connection, self.name, error.position, error.reason)
+            self._failed = True
 
     def _apply_in(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
         self._projection.apply(connection, events, cursor)

@@ -55,6 +55,12 @@ def known(dialect: str) -> tuple[Migration, ...]:
     )
 
 
+@cache
+def newest_schema() -> int:
+    """Return the version of the schema that this program writes, the same in each database."""
+    return len(known("sqlite"))
+
+
 def apply_next(driver: Driver, dialect: str, where: str, now_us: int) -> bool:
     """Apply the first migration that is missing, in the caller's transaction.
 

@@ -1,0 +1,128 @@
+"""What status and verify say of projections: their versions, their lag, where one has failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import text
+from support.totals import DoubledTotals, Totals, append_numbers, read_totals, reader_of
+
+from eventstore import EventStore, NewEvent, ProjectionError, StorageError
+from eventstore.errors import ProjectionVersionError
+from projections import ProjectionRunner
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from eventstore import Event
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+
+
+def execute(url: str, statement: str) -> None:
+    """Run a statement as another program would."""
+    engine = reader_of(url)
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+async def view_of(store: EventStore) -> dict[str, Any]:
+    """Return what status says of the only projection."""
+    (view,) = (await store.status())["views"]
+    return dict(view)
+
+
+async def test_an_older_process_appends_without_the_view_and_says_so_once(
+    log: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with EventStore.open(log, inline=[Totals()]) as old:
+        await append_numbers(old, 5)
+        async with EventStore.open(log, inline=[DoubledTotals()]) as new:
+            before = read_totals(log)
+            for _ in range(3):
+                await old.append("n/1", [NewEvent("Counted", 100)])
+            assert read_totals(log) == before
+            view = await view_of(old)
+            assert (view["version"], view["lag"], view["newer_than_here"]) == (2, 3, True)
+            assert not (await view_of(new))["newer_than_here"]
+            await new.append("n/1", [NewEvent("Counted", 100)])
+            assert read_totals(log)["n/1"] == before["n/1"] + 800
+            assert (await view_of(new))["lag"] == 0
+    assert caplog.text.count("this process appends without it") == 1
+
+
+async def test_an_older_process_may_refuse_to_append_without_the_view(log: str) -> None:
+    async with EventStore.open(log, inline=[Totals()], on_newer_view="refuse") as old:
+        await append_numbers(old, 5)
+        async with EventStore.open(log, inline=[DoubledTotals()]):
+            pass
+        with pytest.raises(ProjectionVersionError) as caught:
+            await old.append("n/1", [NewEvent("Counted", 1)])
+        assert (caught.value.projection, caught.value.mine, caught.value.stored) == ("totals", 1, 2)
+        assert (await old.head()).position == 5
+    with pytest.raises(ProjectionVersionError):
+        async with EventStore.open(log, inline=[Totals()], on_newer_view="refuse"):
+            pass
+
+
+class Picky(Totals):
+    """Cannot apply the number 13."""
+
+    def handle(self, connection: Connection, event: Event) -> None:
+        """Add the number; fail after it was added."""
+        super().handle(connection, event)
+        if event.data == 13:
+            raise ZeroDivisionError("not 13")
+
+
+async def test_a_failed_batch_leaves_rows_and_checkpoint_together_and_status_names_it(
+    log: str,
+) -> None:
+    async with EventStore.open(log) as store:
+        await store.append("n/1", [NewEvent("Counted", 1)])
+        await store.append("n/1", [NewEvent("Counted", 2), NewEvent("Counted", 13)])
+        for _ in range(2):
+            with pytest.raises(ProjectionError):
+                await ProjectionRunner(store, Picky().at(log)).catch_up()
+            assert read_totals(log) == {"n/1": 1}
+            view = await view_of(store)
+            assert (view["position"], view["failed_at"]) == (1, 3)
+            assert "not 13" in view["failure"]
+        await ProjectionRunner(store, Totals().at(log)).catch_up()
+        assert read_totals(log) == {"n/1": 16}
+        assert (await view_of(store))["failed_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("UPDATE projection SET version = 0", "no proper version"),
+        ("UPDATE projection SET version = 7", "made for version 1, its checkpoint says 7"),
+        ("UPDATE projection SET position = 3", "does not belong to this log"),
+        ("UPDATE projection SET position = NULL", "no proper cursor"),
+    ],
+)
+async def test_verify_finds_a_version_or_a_checkpoint_that_was_changed(
+    log: str, change: str, what: str
+) -> None:
+    async with EventStore.open(log, inline=[Totals()]) as store:
+        await append_numbers(store, 5)
+        assert (await store.verify()).findings == ()
+        execute(log, change)
+        (finding,) = (await store.verify()).findings
+        assert finding.where == "view 'totals'"
+        assert what in finding.what
+
+
+async def test_a_log_that_a_newer_program_has_changed_is_not_written_any_more(log: str) -> None:
+    async with EventStore.open(log) as store:
+        await store.append("n/1", [NewEvent("Counted", 1)])
+        execute(log, "UPDATE head SET schema_version = 99")
+        with pytest.raises(StorageError, match="version 99 by now"):
+            await store.append("n/1", [NewEvent("Counted", 1)])
+        assert (await store.head()).position == 1
+    with pytest.raises(StorageError, match="version 99, this program knows"):
+        async with EventStore.open(log):
+            pass
