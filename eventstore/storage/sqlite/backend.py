@@ -27,6 +27,7 @@ from eventstore.storage.sqlite._driver import SqliteDriver
 from eventstore.storage.sqlite._hidden_tables import SqliteHiddenTables
 from eventstore.storage.sqlite.engine import (
     BUSY_SECONDS,
+    describe_wal,
     keep_connections,
     make_engine,
     translate_errors,
@@ -142,8 +143,7 @@ class SqliteBackend(SqlBackend):
         try:
             return self._read(self._is_current)
         except (NoLogError, StorageError):
-            # A database of something else, or one in the making: looked at again in our turn.
-            return False
+            return False  # Another database, or one in the making: it is looked at in our turn.
 
     def watch_waits(self, check: Callable[[], None]) -> None:
         """Call ``check`` while a write waits for its turn; what it raises ends the wait."""
@@ -217,11 +217,10 @@ class SqliteBackend(SqlBackend):
             "sqlite": sqlite3.sqlite_version,
         }
         if self.path is not None:
-            wal = self.path.with_name(self.path.name + "-wal")
             facts |= {
                 "file": str(self.path),
                 "bytes": self.path.stat().st_size,
-                "wal_bytes": wal.stat().st_size if wal.exists() else 0,
+                **describe_wal(self.path.with_name(self.path.name + "-wal")),
             }
         return facts
 

@@ -23,6 +23,9 @@ BUSY_SECONDS: Final = 30.0
 READ_CONNECTIONS: Final = 8
 """Connections kept for reading; the store never reads more pages than this at once."""
 
+WAL_BYTES: Final = 16 * 1024 * 1024
+"""What a write-ahead log is cut to as it begins anew: after a write that no reader is behind."""
+
 _USE_WAL: Final = "PRAGMA journal_mode=WAL"
 
 
@@ -65,6 +68,8 @@ def make_engine(path: Path | None, *, pooled: bool = True, wal: bool = True) -> 
             connection.execute(_USE_WAL)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        # A write-ahead log that grew behind a reader shrinks once the reader has gone.
+        connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
         # What is erased, or moved to another page, leaves zeros behind.
         connection.execute("PRAGMA secure_delete=ON")
 
@@ -87,6 +92,18 @@ def keep_connections(engine: Engine) -> None:
     """Never close the idle connections of an engine; see :func:`keep_for_ever`."""
     for _ in range(getattr(engine.pool, "checkedin", int)()):
         keep_for_ever(engine.connect())
+
+
+def describe_wal(path: Path) -> dict[str, str | int]:
+    """Return the size of the write-ahead log at ``path``, and why it is that large."""
+    size = path.stat().st_size if path.exists() else 0
+    facts: dict[str, str | int] = {"wal_bytes": size}
+    if size > 2 * WAL_BYTES:
+        facts["wal_kept"] = (
+            "a reader that reads for long, or was stopped, keeps the write-ahead log from being "
+            "emptied; after it has ended, the next writes cut it"
+        )
+    return facts
 
 
 def use_wal(connection: Connection) -> None:

@@ -1,0 +1,40 @@
+"""The write-ahead log is bounded once the readers that held it have gone."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from eventstore import EventStore, NewEvent
+from eventstore.storage.sqlite import engine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIMIT = 256 * 1024
+
+
+@pytest.mark.anyio
+async def test_a_reader_that_reads_for_long_is_named_and_leaves_no_large_file(
+    path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "WAL_BYTES", LIMIT)
+    wal = path.with_name(path.name + "-wal")
+    event = {"text": "x" * 100_000}
+    async with EventStore.open(url, notify="none") as store:
+        await store.append("a/1", [NewEvent("T", event)])
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM head").fetchall()
+            for _ in range(60):
+                await store.append("a/1", [NewEvent("T", event)])
+            assert wal.stat().st_size > 4 * LIMIT
+            assert "reader" in (await store.status())["wal_kept"]
+            reader.execute("COMMIT")
+        for _ in range(3):
+            await store.append("a/1", [NewEvent("T", 1)])
+        assert wal.stat().st_size <= LIMIT
+        assert "wal_kept" not in await store.status()
