@@ -10,6 +10,7 @@ from support.sql_tables import PEOPLE, changes, computed, dump_file, file_of
 
 from eventstore.errors import StorageError
 from projections.sql import SqlRefusedError, SqlStorage
+from projections.sql._identifiers import RESERVED
 from projections.sql.sqlite.connection import SqliteConnection
 
 if TYPE_CHECKING:
@@ -94,6 +95,17 @@ def test_a_second_writer_in_the_same_thread_is_told_rather_than_left_waiting(
         ("PRAGMA synchronous = OFF", "synchronous"),
         ("PRAGMA journal_mode = DELETE", "journal_mode"),
         ("ATTACH ':memory:' AS other", "another database"),
+        ("ATTACH ':memory:' AS event", "another database"),
+        ("VACUUM INTO '/nowhere/copy.db'", "another database|within a transaction"),
+        ("CREATE TEMP TABLE event (id)", "name of the log's own"),
+        ('CREATE TEMPORARY TABLE "Head" (id)', "name of the log's own"),
+        ("CREATE TABLE temp.[STREAM] (id)", "by migrations only"),
+        ("CREATE TEMP TABLE [STREAM] (id)", "name of the log's own"),
+        ("CREATE TEMP TABLE IF NOT EXISTS `sql_capture` AS SELECT 1", "name of the log's own"),
+        ("CREATE TEMP TABLE projection (id)", "name of the log's own"),
+        ("CREATE TEMP VIEW consumer AS SELECT 1", "name of the log's own"),
+        ("CREATE TEMP TRIGGER t AFTER INSERT ON event BEGIN SELECT 1; END", "temporary trigger"),
+        ("ALTER TABLE person RENAME TO projection", "by migrations only"),
     ],
 )  # fmt: skip
 def test_what_would_escape_the_log_is_refused(
@@ -117,6 +129,17 @@ def test_temporary_tables_are_the_callers_own(people: SqlStorage, url: str) -> N
         c.execute("INSERT INTO person (id) SELECT id FROM mine")
         c.execute("DROP TABLE mine")
     assert [[new[0] for _, _, _, new in one] for one in changes(url)] == [[4, 5]]
+
+
+def test_temporary_tables_stand_in_for_nothing_of_the_log(people: SqlStorage, url: str) -> None:
+    with people.connection() as c:
+        assert isinstance(c, SqliteConnection)
+        with c._own_statements():
+            for name in [*RESERVED, "person"]:
+                c._raw.execute(f'CREATE TEMP TABLE "{name}" AS SELECT 1 AS one')
+        c.execute("INSERT INTO main.person (id, name) VALUES (1, 'ana')")
+    assert [[new[0] for _, _, _, new in one] for one in changes(url)] == [[1]]
+    assert computed(url) == dump_file(file_of(url))
 
 
 def test_what_only_the_commit_finds_wrong_leaves_nothing(

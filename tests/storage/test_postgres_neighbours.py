@@ -139,7 +139,7 @@ def test_temporary_tables_stand_in_for_nothing_of_the_log() -> None:
     backend.close()
 
 
-ROLES = ("log_owner", "log_appender", "log_reader", "sql_guest")
+ROLES = ("log_owner", "log_appender", "log_reader", "sql_program")
 PEOPLE = "CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT)"
 
 
@@ -193,13 +193,13 @@ async def test_the_documented_roles_can_do_their_work_and_no_more(tmp_path: Path
             await store.append("a/b", [NewEvent("X", 1)])
             async with store.subscribe_changes(consumer="w", follow=False) as changes:
                 assert [event.type async for event in changes] == ["SchemaChanged", "X"]
-        await to_thread.run_sync(_insert_with_guest_role, urls["sql_guest"])
+        await to_thread.run_sync(_insert_by_sql, urls["sql_program"])
         async with EventStore.open(urls["log_reader"], notify="none", create=False) as store:
             types = [event.type async for event in store.read()]
             assert types == ["SchemaChanged", "X", "RowsChanged"]
             with pytest.raises(StorageError, match="permission denied"):
                 await store.append("a/b", [NewEvent("X", 2)])
-        for one in ("log_appender", "log_reader", "sql_guest"):
+        for one in ("log_appender", "log_reader", "sql_program"):
             for statement in FORBIDDEN:
                 with psycopg.connect(urls[one]) as raw:
                     with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -207,7 +207,7 @@ async def test_the_documented_roles_can_do_their_work_and_no_more(tmp_path: Path
                     raw.rollback()
 
 
-def _insert_with_guest_role(url: str) -> None:
+def _insert_by_sql(url: str) -> None:
     with SqlStorage(url, notify="none") as storage, storage.connection() as c:
         c.execute("INSERT INTO person VALUES (?, ?)", (1, "ana"))
         c.execute("UPDATE person SET name = 'ann'")

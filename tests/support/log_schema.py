@@ -31,6 +31,16 @@ ORDER BY 1, 2, 3, 4
 """
 
 
+_HELD = """
+SELECT 'advisory lock', objid::text FROM pg_locks
+WHERE locktype = 'advisory' AND pid = pg_backend_pid()
+UNION ALL SELECT 'prepared', name FROM pg_prepared_statements WHERE from_sql
+UNION ALL SELECT 'cursor', name FROM pg_cursors WHERE is_holdable
+UNION ALL SELECT 'channel', pg_listening_channels()
+ORDER BY 1, 2
+"""
+
+
 class LogDescription(NamedTuple):
     """The log's rows, the schema with its rights, and what a new session's settings are."""
 
@@ -42,10 +52,16 @@ class LogDescription(NamedTuple):
 def describe_log(url: str) -> LogDescription:
     """Describe the log at a URL on a connection of its own."""
     with psycopg.connect(url) as raw:
-        rows = {
-            name: sorted(raw.execute(f"SELECT {name}::text FROM {name}".encode()).fetchall())
-            for name in TABLES
-        }
-        schema = raw.execute(_SCHEMA.encode(), {"tables": list(TABLES)}).fetchall()
-        settings = raw.execute("SELECT name, setting FROM pg_settings ORDER BY 1").fetchall()
+        return describe_session(raw)
+
+
+def describe_session(raw: psycopg.Connection[Any]) -> LogDescription:
+    """Describe the log on a connection, with that session's settings and advisory locks."""
+    rows = {
+        name: sorted(raw.execute(f"SELECT {name}::text FROM {name}".encode()).fetchall())
+        for name in TABLES
+    }
+    schema = raw.execute(_SCHEMA.encode(), {"tables": list(TABLES)}).fetchall()
+    settings = raw.execute("SELECT name, setting FROM pg_settings ORDER BY 1").fetchall()
+    settings += raw.execute(_HELD).fetchall()
     return LogDescription(rows, schema, settings)
