@@ -21,7 +21,12 @@ CHECKPOINTS: Final = (
 FUNCTIONS: Final = ("event_appended", "event_kept", "kept_below", "log_refuses")
 """Functions of the log's triggers on PostgreSQL; SQLite has triggers called so."""
 
-_INDEXED: Final = (*TABLES, *CHECKPOINTS, "log_incarnation", "named_lock", "schema_migrations")
+_LATE_KEYED: Final = ("log_incarnation", "named_lock", "schema_migrations")
+
+LATE_TABLES: Final = (*_LATE_KEYED, "touched")
+"""Tables that are made when they are first needed."""
+
+_INDEXED: Final = (*TABLES, *CHECKPOINTS, *_LATE_KEYED)
 
 INDEXES: Final = (
     *(f"{table}_pkey" for table in _INDEXED),
@@ -31,7 +36,7 @@ INDEXES: Final = (
 )
 """Indexes of these tables, as PostgreSQL names them."""
 
-RESERVED: Final = frozenset([*_INDEXED, *FUNCTIONS, *INDEXES, "touched"])
+RESERVED: Final = frozenset([*_INDEXED, *LATE_TABLES, *FUNCTIONS, *INDEXES])
 """Tables of the log, of locks, checkpoints, migrations and access times; in lower case."""
 
 PREFIXES: Final = ("pg_", "sql_capture", "sqlite_")

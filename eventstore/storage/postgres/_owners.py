@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from eventstore.errors import StorageError
 from eventstore.storage.catalog import TABLES
-from eventstore.storage.reserved_names import CHECKPOINTS, FUNCTIONS
+from eventstore.storage.reserved_names import CHECKPOINTS, FUNCTIONS, LATE_TABLES
 
-_NAMES: Final = [*TABLES, *CHECKPOINTS, *FUNCTIONS, "named_lock", "schema_migrations", "touched"]
+_NAMES: Final = [*TABLES, *CHECKPOINTS, *FUNCTIONS, *LATE_TABLES]
 _CAPTURE: Final = "sql\\_capture%"
 
 # The owner of the head owns the log. A role is trusted where the log's owner is a member of it,
