@@ -130,6 +130,19 @@ async def _show(
     return faults
 
 
+def _print_log(output: Output, facts: dict[str, Any]) -> None:
+    """Print what the log itself is like."""
+    if facts["last_event_at"] is not None:
+        facts["last_event_at"] = show_stored_time(facts["last_event_at"])
+    ahead = facts.pop("recorded_ahead_seconds")
+    output.facts((name, value) for name, value in facts.items() if value is not None)
+    if ahead:
+        output.line(
+            f"recorded times are {show_age(ahead)} ahead of the clock, which was once set ahead: "
+            "events get the last one's time until it has passed; trim by a position"
+        )
+
+
 def _print(
     output: Output, facts: dict[str, Any], sections: Mapping[str, Sequence[StatusEntry]]
 ) -> None:
@@ -140,15 +153,7 @@ def _print(
             facts.setdefault(name, [entry.values for entry in entries])
         output.value(facts, None)
         return
-    if facts["last_event_at"] is not None:
-        facts["last_event_at"] = show_stored_time(facts["last_event_at"])
-    ahead = facts.pop("recorded_ahead_seconds")
-    output.facts((name, value) for name, value in facts.items() if value is not None)
-    if ahead:
-        output.line(
-            f"recorded times are {show_age(ahead)} ahead of the clock, which was once set ahead: "
-            "events get the last one's time until it has passed; trim by a position"
-        )
+    _print_log(output, facts)
     for view in views:
         output.line(_view_line(view))
     for consumer in consumers:
