@@ -60,6 +60,8 @@ class ChangeFeed:
         self.waiting = Signal(how)
         """Set each time a subscription begins to wait at the head."""
         self.consumers = ConsumerOwnership(log, owner, self.changed)
+        self.on_wake_up: Callable[[], None] | None = None
+        """Called after each wake-up of the notifier, in its thread."""
         self._notifier = notifier
         self._lift = lift
         self._listening = False
@@ -93,7 +95,7 @@ class ChangeFeed:
         self.log.check_open()
         if not self._listening:
             self._listening = True
-            self._notifier.start(self._identity, self.wake)
+            self._notifier.start(self._identity, self._hear)
 
     async def page(self, query: Query) -> Page:
         """Read one page of the log. Raises HistoryDivergedError and HistoryGoneError; see Query."""
@@ -127,6 +129,11 @@ class ChangeFeed:
         self.tail.reset()
         self.pages.clear()
         self.committed(position, None)
+
+    def _hear(self, position: int | None = None, batch: CommitBatch | None = None) -> None:
+        self.wake(position, batch)
+        if self.on_wake_up is not None:
+            self.on_wake_up()
 
     def wake(self, position: int | None = None, batch: CommitBatch | None = None) -> None:
         """Take a wake-up from the notifier or the writer, in one of their threads.

@@ -51,6 +51,9 @@ LARGEST_STEP: Final = 2_000
 HIDDEN_STEP: Final = 1_000
 """Events of a step: of the first one, at the most, and in temporary tables."""
 
+MOST_TRIES: Final = 20
+"""Steps, after few events are left, until even fewer are."""
+
 REPORT_SECONDS: Final = 5.0
 """Seconds between two lines of progress in the log of the program."""
 
@@ -126,7 +129,7 @@ def _is_outdated(driver: Driver, view: InlineView) -> bool:
 def _bring_up(place: Place, view: InlineView) -> None:
     size, progress = _StepSize(), _Progress(view.name)
     at, left = -1, REST_EVENTS + 1
-    while left > REST_EVENTS:
+    while not size.leaves_little(left):
         before = at
         try:
             at, left = place.step(partial(_step if at >= 0 else _look, view, size))
@@ -148,11 +151,23 @@ class _StepSize:
 
     def __init__(self) -> None:
         self.events = FIRST_STEP
+        self._tries = 0
 
-    def adapt(self, seconds: float) -> None:
+    def adapt(self, seconds: float, applied: int) -> None:
         """Take note of how long a step took, the wait for its turn not counted."""
-        fitting = int(self.events * STEP_SECONDS / max(seconds, 1e-6))
+        fitting = int(applied * STEP_SECONDS / max(seconds, 1e-6))
         self.events = max(1, min(LARGEST_STEP, 2 * self.events, fitting))
+
+    def leaves_little(self, left: int) -> bool:
+        """Whether what is left can be applied while the writers wait: in the time of two steps.
+
+        So many tries at the most, because others append meanwhile; never more than
+        :data:`REST_EVENTS`.
+        """
+        if left > REST_EVENTS:
+            return False
+        self._tries += 1
+        return left <= 2 * self.events or self._tries > MOST_TRIES
 
 
 def _whole(view: InlineView, driver: Driver) -> None:
@@ -184,7 +199,7 @@ def _step(view: InlineView, size: _StepSize, driver: Driver) -> tuple[int, int]:
     if at >= head.position:
         return at, 0
     reached = _apply_page(driver, view, head, at, size.events)
-    size.adapt(time.monotonic() - began)
+    size.adapt(time.monotonic() - began, max(1, reached - at))
     return at, head.position - reached
 
 
@@ -213,9 +228,9 @@ def _compute_hidden(place: Place, view: InlineView) -> None:
     log.info("computing projection %r anew; its readers see the old one until then", view.name)
     with hidden as session:
         session.step(partial(_create, projection))
-        progress = _Progress(view.name)
+        size, progress = _StepSize(), _Progress(view.name)
         while True:
-            while (left := session.step(partial(_hidden_step, view))) > REST_EVENTS:
+            while not size.leaves_little(left := session.step(partial(_hidden_step, view, size))):
                 progress.report(left)
             try:
                 session.finish(partial(_rest, view), partial(_take_over, projection))
@@ -229,7 +244,8 @@ def _create(projection: RebuildableProjection, driver: Driver) -> int:
     return 0
 
 
-def _hidden_step(view: InlineView, driver: Driver) -> int:
+def _hidden_step(view: InlineView, size: _StepSize, driver: Driver) -> int:
+    began = time.monotonic()
     head = read_head(driver)
     cursor = read_cursor(driver, view, 0)
     at = cursor.position if cursor is not None else 0
@@ -242,6 +258,7 @@ def _hidden_step(view: InlineView, driver: Driver) -> int:
     query = Query(after=at, until=head.position, whole_commits=True, kept=True, limit=HIDDEN_STEP)
     page = read_page(driver, query)
     apply_inline(driver, view, page.events, page.through)
+    size.adapt(time.monotonic() - began, max(1, page.through.position - at))
     if redacts(page.events) and read_cursor(driver, view, head.position) is None:
         return head.position
     return head.position - page.through.position

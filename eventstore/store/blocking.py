@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from eventstore.log.clock import Clock
     from eventstore.log.events import Appended, Cursor, Expected, NewEvent, Special
     from eventstore.log.inline_projection import InlineProjection
+    from eventstore.log.inline_view import OnNewerView
     from eventstore.log.operations import StreamState
     from eventstore.log.upcasting import Upcasters
     from eventstore.store._reader import EventReader
@@ -79,12 +80,13 @@ class EventStore(ClosingContext):
         upcasters: Upcasters | None = None,
         notify_keys: Sequence[str] | None = None,
         write_wait: float | None = None,
+        on_newer_view: OnNewerView = "skip",
     ) -> Self:
         """Name a log to be entered with ``with``; see :meth:`eventstore.EventStore.open`."""
         waiting = TurnWaiting()
         shared = SharedStore(
             url, notify, inline, clock, poll, upcasters, notify_keys, write_wait,
-            create=create, how=waiting,
+            on_newer_view, create=create, how=waiting,
         )  # fmt: skip
         return cls(waiting, shared)
 

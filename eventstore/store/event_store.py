@@ -23,6 +23,7 @@ from eventstore.store._lifecycle import Lifecycle, process_name
 from eventstore.store._log_access import LogAccess
 from eventstore.store._maintenance import Maintenance, restore
 from eventstore.store._reader import EventReader, read_range, read_stream, read_streams
+from eventstore.store._view_refresh import ViewRefresh
 from eventstore.store._writer import Writer
 from eventstore.store.status import SEARCHED_CONSUMERS, SHOWN_CONSUMERS, describe_store
 from eventstore.system.contexts import AsyncContext
@@ -106,6 +107,8 @@ class EventStore(AsyncContext, Consumers):
             self._log, self._notifier, owner=self.owner, poll=poll, lift=reads.lift, how=how
         )
         """What subscriptions share: for projections and tests rather than for programs."""
+        if inline:
+            self.feed.on_wake_up = ViewRefresh(self._writer.submit_later).heard
         self._maintenance = Maintenance(self._log, self.feed, reads.lift)
         self._lifecycle = Lifecycle(self._log, self.feed, self._writer, self._notifier)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import text
 from support.totals import DoubledTotals, Totals, append_numbers, read_totals, reader_of
+from support.waiting import eventually, take
 
 from eventstore import EventStore, NewEvent, ProjectionError, StorageError
 from eventstore.errors import ProjectionVersionError
@@ -126,3 +127,22 @@ async def test_a_log_that_a_newer_program_has_changed_is_not_written_any_more(lo
     with pytest.raises(StorageError, match="version 99, this program knows"):
         async with EventStore.open(log):
             pass
+
+
+async def test_a_view_that_others_leave_behind_is_brought_up_after_a_wake_up(log: str) -> None:
+    async with (
+        EventStore.open(log, inline=[Totals()]) as keeper,
+        EventStore.open(log) as other,
+    ):
+        subscription = keeper.subscribe_changes()
+        for number in range(1, 4):
+            await other.append("n/1", [NewEvent("Counted", number)])
+            await take(subscription, 1)
+
+        async def up() -> bool:
+            await other.append("n/2", [NewEvent("Counted", 0)])
+            await take(subscription, 1)
+            return read_totals(log).get("n/1") == 6
+
+        await eventually(up)
+        await subscription.aclose()
