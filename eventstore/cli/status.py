@@ -154,10 +154,8 @@ def _print(
         output.value(facts, None)
         return
     _print_log(output, facts)
-    for view in views:
-        output.line(_view_line(view))
-    for consumer in consumers:
-        output.line(_consumer_line(consumer))
+    for line in (*map(_view_line, views), *map(_consumer_line, consumers)):
+        output.line(line)
     if facts.get("more_consumers"):
         output.line(
             f"and more consumers: only the first {facts['consumer_count']} by name were searched; "
