@@ -105,6 +105,7 @@ def end(process: subprocess.Popen[str]) -> None:
     """Let a process end by itself."""
     assert process.stdin is not None
     process.stdin.close()
+    process.stdin = None  # Else its last output would be asked for with a line.
     process.wait()
 
 
