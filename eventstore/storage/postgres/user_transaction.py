@@ -47,10 +47,10 @@ _WITH_HEAD: Final = (
 # driver has prepared.
 _RESET: Final = (
     "CLOSE ALL; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; UNLISTEN *; "
-    "SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; "
-    "DO $$ DECLARE prepared text; BEGIN FOR prepared IN SELECT name "
-    "FROM pg_catalog.pg_prepared_statements WHERE from_sql LOOP "
-    "EXECUTE pg_catalog.format('DEALLOCATE %I', prepared); END LOOP; END $$"
+    "DISCARD TEMP; DISCARD SEQUENCES; SELECT pg_catalog.pg_advisory_unlock_all()"
+)
+_PREPARED: Final = (
+    "SELECT pg_catalog.quote_ident(name) FROM pg_catalog.pg_prepared_statements WHERE from_sql"
 )
 
 
@@ -158,7 +158,13 @@ class PostgresUserTransaction(DriverTransaction):
         )
         try:
             with self._watchdog.limit(self.raw, self.raw.patience):
-                self.raw.execute(f"{_RESET}; SELECT {settings}; {_SETTINGS}", prepare=False)
+                cursor = self.raw.execute(
+                    f"{_RESET}, {settings}; {_SETTINGS}; {_PREPARED}", prepare=False
+                )
+                while cursor.nextset():
+                    pass
+                for (name,) in cursor.fetchall():
+                    self.raw.execute(f"DEALLOCATE {name}".encode())
         except (psycopg.Error, OSError) as error:
             log.debug("the session cannot be reset; it is dropped: %s", error)
             self.raw.close()
