@@ -185,10 +185,10 @@ class Plan:
         """
         now = max(self.now_us, self.head.recorded_us)
         position, previous = self.head.position, self.head.hash
+        salts = iter(_salts(self._position - position))
         content_digest, link = chain.content_digest, chain.link
         for append, versions, commit in self._accepted:
             version = 0
-            salts = iter(_salts(append.events))
             for write in append.writes:
                 stream, name = write.stream, write.stream.encode()
                 stream_id, version = stream_ids[stream], versions[stream] - len(write.events)

@@ -48,7 +48,7 @@ def check_append(writes: Iterable[StreamWrite], *, own: str = "") -> Append:
     checked = [_check_write(write, own) for write in _listed("append", writes)]
     if not checked:
         raise InvalidInputError("append", "has no streams to write to")
-    if len({write.stream for write in checked}) < len(checked):
+    if len(checked) > 1 and len({write.stream for write in checked}) < len(checked):
         raise InvalidInputError("append_many", "names one stream twice; put its events together")
     events = [event for write in checked for event in write.events]
     if len(events) > limits.MAX_COMMIT_EVENTS:
@@ -56,7 +56,7 @@ def check_append(writes: Iterable[StreamWrite], *, own: str = "") -> Append:
     size = sum([len(event.raw_data) + len(event.raw_metadata) for event in events])
     if size > limits.MAX_COMMIT_BYTES:
         raise LimitExceededError("bytes of one append", size, limits.MAX_COMMIT_BYTES)
-    if len({event.raw_id for event in events}) < len(events):
+    if len(events) > 1 and len({event.raw_id for event in events}) < len(events):
         raise InvalidInputError("append", "brings one event id twice")
     return Append(checked, len(events), size)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from eventstore.log.operations import Head
     from eventstore.storage.driver import Driver
@@ -42,19 +42,23 @@ class StreamCache:
         self._head = None
         if not known or len(self._ids) > MAX_STREAMS:
             self._ids, self._versions, self._last_id = {}, {}, None
-        missing = sorted(name for name in names if name not in self._ids)
-        queries = driver.listed(_STREAMS, missing)
-        if not known:
+        missing = sorted([name for name in names if name not in self._ids])
+        if missing or not known:
+            self._read(driver, missing, with_largest=not known)
+        versions = self._versions
+        return {name: versions[name] for name in names if name in versions}
+
+    def _read(self, driver: Driver, names: Sequence[str], *, with_largest: bool) -> None:
+        queries = driver.listed(_STREAMS, names)
+        if with_largest:
             queries.append((_LARGEST, (b"\xff",)))
-        found = driver.together(*queries) if queries else []
-        if not known:
+        found = driver.together(*queries)
+        if with_largest:
             largest = found.pop()
             self.largest = bytes(largest[0][0]) if largest else b""
         for rows in found:
             for name, id_, version in rows:
                 self._ids[name], self._versions[name] = id_, version
-        versions = self._versions
-        return {name: versions[name] for name in names if name in versions}
 
     def store(self, driver: Driver, changed: Mapping[str, int]) -> Mapping[str, int]:
         """Store new versions, new streams among them; return the ids of streams by name."""

@@ -84,7 +84,7 @@ def write_group(
         lambda commit: _earlier_call(driver, head, commit),
         now_us,
     )
-    if any(isinstance(operation, Trim) for operation in group):
+    if inline and any(isinstance(operation, Trim) for operation in group):
         # After the trim the projections could no longer read the events that they lack.
         for view in inline:
             catch_up_inline(driver, view, head)
@@ -94,10 +94,12 @@ def write_group(
             watch.look(head.recorded_us, now_us)
         events: list[Event] | None = [] if inline or batches is not None else None
         _store(driver, plan, cache, events)
-        _apply_to_inline(driver, plan, inline, head, events or ())
+        if inline:
+            _apply_to_inline(driver, plan, inline, head, events or ())
         if batches is not None:
             batches.append(CommitBatch(head.cursor, tuple(events or ())))
-    _transact(driver, [step for step in steps if isinstance(step, Transact)], inline, plan.head)
+    if transactions := [step for step in steps if isinstance(step, Transact)]:
+        _transact(driver, transactions, inline, plan.head)
     return [outcome() if callable(outcome) else outcome for outcome in outcomes]
 
 
@@ -121,9 +123,8 @@ def _apply_to_inline(
 def _transact(
     driver: Driver, operations: Sequence[Transact], inline: Sequence[InlineView], head: Head
 ) -> None:
-    if operations:
-        for view in inline:
-            catch_up_inline(driver, view, head)
+    for view in inline:
+        catch_up_inline(driver, view, head)
     for operation in operations:
         operation.function(driver.connection)
 
@@ -133,9 +134,11 @@ _Step: TypeAlias = Append | ConsumerOperation | Trim | Transact | Erasure | Even
 
 
 def _writes(step: Operation | _Step) -> Sequence[StreamWrite]:
-    append = step.append if isinstance(step, Erasure) else step
-    append = append.notice if isinstance(append, Trim) else append
-    return append.writes if isinstance(append, Append) else ()
+    if isinstance(step, Append):
+        return step.writes
+    if isinstance(step, Erasure):
+        return step.append.writes
+    return step.notice.writes if isinstance(step, Trim) else ()
 
 
 def _is_done(plan: Plan, trim: Trim) -> bool:
@@ -150,10 +153,10 @@ def _carry_out(
         return operation
     outcome: Outcome | Callable[[], Appended] = None
     try:
-        if isinstance(operation, Erasure):
-            outcome = _erasure.erase(driver, plan, operation)
-        elif isinstance(operation, Append):
+        if isinstance(operation, Append):
             outcome = plan.add(operation)
+        elif isinstance(operation, Erasure):
+            outcome = _erasure.erase(driver, plan, operation)
         elif isinstance(operation, Trim):
             if not _is_done(plan, operation):
                 _trimming.trim(driver, head, operation)
@@ -180,6 +183,8 @@ def _read_known(
         for event in write.events
         if event.raw_id <= largest or event.raw_id >= TEXT_IDS
     ]
+    if not wanted:
+        return {}
     return {row[0]: KnownEvent(*row[1:]) for row in driver.lookup(_KNOWN, wanted)}
 
 

@@ -109,16 +109,15 @@ class LogAccess:
 
     async def append(self, operation: Append | Redact | Trim) -> Appended:
         """Queue what appends events; return its result once it is durable."""
-        appended: Appended = await self.write(operation)
+        self.check_open()
+        appended: Appended = await self.how.outcome(self._writer, operation)
         self.saw(appended.cursor)
         return appended
 
     async def write(self, operation: Operation) -> Any:
         """Queue an operation; return its outcome once it is durable, or raise its error."""
-        writer = self.writer
-        return await self.how.settled(
-            partial(writer.submit, operation), partial(writer.perform, operation)
-        )
+        self.check_open()
+        return await self.how.outcome(self._writer, operation)
 
     async def page(self, query: Query) -> Page:
         """Read one page. Raises HistoryDivergedError, HistoryGoneError and UpcastError."""

@@ -36,17 +36,23 @@ class ThreadSubmission(Submission):
         super().__init__(operation)
         self.leads = False
         """Whether its thread is to carry out the next group."""
+        self._lock: threading.Lock | None = None
+
+    def may_sleep(self) -> None:
+        """Prepare for :meth:`wait`; called before another thread can call :meth:`wake`."""
         self._lock = threading.Lock()
         self._lock.acquire()
 
     def wait(self) -> None:
         """Sleep until :meth:`wake`."""
+        assert self._lock is not None  # noqa: S101 - may_sleep comes first
         self._lock.acquire()
 
     def wake(self) -> None:
-        """End the sleep, from any thread."""
-        with suppress(RuntimeError):  # It was woken before, and is not asleep again.
-            self._lock.release()
+        """End the sleep, if there is one; from any thread."""
+        if self._lock is not None:
+            with suppress(RuntimeError):  # It was woken before, and is not asleep again.
+                self._lock.release()
 
 
 class LaterSubmission(Submission):

@@ -93,6 +93,8 @@ class WriteQueue:
 
     def first_thread(self) -> ThreadSubmission | None:
         """Return the first operation whose thread waits for it."""
+        if not self._waiting:
+            return None
         for one in self._waiting:
             if isinstance(one, ThreadSubmission) and not one.cancelled:
                 return one
@@ -100,6 +102,9 @@ class WriteQueue:
 
     def take_group(self) -> list[Submission]:
         """Take the next group out of the queue, with everything that could wait."""
+        if len(self._waiting) == 1 and self.due_at is None and self._waiting[0].begins():
+            self._group = [self._waiting.popleft()]
+            return self._group
         taken = self._count_next()
         group = [one for one in list(self._waiting)[:taken] if one.begins()]
         # Kept until the next group, so that one whose leader is interrupted can be put back.

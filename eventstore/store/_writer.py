@@ -88,17 +88,20 @@ class Writer:
         are carried out again by another leader.
         """
         mine = ThreadSubmission(operation)
+        group: list[Submission] | None = None
         with self._ready:
             self._check_open()
             self._queue.add(mine)
-            leads = not self._leading
-            if leads:
+            if self._leading:
+                mine.may_sleep()
+            else:
                 self._leading = mine.leads = True
+                group = self._queue.take_group()
         try:
-            if not leads:
+            if group is None:
                 mine.wait()
             if mine.leads:
-                self._lead(mine)
+                self._lead(mine, group)
         except BaseException:
             self._leave(mine)
             raise
@@ -186,8 +189,10 @@ class Writer:
             self._carry_out(group)
             self._hand_over()
 
-    def _lead(self, mine: ThreadSubmission) -> None:
-        """Carry out groups until ``mine`` is settled; hand the lead over."""
+    def _lead(self, mine: ThreadSubmission, group: list[Submission] | None) -> None:
+        """Carry out groups, ``group`` first, until ``mine`` is settled; hand the lead over."""
+        if group is not None:
+            self._carry_out(group, mine)
         while not mine.settled:
             with self._ready:
                 group = self._queue.take_group()
@@ -296,10 +301,12 @@ class Writer:
         """Tell callers that their operations are settled: threads at once, others together."""
         others: list[Submission] = []
         for one in group:
-            if not isinstance(one, ThreadSubmission):
-                others.append(one)
-            elif one is not leader:
+            if one is leader:
+                continue
+            if isinstance(one, ThreadSubmission):
                 one.wake()
+            else:
+                others.append(one)
         if others:
             self._deliver(partial(self._tell_others, others))
 

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     from eventstore.system.owners import LoopGuard
     from eventstore.system.pending import Pending
-    from eventstore.system.waiting import Call, WaitEvent, Waiting
+    from eventstore.system.waiting import Call, WaitEvent, Waiting, Worker
 
 T = TypeVar("T")
+W = TypeVar("W")
 
 THREADS: Final = 8
 """Blocking calls of one store at once: pages that are read, for example."""
@@ -178,9 +179,9 @@ class LoopWaiting:
         """Return ``function(*args)`` from a thread under the store's limit."""
         return await anyio.to_thread.run_sync(function, *args, limiter=self._limiter)
 
-    async def settled(self, submit: Callable[[], Pending[T]], perform: Callable[[], T]) -> T:  # noqa: ARG002
+    async def outcome(self, worker: Worker[W], work: W) -> Any:
         """Return the outcome of work that is submitted."""
-        return await wait_settled(submit())
+        return await wait_settled(worker.submit(work))
 
     def cancelled(self) -> bool:
         """Whether the current task is cancelled."""

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from eventstore.system.owners import LoopGuard
-    from eventstore.system.pending import Pending
-    from eventstore.system.waiting import Call, WaitEvent
+    from eventstore.system.waiting import Call, WaitEvent, Worker
 
 T = TypeVar("T")
+W = TypeVar("W")
 
 
 class _TurnEvent:
@@ -139,10 +139,10 @@ class TurnWaiting:
         with self.released():
             return function(*args)
 
-    async def settled(self, submit: Callable[[], Pending[T]], perform: Callable[[], T]) -> T:  # noqa: ARG002
+    async def outcome(self, worker: Worker[W], work: W) -> Any:
         """Perform the work in the calling thread, or wait for the thread that does."""
         with self.released():
-            return perform()
+            return worker.perform(work)
 
     def cancelled(self) -> bool:
         """Return False: a thread is not cancelled."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Call: TypeAlias = Callable[[Callable[[], Any]], None]
 
 T = TypeVar("T")
+W = TypeVar("W")
+W_contra = TypeVar("W_contra", contravariant=True)
 
 
 class WaitEvent(Protocol):
@@ -30,6 +32,16 @@ class WaitEvent(Protocol):
 
     async def wait(self) -> object:
         """Return once it is set."""
+
+
+class Worker(Protocol[W_contra]):
+    """What does work one way or the other."""
+
+    def submit(self, work: W_contra, /) -> Pending[Any]:
+        """Let another thread do it."""
+
+    def perform(self, work: W_contra, /) -> Any:
+        """Do it in this thread, or wait for the one that does; return its outcome."""
 
 
 class Waiting(Protocol):
@@ -70,8 +82,8 @@ class Waiting(Protocol):
     async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
         """Return ``function(*args)``, which may block, while other coroutines go on."""
 
-    async def settled(self, submit: Callable[[], Pending[T]], perform: Callable[[], T]) -> T:
-        """Return the outcome of work that is submitted, or else performed in this thread."""
+    async def outcome(self, worker: Worker[W], work: W) -> Any:
+        """Return the outcome of work, done by ``worker``, or raise its error."""
 
     def cancelled(self) -> bool:
         """Whether the caller is cancelled, and so in a hurry."""

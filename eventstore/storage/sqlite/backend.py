@@ -294,7 +294,8 @@ class SqliteBackend(SqlBackend):
         """Carry out a group in one durable transaction; remove erased content from the WAL too."""
         outcomes = super().write(group, tell)
         if self.path is not None:
-            self._unscrubbed |= any(isinstance(operation, Redact) for operation in group)
+            for operation in group:
+                self._unscrubbed |= isinstance(operation, Redact)
             if self._unscrubbed:
                 self._scrub()
         return outcomes
@@ -339,27 +340,31 @@ class SqliteBackend(SqlBackend):
         """Hold the turn to write and a transaction; commit at the end, or leave nothing."""
         if self._read_only:
             raise StorageError(self._where, "this user may read this log, not write to it")
-        with translate_errors(self._where), ExitStack() as held:
+        with translate_errors(self._where):
             writer = self._writer or self._connect()
-            held.enter_context(self._turn.hold() if self._turn else self._memory_lock)
-            if self._files is not None:
-                self._files.check_before_write()
-            driver = SqliteDriver(writer)
-            driver.run("BEGIN IMMEDIATE")
-            try:
-                result = function(driver)
-                driver.run("COMMIT")
-            except BaseException:
-                writer.rollback()
-                if driver.in_transaction:
-                    driver.run("ROLLBACK")
-                raise
-            if writer.in_transaction():
-                # SQLAlchemy began it for a projection's statements.
-                writer.commit()
-            if self._files is not None:
-                self._files.check_written()
-            return result
+            with self._turn.hold() if self._turn else self._memory_lock:
+                if self._files is not None:
+                    self._files.check_before_write()
+                result = self._write_on(writer, function)
+                if self._files is not None:
+                    self._files.check_written()
+                return result
+
+    def _write_on(self, writer: Connection, function: Callable[[Driver], T]) -> T:
+        driver = SqliteDriver(writer)
+        driver.run("BEGIN IMMEDIATE")
+        try:
+            result = function(driver)
+            driver.run("COMMIT")
+        except BaseException:
+            writer.rollback()
+            if driver.in_transaction:
+                driver.run("ROLLBACK")
+            raise
+        if writer.in_transaction():
+            # SQLAlchemy began it for a projection's statements.
+            writer.commit()
+        return result
 
     def hidden(self) -> AbstractContextManager[SqliteHiddenTables] | None:
         """Give a session for temporary tables; ``None`` for a log in memory."""

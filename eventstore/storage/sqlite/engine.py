@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -14,7 +13,6 @@ from eventstore.errors import StorageError
 from eventstore.storage.sqlite.file_identity import keep_for_ever
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 BUSY_SECONDS: Final = 30.0
@@ -29,16 +27,28 @@ WAL_BYTES: Final = 16 * 1024 * 1024
 _USE_WAL: Final = "PRAGMA journal_mode=WAL"
 
 
-@contextmanager
-def translate_errors(where: str) -> Iterator[None]:
+class translate_errors:  # noqa: N801 - a context, used like a function
     """Turn every error of SQLite and SQLAlchemy into StorageError, saying where."""
-    try:
-        yield
-    except DBAPIError as error:
-        raise StorageError(where, _explain(str(error.orig))) from error
-    except (SQLAlchemyError, sqlite3.Error, OSError, LookupError, UnicodeDecodeError) as error:
-        # Of a damaged schema SQLite complains by quoting it, in bytes that may be no text.
-        raise StorageError(where, _explain(str(error))) from error
+
+    # No generator: each append, read and acknowledgement passes through here.
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None:
+            return
+        if isinstance(error, DBAPIError):
+            raise StorageError(self._where, _explain(str(error.orig))) from error
+        if isinstance(error, _FAILURES):
+            # Of a damaged schema SQLite complains by quoting it, in bytes that may be no text.
+            raise StorageError(self._where, _explain(str(error))) from error
+
+
+_FAILURES: Final = (SQLAlchemyError, sqlite3.Error, OSError, LookupError, UnicodeDecodeError)
 
 
 def _explain(reason: str) -> str:

@@ -9,15 +9,15 @@ Each writer of the file takes a turn: appends, acknowledgements and projections.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from eventstore.system.event_loop import check_cancelled
 from eventstore.system.file_lock import FileLock, LockTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+    from typing import Self
 
 WAIT_SECONDS: Final = 30.0
 """Longest wait for the turn to write, by default."""
@@ -44,12 +44,14 @@ class WriteTurn:
         self._gate = FileLock(path.with_name(path.name + "-gate"), path)
         self._writer = FileLock(path.with_name(path.name + "-writer"), path)
 
-    @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Wait for the turn and keep it for the block.
+    def hold(self) -> Self:
+        """Return a context that waits for the turn and keeps it for the block.
 
-        Raises LockTimeoutError, which names the process that has the turn.
+        Entering it raises LockTimeoutError, which names the process that has the turn.
         """
+        return self
+
+    def __enter__(self) -> None:
         deadline = time.monotonic() + self._seconds
         try:
             self._gate.acquire(self._seconds, self._check)
@@ -68,10 +70,9 @@ class WriteTurn:
             raise LockTimeoutError(self._writer.path, self._seconds, holder) from None
         finally:
             self._gate.release()
-        try:
-            yield
-        finally:
-            self._writer.release()
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.release()
 
     def close(self) -> None:
         """Release both locks and close their files, which stay on disk."""
