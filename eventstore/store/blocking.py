@@ -60,8 +60,6 @@ class EventStore(ClosingContext):
         self._log = shared._log  # noqa: SLF001 - this store and that one are one
         self.clock = shared.clock
         """Returns the time in microseconds since the epoch."""
-        self.owner = shared.owner
-        """Names this process, as ``host:pid``, as an owner of consumers."""
         self.inline = shared.inline
         """The names of the inline projections."""
         self.url = shared.url
@@ -84,10 +82,8 @@ class EventStore(ClosingContext):
     ) -> Self:
         """Name a log to be entered with ``with``; see :meth:`eventstore.EventStore.open`."""
         waiting = TurnWaiting()
-        shared = SharedStore(
-            url, notify, inline, clock, poll, upcasters, notify_keys, write_wait,
-            on_newer_view, create=create, how=waiting,
-        )  # fmt: skip
+        options = (upcasters, notify_keys, write_wait, on_newer_view)
+        shared = SharedStore(url, notify, inline, clock, poll, *options, create=create, how=waiting)
         return cls(waiting, shared)
 
     def __enter__(self) -> Self:
@@ -97,6 +93,11 @@ class EventStore(ClosingContext):
     def close(self) -> None:
         """Finish queued appends, store checkpoints, end subscriptions, release the log."""
         self._waiting.run(self._shared.aclose())
+
+    @property
+    def owner(self) -> str:
+        """Names this process, as ``host:pid``, as an owner of consumers."""
+        return self._shared.owner
 
     @property
     def closed(self) -> bool:

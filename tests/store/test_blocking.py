@@ -187,5 +187,5 @@ def test_a_store_that_is_not_open_says_so(url: str) -> None:
 @pytest.mark.slow
 def test_a_forked_child_is_told_and_the_parent_goes_on(lasting_url: str) -> None:
     with child("forking_threads", lasting_url) as process:
-        for line in ("child StoreClosedError",) * 2 + ("child None", "child 2", "parent 3"):
+        for line in ("child ForkedError",) * 3 + ("child 2", "parent 3"):
             wait_for(process, line)
