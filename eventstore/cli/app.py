@@ -49,6 +49,8 @@ def common(
     if show_version:
         output.write_text(version(DISTRIBUTION))
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        context.fail("Missing command.")
     context.obj = Options(url, json, config, verbose, utc)
 
 

@@ -146,8 +146,8 @@ def test_bad_input_is_one_clear_line_and_status_1(run: Run, words: list[str], sa
 
 @pytest.mark.parametrize(
     "words",
-    [["frobnicate"], ["tail", "--after", "-1"], ["state", "R1", "asleep"], ["up"], ["sync"],
-     ["state", "R1", "disabled", "--until", "tomorrow"]],
+    [["frobnicate"], ["--utc"], ["tail", "--after", "-1"], ["state", "R1", "asleep"], ["up"],
+     ["sync"], ["state", "R1", "disabled", "--until", "tomorrow"]],
 )  # fmt: skip
 def test_wrong_usage_is_status_2(run: Run, words: list[str]) -> None:
     done = run(*words)
