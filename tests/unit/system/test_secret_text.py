@@ -25,23 +25,27 @@ SPELLINGS = [
     "{}://h/db?user={}",
 ]
 DSNS = ["host=h password={}", "host=h password = '{}'", "password='a {}' host=h", "sslpassword={}"]
-URLS = [spelling.format(scheme, SECRET) for scheme in SCHEMES for spelling in SPELLINGS]
-GIVEN = [*URLS, *(dsn.format(SECRET) for dsn in DSNS)]
+GIVEN = {scheme: [spelling.format(scheme, SECRET) for spelling in SPELLINGS] for scheme in SCHEMES}
+GIVEN["dsn"] = [dsn.format(SECRET) for dsn in DSNS]
+BARE = [f"u:{SECRET}@h", f"postgresql://u:a b {SECRET}@h/db"]
 
 
-@pytest.mark.parametrize("text", GIVEN)
+@pytest.mark.parametrize("scheme", GIVEN)
 @pytest.mark.parametrize("frame", ["{}", "bad argument ({})", "{!r} is not known", "--url={}"])
-def test_a_text_of_any_origin_shows_no_password(text: str, frame: str) -> None:
-    assert SECRET not in conceal(frame.format(text))
+def test_a_text_of_any_origin_shows_no_password(scheme: str, frame: str) -> None:
+    for text in GIVEN[scheme]:
+        assert SECRET not in conceal(frame.format(text)), text
 
 
-@pytest.mark.parametrize("text", [*GIVEN, f"u:{SECRET}@h", "postgresql://u:a b T0PS3CR3T@h/db"])
-def test_what_was_given_is_not_shown_in_part_either(text: str) -> None:
-    secrets = Secrets()
-    secrets.learn([text])
-    cut = [f'invalid port "{SECRET}"', f"{text[: text.index(SECRET) + 9]!r}…", f"host {SECRET}@h"]
-    for said in (text, repr(text), *cut):
-        assert SECRET not in secrets.conceal(f"it failed: {said}")
+@pytest.mark.parametrize("scheme", [*GIVEN, "bare"])
+def test_what_was_given_is_not_shown_in_part_either(scheme: str) -> None:
+    for text in GIVEN.get(scheme, BARE):
+        secrets = Secrets()
+        secrets.learn([text])
+        part = repr(text[: text.index(SECRET) + len(SECRET)])
+        cut = [f'invalid port "{SECRET}"', f"{part}…", f"host {SECRET}@h"]
+        for said in (text, repr(text), *cut):
+            assert SECRET not in secrets.conceal(f"it failed: {said}"), text
 
 
 @pytest.mark.parametrize(
@@ -74,6 +78,7 @@ def test_any_password_that_was_given_is_hidden(password: str) -> None:
     url = f"postgresql://user-of-it:{password}@server.example/db"
     secrets = Secrets()
     secrets.learn([url])
-    assert secrets.conceal(f"error: {url}: refused") == secrets.conceal("error: ") + (
-        secrets.conceal("postgresql://server.example/db: refused")
-    )
+    hidden = {"postgresql://server.example/db", "postgresql://…"}  # The second: no URL as it is.
+    assert secrets.conceal(f"error: {url}: refused") in {
+        secrets.conceal(f"error: {shown}: refused") for shown in hidden
+    }
