@@ -43,13 +43,15 @@ def test_many_threads_share_one_background(memories: MemoryStore) -> None:
             assert memories.get(memory.id) == memory
             memories.store(some("shared", content=f"{thread} {number}"))
 
-    before = {thread.name for thread in threading.enumerate()}
+    before = set(threading.enumerate())
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(work, range(8)))
-        during = {thread.name for thread in threading.enumerate()} - before
+        started = set(threading.enumerate()) - before
     assert memories.count() == 81
     assert len(memories.history("shared")) == 80
-    assert [name for name in during if "background" in name or "writer" in name] == []
+    # The store's one writer thread stores access times that no caller waits for.
+    own = [thread.name for thread in started if thread.name.startswith("eventstore")]
+    assert own in ([], ["eventstore-writer"])
 
 
 @pytest.mark.promise("memories")
