@@ -52,6 +52,10 @@ WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
+HEAD_BYTES: Final = 256 * 1024
+"""Size of the table ``head``, which has one row, above which its old versions have piled up."""
+
+
 class PostgresBackend(SqlBackend):
     """A log on PostgreSQL 13 or newer; see :class:`eventstore.storage.protocols.Backend`."""
 
@@ -127,7 +131,8 @@ class PostgresBackend(SqlBackend):
                 "(pg_total_relation_size('event') + pg_total_relation_size('stream'))::bigint"
             )
             version, schema, size = row or ("", "", 0)
-            return {"backend": "postgresql", "server": version, "schema": schema, "bytes": size}
+            facts = {"backend": "postgresql", "server": version, "schema": schema, "bytes": size}
+            return facts | _old_transaction(driver)
 
         return self._read(ask)
 
@@ -236,3 +241,26 @@ class PostgresBackend(SqlBackend):
                 self._lost_at = time.monotonic()
                 connection.invalidate()
             raise
+
+
+def _old_transaction(driver: Driver) -> dict[str, str | int]:
+    """Name the oldest transaction where the head row's old versions have piled up; else nothing.
+
+    No vacuum removes what a transaction that is still open could read, and each append passes it.
+    """
+    size = driver.row("SELECT pg_relation_size('head')::bigint")
+    if size is None or size[0] <= HEAD_BYTES:
+        return {}
+    row = driver.row(
+        "SELECT pid, coalesce(usename, ''), coalesce(application_name, ''), "
+        "extract(epoch FROM now() - xact_start)::bigint FROM pg_stat_activity "
+        "WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid() AND xact_start IS NOT NULL "
+        "ORDER BY xact_start LIMIT 1"
+    )
+    if row is None:
+        return {}
+    pid, user, program, seconds = row
+    return {
+        "old_transaction": f"session {pid} (user {user!r}, program {program!r}) has a transaction "
+        f"open for {seconds} s, which slows appends: end it (pg_terminate_backend({pid}))"
+    }
