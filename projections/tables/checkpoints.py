@@ -12,6 +12,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    bindparam,
     delete,
     insert,
     select,
@@ -39,6 +40,13 @@ projection_table: Final = Table(
     # Rises with each opening: a runner that holds a lower one no longer owns the projection.
     *required(BigInteger, "epoch"),
 )
+
+READ_CHECKPOINT: Final = (
+    select(*(projection_table.c[name] for name in ("log_id", "position", "hash", "version")))
+    .where(projection_table.c.name == bindparam("projection_name"))
+    .with_for_update()
+)
+"""Reads a checkpoint, and locks its row; made once, because each append executes it."""
 
 set_aside_table: Final = Table(
     "projection_set_aside",

@@ -15,6 +15,7 @@ from eventstore.log.events import Cursor
 from eventstore.log.redaction import read_redaction
 from eventstore.storage.transient_errors import is_database_failure
 from projections.tables.checkpoints import (
+    READ_CHECKPOINT,
     checkpoint_tables,
     is_hidden,
     own_schema_only,
@@ -256,9 +257,7 @@ class TableProjection(ABC):
     def checkpoint(self, connection: Connection) -> tuple[Cursor | None, int]:
         """Return the checkpoint and the version of the tables, the row locked."""
         # Always locked before the tables are: writers of the projection take turns here.
-        row = connection.execute(
-            select(projection_table).where(projection_table.c.name == self.name).with_for_update()
-        ).one()
+        row = connection.execute(READ_CHECKPOINT, {"projection_name": self.name}).one()
         cursor = None if row.log_id is None else Cursor(row.log_id, row.position, row.hash)
         return cursor, row.version
 
