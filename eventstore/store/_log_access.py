@@ -64,8 +64,9 @@ class LogAccess:
         self.state = State.NEW
         self.guard = LoopGuard(f"the store {self.url}")
         self.newest = Cursor("", 0, b"")
-        self.incarnation = ""
         """The newest head that this process has read or written."""
+        self.incarnation = ""
+        """Which copy of its history the log is."""
         self._read_page = read_page
         self._writer = writer
 
@@ -84,6 +85,7 @@ class LogAccess:
             self.backend.open(create=create)
             undo.callback(self.backend.close)
             cursor = self.backend.head().cursor
+            self.incarnation = self.backend.incarnation()
             undo.pop_all()
             return cursor
 
