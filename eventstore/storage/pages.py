@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import starmap
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -228,13 +229,15 @@ def _collect(
     size = 0
     # What ends a commit that a page has begun is never cut short.
     bound = PAGE_BYTES if limit is not None else UNBOUNDED
-    for row in driver.events(*statement, some, bound):
-        event = Event(*row)
-        events.append(event)
-        if limit is not None:
-            size += len(event.raw_data or b"") + len(event.raw_metadata or b"")
-            if size >= PAGE_BYTES:
-                return events, True
+    add = events.append
+    for event in starmap(Event, driver.events(*statement, some, bound)):
+        add(event)
+        if data := event.raw_data:
+            size += len(data)
+        if metadata := event.raw_metadata:
+            size += len(metadata)
+        if size >= bound:
+            return events, True
     return events, limit is not None and len(events) >= limit
 
 

@@ -43,6 +43,7 @@ class EventReader(Unpicklable):
         self, log: LogReader, query: Query, limit: int | None, keep: object = None
     ) -> None:
         self._log = log
+        self._check = log.guard.check
         self._keep = keep  # The store: it is open for as long as this is in use.
         self._query = query
         self._left = limit
@@ -55,7 +56,7 @@ class EventReader(Unpicklable):
         return self
 
     async def __anext__(self) -> Event:
-        self._log.guard.check()
+        self._check()
         for event in self.page:
             return event
         if await self.fill():

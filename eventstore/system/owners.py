@@ -53,6 +53,7 @@ class LoopGuard(ProcessGuard):
     def __init__(self, what: str) -> None:
         super().__init__(what)
         self._loop: object = None
+        self._on_asyncio = False
         self._running: Callable[[], object] = asyncio.get_running_loop
 
     @property
@@ -64,9 +65,10 @@ class LoopGuard(ProcessGuard):
         """Make it belong to the event loop that runs now, and to this process."""
         self._forks = fork_hooks.count()
         self._loop = current_token().native_token
+        self._on_asyncio = isinstance(self._loop, asyncio.AbstractEventLoop)
         # Called at each step of an iterator: anyio's own way takes ten times as long.
         self._running = asyncio.get_running_loop
-        if not isinstance(self._loop, asyncio.AbstractEventLoop):
+        if not self._on_asyncio:
             self._running = sys.modules["trio"].lowlevel.current_trio_token
 
     def bind_process(self) -> None:
@@ -79,15 +81,15 @@ class LoopGuard(ProcessGuard):
 
     def check(self) -> None:
         """Raise ForkedError in a forked child, WrongLoopError in another event loop or in none."""
+        try:
+            here = self._running() is self._loop
+        except RuntimeError:
+            here = False
+        if here and self._on_asyncio:
+            return  # In a forked child asyncio has no running loop, so this is no child.
         if self._forks != fork_hooks.count():
             raise ForkedError(self._what)
-        if self._loop is None:
-            return
-        try:
-            running: object = self._running()
-        except RuntimeError:
-            running = None
-        if running is not self._loop:
+        if not here and self._loop is not None:
             raise WrongLoopError(self._what)
 
 
