@@ -271,6 +271,21 @@ class StorageError(EventStoreError):
         self.timed_out = timed_out
 
 
+class QueryTimeoutError(StorageError):
+    """A query of a store was ended before it had its result; it has changed nothing.
+
+    ``where`` names the log, ``seconds`` is the query's time limit. ``timed_out`` is True.
+    """
+
+    def __init__(self, where: str, seconds: float, reason: str = "") -> None:
+        reason = reason or (
+            f"it took longer than {seconds:g} s, the wait for a free thread included: "
+            "ask for less, or give a longer timeout"
+        )
+        super().__init__(where, f"the query was ended: {reason}", timed_out=True)
+        self.seconds = seconds
+
+
 class FileChangedError(StorageError):
     """A file of an open log was removed, replaced or emptied; nothing more is written or read.
 

@@ -9,6 +9,12 @@ from typing import Final
 MAX_SECONDS: Final = 31_536_000
 """Longest interval, in seconds: a year. Timers of operating systems overflow far beyond it."""
 
+QUERY_SECONDS: Final = 30.0
+"""How long a query of a store may take by default, in seconds; then it is ended."""
+
+QUERY_THREADS: Final = 4
+"""Queries of one store at once; more of them wait, and hold up no other reading or writing."""
+
 MAX_STREAM_BYTES: Final = 1024
 """Longest stream name, in bytes of UTF-8."""
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from eventstore.log.records import KeptRecord, Record, StreamRecord
     from eventstore.storage.driver import Driver
     from eventstore.storage.protocols import LockHolder, NamedLock
+    from eventstore.storage.query_limit import QueryLimit
     from eventstore.storage.user_transaction import UserTransaction
 
 T = TypeVar("T")
@@ -130,9 +131,28 @@ class SqlBackend(ABC):
         """Read one page from one snapshot."""
         return self._read(lambda driver: pages.read_page(driver, query))
 
-    def query(self, function: Callable[[Any, Head], T]) -> T:
-        """Return ``function(connection, head)`` from one snapshot."""
-        return self._read(lambda driver: function(driver.connection, reading.read_head(driver)))
+    def query(self, function: Callable[[Any, Head], T], limit: QueryLimit) -> T:
+        """Return ``function(connection, head)`` from one snapshot, ended by ``limit``."""
+
+        def ask(driver: Driver) -> T:
+            head, connection = reading.read_head(driver), driver.connection
+            with limit.between_statements(connection):
+                return function(connection, head)
+
+        try:
+            result = self._query(ask, limit)
+        except BaseException as error:
+            reason = limit.translate(error)
+            if reason is error:
+                raise
+            raise reason from error
+        if limit.interrupted:  # The function has gone on without the statement that was ended.
+            raise limit.timeout()
+        return result
+
+    @abstractmethod
+    def _query(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
+        """Call ``function`` in a snapshot, on a connection for queries."""
 
     def consumers(self, names: Sequence[str] | None = None) -> list[ConsumerState]:
         """Return named consumers, by name: all of them, or those of ``names``."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         ViewState,
     )
     from eventstore.log.records import KeptRecord, Record, StreamRecord
+    from eventstore.storage.query_limit import QueryLimit
 
 T = TypeVar("T")
 
@@ -114,8 +115,12 @@ class Backend(IntegrityReader, Protocol):
         ``expect`` is not in the log.
         """
 
-    def query(self, function: Callable[[Any, Head], T]) -> T:
-        """Return ``function(connection, head)`` from one snapshot, which it does not change."""
+    def query(self, function: Callable[[Any, Head], T], limit: QueryLimit) -> T:
+        """Return ``function(connection, head)`` from one snapshot, which it does not change.
+
+        Its statements are ended by ``limit``. It uses no connection that :meth:`page` waits for,
+        but in memory, where there is one only.
+        """
 
     def stored(self, after: int, limit: int) -> list[StoredEvent]:
         """Return the rows that follow ``after``, in position order, from one snapshot.

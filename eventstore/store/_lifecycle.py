@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from eventstore.changes.feed import ChangeFeed
     from eventstore.notify.protocol import Notifier
     from eventstore.store._log_access import LogAccess
+    from eventstore.store._queries import Queries
     from eventstore.store._writer import Writer
 
 
@@ -29,12 +30,18 @@ class Lifecycle:
     """Opens the parts of a store in the event loop that runs then, and closes them there."""
 
     def __init__(
-        self, log: LogAccess, feed: ChangeFeed, writer: Writer, notifier: Notifier
+        self,
+        log: LogAccess,
+        feed: ChangeFeed,
+        writer: Writer,
+        notifier: Notifier,
+        queries: Queries,
     ) -> None:
         self._log = log
         self._feed = feed
         self._writer = writer
         self._notifier = notifier
+        self._queries = queries
 
     async def open(self, *, create: bool) -> None:
         """Open everything; where that fails or is cancelled, leave nothing open.
@@ -93,4 +100,5 @@ class Lifecycle:
             last.callback(self._log.backend.close)
             last.callback(self._notifier.close)
             last.callback(self._feed.changed.set)
+            last.callback(self._queries.end)
             self._writer.close(seconds)

@@ -9,6 +9,7 @@ from eventstore.archive.trim import Keep, keep_nothing
 from eventstore.changes.feed import ChangeFeed
 from eventstore.changes.subscription import Subscription
 from eventstore.config import keys_in_force, write_wait_in_force
+from eventstore.limits import QUERY_SECONDS
 from eventstore.log.clock import system_clock
 from eventstore.log.events import ANY, OLDEST, StreamWrite
 from eventstore.log.inline_view import make_views
@@ -22,6 +23,7 @@ from eventstore.store._consumers import Consumers
 from eventstore.store._lifecycle import Lifecycle, process_name
 from eventstore.store._log_access import LogAccess
 from eventstore.store._maintenance import Maintenance, restore
+from eventstore.store._queries import Queries
 from eventstore.store._reader import EventReader, read_range, read_stream, read_streams
 from eventstore.store._view_refresh import ViewRefresh
 from eventstore.store._writer import Writer
@@ -110,7 +112,10 @@ class EventStore(AsyncContext, Consumers):
         if inline:
             self.feed.on_wake_up = ViewRefresh(self._writer.submit_later).heard
         self._maintenance = Maintenance(self._log, self.feed, reads.lift)
-        self._lifecycle = Lifecycle(self._log, self.feed, self._writer, self._notifier)
+        self._queries = Queries(self._log)
+        self._lifecycle = Lifecycle(
+            self._log, self.feed, self._writer, self._notifier, self._queries
+        )
 
     @classmethod
     def open(
@@ -306,14 +311,20 @@ class EventStore(AsyncContext, Consumers):
         """
         return await describe_store(self._log, self.feed, self.clock(), consumers, among)
 
-    async def query(self, function: Callable[[Any, Head], T]) -> T:
+    async def query(
+        self, function: Callable[[Any, Head], T], *, timeout: float = QUERY_SECONDS
+    ) -> T:
         """Return ``function(connection, head)`` from one snapshot of the log's database.
 
         For reading inline projections: it runs in a thread, and must change nothing. A
         projection is as far as its checkpoint, which is behind ``head`` where a program without
         it has appended; :meth:`transact` brings it up to date.
+
+        Raises QueryTimeoutError where it has no result after ``timeout`` seconds, the wait for
+        one of the 4 threads of queries included, and ends the statement that runs then, or runs
+        when the caller is cancelled. A function that computes without a statement is not ended.
         """
-        return await self._log.run(self._backend.query, function)
+        return await self._queries.run(function, timeout)
 
     async def transact(self, function: Callable[[Any], None] = lambda _: None) -> None:
         """Bring inline projections to the head, then call ``function(connection)``.

@@ -14,6 +14,8 @@ import anyio
 from anyio import from_thread
 from anyio.lowlevel import checkpoint, current_token
 
+from eventstore.limits import QUERY_THREADS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -134,6 +136,8 @@ class LoopWaiting:
     def start(self) -> None:
         """Limit the blocking calls of the store."""
         self._limiter = anyio.CapacityLimiter(THREADS)
+        self._query_turns = anyio.Semaphore(QUERY_THREADS)
+        self._query_threads = anyio.CapacityLimiter(QUERY_THREADS)
 
     async def bind(self, guard: LoopGuard) -> None:
         """Let an object belong to the current event loop, unless the task is cancelled."""
@@ -178,6 +182,15 @@ class LoopWaiting:
     async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
         """Return ``function(*args)`` from a thread under the store's limit."""
         return await anyio.to_thread.run_sync(function, *args, limiter=self._limiter)
+
+    async def in_query_thread(self, function: Callable[[], T], seconds: float) -> T:
+        """Return ``function()`` from one of the store's threads for queries."""
+        with anyio.fail_after(seconds):
+            await self._query_turns.acquire()
+        try:
+            return await anyio.to_thread.run_sync(function, limiter=self._query_threads)
+        finally:
+            self._query_turns.release()
 
     async def outcome(self, worker: Worker[W], work: W) -> Any:
         """Return the outcome of work that is submitted."""

@@ -12,6 +12,7 @@ import threading
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from eventstore.limits import QUERY_THREADS
 from eventstore.system import fork_hooks
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ class TurnWaiting:
             self._turn.acquire()
 
     def start(self) -> None:
-        """Do nothing: callers bring their threads."""
+        """Limit how many callers' threads query at once."""
+        self._queries = threading.Semaphore(QUERY_THREADS)
 
     async def bind(self, guard: LoopGuard) -> None:
         """Let an object belong to this process, whose threads may all use it."""
@@ -138,6 +140,16 @@ class TurnWaiting:
         """Return ``function(*args)`` from the calling thread."""
         with self.released():
             return function(*args)
+
+    async def in_query_thread(self, function: Callable[[], T], seconds: float) -> T:
+        """Return ``function()`` from the calling thread, once few others query."""
+        with self.released():
+            if not self._queries.acquire(timeout=seconds):
+                raise TimeoutError
+            try:
+                return function()
+            finally:
+                self._queries.release()
 
     async def outcome(self, worker: Worker[W], work: W) -> Any:
         """Perform the work in the calling thread, or wait for the thread that does."""

@@ -82,6 +82,12 @@ class Waiting(Protocol):
     async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
         """Return ``function(*args)``, which may block, while other coroutines go on."""
 
+    async def in_query_thread(self, function: Callable[[], T], seconds: float) -> T:
+        """Return ``function()`` from one of a few threads for queries.
+
+        Raises TimeoutError, and does not call it, where none is free within ``seconds``.
+        """
+
     async def outcome(self, worker: Worker[W], work: W) -> Any:
         """Return the outcome of work, done by ``worker``, or raise its error."""
 

@@ -7,6 +7,7 @@ and wait for no lock.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from contextlib import ExitStack, contextmanager
@@ -22,23 +23,26 @@ from eventstore.storage.postgres import _owners as owners
 from eventstore.storage.postgres._advisory_lock import SessionLock, read_held
 from eventstore.storage.postgres._driver import PostgresDriver
 from eventstore.storage.postgres._hidden_tables import PostgresHiddenTables
+from eventstore.storage.postgres.connection import GRACE_SECONDS as PATIENCE_SECONDS
 from eventstore.storage.postgres.connection import connection_info, is_lost
 from eventstore.storage.postgres.engine import make_engine, roll_back, translate_errors
 from eventstore.storage.postgres.user_transaction import PostgresUserTransaction
 from eventstore.storage.postgres.watchdog import Watchdog
+from eventstore.storage.query_limit import GRACE_SECONDS
 from eventstore.storage.user_transaction import append_in
 from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
     from eventstore.log.clock import Clock
     from eventstore.log.inline_view import Inline
     from eventstore.storage.driver import Driver
     from eventstore.storage.postgres.connection import Session
     from eventstore.storage.protocols import LockHolder, NamedLock
+    from eventstore.storage.query_limit import QueryLimit
     from eventstore.storage.user_transaction import UserTransaction
 
 T = TypeVar("T")
@@ -48,6 +52,12 @@ USER_CONNECTIONS: Final = 8
 
 WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """Set for each transaction: a snapshot taken before the wait for the head would be too old."""
+
+_QUERY_LIMITS: Final = (
+    "SELECT pg_catalog.set_config('statement_timeout', ?, true), "
+    "pg_catalog.set_config('idle_in_transaction_session_timeout', ?, true)"
+)
+"""Ends what this process cannot end any more, because it was stopped or its network is gone."""
 
 READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
@@ -78,7 +88,9 @@ class PostgresBackend(SqlBackend):
         self._user_engine = make_engine(
             url, self._watchdog, pool_size=USER_CONNECTIONS, max_overflow=-1, pool_pre_ping=True
         )
-        event.listen(self._engine, "checkout", self._drop_old)
+        self._query_engine = make_engine(url, self._watchdog, max_overflow=-1)
+        for engine in (self._engine, self._query_engine):
+            event.listen(engine, "checkout", self._drop_old)
         self._writer: Connection | None = None
         self._writer_lock = threading.Lock()
         self._lost_at = 0.0
@@ -119,6 +131,7 @@ class PostgresBackend(SqlBackend):
             with self._writer_ends():
                 pass
         self._engine.dispose()
+        self._query_engine.dispose()
         self._user_engine.dispose()
         self._watchdog.close()
 
@@ -205,11 +218,30 @@ class PostgresBackend(SqlBackend):
                 raise
             return super()._read(function)
 
+    def _query(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
+        """Call ``function`` in a snapshot, on a connection for queries."""
+        try:
+            return self._query_once(function, limit)
+        except StorageError as error:
+            if not error.transient or limit.interrupted:
+                raise
+            return self._query_once(function, limit)
+
+    def _query_once(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
+        with self._snapshot(self._query_engine, limit.left + PATIENCE_SECONDS) as driver:
+            server_limit = f"{math.ceil((limit.left + GRACE_SECONDS) * 1000)}ms"
+            driver.defer(_QUERY_LIMITS, (server_limit, server_limit))
+            session = driver.raw
+            with session.interrupting(limit.is_over):
+                return function(driver)
+
     @contextmanager
-    def _snapshot(self) -> Iterator[Driver]:
-        with translate_errors(self._where), self._engine.connect() as connection:
+    def _snapshot(
+        self, engine: Engine | None = None, seconds: float | None = None
+    ) -> Iterator[Driver]:
+        with translate_errors(self._where), (engine or self._engine).connect() as connection:
             try:
-                with self._transaction(connection, READ) as driver:
+                with self._transaction(connection, READ, seconds) as driver:
                     yield driver
                     driver.commit()
             finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -14,7 +14,9 @@ from eventstore.errors import ConfigError
 from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
+
+    from psycopg.abc import PQGen
 
     from eventstore.storage.postgres.watchdog import Watchdog
 
@@ -52,6 +54,9 @@ SETTINGS: Final = {
 }
 """Settings of a session, each unless the server, role or URL sets it."""
 
+CANCEL_SECONDS: Final = 5.0
+"""How long a request to end a statement may take; the watchdog's limit comes after it."""
+
 GRACE_SECONDS: Final = 10.0
 """Seconds that an answer may take beyond the server's own ``statement_timeout``."""
 
@@ -83,6 +88,44 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
     own_settings: dict[str, str]
     """What :func:`connect` has set for the session, as no statement of a caller may leave it."""
     """Whether it has the limits of callers' own statements, not the log's."""
+
+    is_over: Callable[[], bool] | None = None
+    """Whether the statement under way has to end; ``None`` where only the server decides."""
+
+    @contextmanager
+    def interrupting(self, is_over: Callable[[], bool]) -> Iterator[None]:
+        """Have the server end the statements of the block, also one that runs, by ``is_over()``."""
+        self.is_over = is_over
+        try:
+            yield
+        finally:
+            self.is_over = None
+
+    def wait(self, gen: PQGen[Any], *args: Any, **options: Any) -> Any:
+        """Wait for the answer to a statement; look at each tick (0.1 s) whether to end it."""
+        if self.is_over is not None:
+            gen = self._watched(gen, self.is_over)
+        return super().wait(gen, *args, **options)
+
+    def _watched(self, steps: PQGen[Any], is_over: Callable[[], bool]) -> PQGen[Any]:
+        """Take the steps of a wait; at the first one after ``is_over()`` ask the server to stop.
+
+        Where it is over before the first step, which sends the statement, nothing is sent.
+        """
+        if is_over():
+            raise psycopg.errors.QueryCanceled("ended before it was sent")
+        asked = False
+        try:
+            wanted = next(steps)
+            while True:
+                ready = yield wanted
+                if not asked and is_over():
+                    asked = True
+                    with suppress(psycopg.Error):
+                        self.cancel_safe(timeout=CANCEL_SECONDS)
+                wanted = steps.send(ready)
+        except StopIteration as end:
+            return end.value
 
     @contextmanager
     def pipeline(self) -> Iterator[psycopg.Pipeline]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import ConfigError, NoLogError, StorageError
+from eventstore.limits import QUERY_THREADS
 from eventstore.log.operations import Redact
 from eventstore.storage.base import SqlBackend
 from eventstore.storage.sqlite import _file_copy
@@ -28,6 +29,7 @@ from eventstore.storage.sqlite._hidden_tables import SqliteHiddenTables
 from eventstore.storage.sqlite.engine import (
     BUSY_SECONDS,
     describe_wal,
+    interrupting,
     keep_connections,
     make_engine,
     translate_errors,
@@ -46,12 +48,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
     from eventstore.log.clock import Clock
     from eventstore.log.inline_view import Inline
     from eventstore.log.operations import CommitBatch, Operation, Outcome
     from eventstore.storage.driver import Driver
+    from eventstore.storage.query_limit import QueryLimit
     from eventstore.storage.user_transaction import UserTransaction
 
 log = logging.getLogger(__name__)
@@ -104,6 +107,7 @@ class SqliteBackend(SqlBackend):
         with translate_errors(self._where), ExitStack() as undo:
             self._engine = make_engine(self.path, wal=False)
             undo.callback(self._engine.dispose)
+            self._query_engine = make_engine(self.path, wal=False, size=QUERY_THREADS)
             self._user_engine = make_engine(self.path, pooled=False)
             undo.callback(self._disconnect)
             self._read_only = self._is_copy or (self.path is not None and is_read_only(self.path))
@@ -200,12 +204,14 @@ class SqliteBackend(SqlBackend):
         with self._memory_lock:
             self._disconnect()
         self._engine.dispose()
+        self._query_engine.dispose()
         if self._scratch is not None:
             self._scratch.cleanup()
 
     def _abandon(self) -> None:
         """Leave all connections open for good: to close them would remove another log's WAL."""
         keep_connections(self._engine)
+        keep_connections(self._query_engine)
         if self._writer is not None:
             keep_for_ever(self._writer)
             self._writer = None
@@ -386,15 +392,34 @@ class SqliteBackend(SqlBackend):
             self._check_files()
             return read_unlocked(self.path, function)
 
+    def _query(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
+        """Call ``function`` in a snapshot, on a connection for queries."""
+
+        def limited(driver: Driver) -> T:
+            with interrupting(driver.raw, limit.is_over):
+                return function(driver)
+
+        if self.path is None:
+            if not self._memory_lock.acquire(timeout=limit.left):
+                raise limit.timeout()
+            try:
+                return self._read(limited)
+            finally:
+                self._memory_lock.release()
+        if self._read_only:
+            return self._read(limited)
+        with self._snapshot(self._query_engine) as driver:
+            return limited(driver)
+
     @contextmanager
-    def _snapshot(self) -> Iterator[Driver]:
+    def _snapshot(self, engine: Engine | None = None) -> Iterator[Driver]:
         with translate_errors(self._where):
             if self.path is None:
                 with self._memory_lock:
                     yield SqliteDriver(self._writer or self._connect())
                 return
             self._check_files()
-            with self._engine.connect() as connection:
+            with (engine or self._engine).connect() as connection:
                 driver = SqliteDriver(connection)
                 driver.run("BEGIN")
                 try:

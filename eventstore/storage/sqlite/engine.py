@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -13,6 +14,7 @@ from eventstore.errors import StorageError
 from eventstore.storage.sqlite.file_identity import keep_for_ever
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 BUSY_SECONDS: Final = 30.0
@@ -20,6 +22,9 @@ BUSY_SECONDS: Final = 30.0
 
 READ_CONNECTIONS: Final = 8
 """Connections kept for reading; the store never reads more pages than this at once."""
+
+PROGRESS_STEPS: Final = 20_000
+"""Steps of SQLite's machine between two looks at a query's limit: about a millisecond."""
 
 WAL_BYTES: Final = 16 * 1024 * 1024
 """What a write-ahead log is cut to as it begins anew: after a write that no reader is behind."""
@@ -59,9 +64,12 @@ def _explain(reason: str) -> str:
     return reason
 
 
-def make_engine(path: Path | None, *, pooled: bool = True, wal: bool = True) -> Engine:
+def make_engine(
+    path: Path | None, *, pooled: bool = True, wal: bool = True, size: int = READ_CONNECTIONS + 1
+) -> Engine:
     """Make an engine that leaves BEGIN and COMMIT to its users, and perhaps keeps connections.
 
+    ``size`` is how many it keeps.
     With ``wal`` each connection switches the file to a write-ahead log, where it has none yet.
     Like PostgreSQL it refuses texts with NUL characters, so that projections are the same on both.
     """
@@ -69,7 +77,7 @@ def make_engine(path: Path | None, *, pooled: bool = True, wal: bool = True) -> 
         URL.create("sqlite", database=str(path) if path else None),
         isolation_level="AUTOCOMMIT",
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-        **_pooling(path, pooled=pooled),
+        **_pooling(path, pooled=pooled, size=size),
     )
 
     @event.listens_for(engine, "connect")
@@ -98,6 +106,16 @@ def make_engine(path: Path | None, *, pooled: bool = True, wal: bool = True) -> 
     return engine
 
 
+@contextmanager
+def interrupting(connection: Any, is_over: Callable[[], bool]) -> Iterator[None]:
+    """End the statements of the block, also one that runs, once ``is_over()``."""
+    connection.set_progress_handler(is_over, PROGRESS_STEPS)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
 def keep_connections(engine: Engine) -> None:
     """Never close the idle connections of an engine; see :func:`keep_for_ever`."""
     for _ in range(getattr(engine.pool, "checkedin", int)()):
@@ -121,7 +139,7 @@ def use_wal(connection: Connection) -> None:
     connection.exec_driver_sql(_USE_WAL)
 
 
-def _pooling(path: Path | None, *, pooled: bool) -> dict[str, Any]:
+def _pooling(path: Path | None, *, pooled: bool, size: int) -> dict[str, Any]:
     if not pooled:
         return {"poolclass": NullPool}
-    return {"pool_size": READ_CONNECTIONS + 1} if path else {"poolclass": StaticPool}
+    return {"pool_size": size, "max_overflow": -1} if path else {"poolclass": StaticPool}

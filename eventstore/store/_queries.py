@@ -1,0 +1,59 @@
+"""Queries of a store's callers: few at once, in threads and on connections of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from eventstore.errors import StorageError
+from eventstore.log.validation import check_seconds
+from eventstore.storage.query_limit import QueryLimit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eventstore.log.operations import Head
+    from eventstore.store._log_access import LogAccess
+
+T = TypeVar("T")
+
+
+class Queries:
+    """Runs callers' functions on a snapshot of the log, each within a time limit."""
+
+    def __init__(self, log: LogAccess) -> None:
+        self._log = log
+        self._running: set[QueryLimit] = set()
+
+    async def run(self, function: Callable[[Any, Head], T], timeout: float) -> T:
+        """Return ``function(connection, head)``; see :meth:`eventstore.EventStore.query`."""
+        log, began = self._log, False
+        log.check_open()
+        check_seconds("timeout", timeout)
+        limit = QueryLimit(log.url, timeout)
+
+        def ask() -> T:
+            nonlocal began
+            began = True
+            return log.backend.query(function, limit)
+
+        self._running.add(limit)
+        try:
+            return await log.how.in_query_thread(ask, timeout)
+        except TimeoutError as error:
+            if began:  # The function's own error.
+                raise
+            log.check_open()
+            raise limit.timeout() from error
+        except StorageError:
+            # A connection that was closed meanwhile is no fault of the database.
+            log.check_open()
+            raise
+        finally:
+            # Asyncio's own cancellation leaves the thread behind.
+            limit.end()
+            self._running.discard(limit)
+
+    def end(self) -> None:
+        """End the queries under way: the store closes. Callable from any thread."""
+        for limit in list(self._running):
+            limit.end()
