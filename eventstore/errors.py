@@ -245,10 +245,10 @@ class ForkedError(StoreClosedError):
     ``what`` names it. The parent goes on using it.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, advice: str = "open it in the child, after the fork") -> None:
         super().__init__(
             f"{what} was opened before this process was forked, and belongs to the parent process: "
-            "open it in the child, after the fork"
+            f"{advice}"
         )
         self.what = what
 

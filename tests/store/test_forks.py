@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from subprocess import PIPE
+from typing import TYPE_CHECKING
 
 import pytest
 from support.audit import audit_url
 from support.processes import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SLOW = pytest.mark.slow
 OTHERS = ("idle", "process", "preload")
@@ -21,3 +25,25 @@ def test_a_forked_child_is_refused_and_harms_nothing(lasting_url: str, way: str)
     assert (status, parent, rest) == ("status 0", "parent 6 6", [])
     assert (ended.returncode, ended.stderr) == (0, "")
     assert audit_url(lasting_url) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("way", "told", "events"),
+    [
+        ("open", "child appended 6", 15),
+        ("closed", "child appended 6", 12),
+        ("before", "child appended 6", 12),
+        ("raced", "child ForkedError 0", 6),
+    ],
+)
+def test_a_file_that_a_forked_child_opens_anew_loses_nothing(
+    path: Path, way: str, told: str, events: int
+) -> None:
+    ended = run("forked_files", path, way, stdout=PIPE, stderr=PIPE, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    child, status = ended.stdout.splitlines()
+    assert child.startswith(told)
+    assert ("'spawn'" in child) == (way == "raced")
+    assert status == "status 0"
+    assert audit_url(f"sqlite:///{path}") == events

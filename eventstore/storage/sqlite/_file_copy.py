@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.errors import NotEmptyError, StorageError
 from eventstore.storage.incarnation import renew_file
+from eventstore.storage.sqlite.forked_files import check_inherited
 from eventstore.storage.sqlite.read_only import is_read_only, read_unlocked
 from eventstore.storage.sqlite.write_turn import WAIT_SECONDS, WriteTurn
 from eventstore.system.safe_files import permissions, replacing, sync
@@ -165,6 +166,7 @@ def _page_progress(progress: Callable[[int, int], None]) -> Callable[[int, int, 
 
 
 def _open(path: Path, mode: str = "rw") -> sqlite3.Connection:
+    check_inherited(path)
     name = path.resolve().as_uri()
     return sqlite3.connect(
         f"{name}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_SECONDS

@@ -12,6 +12,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from eventstore.errors import StorageError
 from eventstore.storage.sqlite.file_identity import keep_for_ever
+from eventstore.storage.sqlite.forked_files import check_inherited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,6 +80,11 @@ def make_engine(
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
         **_pooling(path, pooled=pooled, size=size),
     )
+
+    @event.listens_for(engine, "do_connect")
+    def check(*_: object) -> None:
+        if path is not None:
+            check_inherited(path)
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: object) -> None:
