@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -141,6 +141,54 @@ SELECT current_setting('search_path'), current_setting('eventstore.capture', tru
     (SELECT count(*) FROM pg_listening_channels()),
     (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())
 """
+
+TRIGGER = """
+CREATE FUNCTION {schema}.left_by_a_trigger() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_catalog.pg_advisory_lock(4712); RETURN NEW; END $$;
+CREATE TRIGGER left_behind BEFORE INSERT ON {schema}.person
+FOR EACH ROW EXECUTE FUNCTION {schema}.left_by_a_trigger();
+"""
+SETTING = """
+CREATE FUNCTION {schema}.lower(person) RETURNS text LANGUAGE sql
+AS $$ SELECT pg_catalog.set_config('default_transaction_read_only', 'off', false) $$;
+"""
+
+
+@pytest.mark.parametrize(
+    ("others", "statements"),
+    [
+        (TRIGGER, [(INSERT, (8, "hal", None))]),
+        (SETTING, [("SELECT lower(person) FROM person", ())]),
+        (SETTING, [("SELECT person.lower FROM person", ())]),
+    ],
+    ids=["trigger", "overloaded function", "function as a column"],
+)
+def test_nothing_that_a_plain_statement_calls_unseen_reaches_the_next_user(
+    people: SqlStorage, url: str, others: str, statements: list[tuple[str, tuple[Any, ...]]]
+) -> None:
+    with people.connection() as c:
+        fresh = c.execute(SESSION).fetchone()
+    with psycopg.connect(url, autocommit=True) as raw:
+        (schema,) = raw.execute("SELECT current_schema()").fetchone() or ("",)
+        raw.execute(others.format(schema=schema).encode())
+    with people.connection() as c:
+        for sql, values in statements:
+            c.execute(sql, values)
+        # Else the next user would find nothing in any case.
+        assert [*c.execute(SESSION).fetchone()] != [*fresh]
+    with people.connection() as c:
+        assert [*c.execute(SESSION).fetchone()] == [*fresh]
+
+
+def test_a_session_that_the_server_ended_is_given_to_no_caller(
+    people: SqlStorage, url: str
+) -> None:
+    with people.connection() as c:
+        ended = c.execute("SELECT pg_backend_pid()").fetchone()[0]
+    with psycopg.connect(url, autocommit=True) as raw:
+        raw.execute("SELECT pg_terminate_backend(%s, 10000)", (ended,))
+    with people.connection() as c:
+        assert c.execute("SELECT pg_backend_pid()").fetchone()[0] != ended
 
 
 def test_nothing_of_a_session_reaches_its_next_user(people: SqlStorage, url: str) -> None:

@@ -23,6 +23,7 @@ from eventstore.storage.postgres import _owners as owners
 from eventstore.storage.postgres._advisory_lock import SessionLock, read_held
 from eventstore.storage.postgres._driver import PostgresDriver
 from eventstore.storage.postgres._hidden_tables import PostgresHiddenTables
+from eventstore.storage.postgres._session_reset import finish_reset, start_reset
 from eventstore.storage.postgres.connection import GRACE_SECONDS as PATIENCE_SECONDS
 from eventstore.storage.postgres.connection import connection_info, is_lost
 from eventstore.storage.postgres.engine import make_engine, roll_back, translate_errors
@@ -86,8 +87,10 @@ class PostgresBackend(SqlBackend):
         self._engine = make_engine(url, self._watchdog)
         # As many as callers ask for: what limits them is the server.
         self._user_engine = make_engine(
-            url, self._watchdog, pool_size=USER_CONNECTIONS, max_overflow=-1, pool_pre_ping=True
+            url, self._watchdog, pool_size=USER_CONNECTIONS, max_overflow=-1
         )
+        event.listen(self._user_engine, "checkin", _start_reset)
+        event.listen(self._user_engine, "checkout", self._finish_reset)
         self._query_engine = make_engine(url, self._watchdog, max_overflow=-1)
         for engine in (self._engine, self._query_engine):
             event.listen(engine, "checkout", self._drop_old)
@@ -101,6 +104,9 @@ class PostgresBackend(SqlBackend):
         # What ended one connection, such as a restart, has ended those that were made before it.
         if raw.made < self._lost_at:
             raise DisconnectionError
+
+    def _finish_reset(self, raw: Session, _record: object, _proxy: object) -> None:
+        finish_reset(raw, self._watchdog)
 
     @property
     def _where(self) -> str:
@@ -273,6 +279,11 @@ class PostgresBackend(SqlBackend):
                 self._lost_at = time.monotonic()
                 connection.invalidate()
             raise
+
+
+def _start_reset(raw: Session | None, _record: object) -> None:
+    if raw is not None:  # It was lost, or dropped.
+        start_reset(raw)
 
 
 def _old_transaction(driver: Driver) -> dict[str, str | int]:

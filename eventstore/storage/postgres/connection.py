@@ -83,11 +83,13 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
     made = 0.0
     patience: float = CONNECT_SECONDS
     has_user_limits = False
+    """Whether it has the limits of callers' own statements, not the log's."""
+    reset_sent: float | None = None
+    """When its reset was sent, on the monotonic clock, while the answers have not been taken."""
     schema = ""
     """The schema of the log's tables, as SQL writes it; empty where there is none."""
     own_settings: dict[str, str]
     """What :func:`connect` has set for the session, as no statement of a caller may leave it."""
-    """Whether it has the limits of callers' own statements, not the log's."""
 
     is_over: Callable[[], bool] | None = None
     """Whether the statement under way has to end; ``None`` where only the server decides."""

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
-from psycopg import sql
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import StorageError
 from eventstore.storage.postgres._driver import PostgresDriver
+from eventstore.storage.postgres._session_reset import LIMITS
 from eventstore.storage.postgres.connection import is_lost
 from eventstore.storage.user_transaction import DriverTransaction
 
@@ -35,22 +35,12 @@ BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 # The log's own limits are for transactions that lock its head. A caller's statements do not, and
 # may take as long as the server's administrator allows. Outside a transaction nothing is written.
 _SETTINGS: Final = (
-    "SET statement_timeout TO DEFAULT; SET idle_in_transaction_session_timeout TO DEFAULT; "
-    "SET lock_timeout TO DEFAULT; SET default_transaction_read_only = on"
+    "; ".join(f"SET {name} TO DEFAULT" for name in LIMITS)
+    + "; SET default_transaction_read_only = on"
 )
 _WITH_HEAD: Final = (
     "SELECT set_config('statement_timeout', '50s', true), set_config('lock_timeout', '30s', true), "
     "set_config('idle_in_transaction_session_timeout', '10s', true)"
-)
-
-# What DISCARD ALL does, which no transaction may have about it, but for the statements that the
-# driver has prepared.
-_RESET: Final = (
-    "CLOSE ALL; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; UNLISTEN *; "
-    "DISCARD TEMP; DISCARD SEQUENCES; SELECT pg_catalog.pg_advisory_unlock_all()"
-)
-_PREPARED: Final = (
-    "SELECT pg_catalog.quote_ident(name) FROM pg_catalog.pg_prepared_statements WHERE from_sql"
 )
 
 
@@ -139,32 +129,10 @@ class PostgresUserTransaction(DriverTransaction):
                 raise StorageError(self._where, str(error)) from error
 
     def close(self) -> None:
-        """Roll back, and release the connection."""
+        """Roll back, and release the connection, which the pool resets."""
         try:
             self.rollback()
-            self._reset()
         finally:
             if self.raw.closed:
                 self._connection.invalidate()
             self._connection.close()
-
-    def _reset(self) -> None:
-        """Leave nothing of what the caller's statements have made of the session."""
-        if self.raw.closed:
-            return
-        settings = ", ".join(
-            f"pg_catalog.set_config({sql.quote(name)}, {sql.quote(value)}, false)"
-            for name, value in self.raw.own_settings.items()
-        )
-        try:
-            with self._watchdog.limit(self.raw, self.raw.patience):
-                cursor = self.raw.execute(
-                    f"{_RESET}, {settings}; {_SETTINGS}; {_PREPARED}", prepare=False
-                )
-                while cursor.nextset():
-                    pass
-                for (name,) in cursor.fetchall():
-                    self.raw.execute(f"DEALLOCATE {name}".encode())
-        except (psycopg.Error, OSError) as error:
-            log.debug("the session cannot be reset; it is dropped: %s", error)
-            self.raw.close()
