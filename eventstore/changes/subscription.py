@@ -10,9 +10,9 @@ import anyio
 import msgspec
 
 from eventstore import limits
-from eventstore.changes._commits import Commits
 from eventstore.changes._page_follower import PageFollower
 from eventstore.changes._shards import shard_page
+from eventstore.changes.commits import Commits
 from eventstore.changes.rejections import is_rejection, rejection_of
 from eventstore.errors import DuplicateEventError, InvalidInputError, TakenOverError
 from eventstore.log.events import END, OLDEST, Cursor, Event, Special

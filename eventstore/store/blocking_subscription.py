@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
-    from eventstore.changes._commits import Commits as SharedCommits
+    from eventstore.changes.commits import Commits as SharedCommits
     from eventstore.changes.subscription import Subscription as SharedSubscription
     from eventstore.log.events import Cursor, Event
     from eventstore.system.turn_waiting import TurnWaiting
