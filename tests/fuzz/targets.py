@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import io
+import sqlite3
 import tempfile
 from contextlib import suppress
 from functools import cache
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
+import pgparse
 import typer
 from support.strange import bound, joined, taken_apart
 from typer.main import get_command
@@ -26,23 +28,26 @@ from eventstore.archive.progress import no_progress
 from eventstore.cli.app import PROGRAM, app
 from eventstore.cli.options import USAGE_ERROR
 from eventstore.config import load_settings
-from eventstore.errors import ArchiveError, ConfigError, EventStoreError, StorageError
+from eventstore.errors import ArchiveError, ConfigError, EventStoreError
 from eventstore.integrity.checks import Checker
-from eventstore.log.clock import system_clock
-from eventstore.log.events import NewEvent, StreamWrite
-from eventstore.log.operations import OpenConsumer
-from eventstore.log.validation import check_append
+from eventstore.log.events import NewEvent
 from eventstore.notify._signed_messages import RefusedMessageError, Signer
-from eventstore.storage.sqlite.backend import SqliteBackend
+from fuzz import seeds
 from projections.directory import manifest
 from projections.rules.formats.base import RuleFormatError, get_format, read_rules
 from projections.rules.model import encode_rule
 from projections.rules.replica_file import REPLICA_FORMAT, ReplicaFileError
+from projections.rules.sources.git_history import find_repository
+from projections.rules.sources.git_lock import find_git_locks
+from projections.sql import SqlRefusedError
+from projections.sql.postgres._definitions import judge_definition
+from projections.sql.postgres._guard import judge
+from projections.sql.postgres._lexer import number_parameters, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CONFIG: Final = Path(__file__).resolve().parents[2] / "config"
+    from eventstore.storage.sqlite.backend import SqliteBackend
 
 
 class Target(NamedTuple):
@@ -52,51 +57,37 @@ class Target(NamedTuple):
     seeds: Callable[[], list[bytes]]
 
 
-def _open() -> SqliteBackend:
-    backend = SqliteBackend("memory://", system_clock)
-    backend.open()
-    return backend
-
-
-@cache
-def _exported() -> bytes:
-    """Return an export with several streams, kinds of content and a consumer."""
-    backend = _open()
-    for number in range(4):
-        writes = [
-            StreamWrite("order/17", [NewEvent("Placed", {"n": number, "ü": [1.5, None]})]),
-            StreamWrite(f"blob/{number % 2}", [NewEvent("Stored", b"\0\xff", id=f"b:{number}")]),
-        ]
-        backend.write([check_append(writes)])
-    backend.write([OpenConsumer("worker", "host:1", backend.head().cursor)])
-    file = io.BytesIO()
-    export_log(backend, file, no_progress)
-    backend.close()
-    return file.getvalue()
+_EMPTY: Final[list[SqliteBackend]] = []
+"""A log in memory that nothing was imported into: making one takes longer than most imports."""
 
 
 def read_export(content: bytes) -> None:
     """Import: refused and nothing there, or a log in order that exports the same records."""
-    backend = _open()
+    backend = _EMPTY.pop() if _EMPTY else seeds.open_empty()
+    before = backend.head()
     try:
-        before = backend.head()
-        try:
-            import_log(backend, io.BytesIO(content), "fuzz", no_progress)
-        except (ArchiveError, StorageError):
-            assert backend.head() == before
-            assert not backend.stream_states("", "", 1)
-            assert not backend.consumers()
-            return
-        page = backend.integrity_page(-1, 4096)
-        checker = Checker(page.head)
-        checker.check_rows(page.rows)
-        report = checker.finish(page.head, page.side_tables)
-        assert report.ok, report.findings
-        again = io.BytesIO()
-        export_log(backend, again, no_progress)
-        assert taken_apart(again.getvalue()) == taken_apart(content)
+        import_log(backend, io.BytesIO(content), "fuzz", no_progress)
+    except ArchiveError:
+        assert backend.head() == before
+        assert not backend.stream_states("", "", 1)
+        assert not backend.consumers()
+        _EMPTY.append(backend)
+        return
+    try:
+        _check_imported(backend, content)
     finally:
         backend.close()
+
+
+def _check_imported(backend: SqliteBackend, content: bytes) -> None:
+    page = backend.integrity_page(-1, 4096)
+    checker = Checker(page.head)
+    checker.check_rows(page.rows)
+    report = checker.finish(page.head, page.side_tables)
+    assert report.ok, report.findings
+    again = io.BytesIO()
+    export_log(backend, again, no_progress)
+    assert taken_apart(again.getvalue()) == taken_apart(content)
 
 
 def read_records(content: bytes) -> None:
@@ -107,11 +98,6 @@ def read_records(content: bytes) -> None:
             bound(records)
         content = joined(records)
     read_export(content)
-
-
-def _record_seeds() -> list[bytes]:
-    packed = msgspec.msgpack.encode(taken_apart(_exported()))
-    return [b"\0" + packed, b"\1" + packed]
 
 
 def read_manifest(content: bytes) -> None:
@@ -127,22 +113,16 @@ def read_replica(content: bytes) -> None:
         with suppress(ReplicaFileError):
             found = REPLICA_FORMAT.decode(raw, "fuzz")
             assert REPLICA_FORMAT.decode(found.encode(), "fuzz") == found
-
-
-KEY: Final = b"0123456789abcdef"
+            assert found.cursor.position == found.position
+            found.since(0)
 
 
 def read_message(content: bytes) -> None:
     """Read a message as it is, without and with a key, and one that is signed rightly."""
-    signed = b"\x01" + hmac.digest(KEY, content, "sha256") + content
-    for keys, message in (((), content), ((KEY,), content), ((KEY,), signed)):
+    signed = b"\x01" + hmac.digest(seeds.KEY, content, "sha256") + content
+    for keys, message in (((), content), ((seeds.KEY,), content), ((seeds.KEY,), signed)):
         with suppress(RefusedMessageError):
             Signer(keys, clock=lambda: 1_700_000_000_000_000).decode("log", message)
-
-
-def _message_seeds() -> list[bytes]:
-    message = Signer([KEY], clock=lambda: 1_700_000_000_000_000).encode("log", 17, None)
-    return [b"17", message, message[33:]]
 
 
 def read_settings(content: bytes) -> None:
@@ -163,28 +143,10 @@ def read_rule_file(content: bytes) -> None:
                 NewEvent("RuleDefined", encode_rule(rule.compiled))
 
 
-_SIGMA: Final = b"""title: A
-id: 01234567-89ab-cdef-0123-456789abcdef
-status: test
-logsource: {product: linux, category: process_creation}
-detection:
-  one: {Image|endswith: [/a, /b]}
-  condition: one and not 1 of filter*
-tags: [attack.t1059]
----
-correlation: {type: event_count, rules: [A], group-by: [x], timespan: 5m, condition: {gte: 3}}
-"""
-
-
-def _rule_seeds() -> list[bytes]:
-    files = [file for file in sorted(CONFIG.rglob("*.y*ml")) if file.is_file()]
-    return [_SIGMA, *(file.read_bytes() for file in files[:10])]
-
-
 def read_arguments(content: bytes) -> None:
     """Parse words, divided by NUL, as a command line, without running the command."""
     words = [word.decode(errors="surrogateescape") for word in content.split(b"\0")]
-    command: Any = get_command(app)
+    command = _command()
     with suppress(USAGE_ERROR, *_ENDS):
         context = command.make_context(PROGRAM, words)
         rest = [*context._protected_args, *context.args]  # click has no other way
@@ -194,36 +156,67 @@ def read_arguments(content: bytes) -> None:
         found.make_context(name, rest, parent=context)
 
 
+@cache
+def _command() -> Any:
+    return get_command(app)
+
+
 _ENDS: Final = (typer.Exit, typer.Abort, EventStoreError)
 """What ends the parsing of a command line on purpose: help, for example."""
 
 
-def _argument_seeds() -> list[bytes]:
-    lines = (
-        "tail --after 5 --consumer w --streams rule/ --no-follow --kept",
-        "append order/1 Placed {\"a\":1} --expected no-stream --id x",
-        "wait 5 --consumer w --timeout 3 --json", "trim --before 90d --yes --dry-run",
-        "consumers rewind w --to 5", "export /x --replace", "init", "--url sqlite:///x status",
-    )  # fmt: skip
-    return [line.replace(" ", "\0").encode() for line in lines]
+_ALLOWED: Final = {
+    "SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "ExplainStmt",
+    "VariableShowStmt", "LockStmt", "VacuumStmt", "TransactionStmt", "CreateStmt",
+    "CreateTableAsStmt",
+}  # fmt: skip
+"""Statements that a caller's connection lets through, as its documentation says."""
+
+
+def read_sql(content: bytes) -> None:
+    """Judge SQL: refused, or one statement of a kind that is allowed."""
+    sql = content.decode(errors="surrogateescape")
+    assert "".join(token.text for token in tokens(sql)) == sql
+    numbered, count = number_parameters(sql)
+    assert count or numbered == sql
+    with suppress(SqlRefusedError, sqlite3.OperationalError):
+        verdict = judge(sql)
+        kinds = [next(iter(one["stmt"])) for one in pgparse.parse(sql)]
+        assert len(kinds) == (verdict.kind != "empty"), kinds
+        assert set(kinds) <= _ALLOWED
+    with suppress(SqlRefusedError):
+        assert judge_definition(sql) in {"rows", "definition"}
+        assert len(pgparse.parse(sql)) == 1
+
+
+_WORK_TREE: Final = tempfile.TemporaryDirectory(prefix="fuzz-git-")
+
+
+def read_git(content: bytes) -> None:
+    """Read a git directory: none that is supported, or one with a commit."""
+    top = Path(_WORK_TREE.name)
+    parts = content.split(seeds.GIT_DIVIDER)
+    for name in seeds.GIT_FILES:
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).unlink(missing_ok=True)
+    for name, part in zip(seeds.GIT_FILES, parts, strict=False):
+        (top / name).write_bytes(part)
+    for folder in (top, top / "sub"):
+        find_git_locks(folder, ["sub"])
+        if (found := find_repository(folder)) is not None:
+            assert len(found.head) in {40, 64}
+            assert int(found.head, 16) >= 0
 
 
 TARGETS: Final[dict[str, Target]] = {
-    "export": Target(read_export, lambda: [_exported()]),
-    "records": Target(read_records, _record_seeds),
-    "manifest": Target(
-        read_manifest,
-        lambda: [
-            b'{"format":1,"projection":"rules","log_id":"l","position":3,"hash":"00","files":{}}'
-        ],
-    ),
-    "replica": Target(
-        read_replica, lambda: [REPLICA_FORMAT.empty("log").encode().partition(b"\n")[2]]
-    ),
-    "message": Target(read_message, _message_seeds),
-    "settings": Target(
-        read_settings, lambda: [file.read_bytes() for file in sorted(CONFIG.rglob("*.toml"))]
-    ),
-    "rules": Target(read_rule_file, _rule_seeds),
-    "arguments": Target(read_arguments, _argument_seeds),
+    "export": Target(read_export, seeds.exports),
+    "records": Target(read_records, seeds.records),
+    "manifest": Target(read_manifest, seeds.manifests),
+    "replica": Target(read_replica, seeds.replicas),
+    "message": Target(read_message, seeds.messages),
+    "settings": Target(read_settings, seeds.settings),
+    "rules": Target(read_rule_file, seeds.rules),
+    "arguments": Target(read_arguments, seeds.arguments),
+    "sql": Target(read_sql, seeds.statements),
+    "git": Target(read_git, seeds.git_directories),
 }
