@@ -82,7 +82,7 @@ class Lifecycle:
             async with self._changing:
                 if log.state is State.OPEN:
                     log.state = State.CLOSED
-                    await log.how.run_to_end(close, lambda: None, "eventstore-close")
+                    await log.how.run_to_end(close, None, "eventstore-close")
 
     def abandon(self) -> bool:
         """Begin to close what was left open, beside the program; return whether anything was.

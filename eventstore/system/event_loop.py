@@ -53,11 +53,26 @@ def loop_caller() -> Call:
     return call
 
 
+class _Thread(threading.local):
+    """What is known in a thread of :func:`run_to_end`."""
+
+    cancelled: threading.Event | None = None
+    """Set once the task that waits for the thread's function is cancelled."""
+
+
+_thread = _Thread()
+
+
 def check_cancelled() -> None:
     """End a wait in a thread that an event loop waits for, once the waiting task is cancelled.
 
-    Raises the loop's own exception of a cancelled task; does nothing in any other thread.
+    Raises the loop's own exception of a cancelled task, or asyncio's in a thread of
+    :func:`run_to_end`; does nothing in any other thread.
     """
+    if _thread.cancelled is not None:
+        if _thread.cancelled.is_set():
+            raise asyncio.CancelledError
+        return
     with suppress(RuntimeError):
         from_thread.check_cancelled()
 
@@ -91,37 +106,45 @@ def _wake(future: asyncio.Future[None]) -> None:
 
 
 async def run_to_end(
-    function: Callable[[], T], undo: Callable[[], object] = lambda: None, *, name: str
+    function: Callable[[], T], undo: Callable[[], object] | None = None, *, name: str
 ) -> T:
     """Return what ``function`` returns in a thread of its own, called ``name``.
 
     Once begun it is never left half done: where the caller is cancelled meanwhile, in anyio's way
     or in asyncio's own, this waits for the end of ``function``, and raises the cancellation then.
-    Only a coroutine that is thrown away, its event loop with it, cannot wait: then ``undo`` is
-    called in the thread after ``function`` has returned.
+    With ``undo`` the cancellation ends its waits too (:func:`check_cancelled`), and where it
+    returned all the same, ``undo`` is called. A coroutine that is thrown away, its event loop with
+    it, cannot wait: then ``undo`` is called in the thread after ``function`` has returned.
     """
     future: Future[T] = Future()
-    call, woken = loop_caller(), anyio.Event()
+    call, woken, ended = loop_caller(), anyio.Event(), threading.Event()
     future.add_done_callback(lambda _: call(woken.set))
-    threading.Thread(target=_run_into, args=(future, function), name=name, daemon=True).start()
+    arguments = (future, function, ended if undo is not None else None)
+    threading.Thread(target=_run_into, args=arguments, name=name, daemon=True).start()
     cancelled: BaseException | None = None
-    with anyio.CancelScope(shield=True):
-        while not woken.is_set():
+    while not woken.is_set():
+        with anyio.CancelScope(shield=cancelled is not None):
             try:
                 await woken.wait()
             except GeneratorExit:
-                future.add_done_callback(lambda done: done.exception() or undo())
+                ended.set()
+                if undo is not None:
+                    future.add_done_callback(lambda done: done.exception() or undo())
                 raise
             except BaseException as error:  # Asyncio's own cancellation knows no shield.
                 cancelled = error
+                ended.set()
     if cancelled is not None:
-        if future.exception() is None:
+        if undo is not None and future.exception() is None:
             await run_to_end(undo, name=name)
         raise cancelled
     return future.result()
 
 
-def _run_into(future: Future[T], function: Callable[[], T]) -> None:
+def _run_into(
+    future: Future[T], function: Callable[[], T], cancelled: threading.Event | None
+) -> None:
+    _thread.cancelled = cancelled
     try:
         result = function()
     except BaseException as error:
@@ -146,7 +169,7 @@ class LoopWaiting:
         guard.bind()
 
     async def run_to_end(
-        self, function: Callable[[], T], undo: Callable[[], object], name: str
+        self, function: Callable[[], T], undo: Callable[[], object] | None, name: str
     ) -> T:
         """Return what ``function`` returns in a thread of its own; see :func:`run_to_end`."""
         return await run_to_end(function, undo, name=name)

@@ -101,7 +101,7 @@ class TurnWaiting:
     async def run_to_end(
         self,
         function: Callable[[], T],
-        undo: Callable[[], object],  # noqa: ARG002 - a thread is not cancelled
+        undo: Callable[[], object] | None,  # noqa: ARG002 - a thread is not cancelled
         name: str,  # noqa: ARG002 - it runs in the calling thread
     ) -> T:
         """Return ``function()``."""

@@ -54,7 +54,7 @@ class Waiting(Protocol):
         """Let an object belong where coroutines run; raise what its guard raises."""
 
     async def run_to_end(
-        self, function: Callable[[], T], undo: Callable[[], object], name: str
+        self, function: Callable[[], T], undo: Callable[[], object] | None, name: str
     ) -> T:
         """Return ``function()``, which is not left half done where the caller is cancelled.
 

@@ -43,6 +43,12 @@ def held(path: Path, suffix: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
+def is_waited_for(lock: Path) -> bool:
+    """Whether the system's list of locks has a process that waits for this one."""
+    waits = [line.split() for line in Path("/proc/locks").read_text().splitlines() if "->" in line]
+    return any(wait[6].endswith(f":{lock.stat().st_ino}") for wait in waits)
+
+
 @pytest.fixture(params=["-writer", "-gate"])
 def suffix(request: pytest.FixtureRequest) -> str:
     """Which of the two locks is held."""
@@ -146,7 +152,7 @@ def test_ctrl_c_ends_a_command_that_waits_for_its_turn(
             if words[0] == "verify":
                 assert running.process.wait(60) == 0
                 return
-            wait_until(lambda: "-> FLOCK" in Path("/proc/locks").read_text())
+            wait_until(lambda: is_waited_for(Path(f"{path}{suffix}")))
             assert running.interrupt() == 130
         finally:
             running.process.kill()
