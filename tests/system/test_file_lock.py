@@ -156,10 +156,10 @@ def test_a_lock_file_that_may_only_be_read_is_locked(
     path.touch()
     opened = os.open
 
-    def refuse(name: str, flags: int, *args: int, **more: int | None) -> int:
+    def refuse(name: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         if flags & os.O_RDWR and not flags & os.O_CREAT:
             raise PermissionError(errno.EACCES, "denied", name)
-        return opened(name, flags, *args, **more)
+        return opened(name, flags, mode, dir_fd=dir_fd)
 
     with held(path):
         monkeypatch.setattr(os, "open", refuse)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import stat
 import threading
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,9 +25,9 @@ from eventstore.storage.base import SqlBackend
 from eventstore.storage.sqlite import _file_copy
 from eventstore.storage.sqlite._driver import SqliteDriver
 from eventstore.storage.sqlite._hidden_tables import SqliteHiddenTables
+from eventstore.storage.sqlite._write_connection import empty_wal, write_on
 from eventstore.storage.sqlite.engine import (
-    BUSY_SECONDS,
-    describe_wal,
+    describe_file,
     interrupting,
     keep_connections,
     make_engine,
@@ -36,7 +35,7 @@ from eventstore.storage.sqlite.engine import (
     use_wal,
 )
 from eventstore.storage.sqlite.file_identity import LogFiles, check_alone, keep_for_ever
-from eventstore.storage.sqlite.paths import database_path
+from eventstore.storage.sqlite.paths import check_present, database_path
 from eventstore.storage.sqlite.read_only import is_read_only, read_unlocked
 from eventstore.storage.sqlite.user_transaction import SqliteUserTransaction
 from eventstore.storage.sqlite.write_turn import WAIT_SECONDS, WriteTurn
@@ -63,10 +62,6 @@ T = TypeVar("T")
 
 class OlderSchemaError(StorageError):
     """A log that is only read has a schema that would have to be brought up to date first."""
-
-
-SCRUB_MS: Final = 1_000
-"""How long a redaction waits for readers to leave, in milliseconds."""
 
 
 class SqliteBackend(SqlBackend):
@@ -103,7 +98,8 @@ class SqliteBackend(SqlBackend):
         no lock is taken: the first write connects for writing.
         """
         if not create:
-            self._check_present()
+            with translate_errors(self._where):
+                check_present(self.path, self._where)
         with translate_errors(self._where), ExitStack() as undo:
             self._engine = make_engine(self.path, wal=False)
             undo.callback(self._engine.dispose)
@@ -157,21 +153,6 @@ class SqliteBackend(SqlBackend):
         check_cancelled()
         self._wait_check()
 
-    def _check_present(self) -> None:
-        """Raise NoLogError where no file with content is at the path."""
-        if self.path is None:
-            raise NoLogError(self.url, "a log in memory begins with its program")
-        with translate_errors(self._where):
-            try:
-                status = self.path.stat()
-            except (FileNotFoundError, NotADirectoryError) as error:
-                raise NoLogError(self._where) from error
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
-            raise NoLogError(self._where, f"it is {kind}")
-        if not status.st_size:
-            raise NoLogError(self._where, "the file is empty")
-
     def _connect(self) -> Connection:
         """Connect for writing, which a log that is only read never does."""
         self._make_turn()
@@ -218,17 +199,7 @@ class SqliteBackend(SqlBackend):
 
     def describe(self) -> dict[str, str | int]:
         """Return the kind, SQLite's version, and the sizes of the file and its WAL."""
-        facts: dict[str, str | int] = {
-            "backend": "sqlite" if self.path else "memory",
-            "sqlite": sqlite3.sqlite_version,
-        }
-        if self.path is not None:
-            facts |= {
-                "file": str(self.path),
-                "bytes": self.path.stat().st_size,
-                **describe_wal(self.path.with_name(self.path.name + "-wal")),
-            }
-        return facts
+        return describe_file(self.path)
 
     def backup(self, target: Path, progress: Callable[[int, int], None]) -> int:
         """Copy the file as of one moment, while writers go on."""
@@ -315,17 +286,11 @@ class SqliteBackend(SqlBackend):
         assert self._writer is not None  # noqa: S101 - it has just written
         try:
             with self._turn.hold() if self._turn else nullcontext():
-                raw = SqliteDriver(self._writer)
-                raw.run(f"PRAGMA busy_timeout={SCRUB_MS}")
-                try:
-                    row = raw.row("PRAGMA wal_checkpoint(TRUNCATE)")
-                finally:
-                    raw.run(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
+                self._unscrubbed = not empty_wal(self._writer)
         except (sqlite3.Error, SQLAlchemyError, OSError):
             # The redaction itself is durable; this part is retried after the next write.
             log.warning("%s: the WAL cannot be emptied yet", self._where, exc_info=True)
             return
-        self._unscrubbed = row is None or row[0] != 0
         if self._unscrubbed:
             log.warning("%s: a reader keeps erased content in the WAL for now", self._where)
 
@@ -351,26 +316,10 @@ class SqliteBackend(SqlBackend):
             with self._turn.hold() if self._turn else self._memory_lock:
                 if self._files is not None:
                     self._files.check_before_write()
-                result = self._write_on(writer, function)
+                result = write_on(writer, function)
                 if self._files is not None:
                     self._files.check_written()
                 return result
-
-    def _write_on(self, writer: Connection, function: Callable[[Driver], T]) -> T:
-        driver = SqliteDriver(writer)
-        driver.run("BEGIN IMMEDIATE")
-        try:
-            result = function(driver)
-            driver.run("COMMIT")
-        except BaseException:
-            writer.rollback()
-            if driver.in_transaction:
-                driver.run("ROLLBACK")
-            raise
-        if writer.in_transaction():
-            # SQLAlchemy began it for a projection's statements.
-            writer.commit()
-        return result
 
     def hidden(self) -> AbstractContextManager[SqliteHiddenTables] | None:
         """Give a session for temporary tables; ``None`` for a log in memory."""

@@ -128,10 +128,20 @@ def keep_connections(engine: Engine) -> None:
         keep_for_ever(engine.connect())
 
 
-def describe_wal(path: Path) -> dict[str, str | int]:
-    """Return the size of the write-ahead log at ``path``, and why it is that large."""
-    size = path.stat().st_size if path.exists() else 0
-    facts: dict[str, str | int] = {"wal_bytes": size}
+def describe_file(path: Path | None) -> dict[str, str | int]:
+    """Return the kind, SQLite's version, and the sizes of a log's file and its write-ahead log.
+
+    A large write-ahead log is told with what keeps it so. ``path`` is ``None`` for memory.
+    """
+    facts: dict[str, str | int] = {
+        "backend": "sqlite" if path else "memory",
+        "sqlite": sqlite3.sqlite_version,
+    }
+    if path is None:
+        return facts
+    wal = path.with_name(path.name + "-wal")
+    size = wal.stat().st_size if wal.exists() else 0
+    facts |= {"file": str(path), "bytes": path.stat().st_size, "wal_bytes": size}
     if size > 2 * WAL_BYTES:
         facts["wal_kept"] = (
             "a reader that reads for long, or was stopped, keeps the write-ahead log from being "

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from eventstore.errors import ConfigError
+from eventstore.errors import ConfigError, NoLogError
 from eventstore.system.secret_url import SecretUrl
 
 
@@ -42,3 +43,21 @@ def log_file(url: str | SecretUrl) -> Path | None:
     """Return the file that the log at ``url`` is; ``None`` for memory and for a server."""
     url = SecretUrl.of(url)
     return database_path(url) if url.scheme == "sqlite" else None
+
+
+def check_present(path: Path | None, where: str) -> None:
+    """Raise NoLogError where no regular file with content is at ``path``, or none is named.
+
+    ``where`` is how the error names the log.
+    """
+    if path is None:
+        raise NoLogError(where, "a log in memory begins with its program")
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NoLogError(where) from error
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "no regular file"
+        raise NoLogError(where, f"it is {kind}")
+    if not status.st_size:
+        raise NoLogError(where, "the file is empty")
