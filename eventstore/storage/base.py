@@ -248,7 +248,13 @@ class SqlBackend(ABC):
             self._prepare_inline()
             return head
 
-    def backup(self, target: Path, progress: Callable[[int, int], None]) -> int:  # noqa: ARG002
+    def backup(
+        self,
+        target: Path,  # noqa: ARG002
+        progress: Callable[[int, int], None],  # noqa: ARG002
+        *,
+        replace: bool,  # noqa: ARG002
+    ) -> int:
         """Refuse: the log is no file of its own."""
         raise ConfigError(f"{self._where} is no file to copy: {self._advice}")
 

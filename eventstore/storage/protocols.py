@@ -209,10 +209,12 @@ class Portable(Protocol):
     def hashes(self, positions: Sequence[int]) -> list[tuple[int, bytes]]:
         """Return the chain's hash at events of the log or kept ones, by position."""
 
-    def backup(self, target: Path, progress: Callable[[int, int], None]) -> int:
+    def backup(self, target: Path, progress: Callable[[int, int], None], *, replace: bool) -> int:
         """Copy the database's file as of one moment; return the position it is at.
 
-        Raises ConfigError, naming what to use instead, where the log is no file.
+        Without ``replace`` NotEmptyError says that ``target`` exists, also if it appeared while
+        the copy was made; that file is left as it is. Raises
+        ConfigError, naming what to use instead, where the log is no file.
         """
 
     def open_copy(self, copy: Path) -> MovableLog | None:

@@ -119,9 +119,8 @@ class Maintenance:
     ) -> int:
         """Copy the log's file; return the position that the copy is at."""
         check_target(Path(file), self._log.backend.path, replace=replace, database=True)
-        return await self._log.run(
-            self._log.how.cancellable(partial(self._log.backend.backup, Path(file))), progress
-        )
+        run = partial(self._log.backend.backup, Path(file), replace=replace)
+        return await self._log.run(self._log.how.cancellable(run), progress)
 
 
 async def _check_copy(source: MovableLog, copy: str | os.PathLike[str], how: Waiting) -> None:

@@ -100,6 +100,18 @@ async def test_an_export_replaces_no_database_and_a_backup_an_older_backup(
         await store.export(tmp_path / ".eventstore.json", replace=True)
 
 
+async def test_a_backup_leaves_a_file_that_appears_while_it_copies(
+    tmp_path: Path, store: EventStore
+) -> None:
+    target = tmp_path / "backup.db"
+    with pytest.raises(NotEmptyError, match="appeared meanwhile"):
+        await store.backup(target, progress=lambda *_: target.write_bytes(b"another's") and None)
+    assert target.read_bytes() == b"another's"
+    assert not list(tmp_path.glob(".*.part"))
+    await store.backup(target, replace=True, progress=lambda *_: target.write_bytes(b"") and None)
+    assert audit(target) == 3
+
+
 @pytest.mark.parametrize("target", ["pipe", "directory", "device"])
 async def test_what_is_no_file_is_no_target_and_no_export(
     tmp_path: Path, store: EventStore, target: str

@@ -26,36 +26,53 @@ BUSY_SECONDS: Final = 30.0
 """How long to wait for a writer that does not take turns."""
 
 
-def backup(path: Path, target: Path, progress: Callable[[int, int], None]) -> int:
+def backup(path: Path, target: Path, progress: Callable[[int, int], None], *, replace: bool) -> int:
     """Copy the log at ``path`` into one new file; return the position that it is at.
 
     The copy is as of one moment, while writers go on. ``progress`` is called with the number of
     pages done and of all pages; what it raises ends the copy and leaves nothing behind.
+    Without ``replace`` a file that is at ``target`` by the end is NotEmptyError, and is left.
     """
     if is_read_only(path):
-        return _backup_unlocked(path, target, progress)
+        return _backup_unlocked(path, target, progress, replace=replace)
     with _errors_naming(path), closing(_open(path)) as source:
         # A read transaction of this connection: what others commit meanwhile is left out,
         # and does not make the copying start again.
         source.execute("BEGIN")
         position = read_position(source, path)
-        with replacing(target, mode=permissions(path)) as temporary:
+        with _new_file(target, permissions(path), replace=replace) as temporary:
             _copy(source, temporary, progress)
     return position
 
 
-def _backup_unlocked(path: Path, target: Path, progress: Callable[[int, int], None]) -> int:
+def _backup_unlocked(
+    path: Path, target: Path, progress: Callable[[int, int], None], *, replace: bool
+) -> int:
     """Copy a log that this process may not write, as :func:`backup` does."""
 
     def copy(driver: SqliteDriver) -> int:
         source: Any = driver.connection.connection.driver_connection
         position = read_position(source, path)
-        with replacing(target, mode=permissions(path)) as temporary:
+        with _new_file(target, permissions(path), replace=replace) as temporary:
             _copy(source, temporary, progress)
         return position
 
     with _errors_naming(path):
         return read_unlocked(path, copy)
+
+
+@contextmanager
+def _new_file(target: Path, mode: int, *, replace: bool) -> Iterator[Path]:
+    """Give a temporary file that gets the name ``target``, as ``replacing`` does."""
+    try:
+        with replacing(target, mode=mode, replace=replace) as temporary:
+            yield temporary
+    except StorageError as error:
+        if isinstance(error.__cause__, FileExistsError):
+            raise NotEmptyError(
+                str(target), "appeared meanwhile", "name another file, or say --replace"
+            ) from error
+        raise
 
 
 def restore(

@@ -201,11 +201,11 @@ class SqliteBackend(SqlBackend):
         """Return the kind, SQLite's version, and the sizes of the file and its WAL."""
         return describe_file(self.path)
 
-    def backup(self, target: Path, progress: Callable[[int, int], None]) -> int:
+    def backup(self, target: Path, progress: Callable[[int, int], None], *, replace: bool) -> int:
         """Copy the file as of one moment, while writers go on."""
         if self.path is None:
-            return super().backup(target, progress)
-        return _file_copy.backup(self.path, target, progress)
+            return super().backup(target, progress, replace=replace)
+        return _file_copy.backup(self.path, target, progress, replace=replace)
 
     def restore(self, copy: Path, progress: Callable[[int, int], None], *, replace: bool) -> int:
         """Put a copy in this log's place, in one transaction."""
@@ -234,7 +234,7 @@ class SqliteBackend(SqlBackend):
         scratch = TemporaryDirectory(prefix="eventstore-")
         try:
             target = Path(scratch.name) / "log.db"
-            _file_copy.backup(copy, target, lambda *_: None)
+            _file_copy.backup(copy, target, lambda *_: None, replace=False)
             found = SqliteBackend(f"sqlite:///{target}", self._clock)
             found._scratch = scratch
             found.open()
