@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from support.totals import Totals, read_totals
+
 import eventstore
 from eventstore import ANY, EventStore, EventStoreError, NewEvent
 from programs import version_seams
@@ -284,6 +286,22 @@ async def export(url: str, file: str) -> int:
 async def import_from(url: str, file: str) -> None:
     async with EventStore.open(url) as store:
         await store.import_from(file)
+
+
+async def open_view(url: str) -> None:
+    """Open a log with an inline projection, and keep it open."""
+    held[url] = await EventStore.open(url, inline=[Totals()]).__aenter__()
+
+
+async def append_with_view(url: str, stream: str, numbers: list[int]) -> dict[str, int]:
+    """Append each number by the store that is open; return the projection's rows afterwards."""
+    for number in numbers:
+        await held[url].append(stream, [NewEvent("Counted", number)])
+    return read_totals(url)
+
+
+async def close_view(url: str) -> None:
+    await held.pop(url).aclose()
 
 
 turn_is_over = asyncio.Event()

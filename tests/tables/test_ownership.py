@@ -83,6 +83,7 @@ async def catch_up(log: str, projection: TableProjection) -> None:
 BOTH = pytest.mark.parametrize("bring", [open_inline, catch_up])
 
 
+@pytest.mark.promise("projection")
 @BOTH
 async def test_a_table_of_another_program_is_refused_and_stays(log: str, bring: Any) -> None:
     async with EventStore.open(log) as store:
@@ -106,6 +107,7 @@ async def test_a_view_of_another_program_is_refused_and_stays(log: str, bring: A
     assert rows(log, "counts") == [(1,)]
 
 
+@pytest.mark.promise("projection")
 @BOTH
 async def test_a_table_of_another_projection_is_refused_and_stays(log: str, bring: Any) -> None:
     class Other(Totals):
@@ -118,6 +120,7 @@ async def test_a_table_of_another_projection_is_refused_and_stays(log: str, brin
     assert read_totals(log) == expected
 
 
+@pytest.mark.promise("projection")
 @BOTH
 async def test_a_new_version_drops_its_own_tables_and_no_others(log: str, bring: Any) -> None:
     async with EventStore.open(log) as store:
@@ -133,6 +136,7 @@ async def test_a_new_version_drops_its_own_tables_and_no_others(log: str, bring:
     assert {row[1] for row in read_table(log, ledger_table)} == {"", "stays", "comes"}
 
 
+@pytest.mark.promise("projection")
 @BOTH
 async def test_a_new_version_does_not_take_a_table_of_another_program(log: str, bring: Any) -> None:
     async with EventStore.open(log) as store:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.anyio,
+    pytest.mark.promise("projection"),
     pytest.mark.slow,
     pytest.mark.parametrize("anyio_backend", ["asyncio"]),
 ]

@@ -35,6 +35,7 @@ async def view_of(store: EventStore) -> dict[str, Any]:
     return dict(view)
 
 
+@pytest.mark.promise("projection")
 async def test_an_older_process_appends_without_the_view_and_says_so_once(
     log: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -54,6 +55,7 @@ async def test_an_older_process_appends_without_the_view_and_says_so_once(
     assert caplog.text.count("this process appends without it") == 1
 
 
+@pytest.mark.promise("projection")
 async def test_an_older_process_may_refuse_to_append_without_the_view(log: str) -> None:
     async with EventStore.open(log, inline=[Totals()], on_newer_view="refuse") as old:
         await append_numbers(old, 5)
@@ -78,6 +80,7 @@ class Picky(Totals):
             raise ZeroDivisionError("not 13")
 
 
+@pytest.mark.promise("projection")
 async def test_a_failed_batch_leaves_rows_and_checkpoint_together_and_status_names_it(
     log: str,
 ) -> None:
@@ -96,6 +99,7 @@ async def test_a_failed_batch_leaves_rows_and_checkpoint_together_and_status_nam
         assert (await view_of(store))["failed_at"] is None
 
 
+@pytest.mark.promise("projection")
 @pytest.mark.parametrize(
     ("change", "what"),
     [
