@@ -237,7 +237,8 @@ class FollowedTables:
         c = projection_table.c
         found = select(c.epoch).where(c.name == self.name).with_for_update()
         epoch: int = connection.execute(found).scalar_one()
-        if self._epoch not in {0, epoch}:
+        # A row that no runner has claimed is in a new file: the old one was removed.
+        if epoch and self._epoch not in {0, epoch}:
             raise TakenOverError(f"projection {self.name}", "a newer runner")
         connection.execute(
             update(projection_table).where(c.name == self.name).values(epoch=epoch + 1)

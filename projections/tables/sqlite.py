@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from eventstore.config import write_wait_in_force
 from eventstore.errors import ConfigError
-from eventstore.storage.sqlite.engine import make_engine, translate_errors
+from eventstore.storage.sqlite.engine import keep_connections, make_engine, translate_errors
+from eventstore.storage.sqlite.file_identity import LogFiles
 from eventstore.storage.sqlite.paths import database_path
 from eventstore.storage.sqlite.write_turn import WriteTurn
 from eventstore.system.secret_url import SecretUrl
@@ -25,7 +26,9 @@ class SqliteDatabase:
     """A SQLite file; see :class:`projections.tables.database.Database`.
 
     A rebuild is one transaction: readers see the old tables until it commits. Other writers of
-    the file wait for it; where the file is the log's own, those are appends.
+    the file wait for it; where the file is the log's own, those are appends. Once the file, its
+    ``-wal`` or its ``-shm`` was removed or replaced, each transaction raises FileChangedError: what
+    it would write is in a file that readers do not find.
     """
 
     identifier_bytes: int | None = None
@@ -39,15 +42,19 @@ class SqliteDatabase:
             )
         self.url = str(url)
         self._path = path
+        self._files: LogFiles | None = None
 
     def open(self) -> None:
         """Make ready to connect, and to take the file's write lock in turn."""
         with translate_errors(str(self._path)):
             self._turn = WriteTurn(self._path, write_wait_in_force())
             self._engine = make_engine(self._path)
+            self._files = None
 
     def close(self) -> None:
-        """Release every connection."""
+        """Release every connection; leave those open whose closing would remove another's WAL."""
+        if self._files is not None and self._files.closing_harms:
+            keep_connections(self._engine)
         self._engine.dispose()
         self._turn.close()
 
@@ -62,6 +69,10 @@ class SqliteDatabase:
             self._turn.hold(),
             self._engine.connect() as connection,
         ):
+            if self._files is None:
+                self._files = LogFiles(self._path)
+            else:
+                self._files.check_before_write()
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -69,6 +80,7 @@ class SqliteDatabase:
                 connection.exec_driver_sql("ROLLBACK")
                 raise
             connection.exec_driver_sql("COMMIT")
+            self._files.check_written()
 
     def lock_setup(self, connection: Connection) -> None:
         """Do nothing: SQLite lets one write transaction at a time into a file."""

@@ -1,11 +1,19 @@
-"""A program that holds a file lock (``hold PATH``), or forks a child that must not (``fork``)."""
+"""A program that holds a file lock (``hold PATH``), or forks a child that must not.
+
+``fork PATH`` forks while it holds the lock, ``fork-waiting PATH`` while a thread waits for it.
+"""
 
 import os
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
-from eventstore.system.file_lock import FileLock
+from eventstore.system.file_lock import FileLock, LockTimeoutError
+
+TAKEN = 7
+"""Exit status of a child that got the lock in the end."""
 
 
 def hold(path: Path) -> None:
@@ -32,5 +40,35 @@ def fork(path: Path) -> None:
     os.wait()
 
 
+def fork_waiting(path: Path) -> None:
+    """Show that a wait goes on in the parent, and that the child has no part in it."""
+    holder, waiting = FileLock(path), FileLock(path)
+    holder.acquire()
+    thread = threading.Thread(target=waiting.acquire, args=[60])
+    thread.start()
+    while waiting._wait is None or not waiting._wait.pending:
+        time.sleep(0.001)
+    tried, done = os.pipe(), os.pipe()
+    if os.fork() == 0:
+        try:
+            FileLock(path).acquire(timeout=0.01)
+        except LockTimeoutError:
+            os.write(tried[1], b"!")
+        os.read(done[0], 1)
+        FileLock(path).acquire(timeout=60)
+        os._exit(TAKEN)
+    os.close(tried[1])
+    refused = os.read(tried[0], 1) == b"!"
+    holder.release()
+    thread.join(60)
+    held = not holder.try_acquire()
+    waiting.close()
+    free = holder.try_acquire()
+    holder.close()
+    os.write(done[1], b"!")
+    taken = os.waitstatus_to_exitcode(os.wait()[1]) == TAKEN
+    print(f"{refused=} {held=} {free=} {taken=}", flush=True)
+
+
 if __name__ == "__main__":
-    {"hold": hold, "fork": fork}[sys.argv[1]](Path(sys.argv[2]))
+    {"hold": hold, "fork": fork, "fork-waiting": fork_waiting}[sys.argv[1]](Path(sys.argv[2]))

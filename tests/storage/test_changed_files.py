@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,9 +21,10 @@ from eventstore.errors import FileChangedError, LinkedFileError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+
+PROGRAMS = Path(__file__).parent.parent / "programs"
 
 
 def named(path: Path, suffix: str) -> Path:
@@ -199,6 +202,22 @@ async def test_a_parent_that_is_renamed_and_linked_is_the_same_place(tmp_path: P
         (tmp_path / "place").symlink_to("renamed")
         await store.append("a/1", some(1))
         assert len(await collect(store.read())) == 2
+
+
+@pytest.mark.slow
+async def test_a_directory_that_is_mounted_at_two_places_has_one_log(tmp_path: Path) -> None:
+    may = await anyio.run_process(["unshare", "--mount", "true"], check=False)
+    if may.returncode:
+        pytest.skip(f"this user may not mount: {may.stderr.decode().strip()}")
+    program = [sys.executable, PROGRAMS / "bind_mount.py", tmp_path]
+    done = await anyio.run_process(
+        ["unshare", "--mount", *map(str, program)],
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(PROGRAMS.parent)},
+    )
+    expected = [[1, 2, 3, 4, 5]] * 2
+    assert (done.returncode, done.stdout.decode()) == (0, f"{expected}\n"), done.stderr.decode()
+    assert audit(tmp_path / "first" / "e.db") == 5
 
 
 async def test_stores_that_come_and_go_never_take_each_other_for_changed(url: str) -> None:

@@ -154,9 +154,13 @@ async def test_a_backup_of_a_log_that_may_not_be_written_is_whole(place: Path) -
     url = f"sqlite:///{place}/e.db"
     async with EventStore.open(url) as store:
         await store.append("a/1", some(3))
-    copied = _file_copy._backup_unlocked(place / "e.db", place / "copy.db", lambda *_: None)
+    copied = _file_copy._backup_unlocked(
+        place / "e.db", place / "copy.db", lambda *_: None, replace=False
+    )
     assert copied == 3
     async with EventStore.open(f"sqlite:///{place}/copy.db", create=False) as store:
         assert (await store.verify()).findings == ()
     with pytest.raises(EventStoreError):
-        _file_copy._backup_unlocked(place / "none.db", place / "copy.db", lambda *_: None)
+        _file_copy._backup_unlocked(
+            place / "none.db", place / "other.db", lambda *_: None, replace=False
+        )

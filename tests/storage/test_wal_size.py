@@ -38,3 +38,29 @@ async def test_a_reader_that_reads_for_long_is_named_and_leaves_no_large_file(
             await store.append("a/1", [NewEvent("T", 1)])
         assert wal.stat().st_size <= LIMIT
         assert "wal_kept" not in await store.status()
+
+
+@pytest.mark.slow
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("then", ["append", "close"])
+async def test_after_100_mb_behind_a_reader_the_next_appends_or_closing_cut_the_file(
+    path: Path, url: str, then: str
+) -> None:
+    wal = path.with_name(path.name + "-wal")
+    event = {"text": "x" * 1_000_000}
+    async with EventStore.open(url, notify="none") as store:
+        await store.append("a/1", [NewEvent("T", event)])
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM head").fetchall()
+            for _ in range(25):
+                await store.append("a/1", [NewEvent("T", event) for _ in range(4)])
+            assert wal.stat().st_size > 100_000_000
+            reader.execute("COMMIT")
+        if then == "append":
+            # The first checkpoints what the reader held, the second begins the file anew.
+            for _ in range(2):
+                await store.append("a/1", [NewEvent("T", 1)])
+            assert wal.stat().st_size <= engine.WAL_BYTES
+    assert not wal.exists()

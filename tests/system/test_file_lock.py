@@ -133,6 +133,18 @@ def test_a_forked_child_neither_holds_nor_keeps_the_lock(path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "free while the child lives\n"), done.stderr
 
 
+def test_a_fork_during_a_wait_leaves_the_wait_to_the_parent_alone(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, PROGRAM, "fork-waiting", path],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    expected = "refused=True held=True free=True taken=True\n"
+    assert (done.returncode, done.stdout) == (0, expected), done.stderr
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o660, 0o644])
 def test_a_lock_file_has_the_permissions_of_the_file_it_is_for(tmp_path: Path, mode: int) -> None:
     (tmp_path / "file").touch()
