@@ -76,9 +76,12 @@ class Schema(ABC, Generic[TableT]):
     def write_ledger(self, name: str, checksum: str, applied_at: str) -> None:
         """Record that a migration was applied; replace what was recorded of it."""
         mark, ledger = self.placeholder, self._ledger()
-        self._raw.execute(f"CREATE TABLE IF NOT EXISTS {ledger} {_LEDGER_COLUMNS}")
+        self._make_ledger()
         self._raw.execute(f"DELETE FROM {ledger} WHERE name = {mark}", (name,))
         self._raw.execute(
             f"INSERT INTO {ledger} (name, checksum, applied_at) VALUES ({mark}, {mark}, {mark})",
             (name, checksum, applied_at),
         )
+
+    def _make_ledger(self) -> None:
+        self._raw.execute(f"CREATE TABLE IF NOT EXISTS {self._ledger()} {_LEDGER_COLUMNS}")

@@ -122,6 +122,59 @@ async def test_a_lock_table_that_another_role_makes_later_is_not_used() -> None:
                 lock.try_acquire("me")
 
 
+MORE_SHADOWS = [
+    "CREATE FUNCTION {s}.unnest(int2vector) RETURNS SETOF int {body}",
+    "CREATE FUNCTION {s}.format_type(oid, int) RETURNS text {body}",
+    """CREATE FUNCTION {s}.is_table(oid, regclass) RETURNS boolean {body};
+    CREATE OPERATOR {s}.= (LEFTARG = oid, RIGHTARG = regclass, FUNCTION = {s}.is_table)""",
+    """CREATE FUNCTION {s}.unlike(name, name) RETURNS boolean {body};
+    CREATE OPERATOR {s}.!~~ (LEFTARG = name, RIGHTARG = name, FUNCTION = {s}.unlike)""",
+    """CREATE FUNCTION {s}.joined(name, name) RETURNS text {body};
+    CREATE OPERATOR {s}.|| (LEFTARG = name, RIGHTARG = name, FUNCTION = {s}.joined)""",
+]
+
+
+def test_functions_of_another_role_never_run_for_sql_storage(tmp_path: Path) -> None:
+    url = shared_server().fresh_schema()
+    schema = f"{schema_of(url)}_others"
+    (tmp_path / "1.sql").write_text("CREATE TABLE person (id SERIAL PRIMARY KEY, name TEXT)")
+    with role("sql_shadower") as name:
+        shared_server().execute(f"CREATE SCHEMA {schema} AUTHORIZATION {name}")
+        with psycopg.connect(as_role(url, name)) as raw:
+            for shadow in SHADOWS + MORE_SHADOWS:
+                raw.execute(shadow.format(s=schema, body=BODY).encode())
+            raw.execute(f"GRANT USAGE ON SCHEMA {schema} TO PUBLIC".encode())
+        with SqlStorage(f"{url}%2C{schema}", notify="none") as storage:
+            with storage.connection() as c:
+                assert schema in c.execute("SHOW search_path").fetchone()[0]
+            assert storage.apply_migrations(tmp_path) == ["1"]
+            with storage.connection() as c:
+                c.execute("INSERT INTO person (name) VALUES (?)", ("ana",))
+                c.execute("UPDATE person SET name = 'eva'")
+            storage.rebuild()
+            with storage.connection() as c:
+                assert c.execute("SELECT name FROM person").fetchone()["name"] == "eva"
+
+
+@pytest.mark.parametrize("late", ["schema_migrations", "sql_capture"])
+def test_a_table_of_sql_storage_that_another_role_makes_later_is_not_used(
+    late: str, tmp_path: Path
+) -> None:
+    url = shared_server().fresh_schema()
+    schema = schema_of(url)
+    (tmp_path / "1.sql").write_text(PEOPLE)
+    with role("sql_latecomer") as name, SqlStorage(url, notify="none") as storage:
+        storage.open()
+        shared_server().execute(f"GRANT ALL ON SCHEMA {schema} TO {name}")
+        with psycopg.connect(as_role(url, name)) as raw:
+            raw.execute(
+                f"CREATE TABLE {schema}.{late} (id serial, op text, tbl text, old text[], "
+                "new text[], name text, checksum text, applied_at text)".encode()
+            )
+        with pytest.raises(StorageError, match=rf"'{late}[^']*'.*'sql_latecomer'"):
+            storage.apply_migrations(tmp_path)
+
+
 def test_temporary_tables_stand_in_for_nothing_of_the_log() -> None:
     url = shared_server().fresh_schema()
     backend = PostgresBackend(url, system_clock)

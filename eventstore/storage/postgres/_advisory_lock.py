@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from eventstore.errors import StorageError
-from eventstore.storage.postgres._owners import check_owners
 from eventstore.storage.postgres.connection import CONNECT_SECONDS, connect, is_lost
 from eventstore.storage.postgres.engine import LOCK_SCHEMA
+from eventstore.storage.postgres.owners import check_owners
 from eventstore.storage.postgres.watchdog import Watchdog
 from eventstore.storage.protocols import LockHolder
 from eventstore.system import fork_hooks

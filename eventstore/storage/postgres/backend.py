@@ -19,7 +19,7 @@ from sqlalchemy.exc import DisconnectionError
 
 from eventstore.errors import StorageError
 from eventstore.storage.base import SqlBackend
-from eventstore.storage.postgres import _owners as owners
+from eventstore.storage.postgres import owners
 from eventstore.storage.postgres._advisory_lock import SessionLock, read_held
 from eventstore.storage.postgres._driver import PostgresDriver
 from eventstore.storage.postgres._hidden_tables import PostgresHiddenTables

@@ -164,11 +164,12 @@ def connection_info(url: str | SecretUrl) -> str:
 
 # 'off' would acknowledge what a crash of the server can still lose.
 _BEGIN: Final = """SELECT name, pg_catalog.set_config(name, value, false)
-FROM unnest(%(names)s::text[], %(values)s::text[]) AS wanted (name, value) JOIN pg_settings
-USING (name) WHERE setting = '0' OR source = 'default'
-UNION ALL SELECT 'synchronous_commit', set_config('synchronous_commit', 'on', false)
-WHERE current_setting('synchronous_commit') = 'off'
-UNION ALL SELECT name, set_config(name, 'on', false)
+FROM ROWS FROM (pg_catalog.unnest(%(names)s::text[]), pg_catalog.unnest(%(values)s::text[]))
+AS wanted (name, value) JOIN pg_catalog.pg_settings USING (name)
+WHERE setting = '0' OR source = 'default'
+UNION ALL SELECT 'synchronous_commit', pg_catalog.set_config('synchronous_commit', 'on', false)
+WHERE pg_catalog.current_setting('synchronous_commit') = 'off'
+UNION ALL SELECT name, pg_catalog.set_config(name, 'on', false)
 FROM (VALUES ('standard_conforming_strings')) AS lexical (name)"""
 
 
@@ -184,7 +185,8 @@ def connect(info: str, watchdog: Watchdog) -> Session:
             )
             _pin_path(connection)
             row = connection.execute(
-                "SELECT extract(epoch FROM current_setting('statement_timeout')::interval)"
+                "SELECT extract(epoch FROM "
+                "pg_catalog.current_setting('statement_timeout')::interval)"
             ).fetchone()
         connection.made = time.monotonic()
         connection.patience = float(row[0] if row else 0) + GRACE_SECONDS
@@ -197,7 +199,8 @@ def connect(info: str, watchdog: Watchdog) -> Session:
 # A schema that is made later, or temporary tables, would otherwise come before the log's own.
 _SCHEMAS: Final = """SELECT pg_catalog.quote_ident(name::pg_catalog.text)
 FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS found (name, place)
-WHERE name NOT IN ('pg_catalog', 'pg_temp') AND name NOT LIKE 'pg_temp%' ORDER BY place"""
+WHERE name NOT IN ('pg_catalog', 'pg_temp') AND name OPERATOR(pg_catalog.!~~) 'pg_temp%'
+ORDER BY place"""
 
 
 def _pin_path(connection: Session) -> None:

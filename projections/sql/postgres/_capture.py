@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from eventstore.storage.postgres.owners import check_owners
 from projections.sql._capture import Capture
 from projections.sql._corrections import same_value, with_corrections
 from projections.sql._identifiers import CAPTURE, quote_name
@@ -38,8 +39,10 @@ class PostgresCapture(Capture[PostgresTable]):
     def list_tables(self) -> list[str]:
         """Return the names of the captured tables."""
         rows = self._raw.execute(
-            "SELECT c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
-            "WHERE c.relnamespace = current_schema()::regnamespace AND t.tgname = %s ORDER BY 1",
+            "SELECT c.relname FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON "
+            "c.oid = t.tgrelid "
+            "WHERE c.relnamespace = current_schema()::regnamespace::oid AND t.tgname = %s "
+            "ORDER BY 1",
             (ROW_TRIGGER,),
         ).fetchall()
         return [name for (name,) in rows]
@@ -50,21 +53,24 @@ class PostgresCapture(Capture[PostgresTable]):
         The version changes with each migration, because that creates the triggers again.
         """
         has_written, triggers = self._raw.execute(
-            "SELECT pg_current_xact_id_if_assigned() IS NOT NULL, "
-            "(SELECT string_agg(t.oid::text, ' ' ORDER BY t.oid) FROM pg_trigger t "
-            "JOIN pg_class c ON c.oid = t.tgrelid "
-            "WHERE c.relnamespace = current_schema()::regnamespace AND t.tgname = %s)",
+            "SELECT pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL, "
+            "(SELECT pg_catalog.string_agg(t.oid::text, ' ' ORDER BY t.oid) FROM "
+            "pg_catalog.pg_trigger t "
+            "JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid "
+            "WHERE c.relnamespace = current_schema()::regnamespace::oid AND t.tgname = %s)",
             (ROW_TRIGGER,),
         ).fetchone()
         return has_written, triggers or ""
 
     def install(self, tables: Iterable[PostgresTable]) -> None:
         """Capture the changes of these tables from now on."""
-        (schema,) = self._raw.execute("SELECT quote_ident(current_schema())").fetchone()
+        (schema,) = self._raw.execute("SELECT pg_catalog.quote_ident(current_schema())").fetchone()
         self._raw.execute(
             f"CREATE UNLOGGED TABLE IF NOT EXISTS {CAPTURE} (id bigint GENERATED ALWAYS AS "
             "IDENTITY PRIMARY KEY, op text NOT NULL, tbl text NOT NULL, old text[], new text[])"
         )
+        # Another role may have made it first, with triggers or defaults of its own.
+        check_owners(self._raw, f"the database {self._raw.info.dbname!r}")
         for one in tables:
             for statement in make_triggers(one.table, schema):
                 self._raw.execute(statement)

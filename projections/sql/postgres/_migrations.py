@@ -80,7 +80,7 @@ def _describe_log_tables(raw: Any) -> list[tuple[Any, ...]]:
 _DESCRIBE: Final = """
 WITH own AS (
     SELECT * FROM pg_catalog.pg_class
-    WHERE relnamespace = current_schema()::regnamespace AND relname = ANY(%(names)s)
+    WHERE relnamespace = current_schema()::regnamespace::oid AND relname = ANY(%(names)s)
 )
 SELECT relname::text, 'relation', relkind::text, relowner::text, relacl::text,
     relrowsecurity::text || relhasrules::text || relpersistence::text FROM own
@@ -88,12 +88,12 @@ UNION ALL SELECT relname, attname, attnum::text, atttypid::text, attnotnull::tex
 FROM own JOIN pg_catalog.pg_attribute ON attrelid = own.oid WHERE attnum > 0 AND NOT attisdropped
 UNION ALL SELECT relname, tgname, 'trigger', tgenabled::text, tgfoid::text, ''
 FROM own JOIN pg_catalog.pg_trigger ON tgrelid = own.oid
-UNION ALL SELECT relname, conname, 'constraint', pg_get_constraintdef(c.oid), '', ''
+UNION ALL SELECT relname, conname, 'constraint', pg_catalog.pg_get_constraintdef(c.oid), '', ''
 FROM own JOIN pg_catalog.pg_constraint c ON own.oid IN (conrelid, confrelid)
 UNION ALL SELECT relname, 'parent', inhparent::text, inhrelid::text, '', ''
 FROM own JOIN pg_catalog.pg_inherits ON own.oid IN (inhparent, inhrelid)
 UNION ALL SELECT proname, 'function', prosrc, proowner::text, proacl::text, proconfig::text
 FROM pg_catalog.pg_proc
-WHERE pronamespace = current_schema()::regnamespace AND proname = ANY(%(names)s)
+WHERE pronamespace = current_schema()::regnamespace::oid AND proname = ANY(%(names)s)
 ORDER BY 1, 2, 3, 4
 """

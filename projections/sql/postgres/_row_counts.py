@@ -25,19 +25,19 @@ _CHANGES: Final = (
 _COUNT_CATALOG: Final = f"""
 SELECT oid::pg_catalog.regclass::text, {_CHANGES}, NULL
 FROM pg_catalog.pg_class
-WHERE oid = ANY ('{{{",".join(_CATALOG)}}}'::pg_catalog.regclass[]) AND {_CHANGES} > 0
+WHERE oid = ANY ('{{{",".join(_CATALOG)}}}'::pg_catalog.regclass[]::oid[]) AND {_CHANGES} > 0
 """
 
 # What the view pg_stat_xact_user_tables shows of them, in half its time. The server's own tables
 # have smaller numbers than FirstNormalObjectId.
 _COUNT_ROWS: Final = f"""
-SELECT n.nspname || '.' || c.relname, c.changes,
+SELECT pg_catalog.concat(n.nspname, '.', c.relname), c.changes,
     CASE WHEN n.nspname = current_schema() THEN c.relname END
 FROM (
     SELECT relname, relnamespace, {_CHANGES} AS changes
     FROM pg_catalog.pg_class WHERE relkind IN ('r', 'm') AND oid >= 16384 OFFSET 0
 ) c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.changes > 0 AND n.nspname NOT LIKE 'pg\\_%'
+WHERE c.changes > 0 AND n.nspname OPERATOR(pg_catalog.!~~) 'pg\\_%'
 """
 _COUNT_CHANGES: Final = f"{_COUNT_ROWS} UNION ALL {_COUNT_CATALOG}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from eventstore.storage.postgres.owners import check_owners
 from projections.sql._identifiers import LEDGER, RESERVED, is_reserved, quote_name
 from projections.sql._schema import Schema
 from projections.sql.model import CapturedTable
@@ -13,30 +14,33 @@ if TYPE_CHECKING:
 
 _OBJECTS: Final = {
     "VIEW": (
-        "SELECT quote_ident(relname) FROM pg_class WHERE relkind = 'v' "
-        "AND relnamespace = current_schema()::regnamespace"
+        "SELECT pg_catalog.quote_ident(relname) FROM pg_catalog.pg_class WHERE relkind = 'v' "
+        "AND relnamespace = current_schema()::regnamespace::oid"
     ),
     "MATERIALIZED VIEW": (
-        "SELECT quote_ident(relname) FROM pg_class WHERE relkind = 'm' "
-        "AND relnamespace = current_schema()::regnamespace"
+        "SELECT pg_catalog.quote_ident(relname) FROM pg_catalog.pg_class WHERE relkind = 'm' "
+        "AND relnamespace = current_schema()::regnamespace::oid"
     ),
     "ROUTINE": (
-        "SELECT oid::regprocedure::text FROM pg_proc p "
-        "WHERE pronamespace = current_schema()::regnamespace AND NOT EXISTS ("
-        "SELECT 1 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+        "SELECT oid::regprocedure::text FROM pg_catalog.pg_proc p "
+        "WHERE pronamespace = current_schema()::regnamespace::oid AND NOT EXISTS ("
+        "SELECT 1 FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid "
         "WHERE t.tgfoid = p.oid AND c.relname = ANY(%(reserved)s)) AND NOT EXISTS ("
-        "SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')"
+        "SELECT 1 FROM pg_catalog.pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')"
     ),
     "SEQUENCE": (
-        "SELECT quote_ident(relname) FROM pg_class c WHERE relkind = 'S' "
-        "AND relnamespace = current_schema()::regnamespace AND NOT EXISTS ("
-        "SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype IN ('a', 'i', 'e'))"
+        "SELECT pg_catalog.quote_ident(relname) FROM pg_catalog.pg_class c WHERE relkind = 'S' "
+        "AND relnamespace = current_schema()::regnamespace::oid AND NOT EXISTS ("
+        "SELECT 1 FROM pg_catalog.pg_depend d WHERE d.objid = c.oid AND d.deptype IN ('a', "
+        "'i', 'e'))"
     ),
     "TYPE": (
-        "SELECT quote_ident(typname) FROM pg_type t "
-        "WHERE typnamespace = current_schema()::regnamespace AND (typtype IN ('e', 'd') "
-        "OR EXISTS (SELECT 1 FROM pg_class c WHERE c.oid = t.typrelid AND relkind = 'c')) "
-        "AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = t.oid AND d.deptype = 'e')"
+        "SELECT pg_catalog.quote_ident(typname) FROM pg_catalog.pg_type t "
+        "WHERE typnamespace = current_schema()::regnamespace::oid AND (typtype IN ('e', 'd') "
+        "OR EXISTS (SELECT 1 FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid AND relkind "
+        "= 'c')) "
+        "AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.objid = t.oid AND "
+        "d.deptype = 'e')"
     ),
 }
 """Queries for what else migrations create, in the order in which it can be dropped."""
@@ -59,7 +63,8 @@ class PostgresSchema(Schema[PostgresTable]):
     def list_tables(self) -> list[str]:
         """Return the tables that are neither the log's nor this package's."""
         rows = self._raw.execute(
-            "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace "
+            "SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = "
+            "current_schema()::regnamespace::oid "
             "AND relkind IN ('r', 'p') ORDER BY 1"
         ).fetchall()
         return [name for (name,) in rows if not is_reserved(name)]
@@ -67,16 +72,20 @@ class PostgresSchema(Schema[PostgresTable]):
     def read_table(self, name: str) -> PostgresTable:
         """Describe a table; its key is empty where it has no primary key."""
         rows = self._raw.execute(
-            "SELECT attname, format_type(atttypid, atttypmod), attidentity::text FROM pg_attribute "
-            "WHERE attrelid = (current_schema() || '.' || quote_ident(%s))::regclass "
+            "SELECT attname, pg_catalog.format_type(atttypid, atttypmod), attidentity::text "
+            "FROM pg_catalog.pg_attribute "
+            "WHERE attrelid = pg_catalog.format('%%I.%%I', "
+            "current_schema(), %s::text)::regclass::oid "
             "AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
             (name,),
         ).fetchall()
         key = self._raw.execute(
-            "SELECT a.attname FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey) "
+            "SELECT a.attname FROM pg_catalog.pg_index i CROSS JOIN LATERAL "
+            "pg_catalog.unnest(i.indkey) "
             "WITH ORDINALITY AS k (num, place) "
-            "JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.num "
-            "WHERE i.indrelid = (current_schema() || '.' || quote_ident(%s))::regclass "
+            "JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.num "
+            "WHERE i.indrelid = pg_catalog.format('%%I.%%I', "
+            "current_schema(), %s::text)::regclass::oid "
             "AND i.indisprimary ORDER BY k.place",
             (name,),
         ).fetchall()
@@ -99,10 +108,12 @@ class PostgresSchema(Schema[PostgresTable]):
         """Return (last value, whether it was given out) by (table, column)."""
         found = {}
         rows = self._raw.execute(
-            "SELECT relname, attname, pg_get_serial_sequence("
-            "quote_ident(current_schema()) || '.' || quote_ident(relname), attname) "
-            "FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE attnum > 0 "
-            "AND NOT attisdropped AND relnamespace = current_schema()::regnamespace "
+            "SELECT relname, attname, pg_catalog.pg_get_serial_sequence("
+            "pg_catalog.quote_ident(current_schema()) || '.' || "
+            "pg_catalog.quote_ident(relname), attname) "
+            "FROM pg_catalog.pg_attribute JOIN pg_catalog.pg_class c ON c.oid = attrelid "
+            "WHERE attnum > 0 "
+            "AND NOT attisdropped AND relnamespace = current_schema()::regnamespace::oid "
             "AND relname = ANY(%s)",
             (list(names),),
         ).fetchall()
@@ -116,24 +127,37 @@ class PostgresSchema(Schema[PostgresTable]):
         """Let no sequence give out a number twice."""
         for (table, column), (value, called) in known.items():
             self._raw.execute(
-                "SELECT setval(pg_get_serial_sequence(quote_ident(%(table)s), %(column)s), "
-                "%(value)s, %(called)s) WHERE EXISTS (SELECT 1 FROM pg_attribute "
-                "WHERE attrelid = to_regclass(quote_ident(%(table)s)) AND attname = %(column)s)",
+                "SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence("
+                "pg_catalog.quote_ident(%(table)s), %(column)s), %(value)s, %(called)s) "
+                "WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_attribute WHERE attrelid = "
+                "pg_catalog.to_regclass(pg_catalog.quote_ident(%(table)s))::oid "
+                "AND attname = %(column)s)",
                 {"table": table, "column": column, "value": value, "called": called},
             )
 
     def schema_name(self) -> str:
         """Return the first schema of the session's search path, quoted."""
-        (name,) = self._raw.execute("SELECT quote_ident(current_schema())").fetchone()
+        (name,) = self._raw.execute("SELECT pg_catalog.quote_ident(current_schema())").fetchone()
         return str(name)
 
     def has_ledger(self) -> bool:
         """Return True once a migration has been applied."""
         found = self._raw.execute(
-            "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = %s",
+            "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND "
+            "tablename = %s",
             (LEDGER,),
         ).fetchone()
+        if found is not None:
+            self._check_owner()
         return found is not None
+
+    def _make_ledger(self) -> None:
+        super()._make_ledger()
+        self._check_owner()
+
+    def _check_owner(self) -> None:
+        # It is made when it is first needed: another role may have made it first.
+        check_owners(self._raw, f"the database {self._raw.info.dbname!r}")
 
 
 def quote_for_parameters(name: str) -> str:

@@ -21,13 +21,18 @@ if TYPE_CHECKING:
 
 _LIST_OBJECTS: Final = (
     # Tables, views and sequences; functions and types that are no extension's.
-    "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace "
+    "SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = "
+    "current_schema()::regnamespace::oid "
     "AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') "
-    "UNION ALL SELECT proname FROM pg_proc p WHERE pronamespace = current_schema()::regnamespace "
-    "AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e') "
-    "UNION ALL SELECT typname FROM pg_type t WHERE typnamespace = current_schema()::regnamespace "
+    "UNION ALL SELECT proname FROM pg_catalog.pg_proc p WHERE pronamespace = "
+    "current_schema()::regnamespace::oid "
+    "AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.objid = p.oid AND "
+    "d.deptype = 'e') "
+    "UNION ALL SELECT typname FROM pg_catalog.pg_type t WHERE typnamespace = "
+    "current_schema()::regnamespace::oid "
     "AND typtype IN ('e', 'd') "
-    "AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = t.oid AND d.deptype = 'e') "
+    "AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.objid = t.oid AND "
+    "d.deptype = 'e') "
     "ORDER BY 1"
 )
 _CREATE: Final = (
@@ -39,7 +44,10 @@ _STORE: Final = (
     "log_id = excluded.log_id, position = excluded.position, hash = excluded.hash, "
     "tables = excluded.tables"
 )
-_LOCK: Final = "SELECT pg_try_advisory_lock(hashtext('sql copy ' || current_schema()))"
+_LOCK: Final = (
+    "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtext("
+    "pg_catalog.concat('sql copy ', current_schema()))::int8)"
+)
 # A rebuild is one transaction, which is idle while the log is read.
 _SETTINGS: Final = (
     "SET idle_in_transaction_session_timeout = 0; SET DateStyle = 'ISO'; "

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from projections.sql.model import RowValues
 
 _FOREIGN_KEYS: Final = (
-    "SELECT t.relname, c.conname, pg_get_constraintdef(c.oid) FROM pg_constraint c "
-    "JOIN pg_class t ON t.oid = c.conrelid WHERE c.contype = 'f' "
-    "AND t.relnamespace = current_schema()::regnamespace AND t.relname = ANY(%s) ORDER BY 1, 2"
+    "SELECT t.relname, c.conname, pg_catalog.pg_get_constraintdef(c.oid) FROM "
+    "pg_catalog.pg_constraint c "
+    "JOIN pg_catalog.pg_class t ON t.oid = c.conrelid WHERE c.contype = 'f' "
+    "AND t.relnamespace = current_schema()::regnamespace::oid AND t.relname = ANY(%s) ORDER BY 1, 2"
 )
 
 
