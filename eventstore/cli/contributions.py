@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Command,
         EventLines,
         Keeper,
+        LogCheck,
         Rebuild,
         StatusSection,
     )
@@ -86,6 +87,7 @@ class Contributions:
     rebuilds: dict[str, Contribution[Rebuild]] = field(default_factory=dict)
     checkpoints: dict[str, Contribution[Checkpoints]] = field(default_factory=dict)
     keepers: list[Contribution[Keeper]] = field(default_factory=list)
+    log_checks: list[Contribution[LogCheck]] = field(default_factory=list)
     history_categories: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
@@ -110,6 +112,7 @@ class Contributions:
             for scheme in checkpoints.schemes:
                 self._put(self.checkpoints, scheme, of(checkpoints), "the scheme")
         self.keepers += [of(keeper) for keeper in manifest.keepers]
+        self.log_checks += [of(check) for check in manifest.log_checks]
         self.history_categories += manifest.history_categories
 
     def _put_section(

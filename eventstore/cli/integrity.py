@@ -51,6 +51,8 @@ async def verify(
         async with session.open_store() as store:
             with session.output.progress("verifying") as progress:
                 report = await store.verify(anchor=cursor, progress=progress)
+            for check in contributions().log_checks:
+                found += await check.load(check.item.path)(store)
             for place in view or ():
                 found += await _check_projections(store, place)
     except StorageError as error:

@@ -168,6 +168,20 @@ class Keeper:
         _check_path(self.path)
 
 
+@dataclass(frozen=True, slots=True)
+class LogCheck:
+    """What ``verify`` finds besides: ``path`` names an async function that checks events.
+
+    It is given the open :class:`~eventstore.EventStore`, and returns a sequence of
+    :class:`~eventstore.integrity.findings.Finding`.
+    """
+
+    path: str
+
+    def __post_init__(self) -> None:
+        _check_path(self.path)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """Everything that one package adds; ``title`` heads its commands in ``--help``.
@@ -183,6 +197,7 @@ class Manifest:
     rebuilds: tuple[Rebuild, ...] = ()
     checkpoints: tuple[Checkpoints, ...] = ()
     keepers: tuple[Keeper, ...] = ()
+    log_checks: tuple[LogCheck, ...] = ()
     history_categories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -199,6 +214,7 @@ _KINDS: Final = {
     "rebuilds": Rebuild,
     "checkpoints": Checkpoints,
     "keepers": Keeper,
+    "log_checks": LogCheck,
     "history_categories": str,
 }
 

@@ -9,6 +9,7 @@ from eventstore.cli.manifest import (
     Command,
     EventLines,
     Keeper,
+    LogCheck,
     Manifest,
     Rebuild,
     StatusSection,
@@ -88,5 +89,6 @@ MANIFEST: Final = Manifest(
         ),
     ),
     keepers=(Keeper("projections.rules.trim_policy:keep_rules"),),
+    log_checks=(LogCheck("projections.sql.check:check_events"),),
     history_categories=("rule/", "rule-state/"),
 )

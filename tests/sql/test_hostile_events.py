@@ -15,6 +15,7 @@ from support.sql_tables import append_unchecked, file_of, read_log
 from eventstore import EventStore, InvalidInputError, NewEvent, StreamWrite
 from eventstore.errors import CorruptEventError
 from projections.sql import ReplayError, SqlStorage, read_rows
+from projections.sql.check import check_events
 from projections.sql.events import ROW_VALUE, ROWS_CHANGED, SchemaChange, schema_event
 
 if TYPE_CHECKING:
@@ -90,6 +91,39 @@ def test_a_hostile_event_of_rows_stops_a_rebuild_at_its_position(
         anyio.run(_redact, url, position)
     people.rebuild()
     assert tables_of(url) == before
+
+
+COLUMNS = {
+    "an unknown column",
+    "a column as SQL",
+    "a column with NUL",
+    "a missing column",
+    "no columns",
+}
+"""What only the table itself shows: found by a rebuild, and not without one."""
+
+
+@pytest.mark.promise("sql")
+def test_hostile_events_of_rows_are_found_without_a_rebuild(people: SqlStorage, url: str) -> None:
+    assert anyio.run(_find, url) == []
+    for name, event in HOSTILE.items():
+        position = append_unchecked(url, event)
+        assert anyio.run(_find, url) == ([] if name in COLUMNS else [position]), name
+        anyio.run(_redact, url, position)
+
+
+def test_a_statement_that_no_migration_may_have_is_found_without_a_rebuild(
+    people: SqlStorage, url: str
+) -> None:
+    moment = "2026-01-01T00:00:00+00:00"
+    hostile = SchemaChange("x", "", "postgres", moment, ["DROP TABLE event"], ["person"])
+    position = append_unchecked(url, schema_event(hostile))
+    assert anyio.run(_find, url) == [position]
+
+
+async def _find(url: str) -> list[int | None]:
+    async with EventStore.open(url, notify="none") as store:
+        return [finding.position for finding in await check_events(store)]
 
 
 async def _redact(url: str, position: int) -> None:
