@@ -73,6 +73,9 @@ def test_a_loop_that_ends_with_appends_pending_leaves_the_log_whole(path: Path, 
     store._writer.close()
     store._backend.close()
     assert audit(path) % 3 == 0
+    with pytest.warns(ResourceWarning, match="never closed"):
+        del store
+        gc.collect()
 
 
 def test_a_reader_dropped_half_way_under_trio_leaves_no_warning(url: str) -> None:
