@@ -66,13 +66,16 @@ def open_regular(
     """Open a regular file and return its descriptor; a pipe, a device or a socket never blocks.
 
     A link as the last part of ``path`` is followed only with ``follow``. ``directory`` is an
-    open directory to which ``path`` is relative. Raises OSError, with EINVAL for what is no
-    regular file.
+    open directory to which ``path`` is relative. Raises OSError: with EISDIR for a directory,
+    with EINVAL for what else is no regular file.
     """
     safe = SAFE_FLAGS & ~getattr(os, "O_NOFOLLOW", 0) if follow else SAFE_FLAGS
     descriptor = os.open(path, flags | safe, mode, dir_fd=directory)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    kind = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(kind):
         os.close(descriptor)
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fsdecode(path))
         raise OSError(errno.EINVAL, "is no regular file", os.fsdecode(path))
     return descriptor
 
