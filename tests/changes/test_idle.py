@@ -47,6 +47,7 @@ def make(request: pytest.FixtureRequest, log: str) -> partial[EventStore]:
     return partial(EventStore.open, log, notify=notify, notify_keys=keys)
 
 
+@pytest.mark.slow
 @pytest.mark.promise("slow-follower")
 async def test_a_process_that_gets_heartbeats_does_not_poll(make: partial[EventStore]) -> None:
     async with AsyncExitStack() as stack:

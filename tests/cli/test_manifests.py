@@ -145,6 +145,7 @@ def test_code_that_fails_is_one_line_that_names_the_distribution(run: Run, site:
     assert " WARNING  section 'shops' of status: distribution 'acme-things'" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("empty_log")
 def test_the_first_of_two_commands_of_one_name_stays(run: Run, site: Path) -> None:
     taken = MANIFEST.replace('"orders"', '"rules"').replace('"--shop"', '"--source"')

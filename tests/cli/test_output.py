@@ -25,6 +25,7 @@ def test_json_is_not_escaped_a_second_time(run: Run, tmp_path: Path) -> None:
     assert escape(name) in run("history", "R1").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_a_console_that_lacks_a_character_shows_its_escape(
     run: Run, tmp_path: Path, encoding: str

@@ -44,6 +44,7 @@ def test_a_source_with_a_master_is_not_renamed(
     assert "is followed by" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_lock_of_git_fails_a_single_sync_and_a_stale_one_is_named(
     run: Run, rules: Path, tmp_path: Path
 ) -> None:

@@ -214,6 +214,7 @@ def dump(url: str) -> dict[str, list[tuple[Any, ...]]]:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.promise("journal")
 async def test_tables_that_are_rebuilt_are_the_same(lasting_url: str) -> None:
     kind = lasting_url.partition(":")[0]

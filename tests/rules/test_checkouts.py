@@ -86,7 +86,7 @@ class Sets:
 @pytest.mark.parametrize(
     ("files", "rounds"),
     [
-        (60, 2),
+        pytest.param(60, 2, marks=pytest.mark.slow),
         pytest.param(1_000, 50, marks=[pytest.mark.soak, pytest.mark.timeout(3600)]),
     ],
 )

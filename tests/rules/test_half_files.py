@@ -29,6 +29,7 @@ async def definitions(store: EventStore, path: str) -> list[str]:
     return [event.data["content"] for event in events if event.data["path"] == path]
 
 
+@pytest.mark.slow
 @pytest.mark.promise("sources")
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who has a file open")
 async def test_a_file_written_in_place_is_defined_once_it_is_closed(
@@ -107,6 +108,7 @@ async def test_a_file_that_a_program_keeps_open_without_writing_is_taken(
         await eventually(taken)
 
 
+@pytest.mark.slow
 async def test_an_edit_of_an_old_rule_while_it_is_open_keeps_the_last_version(
     store: EventStore, root: Path
 ) -> None:

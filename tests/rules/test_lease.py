@@ -224,6 +224,7 @@ async def test_status_shows_what_keeps_the_owner_from_following(
             await eventually(well_again)
 
 
+@pytest.mark.slow
 async def test_status_shows_who_follows(lasting_url: str, root: Path) -> None:
     url = lasting_url
     with child("rules_master", url, root, "main") as owner:
