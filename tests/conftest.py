@@ -43,15 +43,16 @@ FURTHER = {"trio", "threads"}
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the unit tests, and what is left to the slow lane.
 
     Unit tests are those of tests/unit, and each contract on the log in memory. Of the other tests
     that run on both event loops, and with the blocking store, the further runs are left to the slow
     lane: threads do what they wait for, and how they differ is shown by the unit tests. So are
     the runs on PostgreSQL of what stands on the contracts (``ON_CONTRACTS``): the contracts
-    themselves run there always.
+    themselves run there always. The soak, which takes hours, is left out unless ``-m`` names it.
     """
+    _leave_out_the_soak(config, items)
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         in_memory = parameters.get("url") == "memory" and item.path.parent == TESTS / "contracts"
@@ -64,6 +65,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             parameters.get("runner"),
         } or _stands_on_contracts(item):
             item.add_marker(pytest.mark.slow)
+
+
+def _leave_out_the_soak(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect soak tests: another ``-m``, such as "not slow", replaces that of pyproject.toml."""
+    if "soak" in config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker("soak") is not None]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item.get_closest_marker("soak") is None]
 
 
 def _stands_on_contracts(item: pytest.Item) -> bool:

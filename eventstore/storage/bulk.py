@@ -81,14 +81,18 @@ def load(driver: Driver, records: Iterable[Record], where: str) -> Head:
         (log.log_id, log.first_position, log.base_hash),
     )
     streams = 0
+    versions: dict[str, int] = {}
     for kind, group in groupby(source, type):
         for batch in _batches(group):
             if kind is StreamRecord:
+                _refuse_known_streams(driver, batch)
                 rows = [(streams + number, *_fields(one)) for number, one in enumerate(batch, 1)]
                 driver.insert("INSERT INTO stream (id, name, version) VALUES", rows)
                 streams += len(batch)
             elif kind in _INSERTS:
                 sql, make_rows = _INSERTS[kind]
+                if kind is not ConsumerRecord:
+                    _refuse_known_events(driver, batch, versions)
                 driver.insert(sql, make_rows(driver, batch))
             driver.keep_alive()
     driver.run(
@@ -126,6 +130,39 @@ def _batches(records: Iterator[Any]) -> Iterator[list[Any]]:
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _refuse_known_streams(driver: Driver, batch: Sequence[StreamRecord]) -> None:
+    names = [record.name for record in batch]
+    known = {name for (name,) in driver.lookup("SELECT name FROM stream WHERE name IN ({})", names)}
+    for name in names:
+        if name in known:
+            raise ValueError(f"stream {name!r:.80} is there twice")
+        known.add(name)
+
+
+def _refuse_known_events(
+    driver: Driver, batch: Sequence[EventRecord | KeptRecord], versions: dict[str, int]
+) -> None:
+    """Refuse an id that an earlier event has, and a version that does not rise.
+
+    ``versions`` are those of the events so far, by stream.
+    """
+    table = "kept" if isinstance(batch[0], KeptRecord) else "event"
+    query = f"SELECT id, position FROM {table} WHERE id IN ({{}})"  # noqa: S608 - our own names
+    found = driver.lookup(query, [record.id for record in batch])
+    known = {bytes(id_): position for id_, position in found}
+    for record in batch:
+        earlier = known.setdefault(record.id, record.position)
+        if earlier != record.position:
+            raise ValueError(f"event {record.position} has the id of event {earlier}")
+        before = versions.get(record.stream, 0)
+        if record.version <= before:
+            raise ValueError(
+                f"event {record.position} is version {record.version} of stream "
+                f"{record.stream!r:.80} after version {before}"
+            )
+        versions[record.stream] = record.version
 
 
 def _fields(record: Any) -> tuple[Any, ...]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from eventstore.log.clock import Clock
+    from eventstore.log.clock import Clock, ClockWatch
     from eventstore.log.inline_view import InlineView
     from eventstore.log.operations import Append, CommitBatch
     from eventstore.storage.driver import Driver
@@ -78,11 +78,17 @@ class DriverTransaction:
 
 
 def append_in(
-    driver: Driver, append: Append, inline: Sequence[InlineView], clock: Clock, *, batch: bool
+    driver: Driver,
+    append: Append,
+    inline: Sequence[InlineView],
+    clock: Clock,
+    watch: ClockWatch,
+    *,
+    batch: bool,
 ) -> tuple[Appended, CommitBatch | None]:
     """Append in the transaction that ``driver`` is in; raise what the append conflicts with."""
     batches: list[CommitBatch] | None = [] if batch else None
-    (outcome,) = _writing.write_group(driver, [append], inline, clock(), batches)
+    (outcome,) = _writing.write_group(driver, [append], inline, clock(), batches, None, watch)
     if isinstance(outcome, EventStoreError):
         raise outcome
     if not isinstance(outcome, Appended):

@@ -102,6 +102,23 @@ def test_an_export_of_one_version_is_imported_by_the_other(
     check_unbroken(pair, other_url, anchor)
 
 
+@pytest.mark.parametrize("release", release_names())
+def test_an_archive_that_a_release_wrote_is_imported_by_this_version(
+    running: dict[str, Version], url: str, other_url: str, tmp_path: Path, release: str
+) -> None:
+    old, new = running[release], running[NEW]
+    old.call("append", url=url, stream="order/17", events=ORDER)
+    old.call("append_often", url=url, stream="count/1", count=5)
+    before = old.call("read", url=url)
+    archive = str(tmp_path / "old.archive")
+    assert old.call("trim", url=url, before=5, archive=archive) == 5
+    new.call("import_from", url=other_url, file=archive)
+    assert new.call("read", url=other_url) == before[:4]
+    assert new.call("verify", url=other_url, anchor=new.call("head", url=other_url)) == []
+    # The archive and the rest of the log are one history.
+    assert new.call("read", url=url)[:2] == before[4:6]
+
+
 def test_a_release_s_consumer_is_removed_and_rewound_by_this_version(
     running: dict[str, Version], url: str
 ) -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from support.logs import START_US, FakeClock, some
+
+from eventstore.log.events import StreamWrite
+from eventstore.log.validation import check_append
+from eventstore.storage.backends import make_backend
+from eventstore.storage.base import SqlBackend
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +47,27 @@ async def test_an_append_warns_once_per_episode(
     clock.now_us -= 120_000_000
     await store.append("a/1", some(1))
     assert warnings(caplog) == 2
+
+
+async def test_an_append_within_a_caller_s_transaction_warns_too(
+    lasting_url: str, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    backend = make_backend(lasting_url, clock, ())
+    assert isinstance(backend, SqlBackend)
+    backend.open()
+    try:
+        clock.now_us += YEARS_US
+        backend.write([check_append([StreamWrite("a/1", some(1))])])
+        clock.now_us -= YEARS_US
+        for _ in range(2):
+            with closing(backend.user_transaction(batch=False)) as transaction:
+                transaction.begin()
+                transaction.append(check_append([StreamWrite("a/1", some(1))]))
+                transaction.commit()
+        assert warnings(caplog) == 1
+    finally:
+        backend.close()
 
 
 async def test_clocks_that_differ_a_little_are_no_matter(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from hashlib import sha256
@@ -12,10 +13,12 @@ import msgspec
 import pytest
 from support.logs import LASTING, some
 from support.moving import ALL, fill, fresh, redact, rows
+from support.strange import bound
 from support.waiting import collect, take
 
 from eventstore import EventStore
 from eventstore.errors import ArchiveError, HistoryDivergedError, NotEmptyError, StorageError
+from eventstore.storage import bulk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -276,6 +279,48 @@ async def test_a_whole_file_whose_log_is_not_whole_is_refused(
     await imported_again(records)
     harm(records)
     await refuse(lasting_url, joined([records]))
+
+
+def _same_stream(records: list[Any]) -> None:
+    records.insert(2, records[1])
+    records[-1][1] += 1
+
+
+def _same_id(records: list[Any]) -> None:
+    records[20][4] = records[12][4]
+
+
+def _same_version(records: list[Any]) -> None:
+    later = [one for one in records if one[0] == "event" and one[3] > 1]
+    later[0][3] = 1
+
+
+@pytest.mark.parametrize(
+    ("harm", "what"),
+    [
+        (_same_stream, "stream '.*' is there twice"),
+        (_same_id, "event 14 has the id of event 6;"),
+        (_same_version, "event [0-9]+ is version 1 of stream '.*' after version 1"),
+    ],
+)
+async def test_what_is_there_twice_is_refused_by_its_place(
+    lasting_url: str, harm: Callable[[list[Any]], None], what: str
+) -> None:
+    await empty(lasting_url)
+    _, (records,), _ = chunks(await small_export())
+    harm(records)
+    assert re.search(what, str(await refuse(lasting_url, joined([bound(records)]))))
+
+
+async def test_an_id_that_comes_twice_in_another_batch_is_refused(
+    lasting_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "BATCH", 5)
+    await empty(lasting_url)
+    _, (records,), _ = chunks(await small_export())
+    _same_id(records)
+    error = await refuse(lasting_url, joined([bound(records)]))
+    assert "event 14 has the id of event 6" in str(error)
 
 
 async def imported_again(records: list[Any]) -> None:

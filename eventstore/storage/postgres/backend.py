@@ -163,7 +163,9 @@ class PostgresBackend(SqlBackend):
         translate = partial(translate_errors, self._where)
         with translate():
             connection = self._user_engine.connect()
-        append = partial(append_in, inline=self._inline, clock=self._clock, batch=batch)
+        append = partial(
+            append_in, inline=self._inline, clock=self._clock, watch=self._watch, batch=batch
+        )
         return PostgresUserTransaction(connection, self._where, self._watchdog, translate, append)
 
     def named_lock(self, name: str) -> NamedLock:

@@ -262,7 +262,9 @@ class SqliteBackend(SqlBackend):
             self._write_wait,
             partial(translate_errors, self._where),
             self._files,
-            partial(append_in, inline=self._inline, clock=self._clock, batch=batch),
+            partial(
+                append_in, inline=self._inline, clock=self._clock, watch=self._watch, batch=batch
+            ),
         )
 
     def write(

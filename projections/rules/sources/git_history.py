@@ -102,12 +102,13 @@ def find_repository(directory: Path) -> Repository | None:
             _warn_once(str(common), reason)
             return None
         head = _resolve(git, common)
-        shallow = (_read(common / "shallow") or b"").split()
+        lines = (_read(common / "shallow") or b"").split()
+        shallow = frozenset(line.decode() for line in lines if _HASH.fullmatch(line))
     except (OSError, ValueError):
         return None
     if head is None:
         return None
-    return Repository(top, head, common / "objects", frozenset(map(bytes.decode, shallow)))
+    return Repository(top, head, common / "objects", shallow)
 
 
 def _not_read(config: bytes) -> str | None:
