@@ -124,14 +124,22 @@ class HistoryGoneError(EventStoreError):
 class HistoryHeldError(EventStoreError):
     """A trim would remove events that a named consumer has not done; nothing was trimmed.
 
-    ``consumer`` is the slowest one, ``position`` how far it has come.
+    ``consumer`` is the slowest one, ``position`` how far it has come. With ``projection`` it is
+    an inline projection of that name, whose tables a newer program keeps.
     """
 
-    def __init__(self, consumer: str, position: int, last: int) -> None:
+    def __init__(
+        self, consumer: str, position: int, last: int, *, projection: bool = False
+    ) -> None:
+        advice = (
+            "open the log with the newer program first, which brings the projection up"
+            if projection
+            else "remove the consumer if it is gone for good (eventstore consumers remove)"
+        )
         super().__init__(
-            f"consumer {consumer!r} is at position {position} and has not seen the events up to "
-            f"{last}: trim before {position + 1} at most, force it (--force), or remove the "
-            "consumer if it is gone for good (eventstore consumers remove)"
+            f"{'projection' if projection else 'consumer'} {consumer!r} is at position {position} "
+            f"and has not seen the events up to {last}: trim before {position + 1} at most, "
+            f"force it (--force), or {advice}"
         )
         self.consumer = consumer
         self.position = position

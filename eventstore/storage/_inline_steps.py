@@ -158,6 +158,13 @@ class _StepSize:
         fitting = int(applied * STEP_SECONDS / max(seconds, 1e-6))
         self.events = max(1, min(LARGEST_STEP, 2 * self.events, fitting))
 
+    def rest(self) -> int:
+        """How many events the transaction that holds the writers up applies at the most.
+
+        As many as two steps apply, until so many tries have shown that others append faster.
+        """
+        return REST_EVENTS if self._tries > MOST_TRIES else min(REST_EVENTS, 2 * self.events)
+
     def leaves_little(self, left: int) -> bool:
         """Whether what is left can be applied while the writers wait: in the time of two steps.
 
@@ -167,7 +174,7 @@ class _StepSize:
         if left > REST_EVENTS:
             return False
         self._tries += 1
-        return left <= 2 * self.events or self._tries > MOST_TRIES
+        return left <= self.rest()
 
 
 def _whole(view: InlineView, driver: Driver) -> None:
@@ -233,7 +240,7 @@ def _compute_hidden(place: Place, view: InlineView) -> None:
             while not size.leaves_little(left := session.step(partial(_hidden_step, view, size))):
                 progress.report(left)
             try:
-                session.finish(partial(_rest, view), partial(_take_over, projection))
+                session.finish(partial(_rest, view, size.rest()), partial(_take_over, projection))
             except ViewBehindError:
                 continue
             return
@@ -264,10 +271,10 @@ def _hidden_step(view: InlineView, size: _StepSize, driver: Driver) -> int:
     return head.position - page.through.position
 
 
-def _rest(view: InlineView, driver: Driver) -> int:
+def _rest(view: InlineView, most: int, driver: Driver) -> int:
     driver.lock_schema()
     head = read_head(driver, lock=True)
-    catch_up_inline(driver, view.limited(REST_EVENTS), head)
+    catch_up_inline(driver, view.limited(most), head)
     return 0
 
 

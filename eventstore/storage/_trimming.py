@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from eventstore.errors import HistoryGoneError, HistoryHeldError
 from eventstore.log import hash_chain as chain
 from eventstore.log.events import Cursor
-from eventstore.storage.reading import check_cursor, hash_at, read_head
+from eventstore.storage.reading import check_cursor, hash_at, read_head, read_views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,8 +63,12 @@ def _last_before(driver: Driver, start: int, last: int, before_us: int) -> int:
     return start
 
 
-def trim(driver: Driver, head: Head, operation: Trim) -> None:
-    """Delete the events up to the cut. Each check that may refuse the trim comes first."""
+def trim(driver: Driver, head: Head, operation: Trim, newer: Sequence[str]) -> None:
+    """Delete the events up to the cut. Each check that may refuse the trim comes first.
+
+    ``newer`` names the inline projections that a newer program keeps: this one cannot bring them
+    up before the events are gone.
+    """
     cut = operation.cut
     if head.first_position != operation.first_position:
         raise HistoryGoneError(
@@ -73,6 +77,7 @@ def trim(driver: Driver, head: Head, operation: Trim) -> None:
     check_cursor(driver, head, cursor=cut)
     if not operation.force:
         check_consumers(driver, cut.position)
+        _check_newer(driver, newer, cut.position)
     driver.run("UPDATE head SET first_position = ?, base_hash = ?", (cut.position + 1, cut.hash))
     _keep(driver, head, operation)
     for start in range(head.first_position - 1, cut.position, BATCH):
@@ -89,6 +94,15 @@ def check_consumers(driver: Driver, last: int) -> None:
     )
     if row is not None:
         raise HistoryHeldError(row[0], row[1], last)
+
+
+def _check_newer(driver: Driver, newer: Sequence[str], last: int) -> None:
+    """Raise HistoryHeldError where a projection has not come as far as ``last``."""
+    if newer:
+        at = {view.name: view.position for view in read_views(driver)}
+        position, name = min((at.get(name, 0), name) for name in newer)
+        if position < last:
+            raise HistoryHeldError(name, position, last, projection=True)
 
 
 def read_hashes(driver: Driver, positions: Sequence[int]) -> list[tuple[int, bytes]]:

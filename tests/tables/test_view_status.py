@@ -10,10 +10,12 @@ from support.totals import DoubledTotals, Totals, append_numbers, read_totals, r
 from support.waiting import eventually, take
 
 from eventstore import EventStore, NewEvent, ProjectionError, StorageError
-from eventstore.errors import ProjectionVersionError
+from eventstore.errors import HistoryHeldError, ProjectionVersionError
 from projections import ProjectionRunner
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import Connection
 
     from eventstore import Event
@@ -68,6 +70,43 @@ async def test_an_older_process_may_refuse_to_append_without_the_view(log: str) 
     with pytest.raises(ProjectionVersionError):
         async with EventStore.open(log, inline=[Totals()], on_newer_view="refuse"):
             pass
+
+
+class OnlyCounted(Totals):
+    """Passes over the log's own events."""
+
+    def handle(self, connection: Connection, event: Event) -> None:
+        """Add the number as often as the version says."""
+        if event.type == "Counted":
+            for _ in range(self.version):
+                super().handle(connection, event)
+
+
+class NewerOnlyCounted(OnlyCounted):
+    """Its next version."""
+
+    version = 2
+
+
+@pytest.mark.promise("projection")
+async def test_an_older_process_trims_no_event_that_the_newer_view_lacks(
+    log: str, tmp_path: Path
+) -> None:
+    async with EventStore.open(log, inline=[OnlyCounted()]) as old:
+        await append_numbers(old, 5)
+        async with EventStore.open(log, inline=[NewerOnlyCounted()]):
+            pass
+        for _ in range(3):
+            await old.append("n/1", [NewEvent("Counted", 1)])
+        with pytest.raises(HistoryHeldError, match="projection 'totals' is at position 5") as held:
+            await old.trim(before=8, archive=tmp_path / "old", reason="age", by="tests")
+        assert (held.value.consumer, held.value.position) == ("totals", 5)
+        assert (await old.head()).first_position == 1
+        await old.trim(before=6, archive=tmp_path / "some", reason="age", by="tests")
+        expected = read_totals(log)
+        async with EventStore.open(log, inline=[NewerOnlyCounted()]) as new:
+            assert read_totals(log) == expected | {"n/1": expected["n/1"] + 6}
+            await new.trim(before=8, archive=tmp_path / "more", reason="age", by="tests")
 
 
 class Picky(Totals):
