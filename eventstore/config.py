@@ -187,7 +187,9 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
 def _read_file(file: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise ConfigError(f"settings file {file}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"settings file {file}: {error}") from error
     _convert(values, f"settings file {file}")
     return values

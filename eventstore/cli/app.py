@@ -14,6 +14,7 @@ from typer.main import get_command
 from eventstore.cli import output
 from eventstore.cli.contributions import DISTRIBUTION, contributions
 from eventstore.cli.lazy_commands import HELP_NAMES, CommandGroup
+from eventstore.cli.messages import usage_text
 from eventstore.cli.options import USAGE_ERROR, Config, Json, Options, Url, Utc, Verbose
 from eventstore.cli.outcome import conclude
 from eventstore.config import given_variables, secret_variables
@@ -104,6 +105,6 @@ def _show_usage(error: Any, *, json: bool) -> int:
         output.write_usage(shown.getvalue().rstrip("\n"))
         return status
     path = error.ctx.command_path if error.ctx is not None else PROGRAM
-    message = error.format_message().rstrip(".")
+    message = usage_text(error.format_message())
     output.write_failure(error, f"{message}; see '{path} --help'", json=json)
     return status

@@ -36,6 +36,24 @@ def operator_text(error: BaseException) -> str:
     return text
 
 
+_USAGE: Final = (
+    (re.compile(r"Value error, "), ""),
+    (re.compile(r"Input should be a valid integer\b.*"), "it is no whole number"),
+    (re.compile(r"Input should be a valid number\b.*"), "it is no number"),
+    (re.compile(r"Input should be "), "it must be "),
+    (re.compile(r"\. Choose from:\s*"), ": one of "),
+    (re.compile(r"\s*\n\s*"), " "),
+)
+"""What the parser of arguments says, and plain words for it, on one line."""
+
+
+def usage_text(message: str) -> str:
+    """Return what the parser of arguments says about wrong usage in plain words, as one line."""
+    for pattern, words in _USAGE:
+        message = pattern.sub(words, message)
+    return message.rstrip(".")
+
+
 def _as_option(found: re.Match[str]) -> str:
     return "--" + found[1].replace("_", "-")
 

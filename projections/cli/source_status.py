@@ -6,34 +6,65 @@ from typing import TYPE_CHECKING
 
 from eventstore.cli.manifest import StatusEntry
 from eventstore.log.clock import from_microseconds
+from eventstore.log.redaction import EVENT_REDACTED, REDACTIONS, read_redaction
 from projections.rules.events import (
     RULE_DEFINED,
+    RULE_REMOVED,
     RULE_STATE_EXPIRED,
     RULE_STATE_SET,
     RULES,
     STATES,
 )
-from projections.rules.fold import StateSet
+from projections.rules.fold import Defined, StateSet
 from projections.rules.last_good import LastGood
 from projections.rules.sources.lease import NOTE, ignored_counts, source_owners
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
-    from eventstore import EventStore
+    from eventstore import Event, EventStore
     from projections.rules.fold import Standing
 
 
 async def rules(store: EventStore) -> list[StatusEntry]:
     """Return how many rules are defined, and how many states are set and in force.
 
-    The last event of each stream says whether a rule is defined; no rule is read.
+    The type of a stream's last event says whether its rule is defined, so no rule is read. Only
+    streams that end with another type, or of which an event was redacted, are read whole. A last
+    definition or removal that is not valid is therefore counted as if it were.
     """
-    defined = [one async for one in store.streams(RULES) if one.type == RULE_DEFINED]
-    states = await _count_states(store)
-    values: dict[str, object] = {"defined": len(defined), "states": states}
-    line = f"rules: {len(defined)} defined, {states} with a state of their own"
+    defined, states = await _count_defined(store), await _count_states(store)
+    values: dict[str, object] = {"defined": defined, "states": states}
+    line = f"rules: {defined} defined, {states} with a state of their own"
     return [StatusEntry("rules", values, line)]
+
+
+async def _count_defined(store: EventStore) -> int:
+    last = {one.name: one.type async for one in store.streams(RULES)}
+    unclear: dict[str, list[Event]] = {
+        stream: []
+        for stream, type_ in last.items()
+        if type_ not in (RULE_DEFINED, RULE_REMOVED, None)  # None: the last event was trimmed.
+    }
+    async for event in store.read(streams=REDACTIONS, types=(EVENT_REDACTED,), kept=True):
+        redaction = read_redaction(event)
+        if redaction is not None and redaction.stream in last:
+            unclear.setdefault(redaction.stream, []).append(event)
+    count = sum(last[stream] == RULE_DEFINED for stream in last.keys() - unclear.keys())
+    for stream, redactions in unclear.items():
+        count += await _is_defined(store, stream, redactions)
+    return count
+
+
+async def _is_defined(store: EventStore, stream: str, redactions: Iterable[Event]) -> bool:
+    """Return whether a rule stands, by all events of its stream and what erased some of them."""
+    fold: LastGood[bool] = LastGood(lambda says: isinstance(says, Defined))
+    async for event in store.read(streams=stream, kept=True):
+        fold.apply(event)
+    for event in redactions:
+        fold.apply(event)
+    return stream in fold.versions and fold.versions[stream].says
 
 
 async def _count_states(store: EventStore) -> int:

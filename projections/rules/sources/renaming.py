@@ -50,8 +50,9 @@ async def _rename(store: EventStore, old: str, new: str, by: str | None) -> tupl
     await standing.refresh(store)
     counts = _counts(standing)
     if old not in counts:
-        known = ", ".join(sorted(map(repr, counts))) or "none"
-        raise SourceNameError(f"the log has no source {old!r}; it has {known}")
+        known = ", ".join(sorted(map(repr, counts)))
+        others = f"it has {known}" if known else "no source has been synced yet"
+        raise SourceNameError(f"the log has no source {old!r}; {others}")
     rules, rejections = counts[old]
     taken = counts.get(new, (0, 0))[0]
     if taken:

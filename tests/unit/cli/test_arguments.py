@@ -169,3 +169,19 @@ def test_a_projection_that_is_not_there_is_one_finding_that_names_it_once(
         f"view none: {tmp_path}/none: No such file or directory",
         "3 events up to position 3: 1 finding",
     ]
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["tail", "--after", "x"], "'--after': it is no whole number; see"),
+        (["tail", "--after", "-5"], "'--after': it must be greater than or equal to 0; see"),
+        (["state", "R1", "nosuch"], "'state': 'nosuch' is not one of"),
+        (["source"], "Missing argument 'action': one of rename; see"),
+        (["source", "rename", "a", "b"], "no source has been synced yet"),
+        (["--config", "nofile", "status"], "settings file nofile: No such file or directory\n"),
+    ],
+)
+def test_wrong_usage_is_said_in_plain_words(run: Run, words: list[str], said: str) -> None:
+    assert said in one_line(run(*words), 1, 2)

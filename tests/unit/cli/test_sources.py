@@ -122,3 +122,20 @@ def test_a_checkout_that_has_moved_is_told_of_renaming(run: Run, tmp_path: Path)
     assert done.returncode == 1
     assert f"'A' is already taken by source '{tmp_path}/old'" in done.stderr
     assert "eventstore source rename" in done.stderr
+
+
+def test_status_counts_no_rule_whose_definition_was_redacted_and_each_that_stands(
+    run: Run, rules: Path
+) -> None:
+    run("sync", "rules", "--once")  # A and B are events 1 and 2.
+    assert "rules: 2 defined" in run("status").stdout
+    assert run("append", "rules/A", "Noted", "{}").returncode == 0
+    assert "rules: 2 defined" in run("status").stdout
+    assert run("redact", "1", "--reason", "leaked", "--yes").returncode == 0
+    assert "rules: 1 defined" in run("status").stdout
+    assert run("rules", "--json").stdout.count("\n") == 1
+    # The definition of B is erased as well, and its file defines it anew.
+    assert run("redact", "2", "--reason", "leaked", "--yes").returncode == 0
+    assert "rules: 0 defined" in run("status").stdout
+    run("sync", "rules", "--once")
+    assert "rules: 2 defined" in run("status").stdout
