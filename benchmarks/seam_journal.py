@@ -174,8 +174,12 @@ def plain_postgres(url: str) -> Plain:
 
 def questions(journal: Journal, plain: Plain) -> list[Any]:
     """Return each question: its name, ours, and the floor's."""
+    return [*page_questions(journal, plain), *count_questions(journal, plain)]
+
+
+def page_questions(journal: Journal, plain: Plain) -> list[Any]:
+    """Return the questions for one project and for pages of entries."""
     mine, project = MINE, plain.project
-    number = "SELECT count(*) FROM journal_entry WHERE project_id = ?"
     return [
         (
             "project by name",
@@ -213,6 +217,14 @@ def questions(journal: Journal, plain: Plain) -> list[Any]:
                 project, "phase", "ph7",
             ),
         ),
+    ]  # fmt: skip
+
+
+def count_questions(journal: Journal, plain: Plain) -> list[Any]:
+    """Return the questions for numbers of entries."""
+    project = plain.project
+    number = "SELECT count(*) FROM journal_entry WHERE project_id = ?"
+    return [
         (
             "count of all",
             lambda: journal.count_entries("p"),
@@ -240,7 +252,7 @@ def questions(journal: Journal, plain: Plain) -> list[Any]:
             ),
             None,
         ),
-    ]  # fmt: skip
+    ]
 
 
 async def ask_all(title: str, journal: Journal, plain: Plain, rounds: int) -> list[Row]:

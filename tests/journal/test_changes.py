@@ -41,6 +41,25 @@ async def do_everything(journal: Journal) -> None:
     await journal.delete_project("p")
 
 
+ENTRY = {
+    "id": "e1",
+    "ts": "2026-03-01T12:00:01+00:00",
+    "emoji": "✅",
+    "agent": "ana",
+    "message": "message 1",
+    "meta": {"number": 1},
+    "raw_line": "[✅] message 1",
+}
+CARD = {
+    "file_path": "f",
+    "agent_name": "ana",
+    "stage": "s",
+    "overall_grade": 1,
+    "performance_level": None,
+    "metadata": {"x": 1},
+}
+
+
 def expected(clock: FakeClock) -> list[JournalChange]:
     at = from_microseconds(clock.now_us)
     told: list[tuple[str, str, Any, str]] = [
@@ -48,15 +67,7 @@ def expected(clock: FakeClock) -> list[JournalChange]:
         (
             "entry",
             "p",
-            {
-                "id": "e1",
-                "ts": "2026-03-01T12:00:01+00:00",
-                "emoji": "✅",
-                "agent": "ana",
-                "message": "message 1",
-                "meta": {"number": 1},
-                "raw_line": "[✅] message 1",
-            },
+            ENTRY,
             "tests",
         ),
         (
@@ -69,14 +80,7 @@ def expected(clock: FakeClock) -> list[JournalChange]:
         (
             "report_card",
             "p",
-            {
-                "file_path": "f",
-                "agent_name": "ana",
-                "stage": "s",
-                "overall_grade": 1,
-                "performance_level": None,
-                "metadata": {"x": 1},
-            },
+            CARD,
             "tests",
         ),
         ("session", "s", {"agent_id": "ana", "session_id": "s", "metadata": {}}, "tests"),

@@ -39,7 +39,7 @@ def export_snapshot(backend: SqlBackend, target: Path) -> int:
     """Copy the log and the tables as of one moment; return their position."""
     with TemporaryDirectory(dir=target.absolute().parent, prefix=".snapshot-") as directory:
         copy = Path(directory) / "copy.db"
-        position = backend.backup(copy, no_progress)
+        position = backend.backup(copy, no_progress, replace=False)
         header = SnapshotHeader(FORMAT, position, copy.stat().st_size, _digest(copy))
         with writing(target, mode=permissions(backend.path)) as file:
             file.write(msgspec.json.encode(header) + b"\n")
