@@ -16,6 +16,7 @@ INTENDED = {
     "NotAppliedError", "NotEmptyError", "ProjectionError", "StorageError", "StoreClosedError",
     "TakenOverError", "UnknownConsumerError", "UpcastError", "WrongLoopError",
     "FileChangedError", "LinkedFileError", "ProjectionTableError", "ProjectionVersionError",
+    "QueryTimeoutError",
 }  # fmt: skip
 
 
