@@ -36,6 +36,7 @@ from eventstore.cli.standard_streams import (
 )
 from eventstore.cli.times import show_time
 from eventstore.errors import EventStoreError
+from eventstore.system.printable import escape, escape_lines
 from eventstore.system.secret_text import Secrets, conceal
 
 if TYPE_CHECKING:
@@ -71,18 +72,6 @@ def hide_secrets(given: Iterable[str], words: Iterable[str] = ()) -> None:
 def without_secrets(value: Any) -> Any:
     """Return values for JSON that a user has named, such as a place, without secrets."""
     return _secrets.conceal_all(value)
-
-
-def escape(text: str) -> str:
-    """Return ``text`` as one line that a terminal shows and does not obey."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def escape_lines(text: str) -> str:
-    """Escape a text of this program's own layout, such as a traceback; its lines stay."""
-    return "\n".join(escape(line) for line in text.splitlines())
 
 
 def to_json(value: Any) -> bytes:

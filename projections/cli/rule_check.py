@@ -9,10 +9,10 @@ import anyio
 import typer
 
 from eventstore.cli.session import Session
+from eventstore.system.printable import escape_path
 from projections.cli.rule_options import Format, Ignored, show_ignored, show_rejected
 from projections.rules.formats import known_formats
 from projections.rules.sources.check import check_rules
-from projections.rules.sources.ignored_files import printable
 
 
 async def check(
@@ -44,7 +44,7 @@ async def check(
     )
     output = session.output
     for found in report.findings:
-        file = printable(str(directory / found.path))
+        file = escape_path(str(directory / found.path))
         output.value(
             {"file": file, "line": found.line, "reason": found.reason},
             show_rejected(file, found.line, found.reason),

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eventstore.system.printable import escape_path
 from projections.rules.formats import known_formats
 from projections.rules.sources.debounce import DebounceTimes
-from projections.rules.sources.ignored_files import printable
 from projections.rules.sources.sync import RuleSync
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ By = Annotated[str | None, typer.Option(help="Who does this, for the metadata of
 def show_ignored(session: Session, directory: Path, files: Iterable[IgnoredFile]) -> None:
     """Print a line for each file that was ignored, and the rule that says so."""
     for file in files:
-        path = printable(f"{directory}/{file.path}")
+        path = escape_path(f"{directory}/{file.path}")
         session.output.value(
             {"file": path, "ignored": file.reason}, f"{path}: ignored, it {file.reason}"
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.commands import REPOSITORY, Run, command, environment, on_terminal
 
-from eventstore.cli.output import escape
+from eventstore.system.printable import escape
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 
+from eventstore.system.printable import escape_path
 from projections.rules.sources._settled_part import settled_part
 from projections.rules.sources.debounce import Debounce, DebounceTimes, FileRest
 from projections.rules.sources.git_history import describe_files
 from projections.rules.sources.git_lock import GitLock, GitLockError, GitLockMonitor
-from projections.rules.sources.ignored_files import printable
 from projections.rules.sources.lease import source_owners
 from projections.rules.sources.reconcile import Verdict
 from projections.rules.sources.source_error import SourceError
@@ -155,7 +155,7 @@ class DirectoryLook:
             return
         found = await self.in_thread(partial(self._reader.removed_by_name, self.verdict))
         for rule, file in found:
-            path = printable(file.path)
+            path = escape_path(file.path)
             log.warning("rule %r is removed: its file %r %s", rule.rule_id, path, file.reason)
 
     @property

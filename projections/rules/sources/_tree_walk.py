@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from eventstore.system.printable import escape_path
 from projections.rules.formats.scratch_names import ignored_folder, scratch_kind
 from projections.rules.sources._bound_reads import FoundEntry, list_inside, real_path
-from projections.rules.sources.ignored_files import IgnoredFile, printable
+from projections.rules.sources.ignored_files import IgnoredFile
 from projections.rules.sources.source_error import MANIFEST, SourceError, projected_directory
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ class _TreeWalk:
             self._tree.problems[prefix.removesuffix("/")] = reason
             return []
         if any(entry.name == MANIFEST for entry in entries):
-            raise projected_directory(self._root, printable(prefix))
+            raise projected_directory(self._root, escape_path(prefix))
         if not entries and prefix:
             self._tree.empty.append(prefix)
         return entries

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eventstore.errors import InvalidInputError
+from eventstore.system.printable import escape_path, is_control
 from projections.rules.formats import ParsedRule, RuleFormatError, read_rules
 from projections.rules.sources._writes import definition_events
 from projections.rules.sources.findings import (
@@ -13,7 +14,6 @@ from projections.rules.sources.findings import (
     ParsedFile,
     UnchangedFile,
 )
-from projections.rules.sources.ignored_files import is_control, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -107,7 +107,7 @@ class FileParser:
         if content is None:
             return ()
         try:
-            rules = _checked(read_rules(self._format, printable(file.path), content))
+            rules = _checked(read_rules(self._format, escape_path(file.path), content))
         except (Exception, SystemExit):
             return ()
         return tuple(rule.rule_id for rule in rules)

@@ -13,13 +13,13 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from eventstore.system.printable import escape_path
 from projections.rules.sources.findings import (
     ChangingFile,
     InvalidFile,
     ParsedFile,
     UnchangedFile,
 )
-from projections.rules.sources.ignored_files import printable
 from projections.rules.sources.scan import unseen_folder
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ class _Reconciliation:
         file = invalid.file
         self._verdict.rejected.append(
             Rejected(
-                printable(file.path), file.sha256, invalid.reason, invalid.line, *(claim or ())
+                escape_path(file.path), file.sha256, invalid.reason, invalid.line, *(claim or ())
             )
         )
         self._hold(file.path)

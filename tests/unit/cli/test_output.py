@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from support.commands import REPOSITORY
 
 from eventstore.cli import output
-from eventstore.cli.output import Output, escape, to_json
+from eventstore.cli.output import Output, to_json
+from eventstore.system.printable import escape
 
 HOSTILE = {
     "escape sequence": "a\x1b[31mred",
