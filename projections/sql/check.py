@@ -56,8 +56,8 @@ def _check(event: Event, reader: ChangeReader, tables: set[str], *, whole: bool)
 
 def _judge(change: SchemaChange) -> None:
     # Imports the parser, which only PostgreSQL needs.
-    from projections.sql.postgres._definitions import judge_definition  # noqa: PLC0415
-    from projections.sql.postgres._parser import check_parser  # noqa: PLC0415
+    from projections.sql.postgres.definitions import judge_definition  # noqa: PLC0415
+    from projections.sql.postgres.parser import check_parser  # noqa: PLC0415
 
     check_parser()
     for statement in change.statements:

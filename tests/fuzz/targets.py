@@ -40,9 +40,9 @@ from projections.rules.replica_file import REPLICA_FORMAT, ReplicaFileError
 from projections.rules.sources.git_history import find_repository
 from projections.rules.sources.git_lock import find_git_locks
 from projections.sql import SqlRefusedError
-from projections.sql.postgres._definitions import judge_definition
 from projections.sql.postgres._guard import judge
 from projections.sql.postgres._lexer import number_parameters, tokens
+from projections.sql.postgres.definitions import judge_definition
 
 if TYPE_CHECKING:
     from collections.abc import Callable

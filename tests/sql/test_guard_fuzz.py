@@ -18,10 +18,10 @@ from support.sql_tables import Migrations
 
 from projections.sql import SqlRefusedError, SqlStorage
 from projections.sql.postgres._cursor import execute_one
-from projections.sql.postgres._definitions import judge_definition
 from projections.sql.postgres._guard import judge
 from projections.sql.postgres._lexer import number_parameters, split_script, tokens
 from projections.sql.postgres._migrations import _describe_log_tables
+from projections.sql.postgres.definitions import judge_definition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from projections.sql._identifiers import CAPTURE, is_reserved
-from projections.sql.postgres._parser import strings
+from projections.sql.postgres.parser import strings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from projections.sql._identifiers import CAPTURE, is_reserved
 from projections.sql.model import SqlRefusedError
 from projections.sql.postgres._functions import refuse_call
-from projections.sql.postgres._parser import (
+from projections.sql.postgres.parser import (
     SqlSyntaxError,
     Statement,
     parse_statements,

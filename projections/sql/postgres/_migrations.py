@@ -10,10 +10,10 @@ from projections.sql._identifiers import CAPTURE, LEDGER, RESERVED, excerpt
 from projections.sql._migrations import Migrator
 from projections.sql.model import SqlRefusedError
 from projections.sql.postgres._cursor import execute_one
-from projections.sql.postgres._definitions import judge_definition
 from projections.sql.postgres._lexer import first_words, split_script
 from projections.sql.postgres._row_counts import count_changes, find_uncaptured_writes
 from projections.sql.postgres._schema import PostgresTable
+from projections.sql.postgres.definitions import judge_definition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

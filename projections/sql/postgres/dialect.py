@@ -10,11 +10,11 @@ from projections.sql.model import SqlRefusedError
 from projections.sql.postgres import _snapshots
 from projections.sql.postgres._capture import PostgresCapture
 from projections.sql.postgres._migrations import PostgresMigrator
-from projections.sql.postgres._parser import check_parser
 from projections.sql.postgres._row_counts import find_uncaptured_writes, is_catalog
 from projections.sql.postgres._schema import PostgresSchema, PostgresTable
 from projections.sql.postgres._triggers import CAPTURE_SETTING
 from projections.sql.postgres.connection import PostgresConnection
+from projections.sql.postgres.parser import check_parser
 from projections.sql.postgres.replay import PostgresReplay
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from projections.sql._replay import Replay
 from projections.sql._target_table import TargetTable
 from projections.sql.model import SqlRefusedError
 from projections.sql.postgres._cursor import execute_one
-from projections.sql.postgres._definitions import judge_definition
 from projections.sql.postgres._schema import (
     PostgresSchema,
     PostgresTable,
     quote_for_parameters,
 )
 from projections.sql.postgres._values import to_text
+from projections.sql.postgres.definitions import judge_definition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -17,7 +17,7 @@ from projections.sql.postgres._guard import (
     relations,
     statement_name,
 )
-from projections.sql.postgres._parser import (
+from projections.sql.postgres.parser import (
     SqlSyntaxError,
     Statement,
     parse_plpgsql,
