@@ -8,6 +8,7 @@ none of its threads: what it closes, unlocks or sends is done to the parent.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import sys
 import threading
 import warnings
@@ -102,6 +103,16 @@ class Unpicklable:
             f"a {type(self).__name__} cannot be copied, pickled or sent to another process: send "
             "its URL or path, and open it there"
         )
+
+
+def keep_for_ever(connection: object) -> None:
+    """Never collect a connection, and so never close it, not even at the end of the process.
+
+    For one whose closing would harm another: SQLite removes the write-ahead log that is at the path
+    when the last connection closes, which may be another file's by then; in a forked child the
+    session is the parent's.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
 
 def close_beside(*steps: Callable[[], object]) -> None:

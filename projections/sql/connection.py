@@ -6,6 +6,9 @@ import sqlite3
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
+from eventstore.system import fork_hooks
+from eventstore.system.owners import ProcessGuard, keep_for_ever
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
@@ -25,13 +28,16 @@ class SqlConnection(ABC):
     """What :meth:`SqlStorage.connection` gives. Used by one thread at a time.
 
     :class:`~projections.sql.SqlRefusedError` is raised for statements whose effects would not be
-    recorded; other errors are those of the module ``sqlite3``, on PostgreSQL too.
+    recorded; other errors are those of the module ``sqlite3``, on PostgreSQL too. In a forked child
+    each use raises ForkedError, and the transaction stays the parent's.
     """
 
     def __init__(self, transaction: UserTransaction, publisher: Publisher) -> None:
         self._transaction = transaction
         self._publisher = publisher
         self._closed = False
+        self._guard = ProcessGuard("the connection of a SQL storage")
+        fork_hooks.track(self)
 
     @property
     @abstractmethod
@@ -95,13 +101,24 @@ class SqlConnection(ABC):
     def close(self) -> None:
         """Roll back and close. Calling it again does nothing."""
         if not self._closed:
+            self.check_process()
             self._closed = True
+            fork_hooks.untrack(self)
             self._release()
 
     @abstractmethod
     def _release(self) -> None:
         """Roll back, and give the database's connection back."""
 
+    def after_fork(self) -> None:
+        """Stay open in the child: what is collected there would roll the parent back."""
+        keep_for_ever(self)
+
+    def check_process(self) -> None:
+        """Raise ForkedError in a forked child."""
+        self._guard.check()
+
     def _check_open(self) -> None:
+        self.check_process()
         if self._closed:
             raise sqlite3.ProgrammingError("Cannot operate on a closed database.")

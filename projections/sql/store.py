@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from eventstore.config import keys_in_force
-from eventstore.errors import ConfigError, StoreClosedError
+from eventstore.errors import ConfigError, ForkedError, StoreClosedError
 from eventstore.log.clock import system_clock
 from eventstore.notify.notifiers import make_notifier
 from eventstore.notify.protocol import LogIdentity
@@ -114,8 +114,11 @@ class SqlStorage(BlockingContext):
         try:
             yield connection
             connection.finish()
-        finally:
-            connection.close()
+        except BaseException:
+            with suppress(ForkedError):  # In a forked child the block's own error says more.
+                connection.close()
+            raise
+        connection.close()
 
     def apply_migrations(self, migrations_dir: Path) -> list[str]:
         """Apply each ``.sql`` file of a directory once, in the order of their names.

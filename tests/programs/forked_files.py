@@ -12,11 +12,14 @@ from __future__ import annotations
 import os
 import sys
 from functools import partial
+from pathlib import Path
 
 from eventstore import EventStoreError, NewEvent
+from eventstore.storage.sqlite.read_only import connect_read_only
 from eventstore.sync import EventStore
 from eventstore.system import fork_hooks
 from programs.common import say
+from projections.sql import SqlCopy
 
 
 def append(store: EventStore, name: str, count: int = 3) -> int:
@@ -32,6 +35,18 @@ def _read(pipe: int) -> None:
     os.read(pipe, 1)
 
 
+def others(url: str) -> list[str]:
+    """Return how the other ways to open the file end: a reader's, and that of a copy of tables."""
+    ended = []
+    for use in (lambda: connect_read_only(Path(sys.argv[1])), lambda: SqlCopy(url).open("a log")):
+        try:
+            use()
+            ended.append("opened")
+        except EventStoreError as error:
+            ended.append(type(error).__name__)
+    return ended
+
+
 def child(url: str, begin: int, ready: int, closed: int) -> None:
     """Say how many events were acknowledged, or which error was raised."""
     done = 0
@@ -44,7 +59,7 @@ def child(url: str, begin: int, ready: int, closed: int) -> None:
             os.read(closed, 1)
             done += append(store, "child")
     except EventStoreError as error:
-        say("child", type(error).__name__, done, str(error))
+        say("child", type(error).__name__, done, str(error), "others:", *others(url))
         return
     say("child", "appended", done)
 

@@ -28,6 +28,15 @@ def test_a_forked_child_is_refused_and_harms_nothing(lasting_url: str, way: str)
 
 
 @pytest.mark.slow
+def test_a_child_that_was_forked_in_a_transaction_leaves_it_to_its_parent(lasting_url: str) -> None:
+    ended = run("forked_connection", lasting_url, stdout=PIPE, stderr=PIPE, text=True)
+    refused = ["rows refused"] * lasting_url.startswith("sqlite")
+    told = ["child: not refused []", *refused, "status 7", "rows 3001"]
+    assert (ended.returncode, ended.stderr, ended.stdout.splitlines()) == (0, "", told)
+    audit_url(lasting_url)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "told", "events"),
     [
@@ -45,5 +54,6 @@ def test_a_file_that_a_forked_child_opens_anew_loses_nothing(
     child, status = ended.stdout.splitlines()
     assert child.startswith(told)
     assert ("'spawn'" in child) == (way == "raced")
+    assert child.endswith("others: ForkedError ForkedError") == (way == "raced")
     assert status == "status 0"
     assert audit_url(f"sqlite:///{path}") == events

@@ -34,13 +34,14 @@ from eventstore.storage.sqlite.engine import (
     translate_errors,
     use_wal,
 )
-from eventstore.storage.sqlite.file_identity import LogFiles, check_alone, keep_for_ever
+from eventstore.storage.sqlite.file_identity import LogFiles, check_alone
 from eventstore.storage.sqlite.paths import check_present, database_path
 from eventstore.storage.sqlite.read_only import is_read_only, read_unlocked
 from eventstore.storage.sqlite.user_transaction import SqliteUserTransaction
 from eventstore.storage.sqlite.write_turn import WAIT_SECONDS, WriteTurn
 from eventstore.storage.user_transaction import append_in
 from eventstore.system.event_loop import check_cancelled
+from eventstore.system.owners import keep_for_ever
 from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from eventstore.errors import StorageError
-from eventstore.storage.sqlite.file_identity import keep_for_ever
 from eventstore.storage.sqlite.forked_files import check_inherited
+from eventstore.system.owners import keep_for_ever
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

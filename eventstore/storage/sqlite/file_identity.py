@@ -6,12 +6,11 @@ it writes is lost: the next process that opens the log does not find it.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import stat
 import time
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from eventstore.errors import FileChangedError, LinkedFileError
 from eventstore.system.file_holders import lock_holders
@@ -134,15 +133,6 @@ def check_alone(path: Path) -> None:
             path,
             status.st_nlink,
         )
-
-
-def keep_for_ever(connection: Any) -> None:
-    """Never close a connection of sqlite3, not even at the end of the process.
-
-    SQLite removes the write-ahead log that is at the path when the last connection closes. That
-    would be another file's by then.
-    """
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
 
 def _lasting_holder(path: Path, status: os.stat_result) -> int:

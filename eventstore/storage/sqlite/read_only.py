@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from eventstore.errors import StorageError
 from eventstore.storage.sqlite._driver import SqliteDriver
+from eventstore.storage.sqlite.forked_files import check_inherited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,9 @@ def connect_read_only(path: Path, *, immutable: bool = False) -> sqlite3.Connect
     """Connect to a file without creating anything.
 
     ``immutable`` takes no lock: the caller compares :func:`_stamp` before and after the read.
+    Raises ForkedError where the parent of this forked child had the file open.
     """
+    check_inherited(path)
     how = "immutable=1" if immutable else "mode=ro&readonly_shm=1"
     return sqlite3.connect(
         f"{path.as_uri()}?{how}", uri=True, isolation_level=None, check_same_thread=False

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from eventstore.errors import StorageError
 from eventstore.storage.sqlite._driver import SqliteDriver
-from eventstore.storage.sqlite.file_identity import keep_for_ever
 from eventstore.storage.sqlite.write_turn import WriteTurn
 from eventstore.storage.user_transaction import DriverTransaction
 from eventstore.system import fork_hooks
+from eventstore.system.owners import keep_for_ever
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

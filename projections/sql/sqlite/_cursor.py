@@ -24,6 +24,9 @@ class StatementRunner(Protocol):
     def add_reader(self, cursor: SqliteCursor) -> None:
         """Remember a cursor that has rows left."""
 
+    def check_process(self) -> None:
+        """Raise ForkedError in a forked child."""
+
 
 class SqliteCursor(SqlCursor):
     """See :class:`SqlCursor`. Rows of a query are read as they are asked for."""
@@ -62,7 +65,10 @@ class SqliteCursor(SqlCursor):
             self._buffer = iter(self._raw.fetchall())
 
     def __next__(self) -> Any:
-        return next(self._raw if self._buffer is None else self._buffer)
+        if self._buffer is not None:
+            return next(self._buffer)
+        self.connection.check_process()
+        return next(self._raw)
 
     @property
     def description(self) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import ConfigError
 from eventstore.storage.sqlite.engine import translate_errors
+from eventstore.storage.sqlite.forked_files import check_inherited
 from eventstore.storage.sqlite.paths import database_path
 from eventstore.system.file_lock import FileLock
 from eventstore.system.secret_url import SecretUrl
@@ -45,6 +46,7 @@ class SqliteCopy(CopyDatabase):
         self._lock: FileLock | None = None
 
     def _connect(self) -> None:
+        check_inherited(self._path)
         self._take_lock()
         self._raw = sqlite3.connect(
             self._path, timeout=30, isolation_level=None, check_same_thread=False
