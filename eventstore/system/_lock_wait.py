@@ -1,4 +1,4 @@
-"""Waiting in the system's queue for a file lock, in a thread, so that the wait can end early.
+"""Waiting in the system's queue for file locks, in a thread, so that the wait can end early.
 
 ``flock`` without a limit is fair: the system wakes those that wait, while one that tries again
 and again comes after all of them. But nothing ends such a call in a thread. So a thread of its
@@ -24,14 +24,17 @@ CHECK_SECONDS: Final = 0.05
 
 
 class LockWait:
-    """Waits for the lock of an open file, whose descriptor it copies.
+    """Waits for the locks of open files, one after the other, whose descriptors it copies.
 
-    A wait that was given up goes on in the thread, which releases what it gets; the next
-    :meth:`wait` takes it up again. One caller at a time.
+    Each lock but the last is released once the next one is held. The thread takes them all without
+    its caller: a step that began only once the caller has woken up would let others pass meanwhile.
+    A lock that the caller holds already is passed at once. A wait that was given up goes on in the
+    thread, which releases what it gets; the next :meth:`wait` takes it up again. One caller at a
+    time.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self._file = os.dup(descriptor)
+    def __init__(self, *descriptors: int) -> None:
+        self._files = [os.dup(descriptor) for descriptor in descriptors]
         self._guard = threading.Lock()
         self._wanted = threading.Lock()
         self._wanted.acquire()
@@ -49,9 +52,9 @@ class LockWait:
             return self._waiting
 
     def wait(self, deadline: float | None, check: Callable[[], None] | None) -> bool:
-        """Wait until the lock is held; return False once ``deadline`` (monotonic) has passed.
+        """Wait until the last lock is held; return False once ``deadline`` (monotonic) has passed.
 
-        What ``check`` raises ends the wait too. Raises OSError where the file cannot be locked.
+        What ``check`` raises ends the wait too. Raises OSError where a file cannot be locked.
         """
         with self._guard:
             self._given_up = False
@@ -80,8 +83,9 @@ class LockWait:
             self._wanted.release()
 
     def after_fork(self) -> None:
-        """Close the child's copy of the file; the thread is the parent's."""
-        os.close(self._file)
+        """Close the child's copies of the files; the thread is the parent's."""
+        for file in self._files:
+            os.close(file)
 
     def _wait(self, deadline: float | None, check: Callable[[], None] | None) -> bool:
         while True:
@@ -101,7 +105,7 @@ class LockWait:
 
     def _unlock(self) -> None:
         if sys.platform != "win32":
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+            fcntl.flock(self._files[-1], fcntl.LOCK_UN)
 
     def _run(self) -> None:
         self._wanted.acquire()
@@ -117,12 +121,20 @@ class LockWait:
                     self._granted.release()
             if not self._closed:
                 self._wanted.acquire()
-        os.close(self._file)
+        for file in self._files:
+            os.close(file)
 
     def _lock(self) -> OSError | None:
+        before: int | None = None
         try:
             if sys.platform != "win32":
-                fcntl.flock(self._file, fcntl.LOCK_EX)
+                for file in self._files:
+                    try:
+                        fcntl.flock(file, fcntl.LOCK_EX)
+                    finally:
+                        if before is not None:
+                            fcntl.flock(before, fcntl.LOCK_UN)
+                    before = file
         except OSError as error:
             return error
         return None

@@ -107,6 +107,10 @@ class FileLock:
         if not self._wait.wait(deadline, check):
             raise LockTimeoutError(self.path, timeout or 0.0, self.find_holder())
 
+    def fileno(self) -> int:
+        """Return the descriptor of the open file, -1 once it is closed."""
+        return self._file
+
     def release(self) -> None:
         """Release the lock; the file stays open for the next time."""
         self._unlock(self._file)

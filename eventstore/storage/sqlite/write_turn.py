@@ -8,9 +8,12 @@ Each writer of the file takes a turn: appends, acknowledgements and projections.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Final
 
+from eventstore.system import fork_hooks
+from eventstore.system._lock_wait import LockWait
 from eventstore.system.event_loop import check_cancelled
 from eventstore.system.file_lock import FileLock, LockTimeoutError
 
@@ -43,6 +46,8 @@ class WriteTurn:
         self._check = check
         self._gate = FileLock(path.with_name(path.name + "-gate"), path)
         self._writer = FileLock(path.with_name(path.name + "-writer"), path)
+        self._wait: LockWait | None = None
+        fork_hooks.track(self)
 
     def hold(self) -> Self:
         """Return a context that waits for the turn and keeps it for the block.
@@ -52,29 +57,55 @@ class WriteTurn:
         return self
 
     def __enter__(self) -> None:
-        deadline = time.monotonic() + self._seconds
         try:
-            self._gate.acquire(self._seconds, self._check)
-        except LockTimeoutError as error:
-            # The gate's holder waits as well: for the one that writes.
-            writer = self._writer.find_holder()
-            if not writer.pid:
-                raise
-            raise LockTimeoutError(self._writer.path, self._seconds, writer) from error
-        try:
-            left = max(0.0, deadline - time.monotonic())
-            self._writer.acquire(left, self._check)
-        except LockTimeoutError:
-            # With the whole time, of which the gate took a part.
-            holder = self._writer.find_holder()
-            raise LockTimeoutError(self._writer.path, self._seconds, holder) from None
-        finally:
+            if not self._take_free():
+                self._take_in_order()
+        except BaseException:
             self._gate.release()
+            raise
+
+    def _take_free(self) -> bool:
+        """Take the turn where no other process has it; else keep the gate, if that is free."""
+        if self._wait is not None and self._wait.pending:
+            return False
+        if not (self._gate.try_acquire() and self._writer.try_acquire()):
+            return False
+        self._gate.release()
+        return True
+
+    def _take_in_order(self) -> None:
+        if self._wait is None:
+            self._wait = LockWait(self._gate.fileno(), self._writer.fileno())
+        if not self._wait.wait(time.monotonic() + self._seconds, self._check):
+            raise self._timed_out()
+
+    def _timed_out(self) -> LockTimeoutError:
+        # The gate's holder, which may be this process, waits as well: for the one that writes.
+        lock, holder = self._writer, self._writer.find_holder()
+        if not holder.pid:
+            gate = self._gate.find_holder()
+            if gate.pid not in {0, os.getpid()}:
+                lock, holder = self._gate, gate
+        return LockTimeoutError(lock.path, self._seconds, holder)
 
     def __exit__(self, *_: object) -> None:
         self._writer.release()
 
+    def after_fork(self) -> None:
+        """Close the child's copies; the locks close their own."""
+        fork_hooks.untrack(self)
+        wait, self._wait = self._wait, None
+        if wait is not None:
+            wait.after_fork()
+
     def close(self) -> None:
         """Release both locks and close their files, which stay on disk."""
+        fork_hooks.untrack(self)
+        wait, self._wait = self._wait, None
+        if wait is not None:
+            # The waiting thread has copies of the open files.
+            self._gate.release()
+            self._writer.release()
+            wait.close()
         self._gate.close()
         self._writer.close()
