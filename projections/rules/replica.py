@@ -166,13 +166,15 @@ class RuleReplica(Unpicklable):
 
     def _start(self) -> Point:
         self._guard.check()
-        if self._watcher is None:
-            self._watcher = Watcher(self.root, self._changed.set, recursive=False)
-            self._watcher.start()
-            weakref.finalize(self, self._watcher.close)
         if self._loads:
             self._started = self._loads.popleft()
-        return self._started or point_of(self._file or self._read())
+        start = self._started or point_of(self._file or self._read())
+        if self._watcher is None:
+            watcher = Watcher(self.root, self._changed.set, recursive=False)
+            watcher.start()
+            weakref.finalize(self, watcher.close)
+            self._watcher = watcher
+        return start
 
     def _state_of(self, file: ReplicaFile, rule_id: str) -> RuleState:
         one = file.states.get(rule_id)

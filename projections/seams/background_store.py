@@ -102,7 +102,7 @@ class BackgroundStore(Unpicklable, Generic[S]):
     def __del__(self) -> None:
         """Warn of a store that was never closed, and close it in the background loop."""
         current = getattr(self, "_current", None)
-        if current is None or current[0].closed:
+        if current is None or current[0].closed or not current[1].is_open:
             return
         with suppress(StoreClosedError):
             current[0].start(current[1].end)
@@ -140,6 +140,11 @@ class _LoopStore(Generic[S]):
         self._open = False
         self._running = 0
         self._ended = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the store is open; False after an opening that failed."""
+        return self._open
 
     async def use(self, function: Callable[[S], Awaitable[T]]) -> T:
         """Open the store unless it is open, and run a function with it."""

@@ -1,0 +1,197 @@
+"""An opening that fails leaves no descriptor, thread or file: of a log and what is beside it."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing, suppress
+from pathlib import Path
+from sqlite3 import connect
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from support.logs import some
+from support.plain import plain
+from support.waiting import eventually, until
+
+from eventstore import EventStore, EventStoreError
+from eventstore.errors import ConfigError
+from projections import ProjectionRunner
+from projections.journal import Journal
+from projections.memories import MemoryStore
+from projections.registry import Registry
+from projections.rules.replica import RuleReplica
+from projections.sql import SqlCopy, SqlStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOWHERE = "redis://127.0.0.1:1/0"
+"""A server that is down: no program listens at port 1."""
+
+STEPS = 12
+"""More turns of the event loop than an opening takes, threads aside."""
+
+SESSIONS = """SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+"""Of a server that this process alone uses."""
+
+
+def _memories(url: str, **options: Any) -> Any:
+    return MemoryStore(url, **options)
+
+
+LOGS = [EventStore.open, Registry, Journal]
+BLOCKING = [_memories, SqlStorage]
+
+
+class Left:
+    """What was open before, to find what is left behind."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._before = self._all()
+        self._files = self.files()
+
+    def files(self) -> set[str]:
+        """Return the names of the files that are there."""
+        return {one.name for one in self._directory.iterdir()}
+
+    def _all(self) -> set[str]:
+        found = {f"thread {one.name}" for one in threading.enumerate() if "eventstore" in one.name}
+        for one in Path("/proc/self/fd").iterdir():
+            with suppress(OSError):
+                found.add(str(one.readlink()))
+        return found
+
+    async def nothing(self) -> None:
+        """Return once no thread and no descriptor is left; there must be no further file."""
+
+        async def ended() -> bool:
+            self._new = {one for one in self._all() - self._before if one[:6] != "/proc/"}
+            return not self._new
+
+        with suppress(TimeoutError):
+            await eventually(ended)
+        assert not self._new
+        assert self.files() <= self._files
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> str:
+    """Name a SQLite log in a directory of its own."""
+    (tmp_path / "log").mkdir()
+    return f"sqlite:///{tmp_path}/log/log.db"
+
+
+def _set_schema(path: Path, version: int) -> int:
+    with closing(connect(path)) as connection, connection:
+        (before,) = connection.execute("SELECT schema_version FROM head").fetchone()
+        connection.execute("UPDATE head SET schema_version = ?", (version,))
+    return int(before)
+
+
+async def _open_and_close(thing: Any) -> None:
+    if hasattr(thing, "__aenter__"):
+        async with thing:
+            pass
+        return
+    await anyio.to_thread.run_sync(_use, thing)
+
+
+def _use(thing: Any) -> None:
+    with thing:
+        if isinstance(thing, MemoryStore):
+            thing.get("m")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("make", [*LOGS, *BLOCKING])
+async def test_a_newer_schema_is_refused_and_nothing_is_left(
+    log: str, make: Callable[[str], Any]
+) -> None:
+    path = Path(log.removeprefix("sqlite:///"))
+    await _open_and_close(make(log))
+    before = _set_schema(path, 9999)
+    left = Left(path.parent)
+    for _ in range(2):
+        with pytest.raises(EventStoreError, match="9999"):
+            await _open_and_close(make(log))
+    await left.nothing()
+    _set_schema(path, before)
+    async with EventStore.open(log) as store:
+        await store.append("a/1", some(1))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("make", [*LOGS, *BLOCKING])
+@pytest.mark.parametrize("notify", ["rediss//typo", "http://127.0.0.1", "postgres"])
+async def test_a_wrong_notifier_makes_no_file(log: str, make: Any, notify: str) -> None:
+    path = Path(log.removeprefix("sqlite:///"))
+    left = Left(path.parent)
+    with pytest.raises(ConfigError):
+        await _open_and_close(make(log, notify=notify))
+    await left.nothing()
+    assert not left.files()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("make", [*LOGS, *BLOCKING])
+async def test_without_the_redis_server_nothing_is_left(log: str, make: Any) -> None:
+    path = Path(log.removeprefix("sqlite:///"))
+    await _open_and_close(make(log))
+    left = Left(path.parent)
+    await _open_and_close(make(log, notify=NOWHERE))
+    for step in range(STEPS if make in LOGS else 0):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_open_and_close, make(log, notify=NOWHERE))
+            for _ in range(step):
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+    await left.nothing()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_what_stands_beside_a_log_leaves_nothing(log: str, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    with closing(connect(other / "copy.db")) as connection:
+        connection.execute("CREATE TABLE mine (x)")
+    (other / "copy.db-copy").touch()  # The file of a lock stays; each runner must get the lock.
+    async with EventStore.open(log) as store:
+        await store.append("a/1", some(1))
+        left = Left(other)
+        for _ in range(2):
+            with pytest.raises(ConfigError, match="mine"):
+                await ProjectionRunner(store, SqlCopy(f"sqlite:///{other}/copy.db")).catch_up()
+            replica = RuleReplica(other)
+            with pytest.raises(EventStoreError):
+                await replica.load_compiled()
+            with pytest.raises(EventStoreError):
+                await anext(aiter(replica.subscribe_changes()))
+            del replica
+        await left.nothing()
+
+
+@pytest.mark.slow
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("make", [*LOGS, *BLOCKING])
+async def test_on_postgresql_an_opening_that_fails_leaves_no_session(
+    postgres: Any, tmp_path: Path, make: Any
+) -> None:
+    url = postgres.fresh_schema()
+    await _open_and_close(make(url))
+    with plain(url) as connection:
+        connection.execute("UPDATE head SET schema_version = 9999")
+        sessions = connection.execute(SESSIONS).fetchone()
+        left = Left(tmp_path)
+        for notify in ("auto", NOWHERE):
+            with pytest.raises(EventStoreError, match="9999"):
+                await _open_and_close(make(url, notify=notify))
+        await until(lambda: connection.execute(SESSIONS).fetchone() <= sessions)
+        await left.nothing()
