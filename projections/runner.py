@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 import anyio
@@ -12,6 +14,7 @@ import anyio
 from eventstore.errors import HistoryGoneError
 from eventstore.log.inline_projection import archive_advice
 from eventstore.log.operations import TRIMS, Query
+from eventstore.system.event_loop import run_to_end
 from eventstore.system.owners import Unpicklable
 from projections._retries import Retries
 from projections.protocol import OutdatedViewError, check_runnable
@@ -31,6 +34,9 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 BATCH_EVENTS: Final = 2_000
 """Events applied at once while catching up; a batch ends where a commit ends."""
+
+THREAD: Final = "eventstore-projection"
+"""The name of the threads that open and close projections."""
 
 HEAL_SECONDS: Final = 5.0
 """Seconds between two checks of ``run`` for what another program changed in the projection."""
@@ -61,6 +67,7 @@ class ProjectionRunner(Unpicklable):
         self._progress = progress
         self._heal_seconds = heal_seconds
         self._limiter = anyio.CapacityLimiter(1)
+        self._turn = threading.Lock()
         self._retries = Retries(projection.name)
 
     @property
@@ -264,12 +271,19 @@ class ProjectionRunner(Unpicklable):
         head = await self._store.head()
         if hasattr(self._projection, "replace_newer"):
             self._projection.replace_newer = replace_newer
-        cursor = await self._in_thread(open_ or self._projection.open, head.log_id)
+        close = partial(self._in_turn, self._projection.close)
+        open_it = partial(self._in_turn, open_ or self._projection.open, head.log_id)
+        cursor = await run_to_end(open_it, close, name=THREAD)
         try:
             yield cursor
         finally:
             with anyio.CancelScope(shield=True):
-                await self._in_thread(self._projection.close)
+                await run_to_end(close, name=THREAD)
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
-        return await anyio.to_thread.run_sync(function, *args, limiter=self._limiter)
+        return await anyio.to_thread.run_sync(self._in_turn, function, *args, limiter=self._limiter)
+
+    def _in_turn(self, function: Callable[..., T], *args: Any) -> T:
+        """Call the projection once its last call has ended: asyncio's cancellation leaves that."""
+        with self._turn:
+            return function(*args)

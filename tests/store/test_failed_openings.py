@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from contextlib import closing, suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ import anyio
 import pytest
 from support.logs import some
 from support.plain import plain
-from support.waiting import eventually, until
+from support.waiting import DEADLINE, eventually, until
 
 from eventstore import EventStore, EventStoreError
 from eventstore.errors import ConfigError
@@ -24,7 +25,7 @@ from projections.rules.replica import RuleReplica
 from projections.sql import SqlCopy, SqlStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 NOWHERE = "redis://127.0.0.1:1/0"
 """A server that is down: no program listens at port 1."""
@@ -64,7 +65,7 @@ class Left:
                 found.add(str(one.readlink()))
         return found
 
-    async def nothing(self) -> None:
+    async def nothing(self, *, but: Collection[str] = ()) -> None:
         """Return once no thread and no descriptor is left; there must be no further file."""
 
         async def ended() -> bool:
@@ -74,7 +75,7 @@ class Left:
         with suppress(TimeoutError):
             await eventually(ended)
         assert not self._new
-        assert self.files() <= self._files
+        assert self.files() <= self._files.union(but)
 
 
 @pytest.fixture
@@ -195,3 +196,62 @@ async def test_on_postgresql_an_opening_that_fails_leaves_no_session(
                 await _open_and_close(make(url, notify=notify))
         await until(lambda: connection.execute(SESSIONS).fetchone() <= sessions)
         await left.nothing()
+
+
+class _Slow(SqlCopy):
+    """A copy that stands still in one of its calls until it may go on."""
+
+    def __init__(self, url: str, call: str) -> None:
+        super().__init__(url)
+        self.began, self.go, self.calls = threading.Event(), threading.Event(), list[str]()
+        self._call = call
+
+    def open(self, log_id: str) -> Any:
+        """Open it."""
+        return self._stand_still("open", super().open, log_id)
+
+    def apply(self, events: Any, cursor: Any) -> None:
+        """Apply events."""
+        self._stand_still("apply", super().apply, events, cursor)
+
+    def close(self) -> None:
+        """Close it."""
+        self._stand_still("close", super().close)
+
+    def _stand_still(self, name: str, function: Any, *args: Any) -> Any:
+        self.calls.append(f"{name} began")
+        if name == self._call:
+            self.began.set()
+            assert self.go.wait(DEADLINE)
+        try:
+            return function(*args)
+        finally:
+            self.calls.append(f"{name} ended")
+
+
+@pytest.mark.parametrize("call", ["open", "apply", "close"])
+def test_asyncio_cancels_a_runner_in_a_call_and_its_projection_is_closed(
+    log: str, tmp_path: Path, call: str
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+
+    async def main() -> None:
+        async with EventStore.open(log) as store:
+            await store.append("a/1", some(1))
+            left = Left(other)
+            copy = _Slow(f"sqlite:///{other}/copy.db", call)
+            task = asyncio.ensure_future(ProjectionRunner(store, copy).catch_up())
+            await until(copy.began.is_set)
+            for _ in range(2):
+                task.cancel()
+                await asyncio.sleep(0)
+            copy.go.set()
+            with suppress(asyncio.CancelledError):
+                await task
+            await left.nothing(but={"copy.db", "copy.db-copy"})
+            names = [one.split()[0] for one in copy.calls]
+            assert names[::2] == names[1::2]  # Each call ended before the next began.
+            await ProjectionRunner(store, SqlCopy(f"sqlite:///{other}/copy.db")).catch_up()
+
+    asyncio.run(main())
