@@ -19,7 +19,7 @@ from eventstore.log.validation import (
 from eventstore.system.owners import Unpicklable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
     from typing import Self
 
     from eventstore.changes.protocol import LogReader
@@ -43,7 +43,10 @@ class EventReader(Unpicklable):
         self, log: LogReader, query: Query, limit: int | None, keep: object = None
     ) -> None:
         self._log = log
+        self._guard = log.guard
         self._check = log.guard.check
+        self._running: Callable[[], object] = object
+        self._loop: object = None
         self._keep = keep  # The store: it is open for as long as this is in use.
         self._query = query
         self._left = limit
@@ -56,7 +59,9 @@ class EventReader(Unpicklable):
         return self
 
     async def __anext__(self) -> Event:
-        self._check()
+        # What ``check`` does, without calling it where all is well: this runs for each event.
+        if self._running() is not self._loop:
+            self._check()
         for event in self.page:
             return event
         if await self.fill():
@@ -98,6 +103,7 @@ class EventReader(Unpicklable):
 
     async def _begin(self) -> None:
         self._started = True
+        self._running, self._loop = self._guard.running, self._guard.loop
         head, until = await self._log.head(), self._query.until
         until = head.position if until is None else min(until, head.position)
         self._query = msgspec.structs.replace(self._query, until=until)

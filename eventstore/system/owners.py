@@ -53,24 +53,25 @@ class LoopGuard(ProcessGuard):
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
-        self._loop: object = None
-        self._on_asyncio = False
-        self._running: Callable[[], object] = asyncio.get_running_loop
+        self.loop: object = None
+        """The event loop that it belongs to."""
+        self.running: Callable[[], object] = object
+        """Returns :attr:`loop` where :meth:`check` would find nothing wrong; else something else,
+        or also where nothing is wrong."""
 
     @property
     def bound(self) -> bool:
         """Whether it belongs to an event loop."""
-        return self._loop is not None
+        return self.loop is not None
 
     def bind(self) -> None:
         """Make it belong to the event loop that runs now, and to this process."""
         self._forks = fork_hooks.count()
-        self._loop = current_token().native_token
-        self._on_asyncio = isinstance(self._loop, asyncio.AbstractEventLoop)
-        # Called at each step of an iterator: anyio's own way takes ten times as long.
-        self._running = asyncio.get_running_loop
-        if not self._on_asyncio:
-            self._running = sys.modules["trio"].lowlevel.current_trio_token
+        self.loop = current_token().native_token
+        if isinstance(self.loop, asyncio.AbstractEventLoop):
+            # None in a forked child. Called at each step of an iterator: anyio's own way takes ten
+            # times as long.
+            self.running = asyncio._get_running_loop  # noqa: SLF001 - documented all the same
 
     def bind_process(self) -> None:
         """Make it belong to this process, whose threads may all use it."""
@@ -78,20 +79,25 @@ class LoopGuard(ProcessGuard):
 
     def release(self) -> None:
         """Let it be used anywhere again: it is closed."""
-        self._loop = None
+        self.loop, self.running = None, object
 
     def check(self) -> None:
         """Raise ForkedError in a forked child, WrongLoopError in another event loop or in none."""
-        try:
-            here = self._running() is self._loop
-        except RuntimeError:
-            here = False
-        if here and self._on_asyncio:
-            return  # In a forked child asyncio has no running loop, so this is no child.
+        if self.running() is self.loop:
+            return
         if self._forks != fork_hooks.count():
             raise ForkedError(self._what)
-        if not here and self._loop is not None:
+        if self.loop is not None and not self._here():
             raise WrongLoopError(self._what)
+
+    def _here(self) -> bool:
+        """Return whether the event loop that runs is this one."""
+        if isinstance(self.loop, asyncio.AbstractEventLoop):
+            return False
+        try:
+            return bool(sys.modules["trio"].lowlevel.current_trio_token() is self.loop)
+        except RuntimeError:
+            return False
 
 
 class Unpicklable:
