@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
+from eventstore import EventStore
 from eventstore.sync import EventStore as BlockingStore
 from eventstore.system.event_loop import loop_caller, wait_settled
 from eventstore.system.pending import Pending
@@ -134,6 +135,8 @@ class _ThreadedFeed:
 
 class ThreadedStore:
     """What the contracts call ``EventStore``, on :class:`eventstore.sync.EventStore`."""
+
+    restore = EventStore.restore  # The blocking store has none: it needs no open store.
 
     def __init__(self, store: BlockingStore) -> None:
         self._store = store

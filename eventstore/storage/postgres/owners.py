@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from eventstore.errors import StorageError
 from eventstore.storage.catalog import TABLES
+from eventstore.storage.postgres.engine import LOCK_SCHEMA
 from eventstore.storage.reserved_names import CHECKPOINTS, FUNCTIONS, LATE_TABLES
 
 _NAMES: Final = [*TABLES, *CHECKPOINTS, *FUNCTIONS, *LATE_TABLES]
@@ -67,7 +68,12 @@ def find_loose_functions(raw: Any) -> list[str]:
 
 
 def pin_functions(raw: Any) -> None:
-    """Let the functions of the log's triggers look for tables in the log's schema first."""
+    """Let the functions of the log's triggers look for tables in the log's schema first.
+
+    Two that open the log at once do it one after the other: the server lets only one alter a
+    function.
+    """
+    raw.execute(LOCK_SCHEMA)
     for name in find_loose_functions(raw):
         raw.execute(
             f"ALTER FUNCTION {raw.schema}.{name}() SET search_path = {raw.schema}, pg_temp".encode()

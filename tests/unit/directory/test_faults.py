@@ -14,9 +14,16 @@ from support.waiting import until
 from eventstore import EventStore, NewEvent
 from projections import DirectoryProjection, ProjectionRunner
 from projections.directory._safe_tree import SafeTree
+from projections.directory.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def is_published(root: Path, name: str) -> bool:
+    """Whether the manifest, which is written last, lists a file."""
+    manifest = root / MANIFEST
+    return manifest.exists() and f'"{name}"'.encode() in manifest.read_bytes()
 
 
 @pytest.mark.anyio
@@ -37,7 +44,7 @@ async def test_a_failure_of_the_file_system_is_waited_for(
         keeper = ProjectionRunner(store, DirectoryProjection(root), heal_seconds=0.01)
         tasks.start_soon(keeper.run)
         await store.append("rule/R1", [NewEvent("RuleDefined", definition_data("R1", "a", b"1"))])
-        await until((root / "a").exists)
+        await until(lambda: is_published(root, "a"))
         fail = True
         await store.append("rule/R2", [NewEvent("RuleDefined", definition_data("R2", "b", b"2"))])
         await until(lambda: os.strerror(code) in keeper.trouble)
