@@ -26,8 +26,26 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parent
 
-ON_CONTRACTS = {"cli", "journal", "memories", "registry", "rules", "tables"}
-"""Subjects whose tests ask PostgreSQL nothing but what the contracts promise."""
+ON_CONTRACTS = {"cli", "journal", "memories", "registry", "rules", "sql", "tables"}
+"""Subjects whose tests ask PostgreSQL nothing but what the contracts promise, or ask much."""
+
+FIRST_CONTRACTS = {
+    "append",
+    "append_many",
+    "beside",
+    "commits",
+    "consumers",
+    "cursors",
+    "expected",
+    "idempotency",
+    "inline",
+    "lifecycle",
+    "opening",
+    "queries",
+    "reading",
+    "subscriptions",
+}
+"""Contracts that the default run shows on PostgreSQL too; the slow lane shows the others there."""
 
 # How long an example takes depends on the machine and what else runs there: no test may fail by it.
 settings.register_profile(
@@ -49,8 +67,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Unit tests are those of tests/unit, and each contract on the log in memory. Of the other tests
     that run on both event loops, and with the blocking store, the further runs are left to the slow
     lane: threads do what they wait for, and how they differ is shown by the unit tests. So are
-    the runs on PostgreSQL of what stands on the contracts (``ON_CONTRACTS``): the contracts
-    themselves run there always. The soak, which takes hours, is left out unless ``-m`` names it.
+    the runs on PostgreSQL of what stands on the contracts (``ON_CONTRACTS``), and of all
+    contracts but the first (``FIRST_CONTRACTS``). The soak, which takes hours, is left out unless
+    ``-m`` names it.
     """
     _leave_out_the_soak(config, items)
     for item in items:
@@ -79,8 +98,12 @@ def _leave_out_the_soak(config: pytest.Config, items: list[pytest.Item]) -> None
 
 def _stands_on_contracts(item: pytest.Item) -> bool:
     """Tell whether an item runs a package that stands on the log's contracts on PostgreSQL."""
+    if "postgres" not in item.name.partition("[")[2]:
+        return False
     subject = item.path.relative_to(TESTS).parts[0]
-    return subject in ON_CONTRACTS and "postgres" in item.name.partition("[")[2]
+    if subject == "contracts":
+        return item.path.stem.removeprefix("test_") not in FIRST_CONTRACTS
+    return subject in ON_CONTRACTS
 
 
 @pytest.fixture(autouse=True)
