@@ -6,28 +6,12 @@ libraries are translated into these where they occur and chained with ``raise â€
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from eventstore.picklable import PicklableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-
-class PicklableError(Exception):
-    """Base of exceptions that survive ``copy`` and ``pickle``, with other fields than ``args``.
-
-    Type, text, fields and notes are kept, so that an error can cross the boundary of a process.
-    As with every exception, its cause and its traceback stay behind.
-    """
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Say how to make the error anew without calling ``__init__``, which takes its fields."""
-        return _make_again, (type(self), self.args), self.__dict__.copy()
-
-
-def _make_again(kind: type[PicklableError], args: tuple[Any, ...]) -> PicklableError:
-    error = kind.__new__(kind)
-    error.args = args
-    return error
 
 
 class EventStoreError(PicklableError):

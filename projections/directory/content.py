@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-from eventstore.errors import PicklableError
 from eventstore.log.events import Cursor, Event
+from eventstore.picklable import PicklableError
 
 if TYPE_CHECKING:
     from eventstore.log.redaction import Redaction

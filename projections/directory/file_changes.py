@@ -6,8 +6,8 @@ import re
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from eventstore.errors import PicklableError
 from eventstore.log.redaction import read_redaction
+from eventstore.picklable import PicklableError
 from projections.directory.content import OutdatedError
 from projections.directory.path_claims import PRIVATE, Claims, Definition
 
