@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import StorageError
 from eventstore.system import fork_hooks
-from eventstore.system._lock_wait import LockWait
 from eventstore.system.file_holders import find_holder
+from eventstore.system.lock_wait import LockWait
 from eventstore.system.safe_files import DEFAULT_MODE, open_regular
 
 if TYPE_CHECKING:

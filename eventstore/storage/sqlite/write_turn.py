@@ -13,9 +13,9 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from eventstore.system import fork_hooks
-from eventstore.system._lock_wait import LockWait
 from eventstore.system.event_loop import check_cancelled
 from eventstore.system.file_lock import FileLock, LockTimeoutError
+from eventstore.system.lock_wait import LockWait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
