@@ -97,7 +97,7 @@ def test_its_faults_are_findings_with_a_line(run: Run, root: Path) -> None:
     assert done.returncode == 1
     assert sorted(done.stdout.splitlines()) == [
         "rules/half.yar:1: rule E has no condition",
-        "rules/none.yar:1: contains no rule",
+        "rules/none.yar: contains no rule",
         "rules/two.yar:5: a second rule starts here: give it a file",
     ]
 
@@ -187,7 +187,7 @@ def test_an_exception_in_a_parser_rejects_that_file_only(
     fill(tmp_path / "rules", {"a.acme": "good", "b.acme": "bad", "c.acme": "good too"})
     done = run("check", "rules", "--format", "acme")
     assert done.returncode == 1
-    assert done.stdout.startswith(f"rules/b.acme:1: the format 'acme' {reason}")
+    assert done.stdout.startswith(f"rules/b.acme: the format 'acme' {reason}")
     assert done.stderr == "1 finding; 2 rules are good\n"
     synced = json.loads(run("--json", "sync", "rules", "--once", "--format", "acme").stdout)
     assert (synced["defined"], synced["rejected"]) == (2, 1)

@@ -66,6 +66,12 @@ async def fill(url: str, *, view: bool) -> None:
         assert (await store.verify()).findings == ()
 
 
+async def grow(url: str) -> None:
+    """Let most of the file be events."""
+    async with EventStore.open(url, inline=[Seen()]) as store:
+        await store.append("long/1", [NewEvent("Long", "x" * 3000) for _ in range(60)])
+
+
 def finds(url: str) -> list[str]:
     """Return what a verification of this log finds; opening it may fail with a typed error."""
 
@@ -103,6 +109,7 @@ def test_every_changed_byte_of_the_file_is_found_or_lies_outside_the_log(
     path: Path, url: str, tmp_path: Path, times: int
 ) -> None:
     anyio.run(lambda: fill(url, view=True))
+    anyio.run(lambda: grow(url))
     dice = random.Random(1789)
     whole, sound = path.read_bytes(), content(path)
     copy, found = tmp_path / "copy.db", 0

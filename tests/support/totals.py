@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     create_engine,
+    inspect,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -62,12 +63,15 @@ def reader_of(url: str) -> Engine:
 
 
 def read_totals(url: str) -> dict[str, int]:
-    """Return the totals as a reader of their database sees them."""
+    """Return the totals as a reader of their database sees them, none where no table is there."""
     engine = reader_of(url)
-    with engine.connect() as connection:
-        found = {row.key: row.total for row in connection.execute(select(counts))}
-    engine.dispose()
-    return found
+    try:
+        with engine.connect() as connection:
+            if not inspect(connection).has_table(counts.name):
+                return {}
+            return {row.key: row.total for row in connection.execute(select(counts))}
+    finally:
+        engine.dispose()
 
 
 def read_table(url: str, table: Table) -> list[tuple[object, ...]]:

@@ -28,7 +28,12 @@ async def test_a_view_s_server_restarts_and_its_runner_goes_on(tmp_path: Path) -
         ):
             keeper = ProjectionRunner(store, Totals().at(view), heal_seconds=0.1)
             tasks.start_soon(keeper.run)
-            await append_numbers(store)
+            first = await append_numbers(store)
+
+            async def begun() -> bool:
+                return await anyio.to_thread.run_sync(read_totals, view) == first
+
+            await eventually(begun, 60)
             await anyio.to_thread.run_sync(server.stop, "immediate")
             again = await append_numbers(store)
             expected = {name: 2 * total for name, total in again.items()}
