@@ -72,8 +72,10 @@ class QueryLimit:
         """
 
         def check(*_: object) -> None:
-            if self.is_over() and self._reason is not None:
-                raise self._reason
+            # SQLAlchemy drops a connection for any other than an ordinary exception, and with the
+            # connection of a log in memory the log. ``translate`` gives the reason itself.
+            if self.is_over():
+                raise QueryTimeoutError(self._where, self._seconds, "it was told to end")
 
         event.listen(connection, "before_cursor_execute", check)
         try:

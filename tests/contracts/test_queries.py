@@ -115,6 +115,29 @@ async def test_a_cancelled_caller_ends_the_statement(
     await goes_on(store)
 
 
+async def test_a_caller_that_is_cancelled_between_statements_leaves_the_log(
+    store: EventStore, runner: str
+) -> None:
+    if runner == "threads":
+        pytest.skip("a blocking call is not cancelled")
+    await store.append("a/1", some(1))
+    begun, cancelled = threading.Event(), threading.Event()
+
+    def ask(connection: Any, _: Any) -> None:
+        begun.set()
+        cancelled.wait()
+        for _ in range(1000):
+            connection.execute(text("SELECT 1"))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(store.query, ask)
+        await anyio.to_thread.run_sync(begun.wait)
+        tasks.cancel_scope.cancel()
+        cancelled.set()
+    await store.append("a/1", some(1))
+    assert (await store.head()).position == 2
+
+
 async def test_a_task_that_asyncio_cancels_ends_the_statement(url: str, runner: str) -> None:
     if runner != "asyncio":
         pytest.skip("asyncio's own way to cancel")
