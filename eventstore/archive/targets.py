@@ -25,7 +25,7 @@ def check_target(path: Path, log: Path | None, *, replace: bool, database: bool 
     """Raise NotEmptyError where a file must not be written.
 
     That is, without ``replace``, a file that exists; in any case a directory, the log at ``log``,
-    what belongs to a log by its name, and a database, whatever links lead there. With ``database``
+    what belongs to a log by its name, and a database, also through links. With ``database``
     one that is not in use may be replaced.
     """
     if path.is_dir():

@@ -1,6 +1,6 @@
 """An append's own checks, applied to what is stored or brought by an archive.
 
-The chain of hashes says that a history is one piece, and nothing of its values: whoever can
+The chain of hashes says that a history is one piece, and nothing of its values: a program that can
 compute a hash can bind any value to it. Every field here may be of any type.
 """
 

@@ -1,8 +1,8 @@
 """Messages that may quote a URL or a connection string: shown without the password.
 
 What a user has given is quoted by many: parsers of arguments, drivers, the system's own errors,
-in part or as a Python literal. :class:`Secrets` knows what was given, and leaves out whatever of it
-is secret. :func:`conceal` leaves out what looks like a secret in any text.
+in part or as a Python literal. :class:`Secrets` knows what was given, and leaves out the
+parts that are secret. :func:`conceal` leaves out what looks like a secret in any text.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Worker(Protocol[W_contra]):
 
 
 class Waiting(Protocol):
-    """Waits for whatever coroutines of a store wait for."""
+    """Waits for what the coroutines of a store wait for."""
 
     def start(self) -> None:
         """Begin, where the store is opened."""

@@ -81,7 +81,7 @@ class LogFiles:
     def attach(self) -> None:
         """Note the write-ahead log that a connection of this process uses now.
 
-        Called within a transaction, or after a commit: from then on nobody but this process
+        Called within a transaction, or after a commit: from then on no process but this one
         could remove it.
         """
         if not self._companions:

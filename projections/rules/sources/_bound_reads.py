@@ -1,4 +1,4 @@
-"""Reads below a source's directory that cannot leave it, whatever is exchanged meanwhile.
+"""Reads below a source's directory that cannot leave it, though files are exchanged meanwhile.
 
 Links in a source are followed, where they lead inside. Where a path leads is therefore asked of
 what was opened, not of the path: that may lead elsewhere a moment later.

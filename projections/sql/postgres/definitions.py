@@ -1,6 +1,6 @@
 """What a migration's statement does, and whether it may: judged on PostgreSQL's own syntax tree.
 
-A replay executes the definitions again, whoever wrote the event that holds them, so they are
+A replay executes the definitions again, from any writer's event, so they are
 judged there too. Allowed are the statements listed here and no others.
 """
 
