@@ -64,9 +64,11 @@ FURTHER = {"trio", "threads"}
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the unit tests, and what is left to the slow lane.
 
-    Unit tests are those of tests/unit, and each contract on the log in memory. Of the other tests
-    that run on both event loops, and with the blocking store, the further runs are left to the slow
-    lane: threads do what they wait for, and how they differ is shown by the unit tests. So are
+    Unit tests are those of tests/unit, and each contract on the log in memory with asyncio. What
+    starts no process and no server either, but is more than a unit, is marked ``in_process``: the
+    contracts in memory with trio and with the blocking store, and whole commands on a log of their
+    own. Of what runs on both event loops, and with the blocking store, the further runs are left to
+    the slow lane: threads do what they wait for. So are
     the runs on PostgreSQL of what stands on the contracts (``ON_CONTRACTS``), and of all
     contracts but the first (``FIRST_CONTRACTS``). The soak, which takes hours, is left out unless
     ``-m`` names it.
@@ -75,15 +77,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         in_memory = parameters.get("url") == "memory" and item.path.parent == TESTS / "contracts"
-        if in_memory or item.path.is_relative_to(TESTS / "unit"):
+        further = FURTHER & {parameters.get("anyio_backend"), parameters.get("runner")}
+        if in_memory and further:
+            item.add_marker(pytest.mark.in_process)
+            item.add_marker(pytest.mark.slow)
+        elif _runs_commands(item):
+            item.add_marker(pytest.mark.in_process)
+        elif in_memory or item.path.is_relative_to(TESTS / "unit"):
             item.add_marker(pytest.mark.unit)
         elif item.get_closest_marker("soak") is not None:
             continue  # It has a lane of its own.
-        elif FURTHER & {
-            parameters.get("anyio_backend"),
-            parameters.get("runner"),
-        } or _stands_on_contracts(item):
+        elif further or _stands_on_contracts(item):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the folders that hold no unit test where only these are asked for: it is quicker."""
+    if config.option.markexpr == "unit" and collection_path.parent == TESTS:
+        return collection_path.name not in {"unit", "contracts"} or None
+    return None
 
 
 def _leave_out_the_soak(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -94,6 +106,11 @@ def _leave_out_the_soak(config: pytest.Config, items: list[pytest.Item]) -> None
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item.get_closest_marker("soak") is None]
+
+
+def _runs_commands(item: pytest.Item) -> bool:
+    """Tell whether an item of tests/unit runs whole commands."""
+    return item.path.parent == TESTS / "unit" / "cli" and "run" in getattr(item, "fixturenames", ())
 
 
 def _stands_on_contracts(item: pytest.Item) -> bool:
@@ -108,8 +125,8 @@ def _stands_on_contracts(item: pytest.Item) -> bool:
 
 @pytest.fixture(autouse=True)
 def guard_unit_tests(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a unit test that starts a process or uses a server."""
-    if request.node.get_closest_marker("unit") is None:
+    """Fail a test that starts a process or uses a server where its lane promises neither."""
+    if not {"unit", "in_process"} & {marker.name for marker in request.node.iter_markers()}:
         yield
     else:
         with no_process_and_no_server():

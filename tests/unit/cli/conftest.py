@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run a command to its end in an empty working directory."""
-    return in_process(tmp_path)
+    """Run a command to its end in an empty working directory; a file that is gone is gone at once.
+
+    How long a master waits for such a file is tested with a clock of the test's own.
+    """
+    return in_process(tmp_path, EVENTSTORE_RULES_HASTY_SETTLE_SECONDS="0.01")
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SECRET = "secret: of another"
 MOST_LOOKS = 4_000
 ENOUGH = 15
-"""How often each of the states that the exchange makes is to be seen."""
+"""How often a look is to meet the exchange."""
 
 
 @pytest.fixture
@@ -78,24 +78,26 @@ def test_a_scan_beside_exchanges_reads_and_names_nothing_outside(
     root: Path, outside: Path, exchange: Callable[[Path, Path], None]
 ) -> None:
     fill(root, {"sub/x.yml": "ours", "sub/y.yml": "ours"})
-    secret = hashlib.sha256(SECRET.encode()).hexdigest()
-    looks, whole, disturbed = 0, 0, 0
+    looks, disturbed = 0, 0
     with exchanging(lambda: exchange(root, outside)):
-        while min(whole, disturbed) < ENOUGH and looks < MOST_LOOKS:
+        while disturbed < ENOUGH and looks < MOST_LOOKS:
             looks += 1
-            look = Scanner(root, get_format("raw").filename)
-            found = look.scan()
-            seen = {*found, *(one.path for one in look.ignored)}
-            assert not [path for path in seen if "only_outside" in path]
-            assert secret not in {file.sha256 for file in found.values()}
-            assert look.digest("sub/x.yml") != secret
-            problems = [file for file in found.values() if file.problem]
-            if problems or set(found) != {"sub/x.yml", "sub/y.yml"}:
-                disturbed += 1
-            else:
-                whole += 1
-    assert whole, "the files were never seen at rest"
+            disturbed += not is_whole(root)
     assert disturbed, "the exchange was never met"
+    assert is_whole(root), "at rest"
+
+
+def is_whole(root: Path) -> bool:
+    """Look at a source, which shows nothing from outside; return whether it shows both its files."""
+    secret = hashlib.sha256(SECRET.encode()).hexdigest()
+    look = Scanner(root, get_format("raw").filename)
+    found = look.scan()
+    seen = {*found, *(one.path for one in look.ignored)}
+    assert not [path for path in seen if "only_outside" in path]
+    assert secret not in {file.sha256 for file in found.values()}
+    assert look.digest("sub/x.yml") != secret
+    whole = set(found) == {"sub/x.yml", "sub/y.yml"}
+    return whole and not [file for file in found.values() if file.problem]
 
 
 def test_a_folder_that_became_a_link_after_it_was_found_is_not_listed(
