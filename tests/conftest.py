@@ -92,7 +92,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out the folders that hold no unit test where only these are asked for: it is quicker."""
+    """Leave out the folders that hold no unit test where only these are asked for."""
     if config.option.markexpr == "unit" and collection_path.parent == TESTS:
         return collection_path.name not in {"unit", "contracts"} or None
     return None

@@ -88,7 +88,7 @@ def test_a_scan_beside_exchanges_reads_and_names_nothing_outside(
 
 
 def is_whole(root: Path) -> bool:
-    """Look at a source, which shows nothing from outside; return whether it shows both its files."""
+    """Look at a source, which shows nothing from outside; return whether both files are there."""
     secret = hashlib.sha256(SECRET.encode()).hexdigest()
     look = Scanner(root, get_format("raw").filename)
     found = look.scan()
