@@ -10,6 +10,7 @@ import anyio
 import pytest
 from support.audit import audit
 from support.logs import some
+from support.waiting import DEADLINE
 
 from eventstore import ArchiveError, EventStore, NotEmptyError, StorageError
 from eventstore.archive.log_import import open_export
@@ -127,7 +128,7 @@ async def test_what_is_no_file_is_no_target_and_no_export(
         "device": lambda: place.symlink_to("/dev/zero"),
     }
     makers[target]()
-    with anyio.fail_after(20):
+    with anyio.fail_after(DEADLINE):
         with pytest.raises(NotEmptyError):
             await store.export(place, replace=True)
         with pytest.raises((StorageError, ArchiveError)):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from support.logs import all_take, positions, some
-from support.waiting import eventually, take
+from support.waiting import DEADLINE, eventually, take
 
 from eventstore import EventStore
 from eventstore.changes._event_window import SLICE_EVENTS
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.anyio
 async def test_acknowledgements_of_thousands_of_events_are_few(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("eventstore.store._write_queue.ACK_SECONDS", 3_600.0)
     async with EventStore.open(url) as store:
         await store.append("a/1", some(5000))
         acknowledged: list[int] = []
@@ -43,8 +44,8 @@ async def test_acknowledgements_of_thousands_of_events_are_few(
         async with store.subscribe_changes(consumer="w") as subscription:
             await take(subscription, 5000)
         assert acknowledged == sorted(acknowledged)
-        # Every 1,000 events or 200 ms, whichever is first, and once on closing.
-        assert 1 <= len(acknowledged) <= 60
+        # Every 1,000 events, and once on closing.
+        assert 1 <= len(acknowledged) <= 6
 
 
 @pytest.mark.promise("slow-follower")
@@ -63,10 +64,11 @@ async def test_a_follower_that_stands_still_holds_a_slice_and_no_writer(url: str
 
 @pytest.mark.promise("slow-follower")
 async def test_hundreds_of_followers_share_a_few_threads(url: str) -> None:
+    before = set(threading.enumerate())
     async with EventStore.open(url) as store, all_take(store, 200, 5):
         for _ in range(5):
             await store.append("a/1", some(1))
-            assert threading.active_count() < 40
+            assert len(set(threading.enumerate()) - before) < 40
 
 
 async def test_followers_leave_the_default_thread_pool_alone(url: str) -> None:
@@ -89,7 +91,7 @@ async def test_an_append_that_waits_in_the_queue_is_withdrawn_when_cancelled(
 
         def gated(group: Sequence[Operation], tell: Any = None) -> Any:
             entered.set()
-            gate.wait(20)
+            gate.wait(DEADLINE)
             return write(group)
 
         monkeypatch.setattr(store._backend, "write", gated)
@@ -117,7 +119,7 @@ async def test_an_append_that_was_running_when_cancelled_is_settled_by_repeating
         write = store._backend.write
 
         def gated(group: Sequence[Operation], tell: Any = None) -> Any:
-            gate.wait(20)
+            gate.wait(DEADLINE)
             return write(group)
 
         monkeypatch.setattr(store._backend, "write", gated)

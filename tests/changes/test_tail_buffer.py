@@ -37,7 +37,7 @@ async def test_a_commit_is_read_once_for_all_subscriptions(
     lasting_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with (
-        EventStore.open(lasting_url, poll=30) as store,
+        EventStore.open(lasting_url, poll=3600) as store,
         EventStore.open(lasting_url) as writer,
     ):
         received: list[list[int]] = [[] for _ in range(50)]
@@ -170,7 +170,7 @@ async def test_a_cursor_of_another_history_fails_beside_subscriptions_that_share
 async def test_a_cancelled_read_has_seen_nothing(
     lasting_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with EventStore.open(lasting_url, poll=60) as store:
+    async with EventStore.open(lasting_url, poll=3600) as store:
         subscription = store.subscribe_changes(after=END)
         await caught_up(subscription)
         refresh = store.feed.tail.refresh

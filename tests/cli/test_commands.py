@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from support.commands import REPOSITORY, Run, Running
 from support.logs import LASTING, LOG_URLS
+from support.waiting import DEADLINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -224,7 +225,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(
     assert tail.process.stdout is not None
     tail.process.stdout.close()
     run("state", "R1001", "disabled")
-    assert tail.process.wait(30) == 0
+    assert tail.process.wait(DEADLINE) == 0
     assert tail.process.stderr is not None
     assert tail.process.stderr.read() == ""
     tail.process.stderr.close()

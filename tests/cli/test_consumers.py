@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from support.commands import make_log
+from support.waiting import DEADLINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,7 @@ def test_a_worker_whose_consumer_is_removed_ends_with_one_line(run: Run, start: 
     worker = start("tail", "--consumer", "w")
     worker.lines_until("disabled")
     assert run("consumers", "remove", "w").returncode == 0
-    assert worker.process.wait(30) == 1
+    assert worker.process.wait(DEADLINE) == 1
     assert worker.process.stderr is not None
     assert worker.process.stderr.read() == (
         "error: consumer 'w' was removed: open it again to begin anew\n"
@@ -39,7 +40,7 @@ def test_a_consumer_that_is_not_known_yet_is_waited_for(run: Run, start: Start) 
     waiting = start("wait", "--consumer", "w", "--timeout", "60")
     assert run("tail", "--no-follow", "--consumer", "w").returncode == 0
     assert waiting.line() == "position 1 is done by w"
-    assert waiting.process.wait(30) == 0
+    assert waiting.process.wait(DEADLINE) == 0
 
 
 def test_tail_and_project_wait_for_a_log_that_is_not_there_yet(
@@ -55,4 +56,4 @@ def test_tail_and_project_wait_for_a_log_that_is_not_there_yet(
     assert run("state", "R1", "disabled").returncode == 0
     assert json.loads(tail.line())["position"] == 1
     assert project.line().startswith("live is at position ")
-    assert project.process.wait(30) == 0
+    assert project.process.wait(DEADLINE) == 0

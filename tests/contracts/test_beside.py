@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import insert, text
 from support.event_tables import event_table
 from support.logs import FakeClock, some
+from support.waiting import DEADLINE
 
 from eventstore import EventStore, StorageError, StoreClosedError
 from projections.tables.access_times import AccessTimes, ProjectionWithAccessTimes
@@ -92,7 +93,7 @@ async def test_a_later_transaction_is_done_at_the_latest_by_closing(lasting_url:
     async with EventStore.open(lasting_url) as store:
         future = store.transact_later(lambda _: done.append("later"))
         await store.aclose()
-    wait([future], timeout=5)
+    wait([future], timeout=DEADLINE)
     assert done == ["later"]
     with pytest.raises(StoreClosedError):
         store.transact_later(lambda _: None)

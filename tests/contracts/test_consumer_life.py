@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from support.logs import positions, some
-from support.waiting import signalled, take
+from support.waiting import DEADLINE, signalled, take
 
 from eventstore import (
     END,
@@ -66,7 +66,7 @@ async def test_a_removed_consumer_holds_back_neither_a_trim_nor_a_wait(
 
     assert (removed.name, removed.cursor.position, removed.owner) == ("dead", 1, store.owner)
     assert await names(store) == ["alive"]
-    assert [state.name for state in await store.wait_applied(4, timeout=1)] == ["alive"]
+    assert [state.name for state in await store.wait_applied(4, timeout=DEADLINE)] == ["alive"]
     assert (await store.trim(4, archive=tmp_path / "two")).events == 3
 
 
@@ -276,7 +276,7 @@ async def test_a_wait_for_everyone_goes_on_without_one_that_is_removed(store: Ev
     async with anyio.create_task_group() as tasks:
 
         async def wait() -> None:
-            states = await store.wait_applied(2, timeout=20)
+            states = await store.wait_applied(2, timeout=DEADLINE)
             assert [state.name for state in states] == ["alive"]
 
         tasks.start_soon(wait)

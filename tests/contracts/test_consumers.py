@@ -125,7 +125,7 @@ async def test_a_lost_owner_s_close_leaves_the_new_one_s_progress(store: EventSt
     await second.ack()
     await first.aclose()
 
-    await store.wait_applied(3, ["w"], timeout=5)
+    await store.wait_applied(3, ["w"], timeout=DEADLINE)
     assert (await stored(store)).cursor.position == 3
 
 

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from sqlalchemy import text
 from support.logs import positions, some
-from support.waiting import collect
+from support.waiting import DEADLINE, collect
 
 from eventstore import Cursor, Event, EventStore, EventStoreError, NewEvent, ProjectionError
 
@@ -121,9 +121,9 @@ async def test_a_projection_that_raises_anything_at_all_ends_no_writer(
     url: str, error: BaseException
 ) -> None:
     async with EventStore.open(url, inline=[CountByStream(error)]) as store:
-        with anyio.fail_after(5), pytest.raises(ProjectionError):
+        with anyio.fail_after(DEADLINE), pytest.raises(ProjectionError):
             await store.append("a/1", [NewEvent("Bad", 1)])
-        with anyio.fail_after(5):
+        with anyio.fail_after(DEADLINE):
             assert (await store.append("a/1", some(1))).position == 1
 
 

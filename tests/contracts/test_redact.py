@@ -8,7 +8,7 @@ import anyio
 import pytest
 from support.logs import some
 from support.tamper import superuser
-from support.waiting import collect
+from support.waiting import DEADLINE, collect
 
 from eventstore import EventStore, InvalidInputError, NewEvent
 
@@ -104,7 +104,7 @@ async def test_followers_are_told(store: EventStore) -> None:
     await store.append("a/1", some(1))
     async with store.subscribe_changes(after=1) as changes:
         await store.redact(1, "a request")
-        with anyio.fail_after(10):
+        with anyio.fail_after(DEADLINE):
             assert (await anext(changes)).data["position"] == 1
 
 

@@ -23,6 +23,7 @@ from support.compose import ComposeError, Service
 from support.fleet import until
 from support.network import HOST, free_port
 from support.postgres import private_server
+from support.processes import stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,7 +201,7 @@ def test_a_worker_that_stands_still_is_unwell(stack: Stack, project: Path) -> No
     worker = stack["worker-1"]
     worker.told["healthcheck"]["test"][-1] = "0"
     assert worker.process is not None
-    worker.process.send_signal(signal.SIGSTOP)
+    stop(worker.process)
     try:
         edit(project, 8)
         until(lambda: worker.check().returncode == 1, 20)

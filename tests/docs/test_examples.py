@@ -13,6 +13,7 @@ import anyio
 import pytest
 from support.commands import REPOSITORY, environment
 from support.master import ttp
+from support.waiting import DEADLINE
 
 from eventstore import EventStore
 from projections.rules import RuleState, RuleStore
@@ -62,7 +63,7 @@ class Engine:
 
     def end(self) -> tuple[int, str, str]:
         """Close its input; return its status and what else it said."""
-        out, err = self.process.communicate(timeout=30)
+        out, err = self.process.communicate(timeout=DEADLINE)
         return self.process.returncode, out, err
 
 

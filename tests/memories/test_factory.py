@@ -12,7 +12,7 @@ import anyio
 import pytest
 import trio
 from support.memories import Place, some
-from support.waiting import take
+from support.waiting import DEADLINE, take
 
 from eventstore import ConfigError, EventStore, StoreClosedError
 from projections.memories import MemoryStore, get_memory_store
@@ -102,7 +102,7 @@ def test_changes_are_followed_by_any_loop_one_after_another(memories: MemoryStor
     with anyio.from_thread.start_blocking_portal() as portal:
         waiting = portal.start_task_soon(next_one)
         memories.store(some("later"))
-        assert waiting.result(20) == ("stored", "later", some("later"))
+        assert waiting.result(DEADLINE) == ("stored", "later", some("later"))
         portal.call(changes.aclose)
 
 

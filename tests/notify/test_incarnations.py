@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 KEY = "the key that the fleet shares"
-QUIET = 60.0
+QUIET = 3600.0
 """A poll that no test waits for."""
 
 

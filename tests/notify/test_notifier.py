@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from support.logs import follows_each, positions, some, woken
-from support.waiting import take
+from support.waiting import DEADLINE, take
 
 from eventstore import EventStore
 from eventstore.notify._file import FileNotifier
@@ -59,7 +59,7 @@ async def test_a_notifier_that_raises_fails_no_append(
 
         monkeypatch.setattr(FileNotifier, "publish", fail)
         for position in (1, 2):
-            with anyio.fail_after(5):
+            with anyio.fail_after(DEADLINE):
                 assert (await store.append("a/1", some(1))).position == position
 
 

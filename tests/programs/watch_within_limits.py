@@ -19,12 +19,12 @@ def main(root: Path, *, grow: bool) -> None:
     woken = threading.Semaphore(0)
     watcher = directory_watch.Watcher(root, woken.release, recursive=True)
     watcher.start()
-    woken.acquire(timeout=20)
+    woken.acquire(timeout=60)
     if grow:
         assert not watcher.trouble, watcher.trouble
         (root / "new").mkdir()
     for _ in range(5):
-        assert woken.acquire(timeout=20)
+        assert woken.acquire(timeout=60)
     print(watcher.trouble)
     watcher.close()
 

@@ -15,7 +15,7 @@ from support.logs import LOG_URLS
 from support.master import fill, logged, standing, stands, ttp
 from support.postgres import private_server
 from support.processes import child, wait_for
-from support.waiting import eventually
+from support.waiting import DEADLINE, eventually
 
 from eventstore import EventStore, StoreClosedError
 from projections.rules import RuleSync
@@ -162,7 +162,7 @@ async def test_a_closed_store_ends_the_wait(lasting_url: str, root: Path) -> Non
             master = RuleSync(store, root, source="main")
             tasks.start_soon(run, master)
             await is_standing_by(master)
-        with anyio.fail_after(10):
+        with anyio.fail_after(DEADLINE):
             await ended.wait()
         lock.release()
 

@@ -125,7 +125,7 @@ async def test_without_a_directory_there_is_an_error_that_says_so(
 
 async def test_a_reader_that_waits_hears_of_a_change_and_of_closing(master: Master) -> None:
     await master.project()
-    reader = RuleReplica(master.live, poll=60)
+    reader = RuleReplica(master.live, poll=3600)
     changes = reader.subscribe_changes()
     seen: list[RuleChange] = []
 

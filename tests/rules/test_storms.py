@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from support.master import fill, following, ttp
-from support.processes import child, wait_for
+from support.processes import child, stop, wait_for
 from support.waiting import eventually
 
 from eventstore import EventStore
@@ -192,7 +192,7 @@ async def test_an_overflow_of_the_kernels_queue_loses_no_file(
             # Another edit, after which the watch stands: it is what noticed it.
             fill(root, {"first.yml": ttp("FIRST", "noticed by the watch")})
             await anyio.to_thread.run_sync(wait_for, process, "synced")
-            process.send_signal(signal.SIGSTOP)
+            stop(process)
             fill_the_queue(root)
             fill(root, {f"r{n}.yml": ttp(f"R{n}") for n in range(files)})
             process.send_signal(signal.SIGCONT)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from support.master import fill, head_position, logged, rejected, standing, told, ttp
+from support.waiting import DEADLINE
 
 from eventstore import EventStore, NewEvent, StoreClosedError, limits
 from projections.rules import RuleSync, SourceError
@@ -268,5 +269,5 @@ async def test_a_rule_that_no_event_can_hold_is_rejected_alone(
 async def test_a_closed_store_ends_the_run(root: Path) -> None:
     async with EventStore.open("memory://") as store:
         master = RuleSync(store, root)
-    with anyio.fail_after(5), pytest.raises(StoreClosedError):
+    with anyio.fail_after(DEADLINE), pytest.raises(StoreClosedError):
         await master.run()

@@ -25,7 +25,7 @@ from support.master import (
     told,
     ttp,
 )
-from support.waiting import eventually
+from support.waiting import eventually, until
 
 from eventstore import EventStore
 from projections.rules import RuleSync, SyncReport
@@ -309,9 +309,17 @@ async def test_each_commit_is_reported(store: EventStore, root: Path) -> None:
 
 
 async def test_cancelling_leaves_no_thread_behind(store: EventStore, root: Path) -> None:
+    before = set(threading.enumerate())
     async with following(store, root):
         await marked(store, root)
-    assert not [thread for thread in threading.enumerate() if thread.name == "eventstore-watch"]
+        assert watches(before)
+    await until(lambda: not watches(before))
+
+
+def watches(before: set[threading.Thread]) -> list[threading.Thread]:
+    """Return the threads that watch directories and were not there before."""
+    new = set(threading.enumerate()) - before
+    return [thread for thread in new if thread.name == "eventstore-watch"]
 
 
 async def test_two_masters_following_one_directory_append_each_edit_once(

@@ -19,6 +19,7 @@ from support.master import (
     stands,
     ttp,
 )
+from support.waiting import DEADLINE
 
 from eventstore.system.directory_watch import Watcher
 
@@ -119,7 +120,7 @@ async def test_a_watch_that_fails_asks_for_a_look_at_once(
     watcher = Watcher(root, woken.set, recursive=True)
     watcher.start()
     try:
-        assert await anyio.to_thread.run_sync(woken.wait, 10)
+        assert await anyio.to_thread.run_sync(woken.wait, DEADLINE)
         assert "inotify" in watcher.trouble
     finally:
         watcher.close()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from support.waiting import DEADLINE
 
 from eventstore import StoreClosedError
 from projections.seams.background_loop import close_background_loop
@@ -73,7 +74,7 @@ def test_a_store_whose_work_fails_is_closed_and_opened_by_the_next_call(
 
     store = BackgroundStore(lambda: Failing(log, fails=True), "the store")
     store.run(nothing)
-    assert closed.wait(30)
+    assert closed.wait(DEADLINE)
     assert store.run(nothing) == "done"
     assert log[:3] == ["open", "close", "open"]
     store.close()
@@ -110,11 +111,11 @@ def test_closing_waits_for_calls_that_run() -> None:
     call = threading.Thread(target=store.run, args=[slow])
     close = threading.Thread(target=store.close)
     call.start()
-    assert began.wait(30)
+    assert began.wait(DEADLINE)
     close.start()
     go_on.set()
-    close.join(30)
-    call.join(30)
+    close.join(DEADLINE)
+    call.join(DEADLINE)
     assert log == ["open", "call", "close"]
 
 

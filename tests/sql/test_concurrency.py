@@ -9,6 +9,7 @@ import anyio
 import pytest
 from support.processes import start
 from support.sql_tables import changes, computed, dump_file, file_of, read_log
+from support.waiting import DEADLINE
 
 from eventstore import EventStore, NewEvent
 
@@ -71,7 +72,7 @@ async def test_code_that_is_slow_before_its_first_write_blocks_no_writer(
     async with EventStore.open(url) as store:
         with storage.connection() as c:
             c.execute("SELECT * FROM counter").fetchall()
-            with anyio.fail_after(20):
+            with anyio.fail_after(DEADLINE):
                 await store.append("plain/log", [NewEvent("Noted", 1)])
             c.execute("INSERT INTO counter VALUES (1, 1)")
     assert [event.type for event in read_log(url)] == ["SchemaChanged", "Noted", "RowsChanged"]

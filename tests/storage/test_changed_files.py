@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import anyio
 import pytest
 from support.audit import audit
 from support.logs import positions, some
-from support.processes import child, lines
+from support.processes import child, lines, stop
 from support.waiting import collect
 
 from eventstore import EventStore
@@ -148,7 +147,7 @@ async def test_a_second_process_is_refused_where_the_write_ahead_log_of_the_firs
     with child("acknowledging_writer", url, "b") as process:
         lines_ = lines(process)
         next(lines_)
-        process.send_signal(signal.SIGSTOP)
+        stop(process)
         named(path, "-wal").unlink()
         with pytest.raises(FileChangedError) as caught:
             async with EventStore.open(url, notify="none"):

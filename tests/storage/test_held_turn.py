@@ -14,7 +14,7 @@ import anyio
 import pytest
 from support.commands import Running, make_log
 from support.logs import positions, some
-from support.waiting import collect, wait_until
+from support.waiting import DEADLINE, collect, wait_until
 
 from eventstore import EventStore
 from eventstore.storage.sqlite.write_turn import WriteTurn
@@ -58,7 +58,7 @@ def suffix(request: pytest.FixtureRequest) -> str:
 async def test_opening_and_reading_take_no_lock(path: Path, url: str, suffix: str) -> None:
     async with EventStore.open(url, notify="none") as store:
         await store.append("a/1", some(2))
-    with held(path, suffix), anyio.fail_after(20):
+    with held(path, suffix), anyio.fail_after(DEADLINE):
         async with EventStore.open(url, notify="none", write_wait=60) as store:
             assert positions(await collect(store.read())) == [1, 2]
             assert (await store.status())["position"] == 2
@@ -87,7 +87,7 @@ async def test_an_append_that_is_cancelled_and_a_store_that_is_closed_wait_no_lo
 ) -> None:
     async with EventStore.open(url, notify="none", write_wait=600) as other:
         await other.append("a/1", some(1))
-        with held(path, suffix), anyio.fail_after(20):
+        with held(path, suffix), anyio.fail_after(DEADLINE):
             with anyio.move_on_after(0.1) as scope:
                 async with EventStore.open(url, notify="none", write_wait=600) as store:
                     await store.append("a/1", some(1))
@@ -99,7 +99,7 @@ async def test_an_append_that_is_cancelled_and_a_store_that_is_closed_wait_no_lo
 
 
 async def test_the_first_opening_can_be_cancelled(path: Path, url: str, suffix: str) -> None:
-    with held(path, suffix), anyio.fail_after(20):
+    with held(path, suffix), anyio.fail_after(DEADLINE):
         with anyio.move_on_after(0.1) as scope:
             async with EventStore.open(url, notify="none", write_wait=600):
                 pass
@@ -150,7 +150,7 @@ def test_ctrl_c_ends_a_command_that_waits_for_its_turn(
         running = Running(words, tmp_path)
         try:
             if words[0] == "verify":
-                assert running.process.wait(60) == 0
+                assert running.process.wait(DEADLINE) == 0
                 return
             wait_until(lambda: is_waited_for(Path(f"{path}{suffix}")))
             assert running.interrupt() == 130

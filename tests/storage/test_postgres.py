@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from support.postgres import Server
 
     from eventstore.log.events import Cursor, Event
+    from eventstore.log.operations import Operation
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +54,32 @@ def holding_the_head(url: str) -> Iterator[psycopg.Connection[Any]]:
         yield stranger
         if not stranger.closed:
             stranger.rollback()
+
+
+@contextmanager
+def limited(store: EventStore, setting: str, limit: str) -> Iterator[None]:
+    """Give the session that appends a short limit for the block, and no other one."""
+    backend = store._backend
+    assert isinstance(backend, PostgresBackend)
+    assert backend._writer is not None
+    raw: Any = backend._writer.connection.driver_connection
+    ((before,),) = raw.execute("SELECT current_setting(%s)", (setting,)).fetchall()
+    raw.execute("SELECT set_config(%s, %s, false)", (setting, limit))
+    yield
+    raw.execute("SELECT set_config(%s, %s, false)", (setting, before))
+
+
+def counting_groups(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Note how many operations each group has that is written from now on."""
+    groups: list[int] = []
+    write = store._backend.write
+
+    def counting(group: Sequence[Operation], tell: Any = None) -> Any:
+        groups.append(len(group))
+        return write(group, tell)
+
+    monkeypatch.setattr(store._backend, "write", counting)
+    return groups
 
 
 class Hiding:
@@ -103,11 +130,12 @@ async def test_writers_agree_whatever_isolation_the_database_prefers(
 
 @pytest.mark.parametrize("setting", ["lock_timeout", "statement_timeout"])
 async def test_waiting_too_long_for_the_log_is_a_typed_error_and_leaves_nothing(
-    url: str, setting: str
+    url: str, setting: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with EventStore.open(with_settings(url, **{setting: "300"}), notify="none") as store:
+    async with EventStore.open(url, notify="none") as store:
         await store.append("a/1", some(1))
         failed: list[StorageError] = []
+        groups = counting_groups(store, monkeypatch)
 
         async def append() -> None:
             try:
@@ -115,12 +143,12 @@ async def test_waiting_too_long_for_the_log_is_a_typed_error_and_leaves_nothing(
             except StorageError as error:
                 failed.append(error)
 
-        with holding_the_head(url):
-            # Each alone would wait as long again: twenty of them for six seconds.
-            with anyio.fail_after(3):
-                async with anyio.create_task_group() as tasks:
-                    for _ in range(20):
-                        tasks.start_soon(append)
+        with holding_the_head(url), limited(store, setting, "300ms"):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(20):
+                    tasks.start_soon(append)
+            # Each alone would wait as long again.
+            assert len(groups) < 10
             assert positions(await collect(store.read())) == [1]
         assert [(error.timed_out, error.transient) for error in failed] == [(True, False)] * 20
         assert "timeout" in failed[0].reason

@@ -70,11 +70,11 @@ async def test_nothing_is_left_once_a_store_is_closed(postgres: Server, url: str
         assert sessions(postgres, "closing") >= 3
 
     async def gone() -> bool:
-        return sessions(postgres, "closing") == 0
+        left = {thread.name for thread in set(threading.enumerate()) - before}
+        threads = {name for name in left if name.startswith("eventstore")}
+        return not threads and sessions(postgres, "closing") == 0
 
     await eventually(gone)
-    left = {thread.name for thread in set(threading.enumerate()) - before}
-    assert not {name for name in left if name.startswith("eventstore")}
 
 
 async def test_a_connection_that_was_ended_is_replaced_and_the_others_are_kept(

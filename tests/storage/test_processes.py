@@ -114,7 +114,7 @@ def test_a_dead_writer_s_forked_child_keeps_no_turn(path: Path, url: str) -> Non
         holder.kill()
         with child("counting_writer", url, "a", 3) as process:
             go(process)
-            process.communicate(timeout=10)
+            process.communicate(timeout=DEADLINE)
     assert audit(path) == 3
 
 

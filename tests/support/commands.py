@@ -12,6 +12,7 @@ from pathlib import Path
 
 from eventstore import EventStore
 from support import forked
+from support.waiting import DEADLINE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -65,7 +66,7 @@ def on_terminal(words: Sequence[str], cwd: Path, said: bytes = b"") -> tuple[int
     except OSError:  # Linux says so when the last writer has closed the terminal.
         pass
     os.close(master)
-    return process.wait(60), shown.decode()
+    return process.wait(DEADLINE), shown.decode()
 
 
 def make_log(url: str) -> None:
@@ -110,4 +111,4 @@ class Running:
     def interrupt(self) -> int:
         """Press Ctrl-C and wait for the end."""
         self.process.send_signal(2)
-        return self.process.wait(30)
+        return self.process.wait(DEADLINE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from support import forked
+from support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +51,18 @@ def child(program: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.communicate()
+
+
+def stop(process: subprocess.Popen[Any]) -> None:
+    """Stop a process by a signal, and return once each of its threads stands still."""
+    process.send_signal(signal.SIGSTOP)
+    threads = Path(f"/proc/{process.pid}/task")
+
+    def states() -> set[str]:
+        texts = [(one / "stat").read_text() for one in threads.iterdir()]
+        return {text.rpartition(")")[2].split()[0] for text in texts}
+
+    wait_until(lambda: states() == {"T"})
 
 
 def lines(process: subprocess.Popen[str]) -> Iterator[str]:

@@ -19,12 +19,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from support.network import HOST, free_port
+from support.processes import stop
 from support.server_guard import start_guard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DEADLINE: Final = 20.0
+DEADLINE: Final = 60.0
 SETTINGS: Final = ("--save", "", "--appendonly", "no", "--bind", HOST, "--daemonize", "no")
 GUARD: Final = """
 cat >/dev/null
@@ -93,7 +94,7 @@ class RedisServer:
     def freeze(self) -> None:
         """Stop the process without closing anything."""
         assert self._process is not None
-        os.kill(self._process.pid, signal.SIGSTOP)
+        stop(self._process)
 
     def thaw(self) -> None:
         """Let it go on."""

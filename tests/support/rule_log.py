@@ -58,7 +58,9 @@ class RuleLog:
         at = len(self.events) if position is None else position
         return Cursor(LOG_ID, at, _hash(at))
 
-    def feed(self, projection: DirectoryProjection, sizes: Sequence[int] = ()) -> None:
+    def feed(
+        self, projection: DirectoryProjection, sizes: Sequence[int] = (), *, rest: bool = True
+    ) -> None:
         """Apply what an open projection lacks, in batches of so many commits, then the rest."""
         at = projection.position
         for size in sizes:
@@ -66,7 +68,8 @@ class RuleLog:
             if ends:
                 self._apply(projection, at, ends[-1])
                 at = ends[-1]
-        self._apply(projection, at, len(self.events))
+        if rest:
+            self._apply(projection, at, len(self.events))
 
     def _apply(self, projection: DirectoryProjection, after: int, until: int) -> None:
         projection.apply(self.events[after:until], self.cursor(until))

@@ -13,7 +13,7 @@ from eventstore import END, EventStore
 from eventstore.system.backoff import Backoff
 from eventstore.system.event_loop import Signal
 from support.logs import positions
-from support.waiting import signalled, take
+from support.waiting import DEADLINE, signalled, take
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,7 +63,7 @@ def gate(
 
     def gated(query: Query) -> Page:
         reading.set()
-        assert go_on.wait(20)
+        assert go_on.wait(DEADLINE)
         return read(query)
 
     monkeypatch.setattr(store._log, "_read_page", gated)

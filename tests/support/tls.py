@@ -10,6 +10,7 @@ from queue import Queue
 from typing import TYPE_CHECKING
 
 from support.network import HOST, free_port
+from support.waiting import DEADLINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,7 +47,7 @@ def tls_in_front(
 
     thread = threading.Thread(target=asyncio.run, args=(run(),), name="tls")
     thread.start()
-    end = started.get(timeout=10)
+    end = started.get(timeout=DEADLINE)
     try:
         yield place
     finally:

@@ -19,6 +19,7 @@ from projections.registry import Registry, RegistryTables
 from projections.rules import RuleState, RuleStore
 from support.logs import some
 from support.totals import Totals
+from support.waiting import DEADLINE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -171,7 +172,7 @@ async def everything(url: str) -> AsyncIterator[Everything]:
 
 
 async def not_refused(
-    found: list[tuple[str, Use]], error: type[BaseException], give_up: float = 10.0
+    found: list[tuple[str, Use]], error: type[BaseException], give_up: float = DEADLINE
 ) -> list[str]:
     """Try each use in this event loop; return those that do not raise ``error`` at once."""
     left = []

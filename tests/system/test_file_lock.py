@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from support.waiting import DEADLINE
 
 from eventstore.system.file_lock import (
     FileLock,
@@ -78,7 +79,7 @@ def test_a_lock_is_free_once_its_process_was_killed(path: Path) -> None:
     with hold_in_process(path):
         pass
     with closing(FileLock(path)) as lock:
-        lock.acquire(timeout=30)
+        lock.acquire(timeout=DEADLINE)
 
 
 def test_a_bounded_wait_takes_a_lock_that_becomes_free(path: Path) -> None:
@@ -86,7 +87,7 @@ def test_a_bounded_wait_takes_a_lock_that_becomes_free(path: Path) -> None:
         waiter = threading.Thread(target=second.acquire, args=[60])
         waiter.start()
         first.release()
-        waiter.join(60)
+        waiter.join(DEADLINE)
         assert not first.try_acquire()
 
 
@@ -106,7 +107,7 @@ def test_a_wait_can_be_cancelled(path: Path) -> None:
         waiter = threading.Thread(target=wait)
         waiter.start()
         cancelled.set()
-        waiter.join(60)
+        waiter.join(DEADLINE)
     assert outcome == [LockCancelledError]
 
 
@@ -128,7 +129,7 @@ def test_a_forked_child_neither_holds_nor_keeps_the_lock(path: Path) -> None:
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE,
     )
     assert (done.returncode, done.stdout) == (0, "free while the child lives\n"), done.stderr
 
@@ -199,7 +200,7 @@ def test_a_wait_that_is_taken_up_again_gets_the_lock(path: Path) -> None:
                 second.acquire(timeout=0.01)
             assert not second.try_acquire()
         first.release()
-        second.acquire(timeout=60)
+        second.acquire(timeout=DEADLINE)
         assert not first.try_acquire()
         second.release()
         assert first.try_acquire()
@@ -212,4 +213,4 @@ def test_a_lock_that_is_closed_during_a_wait_is_left_to_others(path: Path) -> No
             second.acquire(timeout=0.01)
         second.close()
         first.release()
-        first.acquire(timeout=60)
+        first.acquire(timeout=DEADLINE)

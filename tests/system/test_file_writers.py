@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -54,10 +55,20 @@ def test_what_cannot_be_told_is_not_guessed(tmp_path: Path) -> None:
 
 
 def test_no_descriptor_stays_open(file: Path) -> None:
-    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(10):
         is_open_for_writing(file)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert file not in open_files()
+    with file.open():
+        assert file in open_files()
+
+
+def open_files() -> list[Path]:
+    """Return the files that this process has open."""
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # Other threads close theirs meanwhile.
+            found.append(entry.readlink())
+    return found
 
 
 def test_a_writer_that_comes_in_between_does_not_end_the_process(file: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from support.logs import some
-from support.waiting import eventually, until
+from support.waiting import DEADLINE, eventually, until
 
 from eventstore import (
     CorruptEventError,
@@ -175,7 +175,7 @@ async def test_an_event_that_cannot_be_applied_ends_the_run(
         ProjectionRunner(store, projection).catch_up,
         ProjectionRunner(store, projection).run,
     ):
-        with anyio.fail_after(10), pytest.raises(ZeroDivisionError):
+        with anyio.fail_after(DEADLINE), pytest.raises(ZeroDivisionError):
             await follow()
     assert projection.closed == 2
 
@@ -300,5 +300,5 @@ async def test_what_is_wrong_with_the_first_opening_is_raised(store: EventStore)
 
 async def test_a_corrupt_event_ends_the_run(store: EventStore) -> None:
     projection = Failing(CorruptEventError("log", 11, "altered"), opens=True)
-    with anyio.fail_after(30), pytest.raises(CorruptEventError):
+    with anyio.fail_after(DEADLINE), pytest.raises(CorruptEventError):
         await ProjectionRunner(store, projection).run()

@@ -62,9 +62,9 @@ def test_any_content_is_a_json_value_or_a_typed_refusal(content: bytes | str) ->
 
 @pytest.mark.parametrize("opening", [b"[", b"- ", b"{a: ", b"? ", b"[{a: "])
 def test_fifty_thousand_levels_are_refused_at_once(opening: bytes) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     assert refusal(opening * 50_000).startswith("r.yml:1: ")
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 def test_deep_block_mappings_are_refused_where_they_become_too_deep() -> None:
@@ -87,9 +87,9 @@ def test_nesting_through_aliases_counts() -> None:
 def test_an_alias_bomb_is_refused_without_being_expanded() -> None:
     lines = ["l0: &l0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
     lines += [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 12)]
-    start = time.perf_counter()
+    start = time.thread_time()
     assert "too large once its aliases are expanded" in refusal("\n".join(lines))
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 def test_a_long_text_repeated_by_aliases_is_refused() -> None:
@@ -139,9 +139,9 @@ def test_a_number_that_json_cannot_hold_is_refused(value: str) -> None:
 
 @pytest.mark.parametrize("number", ["1" * 5_000, "1" + ":1" * 200_000, "0." + "1" * 5_000])
 def test_an_endless_number_is_refused_at_once(number: str) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     assert "JSON cannot hold" in refusal(f"a: {number}")
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 @pytest.mark.parametrize(
