@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -19,7 +20,7 @@ from eventstore.log.validation import (
 from eventstore.system.owners import Unpicklable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
     from typing import Self
 
     from eventstore.changes.protocol import LogReader
@@ -44,9 +45,6 @@ class EventReader(Unpicklable):
     ) -> None:
         self._log = log
         self._guard = log.guard
-        self._check = log.guard.check
-        self._running: Callable[[], object] = object
-        self._loop: object = None
         self._keep = keep  # The store: it is open for as long as this is in use.
         self._query = query
         self._left = limit
@@ -60,8 +58,8 @@ class EventReader(Unpicklable):
 
     async def __anext__(self) -> Event:
         # What ``check`` does, without calling it where all is well: this runs for each event.
-        if self._running() is not self._loop:
-            self._check()
+        if self._guard.home._thread_id != get_ident():  # noqa: SLF001
+            self._guard.check()
         for event in self.page:
             return event
         if await self.fill():
@@ -103,7 +101,6 @@ class EventReader(Unpicklable):
 
     async def _begin(self) -> None:
         self._started = True
-        self._running, self._loop = self._guard.running, self._guard.loop
         head, until = await self._log.head(), self._query.until
         until = head.position if until is None else min(until, head.position)
         self._query = msgspec.structs.replace(self._query, until=until)

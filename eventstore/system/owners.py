@@ -13,7 +13,7 @@ import sys
 import threading
 import warnings
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from anyio.lowlevel import current_token
 
@@ -45,6 +45,15 @@ class ProcessGuard:
             raise ForkedError(self._what)
 
 
+class _Elsewhere:
+    """Stands for an event loop that does not say in which thread it runs."""
+
+    _thread_id: int | None = None
+
+
+_ELSEWHERE: Final = _Elsewhere()
+
+
 class LoopGuard(ProcessGuard):
     """Refuses an object outside the event loop that opened it, and in a forked child.
 
@@ -55,9 +64,12 @@ class LoopGuard(ProcessGuard):
         super().__init__(what)
         self.loop: object = None
         """The event loop that it belongs to."""
-        self.running: Callable[[], object] = object
-        """Returns :attr:`loop` where :meth:`check` would find nothing wrong; else something else,
-        or also where nothing is wrong."""
+        self.home: _Elsewhere = _ELSEWHERE
+        """Where :meth:`check` finds nothing wrong, ``_thread_id`` of this is the calling thread's;
+        elsewhere it is another's or None. A comparison of the two is made at each event that is
+        given out, and ``asyncio.get_running_loop()`` asks the system for the process at each call.
+        """
+        fork_hooks.track(self)
 
     @property
     def bound(self) -> bool:
@@ -68,10 +80,13 @@ class LoopGuard(ProcessGuard):
         """Make it belong to the event loop that runs now, and to this process."""
         self._forks = fork_hooks.count()
         self.loop = current_token().native_token
-        if isinstance(self.loop, asyncio.AbstractEventLoop):
-            # None in a forked child. Called at each step of an iterator: anyio's own way takes ten
-            # times as long.
-            self.running = asyncio._get_running_loop  # noqa: SLF001 - documented all the same
+        if isinstance(self.loop, asyncio.BaseEventLoop):
+            # Set while the loop runs. Its type is not declared.
+            self.home = cast("_Elsewhere", self.loop)
+
+    def after_fork(self) -> None:
+        """Notice that the loop of this thread is the parent's."""
+        self.home = _ELSEWHERE
 
     def bind_process(self) -> None:
         """Make it belong to this process, whose threads may all use it."""
@@ -79,11 +94,11 @@ class LoopGuard(ProcessGuard):
 
     def release(self) -> None:
         """Let it be used anywhere again: it is closed."""
-        self.loop, self.running = None, object
+        self.loop, self.home = None, _ELSEWHERE
 
     def check(self) -> None:
         """Raise ForkedError in a forked child, WrongLoopError in another event loop or in none."""
-        if self.running() is self.loop:
+        if self.home._thread_id == threading.get_ident():  # noqa: SLF001
             return
         if self._forks != fork_hooks.count():
             raise ForkedError(self._what)
@@ -93,7 +108,7 @@ class LoopGuard(ProcessGuard):
     def _here(self) -> bool:
         """Return whether the event loop that runs is this one."""
         if isinstance(self.loop, asyncio.AbstractEventLoop):
-            return False
+            return asyncio._get_running_loop() is self.loop  # noqa: SLF001 - documented all the same
         try:
             return bool(sys.modules["trio"].lowlevel.current_trio_token() is self.loop)
         except RuntimeError:
