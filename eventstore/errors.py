@@ -301,6 +301,33 @@ class FileChangedError(StorageError):
         self.pid = pid
 
 
+class LogReplacedError(StorageError):
+    """Another log, or another copy of the log, is where a store had opened one; nothing was stored.
+
+    A backup was restored over it, an export was imported into it, or it got a new incarnation.
+    ``known_log`` and ``known_incarnation`` are those that the store has opened, ``log`` and
+    ``incarnation`` are there now; an incarnation is empty for a log that never was a copy.
+    """
+
+    def __init__(
+        self, where: str, known_log: str, known_incarnation: str, log: str, incarnation: str
+    ) -> None:
+        if log != known_log:
+            reason = f"it was log {known_log}, and is log {log} by now"
+        else:
+            reason = (
+                f"it was incarnation {known_incarnation or '(none)'} of log {log}, and is "
+                f"incarnation {incarnation or '(none)'} by now"
+            )
+        super().__init__(
+            where, f"{reason}: restored or imported while in use; close the store and open it again"
+        )
+        self.known_log = known_log
+        self.known_incarnation = known_incarnation
+        self.log = log
+        self.incarnation = incarnation
+
+
 class LinkedFileError(StorageError):
     """A log's file has a second name that is in use: two names would make two histories.
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from eventstore.changes.protocol import FollowedLog
+    from eventstore.errors import EventStoreError
     from eventstore.log.operations import ConsumerState
     from eventstore.system.event_loop import Signal
 
@@ -37,7 +38,7 @@ class ConsumerOwnership:
         """Names this process."""
         self._changed = changed
         self._epochs: dict[str, int] = {}
-        self._new_owners: dict[tuple[str, int], str] = {}
+        self._lost: dict[tuple[str, int], EventStoreError] = {}
 
     @property
     def owned(self) -> tuple[tuple[str, int], ...]:
@@ -78,28 +79,32 @@ class ConsumerOwnership:
     def _lose(self, name: str, owner: str) -> None:
         """End a subscription of this store that has owned the name until now."""
         if (earlier := self._epochs.pop(name, None)) is not None:
-            self.take_away(name, earlier, owner)
+            self.take_away(name, earlier, ownership_error(name, owner))
 
     def release(self, name: str, epoch: int) -> None:
         """Stop watching the ownership of a name: its subscription has ended."""
-        self._new_owners.pop((name, epoch), None)
+        self._lost.pop((name, epoch), None)
         if self._epochs.get(name) == epoch:
             del self._epochs[name]
 
-    def take_away(self, name: str, epoch: int, owner: str) -> None:
-        """Record that ``owner`` has opened the name since, and wake the subscriptions."""
-        self._new_owners[name, epoch] = owner
+    def take_away(self, name: str, epoch: int, error: EventStoreError) -> None:
+        """Record why progress of a name is not stored any more, and wake the subscriptions."""
+        self._lost[name, epoch] = error
         self._changed.set()
 
     def record_lost(self, lost: Mapping[tuple[str, int], str]) -> None:
         """Record the lost names of a page: (name, epoch) to the new owner."""
-        self._new_owners.update(lost)
+        for (name, epoch), owner in lost.items():
+            self._lost[name, epoch] = ownership_error(name, owner)
 
     def check(self, name: str, epoch: int) -> None:
-        """Raise TakenOverError where the name has been opened since under a later epoch."""
-        owner = self._new_owners.get((name, epoch))
-        if owner is not None:
-            raise ownership_error(name, owner)
+        """Raise TakenOverError where the name has been opened since under a later epoch.
+
+        Raises LogReplacedError where its progress was refused because the log is another copy.
+        """
+        error = self._lost.get((name, epoch))
+        if error is not None:
+            raise error
 
     def note(self, name: str, epoch: int, done: Cursor) -> None:
         """Remember what a consumer has done, to be stored within 200 ms or 1,000 events."""

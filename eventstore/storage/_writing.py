@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from eventstore.log.events import StreamWrite
     from eventstore.log.inline_view import InlineView
     from eventstore.storage.driver import Driver
+    from eventstore.storage.incarnation import KnownLog
 
 _KNOWN = (
     "SELECT e.id, e.position, s.name, e.type, e.commit_position, e.content, e.salt, e.digest "
@@ -58,29 +59,31 @@ def write_group(
     batches: list[CommitBatch] | None = None,
     cache: StreamCache | None = None,
     watch: ClockWatch | None = None,
+    known: KnownLog | None = None,
 ) -> list[Outcome]:
     """Carry out a group; an operation that conflicts is an error value among the outcomes.
 
     What is appended is added to ``batches`` where that is given. ``cache`` spares reads while no
-    other writer has changed the head since the last group.
+    other writer has changed the head since the last group. Raises LogReplacedError where the log is
+    not the one that ``known`` names.
     """
     cache = StreamCache() if cache is None else cache
     appends = not all(isinstance(operation, Acknowledge) for operation in group)
-    head = read_head(driver, lock=appends)
+    head = read_head(driver, lock=appends, known=known)
     steps = [
         _erasure.prepare(driver, head, operation) if isinstance(operation, Redact) else operation
         for operation in group
     ]
     writes = [write for step in steps for write in _writes(step)]
     versions: dict[str, int] = {}
-    known: dict[bytes, KnownEvent] = {}
+    stored: dict[bytes, KnownEvent] = {}
     if writes:
         versions = cache.begin(driver, head, {write.stream for write in writes})
-        known = _read_known(driver, writes, cache.largest)
+        stored = _read_known(driver, writes, cache.largest)
     plan = Plan(
         head,
         versions,
-        known,
+        stored,
         lambda commit: _earlier_call(driver, head, commit),
         now_us,
     )

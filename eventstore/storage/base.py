@@ -79,6 +79,7 @@ class SqlBackend(ABC):
         self._limits = (*limited, self._inline)
         self._writing = threading.Lock()
         self._streams = StreamCache()
+        self._known = incarnation.KnownLog()
 
     @abstractmethod
     def open(self, *, create: bool = True) -> None:
@@ -205,7 +206,14 @@ class SqlBackend(ABC):
             try:
                 return self._write(
                     lambda driver, inline=inline: _writing.write_group(  # type: ignore[misc]
-                        driver, group, inline, self._clock(), batches, self._streams, self._watch
+                        driver,
+                        group,
+                        inline,
+                        self._clock(),
+                        batches,
+                        self._streams,
+                        self._watch,
+                        self._known,
                     )
                 )
             except ViewBehindError:
@@ -276,15 +284,21 @@ class SqlBackend(ABC):
         """Return the end of the last commit that lies wholly before a position, or a time."""
         return self._read(lambda driver: _trimming.find_cut(driver, before, before_us))
 
-    def incarnation(self) -> str:
-        """Return which copy of its history this log is; empty where it never was a copy."""
-        return self._read(incarnation.read_incarnation)
+    def identify(self) -> tuple[Head, str]:
+        """Return the head and the incarnation; refuse from then on to write to another log."""
+
+        def read(driver: Driver) -> tuple[Head, str]:
+            head = reading.read_head(driver)
+            return head, self._known.note(driver, self._where, head.log_id)
+
+        return self._read(read)
 
     def renew_incarnation(self) -> str:
         """Give this log a new incarnation, and return it."""
 
         def renew(driver: Driver) -> str:
             driver.lock_schema()
+            driver.lock_appends()
             return incarnation.renew(driver)
 
         return self._write(renew)

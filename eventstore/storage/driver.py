@@ -36,6 +36,9 @@ class Driver(ABC):
     for_update: ClassVar[str] = ""
     """What a SELECT ends with to lock its rows, where the transaction itself does not."""
 
+    table_mark: ClassVar[str]
+    """An expression that changes once the table of incarnations is made, or at any such change."""
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._raw: Any = connection.connection.driver_connection
@@ -107,6 +110,10 @@ class Driver(ABC):
     @abstractmethod
     def lock_schema(self) -> None:
         """Keep others from changing the schema until the transaction ends."""
+
+    @abstractmethod
+    def lock_appends(self) -> None:
+        """Keep others from appending until the transaction ends; who waits then reads anew."""
 
     @abstractmethod
     def has_table(self, name: str) -> bool:

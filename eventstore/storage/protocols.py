@@ -42,6 +42,13 @@ class IntegrityReader(Protocol):
     def head(self) -> Head:
         """Return the committed head."""
 
+    def identify(self) -> tuple[Head, str]:
+        """Return the committed head, and which copy of its history the log is.
+
+        The second is empty where it never was a copy. From then on a write raises LogReplacedError
+        once another log, or another copy, is there.
+        """
+
     def integrity_page(self, after: int, limit: int, *, side_tables: bool = True) -> IntegrityPage:
         """Return the rows that follow ``after``, with the side tables once no more follow."""
 
@@ -196,9 +203,6 @@ class Portable(Protocol):
 
         That of the last event before the first position where there is none.
         """
-
-    def incarnation(self) -> str:
-        """Return which copy of its history this log is; empty where it never was a copy."""
 
     def renew_incarnation(self) -> str:
         """Give this log a new incarnation, and return it."""

@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventstore.storage.driver import Driver
+    from eventstore.storage.incarnation import KnownLog
 
 PAGE_BYTES: Final = 8 * 1024 * 1024
 """A page ends early once it holds this much content: what bounds a reader's memory."""
 
-_HEAD = "SELECT log_id, first_position, position, recorded_us, hash, base_hash FROM head"
-
-_LOCKED_HEAD = _HEAD.replace(" FROM head", ", schema_version FROM head")
+_HEAD: Final = "SELECT log_id, first_position, position, recorded_us, hash, base_hash"
+_HEAD_COLUMNS: Final = 6
+_LOCKED_HEAD: Final = f"{_HEAD}, schema_version"
 
 _CONSUMERS: Final = "SELECT name, position, hash, epoch, owner, seen_us FROM consumer"
 _SLOWEST: Final = (
@@ -48,26 +49,31 @@ _STORED = (
 )
 
 
-def read_head(driver: Driver, *, lock: bool = False) -> Head:
+def read_head(driver: Driver, *, lock: bool = False, known: KnownLog | None = None) -> Head:
     """Read the head row; ``lock`` keeps it as it is until the transaction ends.
+
+    Where it is not of the log that ``known`` names, it is LogReplacedError.
 
     Locking is a statement of its own, and the first one: what is read after it is what the
     appends before this one have committed. Raises StorageError where a newer program has changed
     the schema meanwhile: only that one knows what an append has to write.
     """
-    row = driver.row(_LOCKED_HEAD + driver.for_update if lock else _HEAD)
+    more = "" if known is None else f", {known.column(driver)}"
+    columns, rest = (_LOCKED_HEAD, driver.for_update) if lock else (_HEAD, "")
+    row = driver.row(f"{columns}{more} FROM head{rest}")
     if row is None:
         raise LookupError("the head row is missing")
-    if not lock:
-        return Head(*row)
-    *columns, schema_version = row
+    head = Head(*row[:_HEAD_COLUMNS])
+    if known is not None:
+        known.check(driver, head.log_id, row[-1])
+    schema_version = row[_HEAD_COLUMNS] if lock else 0
     if schema_version > newest_schema():
         reason = (
             f"its schema is version {schema_version} by now, this program knows {newest_schema()}: "
             "upgrade the program before it writes"
         )
         raise StorageError("the log", reason)
-    return Head(*columns)
+    return head
 
 
 def hash_at(driver: Driver, head: Head, position: int) -> bytes:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from eventstore.log.inline_view import InlineView
     from eventstore.log.operations import Append, CommitBatch
     from eventstore.storage.driver import Driver
+    from eventstore.storage.incarnation import KnownLog
 
     Translate: TypeAlias = Callable[[], AbstractContextManager[None]]
     AppendIn: TypeAlias = Callable[[Driver, Append], tuple[Appended, CommitBatch | None]]
@@ -83,12 +84,15 @@ def append_in(
     inline: Sequence[InlineView],
     clock: Clock,
     watch: ClockWatch,
+    known: KnownLog,
     *,
     batch: bool,
 ) -> tuple[Appended, CommitBatch | None]:
     """Append in the transaction that ``driver`` is in; raise what the append conflicts with."""
     batches: list[CommitBatch] | None = [] if batch else None
-    (outcome,) = _writing.write_group(driver, [append], inline, clock(), batches, None, watch)
+    (outcome,) = _writing.write_group(
+        driver, [append], inline, clock(), batches, None, watch, known
+    )
     if isinstance(outcome, EventStoreError):
         raise outcome
     if not isinstance(outcome, Appended):

@@ -84,10 +84,9 @@ class LogAccess:
         with ExitStack() as undo:
             self.backend.open(create=create)
             undo.callback(self.backend.close)
-            cursor = self.backend.head().cursor
-            self.incarnation = self.backend.incarnation()
+            head, self.incarnation = self.backend.identify()
             undo.pop_all()
-            return cursor
+            return head.cursor
 
     @property
     def closed(self) -> bool:
@@ -143,8 +142,8 @@ class LogAccess:
 
     async def read_newest(self) -> None:
         """Read the head anew, also where it is lower than what was read before."""
-        self.newest = (await self.in_thread(self.backend.head)).cursor
-        self.incarnation = await self.in_thread(self.backend.incarnation)
+        head, self.incarnation = await self.in_thread(self.backend.identify)
+        self.newest = head.cursor
 
     def saw(self, cursor: Cursor) -> None:
         """Take note of a head that was read or written."""

@@ -19,7 +19,13 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from eventstore.errors import EventStoreError, StorageError, StoreClosedError, TakenOverError
+from eventstore.errors import (
+    EventStoreError,
+    LogReplacedError,
+    StorageError,
+    StoreClosedError,
+    TakenOverError,
+)
 from eventstore.log.events import Appended
 from eventstore.log.operations import Acknowledge
 from eventstore.store._submission import LaterSubmission, Note, Submission, ThreadSubmission
@@ -59,7 +65,7 @@ class Writer:
         self,
         deliver: Callable[[Callable[[], Any]], None],
         on_commit: Callable[[int, CommitBatch | None], None],
-        on_lost: Callable[[str, int, str], None],
+        on_lost: Callable[[str, int, EventStoreError], None],
         wants_batch: Callable[[], bool],
     ) -> None:
         """Begin; ``deliver`` runs a callable in the event loop that awaits the outcomes.
@@ -67,8 +73,8 @@ class Writer:
         ``on_commit`` is called by the leader after each group that appended, once its callers
         have been told: with the position of the new head, and with what was appended where
         ``wants_batch()`` was true before. The append has succeeded whether it raises or not.
-        ``on_lost`` is called by ``deliver`` with name, epoch and new owner of a consumer whose
-        noted progress was refused because its name was taken over.
+        ``on_lost`` is called by ``deliver`` with name and epoch of a consumer whose noted progress
+        was refused for good, and the reason: TakenOverError or LogReplacedError.
 
         The results of a group are delivered together. Delivered one by one, the first callers
         would append again before the others have their results, and groups would be half as
@@ -322,8 +328,8 @@ class Writer:
         assert isinstance(operation, Acknowledge)  # noqa: S101 - only these are noted
         try:
             note.result()
-        except TakenOverError as error:
-            self._on_lost(operation.name, operation.epoch, error.owner)
+        except (TakenOverError, LogReplacedError) as error:
+            self._on_lost(operation.name, operation.epoch, error)
         except BaseException:  # noqa: S110 - noted again where that may help
             pass
 

@@ -162,7 +162,8 @@ class SqlStorage(BlockingContext):
         return position
 
     def _identify(self) -> LogIdentity:
-        return LogIdentity(self._backend.head().log_id, self._backend.incarnation())
+        head, incarnation = self._backend.identify()
+        return LogIdentity(head.log_id, incarnation)
 
     def _open_transaction(self) -> UserTransaction:
         self.open()

@@ -119,7 +119,8 @@ async def test_followers_of_a_log_that_was_restored_are_told(
         # The log at 80 already is another history than the one that they have seen.
         with pytest.raises(HistoryDivergedError):
             await ProjectionRunner(store, views[0]).catch_up()
-        assert (await store.append("b/1", some(25))).position == 105
+        async with EventStore.open(url) as opened_since:
+            assert (await opened_since.append("b/1", some(25))).position == 105
         for follower in (plain, named):
             with pytest.raises(HistoryDivergedError):
                 await take(follower, 1)

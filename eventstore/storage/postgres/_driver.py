@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from psycopg.errors import InFailedSqlTransaction
 from psycopg.pq import TransactionStatus
 
+from eventstore.storage import incarnation
 from eventstore.storage.catalog import TABLES, as_catalog
 from eventstore.storage.driver import Driver
 from eventstore.storage.postgres._catalog import QUERIES, read_pattern
@@ -81,6 +82,10 @@ class PostgresDriver(Driver):
     """
 
     for_update = " FOR UPDATE"
+    table_mark = (
+        "pg_catalog.to_regclass(pg_catalog.concat(pg_catalog.quote_ident("
+        f"pg_catalog.current_schema()), '.{incarnation.TABLE}'))::pg_catalog.oid::pg_catalog.int8"
+    )
 
     def __init__(self, connection: Connection, limit: Limit) -> None:
         super().__init__(connection)
@@ -190,6 +195,14 @@ class PostgresDriver(Driver):
     def lock_schema(self) -> None:
         """Keep others from changing the schema until the transaction ends."""
         self.rows(LOCK_SCHEMA)
+
+    def lock_appends(self) -> None:
+        """Keep others from appending until the transaction ends.
+
+        A lock on the table, which an append waits for before its snapshot is taken: one on the
+        head row alone it would wait for with a snapshot of what was there before.
+        """
+        self.run("LOCK TABLE head IN EXCLUSIVE MODE")
 
     def has_table(self, name: str) -> bool:
         """Whether the schema that the log lives in has such a table."""

@@ -164,7 +164,12 @@ class PostgresBackend(SqlBackend):
         with translate():
             connection = self._user_engine.connect()
         append = partial(
-            append_in, inline=self._inline, clock=self._clock, watch=self._watch, batch=batch
+            append_in,
+            inline=self._inline,
+            clock=self._clock,
+            watch=self._watch,
+            known=self._known,
+            batch=batch,
         )
         return PostgresUserTransaction(connection, self._where, self._watchdog, translate, append)
 

@@ -27,6 +27,9 @@ CHUNK: Final = 500
 class SqliteDriver(Driver):
     """SQL on a connection of the module sqlite3."""
 
+    # The number of the schema, with which SQLite itself knows whether statements are up to date.
+    table_mark = "(SELECT schema_version FROM main.pragma_schema_version)"
+
     @property
     def in_transaction(self) -> bool:
         """Whether the database still has a transaction open on this connection."""
@@ -94,6 +97,9 @@ class SqliteDriver(Driver):
                 statement = ""
 
     def lock_schema(self) -> None:
+        """Do nothing: a transaction that writes has the file for itself."""
+
+    def lock_appends(self) -> None:
         """Do nothing: a transaction that writes has the file for itself."""
 
     def has_table(self, name: str) -> bool:

@@ -264,7 +264,12 @@ class SqliteBackend(SqlBackend):
             partial(translate_errors, self._where),
             self._files,
             partial(
-                append_in, inline=self._inline, clock=self._clock, watch=self._watch, batch=batch
+                append_in,
+                inline=self._inline,
+                clock=self._clock,
+                watch=self._watch,
+                known=self._known,
+                batch=batch,
             ),
         )
 
@@ -272,6 +277,9 @@ class SqliteBackend(SqlBackend):
         self, group: Sequence[Operation], tell: Callable[[CommitBatch], None] | None = None
     ) -> list[Outcome]:
         """Carry out a group in one durable transaction; remove erased content from the WAL too."""
+        if self._known.lacks_table:
+            # Once in the life of a log: without it SQLite has no cheap way to tell of its making.
+            self._known.make_table(self._write)
         outcomes = super().write(group, tell)
         if self.path is not None:
             for operation in group:
