@@ -1,23 +1,34 @@
-"""A thread that reports when something below a directory may have changed."""
+"""A thread that reports when something below a directory may have changed.
+
+A directory without what is below it is watched by inotify alone, where there is inotify: the
+thread sleeps until the kernel has a change. Trees, and other systems, are watched by watchfiles,
+which looks at its queue every few milliseconds.
+"""
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import sys
 import threading
-from contextlib import suppress
+import time
 from typing import TYPE_CHECKING, Final
-
-from watchfiles import Change, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from eventstore.system.inotify import DirectoryEvents
+
 log = logging.getLogger(__name__)
 
 STEP_MS: Final = 5
 """Interval at which watchfiles reads its queue: about 8 ms of latency, 0.9 % of a core idle."""
+
+FIRST_PAUSE: Final = 0.002
+LONGEST_PAUSE: Final = 0.02
+"""Seconds after a wake-up by inotify in which changes are gathered to one; see :class:`Pauses`."""
 
 RETRY_SECONDS: Final = 2.0
 """Pause before a watch that failed is begun again."""
@@ -49,6 +60,8 @@ class Watcher:
         self._recursive = recursive
         self._step_ms = step_ms
         self._stop = threading.Event()
+        self._events: DirectoryEvents | None = None
+        self._inotify = not recursive and _reports_changes()
         self._thread = threading.Thread(target=self._run, name="eventstore-watch", daemon=True)
         self.wakes = 0
         self.trouble = ""
@@ -60,6 +73,8 @@ class Watcher:
     def close(self) -> None:
         """End the thread; ``wake`` is not called afterwards."""
         self._stop.set()
+        if (events := self._events) is not None:
+            events.interrupt()
         # The garbage collector may close it in any thread, its own among them.
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(5)
@@ -67,66 +82,114 @@ class Watcher:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._watch()
+                if self._inotify:
+                    self._watch_directory()
+                else:
+                    self._watch_tree()
             except Exception as error:
+                if self._inotify and isinstance(error, OSError) and error.errno == errno.ENOTSUP:
+                    log.info("no inotify here: watchfiles watches %s", self._directory)
+                    self._inotify = False
+                    continue
                 # A watch fails for many reasons: limits, names, mounts.
-                trouble = f"cannot watch {self._directory}: {error}{_advice(str(error))}"
+                trouble = f"cannot watch {self._directory}: {error}{_advice(error)}"
                 if not self.trouble:
                     log.warning("%s; scanning on a timer", trouble)
                 self.trouble = trouble
                 self._wake()
                 self._stop.wait(RETRY_SECONDS)
 
-    def _watch(self) -> None:
+    def _watch_directory(self) -> None:
+        """Watch by inotify until ``close``, or until the path leads to another directory."""
+        from eventstore.system.inotify import DirectoryEvents  # noqa: PLC0415 - Linux only
+
         watched = _identity(self._directory)
-        changes = watch(
-            self._directory,
-            watch_filter=None,
-            step=self._step_ms,
-            debounce=4 * self._step_ms,
-            rust_timeout=CHECK_MS,
-            yield_on_timeout=True,
-            stop_event=self._stop,
-            recursive=self._recursive,
-            raise_interrupt=False,
-        )
+        with DirectoryEvents(self._directory) as events:
+            self._events = events
+            self._tell()  # Of what changed before the watch began.
+            check, pauses = time.monotonic(), Pauses()
+            while not self._stop.is_set():
+                if (now := time.monotonic()) >= check:
+                    if _identity(self._directory) != watched:
+                        break
+                    check = now + CHECK_MS / 1e3
+                self.trouble = ""
+                changes = events.wait(check - now)
+                if changes.any:
+                    self._tell()
+                    self._stop.wait(pauses.next(time.monotonic()))
+                if changes.ended:
+                    break
+        if not self._stop.is_set():
+            self._wake()
+
+    def _watch_tree(self) -> None:
+        """Watch by watchfiles until ``close``, or until the path leads to another directory."""
+        from eventstore.system import tree_watch  # noqa: PLC0415 - few programs need it
+
+        watched = _identity(self._directory)
         first = True
-        for change in changes:
+        for changes in tree_watch.changes(
+            self._directory,
+            step_ms=self._step_ms,
+            check_ms=CHECK_MS,
+            stop=self._stop,
+            recursive=self._recursive,
+        ):
             self.trouble = ""
-            if change or first:
+            if changes or first:
                 # The first call covers what changed before the watch began.
                 first = False
-                self.wakes += 1
-                self._wake()
+                self._tell()
             if self._recursive:
-                _check_limits(change)
+                tree_watch.check_limits(changes)
             # A directory that was made again at once may have the inode of the one before.
-            replaced = (Change.deleted, str(self._directory)) in change
+            replaced = tree_watch.is_removed(self._directory, changes)
             if replaced or _identity(self._directory) != watched:
                 self._wake()
                 return
 
+    def _tell(self) -> None:
+        self.wakes += 1
+        self._wake()
 
-def _check_limits(changes: set[tuple[Change, str]]) -> None:
-    """Raise where a directory that was just made may not be watched.
 
-    An exhausted limit makes a new watch fail, but a recursive watch ignores it for directories
-    made later. So a probe watches one of them: it raises where the limit is exhausted. Among many
-    directories at once the probe may still find a free place.
+class Pauses:
+    """How long to rest after each wake-up: briefly, but longer within a stream of changes.
+
+    A single change wakes at once. A writer that never rests would otherwise make each of its
+    followers read the log after every commit.
     """
-    for change, path in changes:
-        if change is Change.added and os.path.isdir(path):  # noqa: PTH112 - it may be no UTF-8
-            with suppress(FileNotFoundError):
-                probe = watch(path, recursive=False, rust_timeout=1, yield_on_timeout=True)
-                next(probe)
-                probe.close()
-            return
+
+    def __init__(self) -> None:
+        self._last = 0.0
+        self._pause = FIRST_PAUSE
+
+    def next(self, now: float) -> float:
+        """Return the pause after a wake-up at ``now``, in seconds."""
+        streams = now - self._last < 2 * LONGEST_PAUSE
+        self._pause = min(2 * self._pause, LONGEST_PAUSE) if streams else FIRST_PAUSE
+        self._last = now
+        return self._pause
 
 
-def _advice(reason: str) -> str:
-    if "watch limit" in reason:
+def _reports_changes() -> bool:
+    """Return whether to try inotify: on Linux, unless watchfiles is told to poll, or would.
+
+    It polls where the system reports no changes of some files: ``WATCHFILES_FORCE_POLLING``, WSL.
+    """
+    return (
+        sys.platform == "linux"
+        and not os.environ.get("WATCHFILES_FORCE_POLLING")
+        and "microsoft-standard" not in os.uname().release.lower()
+    )
+
+
+def _advice(error: Exception) -> str:
+    number, reason = getattr(error, "errno", None), str(error)
+    if number == errno.ENOSPC or "watch limit" in reason:
         return " (the sysctl fs.inotify.max_user_watches raises it)"
-    if "os error 24" in reason:
+    if number == errno.EMFILE or "os error 24" in reason:
         return " (the sysctl fs.inotify.max_user_instances raises it)"
     return ""
 

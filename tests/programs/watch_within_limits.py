@@ -1,6 +1,7 @@
 """Watch a directory where the system allows few watches; say what is wrong with the watch.
 
-Arguments: directory, and "grow" where the directory is to outgrow the limit meanwhile.
+Arguments: directory, and a mode: "still"; "alone" without what is below it; "grow" where the
+directory is to outgrow the limit meanwhile.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from pathlib import Path
 from eventstore.system import directory_watch
 
 
-def main(root: Path, *, grow: bool) -> None:
+def main(root: Path, mode: str) -> None:
     logging.basicConfig(format="%(message)s")
     directory_watch.RETRY_SECONDS = 0.05  # type: ignore[misc]
     woken = threading.Semaphore(0)
-    watcher = directory_watch.Watcher(root, woken.release, recursive=True)
+    watcher = directory_watch.Watcher(root, woken.release, recursive=mode != "alone")
     watcher.start()
     woken.acquire(timeout=60)
-    if grow:
+    if mode == "grow":
         assert not watcher.trouble, watcher.trouble
         (root / "new").mkdir()
     for _ in range(5):
@@ -30,4 +31,4 @@ def main(root: Path, *, grow: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), grow=sys.argv[2] == "grow")
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -38,8 +38,11 @@ def watch_within(limit: str, value: int, root: Path, mode: str) -> subprocess.Co
 
 
 @pytest.mark.parametrize("limit", ["max_inotify_instances", "max_inotify_watches"])
-def test_without_a_watch_it_looks_on_a_timer_and_says_so_once(tmp_path: Path, limit: str) -> None:
-    done = watch_within(limit, 0, tmp_path, "still")
+@pytest.mark.parametrize("mode", ["still", "alone"])
+def test_without_a_watch_it_looks_on_a_timer_and_says_so_once(
+    tmp_path: Path, limit: str, mode: str
+) -> None:
+    done = watch_within(limit, 0, tmp_path, mode)
     assert done.returncode == 0, done.stderr
     assert "cannot watch" in done.stdout
     assert limit.replace("inotify", "user") in done.stdout
@@ -59,7 +62,7 @@ async def test_the_master_shows_its_trouble_and_follows_all_the_same(
     def no_watch(*_: object, **__: object) -> None:
         raise OSError("OS file watch limit reached")
 
-    monkeypatch.setattr("eventstore.system.directory_watch.watch", no_watch)
+    monkeypatch.setattr("eventstore.system.tree_watch.watch", no_watch)
     monkeypatch.setattr("eventstore.system.directory_watch.RETRY_SECONDS", 0.05)
     root = fill(tmp_path / "rules", {"a.yml": ttp("A")})
     async with EventStore.open("memory://") as store, anyio.create_task_group() as tasks:

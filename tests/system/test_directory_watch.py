@@ -1,0 +1,62 @@
+"""A forked child has no part in the watches and the notifier's files of its parent."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from support.waiting import DEADLINE
+
+from eventstore.notify._position_file import PositionFile
+from eventstore.system.directory_watch import Watcher
+
+from .test_fork_hooks import run_in_fork
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+
+
+def test_a_child_closes_its_copies_and_the_parent_goes_on(tmp_path: Path) -> None:
+    woken = threading.Semaphore(0)
+    watcher = Watcher(tmp_path, woken.release, recursive=False)
+    watcher.start()
+    assert woken.acquire(timeout=DEADLINE)
+    file = PositionFile(tmp_path)
+    file.write(1, "")
+    assert woken.acquire(timeout=DEADLINE)
+    assert len(opened()) == 3
+
+    def in_child() -> bool:
+        left = opened()
+        watcher.close()
+        file.close()
+        return not left
+
+    try:
+        assert run_in_fork(in_child) == 0
+        while woken.acquire(blocking=False):
+            pass
+        file.write(2, "")
+        assert woken.acquire(timeout=DEADLINE)
+        assert file.read() == (2, "")
+    finally:
+        watcher.close()
+        file.close()
+
+
+def opened() -> list[int]:
+    """Return the descriptors of watches and of the notifier's file."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - pathlib opens more of them
+        try:
+            target = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115
+        except FileNotFoundError:
+            continue
+        if target.endswith(("inotify", "[eventfd]", "/position")):
+            found.append(int(name))
+    return found
