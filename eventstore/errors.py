@@ -140,11 +140,13 @@ class NoLogError(EventStoreError):
 class ArchiveError(EventStoreError):
     """An export cannot be read: it is truncated, altered, or no export at all.
 
-    ``where`` names it, ``offset`` is the byte at which the fault was found.
+    ``where`` names it, ``offset`` is the byte at which the fault was found: that of the chunk of
+    records, ``None`` where the fault is in no one place, such as a version that is missing.
     """
 
-    def __init__(self, where: str, offset: int, reason: str) -> None:
-        super().__init__(f"{where}, byte {offset:,}: {reason}; nothing of it was taken over")
+    def __init__(self, where: str, offset: int | None, reason: str) -> None:
+        place = where if offset is None else f"{where}, byte {offset:,}"
+        super().__init__(f"{place}: {reason}; nothing of it was taken over")
         self.where = where
         self.offset = offset
         self.reason = reason

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MAGIC: Final = b"\x89eventstore\r\n\x1a\n\x01"
 """What a file begins with: a transfer that alters bytes 0x80, CR or LF shows at once."""
 
+_SQLITE: Final = b"SQLite format 3\x00"
+"""What a SQLite file begins with."""
+
 CHUNK_BYTES: Final = 256 * 1024
 """A chunk ends once its records hold this much."""
 
@@ -77,6 +80,13 @@ class ArchiveWriter:
         self._file.write(data)
 
 
+def no_export(beginning: bytes) -> str:
+    """Say what a file is that begins as no export does."""
+    if beginning == _SQLITE:
+        return "it is a SQLite file, no export: a backup is put back by 'eventstore restore'"
+    return "it is no export of a log"
+
+
 def read_archive(file: IO[bytes], where: str) -> Iterator[tuple[int, list[Record]]]:
     """Yield each chunk's first byte and records; end once the whole file's checksum is right.
 
@@ -99,7 +109,7 @@ def read_archive(file: IO[bytes], where: str) -> Iterator[tuple[int, list[Record
 
     magic = file.read(len(MAGIC))
     if magic != MAGIC:
-        raise refuse("it is no export of a log")
+        raise ArchiveError(where, 0, no_export(magic))
     offset = len(MAGIC)
     checksum.update(magic)
     while True:

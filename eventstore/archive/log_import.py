@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Final
 import msgspec
 
 from eventstore.archive.continuity import Continuity, check_event
-from eventstore.archive.file_format import MAGIC, read_archive
+from eventstore.archive.file_format import MAGIC, no_export, read_archive
 from eventstore.archive.progress import Moved
 from eventstore.errors import ArchiveError, EventStoreError, StorageError
 from eventstore.log import records
@@ -81,7 +81,21 @@ def check_export(stream: BufferedReader, where: str) -> None:
     beginning = stream.peek(len(MAGIC))[: len(MAGIC)]
     # A pipe may have given less so far; the rest is checked as it is read.
     if not beginning or not MAGIC.startswith(beginning):
-        raise ArchiveError(where, 0, "it is no export of a log")
+        raise ArchiveError(where, 0, no_export(beginning))
+
+
+def refuse_export(copy: Path) -> None:
+    """Raise StorageError where an export, or the archive of a trim, is given as a backup."""
+    if not copy.is_file():
+        return  # The backend says what it is.
+    try:
+        with copy.open("rb") as file:
+            beginning = file.read(len(MAGIC))
+    except OSError as error:
+        raise StorageError(str(copy), error.strerror or str(error)) from error
+    if beginning == MAGIC:
+        reason = "it is an export, no backup: 'eventstore import' puts it into a new, empty log"
+        raise StorageError(str(copy), reason)
 
 
 def check_whole(stream: BufferedReader, where: str, progress: Progress) -> IO[bytes]:
@@ -120,7 +134,7 @@ def import_log(log: MovableLog, file: IO[bytes], where: str, progress: Progress)
     except EventStoreError:
         raise
     except ValueError as error:
-        raise ArchiveError(where, 0, str(error)) from error
+        raise ArchiveError(where, None, str(error)) from error
     return Moved(head.position, head.position - head.first_position + 1)
 
 
@@ -132,6 +146,7 @@ def read_records(file: IO[bytes], where: str, progress: Progress) -> Iterator[re
     """
     checker: _Checker | None = None
     found = _Findings()
+    offset = len(MAGIC)
     for offset, batch in read_archive(file, where):
         for record in batch:
             try:
@@ -147,7 +162,7 @@ def read_records(file: IO[bytes], where: str, progress: Progress) -> Iterator[re
         if checker is not None:
             progress(checker.events, checker.expected)
     if checker is None or not checker.ended:
-        raise found.error(where) or ArchiveError(where, 0, "it holds no whole log")
+        raise found.error(where) or ArchiveError(where, offset, "it holds no whole log")
     if (refusal := found.error(where)) is not None:
         raise refusal
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import anyio
+import msgspec
 import typer
 
 from eventstore.cli.contributions import contributions
@@ -23,6 +24,7 @@ from eventstore.errors import (
 from eventstore.integrity.findings import Finding, Report
 from eventstore.log.events import Cursor
 from eventstore.log.operations import Query
+from eventstore.log.redaction import REDACTIONS
 from eventstore.system.secret_url import show_place
 
 if TYPE_CHECKING:
@@ -42,6 +44,10 @@ async def verify(
         list[str] | None,
         typer.Option(help="Also a projected directory, or tables: sqlite:///FILE. Repeatable."),
     ] = None,
+    redactions: Annotated[
+        str | None,
+        typer.Option(help="URL of the log that this one, an archive of a trim, was taken from."),
+    ] = None,
 ) -> int:
     """Check that nothing in the log was changed; status 1 where something was."""
     cursor = Cursor.parse(anchor) if anchor is not None else None
@@ -49,8 +55,9 @@ async def verify(
     found: list[Finding] = []
     try:
         async with session.open_store() as store:
+            later = await _redactions(session, store, redactions) if redactions else ()
             with session.output.progress("verifying") as progress:
-                report = await store.verify(anchor=cursor, progress=progress)
+                report = await store.verify(anchor=cursor, progress=progress, redactions=later)
             for check in contributions().log_checks:
                 found += await check.load(check.item.path)(store)
             for place in view or ():
@@ -65,6 +72,15 @@ async def verify(
         session.output.value({"finding": without_secrets(asdict(finding))}, str(finding))
     _conclude(session, report, len(findings))
     return 1 if findings else 0
+
+
+async def _redactions(session: Session, archive: EventStore, url: str) -> Sequence[Event]:
+    """Read the redactions of the log that an archive was taken from."""
+    settings = msgspec.structs.replace(session.settings, url=url, notify="none")
+    async with Session(settings, session.output).open_store() as store:
+        if (await store.head()).log_id != (await archive.head()).log_id:
+            raise InvalidInputError(f"--redactions {show_place(url)}", "is another log")
+        return [event async for event in store.read(streams=REDACTIONS, kept=True)]
 
 
 def _conclude(session: Session, report: Report | None, count: int) -> None:

@@ -10,6 +10,7 @@ from eventstore.log.events import BYTES_CONTENT, JSON_CONTENT
 if TYPE_CHECKING:
     from eventstore.log.events import Event
     from eventstore.log.operations import Head, StoredEvent
+    from eventstore.log.redaction import Redaction
 
 
 class Erased(NamedTuple):
@@ -24,6 +25,15 @@ class Erased(NamedTuple):
     def of(cls, event: Event) -> Erased:
         """Return what a row without content tells about its event."""
         return cls(event.stream, event.version, event.type, event.content)
+
+    @classmethod
+    def named_by(cls, event: Event, redaction: Redaction, content: int) -> Erased:
+        """Return what a redaction says of the event that it erased.
+
+        ``content`` is its kind where the redaction, of an early version, does not say.
+        """
+        content = event.metadata.get("content", content)
+        return cls(redaction.stream, redaction.version, redaction.type, content)
 
 
 def known_links(digest: object) -> tuple[bytes, ...]:

@@ -40,9 +40,13 @@ class Checker:
     """Checks a log's rows in order and collects what is not as it was written.
 
     ``head`` is the head when the reading began: it has the log's id and its first position.
+    ``redactions`` are those of the log that this one is an archive of: what they name may be
+    without content, though the log ended before them.
     """
 
-    def __init__(self, head: Head, anchor: Cursor | None = None) -> None:
+    def __init__(
+        self, head: Head, anchor: Cursor | None = None, redactions: Iterable[Event] = ()
+    ) -> None:
         self.found = Findings()
         self.events = 0
         self.unread = 0
@@ -60,6 +64,11 @@ class Checker:
         self._missing = 0
         self._erased: dict[int, Erased] = {}
         self._redactions: dict[int, int] = {}
+        self._later = {
+            found.position: (event, found)
+            for event in redactions
+            if event.position > head.position and (found := read_redaction(event)) is not None
+        }
         self._anchor.check_start(head, base)
         for fault in head_faults(head):
             self.found.add(None, "head", str(fault))
@@ -167,9 +176,7 @@ class Checker:
         elif event.stream == REDACTIONS and (redaction := read_redaction(event)) is not None:
             self._redactions[redaction.position] = event.position
             erased = self._erased.get(redaction.position)
-            named = redaction.stream, redaction.version, redaction.type
-            content = event.metadata.get("content", erased.content if erased is not None else None)
-            if erased is not None and erased != (*named, content):
+            if erased is not None and erased != Erased.named_by(event, redaction, erased.content):
                 self.found.event(redaction.position, "is not the one that was redacted")
 
     def check_kept(self, rows: Iterable[tuple[StoredEvent, bytes]]) -> int:
@@ -208,7 +215,11 @@ class Checker:
         if side_tables is not None:
             self._check_streams(side_tables.streams)
         for position in sorted(self._erased.keys() - self._redactions.keys()):
-            self.found.event(position, "has no content, and no redaction says why")
+            erased = self._erased[position]
+            if position not in self._later:
+                self.found.event(position, "has no content, and no redaction says why")
+            elif erased != Erased.named_by(*self._later[position], erased.content):
+                self.found.event(position, "is not the one that was redacted")
         for where, what in side_tables.faults if side_tables is not None else ():
             self.found.add(None, where, what)
         self._anchor.check_end(head)

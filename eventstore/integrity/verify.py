@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -12,7 +12,7 @@ from eventstore.log.operations import IntegrityPage
 
 if TYPE_CHECKING:
     from eventstore.integrity.findings import Report
-    from eventstore.log.events import Cursor
+    from eventstore.log.events import Cursor, Event
     from eventstore.log.operations import Head
     from eventstore.storage.protocols import IntegrityReader
 
@@ -36,12 +36,16 @@ class _Trimmed(Exception):  # noqa: N818 - it ends an attempt, and is no error
 
 
 async def verify(
-    backend: IntegrityReader, run: Run, anchor: Cursor | None, progress: Progress | None
+    backend: IntegrityReader,
+    run: Run,
+    anchor: Cursor | None,
+    progress: Progress | None,
+    redactions: Sequence[Event] = (),
 ) -> Report:
     """Check a log; see :meth:`eventstore.store.event_store.EventStore.verify`."""
     while True:
         try:
-            return await _Verification(backend, run, anchor, progress).run()
+            return await _Verification(backend, run, anchor, progress, redactions).run()
         except _Trimmed:
             continue
 
@@ -54,19 +58,25 @@ class _Verification:
     """
 
     def __init__(
-        self, backend: IntegrityReader, run: Run, anchor: Cursor | None, progress: Progress | None
+        self,
+        backend: IntegrityReader,
+        run: Run,
+        anchor: Cursor | None,
+        progress: Progress | None,
+        redactions: Sequence[Event],
     ) -> None:
         self._backend = backend
         self._run = run
         self._anchor = anchor
         self._progress = progress
+        self._redactions = redactions
 
     async def run(self) -> Report:
         faults = await self._faults()
         head: Head = (
             await self._run(partial(self._backend.integrity_page, side_tables=False), 0, 1)
         ).head
-        self._checker = checker = Checker(head, self._anchor)
+        self._checker = checker = Checker(head, self._anchor, self._redactions)
         self._first = head.first_position
         for where, what in faults:
             checker.found.add(None, where, what)

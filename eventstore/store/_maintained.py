@@ -11,12 +11,13 @@ from eventstore.system.event_loop import LoopWaiting
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
     from datetime import datetime
 
     from eventstore.archive.progress import Moved, Progress
     from eventstore.archive.trim import Trimmed
     from eventstore.integrity.findings import Report
-    from eventstore.log.events import Appended, Cursor
+    from eventstore.log.events import Appended, Cursor, Event
     from eventstore.storage.protocols import LockHolder, NamedLock
     from eventstore.store._maintenance import Maintenance
 
@@ -37,16 +38,23 @@ class Maintained:
         return await self._maintenance.named_locks()
 
     async def verify(
-        self, *, anchor: Cursor | None = None, progress: Progress | None = None
+        self,
+        *,
+        anchor: Cursor | None = None,
+        progress: Progress | None = None,
+        redactions: Sequence[Event] = (),
     ) -> Report:
         """Check the whole log: every event, the chain, streams, consumers, schema and file.
 
         Finds what was changed, removed, added or moved without the store; a history that was
         rewritten as a whole needs ``anchor``, a cursor that was kept elsewhere. It changes
         nothing and blocks no writer; a trim meanwhile restarts it. ``progress`` is called with
-        the position reached and that of the head. See docs/integrity.md.
+        the position reached and that of the head. ``redactions`` are events of the log that this
+        one is an archive of, read from its stream ``log/redactions`` with ``kept=True``: the
+        archive of a trim ends before the redaction of what it has without content. See
+        docs/integrity.md.
         """
-        return await self._maintenance.verify(anchor, progress)
+        return await self._maintenance.verify(anchor, progress, redactions)
 
     async def redact(self, position: int, reason: str, by: str | None = None) -> Appended:
         """Erase an event's data and metadata for good, and append ``EventRedacted``.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from eventstore.archive.export import export_to
-from eventstore.archive.log_import import NAMED, import_file
+from eventstore.archive.log_import import NAMED, import_file, refuse_export
 from eventstore.archive.targets import check_target
 from eventstore.archive.trim import make_request, prepare_trim
 from eventstore.errors import StorageError
@@ -22,7 +22,7 @@ from eventstore.storage.backends import make_backend
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from eventstore.archive.progress import Moved, Progress
@@ -43,9 +43,11 @@ class Maintenance:
         self._feed = feed
         self._lift = lift
 
-    async def verify(self, anchor: Cursor | None, progress: Progress | None) -> Report:
+    async def verify(
+        self, anchor: Cursor | None, progress: Progress | None, redactions: Sequence[Event]
+    ) -> Report:
         """Check the whole log."""
-        return await verify(self._log.backend, self._log.run, anchor, progress)
+        return await verify(self._log.backend, self._log.run, anchor, progress, redactions)
 
     async def redact(self, position: int, reason: str, by: str | None) -> Appended:
         """Erase an event's data and metadata for good."""
@@ -144,6 +146,8 @@ async def restore(
     """Put a backup in the place of a log that is not open here; return the position it is at."""
     backend = make_backend(url, system_clock, ())
     how.start()
+    if backend.path is not None:
+        await how.in_thread(refuse_export, Path(copy))
     source = await how.in_thread(backend.open_copy, Path(copy))
     if source is not None:
         await _check_copy(source, copy, how)

@@ -332,8 +332,9 @@ async def test_a_version_that_no_event_has_is_refused(lasting_url: str) -> None:
     await empty(lasting_url)
     _, (records,), _ = chunks(await small_export())
     records[1][2] += 1
-    with pytest.raises(ArchiveError, match="versions of stream"):
+    with pytest.raises(ArchiveError, match="versions of stream") as caught:
         await imported(lasting_url, joined([records]))
+    assert caught.value.offset is None
 
 
 async def test_a_large_log_travels_in_many_chunks(tmp_path: Path, lasting_url: str) -> None:

@@ -119,3 +119,18 @@ def test_wrong_usage_is_status_2(run: Run, words: list[str]) -> None:
     done = run(*words)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_an_archive_is_verified_beside_the_log_that_it_was_cut_from(
+    run: Run, log: Path, tmp_path: Path
+) -> None:
+    run("redact", "2", "--reason", "a request", "--yes")
+    run("trim", "--before", str(COUNT + 1), "--yes", "--archive", "first.export")
+    archive = ("--url", "sqlite:///archive.db")
+    assert run("import", "first.export", *archive).returncode == 0
+    assert run("verify", *archive).returncode == 1
+    done = run("verify", *archive, "--redactions", f"sqlite:///{log}")
+    assert (done.returncode, "all as written" in done.stdout) == (0, True)
+    assert run("init", "--url", "sqlite:///other.db").returncode == 0
+    refused = run("verify", *archive, "--redactions", "sqlite:///other.db")
+    assert (refused.returncode, "is another log" in refused.stderr) == (1, True)
