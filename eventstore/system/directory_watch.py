@@ -44,7 +44,8 @@ class Watcher:
     reporting (limits, odd names, a directory replaced, renamed or mounted over) is begun again,
     with a ``wake`` in case a change was missed. While no watch can be made, as where the
     system's limits are exhausted, ``wake`` is called every RETRY_SECONDS instead; ``trouble``
-    then says why, and the program's log once.
+    then says why, and the program's log once. Neither says that the directory is not there
+    where its reader does: with ``missing_is_told``.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class Watcher:
         *,
         recursive: bool,
         step_ms: int = STEP_MS,
+        missing_is_told: bool = False,
     ) -> None:
         self._directory = directory
         self._wake = wake
         self._recursive = recursive
         self._step_ms = step_ms
+        self._missing_is_told = missing_is_told
         self._stop = threading.Event()
         self._events: DirectoryEvents | None = None
         self._inotify = not recursive and _reports_changes()
@@ -92,12 +95,18 @@ class Watcher:
                     self._inotify = False
                     continue
                 # A watch fails for many reasons: limits, names, mounts.
-                trouble = f"cannot watch {self._directory}: {error}{_advice(error)}"
-                if not self.trouble:
-                    log.warning("%s; scanning on a timer", trouble)
-                self.trouble = trouble
+                self._report(error)
                 self._wake()
                 self._stop.wait(RETRY_SECONDS)
+
+    def _report(self, error: Exception) -> None:
+        if self._missing_is_told and isinstance(error, FileNotFoundError):
+            self.trouble = ""
+            return
+        trouble = f"cannot watch {self._directory}: {error}{_advice(error)}"
+        if not self.trouble:
+            log.warning("%s; scanning on a timer", trouble)
+        self.trouble = trouble
 
     def _watch_directory(self) -> None:
         """Watch by inotify until ``close``, or until the path leads to another directory."""

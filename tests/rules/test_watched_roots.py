@@ -22,6 +22,7 @@ from support.master import (
 from support.waiting import DEADLINE
 
 from eventstore.system.directory_watch import Watcher
+from projections.rules.sources.watch import DirectoryWatch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +61,19 @@ async def test_a_root_that_is_not_there_yet_is_waited_for(store: EventStore, roo
         await anyio.wait_all_tasks_blocked()
         fill(root, {"a.yml": NEW})
         await stands(store, "A", NEW)
+
+
+async def test_a_root_that_is_not_there_is_told_by_the_scan_alone(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = DirectoryWatch(root / "nowhere")
+    watch.start()
+    try:
+        await watch.wait(0, DEADLINE)
+        assert watch.count > 0
+        assert (watch.trouble, caplog.text) == ("", "")
+    finally:
+        watch.close()
 
 
 async def test_a_root_that_is_a_link_may_lead_elsewhere(

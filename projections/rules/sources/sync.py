@@ -103,7 +103,7 @@ class RuleSync:
 
     @property
     def trouble(self) -> str:
-        """Why ``run`` looks at the directory on a timer only; empty while it can be watched."""
+        """Why ``run`` can look at the directory on a timer only; empty while it is not there."""
         return self._watch.trouble if self._watch is not None else ""
 
     def report_beside(self, trouble: Callable[[], str]) -> None:

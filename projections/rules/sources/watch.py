@@ -22,7 +22,8 @@ class DirectoryWatch:
 
     def __init__(self, root: Path) -> None:
         self._signal = Signal()
-        self._watcher = Watcher(root, self._signal.set, recursive=True)
+        # A scan says that the root is not there.
+        self._watcher = Watcher(root, self._signal.set, recursive=True, missing_is_told=True)
 
     def start(self) -> None:
         """Begin to watch."""
@@ -39,7 +40,7 @@ class DirectoryWatch:
 
     @property
     def trouble(self) -> str:
-        """Why the directory cannot be watched; empty while it is."""
+        """Why the directory cannot be watched; empty while it is, or is not there."""
         return self._watcher.trouble
 
     async def wait(self, seen: int, timeout: float) -> None:
