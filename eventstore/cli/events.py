@@ -19,40 +19,45 @@ _ADVICE: Final = (
 )
 
 
+After = Annotated[
+    int | None, typer.Option(min=0, help="Start after this position; default at the beginning.")
+]
+Consumer = Annotated[
+    str | None, typer.Option(help="Store the position under this name, and resume there.")
+]
+Streams = Annotated[
+    str | None, typer.Option(help="Only a category (rule/) or one stream (rule/R1).")
+]
+Types = Annotated[
+    list[str] | None, typer.Option(help="Only events of this type; may be given again.")
+]
+ExcludeStreams = Annotated[
+    list[str] | None, typer.Option(help="Not this category or stream; may be given again.")
+]
+ExcludeTypes = Annotated[
+    list[str] | None, typer.Option(help="No events of this type; may be given again.")
+]
+NoFollow = Annotated[bool, typer.Option("--no-follow", help="End at the head.")]
+Kept = Annotated[
+    bool, typer.Option("--kept", help="Where history was trimmed, go on with what was kept of it.")
+]
+SkipGone = Annotated[
+    bool, typer.Option("--skip-gone", help="Where history was trimmed, go on with what is left.")
+]
+
+
 async def tail(
     session: Session,
     *,
-    after: Annotated[
-        int | None,
-        typer.Option(min=0, help="Start after this position; default at the beginning."),
-    ] = None,
-    consumer: Annotated[
-        str | None,
-        typer.Option(help="Store the position under this name, and resume there."),
-    ] = None,
-    streams: Annotated[
-        str | None,
-        typer.Option(help="Only a category (rule/) or one stream (rule/R1)."),
-    ] = None,
-    types: Annotated[
-        list[str] | None, typer.Option(help="Only events of this type; may be given again.")
-    ] = None,
-    exclude_streams: Annotated[
-        list[str] | None,
-        typer.Option(help="Not this category or stream; may be given again."),
-    ] = None,
-    exclude_types: Annotated[
-        list[str] | None, typer.Option(help="No events of this type; may be given again.")
-    ] = None,
-    no_follow: Annotated[bool, typer.Option("--no-follow", help="End at the head.")] = False,
-    kept: Annotated[
-        bool,
-        typer.Option("--kept", help="Where history was trimmed, go on with what was kept of it."),
-    ] = False,
-    skip_gone: Annotated[
-        bool,
-        typer.Option("--skip-gone", help="Where history was trimmed, go on with what is left."),
-    ] = False,
+    after: After = None,
+    consumer: Consumer = None,
+    streams: Streams = None,
+    types: Types = None,
+    exclude_streams: ExcludeStreams = None,
+    exclude_types: ExcludeTypes = None,
+    no_follow: NoFollow = False,
+    kept: Kept = False,
+    skip_gone: SkipGone = False,
     wait_for_log: WaitForLog = 0.0,
 ) -> None:
     """Print events as they are appended; a named consumer resumes where it left off."""

@@ -95,15 +95,27 @@ def write_group(
     if plan.changed:
         if watch is not None:
             watch.look(head.recorded_us, now_us)
-        events: list[Event] | None = [] if inline or batches is not None else None
-        _store(driver, plan, cache, events)
-        if inline:
-            _apply_to_inline(driver, plan, inline, head, events or ())
-        if batches is not None:
-            batches.append(CommitBatch(head.cursor, tuple(events or ())))
+        _store_changes(driver, plan, inline, head, batches, cache)
     if transactions := [step for step in steps if isinstance(step, Transact)]:
         _transact(driver, transactions, inline, plan.head)
     return [outcome() if callable(outcome) else outcome for outcome in outcomes]
+
+
+def _store_changes(
+    driver: Driver,
+    plan: Plan,
+    inline: Sequence[InlineView],
+    head: Head,
+    batches: list[CommitBatch] | None,
+    cache: StreamCache,
+) -> None:
+    """Store what was planned after ``head``, apply it, and add it to ``batches``."""
+    events: list[Event] | None = [] if inline or batches is not None else None
+    _store(driver, plan, cache, events)
+    if inline:
+        _apply_to_inline(driver, plan, inline, head, events or ())
+    if batches is not None:
+        batches.append(CommitBatch(head.cursor, tuple(events or ())))
 
 
 def _apply_to_inline(
