@@ -27,6 +27,8 @@ from projections.sql import SqlCopy, SqlStorage
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+pytestmark = pytest.mark.promise("owners")
+
 NOWHERE = "redis://127.0.0.1:1/0"
 """A server that is down: no program listens at port 1."""
 

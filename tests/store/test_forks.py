@@ -12,6 +12,8 @@ from support.processes import run
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.promise("owners")
+
 SLOW = pytest.mark.slow
 OTHERS = ("idle", "process", "preload")
 

@@ -18,6 +18,8 @@ from support.waiting import eventually
 from eventstore import EventStore, InvalidInputError, StoreClosedError
 from projections.registry import Registry
 
+pytestmark = pytest.mark.promise("owners")
+
 STEPS = 12
 """More turns of the event loop than an opening or a closing takes, threads aside."""
 

@@ -27,6 +27,8 @@ from projections.sql.store import SqlStorage
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+pytestmark = pytest.mark.promise("owners")
+
 BACKENDS = ("asyncio", "trio")
 
 
