@@ -10,16 +10,13 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from support.commands import REPOSITORY, Run, command, environment
+from support.commands import Run, command, environment, log_of_samples
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 pytestmark = pytest.mark.slow
-
-
-SAMPLES = REPOSITORY / "config" / "rules" / "ttp"
 
 
 UNPRIVILEGED = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
@@ -41,12 +38,7 @@ def as_plain_owner(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def log(run: Run, tmp_path: Path) -> Path:
-    """Give a log of the sample rules, one of which was removed again."""
-    shutil.copytree(SAMPLES, tmp_path / "rules")
-    assert run("sync", "rules", "--once").returncode == 0
-    (tmp_path / "rules" / "encoded_powershell.yml").unlink()
-    assert run("sync", "rules", "--once").returncode == 0
-    return tmp_path / "eventstore.db"
+    return log_of_samples(run, tmp_path)
 
 
 @pytest.mark.parametrize("mode", [0o444, 0o400], ids=oct)

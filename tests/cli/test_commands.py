@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from support.commands import REPOSITORY, Run, Running
+from support.commands import SAMPLES, Run, Running
 from support.logs import LASTING, LOG_URLS
 from support.waiting import DEADLINE
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.postgres import Server
-
-SAMPLES = REPOSITORY / "config" / "rules" / "ttp"
 
 
 SECRET = "hush-hush"

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from sqlalchemy import create_engine, inspect, text
-from support.commands import REPOSITORY, Run
+from support.commands import SAMPLES, Run
 from support.journals import fill
 from support.logs import LASTING, LOG_URLS
+from support.sql_tables import Migrations
 
 from eventstore.cli.contributions import contributions
 from eventstore.cli.output import Output
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from projections.runner import Progress as Told
 
 pytestmark = pytest.mark.slow
-
-SAMPLES = REPOSITORY / "config" / "rules" / "ttp"
 COUNT = len(list(SAMPLES.iterdir()))
 
 
@@ -131,17 +130,20 @@ def test_the_journal_is_rebuilt_where_the_log_is(run: Run, log: str) -> None:
     assert query(log, "SELECT DISTINCT agent FROM journal_entry") == [("ana",)]
 
 
-def test_tables_of_ones_own_are_rebuilt_here_and_elsewhere(
-    run: Run, log: str, views: str, tmp_path: Path
-) -> None:
-    (tmp_path / "migrations").mkdir()
-    made = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)"
-    (tmp_path / "migrations" / "1.sql").write_text(made)
+def lose_items(log: str, migrations: Path) -> None:
+    """Make a table of a program's own with one row, and drop it behind the log's back."""
+    Migrations(migrations).write("1", "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)")
     with SqlStorage(log, notify="none") as storage:
-        storage.apply_migrations(tmp_path / "migrations")
+        storage.apply_migrations(migrations)
         with storage.connection() as c:
             c.execute("INSERT INTO item VALUES (?, ?)", (1, "ana"))
     query(log, "DROP TABLE item")
+
+
+def test_tables_of_ones_own_are_rebuilt_here_and_elsewhere(
+    run: Run, log: str, views: str, tmp_path: Path
+) -> None:
+    lose_items(log, tmp_path / "migrations")
     done = run("rebuild", "sql")
     place = SqlCopy(log).place
     assert done.stdout == f"sql in {place} is rebuilt, at position {COUNT + 2}\n"
@@ -269,14 +271,7 @@ async def test_tables_that_are_rebuilt_where_they_are_stay_whole_or_old(
     capsys: pytest.CaptureFixture[str],
     place: str,
 ) -> None:
-    (tmp_path / "migrations").mkdir()
-    made = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)"
-    (tmp_path / "migrations" / "1.sql").write_text(made)
-    with SqlStorage(log, notify="none") as storage:
-        storage.apply_migrations(tmp_path / "migrations")
-        with storage.connection() as c:
-            c.execute("INSERT INTO item VALUES (?, ?)", (1, "ana"))
-    query(log, "DROP TABLE item")
+    lose_items(log, tmp_path / "migrations")
     session = Session(Settings(url=log), Output())
     with anyio.CancelScope() as scope:
         real = getattr(SqlDialect, place)

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from support.commands import refused
 from support.logs import LASTING, LOG_URLS
 
 if TYPE_CHECKING:
@@ -22,16 +23,8 @@ def log(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     return url
 
 
-def said(run: Run, *words: str) -> str:
-    done = run(*words)
-    assert (done.returncode, done.stdout) == (1, ""), done
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    return done.stderr
-
-
 def test_init_creates_a_log_and_says_when_it_is_there(run: Run, log: str) -> None:
-    assert "no log at " in said(run, "streams")
+    assert "no log at " in refused(run, "streams")
     assert json.loads(run("init", "--json").stdout)["created"] is True
     assert run("streams").returncode == 0
     again = json.loads(run("init", "--json").stdout)
@@ -46,11 +39,11 @@ def test_append_checks_the_version_and_knows_ids(run: Run, log: str) -> None:
     again = json.loads(run(*first, "--json").stdout)
     assert (again["position"], again["duplicate"]) == (1, True)
     other = ("append", "order/1", "Placed", '{"total": 13}', "--id", "a")
-    assert "other content" in said(run, *other)
-    late = said(run, "append", "order/1", "Paid", "--expected", "no-stream")
+    assert "other content" in refused(run, *other)
+    late = refused(run, "append", "order/1", "Paid", "--expected", "no-stream")
     assert "stream 'order/1' is at version 1, not 0" in late
-    assert "not 7" in said(run, "append", "order/1", "Paid", "--expected", "7")
-    assert "exists" in said(run, "append", "order/2", "Paid", "--expected", "exists")
+    assert "not 7" in refused(run, "append", "order/1", "Paid", "--expected", "7")
+    assert "exists" in refused(run, "append", "order/2", "Paid", "--expected", "exists")
     assert run("append", "order/1", "Paid", "--expected", "1").returncode == 0
     (last,) = run("show", "order/1", "--json").stdout.splitlines()
     assert (json.loads(last)["type"], json.loads(last)["data"]) == ("Paid", {})

@@ -8,12 +8,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from support.commands import REPOSITORY, Run, Running
+from support.commands import REPOSITORY, SAMPLES, Run, Running
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-SAMPLES = REPOSITORY / "config" / "rules" / "ttp"
 Start = Callable[..., Running]
 
 

@@ -7,10 +7,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.exports import joined, taken_apart
 from support.logs import some
 from support.moving import fill, rows
 from support.plain import dialect
-from support.strange import NUL, STRANGE, bound, changed, joined, taken_apart
+from support.strange import NUL, STRANGE, bound, changed
 from support.tamper import rewrite_column, superuser
 from support.waiting import collect
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from support.exports import taken_apart
 from support.sql_definitions import ORDINARY_POSTGRES, POSTGRES
 from support.sql_statements import ORDINARY, REFUSED
-from support.strange import taken_apart
 
 from eventstore.archive.export import export_log
 from eventstore.archive.progress import no_progress

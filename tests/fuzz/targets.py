@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 import pgparse
 import typer
-from support.strange import bound, joined, taken_apart
+from support.exports import joined, taken_apart
+from support.strange import bound
 from typer.main import get_command
 
 from eventstore.archive.export import export_log

@@ -6,24 +6,19 @@ import sys
 import threading
 from itertools import count
 
-from eventstore import NewEvent, StreamWrite
+from eventstore import StreamWrite
 from eventstore.sync import EventStore
 from programs.common import say
+from programs.numbered_events import numbered_events
 
 SAYING = threading.Lock()
 
 
 def work(store: EventStore, name: str, begin: str) -> None:
     for number in count():
-        new = [
-            NewEvent("T", "x" * number * 40, id=f"{begin}-{name}-{number}-{part}")
-            for part in range(number % 5 + 1)
-        ]
+        new = numbered_events(f"{begin}-{name}", number)
         if name.startswith("many") and len(new) > 1:
-            writes = [
-                StreamWrite(f"s/{name}-a", new[:1]),
-                StreamWrite(f"s/{name}-b", new[1:]),
-            ]
+            writes = [StreamWrite(f"s/{name}-a", new[:1]), StreamWrite(f"s/{name}-b", new[1:])]
             done = store.append_many(writes)
         else:
             done = store.append(f"s/{name}", new)

@@ -9,21 +9,16 @@ from __future__ import annotations
 import asyncio
 from itertools import count
 
-from eventstore import EventStore, NewEvent, StreamWrite
+from eventstore import EventStore, StreamWrite
 from programs.common import run, say
+from programs.numbered_events import numbered_events
 
 
 async def work(store: EventStore, name: str, begin: str) -> None:
     for number in count():
-        new = [
-            NewEvent("T", "x" * number * 40, id=f"{begin}-{name}-{number}-{part}")
-            for part in range(number % 5 + 1)
-        ]
+        new = numbered_events(f"{begin}-{name}", number)
         if name.startswith("many") and len(new) > 1:
-            writes = [
-                StreamWrite(f"s/{name}-a", new[:1]),
-                StreamWrite(f"s/{name}-b", new[1:]),
-            ]
+            writes = [StreamWrite(f"s/{name}-a", new[:1]), StreamWrite(f"s/{name}-b", new[1:])]
             done = await store.append_many(writes)
         else:
             done = await store.append(f"s/{name}", new)

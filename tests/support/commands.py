@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +16,8 @@ from support import forked
 from support.waiting import DEADLINE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+SAMPLES = REPOSITORY / "config" / "rules" / "ttp"
 
 PATH = f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'tests'}"
 
@@ -50,6 +53,15 @@ def runner(cwd: Path, **variables: str) -> Run:
     return run_command
 
 
+def refused(run: Run, *words: str) -> str:
+    """Run a command that has to fail with one line; return that line."""
+    done = run(*words)
+    assert (done.returncode, done.stdout) == (1, ""), done
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
 def on_terminal(words: Sequence[str], cwd: Path, said: bytes = b"") -> tuple[int, str]:
     """Run a command at a terminal where the user types ``said``; return its status and stderr."""
     master, slave = pty.openpty()
@@ -67,6 +79,16 @@ def on_terminal(words: Sequence[str], cwd: Path, said: bytes = b"") -> tuple[int
         pass
     os.close(master)
     return process.wait(DEADLINE), shown.decode()
+
+
+def log_of_samples(run: Run, directory: Path) -> Path:
+    """Make the default log of the sample rules, one of which is removed again; return its path."""
+    rules = directory / "rules"
+    shutil.copytree(SAMPLES, rules)
+    assert run("sync", "rules", "--once").returncode == 0
+    (rules / "encoded_powershell.yml").unlink()
+    assert run("sync", "rules", "--once").returncode == 0
+    return directory / "eventstore.db"
 
 
 def make_log(url: str) -> None:

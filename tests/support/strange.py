@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
-from hashlib import sha256
 from typing import Any, Final
-
-import msgspec
 
 from eventstore.log import hash_chain as chain
 
@@ -47,22 +42,6 @@ _FIELDS: Final = (
     "kind", "position", "stream", "version", "id", "type", "commit", "content", "data",
     "metadata", "recorded_us", "salt", "digest", "hash",
 )  # fmt: skip
-
-
-def taken_apart(content: bytes) -> list[list[Any]]:
-    """Return the records of an export as lists."""
-    at, found = 16, []
-    while size := struct.unpack(">I", content[at : at + 4])[0]:
-        found += msgspec.msgpack.decode(zlib.decompress(content[at + 4 : at + 4 + size]))
-        at += 4 + size
-    return found
-
-
-def joined(records: list[list[Any]]) -> bytes:
-    """Put records together to an export, with the right checksum."""
-    packed = zlib.compress(msgspec.msgpack.encode(records))
-    body = b"\x89eventstore\r\n\x1a\n\x01" + struct.pack(">I", len(packed)) + packed + bytes(4)
-    return body + sha256(body).digest()
 
 
 def changed(records: list[list[Any]], position: int, column: str, value: Any) -> None:

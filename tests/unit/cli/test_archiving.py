@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
-from support.commands import REPOSITORY, Run
+from support.commands import SAMPLES, log_of_samples
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from support.commands import Run
+
 
 pytestmark = pytest.mark.slow
-
-
-SAMPLES = REPOSITORY / "config" / "rules" / "ttp"
 
 
 COUNT = len(list(SAMPLES.iterdir()))
@@ -25,12 +23,7 @@ COUNT = len(list(SAMPLES.iterdir()))
 
 @pytest.fixture
 def log(run: Run, tmp_path: Path) -> Path:
-    """Give a log of the sample rules, one of which was removed again."""
-    shutil.copytree(SAMPLES, tmp_path / "rules")
-    assert run("sync", "rules", "--once").returncode == 0
-    (tmp_path / "rules" / "encoded_powershell.yml").unlink()
-    assert run("sync", "rules", "--once").returncode == 0
-    return tmp_path / "eventstore.db"
+    return log_of_samples(run, tmp_path)
 
 
 def test_a_log_is_exported_and_imported(run: Run, log: Path, tmp_path: Path) -> None:

@@ -6,19 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from support.commands import refused
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from support.commands import Run
-
-
-def said(run: Run, *words: str) -> str:
-    done = run(*words)
-    assert (done.returncode, done.stdout) == (1, ""), done
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    return done.stderr
 
 
 def test_append_reads_its_data_from_stdin(run: Run) -> None:
@@ -42,7 +35,7 @@ def test_data_that_is_no_exact_json_is_refused(run: Run, tmp_path: Path, text: s
 
 @pytest.mark.parametrize("stream", ["log/trims", "log/x", "nocategory", "a/\x07", ""])
 def test_a_stream_that_is_reserved_or_no_name_is_refused(run: Run, stream: str) -> None:
-    assert said(run, "append", stream, "Noted").startswith("error: stream")
+    assert refused(run, "append", stream, "Noted").startswith("error: stream")
 
 
 @pytest.mark.parametrize("expected", ["soon", "-1", "²", "1.5", "9" * 40, ""])
@@ -66,4 +59,4 @@ def test_show_finds_a_rule_by_its_id(run: Run) -> None:
     shown = run("show", "R1", "--utc").stdout
     assert "rule-state/R1" in shown
     assert "noisy" in shown
-    assert "has no events" in said(run, "show", "R2")
+    assert "has no events" in refused(run, "show", "R2")
