@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,8 +67,11 @@ async def test_a_killed_import_leaves_an_empty_log(url: str, tmp_path: Path, rou
     async with EventStore.open("memory://") as store:
         await fill(store, 20, 1000)
         await store.export(tmp_path / "in.export")
-    found = set()
-    for number in range(rounds):
+    found = set[int]()
+    for number in count():
+        # A machine may be too busy to kill before the end: that is tried until it worked.
+        if number >= rounds and (0 in found or number == 100):
+            break
         target = tmp_path / f"{number}.db"
         kill_in("import", f"sqlite:///{target}", tmp_path, number)
         async with EventStore.open(f"sqlite:///{target}") as log:
