@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from support.logs import all_take, positions, some
-from support.waiting import DEADLINE, eventually, take
+from support.waiting import DEADLINE, take, until
 
 from eventstore import EventStore
 from eventstore.changes._event_window import SLICE_EVENTS
@@ -98,11 +98,7 @@ async def test_an_append_that_waits_in_the_queue_is_withdrawn_when_cancelled(
         queued = some(1)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(store.append, "a/1", some(1))
-
-            async def writing() -> bool:
-                return entered.is_set()
-
-            await eventually(writing)
+            await until(entered.is_set)
             with anyio.move_on_after(0.05) as scope:
                 await store.append("b/1", queued)
             assert scope.cancelled_caught
@@ -115,18 +111,21 @@ async def test_an_append_that_was_running_when_cancelled_is_settled_by_repeating
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with EventStore.open(url) as store:
-        gate = threading.Event()
+        gate, entered = threading.Event(), threading.Event()
         write = store._backend.write
 
         def gated(group: Sequence[Operation], tell: Any = None) -> Any:
+            entered.set()
             gate.wait(DEADLINE)
             return write(group)
 
         monkeypatch.setattr(store._backend, "write", gated)
         running = some(2)
-        with anyio.move_on_after(0.05) as scope:
-            await store.append("a/1", running)
-        assert scope.cancelled_caught
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(store.append, "a/1", running)
+            await until(entered.is_set)
+            tasks.cancel_scope.cancel()
+        assert not gate.is_set()
         gate.set()
         again = await store.append("a/1", running)
         assert (again.duplicate, again.position) == (True, 2)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.master import fill, logged, ttp
+from support.waiting import DEADLINE
 
 from projections.rules import RuleSync
 from projections.rules.sources import git_history
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 QUICK = DebounceTimes(whole=0.01, incomplete=0.02)
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let git take as long as it takes on a busy machine."""
+    monkeypatch.setattr(git_history, "LONGEST", DEADLINE)
 
 
 @pytest.fixture
