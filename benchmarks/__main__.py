@@ -23,6 +23,7 @@ from benchmarks.fanout import asking, fanout
 from benchmarks.idle import idle
 from benchmarks.latency import saving, waking
 from benchmarks.measure import Row, Setting
+from benchmarks.old_transaction import pg_old_transaction
 from benchmarks.postgres import pg_batches, pg_concurrent, pg_reading, pg_singles, pg_waking
 from benchmarks.reading import reading
 from benchmarks.rules import memory, silencing, swapping, syncing
@@ -54,6 +55,7 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "pg-concurrent": pg_concurrent,
     "pg-reading": pg_reading,
     "pg-waking": pg_waking,
+    "pg-old-transaction": pg_old_transaction,
     "journal": journal_sqlite,
     "pg-journal": journal_postgres,
     "transports": transports,

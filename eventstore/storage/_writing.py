@@ -228,8 +228,5 @@ def _commit_before(driver: Driver, commit: int) -> int:
 def _store(driver: Driver, plan: Plan, cache: StreamCache, events: list[Event] | None) -> None:
     ids = cache.store(driver, plan.changed)
     driver.insert(_INSERT, plan.rows(ids, events))
-    driver.defer(
-        "UPDATE head SET position = ?, recorded_us = ?, hash = ?",
-        (plan.head.position, plan.head.recorded_us, plan.head.hash),
-    )
+    driver.move_head(plan.head.position, plan.head.recorded_us, plan.head.hash)
     cache.end(plan.head, plan.largest)

@@ -22,6 +22,8 @@ ROWS: Final = 64
 fewer than 999 values, the limit of old SQLite builds."""
 
 
+MOVE_HEAD: Final = "UPDATE head SET position = ?, recorded_us = ?, hash = ?"
+
 Query: TypeAlias = "tuple[str, Sequence[Any]]"
 """SQL with ``?`` parameters, and their values."""
 
@@ -32,9 +34,6 @@ def _do_nothing() -> None:
 
 class Driver(ABC):
     """Runs SQL with ``?`` parameters on the DBAPI connection beneath SQLAlchemy's."""
-
-    for_update: ClassVar[str] = ""
-    """What a SELECT ends with to lock its rows, where the transaction itself does not."""
 
     table_mark: ClassVar[str]
     """An expression that changes once the table of incarnations is made, or at any such change."""
@@ -69,6 +68,22 @@ class Driver(ABC):
     @abstractmethod
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """Return the first row of a query, or ``None``."""
+
+    def head_row(
+        self,
+        columns: str,
+        *,
+        lock: bool,  # noqa: ARG002 - for databases whose transactions do not lock by themselves
+    ) -> tuple[Any, ...] | None:
+        """Return these columns of the head row, or ``None`` where it is missing.
+
+        ``lock`` keeps the row as it is until the transaction ends.
+        """
+        return self.row(f"SELECT {columns} FROM head")  # noqa: S608 - our own names
+
+    def move_head(self, position: int, recorded_us: int, hash_: bytes) -> None:
+        """Write the head row, which is locked, no later than the next statement."""
+        self.defer(MOVE_HEAD, (position, recorded_us, hash_))
 
     @abstractmethod
     def events(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PAGE_BYTES: Final = 8 * 1024 * 1024
 """A page ends early once it holds this much content: what bounds a reader's memory."""
 
-_HEAD: Final = "SELECT log_id, first_position, position, recorded_us, hash, base_hash"
+_HEAD: Final = "log_id, first_position, position, recorded_us, hash, base_hash"
 _HEAD_COLUMNS: Final = 6
 _LOCKED_HEAD: Final = f"{_HEAD}, schema_version"
 
@@ -59,8 +59,7 @@ def read_head(driver: Driver, *, lock: bool = False, known: KnownLog | None = No
     the schema meanwhile: only that one knows what an append has to write.
     """
     more = "" if known is None else f", {known.column(driver)}"
-    columns, rest = (_LOCKED_HEAD, driver.for_update) if lock else (_HEAD, "")
-    row = driver.row(f"{columns}{more} FROM head{rest}")
+    row = driver.head_row(f"{_LOCKED_HEAD if lock else _HEAD}{more}", lock=lock)
     if row is None:
         raise LookupError("the head row is missing")
     head = Head(*row[:_HEAD_COLUMNS])

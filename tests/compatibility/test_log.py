@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.old_transaction import old_transaction
+from support.postgres import shared_server
 
 from .versions import NEW, VersionError, release_names
 
@@ -85,6 +87,20 @@ def test_versions_that_append_at_the_same_time_leave_one_gapless_order(
         mine = [event[5] for event in events if event[1] == f"count/{number}"]
         assert mine == list(range(40))
     check_unbroken(pair, url, anchor)
+
+
+def test_versions_share_a_log_whose_head_has_many_old_versions(pair: Pair) -> None:
+    url = shared_server().fresh_schema()
+    pair.first.call("append", url=url, stream="order/17", events=ORDER)
+    anchor = pair.second.call("head", url=url)
+    with old_transaction(url, versions=2_000):
+        both = [
+            version.begin("append_often", url=url, stream="count/1", count=40) for version in pair
+        ]
+        for one in both:
+            one.result(60)
+        assert [event[0] for event in pair.first.call("read", url=url)] == list(range(1, 82))
+        check_unbroken(pair, url, anchor)
 
 
 def test_an_export_of_one_version_is_imported_by_the_other(

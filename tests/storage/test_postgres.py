@@ -300,18 +300,3 @@ async def test_looking_up_ids_does_not_read_the_whole_log_each_time(
     ((written, read),) = await told()
     assert written == 4280
     assert read < 2 * written
-
-
-@pytest.mark.anyio
-async def test_status_names_the_transaction_that_keeps_old_versions_of_the_head(
-    postgres: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = postgres.fresh_schema()
-    async with EventStore.open(url, notify="none") as store:
-        await store.append("a/1", some(1))
-        assert "old_transaction" not in await store.status()
-        monkeypatch.setattr("eventstore.storage.postgres.backend.HEAD_BYTES", 0)
-        with psycopg.connect(url, application_name="stranger") as session:
-            session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            session.execute("SELECT 1 FROM head")
-            assert "program 'stranger'" in (await store.status())["old_transaction"]

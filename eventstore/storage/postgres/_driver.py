@@ -12,8 +12,9 @@ from psycopg.pq import TransactionStatus
 
 from eventstore.storage import incarnation
 from eventstore.storage.catalog import TABLES, as_catalog
-from eventstore.storage.driver import Driver
+from eventstore.storage.driver import MOVE_HEAD, Driver
 from eventstore.storage.postgres._catalog import QUERIES, read_pattern
+from eventstore.storage.postgres._head import page_of, select_head, update_head
 from eventstore.storage.postgres.engine import LOCK_SCHEMA
 from eventstore.storage.qualified import qualify
 
@@ -81,7 +82,6 @@ class PostgresDriver(Driver):
     ``limit`` hears of every statement: time is limited for each, not for all of them.
     """
 
-    for_update = " FOR UPDATE"
     table_mark = (
         "pg_catalog.to_regclass(pg_catalog.concat(pg_catalog.quote_ident("
         f"pg_catalog.current_schema()), '.{incarnation.TABLE}'))::pg_catalog.oid::pg_catalog.int8"
@@ -122,6 +122,20 @@ class PostgresDriver(Driver):
         """Return the first row of a query, or ``None``."""
         found: tuple[Any, ...] | None = self._execute(sql, parameters).fetchone()
         return found
+
+    def head_row(self, columns: str, *, lock: bool) -> tuple[Any, ...] | None:
+        """Return these columns of the head row, or ``None``; ``lock`` keeps it as it is."""
+        row = self.row(select_head(columns, self._raw.head_page, lock=lock))
+        if row is None:
+            return None
+        *found, place = row
+        self._raw.head_page = page_of(place)
+        return tuple(found)
+
+    def move_head(self, position: int, recorded_us: int, hash_: bytes) -> None:
+        """Write the head row, which is locked, no later than the next statement."""
+        sql = update_head(MOVE_HEAD, self._raw.head_page)
+        self.defer(sql, (position, recorded_us, hash_))
 
     def events(
         self, sql: str, order: str, parameters: Sequence[Any], limit: int | None, size: int

@@ -22,6 +22,7 @@ from eventstore.storage.base import SqlBackend
 from eventstore.storage.postgres import owners
 from eventstore.storage.postgres._advisory_lock import SessionLock, read_held
 from eventstore.storage.postgres._driver import PostgresDriver
+from eventstore.storage.postgres._head import old_transaction
 from eventstore.storage.postgres._hidden_tables import PostgresHiddenTables
 from eventstore.storage.postgres._session_reset import finish_reset, start_reset
 from eventstore.storage.postgres.connection import GRACE_SECONDS as PATIENCE_SECONDS
@@ -61,10 +62,6 @@ _QUERY_LIMITS: Final = (
 """Ends what this process cannot end any more, because it was stopped or its network is gone."""
 
 READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-
-
-HEAD_BYTES: Final = 256 * 1024
-"""Size of the table ``head``, which has one row, above which its old versions have piled up."""
 
 
 class PostgresBackend(SqlBackend):
@@ -151,7 +148,7 @@ class PostgresBackend(SqlBackend):
             )
             version, schema, size = row or ("", "", 0)
             facts = {"backend": "postgresql", "server": version, "schema": schema, "bytes": size}
-            return facts | _old_transaction(driver)
+            return facts | old_transaction(driver)
 
         return self._read(ask)
 
@@ -291,26 +288,3 @@ class PostgresBackend(SqlBackend):
 def _start_reset(raw: Session | None, _record: object) -> None:
     if raw is not None:  # It was lost, or dropped.
         start_reset(raw)
-
-
-def _old_transaction(driver: Driver) -> dict[str, str | int]:
-    """Name the oldest transaction where the head row's old versions have piled up; else nothing.
-
-    No vacuum removes what a transaction that is still open could read, and each append passes it.
-    """
-    size = driver.row("SELECT pg_relation_size('head')::bigint")
-    if size is None or size[0] <= HEAD_BYTES:
-        return {}
-    row = driver.row(
-        "SELECT pid, coalesce(usename, ''), coalesce(application_name, ''), "
-        "extract(epoch FROM now() - xact_start)::bigint FROM pg_stat_activity "
-        "WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid() AND xact_start IS NOT NULL "
-        "ORDER BY xact_start LIMIT 1"
-    )
-    if row is None:
-        return {}
-    pid, user, program, seconds = row
-    return {
-        "old_transaction": f"session {pid} (user {user!r}, program {program!r}) has a transaction "
-        f"open for {seconds} s, which slows appends: end it (pg_terminate_backend({pid}))"
-    }

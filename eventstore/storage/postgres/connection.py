@@ -86,6 +86,8 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
     """Whether it has the limits of callers' own statements, not the log's."""
     reset_sent: float | None = None
     """When its reset was sent, on the monotonic clock, while the answers have not been taken."""
+    head_page = 0
+    """The page that the log's head row was on when it was last read."""
     schema = ""
     """The schema of the log's tables, as SQL writes it; empty where there is none."""
     own_settings: dict[str, str]
