@@ -109,14 +109,14 @@ class HistoryHeldError(EventStoreError):
     """A trim would remove events that a named consumer has not done; nothing was trimmed.
 
     ``consumer`` is the slowest one, ``position`` how far it has come. With ``projection`` it is
-    an inline projection of that name, whose tables a newer program keeps.
+    a projection of that name in the log's database, which another program keeps.
     """
 
     def __init__(
         self, consumer: str, position: int, last: int, *, projection: bool = False
     ) -> None:
         advice = (
-            "open the log with the newer program first, which brings the projection up"
+            "run the program that keeps the projection first, which brings it up"
             if projection
             else "remove the consumer if it is gone for good (eventstore consumers remove)"
         )

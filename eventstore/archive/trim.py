@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, TypeAlias
+from typing import IO, TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import msgspec
 
 from eventstore.archive.export import content_bytes, describe_prefix, export_records
 from eventstore.archive.file_format import ArchiveWriter
 from eventstore.archive.targets import check_target
-from eventstore.errors import HistoryHeldError, InvalidInputError
+from eventstore.errors import InvalidInputError
 from eventstore.log.clock import from_microseconds, time_ahead, to_microseconds
 from eventstore.log.events import Event, NewEvent, StreamWrite
 from eventstore.log.operations import TRIMS, Append, Trim
@@ -103,6 +103,27 @@ def make_request(
     return TrimRequest(position, time, path, reason, by, keep, force, dry_run)
 
 
+K = TypeVar("K", bound=Keep)
+
+
+def serving(*projections: str) -> Callable[[K], K]:
+    """Say of a policy that projections of these names can be computed from what it keeps.
+
+    A trim then does not wait for them. Used as a decorator.
+    """
+
+    def mark(keep: K) -> K:
+        keep.serves = frozenset(projections)  # type: ignore[attr-defined]
+        return keep
+
+    return mark
+
+
+def served_by(keep: Keep) -> frozenset[str]:
+    """Return the names of the projections that can be computed from what a policy keeps."""
+    return getattr(keep, "serves", frozenset())
+
+
 def keep_nothing(_: Iterable[Event]) -> Iterable[int]:
     """Keep no event: trimmed history is gone but for its archive."""
     return ()
@@ -114,17 +135,16 @@ def prepare_trim(
     """Write the archive and decide the trim; ``None`` where there is nothing to take away.
 
     A dry run reads and decides the same and writes nothing: no archive, and ``None`` to be done.
-    Raises HistoryHeldError where a consumer needs what would go, NotEmptyError where the
-    archive's name is taken.
+    Raises HistoryHeldError where a consumer or a projection needs what would go, NotEmptyError
+    where the archive's name is taken.
     """
-    head, consumers = log.outline()
+    head = log.head()
     cut = log.cut(request.before, request.before_us)
     ahead = time_ahead(head.recorded_us, log.now()) // 1_000_000
     if cut.position < head.first_position:
         return None, Trimmed(head.first_position, ahead_seconds=ahead)
-    slowest = min(consumers, key=lambda one: (one.cursor.position, one.name), default=None)
-    if slowest is not None and slowest.cursor.position < cut.position and not request.force:
-        raise HistoryHeldError(slowest.name, slowest.cursor.position, cut.position)
+    if not request.force:
+        log.check_held(cut.position, served_by(request.keep))
     archive = _archive_path(log, request.archive, head, cut)
     events = cut.position - head.first_position + 1
     last = from_microseconds(describe_prefix(log, head, cut).recorded_us).isoformat()
@@ -145,7 +165,8 @@ def prepare_trim(
         ahead,
     )
     notice = _notice(log, request, cut, done, keep)
-    return Trim(cut, head.first_position, keep, request.force, notice), done
+    served = served_by(request.keep)
+    return Trim(cut, head.first_position, keep, request.force, notice, served), done
 
 
 def _archive_path(log: MovableLog, given: Path | None, head: Head, cut: Cursor) -> Path:

@@ -7,6 +7,7 @@ from itertools import chain, islice
 from queue import Queue
 from typing import TYPE_CHECKING, Final
 
+from eventstore.archive.trim import served_by, serving
 from eventstore.cli.contributions import contributions
 from eventstore.errors import ConfigError
 
@@ -38,6 +39,7 @@ def keep_for_all(keepers: Sequence[Keep]) -> Keep:
     two chunks of events wait for any of them. The first error of a keeper is raised.
     """
 
+    @serving(*chain.from_iterable(map(served_by, keepers)))
     def keep(events: Iterable[Event]) -> Iterable[int]:
         if len(keepers) == 1:
             return keepers[0](events)

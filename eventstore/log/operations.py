@@ -14,7 +14,7 @@ from eventstore.errors import ConsumerRemovedError, EventStoreError, TakenOverEr
 from eventstore.log.events import Appended, Cursor, Event, StreamWrite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 REMOVED: Final = "a removal of the consumer"
 """Stands for the new owner of a consumer that was removed."""
@@ -246,7 +246,8 @@ class Trim:
 
     ``first_position`` is the log's when this was decided; ``notice`` is the append that
     records it, in the same transaction. Without ``force`` a consumer that has not reached the
-    cut raises HistoryHeldError. The result is the notice's Appended.
+    cut raises HistoryHeldError, and so does a projection that is not among the ``served``: those
+    that can be computed from what is kept. The result is the notice's Appended.
     """
 
     cut: Cursor
@@ -254,6 +255,7 @@ class Trim:
     keep: Sequence[int]
     force: bool
     notice: Append
+    served: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

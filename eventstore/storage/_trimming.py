@@ -10,7 +10,7 @@ from eventstore.log.events import Cursor
 from eventstore.storage.reading import check_cursor, hash_at, read_head, read_views
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from eventstore.log.operations import Head, Trim
     from eventstore.storage.driver import Driver
@@ -63,12 +63,8 @@ def _last_before(driver: Driver, start: int, last: int, before_us: int) -> int:
     return start
 
 
-def trim(driver: Driver, head: Head, operation: Trim, newer: Sequence[str]) -> None:
-    """Delete the events up to the cut. Each check that may refuse the trim comes first.
-
-    ``newer`` names the inline projections that a newer program keeps: this one cannot bring them
-    up before the events are gone.
-    """
+def trim(driver: Driver, head: Head, operation: Trim) -> None:
+    """Delete the events up to the cut. Each check that may refuse the trim comes first."""
     cut = operation.cut
     if head.first_position != operation.first_position:
         raise HistoryGoneError(
@@ -76,8 +72,7 @@ def trim(driver: Driver, head: Head, operation: Trim, newer: Sequence[str]) -> N
         )
     check_cursor(driver, head, cursor=cut)
     if not operation.force:
-        check_consumers(driver, cut.position)
-        _check_newer(driver, newer, cut.position)
+        check_held(driver, cut.position, operation.served)
     driver.run("UPDATE head SET first_position = ?, base_hash = ?", (cut.position + 1, cut.hash))
     _keep(driver, head, operation)
     for start in range(head.first_position - 1, cut.position, BATCH):
@@ -86,23 +81,27 @@ def trim(driver: Driver, head: Head, operation: Trim, newer: Sequence[str]) -> N
         driver.keep_alive()
 
 
-def check_consumers(driver: Driver, last: int) -> None:
-    """Raise HistoryHeldError where a consumer has not come as far as ``last``."""
+def check_held(driver: Driver, last: int, served: Collection[str]) -> None:
+    """Raise HistoryHeldError where a consumer or a projection has not come as far as ``last``.
+
+    The projections are those in the log's database, but for the ``served`` names: those that need
+    no such event. One that lacks events which were trimmed before has nothing to lose.
+    """
     row = driver.row(
         "SELECT name, position FROM consumer WHERE position < ? ORDER BY position, name LIMIT 1",
         (last,),
     )
     if row is not None:
         raise HistoryHeldError(row[0], row[1], last)
-
-
-def _check_newer(driver: Driver, newer: Sequence[str], last: int) -> None:
-    """Raise HistoryHeldError where a projection has not come as far as ``last``."""
-    if newer:
-        at = {view.name: view.position for view in read_views(driver)}
-        position, name = min((at.get(name, 0), name) for name in newer)
-        if position < last:
-            raise HistoryHeldError(name, position, last, projection=True)
+    first = read_head(driver).first_position
+    behind = [
+        (view.position, view.name)
+        for view in read_views(driver)
+        if first - 1 <= view.position < last and view.name not in served
+    ]
+    if behind:
+        position, name = min(behind)
+        raise HistoryHeldError(name, position, last, projection=True)
 
 
 def read_hashes(driver: Driver, positions: Sequence[int]) -> list[tuple[int, bytes]]:

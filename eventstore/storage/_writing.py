@@ -87,11 +87,11 @@ def write_group(
         lambda commit: _earlier_call(driver, head, commit),
         now_us,
     )
-    newer: list[str] = []
-    if inline and any(isinstance(operation, Trim) for operation in group):
+    if any(isinstance(operation, Trim) for operation in group):
         # After the trim the projections could no longer read the events that they lack.
-        newer = [view.name for view in inline if not catch_up_inline(driver, view, head)]
-    outcomes = [_carry_out(driver, plan, step, head, newer) for step in steps]
+        for view in inline:
+            catch_up_inline(driver, view, head)
+    outcomes = [_carry_out(driver, plan, step, head) for step in steps]
     if plan.changed:
         if watch is not None:
             watch.look(head.recorded_us, now_us)
@@ -162,9 +162,8 @@ def _is_done(plan: Plan, trim: Trim) -> bool:
 
 
 def _carry_out(
-    driver: Driver, plan: Plan, operation: _Step, head: Head, newer: Sequence[str]
+    driver: Driver, plan: Plan, operation: _Step, head: Head
 ) -> Outcome | Callable[[], Appended]:
-    """Carry one out; ``newer`` names the projections that a newer program keeps."""
     if isinstance(operation, EventStoreError):
         return operation
     outcome: Outcome | Callable[[], Appended] = None
@@ -175,7 +174,7 @@ def _carry_out(
             outcome = _erasure.erase(driver, plan, operation)
         elif isinstance(operation, Trim):
             if not _is_done(plan, operation):
-                _trimming.trim(driver, head, operation, newer)
+                _trimming.trim(driver, head, operation)
             outcome = plan.add(operation.notice)
         elif isinstance(operation, ConsumerOperation):
             outcome = write_consumer(driver, head, operation, plan.now_us)

@@ -25,7 +25,7 @@ from eventstore.storage._inline import REST_EVENTS, ViewBehindError
 from eventstore.storage._stream_cache import StreamCache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -292,6 +292,11 @@ class SqlBackend(ABC):
             return head, self._known.note(driver, self._where, head.log_id)
 
         return self._read(read)
+
+    def check_held(self, last: int, served: Collection[str]) -> None:
+        """Raise HistoryHeldError where a consumer or a projection still needs an event up to it."""
+        brought_up = {view.name for view in self._inline} - self.skipped.keys()
+        self._read(lambda driver: _trimming.check_held(driver, last, brought_up.union(served)))
 
     def renew_incarnation(self) -> str:
         """Give this log a new incarnation, and return it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from eventstore.log.events import Cursor
@@ -202,6 +202,13 @@ class Portable(Protocol):
         """Return the end of the last commit that lies wholly before a position, or a time.
 
         That of the last event before the first position where there is none.
+        """
+
+    def check_held(self, last: int, served: Collection[str]) -> None:
+        """Raise HistoryHeldError where a consumer, or a projection of others, lacks events.
+
+        These are the events up to ``last``, which the ``served`` projections do not need. A trim
+        brings a projection of this store up itself.
         """
 
     def renew_incarnation(self) -> str:

@@ -109,8 +109,9 @@ class Maintained:
         stream ``log/trims``. From then on reading below it raises HistoryGoneError. ``dry_run``
         returns what would be done, without a checksum, and changes and writes nothing.
 
-        Raises HistoryHeldError where a named consumer has not come so far, unless ``force``,
-        and NotEmptyError where the archive exists.
+        Raises HistoryHeldError where a named consumer, or a projection in the log's database that
+        this store does not keep, has not come so far, unless ``force``, and NotEmptyError where
+        the archive exists.
         """
         return await self._maintenance.trim(
             before, archive, reason, by, keep, progress, force=force, dry_run=dry_run

@@ -14,6 +14,7 @@ from eventstore.errors import HistoryHeldError, ProjectionVersionError
 from projections import ProjectionRunner
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -107,6 +108,48 @@ async def test_an_older_process_trims_no_event_that_the_newer_view_lacks(
         async with EventStore.open(log, inline=[NewerOnlyCounted()]) as new:
             assert read_totals(log) == expected | {"n/1": expected["n/1"] + 6}
             await new.trim(before=8, archive=tmp_path / "more", reason="age", by="tests")
+
+
+async def keep_inline(log: str) -> None:
+    async with EventStore.open(log, inline=[OnlyCounted()]):
+        pass
+
+
+async def keep_followed(log: str) -> None:
+    async with EventStore.open(log) as store:
+        await ProjectionRunner(store, OnlyCounted().at(log)).catch_up()
+
+
+@pytest.mark.promise("projection")
+@pytest.mark.parametrize("keep", [keep_inline, keep_followed])
+async def test_a_program_without_the_view_trims_no_event_that_it_lacks(
+    log: str, tmp_path: Path, keep: Callable[[str], Awaitable[None]]
+) -> None:
+    async with EventStore.open(log) as store:
+        first = await append_numbers(store, 5)
+        await keep(log)
+        for _ in range(3):
+            await store.append("n/1", [NewEvent("Counted", 1)])
+        for dry_run in (True, False):
+            with pytest.raises(HistoryHeldError, match="projection 'totals' is at position 5"):
+                await store.trim(before=8, archive=tmp_path / "a", dry_run=dry_run)
+        assert not (tmp_path / "a").exists()
+        await store.trim(before=6, archive=tmp_path / "a")
+        await keep(log)
+        assert read_totals(log) == first | {"n/1": first["n/1"] + 3}
+        done = await store.trim(before=9, archive=tmp_path / "b")
+        assert done.first_position == 9
+
+
+async def test_a_forced_trim_passes_a_view_over_which_then_holds_nothing(
+    log: str, tmp_path: Path
+) -> None:
+    async with EventStore.open(log) as store:
+        await append_numbers(store, 5)
+        await keep_followed(log)
+        await append_numbers(store, 10)
+        await store.trim(before=10, archive=tmp_path / "a", force=True)
+        assert (await store.trim(before=12, archive=tmp_path / "b")).first_position == 12
 
 
 class Picky(Totals):
