@@ -27,6 +27,8 @@ class Forkable(Protocol):
 
 
 _functions: Final[list[Callable[[], None]]] = []
+_before: Final[list[Callable[[], None]]] = []
+_after: Final[list[Callable[[], None]]] = []
 _objects: Final[WeakSet[Forkable]] = WeakSet()
 _forks = 0
 
@@ -39,6 +41,18 @@ def count() -> int:
 def run_in_child(function: F) -> F:
     """Call ``function`` in each forked child; may be used as a decorator."""
     _functions.append(function)
+    return function
+
+
+def run_before(function: F) -> F:
+    """Call ``function`` in the parent before each fork; may be used as a decorator."""
+    _before.append(function)
+    return function
+
+
+def run_after(function: F) -> F:
+    """Call ``function`` in the parent after each fork; may be used as a decorator."""
+    _after.append(function)
     return function
 
 
@@ -81,5 +95,19 @@ def _after_fork() -> None:
             log.exception("a fork hook failed")
 
 
+def _before_fork() -> None:
+    for function in _before:
+        function()
+
+
+def _after_fork_in_parent() -> None:
+    for function in _after:
+        function()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork,
+    )

@@ -55,7 +55,8 @@ class SqliteDatabase:
         """Release every connection; leave those open whose closing would remove another's WAL."""
         if self._files is not None and self._files.closing_harms:
             keep_connections(self._engine)
-        self._engine.dispose()
+        with translate_errors(str(self._path)):
+            self._engine.dispose()
         self._turn.close()
 
     def drop_idle_connections(self) -> None:

@@ -29,6 +29,34 @@ def test_a_forked_child_is_refused_and_harms_nothing(lasting_url: str, way: str)
     assert audit_url(lasting_url) == 6
 
 
+def check_forks(path: Path, forks: int, way: str) -> int:
+    """Check that parent and children end well; return how many children worked."""
+    ended = run("forks_at_random", path, forks, 7, way, stdout=PIPE, stderr=PIPE, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    acknowledged, *words = ended.stdout.split()
+    ends: dict[str, int] = dict(zip(words[::2], map(int, words[1::2]), strict=True))
+    worked = ends.pop("worked", 0)
+    assert ends.pop("refused", 0) + worked == forks
+    assert not ends
+    assert audit_url(f"sqlite:///{path}") == int(acknowledged) + worked
+    return worked
+
+
+def test_children_forked_while_threads_append_and_read_work_or_are_refused(path: Path) -> None:
+    check_forks(path, 4, "threads")
+
+
+@pytest.mark.slow
+def test_fifty_children_forked_at_random_moments_work_or_are_refused(path: Path) -> None:
+    assert check_forks(path, 50, "threads")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["transaction", "query", "connection"])
+def test_children_forked_during_a_use_that_lasts_are_refused(path: Path, way: str) -> None:
+    assert check_forks(path, 10, way) == 0
+
+
 @pytest.mark.slow
 def test_a_child_that_was_forked_in_a_transaction_leaves_it_to_its_parent(lasting_url: str) -> None:
     ended = run("forked_connection", lasting_url, stdout=PIPE, stderr=PIPE, text=True)

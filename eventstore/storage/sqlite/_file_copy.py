@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.errors import NotEmptyError, StorageError
 from eventstore.storage.incarnation import renew_file
-from eventstore.storage.sqlite.forked_files import check_inherited
+from eventstore.storage.sqlite.forked_files import begin_use, check_inherited, end_use
 from eventstore.storage.sqlite.read_only import is_read_only, read_unlocked
 from eventstore.storage.sqlite.write_turn import WAIT_SECONDS, WriteTurn
 from eventstore.system.safe_files import permissions, replacing, sync
@@ -169,6 +169,8 @@ def _copy(source: sqlite3.Connection, target: Path, progress: Callable[[int, int
 @contextmanager
 def _errors_naming(path: Path) -> Iterator[None]:
     """Turn errors of SQLite and of the file system into StorageError, naming the file."""
+    use = object()
+    begin_use(use)
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -176,6 +178,8 @@ def _errors_naming(path: Path) -> Iterator[None]:
         raise StorageError(str(path), reason) from error
     except (sqlite3.Error, OSError) as error:
         raise StorageError(str(path), str(error)) from error
+    finally:
+        end_use(use)
 
 
 def _page_progress(progress: Callable[[int, int], None]) -> Callable[[int, int, int], None]:

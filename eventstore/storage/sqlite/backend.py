@@ -183,10 +183,11 @@ class SqliteBackend(SqlBackend):
         """Release every connection."""
         if self._files is not None and not self._read_only and self._files.closing_harms:
             self._abandon()
-        with self._memory_lock:
-            self._disconnect()
-        self._engine.dispose()
-        self._query_engine.dispose()
+        with translate_errors(self._where):
+            with self._memory_lock:
+                self._disconnect()
+            self._engine.dispose()
+            self._query_engine.dispose()
         if self._scratch is not None:
             self._scratch.cleanup()
 

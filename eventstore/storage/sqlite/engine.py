@@ -11,7 +11,12 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from eventstore.errors import StorageError
-from eventstore.storage.sqlite.forked_files import check_inherited
+from eventstore.storage.sqlite.forked_files import (
+    begin_use,
+    check_inherited,
+    check_usable,
+    end_use,
+)
 from eventstore.system.owners import keep_for_ever
 
 if TYPE_CHECKING:
@@ -34,7 +39,10 @@ _USE_WAL: Final = "PRAGMA journal_mode=WAL"
 
 
 class translate_errors:  # noqa: N801 - a context, used like a function
-    """Turn every error of SQLite and SQLAlchemy into StorageError, saying where."""
+    """Turn every error of SQLite and SQLAlchemy into StorageError, saying where.
+
+    Whatever uses SQLite does it within such a block, so that a fork knows of it.
+    """
 
     # No generator: each append, read and acknowledgement passes through here.
 
@@ -42,9 +50,10 @@ class translate_errors:  # noqa: N801 - a context, used like a function
         self._where = where
 
     def __enter__(self) -> None:
-        return None
+        begin_use(self)
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        end_use(self)
         if error is None:
             return
         if isinstance(error, DBAPIError):
@@ -74,6 +83,7 @@ def make_engine(
     With ``wal`` each connection switches the file to a write-ahead log, where it has none yet.
     Like PostgreSQL it refuses texts with NUL characters, so that projections are the same on both.
     """
+    check_usable()
     engine = create_engine(
         URL.create("sqlite", database=str(path) if path else None),
         isolation_level="AUTOCOMMIT",

@@ -66,7 +66,7 @@ class LogFiles:
     def _check_main(self) -> None:
         try:
             status = os.stat(self._path)  # noqa: PTH116 - on the path of each append
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise FileChangedError(self._path, self._path, "removed") from None
         if (status.st_dev, status.st_ino) != self._main:
             raise FileChangedError(self._path, self._path, "replaced")
@@ -91,14 +91,17 @@ class LogFiles:
 
     @property
     def closing_harms(self) -> bool:
-        """Whether a write-ahead log lies there that is another's.
+        """Whether a write-ahead log lies there that is another's, or may be.
 
         SQLite removes what has this name when the last connection closes. Where ours was only
         removed, closing is what saves its content.
         """
-        found = {name: _identity(name) for name in (self._wal, self._shm)}
+        try:
+            found = {name: _identity(name) for name in (self._wal, self._shm)}
+        except OSError:
+            return True
         if not self._companions:
-            return _identity(self._path) != self._main and any(found.values())
+            return any(found.values()) and _identity(self._path) != self._main
         return any(now not in {None, self._companions[name]} for name, now in found.items())
 
 
@@ -159,6 +162,6 @@ def _other_links(path: Path, status: os.stat_result) -> Iterator[str]:
 def _identity(path: str) -> _Identity:
     try:
         status = os.stat(path)  # noqa: PTH116 - on the path of each append
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return status.st_dev, status.st_ino

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from eventstore.errors import StorageError
 from eventstore.storage.sqlite._driver import SqliteDriver
+from eventstore.storage.sqlite.forked_files import hold_connection, release_connection
 from eventstore.storage.sqlite.write_turn import WriteTurn
 from eventstore.storage.user_transaction import DriverTransaction
 from eventstore.system import fork_hooks
@@ -66,6 +67,7 @@ class SqliteUserTransaction(DriverTransaction):
         self._files = files
         self._turn: WriteTurn | None = None
         self._held = ExitStack()
+        hold_connection(self)
 
     @contextmanager
     def reading(self) -> Iterator[Driver]:
@@ -137,6 +139,7 @@ class SqliteUserTransaction(DriverTransaction):
                 keep_for_ever(self._connection)
             else:
                 self._connection.close()
+            release_connection(self)
             if self._turn is not None:
                 self._turn.close()
                 self._turn = None

@@ -12,6 +12,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
+from eventstore.storage.sqlite.forked_files import begin_use, end_use
 from eventstore.system import fork_hooks
 from eventstore.system.event_loop import check_cancelled
 from eventstore.system.file_lock import FileLock, LockTimeoutError
@@ -63,6 +64,7 @@ class WriteTurn:
         except BaseException:
             self._gate.release()
             raise
+        begin_use(self)
 
     def _take_free(self) -> bool:
         """Take the turn where no other process has it; else keep the gate, if that is free."""
@@ -89,6 +91,7 @@ class WriteTurn:
         return LockTimeoutError(lock.path, self._seconds, holder)
 
     def __exit__(self, *_: object) -> None:
+        end_use(self)
         self._writer.release()
 
     def after_fork(self) -> None:
