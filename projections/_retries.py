@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from eventstore.errors import CorruptEventError, StorageError, StoreClosedError
 from eventstore.system.backoff import Backoff
 from eventstore.system.retry import may_pass
+from eventstore.system.secret_text import conceal
 
 log = logging.getLogger(__name__)
+
+MOST_CHARACTERS: Final = 1_000
+"""Characters of an error's text that are logged and told."""
 
 
 class Retries:
@@ -16,7 +21,8 @@ class Retries:
 
     A database or a file system that fails is tried again, with ``persist`` everything else as
     well. What goes wrong before the projection was opened once is the caller's, unless it can
-    pass by itself. ``trouble`` is the last error's text, empty once the projection works again.
+    pass by itself. ``trouble`` is the last error's text, without passwords of URLs
+    and cut; empty once the projection works again.
     """
 
     def __init__(self, name: str) -> None:
@@ -34,18 +40,20 @@ class Retries:
         """Note that the projection was opened."""
         self._opened = True
 
-    def succeeded(self) -> None:
-        """Note that the projection has done all there is to do."""
-        if self.trouble:
+    def succeeded(self) -> bool:
+        """Note that the projection has done all there is to do; return whether it had trouble."""
+        had_trouble = bool(self.trouble)
+        if had_trouble:
             log.warning("projection %r works again", self._name)
         self.trouble = ""
         self._backoff.reset()
+        return had_trouble
 
     def pause_after(self, error: Exception, *, persist: bool) -> float:
         """Return the seconds to wait before the next try; raise ``error`` where there is none."""
         if not (may_pass(error) or self._is_ours(error, persist=persist)):
             raise error
-        found = str(error) or type(error).__name__
+        found = conceal(str(error) or type(error).__name__)[:MOST_CHARACTERS]
         if found != self.trouble:
             log.warning("projection %r failed and is tried again: %s", self._name, found)
         self.trouble = found

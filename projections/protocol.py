@@ -49,7 +49,8 @@ class Projection(Protocol):
     when computed from the events that trimming keeps has an attribute ``from_snapshot = True``.
     One that was made by an older version has ``outdated = True`` once it is open, and is then
     rebuilt. One that refuses what a newer version has made, with ProjectionVersionError, has an
-    attribute ``replace_newer``, which is true while a runner opens it in order to rebuild it.
+    attribute ``replace_newer``, which is true while a runner opens it in order to rebuild it. An
+    attribute ``place`` is what ``status`` calls the directory or the database, without a password.
 
     ``apply`` is all or nothing, cursor included: after a kill the projection is at the old
     cursor or at the new one (a directory repeats idempotent writes until it is at the new

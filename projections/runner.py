@@ -18,6 +18,7 @@ from eventstore.system.event_loop import run_to_end
 from eventstore.system.owners import Unpicklable
 from projections._retries import Retries
 from projections.protocol import OutdatedViewError, check_runnable
+from projections.troubles import TroubleNote
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -94,28 +95,41 @@ class ProjectionRunner(Unpicklable):
 
         Where the file system or a database fails, the projection is closed, and opened again
         from its checkpoint after a pause (:class:`~eventstore.system.backoff.Backoff`);
-        ``trouble`` says why. ``persist`` does the same for errors of every other kind.
+        ``trouble`` says why, and so does ``eventstore status`` in any process that reaches the
+        log. ``persist`` does the same for errors of every other kind.
         An error before the projection was open for the first time is raised, unless it can pass
         by itself (a full disk, a server that restarts).
         """
+        self._store.check_open()
         self._retries.begin()
+        note = TroubleNote(self._store, self._projection)
+        await self._in_thread(note.open)
+        try:
+            await self._run_with(note, persist=persist)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await run_to_end(partial(self._in_turn, note.close), name=THREAD)
+
+    async def _run_with(self, note: TroubleNote, *, persist: bool) -> None:
         open_ = self._projection.open
         while True:
             try:
                 async with self._owned(open_) as start:
                     self._retries.opened()
                     open_ = getattr(self._projection, "reopen", open_)
-                    await self._keep(start)
+                    await self._keep(start, note)
             except Exception as error:
                 pause = self._retries.pause_after(error, persist=persist)
+            await self._in_thread(note.tell, self._retries.trouble)
             await anyio.sleep(pause)
 
-    async def _keep(self, start: Cursor | None) -> None:
+    async def _keep(self, start: Cursor | None, note: TroubleNote) -> None:
         """Apply and heal without an end, from ``start``."""
         cursor = await self._advance(await self._store.head(), start, None)
         while True:
             await self._heal()
-            self._retries.succeeded()
+            if self._retries.succeeded():
+                await self._in_thread(note.tell, "")
             subscription = self._store.subscribe_changes(after=cursor)
             try:
                 async with subscription:

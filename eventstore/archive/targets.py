@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 _COMPANIONS: Final = ("-wal", "-shm", "-journal", "-gate", "-writer", "-copy", "-notify")
 """How the names of files end that belong to a database file of a log."""
 
-_SOURCE: Final = "-source-"
+_LOCKS: Final = ("-source-", "-projection-")
+"""What the names of lock files have before a digest."""
+
 _PROJECTED: Final = ".eventstore"
 _SQLITE: Final = b"SQLite format 3\0"
 _ADVICE: Final = "name another file"
@@ -58,8 +60,7 @@ def _belonging(path: Path, log: Path | None) -> str | None:
 def _databases_of(path: Path) -> list[Path]:
     """Return the database files whose companion a file would be by its name."""
     names = [path.name.removesuffix(suffix) for suffix in _COMPANIONS if path.name.endswith(suffix)]
-    if _SOURCE in path.name:
-        names.append(path.name[: path.name.rindex(_SOURCE)])
+    names += [path.name[: path.name.rindex(kind)] for kind in _LOCKS if kind in path.name]
     return [path.with_name(name) for name in names if name]
 
 

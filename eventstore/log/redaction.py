@@ -52,5 +52,5 @@ def read_redaction(event: Event) -> Redaction | None:
         return None
     try:
         return msgspec.json.decode(event.raw_data, type=Redaction)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None

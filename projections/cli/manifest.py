@@ -70,6 +70,7 @@ MANIFEST: Final = Manifest(
             check_help="Check that a master follows this source; may be given again.",
             missing="is followed by no master",
         ),
+        StatusSection("projections", "projections.cli.projection_status:projections"),
         StatusSection("rejections", "projections.cli.rejection_status:rejections"),
         StatusSection("ignored", "projections.cli.source_status:ignored"),
     ),

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from eventstore import Subscription
     from projections.rules import RuleSync, SyncReport
-    from projections.runner import ProjectionRunner
 
 
 async def up(
@@ -64,7 +63,6 @@ async def up(
             if to is not None:
                 session.output.line(f"keeping {to} equal to the log")
                 runner = directory_runner(session, store, to)
-                master.report_beside(lambda: _trouble(to, runner))
                 group.start_soon(partial(runner.run, persist=True))
             group.start_soon(_print_changes, session, changes)
             group.start_soon(StateExpiry(store).run)
@@ -84,11 +82,6 @@ class _FirstCount:
             plural = "" if found.ignored == 1 else "s"
             self._session.output.line(f"{found.ignored} file{plural} ignored in {self._directory}")
         self._begun = True
-
-
-def _trouble(to: Path, runner: ProjectionRunner) -> str:
-    """Return what `status` says of a directory that cannot be kept."""
-    return runner.trouble and f"{to} is not kept equal to the log: {runner.trouble}"
 
 
 async def _print_changes(session: Session, changes: Subscription) -> None:

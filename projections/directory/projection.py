@@ -94,6 +94,11 @@ class DirectoryProjection:
         return tuple(self._opened.manifest.set_aside)
 
     @property
+    def place(self) -> str:
+        """Names the directory, as an absolute path."""
+        return str(self.root.absolute())
+
+    @property
     def position(self) -> int:
         """The position that the published directory is at; 0 where it has seen nothing."""
         return self._opened.manifest.position

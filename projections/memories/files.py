@@ -175,7 +175,7 @@ class MemoryFiles:
             os.close(open_regular(self._wanted, os.O_WRONLY | os.O_CREAT))
             raw = read_regular(self._directory.root / MANIFEST)
             return msgspec.json.decode(raw, type=_Published).position
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, RecursionError):
             return 0  # Its owner is creating it.
 
 

@@ -60,7 +60,9 @@ KINDS = ["", "link", "hard link", "link to the WAL", "-wal", "-shm", "-gate", "-
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("kind", [*KINDS, "-source-0123456789abcdef"])
+@pytest.mark.parametrize(
+    "kind", [*KINDS, "-source-0123456789abcdef", "-projection-0123456789abcdef"]
+)
 async def test_the_log_and_its_companions_are_no_target(
     path: Path, store: EventStore, way: str, kind: str
 ) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 from support.commands import make_log
+from support.in_process import in_process
 from support.master import fill, ttp
 from support.postgres import shared_server
 from support.redis import private_redis
+from support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,3 +126,74 @@ def test_a_redis_that_refuses_is_one_line_and_no_failure(
     lines = done.stderr.splitlines()
     assert len(lines) == (1 if command[0] == "state" else len(lines))
     assert all("mend user and password in the notifier's URL" in line for line in lines)
+
+
+def test_a_projection_that_fails_is_told_until_its_process_is_gone(
+    run: Run, start: Start, tmp_path: Path
+) -> None:
+    def told() -> list[dict[str, str]]:
+        found: list[dict[str, str]] = json.loads(run("status", "--json").stdout)["projections"]
+        return found
+
+    assert run("state", "R1", "disabled").returncode == 0
+    live = tmp_path / "live"
+    project = start("project", "live")
+    wait_until((live / ".eventstore.json").exists)
+    assert told() == []
+    live.rename(tmp_path / "elsewhere")
+    live.touch()
+    wait_until(told)
+    shown = run("status", "--strict")
+    assert shown.returncode == 1
+    assert f"projection directory in {live}: fails and is tried again by " in shown.stdout
+    assert f"error: projections 'directory in {live}': " in shown.stderr
+    project.process.kill()
+    project.process.wait()
+    assert told() == []
+
+
+NOTES = {
+    "deep": b'{"x":' + b"[" * 60_000,
+    "no text": b"\xff\xfe" * 40,
+    "no object": b"[1, 2]",
+    "large": b'"' + b"x" * 100_000 + b'"',
+    "half": b'{"projection":"a","place":"b","own',
+    "steering": b'{"projection":"a\\u001b[31m","place":"[red]","owner":"o\\u202e",'
+    b'"reason":"r\\nx"}',
+}
+
+
+@pytest.mark.parametrize("note", NOTES)
+@pytest.mark.parametrize("kind", ["projection", "source"])
+def test_a_foreign_note_of_a_lock_beside_the_log_is_shown_plain_or_not_at_all(
+    tmp_path: Path, kind: str, note: str
+) -> None:
+    run = in_process(tmp_path)
+    assert run("state", "R1", "disabled").returncode == 0
+    with (tmp_path / f"eventstore.db-{kind}-0123456789abcdef").open("wb") as file:
+        file.write(NOTES[note])
+        file.flush()
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for words in (["status"], ["--json", "status"]):
+            done = run(*words)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert not {"\x1b", "\u202e"} & set(done.stdout)
+        json.loads(done.stdout)
+        assert ("[red]" in done.stdout) == ((kind, note) == ("projection", "steering"))
+
+
+@pytest.mark.parametrize("place", ["fifo", "link", "directory"])
+def test_what_stands_in_the_place_of_a_lock_beside_the_log_is_passed_over(
+    tmp_path: Path, place: str
+) -> None:
+    run = in_process(tmp_path)
+    assert run("state", "R1", "disabled").returncode == 0
+    path = tmp_path / "eventstore.db-projection-0123456789abcdef"
+    if place == "fifo":
+        os.mkfifo(path)
+    elif place == "link":
+        path.symlink_to("/etc/passwd")
+    else:
+        path.mkdir()
+    done = run("status")
+    assert (done.returncode, done.stderr) == (0, "")

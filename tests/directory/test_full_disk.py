@@ -59,9 +59,10 @@ def up(tmp_path: Path, rules: Path) -> Iterator[Running]:
 
 
 def trouble(run: Run) -> str:
-    """Return what ``status`` says of the source."""
+    """Return what ``status`` says of projections that fail; the source itself is well."""
     status = json.loads(run("status", "--json").stdout)
-    return "".join(source["trouble"] for source in status["sources"])
+    assert [source["trouble"] for source in status["sources"]] in ([], [""])
+    return "".join(one["reason"] for one in status["projections"])
 
 
 def fill(disk: Path) -> Path:
@@ -106,3 +107,23 @@ def test_a_root_that_is_removed_and_one_that_is_read_only_come_back(
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     wait_until((live / "b.yml").exists)
     assert up.interrupt() == 0
+
+
+def test_a_disk_that_is_full_of_log_and_view_is_told_of_all_the_same(
+    disk: Path, rules: Path, tmp_path: Path
+) -> None:
+    run = runner(disk)
+    assert run("sync", str(rules), "--once", "--format", "raw").returncode == 0
+    running = Running(["project", "live"], disk)
+    try:
+        wait_until((disk / "live" / "a.yml").exists)
+        (disk / "live" / "a.yml").unlink()
+        ballast = fill(disk)
+        wait_until(lambda: "No space left" in trouble(run))
+        ballast.unlink()
+        wait_until((disk / "live" / "a.yml").exists)
+        wait_until(lambda: not trouble(run))
+        assert running.interrupt() == 0
+    finally:
+        running.process.kill()
+        running.process.communicate()

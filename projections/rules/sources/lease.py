@@ -9,9 +9,7 @@ do its sources.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import sys
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -22,12 +20,12 @@ import msgspec
 
 from eventstore.errors import StorageError, StoreClosedError
 from eventstore.storage.sqlite.paths import log_file
-from eventstore.system.file_lock import FileLock, read_held_note
+from eventstore.system.file_lock import FileLock
+from projections.lock_files import decode_note, held_notes, lock_path
 from projections.rules.standing_rules import read_ignored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from eventstore import EventStore
 
@@ -39,7 +37,10 @@ STANDBY_SECONDS: Final = 0.5
 HEARTBEAT_SECONDS: Final = 1.0
 """Seconds between two checks of an owner that it still holds the source, where it can be lost."""
 
-NAMESPACE: Final = "source/"
+KIND: Final = "source"
+"""Part of the names of sources' lock files."""
+
+NAMESPACE: Final = f"{KIND}/"
 """Prefix of the names of sources' locks."""
 
 NOTE: Final = "note: "
@@ -82,7 +83,7 @@ class SourceLock:
     def __init__(self, store: EventStore, source: str) -> None:
         self._store = store
         self._source = source
-        self._path = _lock_path(store, source)
+        self._path = lock_path(store, KIND, source)
         self._shared = store.named_lock(NAMESPACE + source)
         # The lock's connection answers one question at a time.
         self._limiter = anyio.CapacityLimiter(1)
@@ -100,7 +101,7 @@ class SourceLock:
             taken: bool = self._shared.try_acquire(self._store.owner)
             self.owner = self._shared.owner
             return taken
-        if self._path is None or sys.platform == "win32":
+        if self._path is None:
             with _guard:
                 holder = _in_memory.setdefault(self._store, {}).setdefault(self._source, self)
             self.owner = self._store.owner
@@ -190,7 +191,7 @@ class SourceLock:
         if self._shared is not None:
             self._shared.release()
             return
-        if self._path is None or sys.platform == "win32":
+        if self._path is None:
             with _guard:
                 owners = _in_memory.get(self._store, {})
                 if owners.get(self._source) is self:
@@ -231,34 +232,13 @@ def _shared_owner(name: str, owner: str, note: str) -> SourceOwner:
 
 
 def _owners_on_this_host(store: EventStore) -> Iterator[SourceOwner]:
-    path = log_file(store.url)
-    if path is None or sys.platform == "win32":
-        for source, holder in sorted(_in_memory.get(store, {}).items()):
-            yield SourceOwner(source, holder.owner, holder.trouble, holder.ignored)
-        return
-    for lock in sorted(path.parent.glob(f"{_glob_safe(path.name)}-source-*")):
-        with suppress(OSError):
-            held = read_held_note(lock)
-            note = _decode(held or b"")
-            if note.source:
-                yield SourceOwner(note.source, note.owner, note.trouble, note.ignored)
+    for source, holder in sorted(_in_memory.get(store, {}).items()):
+        yield SourceOwner(source, holder.owner, holder.trouble, holder.ignored)
+    for held in held_notes(store, KIND):
+        note = _decode(held)
+        if note.source:
+            yield SourceOwner(note.source, note.owner, note.trouble, note.ignored)
 
 
 def _decode(note: bytes) -> _Note:
-    try:
-        return msgspec.json.decode(note, type=_Note)
-    except msgspec.MsgspecError:
-        return _Note("", "")  # Its owner has not written it yet.
-
-
-def _lock_path(store: EventStore, source: str) -> Path | None:
-    path = log_file(store.url)
-    if path is None:
-        return None
-    # A digest: a source is named like a path, and a file is not.
-    digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return path.with_name(f"{path.name}-source-{digest}")
-
-
-def _glob_safe(name: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+    return decode_note(note, _Note) or _Note("", "")

@@ -86,7 +86,6 @@ class RuleSync:
             self._root, self._standing, reader, debounce, allow_empty=allow_empty, by=by
         )
         self._watch: DirectoryWatch | None = None
-        self._beside: Callable[[], str] = str
         self._rescan_seconds = rescan_seconds
         self._limiter = anyio.CapacityLimiter(1)
         _refuse_own_log(store.url, self._root)
@@ -105,13 +104,6 @@ class RuleSync:
     def trouble(self) -> str:
         """Why ``run`` can look at the directory on a timer only; empty while it is not there."""
         return self._watch.trouble if self._watch is not None else ""
-
-    def report_beside(self, trouble: Callable[[], str]) -> None:
-        """Let ``run`` report what ``trouble()`` says, where it has no trouble of its own.
-
-        For what the same process does with the log beside following the directory.
-        """
-        self._beside = trouble
 
     async def sync_once(self) -> SyncReport:
         """Look at the directory until it is at rest, and append what has changed as one commit.
@@ -190,7 +182,7 @@ class RuleSync:
                     if isinstance(error, GitLockError):
                         pause = min(pause, GIT_RETRY_SECONDS)
                 # Shown by `eventstore status`, on other hosts too.
-                found = trouble or self.trouble or self._beside() or self._note()
+                found = trouble or self.trouble or self._note()
                 self._lock.report(found, len(self.ignored))
                 await watch.wait(seen, pause)
         finally:

@@ -82,3 +82,13 @@ def test_any_password_that_was_given_is_hidden(password: str) -> None:
     assert secrets.conceal(f"error: {url}: refused") in {
         secrets.conceal(f"error: {shown}: refused") for shown in hidden
     }
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["x", "a:/", "a:", "a://", "://u:", "password", "password='", "?user=", "-", "a+", "u:p@"],
+)
+def test_the_time_is_proportional_to_the_length_whatever_the_text(part: str) -> None:
+    """A time that grows with the square of it would be hours, and the test's timeout its end."""
+    length = 400_000 // len(part)
+    assert SECRET not in Secrets().conceal(f"=:/ s://u:{SECRET}@h/ {part * length}")
