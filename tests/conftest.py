@@ -18,7 +18,7 @@ from support.proxy import proxied
 from support.unit_guard import no_process_and_no_server
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from support.postgres import Server
     from support.proxy import Proxy
@@ -70,15 +70,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     own. Of what runs on both event loops, and with the blocking store, the further runs are left to
     the slow lane: threads do what they wait for. So are
     the runs on PostgreSQL of what stands on the contracts (``ON_CONTRACTS``), and of all
-    contracts but the first (``FIRST_CONTRACTS``). The soak, which takes hours, is left out unless
+    contracts but the first (``FIRST_CONTRACTS``), and the contracts on a log that was trimmed.
+    The soak, which takes hours, is left out unless
     ``-m`` names it.
     """
     _leave_out_the_soak(config, items)
+    _leave_out(config, items, _is_further_past)
     for item in items:
-        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        parameters = _parameters(item)
         in_memory = parameters.get("url") == "memory" and item.path.parent == TESTS / "contracts"
         further = FURTHER & {parameters.get("anyio_backend"), parameters.get("runner")}
-        if in_memory and further:
+        if parameters.get("past") == "trimmed":
+            item.add_marker(pytest.mark.slow)
+        elif in_memory and further:
             item.add_marker(pytest.mark.in_process)
             item.add_marker(pytest.mark.slow)
         elif _runs_commands(item):
@@ -102,10 +106,26 @@ def _leave_out_the_soak(config: pytest.Config, items: list[pytest.Item]) -> None
     """Deselect soak tests: another ``-m``, such as "not slow", replaces that of pyproject.toml."""
     if "soak" in config.option.markexpr:
         return
-    left_out = [item for item in items if item.get_closest_marker("soak") is not None]
+    _leave_out(config, items, lambda item: item.get_closest_marker("soak") is not None)
+
+
+def _leave_out(
+    config: pytest.Config, items: list[pytest.Item], unwanted: Callable[[pytest.Item], bool]
+) -> None:
+    left_out = [item for item in items if unwanted(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item.get_closest_marker("soak") is None]
+        items[:] = [item for item in items if not unwanted(item)]
+
+
+def _parameters(item: pytest.Item) -> dict[str, object]:
+    return getattr(getattr(item, "callspec", None), "params", {})
+
+
+def _is_further_past(item: pytest.Item) -> bool:
+    """Tell whether an item runs a contract on a trimmed log, with another runner than asyncio."""
+    parameters = _parameters(item)
+    return parameters.get("past") == "trimmed" and parameters.get("runner") in FURTHER
 
 
 def _runs_commands(item: pytest.Item) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.logs import LOG_URLS
+from support.logs import LOG_URLS, some
 from support.threaded import ThreadedStore
 
 from eventstore import EventStore
@@ -41,9 +41,32 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return LOG_URLS[request.param](tmp_path)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what asks for an open store on a log that was trimmed before, too.
+
+    A test whose positions begin at 1, or that expects an empty log, is marked ``from_one`` and
+    runs on a whole log alone. The runs on a trimmed one are left to the slow lane, with asyncio.
+    """
+    if "past" in metafunc.fixturenames and not any(metafunc.definition.iter_markers("from_one")):
+        metafunc.parametrize("past", ["whole", "trimmed"], indirect=True)
+
+
 @pytest.fixture
-async def store(runner: str, url: str, clock: FakeClock) -> AsyncIterator[EventStore]:
-    """Give an open store on an empty log."""
+def past(request: pytest.FixtureRequest) -> str:
+    """Say what the log was before a test: ``whole``, so that it is empty, or ``trimmed``."""
+    return str(getattr(request, "param", "whole"))
+
+
+@pytest.fixture
+async def store(
+    runner: str, url: str, clock: FakeClock, past: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[EventStore]:
+    """Give an open store on an empty log, or on one of which two trims have left the notice."""
     kind: Any = ThreadedStore if runner == "threads" else EventStore
     async with kind.open(url, clock=clock) as store:
+        for number in range(2 if past == "trimmed" else 0):
+            await store.append("past/1", some(5))
+            before = (await store.head()).position + 1
+            archive = tmp_path_factory.mktemp("archives") / f"{number}.export"
+            await store.trim(before, archive=archive)
         yield store

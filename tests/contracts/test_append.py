@@ -20,6 +20,7 @@ EXACT: list[Any] = [
 ]  # fmt: skip
 
 
+@pytest.mark.from_one
 async def test_an_append_returns_position_version_and_cursor(store: EventStore) -> None:
     done = await store.append("rule/R1", some(3))
     head = await store.head()
@@ -29,6 +30,7 @@ async def test_an_append_returns_position_version_and_cursor(store: EventStore) 
 
 
 @pytest.mark.promise("durable")
+@pytest.mark.from_one
 async def test_an_append_that_returned_is_seen_by_the_next_read(store: EventStore) -> None:
     for expected in range(1, 20):
         done = await store.append("a/1", some(1))
@@ -53,6 +55,7 @@ async def test_another_store_on_the_log_sees_an_append_at_once(lasting_url: str)
 
 
 @pytest.mark.promise("order")
+@pytest.mark.from_one
 async def test_positions_are_contiguous_whoever_appends(store: EventStore) -> None:
     results: list[Appended] = []
 
@@ -69,6 +72,7 @@ async def test_positions_are_contiguous_whoever_appends(store: EventStore) -> No
     assert {done.position for done in results} == {event.commit for event in events}
 
 
+@pytest.mark.from_one
 async def test_a_call_s_events_are_neighbours_and_share_their_commit(store: EventStore) -> None:
     async with anyio.create_task_group() as tasks:
         for number in range(8):
@@ -91,6 +95,7 @@ async def test_versions_count_each_stream_s_events_from_1(store: EventStore) -> 
 
 
 @pytest.mark.promise("order")
+@pytest.mark.from_one
 async def test_a_refused_append_leaves_no_hole(store: EventStore) -> None:
     await store.append("a/1", some(1))
     with pytest.raises(ConflictError):
@@ -99,6 +104,7 @@ async def test_a_refused_append_leaves_no_hole(store: EventStore) -> None:
 
 
 @pytest.mark.parametrize("value", EXACT, ids=ids(EXACT))
+@pytest.mark.from_one
 async def test_json_comes_back_exactly(store: EventStore, value: Any) -> None:
     small = value[:9] if isinstance(value, str) else value
     await store.append("a/1", [NewEvent("T", value, metadata={"m": small})])
@@ -109,6 +115,7 @@ async def test_json_comes_back_exactly(store: EventStore, value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"\0", b"null", bytes(range(256)), b"\xff\xfe"])
+@pytest.mark.from_one
 async def test_bytes_come_back_as_the_same_bytes(store: EventStore, value: bytes) -> None:
     await store.append("a/1", [NewEvent("T", value)])
     (event,) = await collect(store.read())
@@ -116,11 +123,13 @@ async def test_bytes_come_back_as_the_same_bytes(store: EventStore, value: bytes
     assert type(event.data) is bytes
 
 
+@pytest.mark.from_one
 async def test_absent_metadata_is_an_empty_object(store: EventStore) -> None:
     await store.append("a/1", [NewEvent("T", 1), NewEvent("T", 1, metadata={})])
     assert [event.metadata for event in await collect(store.read())] == [{}, {}]
 
 
+@pytest.mark.from_one
 async def test_an_event_is_recorded_at_the_clock_s_time(
     store: EventStore, clock: FakeClock
 ) -> None:
@@ -130,6 +139,7 @@ async def test_an_event_is_recorded_at_the_clock_s_time(
     assert event.recorded_at == datetime(2023, 11, 14, 22, 13, 20, 1, tzinfo=UTC)
 
 
+@pytest.mark.from_one
 async def test_recorded_time_never_runs_backwards(store: EventStore, clock: FakeClock) -> None:
     for step in (5, -10, 3, -1_000_000, 7):
         clock.now_us += step
@@ -139,6 +149,7 @@ async def test_recorded_time_never_runs_backwards(store: EventStore, clock: Fake
     assert times[0] == START_US + 5
 
 
+@pytest.mark.from_one
 async def test_the_caller_may_change_its_values_afterwards(store: EventStore) -> None:
     given: dict[str, Any] = {"list": [1]}
     new = NewEvent("T", given, metadata=given)
@@ -150,6 +161,7 @@ async def test_the_caller_may_change_its_values_afterwards(store: EventStore) ->
     assert event.data == event.metadata == {"list": [1]}
 
 
+@pytest.mark.from_one
 async def test_an_id_is_kept_in_the_form_it_was_given(store: EventStore) -> None:
     given = [
         "order-1", "é", "x" * 255, str(UUID(int=0)), str(UUID(int=2**128 - 1)),
@@ -166,6 +178,7 @@ async def test_ids_default_to_time_ordered_ones(store: EventStore) -> None:
     assert {UUID(one).version for one in ids} == {7}
 
 
+@pytest.mark.from_one
 async def test_a_large_event_comes_back_whole(store: EventStore) -> None:
     big = bytes(range(256)) * 4096 * 4
     await store.append("a/1", [NewEvent("T", big)])

@@ -11,6 +11,7 @@ from eventstore.errors import ConflictError, InvalidInputError
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.from_one
 async def test_the_streams_share_one_commit_in_the_order_given(store: EventStore) -> None:
     done = await store.append_many(
         [StreamWrite("b/1", some(2)), StreamWrite("a/1", some(1)), StreamWrite("c/1", some(1))]
@@ -24,6 +25,7 @@ async def test_the_streams_share_one_commit_in_the_order_given(store: EventStore
 
 @pytest.mark.promise("durable")
 @pytest.mark.parametrize("wrong", [0, 1, 2])
+@pytest.mark.from_one
 async def test_one_conflict_leaves_nothing_of_the_others(store: EventStore, wrong: int) -> None:
     writes = [
         StreamWrite(f"a/{number}", some(2), 5 if number == wrong else NO_STREAM)
@@ -37,6 +39,7 @@ async def test_one_conflict_leaves_nothing_of_the_others(store: EventStore, wron
 
 
 @pytest.mark.promise("order")
+@pytest.mark.from_one
 async def test_no_reader_sees_a_part_of_a_commit(store: EventStore) -> None:
     finished = anyio.Event()
 
@@ -52,6 +55,7 @@ async def test_no_reader_sees_a_part_of_a_commit(store: EventStore) -> None:
             assert (await store.head()).position % 7 == 0
 
 
+@pytest.mark.from_one
 async def test_crossing_appends_to_two_streams_both_go_through(store: EventStore) -> None:
     async def write(first: str, second: str) -> None:
         for _ in range(10):
@@ -68,6 +72,7 @@ async def test_a_stream_named_twice_is_refused(store: EventStore) -> None:
         await store.append_many([StreamWrite("a/1", some(1)), StreamWrite("a/1", some(1))])
 
 
+@pytest.mark.from_one
 async def test_nothing_to_write_is_refused(store: EventStore) -> None:
     with pytest.raises(InvalidInputError):
         await store.append_many([])

@@ -35,6 +35,7 @@ async def test_it_returns_once_every_consumer_has_done_the_change(store: EventSt
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.from_one
 async def test_all_that_are_known_are_waited_for_by_default(store: EventStore) -> None:
     slow = store.subscribe_changes(consumer="slow")
     await store.append("rule/R1", some(1))
@@ -59,6 +60,7 @@ async def test_one_that_was_never_seen_is_named(store: EventStore) -> None:
 
 
 @pytest.mark.parametrize("rejected", [4, 5, 6])
+@pytest.mark.from_one
 async def test_a_rejection_of_the_commit_ends_the_wait_with_its_reason(
     store: EventStore, rejected: int
 ) -> None:
@@ -94,6 +96,7 @@ async def test_a_wait_without_an_end_is_refused(store: EventStore, timeout: Any)
         await store.wait_applied(1, ["ghost"], timeout=timeout)
 
 
+@pytest.mark.from_one
 async def test_status_tells_how_old_the_first_undone_event_is(
     store: EventStore, clock: FakeClock
 ) -> None:

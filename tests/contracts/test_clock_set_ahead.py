@@ -92,6 +92,7 @@ async def test_status_says_how_far_recorded_times_are_ahead(
     assert (await store.status())["recorded_ahead_seconds"] == YEARS_US // 1_000_000
 
 
+@pytest.mark.from_one
 async def test_a_trim_by_time_says_where_it_cut_and_that_times_are_ahead(
     store: EventStore, clock: FakeClock, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from eventstore.storage import reading
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.from_one
 async def test_commits_come_whole_with_the_cursor_of_their_end(store: EventStore) -> None:
     ends = [(await store.append("a/1", some(count))).cursor for count in (1, 3, 2)]
     items = await take(store.subscribe_changes().commits(), 3)
@@ -21,6 +22,7 @@ async def test_commits_come_whole_with_the_cursor_of_their_end(store: EventStore
     assert [positions(events) for _, events in items] == [[1], [2, 3, 4], [5, 6]]
 
 
+@pytest.mark.from_one
 async def test_a_commit_larger_than_a_page_is_one_item(store: EventStore) -> None:
     await store.append("a/1", some(5))
     await store.append("a/1", some(2 * PAGE_EVENTS))
@@ -30,6 +32,7 @@ async def test_a_commit_larger_than_a_page_is_one_item(store: EventStore) -> Non
 
 
 @pytest.mark.promise("subscription")
+@pytest.mark.from_one
 async def test_pages_that_end_inside_commits_cut_none(store: EventStore) -> None:
     for _ in range(PAGE_EVENTS // 3 + 10):
         await store.append("a/1", some(7))
@@ -37,6 +40,7 @@ async def test_pages_that_end_inside_commits_cut_none(store: EventStore) -> None
     assert {len(events) for _, events in items} == {7}
 
 
+@pytest.mark.from_one
 async def test_a_filter_that_hides_the_last_event_keeps_the_commit_s_cursor(
     store: EventStore,
 ) -> None:
@@ -49,6 +53,7 @@ async def test_a_filter_that_hides_the_last_event_keeps_the_commit_s_cursor(
     assert [positions(events) for _, events in items] == [[1, 2], [4, 5], [7, 8]]
 
 
+@pytest.mark.from_one
 async def test_a_commit_without_a_match_is_passed_over(store: EventStore) -> None:
     await store.append("a/1", some(2))
     await store.append("b/1", some(2))
@@ -57,6 +62,7 @@ async def test_a_commit_without_a_match_is_passed_over(store: EventStore) -> Non
     assert [positions(events) for _, events in items] == [[1, 2], [5]]
 
 
+@pytest.mark.from_one
 async def test_single_events_then_commits_gives_the_rest_of_the_commit(
     store: EventStore,
 ) -> None:
@@ -68,6 +74,7 @@ async def test_single_events_then_commits_gives_the_rest_of_the_commit(
     assert [positions(events) for _, events in items] == [[2, 3], [4, 5]]
 
 
+@pytest.mark.from_one
 async def test_a_commit_s_cursor_resumes_at_the_next_commit(store: EventStore) -> None:
     for _ in range(4):
         await store.append_many([StreamWrite("a/1", some(2)), StreamWrite("b/1", some(1))])
@@ -81,6 +88,7 @@ async def test_a_commit_s_cursor_resumes_at_the_next_commit(store: EventStore) -
 
 
 @pytest.mark.parametrize("streams", [None, "a/", "b/1", "c/"])
+@pytest.mark.from_one
 async def test_a_page_of_whole_commits_never_passes_until(
     store: EventStore, streams: str | None
 ) -> None:
@@ -101,6 +109,7 @@ async def test_a_page_of_whole_commits_never_passes_until(
 
 
 @pytest.mark.parametrize("streams", [None, "a/", "a/1"])
+@pytest.mark.from_one
 async def test_a_commit_of_many_pages_comes_whole(
     store: EventStore, streams: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ async def opened(store: EventStore, done: int, name: str = "w") -> Subscription:
 
 
 @pytest.mark.promise("consumers")
+@pytest.mark.from_one
 async def test_a_removed_consumer_holds_back_neither_a_trim_nor_a_wait(
     store: EventStore, tmp_path: Path
 ) -> None:
@@ -117,6 +118,7 @@ async def test_a_removal_from_another_process_ends_the_owner(lasting_url: str) -
 
 
 @pytest.mark.promise("consumers")
+@pytest.mark.from_one
 async def test_a_name_that_was_removed_and_begun_anew_is_another_consumer(
     store: EventStore,
 ) -> None:
@@ -133,6 +135,7 @@ async def test_a_name_that_was_removed_and_begun_anew_is_another_consumer(
     assert positions(await take(new, 1)) == [2]
 
 
+@pytest.mark.from_one
 async def test_a_removed_consumer_begins_anew_where_it_is_told_to(store: EventStore) -> None:
     done = await store.append("a/1", some(5))
     await (await opened(store, 4)).aclose()
@@ -167,6 +170,7 @@ async def test_a_name_that_no_consumer_can_have_is_refused(store: EventStore, na
 
 
 @pytest.mark.parametrize("name", ["-dash", "--to", "a/b", "é ü", "100%", "'; DROP TABLE head"])
+@pytest.mark.from_one
 async def test_a_name_may_look_like_something_else(store: EventStore, name: str) -> None:
     await store.append("a/1", some(2))
     await (await opened(store, 2, name)).aclose()
@@ -176,6 +180,7 @@ async def test_a_name_may_look_like_something_else(store: EventStore, name: str)
 
 
 @pytest.mark.promise("consumers")
+@pytest.mark.from_one
 async def test_a_rewound_consumer_gets_the_events_again(store: EventStore) -> None:
     await store.append("a/1", some(5))
     await (await opened(store, 5)).aclose()
@@ -187,6 +192,7 @@ async def test_a_rewound_consumer_gets_the_events_again(store: EventStore) -> No
         assert positions([event async for event in subscription]) == [3, 4, 5]
 
 
+@pytest.mark.from_one
 async def test_a_consumer_may_be_rewound_to_a_cursor_and_to_where_it_is(store: EventStore) -> None:
     done = await store.append("a/1", some(2))
     await store.append("a/1", some(2))
@@ -199,6 +205,7 @@ async def test_a_consumer_may_be_rewound_to_a_cursor_and_to_where_it_is(store: E
 
 
 @pytest.mark.promise("consumers")
+@pytest.mark.from_one
 async def test_the_owner_of_a_rewound_consumer_loses_it_and_cannot_undo_the_rewind(
     store: EventStore,
 ) -> None:
@@ -215,6 +222,7 @@ async def test_the_owner_of_a_rewound_consumer_loses_it_and_cannot_undo_the_rewi
 
 
 @pytest.mark.parametrize("to", [3, 4, 10**30])
+@pytest.mark.from_one
 async def test_a_rewind_does_not_go_forwards(store: EventStore, to: int) -> None:
     await store.append("a/1", some(3))
     await (await opened(store, 2)).aclose()
@@ -230,6 +238,7 @@ async def test_a_rewind_to_no_position_is_refused(store: EventStore, to: Any) ->
         await store.rewind_consumer("w", to=to)
 
 
+@pytest.mark.from_one
 async def test_a_rewind_to_another_history_is_refused(store: EventStore) -> None:
     done = await store.append("a/1", some(3))
     await (await opened(store, 3)).aclose()
@@ -239,6 +248,7 @@ async def test_a_rewind_to_another_history_is_refused(store: EventStore) -> None
     assert (await stored(store)).cursor == done.cursor
 
 
+@pytest.mark.from_one
 async def test_a_rewind_below_the_first_position_says_how_far_it_may_go(
     store: EventStore, tmp_path: Path
 ) -> None:
@@ -253,6 +263,7 @@ async def test_a_rewind_below_the_first_position_says_how_far_it_may_go(
         assert positions(await take(subscription, 2)) == [3, 4]
 
 
+@pytest.mark.from_one
 async def test_a_consumer_below_the_first_position_can_be_moved_on_to_it(
     store: EventStore, tmp_path: Path
 ) -> None:
@@ -269,6 +280,7 @@ async def test_a_consumer_below_the_first_position_can_be_moved_on_to_it(
         assert positions(await take(subscription, 1)) == [4]
 
 
+@pytest.mark.from_one
 async def test_a_wait_for_everyone_goes_on_without_one_that_is_removed(store: EventStore) -> None:
     await store.append("a/1", some(2))
     await (await opened(store, 2, "alive")).aclose()
@@ -323,6 +335,7 @@ async def test_a_removal_whose_answer_was_lost_is_found_by_the_second_try(
     assert await names(store) == []
 
 
+@pytest.mark.from_one
 async def test_status_shows_those_that_are_furthest_behind_and_counts_all(
     store: EventStore,
 ) -> None:

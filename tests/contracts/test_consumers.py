@@ -24,6 +24,7 @@ def stored_late(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.promise("subscription")
+@pytest.mark.from_one
 async def test_a_consumer_resumes_at_the_event_it_did_not_finish(store: EventStore) -> None:
     await store.append("a/1", some(5))
     async with store.subscribe_changes(consumer="w") as first:
@@ -45,6 +46,7 @@ async def test_a_consumer_resumes_after_reopening(lasting_url: str) -> None:
         assert positions(await take(subscription, 2)) == [4, 5]
 
 
+@pytest.mark.from_one
 async def test_asking_for_the_next_event_stores_the_one_before_soon(store: EventStore) -> None:
     await store.append("a/1", some(3))
     subscription = store.subscribe_changes(consumer="w")
@@ -54,6 +56,7 @@ async def test_asking_for_the_next_event_stores_the_one_before_soon(store: Event
     assert (await stored(store)).cursor.position == 2
 
 
+@pytest.mark.from_one
 async def test_a_flush_has_stored_the_cursor_when_it_returns(store: EventStore) -> None:
     done = await store.append("a/1", some(3))
     subscription = store.subscribe_changes(consumer="w")
@@ -62,6 +65,7 @@ async def test_a_flush_has_stored_the_cursor_when_it_returns(store: EventStore) 
     assert (await stored(store)).cursor == done.cursor
 
 
+@pytest.mark.from_one
 async def test_after_only_says_where_a_new_name_begins(store: EventStore) -> None:
     await store.append("a/1", some(3))
     async with store.subscribe_changes(consumer="w", after=END) as subscription:
@@ -71,6 +75,7 @@ async def test_after_only_says_where_a_new_name_begins(store: EventStore) -> Non
         assert positions(await take(subscription, 1)) == [4]
 
 
+@pytest.mark.from_one
 async def test_a_filtered_consumer_on_a_quiet_stream_advances(store: EventStore) -> None:
     subscription = store.subscribe_changes(consumer="w", streams="quiet/")
     async with anyio.create_task_group() as tasks:
@@ -83,6 +88,7 @@ async def test_a_filtered_consumer_on_a_quiet_stream_advances(store: EventStore)
 
 
 @pytest.mark.usefixtures("stored_late")
+@pytest.mark.from_one
 async def test_the_newest_opener_owns_the_name(store: EventStore) -> None:
     await store.append("a/1", some(2))
     first = store.subscribe_changes(consumer="w")
@@ -110,6 +116,7 @@ async def test_a_waiting_owner_learns_that_it_lost_the_name(url: str) -> None:
 
 
 @pytest.mark.usefixtures("stored_late")
+@pytest.mark.from_one
 async def test_a_lost_owner_cannot_move_the_cursor(store: EventStore) -> None:
     await store.append("a/1", some(3))
     first = store.subscribe_changes(consumer="w")
@@ -123,6 +130,7 @@ async def test_a_lost_owner_cannot_move_the_cursor(store: EventStore) -> None:
     assert (await stored(store)).cursor.position == 1
 
 
+@pytest.mark.from_one
 async def test_a_lost_owner_s_close_leaves_the_new_one_s_progress(store: EventStore) -> None:
     await store.append("a/1", some(3))
     first = store.subscribe_changes(consumer="w")
@@ -137,6 +145,7 @@ async def test_a_lost_owner_s_close_leaves_the_new_one_s_progress(store: EventSt
     assert (await stored(store)).cursor.position == 3
 
 
+@pytest.mark.from_one
 async def test_consumers_do_not_disturb_each_other(store: EventStore) -> None:
     await store.append("a/1", some(4))
     for name, count in (("a", 1), ("b", 4), ("c", 2)):
@@ -147,6 +156,7 @@ async def test_consumers_do_not_disturb_each_other(store: EventStore) -> None:
     assert [(s.name, s.cursor.position) for s in states] == [("a", 1), ("b", 4), ("c", 2)]
 
 
+@pytest.mark.from_one
 async def test_a_consumer_of_commits_is_moved_by_whole_commits(store: EventStore) -> None:
     for _ in range(3):
         await store.append("a/1", some(2))
@@ -155,6 +165,7 @@ async def test_a_consumer_of_commits_is_moved_by_whole_commits(store: EventStore
     assert (await stored(store)).cursor.position == 2
 
 
+@pytest.mark.from_one
 async def test_status_tells_lag_owner_and_time(store: EventStore, clock: FakeClock) -> None:
     await store.append("a/1", some(5))
     async with store.subscribe_changes(consumer="w") as subscription:
@@ -166,6 +177,7 @@ async def test_status_tells_lag_owner_and_time(store: EventStore, clock: FakeClo
     assert (facts["seen_seconds_ago"], facts["owner"]) == (3.0, store.owner)
 
 
+@pytest.mark.from_one
 async def test_a_rejection_is_recorded_once_whatever_its_reason(store: EventStore) -> None:
     await store.append("a/1", some(1))
     subscription = store.subscribe_changes(consumer="w", streams="a/")
@@ -203,6 +215,7 @@ ALIKE = (
 )
 
 
+@pytest.mark.from_one
 async def test_names_that_look_alike_share_nothing(store: EventStore) -> None:
     taken = {rejection_stream(name) for name in ALIKE}
     taken |= {rejection_stream(stream.removeprefix("consumer/")) for stream in sorted(taken)}
@@ -226,6 +239,7 @@ async def reached(store: EventStore, position: int) -> bool:
 
 
 @pytest.mark.parametrize("names", [["w"], ["w1", "w2"], ["w", "w/", "W"]])
+@pytest.mark.from_one
 async def test_rejecting_everything_ends(store: EventStore, names: list[str]) -> None:
     async def reject_all(name: str) -> None:
         async for event in (changes := store.subscribe_changes(consumer=name)):

@@ -9,6 +9,7 @@ from eventstore import Cursor, EventStore, HistoryDivergedError, InvalidInputErr
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.from_one
 async def test_reading_goes_on_after_a_cursor(store: EventStore) -> None:
     done = await store.append("a/1", some(2))
     await store.append("a/1", some(2))
@@ -29,6 +30,7 @@ def test_text_that_is_no_cursor_is_refused(text: str) -> None:
         Cursor.parse(text)
 
 
+@pytest.mark.from_one
 async def test_a_position_beyond_the_head_is_another_history(store: EventStore) -> None:
     await store.append("a/1", some(2))
     with pytest.raises(HistoryDivergedError) as caught:
@@ -38,6 +40,7 @@ async def test_a_position_beyond_the_head_is_another_history(store: EventStore) 
         await take(store.subscribe_changes(after=3), 1)
 
 
+@pytest.mark.from_one
 async def test_a_cursor_of_another_log_is_refused(store: EventStore) -> None:
     await store.append("a/1", some(5))
     async with EventStore.open("memory://") as other:
@@ -51,6 +54,7 @@ async def test_a_cursor_of_another_log_is_refused(store: EventStore) -> None:
 
 @pytest.mark.promise("subscription")
 @pytest.mark.parametrize("position", [0, 2, 3, 4])
+@pytest.mark.from_one
 async def test_a_cursor_with_another_hash_is_refused(store: EventStore, position: int) -> None:
     await store.append("a/1", some(3))
     head = await store.head()
@@ -64,6 +68,7 @@ async def test_a_cursor_with_another_hash_is_refused(store: EventStore, position
         await take(store.subscribe_changes(after=wrong), 1)
 
 
+@pytest.mark.from_one
 async def test_an_empty_log_s_cursor_stays_good(store: EventStore) -> None:
     start = (await store.head()).cursor
     await store.append("a/1", some(2))
@@ -71,6 +76,7 @@ async def test_an_empty_log_s_cursor_stays_good(store: EventStore) -> None:
     assert positions(await take(store.subscribe_changes(after=start), 2)) == [1, 2]
 
 
+@pytest.mark.from_one
 async def test_every_event_s_own_cursor_resumes_just_after_it(store: EventStore) -> None:
     await store.append("a/1", some(4))
     subscription = store.subscribe_changes()
@@ -82,6 +88,7 @@ async def test_every_event_s_own_cursor_resumes_just_after_it(store: EventStore)
         assert rest == list(range(position + 1, 5))
 
 
+@pytest.mark.from_one
 async def test_a_refused_cursor_does_not_spoil_a_consumer_name(store: EventStore) -> None:
     await store.append("a/1", some(2))
     head = await store.head()

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.promise("idempotent")
+@pytest.mark.from_one
 async def test_a_retry_returns_the_first_result_and_stores_nothing(store: EventStore) -> None:
     events = some(3)
     first = await store.append("a/1", events, expected=NO_STREAM)
@@ -47,6 +48,7 @@ async def test_a_retry_of_append_many_returns_every_version(store: EventStore) -
 
 
 @pytest.mark.promise("idempotent")
+@pytest.mark.from_one
 async def test_racing_retries_store_the_events_once(store: EventStore) -> None:
     events = some(2)
     results: list[Appended] = []
@@ -71,6 +73,7 @@ async def test_a_retry_is_recognised_after_reopening(lasting_url: str) -> None:
 
 
 @pytest.mark.promise("idempotent")
+@pytest.mark.from_one
 async def test_known_and_new_events_together_are_refused(store: EventStore) -> None:
     known = some(1)
     await store.append("a/1", known)
@@ -81,6 +84,7 @@ async def test_known_and_new_events_together_are_refused(store: EventStore) -> N
     assert await store.head() == before
 
 
+@pytest.mark.from_one
 async def test_events_of_two_earlier_calls_are_refused(store: EventStore) -> None:
     one, two = some(1), some(1)
     await store.append("a/1", one)
@@ -103,6 +107,7 @@ async def test_events_of_two_earlier_calls_are_refused(store: EventStore) -> Non
     ],
     ids=["data", "type", "metadata", "no metadata", "bytes", "stream"],
 )
+@pytest.mark.from_one
 async def test_a_known_id_with_other_content_is_refused(
     store: EventStore, stream: str, event: NewEvent
 ) -> None:
@@ -113,6 +118,7 @@ async def test_a_known_id_with_other_content_is_refused(
     assert (await store.head()).position == 1
 
 
+@pytest.mark.from_one
 async def test_the_same_id_twice_in_one_call_is_refused(store: EventStore) -> None:
     event = NewEvent("T", 1, id="x")
     with pytest.raises(InvalidInputError):

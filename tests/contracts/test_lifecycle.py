@@ -95,6 +95,7 @@ async def test_closing_while_many_follow_tells_each_the_same(url: str) -> None:
     assert len(told) == 40
 
 
+@pytest.mark.from_one
 async def test_work_that_is_cancelled_leaves_the_store_usable(store: EventStore) -> None:
     with anyio.move_on_after(0.05):
         async with anyio.create_task_group() as tasks:

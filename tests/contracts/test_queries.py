@@ -115,6 +115,7 @@ async def test_a_cancelled_caller_ends_the_statement(
     await goes_on(store)
 
 
+@pytest.mark.from_one
 async def test_a_caller_that_is_cancelled_between_statements_leaves_the_log(
     store: EventStore, runner: str
 ) -> None:

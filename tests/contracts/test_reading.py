@@ -34,6 +34,7 @@ RANGES: list[tuple[int, int | None, int | None]] = [
 
 
 @pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.from_one
 async def test_a_range_is_open_below_and_closed_above(filled: EventStore, backwards: bool) -> None:
     for after, until, limit in RANGES:
         expected = [p for p in range(1, 43) if after < p <= (42 if until is None else until)]
@@ -49,6 +50,7 @@ TYPE_FILTERS: list[Iterable[str] | None] = [
 
 
 @pytest.mark.parametrize("streams", [None, "rule/", "rule/1", "other/", "rule/3", "none/"])
+@pytest.mark.from_one
 async def test_filters_by_stream_and_type_combine(filled: EventStore, streams: str | None) -> None:
     def matches(number: int, types: Iterable[str] | None) -> bool:
         stream = STREAMS[number % 7]
@@ -68,6 +70,7 @@ async def test_filters_by_stream_and_type_combine(filled: EventStore, streams: s
 
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize(("after", "limit"), [(0, None), (4, None), (6, None), (99, None), (1, 2)])
+@pytest.mark.from_one
 async def test_a_stream_is_read_by_version(
     filled: EventStore, after: int, limit: int | None, backwards: bool
 ) -> None:
@@ -85,6 +88,7 @@ async def test_a_stream_that_does_not_exist_has_no_events(store: EventStore) -> 
     assert await collect(store.read_stream("no/such")) == []
 
 
+@pytest.mark.from_one
 async def test_a_read_ends_at_the_head_it_began_with(store: EventStore) -> None:
     await store.append("a/1", some(3))
     seen = []
@@ -94,6 +98,7 @@ async def test_a_read_ends_at_the_head_it_began_with(store: EventStore) -> None:
     assert seen == [1, 2, 3]
 
 
+@pytest.mark.from_one
 async def test_many_pages_are_read_once_each_in_both_directions(store: EventStore) -> None:
     count = 2 * PAGE_EVENTS + 3
     await store.append_many([StreamWrite("a/1", some(PAGE_EVENTS)), StreamWrite("b/1", some(1))])
@@ -107,6 +112,7 @@ async def test_many_pages_are_read_once_each_in_both_directions(store: EventStor
     assert positions(await collect(store.read(streams="b/"))) == [PAGE_EVENTS + 1]
 
 
+@pytest.mark.from_one
 async def test_pages_end_early_where_events_are_large(store: EventStore) -> None:
     for _ in range(3):
         await store.append("a/1", [NewEvent("T", bytes(1_500_000)) for _ in range(5)])
@@ -114,6 +120,7 @@ async def test_pages_end_early_where_events_are_large(store: EventStore) -> None
     assert positions(await collect(store.read(backwards=True))) == list(range(15, 0, -1))
 
 
+@pytest.mark.from_one
 async def test_a_reader_left_half_way_holds_nothing_up(store: EventStore) -> None:
     await store.append("a/1", some(10))
     for _ in range(20):
@@ -122,6 +129,7 @@ async def test_a_reader_left_half_way_holds_nothing_up(store: EventStore) -> Non
     assert (await store.append("a/1", some(1))).position == 11
 
 
+@pytest.mark.from_one
 async def test_an_ended_reader_stays_ended(store: EventStore) -> None:
     await store.append("a/1", some(1))
     reader = store.read()

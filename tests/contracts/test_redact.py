@@ -25,6 +25,7 @@ def holds(path: Path, mark: bytes) -> bool:
 
 
 @pytest.mark.promise("redaction")
+@pytest.mark.from_one
 async def test_content_goes_and_an_event_says_so(store: EventStore) -> None:
     await store.append("a/1", [NewEvent("Said", "secret", metadata={"by": "ana"}), *some(1)])
     done = await store.redact(1, "a request", by="eve")
@@ -45,6 +46,7 @@ async def test_content_goes_and_an_event_says_so(store: EventStore) -> None:
     assert (await store.verify()).findings == ()
 
 
+@pytest.mark.from_one
 async def test_it_is_done_once_however_often_it_is_asked_for(store: EventStore) -> None:
     await store.append("a/1", some(2))
     first = await store.redact(1, "one reason")
@@ -54,6 +56,7 @@ async def test_it_is_done_once_however_often_it_is_asked_for(store: EventStore) 
 
 
 @pytest.mark.promise("redaction")
+@pytest.mark.from_one
 async def test_it_is_done_once_by_many_at_the_same_time(store: EventStore) -> None:
     await store.append("a/1", some(3))
     done = []
@@ -69,6 +72,7 @@ async def test_it_is_done_once_by_many_at_the_same_time(store: EventStore) -> No
 
 
 @pytest.mark.parametrize("position", [0, -1, 3, 2**63, True, "1"])
+@pytest.mark.from_one
 async def test_a_position_without_an_event_is_refused(store: EventStore, position: int) -> None:
     await store.append("a/1", some(2))
     with pytest.raises(InvalidInputError):
@@ -84,6 +88,7 @@ async def test_a_reason_is_needed(store: EventStore, reason: str) -> None:
     assert not (await collect(store.read()))[0].redacted
 
 
+@pytest.mark.from_one
 async def test_what_the_log_says_about_itself_stays(store: EventStore) -> None:
     await store.append("a/1", some(1))
     await store.redact(1, "a request")
@@ -93,6 +98,7 @@ async def test_what_the_log_says_about_itself_stays(store: EventStore) -> None:
         await store.append("log/redactions", [NewEvent("EventRedacted", {"position": 2})])
 
 
+@pytest.mark.from_one
 async def test_an_event_that_took_the_id_beforehand_hinders_nothing(store: EventStore) -> None:
     await store.append("a/1", [*some(1), NewEvent("Sly", 1, id="redacted:1")])
     done = await store.redact(1, "a request")
@@ -100,6 +106,7 @@ async def test_an_event_that_took_the_id_beforehand_hinders_nothing(store: Event
     assert (await collect(store.read()))[0].redacted
 
 
+@pytest.mark.from_one
 async def test_followers_are_told(store: EventStore) -> None:
     await store.append("a/1", some(1))
     async with store.subscribe_changes(after=1) as changes:
@@ -108,6 +115,7 @@ async def test_followers_are_told(store: EventStore) -> None:
             assert (await anext(changes)).data["position"] == 1
 
 
+@pytest.mark.from_one
 async def test_the_same_event_appended_again_does_not_come_back(store: EventStore) -> None:
     event = NewEvent("Said", "secret")
     await store.append("a/1", [event])

@@ -63,6 +63,7 @@ async def test_a_part_of_a_commit_has_the_commit_s_cursor(store: EventStore) -> 
         assert cursor.hash == ends[cursor.position]
 
 
+@pytest.mark.from_one
 async def test_a_part_without_work_still_advances(store: EventStore) -> None:
     await store.append("job/1", some(5))
     for index in range(2):

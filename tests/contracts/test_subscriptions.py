@@ -14,6 +14,7 @@ from eventstore.errors import InvalidInputError, StoreClosedError
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.from_one
 async def test_a_subscription_yields_what_is_there_and_what_comes(store: EventStore) -> None:
     await store.append("a/1", some(3))
     subscription = store.subscribe_changes()
@@ -23,6 +24,7 @@ async def test_a_subscription_yields_what_is_there_and_what_comes(store: EventSt
 
 
 @pytest.mark.promise("subscription")
+@pytest.mark.from_one
 async def test_nothing_is_lost_between_reading_and_waiting(store: EventStore) -> None:
     async with all_take(store, 3, 300):
         for _ in range(100):
@@ -30,6 +32,7 @@ async def test_nothing_is_lost_between_reading_and_waiting(store: EventStore) ->
 
 
 @pytest.mark.promise("subscription")
+@pytest.mark.from_one
 async def test_a_follower_that_starts_again_at_random_misses_and_repeats_nothing(
     store: EventStore,
 ) -> None:
@@ -45,6 +48,7 @@ async def test_a_follower_that_starts_again_at_random_misses_and_repeats_nothing
     assert seen == list(range(1, len(seen) + 1))
 
 
+@pytest.mark.from_one
 async def test_end_starts_behind_what_is_there(store: EventStore) -> None:
     await store.append("a/1", some(3))
     async with store.subscribe_changes(after=END) as subscription:
@@ -61,6 +65,7 @@ async def test_filters_apply_to_a_subscription(store: EventStore) -> None:
     assert data(await take(store.subscribe_changes(streams="b/1", types=["X", "Z"]), 2)) == [3, 5]
 
 
+@pytest.mark.from_one
 async def test_a_filtered_follower_advances_past_what_does_not_match(store: EventStore) -> None:
     async with store.subscribe_changes(streams="quiet/") as subscription:
         async with anyio.create_task_group() as tasks:
@@ -75,6 +80,7 @@ async def test_a_filtered_follower_advances_past_what_does_not_match(store: Even
         assert subscription.position == 51
 
 
+@pytest.mark.from_one
 async def test_it_knows_when_it_has_caught_up(store: EventStore) -> None:
     await store.append("a/1", some(2))
     subscription = store.subscribe_changes()
@@ -85,6 +91,7 @@ async def test_it_knows_when_it_has_caught_up(store: EventStore) -> None:
     assert [*seen, subscription.caught_up] == [False, False, True]
 
 
+@pytest.mark.from_one
 async def test_more_than_a_page_is_followed_without_a_gap(store: EventStore) -> None:
     count = 2 * PAGE_EVENTS + 5
     await store.append("a/1", some(count))
@@ -133,6 +140,7 @@ async def test_closing_the_store_tells_a_follower_that_waits(url: str) -> None:
             await told.wait()
 
 
+@pytest.mark.from_one
 async def test_a_cancelled_follower_goes_on_where_it_was(store: EventStore) -> None:
     subscription = store.subscribe_changes()
     await store.append("a/1", some(2))
@@ -161,6 +169,7 @@ async def test_two_tasks_never_get_one_event_twice_without_being_told(store: Eve
     assert all(isinstance(error, InvalidInputError) for error in refused)
 
 
+@pytest.mark.from_one
 async def test_an_idle_follower_lets_the_writer_go_on(store: EventStore) -> None:
     subscription = store.subscribe_changes()
     await store.append("a/1", some(1))
@@ -179,6 +188,7 @@ async def test_a_follower_keeps_a_page_at_most(store: EventStore) -> None:
 
 
 @pytest.mark.promise("slow-follower")
+@pytest.mark.from_one
 async def test_a_page_of_large_events_stays_within_its_bytes(store: EventStore) -> None:
     one = bytes(1024 * 1024)
     for _ in range(4):

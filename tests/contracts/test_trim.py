@@ -48,6 +48,7 @@ async def trim(store: EventStore, before: int, archive: Path, **rest: object) ->
     return await store.trim(before, archive=archive, **rest)  # type: ignore[arg-type]
 
 
+@pytest.mark.from_one
 async def test_what_is_trimmed_is_gone_and_the_rest_stays(store: EventStore, archive: Path) -> None:
     await fill(store)
     before = await collect(store.read())
@@ -73,6 +74,7 @@ async def test_what_is_trimmed_is_gone_and_the_rest_stays(store: EventStore, arc
 
 
 @pytest.mark.parametrize(("before", "first"), [(1, 1), (3, 1), (4, 4), (5, 4), (99, 31)])
+@pytest.mark.from_one
 async def test_the_cut_is_where_a_commit_ends(
     store: EventStore, archive: Path, before: int, first: int
 ) -> None:
@@ -83,6 +85,7 @@ async def test_the_cut_is_where_a_commit_ends(
     assert (await store.head()).position == (31 if first > 1 else 30)
 
 
+@pytest.mark.from_one
 async def test_a_time_is_a_place_to_cut_as_well(
     store: EventStore, clock: FakeClock, archive: Path
 ) -> None:
@@ -103,6 +106,7 @@ async def test_what_is_no_place_to_cut_is_refused(store: EventStore, before: obj
 
 
 @pytest.mark.promise("moving")
+@pytest.mark.from_one
 async def test_the_archive_is_the_log_as_it_was_there(store: EventStore, archive: Path) -> None:
     await fill(store)
     before = await collect(store.read())
@@ -119,6 +123,7 @@ async def test_the_archive_is_the_log_as_it_was_there(store: EventStore, archive
         assert (await old.append("b/9", some(1), expected=0)).version == 1
 
 
+@pytest.mark.from_one
 async def test_an_archive_s_name_that_is_taken_is_refused(store: EventStore, archive: Path) -> None:
     await fill(store)
     archive.write_bytes(b"somebody's")
@@ -128,6 +133,7 @@ async def test_an_archive_s_name_that_is_taken_is_refused(store: EventStore, arc
     assert (await store.head()).first_position == 1
 
 
+@pytest.mark.from_one
 async def test_without_a_name_the_archive_lies_beside_the_file(
     url: str, store: EventStore, tmp_path: Path
 ) -> None:
@@ -165,6 +171,7 @@ async def test_readers_below_it_are_told_where_to_start(store: EventStore, archi
     assert positions(await take(store.read(after=12), 1)) == [13]
 
 
+@pytest.mark.from_one
 async def test_streams_that_lost_their_events_keep_their_versions(
     store: EventStore, archive: Path
 ) -> None:
@@ -178,6 +185,7 @@ async def test_streams_that_lost_their_events_keep_their_versions(
     assert [e.version for e in await take(store.read_stream("a/1"), 2)] == [9, 10]
 
 
+@pytest.mark.from_one
 async def test_an_id_that_was_trimmed_is_forgotten(store: EventStore, archive: Path) -> None:
     once = NewEvent("T", 1, id="once")
     await store.append("a/1", [once])
@@ -187,6 +195,7 @@ async def test_an_id_that_was_trimmed_is_forgotten(store: EventStore, archive: P
 
 
 @pytest.mark.promise("moving")
+@pytest.mark.from_one
 async def test_the_slowest_consumer_holds_history(store: EventStore, archive: Path) -> None:
     await fill(store)
     for name, count in (("slow", 4), ("fast", 20)):
@@ -202,6 +211,7 @@ async def test_the_slowest_consumer_holds_history(store: EventStore, archive: Pa
     assert forced.first_position == 13
 
 
+@pytest.mark.from_one
 async def test_a_consumer_that_was_passed_over_is_told_and_can_be_moved_on(
     store: EventStore, archive: Path
 ) -> None:
@@ -223,6 +233,7 @@ def every_fourth(events: Iterable[Event]) -> list[int]:
     return [event.position for event in events if event.position % 4 == 0]
 
 
+@pytest.mark.from_one
 async def test_what_is_kept_is_read_where_it_is_asked_for(store: EventStore, archive: Path) -> None:
     await fill(store)
     before = await collect(store.read())
@@ -245,6 +256,7 @@ async def test_what_is_kept_is_read_where_it_is_asked_for(store: EventStore, arc
     ]  # fmt: skip
 
 
+@pytest.mark.from_one
 async def test_a_second_trim_keeps_of_what_the_first_one_kept(
     store: EventStore, tmp_path: Path
 ) -> None:
@@ -291,6 +303,7 @@ async def test_kept_events_carry_the_hash_before_them(
         assert positions(await collect(copy.read(kept=True)))[:4] == [1, 2, 9, 13]
 
 
+@pytest.mark.from_one
 async def test_appends_and_reads_go_on_during_a_trim(store: EventStore, archive: Path) -> None:
     from anyio import from_thread
 

@@ -77,6 +77,7 @@ def test_a_bad_type_or_id_is_refused(name: Any) -> None:
 
 
 @pytest.mark.parametrize("stream", BAD_STREAMS, ids=ids(BAD_STREAMS))
+@pytest.mark.from_one
 async def test_a_bad_stream_name_is_refused(store: EventStore, stream: Any) -> None:
     with pytest.raises(InvalidInputError):
         await store.append(stream, some(1))
@@ -86,6 +87,7 @@ async def test_a_bad_stream_name_is_refused(store: EventStore, stream: Any) -> N
 
 
 @pytest.mark.parametrize("events", [[], (), "x", [5], [None], [("T", 1)], None, 5])
+@pytest.mark.from_one
 async def test_what_is_no_list_of_new_events_is_refused(store: EventStore, events: Any) -> None:
     with pytest.raises(InvalidInputError):
         await store.append("a/1", events)
@@ -127,6 +129,7 @@ async def test_a_bad_consumer_name_is_refused(store: EventStore, consumer: Any) 
         store.subscribe_changes(consumer=consumer)
 
 
+@pytest.mark.from_one
 async def test_every_limit_is_met_exactly(store: EventStore) -> None:
     stream = "a/" + "x" * (limits.MAX_STREAM_BYTES - 2)
     event = NewEvent(
@@ -152,6 +155,7 @@ def test_content_over_a_limit_says_how_much_over() -> None:
         NewEvent("T", 1, metadata={"m": "x" * limits.MAX_METADATA_BYTES})
 
 
+@pytest.mark.from_one
 async def test_a_commit_over_a_limit_is_refused(store: EventStore) -> None:
     event = NewEvent("T", bytes(limits.MAX_EVENT_BYTES))
     many = [event] * (limits.MAX_COMMIT_BYTES // limits.MAX_EVENT_BYTES + 1)
@@ -177,6 +181,7 @@ async def test_deep_data_that_was_accepted_can_be_read_anywhere(store: EventStor
 
 
 @pytest.mark.promise("bad-input")
+@pytest.mark.from_one
 async def test_the_store_goes_on_after_bad_input(store: EventStore) -> None:
     with pytest.raises(InvalidInputError):
         await store.append_many([StreamWrite("bad", some(1))])

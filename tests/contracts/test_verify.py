@@ -36,11 +36,13 @@ def tamper(url: str, *statements: str) -> None:
             user.run(statement)
 
 
+@pytest.mark.from_one
 async def test_an_empty_log_is_in_order(store: EventStore) -> None:
     report = await store.verify()
     assert (report.ok, report.position, report.events) == (True, 0, 0)
 
 
+@pytest.mark.from_one
 async def test_a_log_is_in_order_and_the_report_says_how_far(
     store: EventStore, clock: FakeClock
 ) -> None:
@@ -175,6 +177,7 @@ async def test_a_rewritten_history_is_found_by_its_anchor_and_not_otherwise(
     assert (await verify(lasting_url, anchor)).findings == ()
 
 
+@pytest.mark.from_one
 async def test_an_anchor_beyond_the_end_or_of_another_log_is_a_finding(store: EventStore) -> None:
     await store.append("a/1", some(1))
     head = (await store.head()).cursor
