@@ -56,6 +56,8 @@ class SnapshotProjection(InlineProjection, Protocol):
 class RebuildableProjection(InlineProjection, Protocol):
     """A projection that can be computed again where its readers do not see it.
 
+    Until its tables have been at the head for the first time, ``apply`` may also be given a part of
+    a commit.
     Its ``cursor`` raises ProjectionVersionError where the tables are of another version, and
     ``setup`` where they are of a newer one.
     """

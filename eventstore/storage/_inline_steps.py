@@ -12,7 +12,7 @@ any turn: its readers see the old rows until one transaction replaces them.
 from __future__ import annotations
 
 import logging
-import time
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
@@ -28,6 +28,7 @@ from eventstore.storage._inline import (
     read_cursor,
     redacts,
 )
+from eventstore.storage._step_size import Progress, StepSize
 from eventstore.storage.pages import read_page
 from eventstore.storage.reading import read_head
 
@@ -43,19 +44,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-STEP_SECONDS: Final = 0.02
-"""How long a step should take: other writers of a SQLite file wait for it."""
-
-FIRST_STEP: Final = 64
-LARGEST_STEP: Final = 2_000
 HIDDEN_STEP: Final = 1_000
-"""Events of a step: of the first one, at the most, and in temporary tables."""
-
-MOST_TRIES: Final = 20
-"""Steps, after few events are left, until even fewer are."""
-
-REPORT_SECONDS: Final = 5.0
-"""Seconds between two lines of progress in the log of the program."""
+"""Events of a step in temporary tables, for which no writer waits."""
 
 
 class HiddenTables(Protocol):
@@ -76,6 +66,9 @@ class Place(Protocol):
 
     def step(self, function: Callable[[Driver], T]) -> T:
         """Call ``function`` in a transaction that writes."""
+
+    def give_way(self, seconds: float) -> None:
+        """Pause after a step that took so long, where others wait for their turn to write."""
 
     def hidden(self) -> AbstractContextManager[HiddenTables] | None:
         """Give a session for temporary tables; ``None`` where there is one session only."""
@@ -127,12 +120,12 @@ def _is_outdated(driver: Driver, view: InlineView) -> bool:
 
 
 def _bring_up(place: Place, view: InlineView) -> None:
-    size, progress = _StepSize(), _Progress(view.name)
-    at, left = -1, REST_EVENTS + 1
-    while not size.leaves_little(left):
+    steps, progress = _Steps(view), Progress(view.name)
+    at, left, least = -1, REST_EVENTS + 1, math.inf
+    while not steps.size.leaves_little(left):
         before = at
         try:
-            at, left = place.step(partial(_step if at >= 0 else _look, view, size))
+            at, left = place.step(steps.take if at >= 0 else steps.look)
         except (ViewBehindError, ProjectionVersionError) as error:
             if isinstance(error, ProjectionVersionError) and error.stored > error.mine:
                 raise
@@ -144,37 +137,10 @@ def _bring_up(place: Place, view: InlineView) -> None:
             place.step(partial(_whole, view))
             return
         progress.report(left)
-
-
-class _StepSize:
-    """How many events a step applies, so that it takes :data:`STEP_SECONDS`."""
-
-    def __init__(self) -> None:
-        self.events = FIRST_STEP
-        self._tries = 0
-
-    def adapt(self, seconds: float, applied: int) -> None:
-        """Take note of how long a step took, the wait for its turn not counted."""
-        fitting = int(applied * STEP_SECONDS / max(seconds, 1e-6))
-        self.events = max(1, min(LARGEST_STEP, 2 * self.events, fitting))
-
-    def rest(self) -> int:
-        """How many events the transaction that holds the writers up applies at the most.
-
-        As many as two steps apply, until so many tries have shown that others append faster.
-        """
-        return REST_EVENTS if self._tries > MOST_TRIES else min(REST_EVENTS, 2 * self.events)
-
-    def leaves_little(self, left: int) -> bool:
-        """Whether what is left can be applied while the writers wait: in the time of two steps.
-
-        So many tries at the most, because others append meanwhile; never more than
-        :data:`REST_EVENTS`.
-        """
-        if left > REST_EVENTS:
-            return False
-        self._tries += 1
-        return left <= self.rest()
+        if left < least:
+            # Only where it gains: those who wait may append faster than a slow handler applies.
+            least = left
+            place.give_way(steps.size.seconds)
 
 
 def _whole(view: InlineView, driver: Driver) -> None:
@@ -182,45 +148,73 @@ def _whole(view: InlineView, driver: Driver) -> None:
     catch_up_inline(driver, view, read_head(driver, lock=True), whole=True)
 
 
-def _look(view: InlineView, size: _StepSize, driver: Driver) -> tuple[int, int]:
-    """Apply some events, where the tables are those of this version and all there."""
-    if _is_outdated(driver, view):
-        read_cursor(driver, view, 0)  # Raises ProjectionVersionError for another version.
-        raise ViewBehindError
-    return _step(view, size, driver)
+class _Steps:
+    """The steps that bring one projection up; each is called in a transaction of its own.
 
-
-def _step(view: InlineView, size: _StepSize, driver: Driver) -> tuple[int, int]:
-    """Apply some events; return the position before them, and how many are left.
-
-    Raises ViewBehindError where the projection has to be computed anew, hidden.
+    They apply whole commits to tables that have once been at the head. The first computation may
+    stop inside a commit, which can be far larger than a step.
     """
-    # Waits for the row of the checkpoint: what is read afterwards is at least as new.
-    read_cursor(driver, view, 0)
-    began = time.monotonic()
-    head = read_head(driver)
-    at = inline_position(driver, view, head, may_reset=not can_rebuild(view.projection))
-    if at < head.first_position - 1:
-        catch_up_inline(driver, view, head, whole=True)
-        return at, 0
-    if at >= head.position:
-        return at, 0
-    reached = _apply_page(driver, view, head, at, size.events)
-    size.adapt(time.monotonic() - began, max(1, reached - at))
-    return at, head.position - reached
 
+    def __init__(self, view: InlineView) -> None:
+        self._view = view
+        self._reached = 0
+        self.size = StepSize()
 
-def _apply_page(driver: Driver, view: InlineView, head: Head, at: int, size: int) -> int:
-    query = Query(after=at, until=head.position, whole_commits=True, kept=True, limit=size)
-    page = read_page(driver, query)
-    apply_inline(driver, view, page.events, page.through)
-    if redacts(page.events) and read_cursor(driver, view, page.through.position) is None:
-        # A redaction has emptied it: it is to be computed from the first event on.
-        if can_rebuild(view.projection):
+    def look(self, driver: Driver) -> tuple[int, int]:
+        """Take a step where the tables are those of this version and all there."""
+        if _is_outdated(driver, self._view):
+            read_cursor(driver, self._view, 0)  # Raises ProjectionVersionError for another version.
             raise ViewBehindError
-        catch_up_inline(driver, view, head, whole=True)
-        return head.position
-    return page.through.position
+        return self.take(driver)
+
+    def take(self, driver: Driver) -> tuple[int, int]:
+        """Apply some events; return the position before them, and how many are left.
+
+        Raises ViewBehindError where the projection has to be computed anew, hidden.
+        """
+        view = self._view
+        # Waits for the row of the checkpoint: what is read afterwards is at least as new.
+        read_cursor(driver, view, 0)
+        self.size.begin()
+        head = read_head(driver)
+        at = inline_position(driver, view, head, may_reset=not can_rebuild(view.projection))
+        if at < head.first_position - 1:
+            catch_up_inline(driver, view, head, whole=True)
+            return at, 0
+        if at >= head.position:
+            return at, 0
+        reached = self._apply_page(driver, head, at)
+        self.size.adapt(max(1, reached - at))
+        return at, head.position - reached
+
+    def _apply_page(self, driver: Driver, head: Head, at: int) -> int:
+        view, whole = self._view, not self._is_first_computation(driver, at)
+        query = Query(
+            after=at, until=head.position, whole_commits=whole, kept=True, limit=self.size.events
+        )
+        page = read_page(driver, query)
+        apply_inline(driver, view, page.events, page.through)
+        if redacts(page.events) and read_cursor(driver, view, page.through.position) is None:
+            # A redaction has emptied it: it is to be computed from the first event on.
+            if can_rebuild(view.projection):
+                raise ViewBehindError
+            catch_up_inline(driver, view, head, whole=True)
+            return head.position
+        if not whole:
+            self._reached = page.through.position
+        return page.through.position
+
+    def _is_first_computation(self, driver: Driver, at: int) -> bool:
+        """Whether the tables have never been at the head, as far as their position tells.
+
+        Where the process was killed, only a position inside a commit tells it.
+        """
+        if not can_rebuild(self._view.projection):
+            return False
+        if at == self._reached:
+            return True
+        row = driver.row("SELECT commit_position FROM event WHERE position = ?", (at,))
+        return row is not None and row[0] != at
 
 
 def _compute_hidden(place: Place, view: InlineView) -> None:
@@ -235,7 +229,7 @@ def _compute_hidden(place: Place, view: InlineView) -> None:
     log.info("computing projection %r anew; its readers see the old one until then", view.name)
     with hidden as session:
         session.step(partial(_create, projection))
-        size, progress = _StepSize(), _Progress(view.name)
+        size, progress = StepSize(), Progress(view.name)
         while True:
             while not size.leaves_little(left := session.step(partial(_hidden_step, view, size))):
                 progress.report(left)
@@ -251,8 +245,8 @@ def _create(projection: RebuildableProjection, driver: Driver) -> int:
     return 0
 
 
-def _hidden_step(view: InlineView, size: _StepSize, driver: Driver) -> int:
-    began = time.monotonic()
+def _hidden_step(view: InlineView, size: StepSize, driver: Driver) -> int:
+    size.begin()
     head = read_head(driver)
     cursor = read_cursor(driver, view, 0)
     at = cursor.position if cursor is not None else 0
@@ -265,7 +259,7 @@ def _hidden_step(view: InlineView, size: _StepSize, driver: Driver) -> int:
     query = Query(after=at, until=head.position, whole_commits=True, kept=True, limit=HIDDEN_STEP)
     page = read_page(driver, query)
     apply_inline(driver, view, page.events, page.through)
-    size.adapt(time.monotonic() - began, max(1, page.through.position - at))
+    size.adapt(max(1, page.through.position - at))
     if redacts(page.events) and read_cursor(driver, view, head.position) is None:
         return head.position
     return head.position - page.through.position
@@ -290,18 +284,3 @@ def _compute_here(view: InlineView, driver: Driver) -> int:
         projection.reset(driver.connection)
     catch_up_inline(driver, view, head, whole=True)
     return 0
-
-
-class _Progress:
-    """Logs how many events are left, now and then."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._due = time.monotonic() + REPORT_SECONDS
-
-    def report(self, left: int) -> None:
-        """Take note of how many events are left."""
-        now = time.monotonic()
-        if now >= self._due:
-            self._due = now + REPORT_SECONDS
-            log.info("projection %r is being brought up: %d events are left", self._name, left)

@@ -233,6 +233,9 @@ class SqlBackend(ABC):
         """Call ``function`` in a transaction that writes."""
         return self._write(function)
 
+    def give_way(self, seconds: float) -> None:  # noqa: B027
+        """Do nothing: on a server no writer waits for a step."""
+
     def hidden(self) -> AbstractContextManager[_inline_steps.HiddenTables] | None:
         """Give a session for temporary tables; ``None`` where there is one session only."""
         return None

@@ -279,6 +279,7 @@ class TableProjection(ABC):
     def apply(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
         """Apply whole commits and store ``cursor``, within the caller's transaction.
 
+        Until the tables have been at the head for the first time, also parts of commits.
         Where a redaction emptied the projection, its cursor is ``None`` afterwards: every event
         has to be applied again.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from sqlalchemy import (
     Column,
@@ -19,8 +19,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from eventstore import Event, EventStore, NewEvent
+from eventstore import Cursor, Event, EventStore, NewEvent
 from projections import ProjectionRunner, TableProjection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 counts = Table(
     "counts", MetaData(), Column("key", String, primary_key=True), Column("total", Integer)
@@ -44,6 +47,19 @@ class Totals(TableProjection):
         )
         if event.type == "Bad":
             raise ZeroDivisionError("cannot count this")
+
+
+class NotedTotals(Totals):
+    """Notes the first and the last position of each batch that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[tuple[int, int]] = []
+
+    def apply(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
+        """Apply a batch, and note it."""
+        super().apply(connection, events, cursor)
+        self.batches.append((events[0].position, cursor.position))
 
 
 class DoubledTotals(Totals):

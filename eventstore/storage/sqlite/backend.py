@@ -333,6 +333,11 @@ class SqliteBackend(SqlBackend):
                     self._files.check_written()
                 return result
 
+    def give_way(self, seconds: float) -> None:
+        """Pause after a step that took so long, where others wait for their turn to write."""
+        if self._turn is not None:
+            self._turn.give_way(seconds)
+
     def hidden(self) -> AbstractContextManager[SqliteHiddenTables] | None:
         """Give a session for temporary tables; ``None`` for a log in memory."""
         return None if self.path is None else self._hidden()

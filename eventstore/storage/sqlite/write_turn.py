@@ -27,6 +27,10 @@ WAIT_SECONDS: Final = 30.0
 """Longest wait for the turn to write, by default."""
 
 
+MOST_PAUSE_SECONDS: Final = 0.1
+"""Longest pause between two turns of one that takes many for a long task."""
+
+
 class WriteTurn:
     """Fair turns, across processes, at writing the database file at ``path``.
 
@@ -56,6 +60,19 @@ class WriteTurn:
         Entering it raises LockTimeoutError, which names the process that has the turn.
         """
         return self
+
+    def give_way(self, seconds: float) -> None:
+        """Pause for so long, up to a limit, where others have the turn or wait for it.
+
+        To be called outside of the turn.
+        """
+        if self._wait is not None and self._wait.pending:
+            return
+        free = self._take_free()
+        self._gate.release()
+        self._writer.release()
+        if not free:
+            time.sleep(min(seconds, MOST_PAUSE_SECONDS))
 
     def __enter__(self) -> None:
         try:
