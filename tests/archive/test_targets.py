@@ -169,7 +169,12 @@ async def test_a_log_is_not_restored_from_itself_nor_from_what_is_none(
     with sqlite3.connect(newer) as connection:
         connection.execute("UPDATE head SET schema_version = 99")
     connection.close()
-    for copy in (path, link, fake, newer):
-        with pytest.raises(StorageError):
+    short, view = tmp_path / "short.db", tmp_path / "view.db"
+    short.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with sqlite3.connect(view) as connection:
+        connection.execute("CREATE VIEW head AS SELECT 7 AS position, 1 AS schema_version")
+    connection.close()
+    for copy in (path, link, fake, newer, short, view):
+        with pytest.raises(StorageError, match=copy.name):
             await EventStore.restore(copy, url, replace=True)
     assert audit(path) == 3

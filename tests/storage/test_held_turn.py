@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,23 @@ async def test_opening_and_reading_take_no_lock(path: Path, url: str, suffix: st
             assert not (await store.verify()).findings
             changes = store.subscribe_changes(follow=False)
             assert positions(await collect(changes)) == [1, 2]
+
+
+@pytest.mark.parametrize("begin", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+async def test_a_stranger_s_own_lock_of_sqlite_holds_up_no_reader(
+    path: Path, url: str, begin: str
+) -> None:
+    async with EventStore.open(url, notify="none") as store:
+        await store.append("a/1", some(2))
+    with closing(sqlite3.connect(path, isolation_level=None)) as stranger:
+        stranger.execute(begin)
+        with anyio.fail_after(DEADLINE):
+            async with EventStore.open(url, notify="none") as store:
+                assert positions(await collect(store.read())) == [1, 2]
+                assert (await store.verify()).ok
+        stranger.execute("ROLLBACK")
+    async with EventStore.open(url, notify="none") as store:
+        assert (await store.append("a/1", some(1))).position == 3
 
 
 async def test_a_write_ends_with_an_error_that_names_the_holder(

@@ -22,6 +22,8 @@ STRANGE: Final[dict[str, tuple[str, Any, str]]] = {
     "metadata that is a list": ("metadata", b"[1]", "metadata"),
     "metadata that is no JSON": ("metadata", b"{", "metadata"),
     "metadata over its limit": ("metadata", b'{"a":"' + b"x" * 65_536 + b'"}', "metadata"),
+    "data with a name that is no text": ("data", b"{1: 2}", "data"),
+    "data of which something follows": ("data", b"{} {}", "data"),
     "an unknown kind of content": ("content", 7, "content"),
     "a short salt": ("salt", b"salt", "salt"),
     "a type with a line break": ("type", "Hap\npened", "type"),

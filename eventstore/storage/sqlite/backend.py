@@ -229,6 +229,8 @@ class SqliteBackend(SqlBackend):
             found.open(create=False)
         except OlderSchemaError:
             return self._open_migrated(copy)
+        except NoLogError as error:
+            raise StorageError(str(copy), "it is no event log") from error
         return found
 
     def _open_migrated(self, copy: Path) -> SqliteBackend:

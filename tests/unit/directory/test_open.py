@@ -67,7 +67,9 @@ def test_an_unusable_manifest_is_refused_with_advice(
         live.open(LOG_ID)
 
 
-@pytest.mark.parametrize("path", ["../up", "/etc/passwd", ".eventstore.json"])
+@pytest.mark.parametrize(
+    "path", ["../up", "/etc/passwd", ".eventstore.json", "./../up", "a/b/../../../up", "a\0b"]
+)
 def test_a_manifest_that_leads_outside_is_refused(
     path: str, root: Path, live: DirectoryProjection
 ) -> None:
@@ -130,7 +132,18 @@ def test_closing_twice_is_closing_once(live: DirectoryProjection) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["../victim", "a/../../victim", "/{}", "../up/victim", ".eventstore.json"]
+    "path",
+    [
+        "../victim",
+        "a/../../victim",
+        "/{}",
+        "../up/victim",
+        ".eventstore.json",
+        "./../victim",
+        "//{}",
+        "ok/../../victim",
+        "../victim\0",
+    ],
 )
 def test_an_announcement_that_leads_outside_removes_nothing(
     path: str, root: Path, tmp_path: Path, live: DirectoryProjection
