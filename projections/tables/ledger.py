@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sqlalchemy import Integer, MetaData, String, Table, delete, insert, inspect, select, text
+from sqlalchemy import Integer, MetaData, String, Table, delete, insert, select, text
 
 from eventstore.errors import ProjectionTableError
 from projections.tables.checkpoints import own_schema_only
@@ -40,6 +40,15 @@ _COLUMNS: Final = {
     "AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
 }
 
+_TAKEN: Final = {
+    "sqlite": "SELECT 1 FROM main.sqlite_master WHERE lower(name) = lower(:table) "
+    "AND type <> 'trigger'",
+    "postgresql": "SELECT 1 FROM pg_catalog.pg_class WHERE relname = :table "
+    "AND relnamespace = to_regnamespace(quote_ident(current_schema())) UNION ALL "
+    "SELECT 1 FROM pg_catalog.pg_type WHERE typname = :table "
+    "AND typnamespace = to_regnamespace(quote_ident(current_schema()))",
+}
+"""Finds what has a table's name, of any kind: a table, a view, an index, a sequence, a type."""
 
 _KEPT: Final = ""
 """Stands for a table's name in the row that says for which version the ledger was kept."""
@@ -176,7 +185,8 @@ class Ledger:
             raise ProjectionTableError(
                 self._name, table, f"is one of projection {owner!r}: name one of them otherwise"
             )
-        if inspect(self._connection).has_table(table, _schema_of(self._connection)):
+        taken = text(_TAKEN[self._connection.dialect.name])
+        if self._connection.execute(taken, {"table": table}).first() is not None:
             raise ProjectionTableError(
                 self._name,
                 table,
@@ -206,9 +216,3 @@ def read_columns(connection: Connection, table: str) -> Columns:
     rows = connection.execute(text(_COLUMNS[connection.dialect.name]), {"table": table}).all()
     described = (f"{name} {kind}{' NOT NULL' if required else ''}" for name, kind, required in rows)
     return Columns(tuple(row[0] for row in rows), ", ".join(described))
-
-
-def _schema_of(connection: Connection) -> str:
-    if connection.dialect.name == "sqlite":
-        return "main"
-    return str(connection.execute(text("SELECT current_schema()")).scalar_one())

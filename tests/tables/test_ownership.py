@@ -107,6 +107,34 @@ async def test_a_view_of_another_program_is_refused_and_stays(log: str, bring: A
     assert rows(log, "counts") == [(1,)]
 
 
+@BOTH
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE INDEX counts ON theirs (a)",
+        'CREATE INDEX "Counts" ON theirs (a)',
+        "CREATE SEQUENCE counts",
+        "CREATE TYPE counts AS ENUM ('a')",
+        "CREATE MATERIALIZED VIEW counts AS SELECT 1 AS one",
+    ],
+)
+async def test_what_else_has_the_name_of_a_table_is_refused_and_stays(
+    log: str, bring: Any, statement: str
+) -> None:
+    on_sqlite = log.startswith("sqlite")
+    if on_sqlite and "INDEX" not in statement:
+        pytest.skip("SQLite has no such objects")
+    async with EventStore.open(log):
+        execute(log, "CREATE TABLE theirs (a INTEGER)", statement)
+    if not on_sqlite and '"' in statement:
+        await bring(log, Totals())  # Another name on PostgreSQL, where case counts.
+        return
+    with pytest.raises(ProjectionTableError, match="not made by this projection"):
+        await bring(log, Totals())
+    async with EventStore.open(log) as store:
+        assert (await store.append("n/1", [NewEvent("Counted", 1)])).position == 1
+
+
 @pytest.mark.promise("projection")
 @BOTH
 async def test_a_table_of_another_projection_is_refused_and_stays(log: str, bring: Any) -> None:
