@@ -4,7 +4,14 @@ from projections.sql.connection import SqlConnection
 from projections.sql.copy import SqlCopy
 from projections.sql.events import read_rows
 from projections.sql.factory import close_sql_storages, get_sql_storage
-from projections.sql.model import Change, MigrationError, RawText, ReplayError, SqlRefusedError
+from projections.sql.model import (
+    Change,
+    MigrationError,
+    RawText,
+    ReplayError,
+    ReservedNameError,
+    SqlRefusedError,
+)
 from projections.sql.store import SqlStorage
 
 __all__ = [
@@ -12,6 +19,7 @@ __all__ = [
     "MigrationError",
     "RawText",
     "ReplayError",
+    "ReservedNameError",
     "SqlConnection",
     "SqlCopy",
     "SqlRefusedError",

@@ -114,6 +114,7 @@ class CopyDatabase(ABC):
         """Apply whole commits, and store the cursor, in one transaction."""
         with self._transaction() as raw:
             replay = self.replay_type(raw)
+            replay.occupied = frozenset()
             replay.tables = self._tables
             try:
                 replay.apply(events)

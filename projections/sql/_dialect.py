@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from eventstore import StreamWrite
 from eventstore.log.clock import from_microseconds
 from eventstore.log.validation import check_append
+from projections.sql._identifiers import later_reserved
 from projections.sql._migrations import find_migrations, is_applied
 from projections.sql._replay import replay_log
 from projections.sql.events import CATEGORY, STREAM
@@ -143,11 +144,15 @@ class SqlDialect(ABC):
         raw: Any = transaction.raw
         schema, capture = self.schema_type(raw), self.capture_type(raw)
         names = capture.list_tables()
+        reserved, schema.own = schema.list_later_reserved(), schema.list_own_reserved(names)
         sequences = schema.read_sequences(names)
         capture.remove()
         schema.drop_tables(names)
         replay = self.replay_type(raw)
         position = replay_log(transaction, replay, check)
+        for error in replay.find_taken(reserved):
+            raise error
+        schema.own = later_reserved(replay.tables)
         schema.restore_sequences(sequences)
         existing = set(schema.list_tables())
         capture.install([schema.read_table(name) for name in replay.tables if name in existing])

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 from eventstore.system.secret_url import SecretUrl
 from projections.sql.sqlite.copy import SqliteCopy
 from projections.sql.sqlite.dialect import SqliteDialect
+from projections.sql.sqlite.trial import SqliteTrial
 
 if TYPE_CHECKING:
     from projections.sql._copy_database import CopyDatabase
     from projections.sql._dialect import SqlDialect
+    from projections.sql._trial import ReservedNames, Trial
 
 _POSTGRES: Final = "postgresql"
 
@@ -25,6 +27,20 @@ def dialect_type(backend: str) -> type[SqlDialect]:
     from projections.sql.postgres.dialect import PostgresDialect  # noqa: PLC0415 - optional
 
     return PostgresDialect
+
+
+def make_trial(dialect: str, names: ReservedNames) -> Trial:
+    """Return what tries out events of a dialect (``sqlite`` or ``postgres``).
+
+    Raises LookupError for another.
+    """
+    if dialect == SqliteDialect.name:
+        return SqliteTrial(names)
+    if dialect != "postgres":
+        raise LookupError(f"definitions of {dialect[:40]!r}, which is no database known here")
+    from projections.sql.postgres.trial import PostgresTrial  # noqa: PLC0415 - optional
+
+    return PostgresTrial(names)
 
 
 def make_copy(url: str, name: str) -> CopyDatabase:

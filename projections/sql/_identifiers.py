@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from eventstore.storage import reserved_names
 from eventstore.storage.catalog import TABLES as LOG_TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
 
 CAPTURE: Final = "sql_capture"
 """The capture table. The names of its triggers, functions and indexes begin with it too."""
@@ -15,6 +18,9 @@ LEDGER: Final = "schema_migrations"
 
 RESERVED: Final = frozenset([*reserved_names.RESERVED, *LOG_TABLES, LEDGER, CAPTURE])
 """Names of the log, its projections and this package, which no migration may use."""
+
+LATER_RESERVED: Final = RESERVED - {*LOG_TABLES, LEDGER, f"{LEDGER}_pkey", CAPTURE}
+"""Those that version 0.1.0 left to programs: objects of theirs may be called so."""
 
 
 def quote_name(name: str) -> str:
@@ -27,9 +33,18 @@ def quote_text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def is_reserved(name: str) -> bool:
-    """Return True for names of the log, its projections and this package, in any case."""
-    return name.lower() in RESERVED or name.lower().startswith(CAPTURE)
+def is_reserved(name: str, own: Collection[str] = ()) -> bool:
+    """Return True for names of the log, its projections and this package, in any case.
+
+    ``own`` are names of :data:`LATER_RESERVED` that the program's own objects have.
+    """
+    lowered = name.lower()
+    return (lowered in RESERVED and lowered not in own) or lowered.startswith(CAPTURE)
+
+
+def later_reserved(names: Iterable[str]) -> frozenset[str]:
+    """Return those names that version 0.1.0 left to programs, in lower case."""
+    return LATER_RESERVED.intersection(name.lower() for name in names)
 
 
 def excerpt(statement: str) -> str:

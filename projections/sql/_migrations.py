@@ -118,7 +118,8 @@ class Migrator(ABC, Generic[TableT]):
         self._capture = capture
         self._migration = migration
         self._events = MigrationEvents(migration, self.dialect, moment)
-        captured = set(capture.list_tables())
+        captured = capture.list_tables()
+        schema.own = schema.list_own_reserved(captured)
         # Tables that other programs made in the same database: migrations leave them alone.
         self._foreign = frozenset(name for name in schema.list_tables() if name not in captured)
         self._tables: dict[str, TableT] = {}

@@ -10,11 +10,12 @@ from eventstore.errors import CorruptEventError
 from eventstore.log.operations import Query
 from eventstore.storage.pages import read_page
 from eventstore.storage.reading import read_head
+from projections.sql._identifiers import CAPTURE, LATER_RESERVED
 from projections.sql.events import SCHEMA_CHANGED, STREAM, ChangeReader, read_schema
-from projections.sql.model import ReplayError, SqlRefusedError
+from projections.sql.model import ReplayError, ReservedNameError, SqlRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from eventstore import Event
     from eventstore.storage.user_transaction import UserTransaction
@@ -31,10 +32,28 @@ class _EventChanges(NamedTuple):
     changes: Sequence[Change]
 
 
+@contextmanager
+def replay_errors(position: int, driver: type[Exception] = LookupError) -> Iterator[None]:
+    """Turn what an event makes fail, the driver's errors too, into ReplayError with its position.
+
+    Where a name is the reason that version 0.1.0 left to programs, it is a ReservedNameError.
+    """
+    try:
+        yield
+    except (driver, LookupError, SqlRefusedError, CorruptEventError) as error:
+        name = error.name.lower() if isinstance(error, SqlRefusedError) else ""
+        if name in LATER_RESERVED or name.startswith(CAPTURE):
+            raise ReservedNameError(position, name) from error
+        raise ReplayError(position, " ".join(str(error).split())) from error
+
+
 class Replay(ABC):
     """Applies events to the tables on one connection, in the caller's transaction.
 
     The users' triggers do not run: the row changes that they made are recorded.
+
+    Of the names that version 0.1.0 left to programs, those that nothing else has may be used
+    while it runs. Beside a log :meth:`find_taken` says which are not free afterwards.
     """
 
     dialect: ClassVar[str]
@@ -45,16 +64,20 @@ class Replay(ABC):
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
+        self.occupied: frozenset[str] | None = None
+        """Reserved names that are the log's here; found out before the first event."""
         self.tables: list[str] = []
         """The captured tables, as of the last event."""
         self.foreign: frozenset[str] | None = None
         """Tables that were there before the first definition: those of other programs."""
         self._schema = self.schema_type(raw)
+        self._taken: dict[str, int] = {}
         self._targets: dict[str, TargetTable[Any]] = {}
         self._suspended: list[str] | None = None
 
     def apply(self, events: Sequence[Event]) -> None:
         """Apply whole commits. Raises ReplayError where the tables do not fit."""
+        self._reserve_names()
         reader = ChangeReader()
         waiting: list[_EventChanges] = []
         for event in events:
@@ -63,22 +86,31 @@ class Replay(ABC):
             if event.type == SCHEMA_CHANGED and not event.redacted:
                 self._change_all(waiting)
                 waiting = []
-                with self._errors_at(event.position):
-                    self._define_by(event)
+                self.define(event)
                 continue
-            with self._errors_at(event.position):
+            with replay_errors(event.position, self.errors):
                 changes = reader.read(event)
             if changes:
                 waiting.append(_EventChanges(event.position, changes))
         self._change_all(waiting)
 
-    @contextmanager
-    def _errors_at(self, position: int) -> Iterator[None]:
-        """Turn the driver's errors into ReplayError with the position of an event."""
-        try:
-            yield
-        except (self.errors, LookupError, SqlRefusedError, CorruptEventError) as error:
-            raise ReplayError(position, " ".join(str(error).split())) from error
+    def _reserve_names(self) -> None:
+        """Find out which names are the log's here, before the first event."""
+        if self.occupied is None:
+            self.occupied = self._schema.list_later_reserved()
+        self._schema.own = LATER_RESERVED - self.occupied
+
+    def find_taken(self, before: Collection[str]) -> list[ReservedNameError]:
+        """Return an error for each reserved name that an object has and none had before."""
+        found = self._schema.list_later_reserved() - (self.occupied or frozenset())
+        errors = (ReservedNameError(self._taken[name], name) for name in found - set(before))
+        return sorted(errors, key=lambda error: (error.position, error.name))
+
+    def define(self, event: Event) -> None:
+        """Run the definitions of a ``SchemaChanged`` event. Raises ReplayError."""
+        self._reserve_names()
+        with replay_errors(event.position, self.errors):
+            self._define_by(event)
 
     def _define_by(self, event: Event) -> None:
         change = read_schema(event)
@@ -94,6 +126,8 @@ class Replay(ABC):
             self.foreign = frozenset(self._schema.list_tables()) - set(self.tables)
         self._define(change)
         self.tables = self._check_tables(change)
+        names = self._schema.list_later_reserved()
+        self._taken = {name: self._taken.get(name, event.position) for name in names}
 
     def _check_tables(self, change: SchemaChange) -> list[str]:
         """Return the captured tables; raise SqlRefusedError for those of other programs."""
@@ -132,12 +166,12 @@ class Replay(ABC):
         """Apply the changes of several events at once, or one event at a time if that fails."""
         if not steps:
             return
-        with self._errors_at(steps[0].position):
+        with replay_errors(steps[0].position, self.errors):
             if self._suspended is None:
                 self._suspended = self._suspend()
             fits = self._try(change for step in steps for change in step.changes)
         for step in () if fits else steps:
-            with self._errors_at(step.position):
+            with replay_errors(step.position, self.errors):
                 self._change(step.changes)
 
     def _try(self, changes: Iterable[Change]) -> bool:
@@ -181,6 +215,10 @@ class Replay(ABC):
         for name, row in final.values():
             if row is not None:
                 self._target(name).insert(row)
+
+    def check(self, change: Change) -> None:
+        """Raise LookupError for a change of other columns than its table has."""
+        self._checked_target(change)
 
     def _checked_target(self, change: Change) -> TargetTable[Any]:
         target = self._target(change.table)

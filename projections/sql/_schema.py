@@ -24,10 +24,20 @@ class Schema(ABC, Generic[TableT]):
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
+        self.own: frozenset[str] = frozenset()
+        """Reserved names that the program's objects have since before they were reserved."""
 
     @abstractmethod
     def list_tables(self) -> list[str]:
         """Return the tables that belong to users: neither the log's nor this package's."""
+
+    @abstractmethod
+    def list_later_reserved(self) -> frozenset[str]:
+        """Return the names of ``LATER_RESERVED`` that objects of any kind have."""
+
+    @abstractmethod
+    def list_own_reserved(self, tables: Sequence[str]) -> frozenset[str]:
+        """Return those of them that views, or these tables and their indexes, have."""
 
     @abstractmethod
     def read_table(self, name: str) -> TableT:

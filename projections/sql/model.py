@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from eventstore.errors import EventStoreError
+from projections.sql._identifiers import CAPTURE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,13 +57,17 @@ TableT = TypeVar("TableT", bound=TableDescription)
 
 
 class SqlRefusedError(EventStoreError):
-    """A statement is not allowed here, and did nothing. ``reason`` says what to do instead."""
+    """A statement is not allowed here, and did nothing. ``reason`` says what to do instead.
 
-    def __init__(self, statement: str, reason: str) -> None:
+    ``name`` is the name that the statement may not use; empty where it is about something else.
+    """
+
+    def __init__(self, statement: str, reason: str, name: str = "") -> None:
         line = " ".join(statement.split())
         super().__init__(f"{line[:80]!r}: {reason}")
         self.statement = statement
         self.reason = reason
+        self.name = name
 
 
 class MigrationError(EventStoreError):
@@ -81,3 +86,26 @@ class ReplayError(EventStoreError):
         super().__init__(f"the tables cannot be computed past position {position}: {reason}")
         self.position = position
         self.reason = reason
+
+
+class ReservedNameError(ReplayError):
+    """An event gives an object a ``name`` that programs could use until it was reserved.
+
+    It came from version 0.1.0, or from a writer who has made it up: nothing is computed where the
+    log is. ``reason`` says what to do.
+    """
+
+    def __init__(self, position: int, name: str) -> None:
+        way = (
+            f"'eventstore redact {position}' passes the event over, if its migration made nothing "
+            "else that is needed"
+            if name.startswith(CAPTURE)
+            else "compute them in another database (eventstore rebuild sql --database URL), or "
+            "first rename what is called so by a migration (ALTER TABLE … RENAME TO …)"
+        )
+        super().__init__(
+            position,
+            f"{name!r} is a name of the log's own, which version 0.1.0 left to programs. The "
+            f"tables stay as they are; {way}",
+        )
+        self.name = name

@@ -97,6 +97,25 @@ async def sql_write(url: str, number: int, migrations: str) -> None:
     await asyncio.to_thread(write)
 
 
+async def sql_rebuild(url: str) -> None:
+    def rebuild() -> None:
+        with SqlStorage(url) as storage:
+            storage.rebuild()
+
+    await asyncio.to_thread(rebuild)
+
+
+async def sql_run(url: str, migrations: str, statements: list[str]) -> None:
+    def run() -> None:
+        with SqlStorage(url) as storage:
+            storage.apply_migrations(Path(migrations))
+            with storage.connection() as connection:
+                for statement in statements:
+                    connection.execute(statement)
+
+    await asyncio.to_thread(run)
+
+
 async def sql_read(url: str) -> Any:
     def read_all() -> Any:
         with SqlStorage(url) as storage:

@@ -20,7 +20,7 @@ from projections.sql import SqlRefusedError, SqlStorage
 from projections.sql.postgres._cursor import execute_one
 from projections.sql.postgres._guard import judge
 from projections.sql.postgres._lexer import number_parameters, split_script, tokens
-from projections.sql.postgres._migrations import _describe_log_tables
+from projections.sql.postgres._migrations import describe_log_tables
 from projections.sql.postgres.definitions import judge_definition
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def test_what_the_guard_lets_through_leaves_the_log_as_it_was(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(7200)
 @settings(FUZZ, max_examples=50_000)
 @given(mutated())
 def test_what_the_guard_lets_through_leaves_the_log_as_it_was_for_long(
@@ -157,9 +158,9 @@ def check_definition(raw: psycopg.Connection[Any], sql: str) -> None:
         return
     raw.execute("BEGIN")
     try:
-        before = _describe_log_tables(raw)
+        before = describe_log_tables(raw)
         execute_one(raw, sql)
-        assert _describe_log_tables(raw) == before, sql
+        assert describe_log_tables(raw) == before, sql
     except psycopg.Error:
         pass
     finally:
@@ -177,6 +178,7 @@ def test_definitions_that_the_guard_lets_through_leave_the_logs_tables(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(7200)
 @settings(FUZZ, max_examples=50_000)
 @given(mutated())
 def test_definitions_that_the_guard_lets_through_leave_the_logs_tables_for_long(

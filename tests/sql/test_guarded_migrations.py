@@ -6,13 +6,16 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 from support import sql_definitions
 from support.log_schema import describe_log
 from support.sql_databases import computed_tables, fresh_url, tables_of
 from support.sql_tables import append_unchecked, file_of, read_log
 
+from eventstore import EventStore
 from projections.sql import MigrationError, ReplayError, SqlStorage
+from projections.sql.check import check_events
 from projections.sql.events import SchemaChange, schema_event
 from projections.sql.postgres.replay import PostgresReplay
 from projections.sql.sqlite.replay import SqliteReplay
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
     from support.sql_tables import Migrations
 
-    from eventstore import NewEvent
+    from eventstore import Event, NewEvent
     from projections.sql._replay import Replay
 
 PEOPLE = "CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT UNIQUE, note TEXT);"
@@ -82,11 +85,31 @@ def test_an_event_that_holds_such_a_statement_is_not_run(
         replay.raw.execute("SAVEPOINT first")
         for event in bad:
             print("runs", event.data["statements"])
+            once = type(replay)(replay.raw)
+            once.tables = replay.tables
             with pytest.raises(ReplayError) as caught:
-                replay.apply([event])
+                compute(once, event)
             assert caught.value.position == event.position
             replay.raw.execute("ROLLBACK TO first")
+    assert found_in(url) == [event.position for event in bad]
     assert not outside.exists()
+
+
+def compute(replay: Replay, event: Event) -> None:
+    """Apply an event as a rebuild does, which ends by looking at the names that are taken."""
+    replay.apply([event])
+    for error in replay.find_taken(()):
+        raise error
+
+
+def found_in(url: str) -> list[int | None]:
+    """Return the positions that ``verify`` has findings of."""
+
+    async def find() -> list[int | None]:
+        async with EventStore.open(url, notify="none") as store:
+            return [one.position for one in await check_events(store)]
+
+    return anyio.run(find)
 
 
 @contextmanager
@@ -125,6 +148,7 @@ def test_triggers_of_earlier_logs_keep_their_names(migrations: Migrations, tmp_p
             storage.apply_migrations(migrations.directory)
         append_unchecked(url, schema_change("sqlite", sql_definitions.FREE_ONCE))
         assert storage.rebuild() == 2
+        assert found_in(url) == []
 
 
 def test_ordinary_definitions_are_applied_and_computed_again(
@@ -138,3 +162,4 @@ def test_ordinary_definitions_are_applied_and_computed_again(
         storage.rebuild()
         assert tables_of(url) == before == computed_tables(url)
         assert len(before["task"]) == 1
+        assert found_in(url) == []

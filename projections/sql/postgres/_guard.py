@@ -27,6 +27,9 @@ Kind: TypeAlias = Literal[
 ]
 """What a statement needs: nothing, a snapshot, a transaction; or what it does to one."""
 
+Names: TypeAlias = "frozenset[str]"
+NONE: Final[Names] = frozenset()
+
 KNOWN_STATEMENTS: Final = 2048
 """Verdicts that are remembered by the statement's text."""
 
@@ -59,18 +62,19 @@ class Verdict(NamedTuple):
     refusal: str = ""
 
 
-def judge(sql: str) -> Verdict:
+def judge(sql: str, own: Names = NONE) -> Verdict:
     """Return what a caller's statement does.
 
+    ``own`` are reserved names that the program's tables have since before they were reserved.
     Raises SqlRefusedError for one that may not run, sqlite3.OperationalError for what is no SQL.
     """
-    verdict = (_judge_known if len(sql) <= MAX_KNOWN_CHARACTERS else _judge_text)(sql)
+    verdict = (_judge_known if len(sql) <= MAX_KNOWN_CHARACTERS else _judge_text)(sql, own)
     if verdict.refusal:
         raise SqlRefusedError(sql, verdict.refusal)
     return verdict
 
 
-def _judge_text(sql: str) -> Verdict:
+def _judge_text(sql: str, own: Names) -> Verdict:
     try:
         found = parse_statements(sql)
     except SqlSyntaxError as error:
@@ -79,26 +83,26 @@ def _judge_text(sql: str) -> Verdict:
         return Verdict("empty")
     if len(found) > 1:
         return Verdict("read", "one statement at a time: use executescript() for several")
-    return judge_statement(found[0])
+    return judge_statement(found[0], own)
 
 
 _judge_known: Final = lru_cache(KNOWN_STATEMENTS)(_judge_text)
 
 
-def judge_statement(statement: Statement) -> Verdict:
+def judge_statement(statement: Statement, own: Names = NONE) -> Verdict:
     """Return what a parsed statement of a caller does, and whether it may."""
     kind, node = statement
     if kind == "TransactionStmt":
         return _judge_transaction(node)
     if kind in {"VariableShowStmt", "ExplainStmt"} | QUERIES:
-        return _judge_query(statement)
+        return _judge_query(statement, own)
     if kind in {"CreateStmt", "CreateTableAsStmt"}:
         return _judge_temporary(statement)
     if kind == "LockStmt" or (kind == "VacuumStmt" and not node.get("is_vacuumcmd")):
         names = [relation["relname"] for relation in relations(node)]
         if not names:
             return Verdict("write", "name the tables")
-        return Verdict("write", _refuse_reserved(names) or _refuse_calls(node))
+        return Verdict("write", _refuse_reserved(names, own) or _refuse_calls(node))
     return Verdict("write", f"{statement_name(kind)} is not recorded: {MIGRATIONS_ONLY}")
 
 
@@ -119,39 +123,39 @@ def _judge_transaction(node: dict[str, Any]) -> Verdict:
     return Verdict(kind)
 
 
-def _judge_query(statement: Statement) -> Verdict:
+def _judge_query(statement: Statement, own: Names) -> Verdict:
     while statement.kind == "ExplainStmt":
         statement = Statement(*next(iter(statement.node["query"].items())))
         if statement.kind not in QUERIES | {"ExplainStmt"}:
             name = statement_name(statement.kind)
             return Verdict("write", f"EXPLAIN {name} is not recorded: {MIGRATIONS_ONLY}")
-    refusal = refuse_query({statement.kind: statement.node})
+    refusal = refuse_query({statement.kind: statement.node}, own)
     names = {name for name, _ in walk({statement.kind: statement.node})}
     writes = names & _ROWS or "lockingClause" in names
     return Verdict("write" if writes else "read", refusal)
 
 
-def refuse_query(tree: Any) -> str:
+def refuse_query(tree: Any, own: Names = NONE) -> str:
     """Return why a query, or the queries within a definition, may not run; empty if they may."""
     locks = False
     for name, value in walk(tree):
         if name in _ROWS:
             target = value["relation"]
-            if refusal := _refuse_target(target):
+            if refusal := _refuse_target(target, own):
                 return refusal
         elif name == "intoClause" or (name == "into" and isinstance(value, dict)):
             return f"SELECT INTO is not recorded: {MIGRATIONS_ONLY}"
         locks |= name == "lockingClause"
     if locks:
         read = [relation["relname"] for relation in relations(tree)]
-        if refusal := _refuse_reserved(read):
+        if refusal := _refuse_reserved(read, own):
             return refusal
     return _refuse_calls(tree)
 
 
-def _refuse_target(relation: dict[str, Any]) -> str:
+def _refuse_target(relation: dict[str, Any], own: Names) -> str:
     name, schema = relation["relname"], relation.get("schemaname", "")
-    if is_reserved(name) or name.lower().startswith("pg_") or _is_system(schema):
+    if is_reserved(name, own) or name.lower().startswith("pg_") or _is_system(schema):
         return _NOT_OURS.format(name)
     return ""
 
@@ -160,8 +164,8 @@ def _is_system(schema: str) -> bool:
     return schema in {"pg_catalog", "information_schema", "pg_toast"}
 
 
-def _refuse_reserved(names: list[str]) -> str:
-    return next((_NOT_OURS.format(name) for name in names if is_reserved(name)), "")
+def _refuse_reserved(names: list[str], own: Names = NONE) -> str:
+    return next((_NOT_OURS.format(name) for name in names if is_reserved(name, own)), "")
 
 
 def _refuse_calls(tree: Any) -> str:

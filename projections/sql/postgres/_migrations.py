@@ -10,6 +10,7 @@ from projections.sql._identifiers import CAPTURE, LEDGER, RESERVED, excerpt
 from projections.sql._migrations import Migrator
 from projections.sql.model import SqlRefusedError
 from projections.sql.postgres._cursor import execute_one
+from projections.sql.postgres._guard import NONE, Names
 from projections.sql.postgres._lexer import first_words, split_script
 from projections.sql.postgres._row_counts import count_changes, find_uncaptured_writes
 from projections.sql.postgres._schema import PostgresTable
@@ -31,7 +32,7 @@ class PostgresMigrator(Migrator[PostgresTable]):
 
     def apply(self) -> list[NewEvent]:
         """Run the migration and add its row to the ledger; return the events to append."""
-        self._log_tables = _describe_log_tables(self._raw)
+        self._log_tables = describe_log_tables(self._raw, self._schema.own)
         self._counts = count_changes(self._raw)
         return super().apply()
 
@@ -43,7 +44,7 @@ class PostgresMigrator(Migrator[PostgresTable]):
         if word in _SQLITE_ONLY:
             raise self._error(f"{word.upper()} is SQLite's own ({excerpt(statement)})")
         try:
-            step = judge_definition(statement, self._foreign)
+            step = judge_definition(statement, self._foreign, self._schema.own)
         except SqlRefusedError as error:
             raise self._error(f"{error.reason} ({excerpt(statement)})") from error
         if step == "rows":
@@ -60,19 +61,20 @@ class PostgresMigrator(Migrator[PostgresTable]):
             self._raw.execute("SET CONSTRAINTS ALL DEFERRED")
 
     def _check_definitions(self) -> None:
-        if _describe_log_tables(self._raw) != self._log_tables:
+        if describe_log_tables(self._raw, self._schema.own) != self._log_tables:
             raise self._error("it changes the log's own tables")
 
     def _check_rows(self) -> None:
         written = find_uncaptured_writes(self._raw, self._counts, self._tables)
-        if others := [name for name in written if name in self._foreign | RESERVED]:
+        foreign = self._foreign | (RESERVED - self._schema.own)
+        if others := [name for name in written if name in foreign]:
             raise self._error(f"it changes rows of {others[0]!r}, which are not recorded")
 
 
-def _describe_log_tables(raw: Any) -> list[tuple[Any, ...]]:
-    """Return what the log's own tables are made of, for comparison."""
+def describe_log_tables(raw: Any, own: Names = NONE) -> list[tuple[Any, ...]]:
+    """Return what the log's own tables are made of, for comparison; ``own`` are the program's."""
     rows: list[tuple[Any, ...]] = raw.execute(
-        _DESCRIBE, {"names": [*RESERVED - {LEDGER, CAPTURE}]}
+        _DESCRIBE, {"names": [*RESERVED - {LEDGER, CAPTURE} - own]}
     ).fetchall()
     return rows
 

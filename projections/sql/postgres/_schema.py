@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventstore.storage.postgres.owners import check_owners
-from projections.sql._identifiers import LEDGER, RESERVED, is_reserved, quote_name
+from projections.sql._identifiers import (
+    LATER_RESERVED,
+    LEDGER,
+    RESERVED,
+    is_reserved,
+    later_reserved,
+    quote_name,
+)
 from projections.sql._schema import Schema
 from projections.sql.model import CapturedTable
 
@@ -45,6 +52,25 @@ _OBJECTS: Final = {
 }
 """Queries for what else migrations create, in the order in which it can be dropped."""
 
+_NAMES: Final = """
+SELECT relname::text FROM pg_catalog.pg_class
+WHERE relnamespace = current_schema()::regnamespace::oid
+    AND pg_catalog.lower(relname::text) = ANY(%(names)s)
+UNION SELECT proname::text FROM pg_catalog.pg_proc
+WHERE pronamespace = current_schema()::regnamespace::oid
+    AND pg_catalog.lower(proname::text) = ANY(%(names)s)
+UNION SELECT typname::text FROM pg_catalog.pg_type
+WHERE typnamespace = current_schema()::regnamespace::oid
+    AND pg_catalog.lower(typname::text) = ANY(%(names)s)
+"""
+_OWN_NAMES: Final = """
+SELECT c.relname::text FROM pg_catalog.pg_class c
+LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+LEFT JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
+WHERE c.relnamespace = current_schema()::regnamespace::oid
+    AND (c.relkind IN ('v', 'm') OR coalesce(t.relname, c.relname)::text = ANY(%(tables)s))
+"""
+
 
 class PostgresTable(NamedTuple):
     """A table with the type of each of its columns."""
@@ -67,7 +93,17 @@ class PostgresSchema(Schema[PostgresTable]):
             "current_schema()::regnamespace::oid "
             "AND relkind IN ('r', 'p') ORDER BY 1"
         ).fetchall()
-        return [name for (name,) in rows if not is_reserved(name)]
+        return [name for (name,) in rows if not is_reserved(name, self.own)]
+
+    def list_later_reserved(self) -> frozenset[str]:
+        """Return the names of ``LATER_RESERVED`` that objects of any kind have."""
+        rows = self._raw.execute(_NAMES, {"names": list(LATER_RESERVED)}).fetchall()
+        return later_reserved(name for (name,) in rows)
+
+    def list_own_reserved(self, tables: Sequence[str]) -> frozenset[str]:
+        """Return those of them that views, or these tables and their indexes, have."""
+        rows = self._raw.execute(_OWN_NAMES, {"tables": list(tables)}).fetchall()
+        return later_reserved(name for (name,) in rows)
 
     def read_table(self, name: str) -> PostgresTable:
         """Describe a table; its key is empty where it has no primary key."""

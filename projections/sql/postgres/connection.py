@@ -13,7 +13,7 @@ from projections.sql._identifiers import CAPTURE
 from projections.sql.connection import Publisher, SqlConnection
 from projections.sql.model import SqlRefusedError
 from projections.sql.postgres._cursor import PostgresCursor
-from projections.sql.postgres._guard import Verdict, judge
+from projections.sql.postgres._guard import Names, Verdict, judge
 from projections.sql.postgres._lexer import first_words
 from projections.sql.postgres._row_counts import count_catalog_changes, count_changes
 from projections.sql.postgres._rows import to_sqlite_error
@@ -35,6 +35,8 @@ class ChangeRecorder(Publisher, Protocol):
 
     settings: str
     """The statements that each transaction begins with."""
+    own: Names
+    """Reserved names that the program's tables have since before they were reserved."""
 
     def record(self, transaction: UserTransaction, counts: Mapping[str, int] | None) -> Any:
         """Append what the transaction did; ``counts`` are of its changed rows at its beginning."""
@@ -124,7 +126,7 @@ class PostgresConnection(SqlConnection):
         ):
             words = " ".join(first[:2] if first[1:2] == ["or"] else first[:1]).upper()
             raise SqlRefusedError(sql, f"{words} is SQLite's own: write what PostgreSQL has for it")
-        return judge(query)
+        return judge(query, self._recorder.own)
 
     def _prepare(self, verdict: Verdict) -> None:
         """Begin a transaction if there is none, and set a savepoint before the next statement."""

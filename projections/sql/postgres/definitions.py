@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from projections.sql._identifiers import CAPTURE, is_reserved
 from projections.sql.model import SqlRefusedError
 from projections.sql.postgres._guard import (
+    NONE,
     QUERIES,
+    Names,
     judge_statement,
     refuse_query,
     relations,
@@ -76,10 +78,13 @@ _NAME_FIELDS: Final = (
 )  # fmt: skip
 
 
-def judge_definition(sql: str, foreign: Collection[str] = (), *, recorded: bool = False) -> Step:
+def judge_definition(
+    sql: str, foreign: Collection[str] = (), own: Names = NONE, *, recorded: bool = False
+) -> Step:
     """Return what a migration's statement changes; ``recorded`` for one that an event holds.
 
-    ``foreign`` are tables of other programs.
+    ``foreign`` are tables of other programs, ``own`` reserved names that the program's objects
+    may have, since before they were reserved.
 
     Raises SqlRefusedError for one that no migration may have, and for what is no SQL.
     """
@@ -91,17 +96,17 @@ def judge_definition(sql: str, foreign: Collection[str] = (), *, recorded: bool 
         raise SqlRefusedError(sql, "one statement at a time")
     statement = found[0]
     if statement.kind in QUERIES | {"LockStmt"}:
-        refusal = judge_statement(statement).refusal
+        refusal = judge_statement(statement, own).refusal
         step: Step = "rows"
     else:
-        refusal = _refuse(sql, statement, recorded=recorded)
+        refusal = _refuse(sql, statement, own, recorded=recorded)
         refusal, step = refusal or _refuse_foreign(statement, foreign), "definition"
     if refusal:
         raise SqlRefusedError(sql, refusal)
     return step
 
 
-def _refuse(sql: str, statement: Statement, *, recorded: bool) -> str:
+def _refuse(sql: str, statement: Statement, own: Names, *, recorded: bool) -> str:
     kind, node = statement
     if kind not in _DEFINITIONS:
         name = statement_name(kind)
@@ -110,7 +115,7 @@ def _refuse(sql: str, statement: Statement, *, recorded: bool) -> str:
         return (
             f"a migration is one transaction of definitions and changes of rows: leave {name} out"
         )
-    own = {
+    judge_kind = {
         "AlterTableStmt": _refuse_alter,
         "CreateExtensionStmt": _refuse_extension,
         "DropStmt": _refuse_object,
@@ -119,10 +124,10 @@ def _refuse(sql: str, statement: Statement, *, recorded: bool) -> str:
         "GrantStmt": _refuse_grant,
     }.get(kind)
     return (
-        (own(node) if own else "")
-        or _refuse_names(kind, node, recorded=recorded)
-        or _refuse_body(sql, kind, node)
-        or _refuse_queries(node)
+        (judge_kind(node) if judge_kind else "")
+        or _refuse_names(sql, statement, own, recorded=recorded)
+        or _refuse_body(sql, statement, own)
+        or _refuse_queries(node, own)
     )
 
 
@@ -167,20 +172,24 @@ def _refuse_object(node: dict[str, Any]) -> str:
     return ""
 
 
-def _refuse_names(kind: str, node: dict[str, Any], *, recorded: bool) -> str:
+def _refuse_names(sql: str, statement: Statement, own: Names, *, recorded: bool) -> str:
     """Refuse every name that the log has, of any kind of object, and other schemas' objects."""
+    node = statement.node
     # Migrations could call their triggers as they liked once.
     free = {node.get("trigname", "")} if recorded else set()
-    for name in _names(kind, node):
-        if is_reserved(name) and (name not in free or name.startswith(CAPTURE)):
-            return f"{name!r} is not one of this storage's own tables: a name of the log's own"
+    for name in list_names(statement):
+        if is_reserved(name, own) and (name not in free or name.startswith(CAPTURE)):
+            reason = f"{name!r} is not one of this storage's own tables: a name of the log's own"
+            raise SqlRefusedError(sql, reason, name)
     for relation in relations(node):
         if relation.get("catalogname"):
             return f"{relation['catalogname']!r} is another database"
     return ""
 
 
-def _names(kind: str, node: dict[str, Any]) -> Iterator[str]:
+def list_names(statement: Statement) -> Iterator[str]:
+    """Yield the names of objects in a definition: those that it makes, and that it refers to."""
+    kind, node = statement
     yield from (relation["relname"] for relation in relations(node))
     of_part = (node.get("removeType") or node.get("renameType") or node.get("objtype")) in _PARTS
     for name, value in walk(node):
@@ -206,13 +215,14 @@ def _without_schema(names: Any) -> list[str]:
     return [] if found[:1] == ["pg_catalog"] else found
 
 
-def _refuse_queries(node: dict[str, Any]) -> str:
+def _refuse_queries(node: dict[str, Any], own: Names) -> str:
     inner = {name: value for name, value in node.items() if name not in {"into", "relation"}}
-    return refuse_query(inner)
+    return refuse_query(inner, own)
 
 
-def _refuse_body(sql: str, kind: str, node: dict[str, Any]) -> str:
+def _refuse_body(sql: str, statement: Statement, own: Names) -> str:
     """Judge what a new function does: its statements are those of a caller."""
+    kind, node = statement
     if kind != "CreateFunctionStmt":
         return ""
     options = {
@@ -230,18 +240,19 @@ def _refuse_body(sql: str, kind: str, node: dict[str, Any]) -> str:
     try:
         as_texts = language == "sql"
         bodies = strings(options.get("as", {})) if as_texts else parse_plpgsql(sql)
-        return next(filter(None, map(_refuse_inner, bodies)), "") or _refuse_sql_body(node)
+        refusals = (_refuse_inner(body, own) for body in bodies)
+        return next(filter(None, refusals), "") or _refuse_sql_body(node)
     except SqlSyntaxError as error:
         return f"the function cannot be judged: {error}"
     except SqlRefusedError as error:
         return error.reason
 
 
-def _refuse_inner(body: str) -> str:
+def _refuse_inner(body: str, own: Names) -> str:
     for statement in parse_statements(body):
         if statement.kind not in QUERIES | {"CreateStmt", "CreateTableAsStmt"}:
             return f"a function changes rows only: leave {statement_name(statement.kind)} out"
-        if refusal := judge_statement(statement).refusal:
+        if refusal := judge_statement(statement, own).refusal:
             return refusal
     return ""
 

@@ -6,9 +6,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from projections.sql._dialect import Recorded, SqlDialect, append_rows
+from projections.sql._identifiers import later_reserved
 from projections.sql.model import SqlRefusedError
 from projections.sql.postgres import _snapshots
 from projections.sql.postgres._capture import PostgresCapture
+from projections.sql.postgres._guard import NONE, Names
 from projections.sql.postgres._migrations import PostgresMigrator
 from projections.sql.postgres._row_counts import find_uncaptured_writes, is_catalog
 from projections.sql.postgres._schema import PostgresSchema, PostgresTable
@@ -48,11 +50,26 @@ class PostgresDialect(SqlDialect):
         super().__init__(*arguments)
         check_parser()
         self._known: tuple[str, dict[str, PostgresTable]] = "", {}
+        self.own: Names = NONE
+        """Reserved names that the program's tables have since before they were reserved."""
+        self._has_own = False
 
     def connect(self) -> PostgresConnection:
         """Return a connection for a caller."""
         transaction = cast("PostgresUserTransaction", self._open_transaction())
+        if not self._has_own:
+            self._read_own(transaction)
         return PostgresConnection(transaction, self)
+
+    def _read_own(self, transaction: UserTransaction) -> None:
+        # Once for all: no table can get such a name any more.
+        try:
+            with transaction.translated():
+                self.own = later_reserved(PostgresCapture(transaction.raw).list_tables())
+        except BaseException:
+            transaction.close()
+            raise
+        self._has_own = True
 
     def close(self) -> None:
         """Do nothing: the log's backend pools the connections."""

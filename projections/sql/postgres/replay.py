@@ -61,7 +61,8 @@ class PostgresReplay(Replay):
 
     def _execute_recorded(self, statement: str) -> None:
         # An event may come from a program that judged nothing.
-        if judge_definition(statement, self.foreign or (), recorded=True) != "definition":
+        step = judge_definition(statement, self.foreign or (), self._schema.own, recorded=True)
+        if step != "definition":
             raise SqlRefusedError(statement, "what a migration does to rows is recorded as rows")
         execute_one(self.raw, statement)
 

@@ -88,8 +88,8 @@ class Mode(Enum):
 class StatementAuthorizer:
     """Allows or refuses the actions of one connection's statements, and notes what they do.
 
-    The notes (``refusal``, ``transaction``, ``writes``, ``defines``) are those of the statement
-    that was compiled last.
+    The notes (``refusal``, ``taken``, ``transaction``, ``writes``, ``defines``) are those of the
+    statement that was compiled last; ``taken`` is the name that is another's.
     """
 
     def __init__(self) -> None:
@@ -98,6 +98,8 @@ class StatementAuthorizer:
         """Tables, views and parts of virtual tables that a caller may write, in lower case."""
         self.foreign: frozenset[str] = frozenset()
         """Tables that a migration may not change, besides the log's, in lower case."""
+        self.own: frozenset[str] = frozenset()
+        """Reserved names that the program's objects have since before they were reserved."""
         self.recorded = False
         """True for a definition of an event: migrations could call triggers as they liked once."""
         self.customised = False
@@ -107,6 +109,7 @@ class StatementAuthorizer:
     def reset(self) -> None:
         """Clear the notes, before another statement is compiled."""
         self.refusal = ""
+        self.taken = ""
         self.transaction = ""
         self.writes = False
         self.defines = False
@@ -192,11 +195,13 @@ class StatementAuthorizer:
             return sqlite3.SQLITE_OK
         table = ((action.second if action.code in _TABLE_SECOND else action.first) or "").lower()
         name = action.first.lower()
-        own = {one for one in (table, name) if one.startswith(CAPTURE)}
+        capturing = {one for one in (table, name) if one.startswith(CAPTURE)}
         names = {table} if self.recorded and action.code in _TRIGGERS else {table, name}
-        taken = own or names & (RESERVED | _RAW_PAGES) or {table} & self.foreign
+        reserved = (RESERVED - self.own) | _RAW_PAGES
+        taken = capturing or names & reserved or {table} & self.foreign
         if taken and action.database in {"main", None}:
-            return self._refuse(f"{min(taken)!r} is not one of this storage's own tables")
+            self.taken = min(taken)
+            return self._refuse(f"{self.taken!r} is not one of this storage's own tables")
         if action.code in _WRITES:
             self.writes = True
         else:

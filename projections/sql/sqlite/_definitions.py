@@ -15,6 +15,8 @@ from projections.sql.sqlite._authorizer import Mode
 from projections.sql.sqlite._triggers import CAPTURING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from projections.sql.sqlite._authorizer import StatementAuthorizer
 
 
@@ -35,34 +37,40 @@ def judge_definition(
             reason = f"a migration is one transaction: leave {authorizer.transaction} out"
             raise SqlRefusedError(statement, reason) from error
         if authorizer.refusal:
-            raise SqlRefusedError(statement, authorizer.refusal) from error
+            raise SqlRefusedError(statement, authorizer.refusal, authorizer.taken) from error
         raise
     finally:
         authorizer.mode = Mode.OWN
 
 
-def reserved_objects(raw: sqlite3.Connection) -> frozenset[str]:
-    """Return the tables, views and indexes that are called as only the log and this package may."""
+def reserved_objects(raw: sqlite3.Connection, own: Collection[str]) -> frozenset[str]:
+    """Return the tables, views and indexes that are called as only the log and this package may.
+
+    ``own`` are reserved names that the program has, since before they were reserved.
+    """
     rows = raw.execute("SELECT name FROM main.sqlite_master WHERE type <> 'trigger'").fetchall()
     # What captures comes and goes with each definition.
-    return frozenset(name for (name,) in rows if is_reserved(name) and name not in CAPTURING)
+    return frozenset(name for (name,) in rows if is_reserved(name, own) and name not in CAPTURING)
 
 
-def find_taken_names(raw: sqlite3.Connection, before: frozenset[str]) -> str:
-    """Return what a definition has taken of the log's names; empty where it has taken none.
+def check_names(
+    raw: sqlite3.Connection, statement: str, before: frozenset[str], own: Collection[str]
+) -> None:
+    """Raise SqlRefusedError where a definition, which has run, has taken a name of the log's.
 
     ``before`` are the :func:`reserved_objects` that were there before it.
     """
-    if taken := reserved_objects(raw) - before:
-        return f"{min(taken)!r} is a name of the log's own: choose another"
+    if taken := reserved_objects(raw, own) - before:
+        reason = f"{min(taken)!r} is a name of the log's own: choose another"
+        raise SqlRefusedError(statement, reason, min(taken))
     parents = raw.execute(
         'SELECT DISTINCT t.name, f."table" FROM pragma_table_list AS t, '
         "pragma_foreign_key_list(t.name, 'main') AS f WHERE t.schema = 'main'"
     )
     for table, parent in parents.fetchall():
-        if is_reserved(parent) and not is_reserved(table):
-            return (
+        if is_reserved(parent, own) and not is_reserved(table, own):
+            raise SqlRefusedError(
+                statement,
                 f"table {table!r} refers to {parent!r}, which is the log's own: "
-                "leave the foreign key out"
+                "leave the foreign key out",
             )
-    return ""

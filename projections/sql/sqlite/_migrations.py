@@ -10,7 +10,7 @@ from projections.sql._migrations import Migrator
 from projections.sql.model import SqlRefusedError
 from projections.sql.sqlite._authorizer import StatementAuthorizer
 from projections.sql.sqlite._definitions import (
-    find_taken_names,
+    check_names,
     judge_definition,
     reserved_objects,
 )
@@ -33,10 +33,11 @@ class SqliteMigrator(Migrator[SqliteTable]):
         super().__init__(*arguments)
         self._authorizer = StatementAuthorizer()
         self._authorizer.foreign = frozenset(name.lower() for name in self._foreign)
+        self._authorizer.own = self._schema.own
 
     def apply(self) -> list[NewEvent]:
         """Run the migration and add its row to the ledger; return the events to append."""
-        self._reserved = reserved_objects(self._raw)
+        self._reserved = reserved_objects(self._raw, self._schema.own)
         self._raw.set_authorizer(self._authorizer)
         try:
             return super().apply()
@@ -58,8 +59,10 @@ class SqliteMigrator(Migrator[SqliteTable]):
 
     def _check_names(self, statement: str) -> None:
         """Refuse what only the result shows: a rename, and a foreign key."""
-        if taken := find_taken_names(self._raw, self._reserved):
-            raise self._error(f"{taken} ({excerpt(statement)})")
+        try:
+            check_names(self._raw, statement, self._reserved, self._schema.own)
+        except SqlRefusedError as error:
+            raise self._error(f"{error.reason} ({excerpt(statement)})") from error
 
     def _judge(self, statement: str) -> None:
         """Compile a statement without running it, for the authorizer's notes.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from projections.sql._identifiers import (
     CAPTURE,
     LEDGER,
-    RESERVED,
     is_reserved,
+    later_reserved,
     quote_name,
 )
 from projections.sql._schema import Schema
@@ -47,8 +47,20 @@ class SqliteSchema(Schema[SqliteTable]):
         return [
             name
             for name, kind in list_objects(self._raw).items()
-            if kind == "table" and not is_reserved(name.lower())
+            if kind == "table" and not is_reserved(name, self.own)
         ]
+
+    def list_later_reserved(self) -> frozenset[str]:
+        """Return the names of ``LATER_RESERVED`` that objects of any kind have."""
+        rows = self._raw.execute("SELECT name FROM main.sqlite_master").fetchall()
+        return later_reserved(name for (name,) in rows)
+
+    def list_own_reserved(self, tables: Sequence[str]) -> frozenset[str]:
+        """Return those of them that views, or these tables and their indexes, have."""
+        rows = self._raw.execute("SELECT type, name, tbl_name FROM main.sqlite_master").fetchall()
+        return later_reserved(
+            name for kind, name, table in rows if kind == "view" or table in tables
+        )
 
     def read_table(self, name: str) -> SqliteTable:
         """Describe a table; its key is empty where it has no primary key."""
@@ -108,7 +120,7 @@ class SqliteSchema(Schema[SqliteTable]):
         return [
             (name, sql)
             for name, table, sql in rows
-            if not name.lower().startswith(CAPTURE) and table.lower() not in RESERVED
+            if not name.lower().startswith(CAPTURE) and not is_reserved(table, self.own)
         ]
 
     def read_sequences(self, names: Sequence[str]) -> dict[str, int]:  # noqa: ARG002 - reads all

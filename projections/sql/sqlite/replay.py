@@ -12,7 +12,7 @@ from projections.sql.model import SqlRefusedError
 from projections.sql.sqlite._authorizer import StatementAuthorizer
 from projections.sql.sqlite._capture import bind
 from projections.sql.sqlite._definitions import (
-    find_taken_names,
+    check_names,
     judge_definition,
     reserved_objects,
 )
@@ -41,13 +41,15 @@ class SqliteReplay(Replay):
     dialect = "sqlite"
     errors: ClassVar[type[Exception]] = sqlite3.Error
     schema_type = SqliteSchema
+    _schema: SqliteSchema
     target_type = _SqliteTarget
 
     def _execute_recorded(self, statement: str) -> None:
         authorizer = StatementAuthorizer()
         authorizer.recorded = True
+        authorizer.own = self._schema.own
         authorizer.foreign = frozenset(name.lower() for name in self.foreign or ())
-        before = reserved_objects(self.raw)
+        before = reserved_objects(self.raw, self._schema.own)
         self.raw.set_authorizer(authorizer)
         try:
             # An event may come from a program that judged nothing.
@@ -57,12 +59,11 @@ class SqliteReplay(Replay):
         if not authorizer.defines:
             raise SqlRefusedError(statement, "what a migration does to rows is recorded as rows")
         self._execute(statement)
-        if taken := find_taken_names(self.raw, before):
-            raise SqlRefusedError(statement, taken)
+        check_names(self.raw, statement, before, self._schema.own)
 
     def _suspend(self) -> list[str]:
         statements = []
-        for name, sql in SqliteSchema(self.raw).read_triggers():
+        for name, sql in self._schema.read_triggers():
             if not _writes_virtual_tables_only(self.raw, name):
                 statements.append(sql)
                 self.raw.execute(f"DROP TRIGGER main.{quote_name(name)}")
