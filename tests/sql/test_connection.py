@@ -6,6 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
+from support.sql_statements import SQLITE_REFUSED
 from support.sql_tables import PEOPLE, changes, computed, dump_file, file_of
 
 from eventstore.errors import StorageError
@@ -106,6 +107,7 @@ def test_a_second_writer_in_the_same_thread_is_told_rather_than_left_waiting(
         ("CREATE TEMP VIEW consumer AS SELECT 1", "name of the log's own"),
         ("CREATE TEMP TRIGGER t AFTER INSERT ON event BEGIN SELECT 1; END", "temporary trigger"),
         ("ALTER TABLE person RENAME TO projection", "by migrations only"),
+        *SQLITE_REFUSED,
     ],
 )  # fmt: skip
 def test_what_would_escape_the_log_is_refused(

@@ -45,6 +45,14 @@ SQLITE: Final = [
     "PRAGMA writable_schema = ON",
     "PRAGMA foreign_keys(1); DROP TABLE event",
     "ALTER TABLE person ADD COLUMN e INTEGER REFERENCES event (position)",
+    "CREATE TABLE ours AS SELECT fts3_tokenizer('simple', x'4141414141414141')",
+    "CREATE INDEX ours ON person (load_extension(name))",
+    "CREATE TABLE [eVeNt] (a PRIMARY KEY) WITHOUT ROWID",
+    "CREATE VIEW \"Head\" AS SELECT 1",
+    "CREATE TABLE ours (id INTEGER PRIMARY KEY, n AS (fts3_tokenizer('simple')))",
+    "CREATE TRIGGER t INSTEAD OF DELETE ON event BEGIN SELECT 1; END",
+    "PRAGMA main.schema_version = 9",
+    "REINDEX event; DROP TABLE head",
 ]  # fmt: skip
 
 _BODIES: Final = [
@@ -131,6 +139,20 @@ POSTGRES: Final = [
     "WITH x AS (DELETE FROM event RETURNING 1) SELECT * FROM x",
     "SELECT pg_catalog.set_config('a.b', 'c', false)",
     "NOTIFY eventstore",
+    "COPY event TO PROGRAM 'id'",
+    "PREPARE p AS DELETE FROM event",
+    "EXECUTE p",
+    "LISTEN eventstore",
+    "ALTER EVENT TRIGGER t DISABLE",
+    'CREATE OR REPLACE RULE "_RETURN" AS ON SELECT TO person DO INSTEAD SELECT * FROM event',
+    "CREATE FUNCTION pg_temp.event_kept() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "COMMENT ON TRIGGER event_kept ON event IS 'x'",
+    "SECURITY LABEL ON COLUMN event.position IS 'x'",
+    "ALTER DEFAULT PRIVILEGES REVOKE ALL ON FUNCTIONS FROM PUBLIC",
+    "ALTER EXTENSION plpgsql DROP FUNCTION log_refuses()",
+    "CREATE VIEW ours AS SELECT 1 FROM person WHERE EXISTS (SELECT 1 FROM head)",
+    "CREATE TEMP VIEW event AS SELECT 1",
+    "WITH d AS (DELETE FROM consumer RETURNING 1), i AS (INSERT INTO person (id) TABLE d) SELECT 1",
 ]
 
 ORDINARY_POSTGRES: Final = """

@@ -24,9 +24,12 @@ _TEMPORARY: Final = {
 _READS: Final = {
     sqlite3.SQLITE_SELECT,
     sqlite3.SQLITE_READ,
-    sqlite3.SQLITE_FUNCTION,
     sqlite3.SQLITE_RECURSIVE,
 }
+_REFUSED_FUNCTIONS: Final = {
+    "edit", "fsdir", "fts3_tokenizer", "load_extension", "readfile", "writefile",
+}  # fmt: skip
+"""Functions, where SQLite has them, that reach files, code or addresses in memory."""
 _UNRECORDED: Final = {sqlite3.SQLITE_ANALYZE, sqlite3.SQLITE_REINDEX}
 _TABLE_SECOND: Final = {
     sqlite3.SQLITE_ALTER_TABLE,
@@ -125,6 +128,8 @@ class StatementAuthorizer:
         """Return SQLITE_OK or SQLITE_DENY for one action of a statement."""
         if self.mode is Mode.OWN or action in _READS:
             return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_FUNCTION:
+            return self._authorize_call(second or "")
         if action in _WRITES and self.mode is not Mode.MIGRATE:
             return self._authorize_row_change(first or "", database, within or "")
         return self._authorize(_Action(action, first or "", second, database, within or ""))
@@ -140,6 +145,11 @@ class StatementAuthorizer:
         if action.database == "temp" and action.code in _WRITES:
             return sqlite3.SQLITE_OK
         return self._authorize_by_mode(action)
+
+    def _authorize_call(self, function: str) -> int:
+        if function.lower() in _REFUSED_FUNCTIONS:
+            return self._refuse(f"{function}() reaches beyond the tables")
+        return sqlite3.SQLITE_OK
 
     def _authorize_temporary(self, action: _Action) -> int:
         # Statements find a temporary table before one of the file that has its name.
