@@ -62,7 +62,9 @@ class HiddenTables(Protocol):
 
 
 class Place(Protocol):
-    """The log's database."""
+    """The log's database. A step should take ``step_seconds``."""
+
+    step_seconds: float
 
     def step(self, function: Callable[[Driver], T]) -> T:
         """Call ``function`` in a transaction that writes."""
@@ -120,7 +122,7 @@ def _is_outdated(driver: Driver, view: InlineView) -> bool:
 
 
 def _bring_up(place: Place, view: InlineView) -> None:
-    steps, progress = _Steps(view), Progress(view.name)
+    steps, progress = _Steps(view, place.step_seconds), Progress(view.name)
     at, left, least = -1, REST_EVENTS + 1, math.inf
     while not steps.size.leaves_little(left):
         before = at
@@ -155,10 +157,10 @@ class _Steps:
     stop inside a commit, which can be far larger than a step.
     """
 
-    def __init__(self, view: InlineView) -> None:
+    def __init__(self, view: InlineView, seconds: float) -> None:
         self._view = view
         self._reached = 0
-        self.size = StepSize()
+        self.size = StepSize(seconds)
 
     def look(self, driver: Driver) -> tuple[int, int]:
         """Take a step where the tables are those of this version and all there."""

@@ -29,12 +29,13 @@ REPORT_SECONDS: Final = 5.0
 
 
 class StepSize:
-    """How many events a step applies, so that it takes :data:`STEP_SECONDS`.
+    """How many events a step applies, so that it takes ``aim`` seconds.
 
     ``seconds`` are those that the last one took.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, aim: float = STEP_SECONDS) -> None:
+        self._aim = aim
         self.events = FIRST_STEP
         self.seconds = 0.0
         self._tries = 0
@@ -48,7 +49,7 @@ class StepSize:
         """Choose the size of the next step by the time that this one has taken."""
         began, began_cpu = self._began
         self.seconds = time.monotonic() - began
-        fitting = applied * STEP_SECONDS / max(self.seconds, 1e-6)
+        fitting = applied * self._aim / max(self.seconds, 1e-6)
         # Where other work has the processor, steps of few events would take longest in all.
         useful = applied * LEAST_CPU_SECONDS / max(time.thread_time() - began_cpu, 1e-6)
         fitting = max(fitting, min(useful, MOST_STRETCH * fitting))
@@ -57,9 +58,12 @@ class StepSize:
     def rest(self) -> int:
         """How many events the transaction that holds the writers up applies at the most.
 
-        As many as two steps apply, until so many tries have shown that others append faster.
+        As many as are applied in twice :data:`STEP_SECONDS`, until so many tries have shown that
+        others append faster.
         """
-        return REST_EVENTS if self._tries > MOST_TRIES else min(REST_EVENTS, 2 * self.events)
+        if self._tries > MOST_TRIES:
+            return REST_EVENTS
+        return min(REST_EVENTS, max(1, int(2 * self.events * STEP_SECONDS / self._aim)))
 
     def leaves_little(self, left: int) -> bool:
         """Whether what is left can be applied while the writers wait: in the time of two steps.

@@ -22,6 +22,7 @@ from eventstore.storage import (
     reading,
 )
 from eventstore.storage._inline import REST_EVENTS, ViewBehindError
+from eventstore.storage._step_size import STEP_SECONDS
 from eventstore.storage._stream_cache import StreamCache
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class SqlBackend(ABC):
     _advice: ClassVar[str] = "use 'eventstore export' and 'eventstore import'"
     _foreign: ClassVar[str] = ""
     """What a database is that has none of the log's tables."""
+    step_seconds: float = STEP_SECONDS
+    """How long a step of bringing a projection up should take."""
     url: str
     path: Path | None
 

@@ -68,6 +68,7 @@ class PostgresBackend(SqlBackend):
     """A log on PostgreSQL 13 or newer; see :class:`eventstore.storage.protocols.Backend`."""
 
     dialect = "postgresql"
+    step_seconds = 0.1  # No writer waits for a step here, and each of its commits costs.
     _advice = "use pg_dump and pg_restore, or 'eventstore export' and 'eventstore import'"
 
     def __init__(

@@ -31,3 +31,20 @@ def test_a_step_is_as_long_as_it_may_be_and_not_too_short_to_be_of_use(
     size.adapt(FIRST_STEP)
     assert size.seconds == pytest.approx(seconds)
     assert size.events == pytest.approx(share * FIRST_STEP, abs=1)
+
+
+def test_a_longer_step_leaves_no_more_to_the_last_transaction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rests = []
+    for aim in (STEP_SECONDS, 10 * STEP_SECONDS):
+        wall, used = iter([5.0, 5.0 + aim]), iter([1.0, 1.0 + aim])
+        clocks = SimpleNamespace(monotonic=wall.__next__, thread_time=used.__next__)
+        monkeypatch.setattr(_step_size, "time", clocks)
+        size = StepSize(aim)
+        size.begin()
+        size.adapt(FIRST_STEP)
+        assert size.events == pytest.approx(FIRST_STEP, abs=1)
+        rests.append(size.rest())
+    assert rests[0] == pytest.approx(2 * FIRST_STEP, abs=2)
+    assert rests[1] == pytest.approx(2 * FIRST_STEP / 10, abs=2)
