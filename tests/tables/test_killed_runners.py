@@ -20,7 +20,7 @@ from projections import DirectoryProjection, ProjectionRunner
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
 SEED = 20_261
 COMMITS = 40
