@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -197,7 +198,11 @@ def proxy(postgres: Server) -> Iterator[Proxy]:
 
 
 def pytest_configure() -> None:
-    """Refuse to test an installation that is older than pyproject.toml: it lacks commands."""
+    """Refuse to test an installation that is older than pyproject.toml: it lacks commands.
+
+    New files get the permissions that tests expect, whatever the caller's umask is.
+    """
+    os.umask(0o022)
     project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())["project"]
     for group, declared in project["entry-points"].items():
         installed = {entry.name: entry.value for entry in entry_points(group=group)}

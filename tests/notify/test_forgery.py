@@ -218,7 +218,10 @@ async def test_no_forged_message_is_delivered_or_fatal(
     tmp_path: Path, kind: str, count: int
 ) -> None:
     facts, *_ = await flooded(LOG_URLS[kind](tmp_path), [KEY], count, 20_000)
-    for reason in ("unsigned", "forged", "replayed", "foreign", "malformed"):
+    # What is replayed is stale by then on a slow machine.
+    replayed = facts.get("messages_replayed", 0) + facts.get("messages_stale", 0)
+    assert replayed > 0
+    for reason in ("unsigned", "forged", "foreign", "malformed"):
         assert facts[f"messages_{reason}"] > 0, reason
     assert facts["messages_news"] >= 70
 

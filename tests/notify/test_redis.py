@@ -232,7 +232,7 @@ async def test_nothing_that_a_forger_sends_is_delivered(url: str) -> None:
                     client.publish(channel(log_id), forged)
 
             async def all_refused() -> bool:
-                refused = ("forged", "unsigned", "replayed", "malformed")
+                refused = ("forged", "unsigned", "replayed", "stale", "malformed")
                 return sum(count(reader, name) for name in refused) >= 12_000
 
             await eventually(all_refused)
