@@ -110,4 +110,4 @@ def test_a_writer_that_is_alone_reads_the_head_only() -> None:
     backend.close()
     reads = [sql for sql in statements if sql.startswith("SELECT")]
     assert len(reads) == 2
-    assert all("head" in sql.split(" FROM ")[1] for sql in reads)
+    assert all(sql.endswith(" FROM main.head") for sql in reads)
