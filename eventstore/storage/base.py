@@ -24,6 +24,7 @@ from eventstore.storage import (
 from eventstore.storage._inline import REST_EVENTS, ViewBehindError
 from eventstore.storage._step_size import STEP_SECONDS
 from eventstore.storage._stream_cache import StreamCache
+from eventstore.storage.user_transaction import append_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from eventstore.storage.driver import Driver
     from eventstore.storage.protocols import LockHolder, NamedLock
     from eventstore.storage.query_limit import QueryLimit
-    from eventstore.storage.user_transaction import UserTransaction
+    from eventstore.storage.user_transaction import AppendIn, UserTransaction
 
 T = TypeVar("T")
 
@@ -104,6 +105,17 @@ class SqlBackend(ABC):
 
         ``batch`` says whether its appends tell what they appended.
         """
+
+    def _append_in(self, *, batch: bool) -> AppendIn:
+        """Return what appends within a transaction of :meth:`user_transaction`."""
+        return partial(
+            append_in,
+            inline=self._inline,
+            clock=self._clock,
+            watch=self._watch,
+            known=self._known,
+            batch=batch,
+        )
 
     @abstractmethod
     def describe(self) -> dict[str, str | int]:

@@ -9,7 +9,6 @@ from eventstore.errors import ForkedError
 from eventstore.system.owners import Unpicklable
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
 
@@ -28,12 +27,7 @@ class AsyncContext(Unpicklable, ABC):
         await self._enter()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         try:
             await self._leave()
         except ForkedError:
@@ -49,12 +43,7 @@ class ClosingContext(Unpicklable, ABC):
     def close(self) -> None:
         """Close it."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         try:
             self.close()
         except ForkedError:

@@ -10,9 +10,8 @@ from eventstore.log.redaction import EVENT_REDACTED, REDACTIONS, read_redaction
 from projections.rules.events import (
     RULE_DEFINED,
     RULE_REMOVED,
-    RULE_STATE_EXPIRED,
-    RULE_STATE_SET,
     RULES,
+    STATE_TYPES,
     STATES,
 )
 from projections.rules.fold import Defined, StateSet
@@ -71,8 +70,7 @@ async def _count_states(store: EventStore) -> int:
     """Return how many states were set and have neither been erased nor ended."""
     now = from_microseconds(store.clock())
     latest: LastGood[bool] = LastGood(lambda says: _is_in_force(says, now))
-    types = (RULE_STATE_SET, RULE_STATE_EXPIRED)
-    async for event in store.read(streams=STATES, types=types, kept=True):
+    async for event in store.read(streams=STATES, types=STATE_TYPES, kept=True):
         latest.apply(event)
     return sum(version.says for version in latest.versions.values())
 

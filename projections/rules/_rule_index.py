@@ -10,9 +10,8 @@ from eventstore.log.redaction import EVENT_REDACTED, read_redaction
 from projections.rules.events import (
     RULE_DEFINED,
     RULE_REMOVED,
-    RULE_STATE_EXPIRED,
-    RULE_STATE_SET,
     RULES,
+    STATE_TYPES,
     STATES,
 )
 from projections.rules.fold import Defined, StateSet, read_erasure, read_event
@@ -25,9 +24,7 @@ if TYPE_CHECKING:
     from eventstore.log.redaction import Redaction
     from projections.rules.model import RuleState
 
-TYPES: Final = frozenset(
-    {RULE_DEFINED, RULE_REMOVED, RULE_STATE_SET, RULE_STATE_EXPIRED, EVENT_REDACTED}
-)
+TYPES: Final = frozenset({RULE_DEFINED, RULE_REMOVED, *STATE_TYPES, EVENT_REDACTED})
 """The types of events that change a rule or its state."""
 
 

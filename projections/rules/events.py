@@ -44,6 +44,19 @@ FILES_IGNORED: Final = "FilesIgnored"
 RULE_STATE_SET: Final = "RuleStateSet"
 RULE_STATE_EXPIRED: Final = "RuleStateExpired"
 
+SOURCE_TYPES: Final = (
+    RULE_DEFINED,
+    RULE_REMOVED,
+    RULE_REJECTED,
+    REJECTION_ENDED,
+    SOURCE_RENAMED,
+    FILES_IGNORED,
+)
+"""What a master appends: rules, and what is the matter with their sources."""
+
+STATE_TYPES: Final = (RULE_STATE_SET, RULE_STATE_EXPIRED)
+"""What is appended of the states of rules."""
+
 RULES: Final = "rule/"
 STATES: Final = "rule-state/"
 SOURCES: Final = "source/"

@@ -10,7 +10,7 @@ import anyio
 from eventstore.errors import ConflictError, DuplicateEventError, StorageError
 from eventstore.log.clock import to_microseconds
 from eventstore.log.events import NewEvent
-from projections.rules.events import RULE_STATE_EXPIRED, RULE_STATE_SET, STATES
+from projections.rules.events import RULE_STATE_EXPIRED, STATE_TYPES, STATES
 from projections.rules.fold import StateSet, Unusable, read_event
 from projections.rules.model import RuleState, encode_state
 
@@ -44,8 +44,7 @@ class StateExpiry:
 
     async def run(self) -> None:
         """End states as their time comes, until cancelled."""
-        types = {RULE_STATE_SET, RULE_STATE_EXPIRED}
-        changes = self._store.subscribe_changes(streams=STATES, types=types, kept=True)
+        changes = self._store.subscribe_changes(streams=STATES, types=STATE_TYPES, kept=True)
         async with changes:
             while True:
                 await self._take_in(changes)

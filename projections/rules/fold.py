@@ -32,7 +32,9 @@ from projections.rules.events import (
     RULE_STATE_SET,
     RULES,
     SOURCE_RENAMED,
+    SOURCE_TYPES,
     SOURCES,
+    STATE_TYPES,
     STATES,
     decode_content,
 )
@@ -166,18 +168,7 @@ Meaning: TypeAlias = (
 Standing: TypeAlias = Defined | Removed | StateSet | StateErased
 """What can be in force for a rule or for its state; see :mod:`projections.rules.last_good`."""
 
-EVENT_TYPES: Final = frozenset(
-    {
-        RULE_DEFINED,
-        RULE_REMOVED,
-        RULE_REJECTED,
-        REJECTION_ENDED,
-        RULE_STATE_SET,
-        RULE_STATE_EXPIRED,
-        SOURCE_RENAMED,
-        FILES_IGNORED,
-    }
-)
+EVENT_TYPES: Final = frozenset({*SOURCE_TYPES, *STATE_TYPES})
 
 
 class _DefinitionData(msgspec.Struct):

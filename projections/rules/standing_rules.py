@@ -10,12 +10,9 @@ import msgspec
 from eventstore.log.redaction import EVENT_REDACTED
 from projections.rules.events import (
     FILES_IGNORED,
-    REJECTION_ENDED,
-    RULE_DEFINED,
-    RULE_REJECTED,
-    RULE_REMOVED,
     RULES,
     SOURCE_RENAMED,
+    SOURCE_TYPES,
     SOURCES,
 )
 from projections.rules.fold import (
@@ -39,15 +36,7 @@ if TYPE_CHECKING:
     from eventstore import Cursor, Event, EventStore
     from eventstore.errors import ConflictError
 
-_TYPES: Final = (
-    RULE_DEFINED,
-    RULE_REMOVED,
-    RULE_REJECTED,
-    REJECTION_ENDED,
-    SOURCE_RENAMED,
-    FILES_IGNORED,
-    EVENT_REDACTED,
-)
+_TYPES: Final = (*SOURCE_TYPES, EVENT_REDACTED)
 
 
 class StandingRule(msgspec.Struct, frozen=True):

@@ -31,7 +31,6 @@ from eventstore.storage.postgres.engine import make_engine, roll_back, translate
 from eventstore.storage.postgres.user_transaction import PostgresUserTransaction
 from eventstore.storage.postgres.watchdog import Watchdog
 from eventstore.storage.query_limit import GRACE_SECONDS
-from eventstore.storage.user_transaction import append_in
 from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
@@ -71,12 +70,7 @@ class PostgresBackend(SqlBackend):
     step_seconds = 0.1  # No writer waits for a step here, and each of its commits costs.
     _advice = "use pg_dump and pg_restore, or 'eventstore export' and 'eventstore import'"
 
-    def __init__(
-        self,
-        url: str | SecretUrl,
-        clock: Clock,
-        inline: Inline = (),
-    ) -> None:
+    def __init__(self, url: str | SecretUrl, clock: Clock, inline: Inline = ()) -> None:
         super().__init__(clock, inline)
         self._info = connection_info(url)
         self.url = str(SecretUrl.of(url))
@@ -161,14 +155,7 @@ class PostgresBackend(SqlBackend):
         translate = partial(translate_errors, self._where)
         with translate():
             connection = self._user_engine.connect()
-        append = partial(
-            append_in,
-            inline=self._inline,
-            clock=self._clock,
-            watch=self._watch,
-            known=self._known,
-            batch=batch,
-        )
+        append = self._append_in(batch=batch)
         return PostgresUserTransaction(connection, self._where, self._watchdog, translate, append)
 
     def named_lock(self, name: str) -> NamedLock:

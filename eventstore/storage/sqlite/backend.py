@@ -39,7 +39,6 @@ from eventstore.storage.sqlite.paths import check_present, database_path
 from eventstore.storage.sqlite.read_only import is_read_only, read_unlocked
 from eventstore.storage.sqlite.user_transaction import SqliteUserTransaction
 from eventstore.storage.sqlite.write_turn import WAIT_SECONDS, WriteTurn
-from eventstore.storage.user_transaction import append_in
 from eventstore.system.event_loop import check_cancelled
 from eventstore.system.owners import keep_for_ever
 from eventstore.system.secret_url import SecretUrl
@@ -266,14 +265,7 @@ class SqliteBackend(SqlBackend):
             self._write_wait,
             partial(translate_errors, self._where),
             self._files,
-            partial(
-                append_in,
-                inline=self._inline,
-                clock=self._clock,
-                watch=self._watch,
-                known=self._known,
-                batch=batch,
-            ),
+            self._append_in(batch=batch),
         )
 
     def write(
