@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING
 from eventstore.cli.manifest import StatusEntry
 from eventstore.log.clock import from_microseconds
 from eventstore.log.redaction import EVENT_REDACTED, REDACTIONS, read_redaction
-from projections.rules.events import (
-    RULE_DEFINED,
-    RULE_REMOVED,
-    RULES,
-    STATE_TYPES,
-    STATES,
-)
+from projections.rules.events import RULE_DEFINED, RULE_REMOVED, RULES, STATE_TYPES, STATES
 from projections.rules.fold import Defined, StateSet
 from projections.rules.last_good import LastGood
 from projections.rules.sources.lease import NOTE, ignored_counts, source_owners

@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from eventstore.log.redaction import EVENT_REDACTED, read_redaction
-from projections.rules.events import (
-    RULE_DEFINED,
-    RULE_REMOVED,
-    RULES,
-    STATE_TYPES,
-    STATES,
-)
+from projections.rules.events import RULE_DEFINED, RULE_REMOVED, RULES, STATE_TYPES, STATES
 from projections.rules.fold import Defined, StateSet, read_erasure, read_event
 from projections.rules.last_good import is_good, is_in_force
 

@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
+class Gate:
+    """Holds the log's writes until it is opened."""
+
+    def __init__(self, store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened, self.entered = threading.Event(), threading.Event()
+        self._write = store._backend.write
+        monkeypatch.setattr(store._backend, "write", self._wait)
+
+    def _wait(self, group: Sequence[Operation], tell: Any = None) -> Any:
+        self.entered.set()
+        self.opened.wait(DEADLINE)
+        return self._write(group)
+
+
 @pytest.mark.promise("slow-follower")
 async def test_acknowledgements_of_thousands_of_events_are_few(
     url: str, monkeypatch: pytest.MonkeyPatch
@@ -86,23 +100,15 @@ async def test_an_append_that_waits_in_the_queue_is_withdrawn_when_cancelled(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with EventStore.open(url) as store:
-        gate, entered = threading.Event(), threading.Event()
-        write = store._backend.write
-
-        def gated(group: Sequence[Operation], tell: Any = None) -> Any:
-            entered.set()
-            gate.wait(DEADLINE)
-            return write(group)
-
-        monkeypatch.setattr(store._backend, "write", gated)
+        gate = Gate(store, monkeypatch)
         queued = some(1)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(store.append, "a/1", some(1))
-            await until(entered.is_set)
+            await until(gate.entered.is_set)
             with anyio.move_on_after(0.05) as scope:
                 await store.append("b/1", queued)
             assert scope.cancelled_caught
-            gate.set()
+            gate.opened.set()
         assert (await store.head()).position == 1
         assert not (await store.append("b/1", queued)).duplicate
 
@@ -111,21 +117,13 @@ async def test_an_append_that_was_running_when_cancelled_is_settled_by_repeating
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with EventStore.open(url) as store:
-        gate, entered = threading.Event(), threading.Event()
-        write = store._backend.write
-
-        def gated(group: Sequence[Operation], tell: Any = None) -> Any:
-            entered.set()
-            gate.wait(DEADLINE)
-            return write(group)
-
-        monkeypatch.setattr(store._backend, "write", gated)
+        gate = Gate(store, monkeypatch)
         running = some(2)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(store.append, "a/1", running)
-            await until(entered.is_set)
+            await until(gate.entered.is_set)
             tasks.cancel_scope.cancel()
-        assert not gate.is_set()
-        gate.set()
+        assert not gate.opened.is_set()
+        gate.opened.set()
         again = await store.append("a/1", running)
         assert (again.duplicate, again.position) == (True, 2)

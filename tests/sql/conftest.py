@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.sql_databases import fresh_url
 from support.sql_tables import Migrations
 
 from projections.sql import SqlStorage
@@ -15,9 +16,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def kind() -> str:
+    """Name the database; a module whose tests run on others names them instead."""
+    return "sqlite"
+
+
+@pytest.fixture
+def url(kind: str, tmp_path: Path) -> str:
     """Name a log that is not there yet."""
-    return f"sqlite:///{tmp_path / 'log.db'}"
+    return fresh_url(kind, tmp_path)
 
 
 @pytest.fixture

@@ -37,11 +37,6 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def url(kind: str, tmp_path: Path) -> str:
-    return fresh_url(kind, tmp_path)
-
-
 def definitions(kind: str, *statements: str, tables: list[str]) -> Any:
     return schema_event(SchemaChange("0", "", kind, MOMENT, [*statements], tables))
 

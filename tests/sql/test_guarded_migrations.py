@@ -38,11 +38,6 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def url(kind: str, tmp_path: Path) -> str:
-    return fresh_url(kind, tmp_path)
-
-
 def describe(url: str) -> Any:
     if url.startswith("sqlite"):
         with closing(sqlite3.connect(file_of(url))) as raw:

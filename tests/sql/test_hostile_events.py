@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import psycopg
 import pytest
-from support.sql_databases import fresh_url, tables_of
+from support.sql_databases import tables_of
 from support.sql_tables import append_unchecked, file_of, read_log
 
 from eventstore import EventStore, InvalidInputError, NewEvent, StreamWrite
@@ -19,8 +19,6 @@ from projections.sql.check import check_events
 from projections.sql.events import ROW_VALUE, ROWS_CHANGED, SchemaChange, schema_event
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from support.sql_tables import Migrations
 
 PEOPLE = "CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT UNIQUE, note TEXT);"
@@ -67,11 +65,6 @@ HOSTILE = {
 @pytest.fixture(params=["sqlite", "postgres"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@pytest.fixture
-def url(kind: str, tmp_path: Path) -> str:
-    return fresh_url(kind, tmp_path)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from support.log_schema import describe_log
-from support.sql_databases import fresh_url
 from support.sql_statements import ORDINARY, REFUSED
 from support.sql_tables import changes
 
@@ -16,8 +15,6 @@ from projections.sql import SqlRefusedError, SqlStorage
 from projections.sql.postgres._cursor import execute_one
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from support.sql_tables import Migrations
 
 INSERT = "INSERT INTO person (id, name, note) VALUES (?, ?, ?)"
@@ -30,8 +27,8 @@ CREATE VIEW named AS SELECT id, name FROM person WHERE name IS NOT NULL;
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return fresh_url("postgres", tmp_path)
+def kind() -> str:
+    return "postgres"
 
 
 @pytest.fixture

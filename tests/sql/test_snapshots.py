@@ -28,11 +28,6 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def url(kind: str, tmp_path: Path) -> str:
-    return fresh_url(kind, tmp_path)
-
-
-@pytest.fixture
 def tables(storage: SqlStorage, migrations: Migrations) -> SqlStorage:
     storage.apply_migrations(migrations.write("1", TABLES))
     return storage

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,9 +12,20 @@ from eventstore import EventStore, NewEvent
 from eventstore.storage.sqlite import engine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LIMIT = 256 * 1024
+
+
+@contextmanager
+def held_by_a_reader(path: Path) -> Iterator[None]:
+    """Read from a snapshot that is not ended before the block is."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM head").fetchall()
+        yield
+        reader.execute("COMMIT")
 
 
 @pytest.mark.anyio
@@ -26,14 +37,11 @@ async def test_a_reader_that_reads_for_long_is_named_and_leaves_no_large_file(
     event = {"text": "x" * 100_000}
     async with EventStore.open(url, notify="none") as store:
         await store.append("a/1", [NewEvent("T", event)])
-        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
-            reader.execute("BEGIN")
-            reader.execute("SELECT * FROM head").fetchall()
+        with held_by_a_reader(path):
             for _ in range(60):
                 await store.append("a/1", [NewEvent("T", event)])
             assert wal.stat().st_size > 4 * LIMIT
             assert "reader" in (await store.status())["wal_kept"]
-            reader.execute("COMMIT")
         for _ in range(3):
             await store.append("a/1", [NewEvent("T", 1)])
         assert wal.stat().st_size <= LIMIT
@@ -51,13 +59,10 @@ async def test_after_100_mb_behind_a_reader_the_next_appends_or_closing_cut_the_
     event = {"text": "x" * 1_000_000}
     async with EventStore.open(url, notify="none") as store:
         await store.append("a/1", [NewEvent("T", event)])
-        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
-            reader.execute("BEGIN")
-            reader.execute("SELECT * FROM head").fetchall()
+        with held_by_a_reader(path):
             for _ in range(25):
                 await store.append("a/1", [NewEvent("T", event) for _ in range(4)])
             assert wal.stat().st_size > 100_000_000
-            reader.execute("COMMIT")
         if then == "append":
             # The first checkpoints what the reader held, the second begins the file anew.
             for _ in range(2):
