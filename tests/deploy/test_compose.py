@@ -147,6 +147,7 @@ def stack(project: Path, told: dict[str, Any]) -> Iterator[Stack]:
         try:
             for name in WORKERS:
                 stack.start(name)
+            stack.await_health("redis")  # Workers do not wait for it; tests that speak to it do.
             yield stack
         except BaseException as error:
             for file in project.glob("*.log"):
