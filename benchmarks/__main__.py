@@ -31,6 +31,7 @@ from benchmarks.seam_journal import journal_postgres, journal_sqlite
 from benchmarks.seam_memories import memories
 from benchmarks.seam_registry import registry
 from benchmarks.sql import sql_postgres, sql_sqlite
+from benchmarks.starting import starting
 from benchmarks.transports import transports
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "saving": saving,
     "waking": waking,
     "idle": idle,
+    "starting": starting,
     "consumers": consumers,
     "pg-consumers": pg_consumers,
     "syncing": syncing,

@@ -36,23 +36,23 @@ from eventstore.errors import (
     UpcastError,
     WrongLoopError,
 )
-from eventstore.log.events import (
-    ANY,
-    END,
-    NO_STREAM,
-    STREAM_EXISTS,
-    Appended,
-    Cursor,
-    Event,
-    NewEvent,
-    StreamWrite,
-)
-from eventstore.log.operations import Head
-from eventstore.log.upcasting import Upcasters
 from eventstore.system.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from eventstore.changes.subscription import Subscription
+    from eventstore.log.events import (
+        ANY,
+        END,
+        NO_STREAM,
+        STREAM_EXISTS,
+        Appended,
+        Cursor,
+        Event,
+        NewEvent,
+        StreamWrite,
+    )
+    from eventstore.log.operations import Head
+    from eventstore.log.upcasting import Upcasters
     from eventstore.store.event_store import EventStore
 
 __all__ = [
@@ -102,12 +102,28 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    # They need a database; help and completion of the command line start without one.
+    # Help and completion of the command line start without events and without a database.
     __getattr__, __dir__ = lazy_exports(
         __name__,
         __all__,
         {
             "EventStore": "eventstore.store.event_store",
+            "Head": "eventstore.log.operations",
             "Subscription": "eventstore.changes.subscription",
-        },
+            "Upcasters": "eventstore.log.upcasting",
+        }
+        | dict.fromkeys(
+            [
+                "ANY",
+                "END",
+                "NO_STREAM",
+                "STREAM_EXISTS",
+                "Appended",
+                "Cursor",
+                "Event",
+                "NewEvent",
+                "StreamWrite",
+            ],
+            "eventstore.log.events",
+        ),
     )

@@ -82,6 +82,10 @@ def _words(arguments: list[str]) -> set[str]:
 
 def _status(*, json: bool) -> int:
     """Run what the arguments say; return the exit status."""
+    if sys.argv[1:] == ["--version"]:
+        # typer would import pydantic to read the option.
+        output.write_text(version(DISTRIBUTION))
+        return 0
     try:
         status = get_command(app).main(prog_name=PROGRAM, standalone_mode=False)
     except typer.Abort:

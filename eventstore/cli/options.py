@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final
 import typer
 
 from eventstore.limits import MAX_SECONDS
-from eventstore.log.validation import check_seconds
 
 USAGE_ERROR: Final[Any] = typer.BadParameter.__mro__[2]
 """The base of all that typer raises for wrong usage: typer may carry a copy of click."""
@@ -49,6 +48,8 @@ Replace = Annotated[bool, typer.Option("--replace", help="Overwrite what is ther
 
 def parse_seconds(text: str | float) -> float:
     """Return a number of seconds from 0 on, finite as those of the settings are."""
+    from eventstore.log.validation import check_seconds  # noqa: PLC0415 - help needs no events
+
     try:
         return check_seconds("", float(text), zero=True)
     except ValueError as error:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from eventstore.cli.manifest import StatusEntry
-from projections.cli.rule_options import show_rejected
+from projections.cli.rejected_lines import show_rejected
 from projections.rules.standing_rules import read_rejections
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import typer
 
 from eventstore.cli.session import Session
 from eventstore.system.printable import escape_path
-from projections.cli.rule_options import Format, Ignored, show_ignored, show_rejected
+from projections.cli.rejected_lines import show_rejected
+from projections.cli.rule_options import Format, Ignored, show_ignored
 from projections.rules.formats import known_formats
 from projections.rules.sources.check import check_rules
 

@@ -49,11 +49,6 @@ def show_ignored(session: Session, directory: Path, files: Iterable[IgnoredFile]
         )
 
 
-def show_rejected(path: str, line: int | None, reason: str) -> str:
-    """Return a rejection in one line, as editors take it; without a line where none is known."""
-    return f"{path}:{line}: {reason}" if line else f"{path}: {reason}"
-
-
 def rule_sync(
     session: Session,
     store: EventStore,

@@ -13,6 +13,7 @@ import typer
 from eventstore.cli.event_lines import show_event
 from eventstore.cli.session import Session
 from projections.cli.directory import directory_runner
+from projections.cli.rejected_lines import show_rejected
 from projections.cli.rule_options import (
     AllowEmpty,
     By,
@@ -21,7 +22,6 @@ from projections.cli.rule_options import (
     Source,
     rule_sync,
     show_ignored,
-    show_rejected,
 )
 from projections.rules.expiry import StateExpiry
 from projections.rules.sources.source_error import check_directory, refuse_projected

@@ -25,7 +25,6 @@ from projections.rules.fold import (
     SourceRenamed,
     read_event,
 )
-from projections.rules.formats import is_outdated
 from projections.rules.last_good import is_in_force
 from projections.rules.model import NO_LINKS, Links
 
@@ -231,12 +230,6 @@ async def _read_sources(store: EventStore, types: Iterable[str]) -> StandingRule
 
 
 def _standing(rule: Defined) -> StandingRule:
-    outdated = (
-        rule.links is None
-        and rule.rules == 1
-        and rule.content is not None
-        and is_outdated(rule.format, rule.stored.match_spec, rule.content)
-    )
     return StandingRule(
         rule.rule_id,
         rule.path,
@@ -246,5 +239,14 @@ def _standing(rule: Defined) -> StandingRule:
         rule.rules,
         rule.content is not None,
         rule.links or NO_LINKS,
-        outdated,
+        _is_outdated(rule),
     )
+
+
+def _is_outdated(rule: Defined) -> bool:
+    if rule.links is not None or rule.rules != 1 or rule.content is None:
+        return False
+    # `status` reads rejections by this module, and has no use for formats.
+    from projections.rules.formats import is_outdated  # noqa: PLC0415
+
+    return is_outdated(rule.format, rule.stored.match_spec, rule.content)

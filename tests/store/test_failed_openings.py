@@ -167,6 +167,7 @@ async def test_what_stands_beside_a_log_leaves_nothing(log: str, tmp_path: Path)
     (other / "copy.db-copy").touch()  # The file of a lock stays; each runner must get the lock.
     async with EventStore.open(log) as store:
         await store.append("a/1", some(1))
+        await _touched(tmp_path)
         left = Left(other)
         for _ in range(2):
             with pytest.raises(ConfigError, match="mine"):
@@ -231,6 +232,11 @@ class _Slow(SqlCopy):
             self.calls.append(f"{name} ended")
 
 
+async def _touched(folder: Path) -> None:
+    """Return once the writer has opened the notifier's file: that is after the append returns."""
+    await until((folder / "log" / "log.db-notify" / "position").exists)
+
+
 @pytest.mark.parametrize("call", ["open", "apply", "close"])
 def test_asyncio_cancels_a_runner_in_a_call_and_its_projection_is_closed(
     log: str, tmp_path: Path, call: str
@@ -241,6 +247,7 @@ def test_asyncio_cancels_a_runner_in_a_call_and_its_projection_is_closed(
     async def main() -> None:
         async with EventStore.open(log) as store:
             await store.append("a/1", some(1))
+            await _touched(tmp_path)
             left = Left(other)
             copy = _Slow(f"sqlite:///{other}/copy.db", call)
             task = asyncio.ensure_future(ProjectionRunner(store, copy).catch_up())
