@@ -15,7 +15,8 @@ INTENDED = {
     "HistoryGoneError", "HistoryHeldError", "InvalidInputError", "LimitExceededError", "NoLogError",
     "NotAppliedError", "NotEmptyError", "ProjectionError", "StorageError", "StoreClosedError",
     "TakenOverError", "UnknownConsumerError", "UpcastError", "WrongLoopError",
-    "FileChangedError", "LinkedFileError", "ProjectionTableError", "ProjectionVersionError",
+    "FileChangedError", "LinkedFileError", "LogReplacedError",
+    "ProjectionTableError", "ProjectionVersionError",
     "QueryTimeoutError",
 }  # fmt: skip
 
