@@ -58,6 +58,15 @@ def up(tmp_path: Path, rules: Path) -> Iterator[Running]:
     running.process.communicate()
 
 
+@pytest.fixture
+def live(disk: Path, up: Running) -> Path:
+    """Give the directory that the master keeps, with the first rule in it."""
+    up.lines_until("    1  ")
+    live = disk / "live"
+    wait_until((live / "a.yml").exists)
+    return live
+
+
 def trouble(run: Run) -> str:
     """Return what ``status`` says of projections that fail; the source itself is well."""
     status = json.loads(run("status", "--json").stdout)
@@ -74,11 +83,8 @@ def fill(disk: Path) -> Path:
 
 
 def test_a_full_disk_leaves_the_master_and_heals(
-    disk: Path, rules: Path, up: Running, run: Run
+    disk: Path, rules: Path, up: Running, live: Path, run: Run
 ) -> None:
-    up.lines_until("    1  ")
-    live = disk / "live"
-    wait_until((live / "a.yml").exists)
     ballast = fill(disk)
     (rules / "b.yml").write_text(RULE.format("R2", "x" * 20_000))
     up.lines_until("    2  ")
@@ -93,11 +99,8 @@ def test_a_full_disk_leaves_the_master_and_heals(
 
 
 def test_a_root_that_is_removed_and_one_that_is_read_only_come_back(
-    disk: Path, rules: Path, up: Running, run: Run
+    disk: Path, rules: Path, up: Running, live: Path, run: Run
 ) -> None:
-    up.lines_until("    1  ")
-    live = disk / "live"
-    wait_until((live / "a.yml").exists)
     shutil.rmtree(live)
     wait_until((live / "a.yml").exists)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)

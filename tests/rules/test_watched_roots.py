@@ -10,15 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 import pytest
-from support.master import (
-    NEVER,
-    fill,
-    following,
-    logged,
-    marked,
-    stands,
-    ttp,
-)
+from support.master import NEVER, fill, following, logged, marked, stands, ttp
 from support.waiting import DEADLINE
 
 from eventstore.system.directory_watch import Watcher
@@ -128,7 +120,7 @@ class NoWatch:
 async def test_a_watch_that_fails_asks_for_a_look_at_once(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventstore.system.directory_watch.watch", NoWatch)
+    monkeypatch.setattr("eventstore.system.tree_watch.watch", NoWatch)
     monkeypatch.setattr("eventstore.system.directory_watch.RETRY_SECONDS", NEVER)
     woken = threading.Event()
     watcher = Watcher(root, woken.set, recursive=True)
@@ -143,7 +135,7 @@ async def test_a_watch_that_fails_asks_for_a_look_at_once(
 async def test_a_watch_that_never_works_is_replaced_by_looking_on_a_timer(
     store: EventStore, root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("eventstore.system.directory_watch.watch", NoWatch)
+    monkeypatch.setattr("eventstore.system.tree_watch.watch", NoWatch)
     async with following(store, root, rescan_seconds=0.05):
         for n in range(3):
             fill(root, {"a.yml": ttp("A", f"edit {n}")})

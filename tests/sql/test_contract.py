@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 from support.postgres import shared_server
 from support.processes import start
-from support.sql_databases import computed_tables, fresh_url, tables_of
+from support.sql_databases import computed_tables, each_kind, fresh_url, tables_of
 from support.sql_tables import append_unchecked, changes, read_log
 
 from eventstore import ConfigError, EventStore, ProjectionError
@@ -37,9 +37,7 @@ INSERT = "INSERT INTO person (id, name, note) VALUES (?, ?, ?)"
 PEOPLE = "CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT UNIQUE, note TEXT);"
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+kind = each_kind()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from support.sql_databases import fresh_url, tables_of
+from support.sql_databases import each_kind, fresh_url, tables_of
 from support.sql_tables import append_unchecked, read_log
 
 from eventstore import EventStore
@@ -32,9 +32,7 @@ EARLIER = [
 TABLES = ["projection", "touched"]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+kind = each_kind()
 
 
 def definitions(kind: str, *statements: str, tables: list[str]) -> Any:

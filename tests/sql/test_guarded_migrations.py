@@ -10,7 +10,7 @@ import anyio
 import pytest
 from support import sql_definitions
 from support.log_schema import describe_log
-from support.sql_databases import computed_tables, fresh_url, tables_of
+from support.sql_databases import computed_tables, each_kind, fresh_url, tables_of
 from support.sql_tables import append_unchecked, file_of, read_log
 
 from eventstore import EventStore
@@ -33,9 +33,7 @@ PEOPLE = "CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT UNIQUE, note TE
 STATEMENTS = {"sqlite": sql_definitions.SQLITE, "postgres": sql_definitions.POSTGRES}
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+kind = each_kind()
 
 
 def describe(url: str) -> Any:

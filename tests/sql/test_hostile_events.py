@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import psycopg
 import pytest
-from support.sql_databases import tables_of
+from support.sql_databases import each_kind, tables_of
 from support.sql_tables import append_unchecked, file_of, read_log
 
 from eventstore import EventStore, InvalidInputError, NewEvent, StreamWrite
@@ -62,9 +62,7 @@ HOSTILE = {
 }
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+kind = each_kind()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from support.sql_databases import computed_tables, fresh_url, tables_of
+from support.sql_databases import computed_tables, each_kind, fresh_url, tables_of
 from support.sql_tables import read_log
 
 from eventstore.errors import ArchiveError, NotEmptyError, StorageError
@@ -22,9 +22,7 @@ CREATE TABLE b (id INTEGER PRIMARY KEY, n INTEGER NOT NULL);
 INSERT INTO a VALUES (1, 0); INSERT INTO b VALUES (1, 0);"""
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+kind = each_kind()
 
 
 @pytest.fixture

@@ -40,6 +40,16 @@ def role(name: str) -> Iterator[str]:
         server.execute(f"DROP OWNED BY {name} CASCADE; DROP ROLE {name}")
 
 
+@contextmanager
+def neighbour(name: str) -> Iterator[tuple[str, str, str]]:
+    """Let a role make what it likes in a fresh schema; gives its URL, its name, the role's URL."""
+    url = shared_server().fresh_schema()
+    schema = schema_of(url)
+    with role(name):
+        shared_server().execute(f"GRANT ALL ON SCHEMA {schema} TO {name}")
+        yield url, schema, as_role(url, name)
+
+
 def as_role(url: str, name: str) -> str:
     head, _, rest = url.partition("://")
     return f"{head}://{name}:{quote(PASSWORD)}@{rest.rpartition('@')[2]}"
@@ -63,11 +73,8 @@ BEGIN RAISE EXCEPTION 'code of a stranger ran as %', current_user; END $$"""
 
 @pytest.mark.anyio
 async def test_functions_of_another_role_never_run_for_the_log() -> None:
-    url = shared_server().fresh_schema()
-    schema = schema_of(url)
-    with role("shadower") as name:
-        shared_server().execute(f"GRANT ALL ON SCHEMA {schema} TO {name}")
-        with psycopg.connect(as_role(url, name)) as raw:
+    with neighbour("shadower") as (url, schema, theirs):
+        with psycopg.connect(theirs) as raw:
             for shadow in SHADOWS:
                 raw.execute(shadow.format(s=schema, body=BODY).encode())
         async with EventStore.open(url) as store:
@@ -93,11 +100,8 @@ async def test_functions_of_another_role_never_run_for_the_log() -> None:
     ],
 )
 def test_what_another_role_has_made_under_a_name_of_the_log_is_not_used(made: str) -> None:
-    url = shared_server().fresh_schema()
-    schema = schema_of(url)
-    with role("squatter") as name:
-        shared_server().execute(f"GRANT ALL ON SCHEMA {schema} TO {name}")
-        with psycopg.connect(as_role(url, name)) as raw:
+    with neighbour("squatter") as (url, schema, theirs):
+        with psycopg.connect(theirs) as raw:
             raw.execute(made.format(s=schema).encode())
         backend = PostgresBackend(url, system_clock)
         with pytest.raises(StorageError, match="belongs to the role 'squatter'"):
@@ -106,12 +110,9 @@ def test_what_another_role_has_made_under_a_name_of_the_log_is_not_used(made: st
 
 @pytest.mark.anyio
 async def test_a_lock_table_that_another_role_makes_later_is_not_used() -> None:
-    url = shared_server().fresh_schema()
-    schema = schema_of(url)
-    with role("latecomer") as name:
-        shared_server().execute(f"GRANT ALL ON SCHEMA {schema} TO {name}")
+    with neighbour("latecomer") as (url, schema, theirs):
         async with EventStore.open(url) as store:
-            with psycopg.connect(as_role(url, name)) as raw:
+            with psycopg.connect(theirs) as raw:
                 raw.execute(
                     f"CREATE TABLE {schema}.named_lock (name text PRIMARY KEY, lock_key bigint, "
                     "owner text, note text)".encode()

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 LIMIT = 256 * 1024
 
 
+@pytest.fixture
+def wal(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
 @contextmanager
 def held_by_a_reader(path: Path) -> Iterator[None]:
     """Read from a snapshot that is not ended before the block is."""
@@ -30,10 +35,9 @@ def held_by_a_reader(path: Path) -> Iterator[None]:
 
 @pytest.mark.anyio
 async def test_a_reader_that_reads_for_long_is_named_and_leaves_no_large_file(
-    path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+    path: Path, wal: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "WAL_BYTES", LIMIT)
-    wal = path.with_name(path.name + "-wal")
     event = {"text": "x" * 100_000}
     async with EventStore.open(url, notify="none") as store:
         await store.append("a/1", [NewEvent("T", event)])
@@ -53,9 +57,8 @@ async def test_a_reader_that_reads_for_long_is_named_and_leaves_no_large_file(
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("then", ["append", "close"])
 async def test_after_100_mb_behind_a_reader_the_next_appends_or_closing_cut_the_file(
-    path: Path, url: str, then: str
+    path: Path, wal: Path, url: str, then: str
 ) -> None:
-    wal = path.with_name(path.name + "-wal")
     event = {"text": "x" * 1_000_000}
     async with EventStore.open(url, notify="none") as store:
         await store.append("a/1", [NewEvent("T", event)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from projections.sql.postgres._capture import PostgresCapture
@@ -15,6 +16,16 @@ from support.sql_tables import computed, dump_file, file_of, read_log
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+
+def each_kind() -> Any:
+    """Return a fixture that names each database in turn."""
+
+    @pytest.fixture(params=["sqlite", "postgres"])
+    def kind(request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    return kind
 
 
 def fresh_url(kind: str, directory: Path, name: str = "log") -> str:

@@ -41,6 +41,11 @@ def hold_in_process(path: Path) -> Iterator[int]:
         process.kill()
 
 
+def run_program(what: str, path: Path, timeout: float) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(PROGRAM), what, str(path)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout)
+
+
 @contextmanager
 def held(path: Path, note: bytes = b"") -> Iterator[FileLock]:
     with closing(FileLock(path)) as lock:
@@ -124,24 +129,12 @@ def test_a_shorter_note_covers_the_longer_one_before(path: Path) -> None:
 
 
 def test_a_forked_child_neither_holds_nor_keeps_the_lock(path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, PROGRAM, "fork", path],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-    )
+    done = run_program("fork", path, DEADLINE)
     assert (done.returncode, done.stdout) == (0, "free while the child lives\n"), done.stderr
 
 
 def test_a_fork_during_a_wait_leaves_the_wait_to_the_parent_alone(path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, PROGRAM, "fork-waiting", path],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_program("fork-waiting", path, 120)
     expected = "refused=True held=True taken=True\n"
     assert (done.returncode, done.stdout) == (0, expected), done.stderr
 

@@ -6,16 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import (
-    Connection,
-    text,
-)
-from support.totals import (
-    DoubledTotals,
-    Totals,
-    append_numbers,
-    read_totals,
-)
+from sqlalchemy import Connection, text
+from support.totals import DoubledTotals, Totals, append_numbers, read_totals
 
 from eventstore import Event, EventStore, NewEvent
 from eventstore.storage.postgres import connection as postgres_urls

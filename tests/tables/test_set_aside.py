@@ -5,19 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
-from sqlalchemy import (
-    BigInteger,
-    Connection,
-    MetaData,
-    String,
-    text,
-)
+from sqlalchemy import BigInteger, Connection, MetaData, String, text
 from support.event_tables import event_table
-from support.totals import (
-    Totals,
-    read_table,
-    read_totals,
-)
+from support.totals import Totals, read_table, read_totals
 
 from eventstore import Event, EventStore, NewEvent, ProjectionError
 from eventstore.errors import StorageError

@@ -13,6 +13,7 @@ from support.commands import REPOSITORY
 from support.master import fill, ttp
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     from support.commands import Run
@@ -32,6 +33,14 @@ def only_readable(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def check_refused(done: subprocess.CompletedProcess[str], *reasons: str) -> None:
+    """Check that a command failed with one line, which says all of this."""
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1
+    for reason in reasons:
+        assert reason in line
+
+
 @pytest.fixture
 def log(run: Run, tmp_path: Path) -> Path:
     """Make a log of three events."""
@@ -48,10 +57,11 @@ def test_an_older_log_that_may_only_be_read_is_one_line_that_says_what_to_do(
     only_readable(monkeypatch)
     for command in (["tail", "--no-follow"], ["status"], ["rules"]):
         done = run(*command)
-        (line,) = done.stderr.splitlines()
-        assert done.returncode == 1
-        assert "its schema is of an older version, and this user may not change it" in line
-        assert "open it once as a user who may write there" in line
+        check_refused(
+            done,
+            "its schema is of an older version, and this user may not change it",
+            "open it once as a user who may write there",
+        )
 
 
 def test_a_log_whose_writer_crashed_is_one_line_that_says_what_to_do(
@@ -69,10 +79,9 @@ def test_a_log_whose_writer_crashed_is_one_line_that_says_what_to_do(
     # As where the memory of the write-ahead log cannot be made: a directory of another user.
     crashed.with_name("crashed.db-shm").symlink_to("missing/shm")
     done = run("tail", "--no-follow", "--url", f"sqlite:///{crashed}")
-    (line,) = done.stderr.splitlines()
-    assert done.returncode == 1
-    assert "its last writer has ended without closing it" in line
-    assert "open it once as such a user" in line
+    check_refused(
+        done, "its last writer has ended without closing it", "open it once as such a user"
+    )
 
 
 def test_a_trim_of_a_log_that_may_only_be_read_leaves_no_archive(
