@@ -9,7 +9,7 @@ from support.master import fill, logged, rejected
 from support.rule_log import files_below
 from support.sigma import correlation, detection, sigma_file
 
-from eventstore import EventStore, NewEvent
+from eventstore import Event, EventStore, NewEvent
 from projections import DirectoryProjection, ProjectionRunner
 from projections.rules import CompiledRule, RuleState, RuleStore, RuleSync
 from projections.rules.sources.check import check_rules
@@ -61,6 +61,12 @@ class Source:
             found.append(files_below(live))
         assert found[0] == found[1]
         return found[0]
+
+    async def define_both(self) -> tuple[str, list[Event]]:
+        """Look at a file of both rules; return its content, and the events that define them."""
+        content = sigma_file(base, linked)
+        await self.look({"a.yml": content})
+        return content, await logged(self.store, "RuleDefined")
 
 
 @pytest.fixture
@@ -184,9 +190,7 @@ async def test_a_filter_for_rules_elsewhere_is_taken_and_remarked(source: Source
 async def test_a_file_is_stored_once_and_its_rules_go_with_it(
     source: Source, tmp_path: Path
 ) -> None:
-    content = sigma_file(base, linked)
-    await source.look({"a.yml": content})
-    first, second = await logged(source.store, "RuleDefined")
+    content, (first, second) = await source.define_both()
     assert first.commit == second.commit
     assert first.data["content"] == content
     assert second.data["content_in"] == first.stream
@@ -258,9 +262,7 @@ async def test_one_taken_id_rejects_the_whole_file(source: Source) -> None:
 
 
 async def test_a_redacted_file_is_defined_again_as_a_whole(source: Source, tmp_path: Path) -> None:
-    content = sigma_file(base, linked)
-    await source.look({"a.yml": content})
-    first, _ = await logged(source.store, "RuleDefined")
+    content, (first, _) = await source.define_both()
     await source.store.redact(first.position, reason="a secret")
     assert await source.projected(tmp_path) == {}
     assert (await source.look()).defined == 1
@@ -271,9 +273,7 @@ async def test_a_redacted_file_is_defined_again_as_a_whole(source: Source, tmp_p
 async def test_a_collection_of_an_earlier_version_is_defined_anew_at_once(
     source: Source, tmp_path: Path
 ) -> None:
-    content = sigma_file(base, linked)
-    await source.look({"a.yml": content})
-    carrier, _ = await logged(source.store, "RuleDefined")
+    content, (carrier, _) = await source.define_both()
     earlier = {key: carrier.data[key] for key in ("path", "source", "format", "sha256", "content")}
     whole: dict[str, Any] = {
         "collection": [{"logsource": {}, "detection": {}}, {"correlation": {}}]
