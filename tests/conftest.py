@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parent
 
-ON_CONTRACTS = {"cli", "journal", "memories", "registry", "rules", "sql", "tables"}
+ON_CONTRACTS = {"changes", "cli", "journal", "memories", "registry", "rules", "sql", "tables"}
 """Subjects whose tests ask PostgreSQL nothing but what the contracts promise, or ask much."""
+
+REDIS = {Path("notify", "test_redis.py"), Path("notify", "test_forgery.py")}
+"""Modules about Redis, which does not ask what database the log is in."""
 
 FIRST_CONTRACTS = {
     "append",
@@ -141,7 +144,7 @@ def _stands_on_contracts(item: pytest.Item) -> bool:
     subject = item.path.relative_to(TESTS).parts[0]
     if subject == "contracts":
         return item.path.stem.removeprefix("test_") not in FIRST_CONTRACTS
-    return subject in ON_CONTRACTS
+    return subject in ON_CONTRACTS or item.path.relative_to(TESTS) in REDIS
 
 
 @pytest.fixture(autouse=True)

@@ -82,6 +82,7 @@ async def test_catching_up_reads_no_more_than_whole_pages_did(lasting_url: str) 
         assert len(reads.queries) <= 12
 
 
+@pytest.mark.slow
 async def test_subscriptions_that_catch_up_side_by_side_share_pages(lasting_url: str) -> None:
     async with EventStore.open(lasting_url) as store:
         await store.append("a/1", some(10 * PAGE_EVENTS))

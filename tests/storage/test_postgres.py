@@ -207,6 +207,7 @@ async def test_a_statement_may_take_as_long_as_the_url_says(url: str) -> None:
         assert backend._writer.connection.driver_connection.patience == 310  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 async def test_a_group_of_many_statements_may_take_longer_than_one(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

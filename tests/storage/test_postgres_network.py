@@ -76,6 +76,7 @@ async def test_an_append_into_a_frozen_network_is_given_up_and_settled_later(
 
 
 @pytest.mark.promise("subscription")
+@pytest.mark.slow
 async def test_a_dozen_followers_outlive_a_network_that_freezes(proxy: Proxy, url: str) -> None:
     async with (
         EventStore.open(through(proxy, url), notify="none", poll=0.05) as store,
@@ -191,6 +192,7 @@ async def test_what_was_committed_while_nobody_listened_wakes_upon_reconnecting(
         assert got[0] <= last.position
 
 
+@pytest.mark.slow
 async def test_a_busy_publisher_s_wakes_are_few_and_none_is_the_last_to_be_missed(
     url: str,
 ) -> None:

@@ -300,6 +300,7 @@ async def test_a_server_that_takes_no_more_sessions_is_outlived(
 
 
 @pytest.mark.promise("durable")
+@pytest.mark.slow
 async def test_closing_on_a_frozen_network_tells_who_waits_for_an_append(
     proxy: Proxy, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 VARIABLE: Final = "RULETIDE_EXAMPLES"
 """Environment variable: ``all`` tries every property at full length."""
-SHARE: Final = 4
+SHARE: Final = 6
 """The default run tries one example in so many."""
 
 

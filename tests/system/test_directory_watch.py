@@ -22,17 +22,17 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linu
 
 
 def test_a_child_closes_its_copies_and_the_parent_goes_on(tmp_path: Path) -> None:
-    woken = threading.Semaphore(0)
+    woken, others = threading.Semaphore(0), opened()
     watcher = Watcher(tmp_path, woken.release, recursive=False)
     watcher.start()
     assert woken.acquire(timeout=DEADLINE)
     file = PositionFile(tmp_path)
     file.write(1, "")
     assert woken.acquire(timeout=DEADLINE)
-    assert len(opened()) == 3
+    assert len(ours := opened() - others) == 3
 
     def in_child() -> bool:
-        left = opened()
+        left = opened() & ours
         watcher.close()
         file.close()
         return not left
@@ -49,14 +49,14 @@ def test_a_child_closes_its_copies_and_the_parent_goes_on(tmp_path: Path) -> Non
         file.close()
 
 
-def opened() -> list[int]:
-    """Return the descriptors of watches and of the notifier's file."""
-    found = []
+def opened() -> set[int]:
+    """Return the descriptors of watches and of notifiers' files, those of other tests among them."""
+    found = set()
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - pathlib opens more of them
         try:
             target = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115
         except FileNotFoundError:
             continue
         if target.endswith(("inotify", "[eventfd]", "/position")):
-            found.append(int(name))
+            found.add(int(name))
     return found
