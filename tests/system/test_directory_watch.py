@@ -29,7 +29,8 @@ def test_a_child_closes_its_copies_and_the_parent_goes_on(tmp_path: Path) -> Non
     file = PositionFile(tmp_path)
     file.write(1, "")
     assert woken.acquire(timeout=DEADLINE)
-    assert len(ours := opened() - others) == 3
+    ours = opened() - others
+    assert len(ours) == 3
 
     def in_child() -> bool:
         left = opened() & ours
@@ -50,7 +51,7 @@ def test_a_child_closes_its_copies_and_the_parent_goes_on(tmp_path: Path) -> Non
 
 
 def opened() -> set[int]:
-    """Return the descriptors of watches and of notifiers' files, those of other tests among them."""
+    """Return the descriptors of watches and of notifiers' files, other tests' too."""
     found = set()
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - pathlib opens more of them
         try:
