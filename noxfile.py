@@ -28,7 +28,7 @@ def run_tests(session: nox.Session, *options: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests: all of README's test command, or those of the paths given after ``--``."""
-    run_tests(session, "-q", *(session.posargs or ["-n", "4", "--dist", "worksteal"]))
+    run_tests(session, "-q", *(session.posargs or ["-n", "6", "--dist", "worksteal"]))
 
 
 @nox.session
@@ -72,7 +72,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def slow(session: nox.Session) -> None:
     """Run the heavier tests, which have a lane of their own in CI."""
-    run_tests(session, "-q", "-m", "slow", *(session.posargs or ["-n", "4"]))
+    run_tests(session, "-q", "-m", "slow", *(session.posargs or ["-n", "6"]))
 
 
 @nox.session
