@@ -203,7 +203,7 @@ def proxy(postgres: Server) -> Iterator[Proxy]:
 def pytest_configure() -> None:
     """Refuse to test an installation that is older than pyproject.toml: it lacks commands.
 
-    New files get the permissions that tests expect, whatever the caller's umask is.
+    New files get the permissions that tests expect under any umask of the caller.
     """
     os.umask(0o022)
     project = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())["project"]

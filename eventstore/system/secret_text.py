@@ -54,7 +54,7 @@ def _without_user(word: re.Match[str]) -> str:
 def conceal(text: str) -> str:
     """Return a text without users and passwords of URLs, and without passwords of parameters.
 
-    The time is proportional to the length, whatever the text.
+    The time is proportional to the length of any text.
     """
     if ":/" in text:
         text = _WORD.sub(_without_user, text)

@@ -41,7 +41,7 @@ _USE_WAL: Final = "PRAGMA journal_mode=WAL"
 class translate_errors:  # noqa: N801 - a context, used like a function
     """Turn every error of SQLite and SQLAlchemy into StorageError, saying where.
 
-    Whatever uses SQLite does it within such a block, so that a fork knows of it.
+    Each use of SQLite is within such a block, so that a fork waits for its end.
     """
 
     # No generator: each append, read and acknowledgement passes through here.
