@@ -58,7 +58,7 @@ def test_every_file_and_name_that_a_document_says_is_there(path: Path) -> None:
 
 
 def test_a_file_or_name_that_is_not_there_is_noticed() -> None:
-    assert is_there("eventstore/errors.py")
+    assert is_there("eventstore/limits.py")
     assert is_there("projections/rules/formats/NAME.py")
     assert not is_there("eventstore/nothing.py")
     assert not is_there("eventstore/nothing/NAME.py")

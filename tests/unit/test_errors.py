@@ -14,6 +14,7 @@ import pytest
 
 import eventstore
 import projections
+from eventstore import errors
 from eventstore.errors import EventStoreError, InvalidInputError, StorageError, StoreClosedError
 from eventstore.system.file_holders import Holder
 from eventstore.system.secret_url import SecretUrl
@@ -121,6 +122,20 @@ class _TableError(StorageError):
 def test_an_error_that_a_program_derives_survives(way: Callable[[Any], Any]) -> None:
     again = way(_TableError(table="bots"))
     assert (type(again), again.table, again.where) == (_TableError, "bots", "here")
+
+
+def _pickle_of_an_older_version(name: str) -> bytes:
+    """Return a pickle as versions with one module ``eventstore.errors`` made it, in protocol 0."""
+    text = f"ceventstore.picklable\n_make_again\n(ceventstore.errors\n{name}\n(Vfull\nttR"
+    return f"{text}(dVreason\nVfull\nsb.".encode()
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+def test_programs_of_other_versions_read_the_same_pickles(name: str) -> None:
+    kind = getattr(errors, name)
+    again = pickle.loads(_pickle_of_an_older_version(name))
+    assert (type(again), again.args, again.reason) == (kind, ("full",), "full")
+    assert f"ceventstore.errors\n{name}\n".encode() in pickle.dumps(again, 0)
 
 
 def test_a_deep_copy_shares_no_field_and_leaves_the_first_as_it_is() -> None:

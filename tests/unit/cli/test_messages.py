@@ -42,8 +42,11 @@ def test_an_error_as_json_has_its_fields() -> None:
 
 
 def test_no_error_of_the_library_shows_an_operator_a_keyword_argument() -> None:
-    tree = ast.parse((REPOSITORY / "eventstore" / "errors.py").read_text())
-    values = (one.value for one in ast.walk(tree) if isinstance(one, ast.Constant))
+    modules = (REPOSITORY / "eventstore" / "errors").glob("*.py")
+    trees = [ast.parse(path.read_text()) for path in modules]
+    values = (
+        one.value for tree in trees for one in ast.walk(tree) if isinstance(one, ast.Constant)
+    )
     text = "\n".join(value for value in values if isinstance(value, str))
     keyword = re.compile(r"\b[a-z_]+=(?:True|False|END)\b")
     found = keyword.findall(text)
