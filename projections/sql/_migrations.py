@@ -131,7 +131,7 @@ class Migrator(ABC, Generic[TableT]):
         Raises MigrationError, with the statement that failed.
         """
         self._pause()
-        for statement in self._split(self._migration.sql):
+        for statement in self._statements():
             try:
                 self._run(statement)
             except self.errors as error:
@@ -146,9 +146,22 @@ class Migrator(ABC, Generic[TableT]):
         )
         return self._events.events
 
+    def _statements(self) -> list[str]:
+        """Return the file's statements, without a BEGIN and a COMMIT around all of them."""
+        statements = list(self._split(self._migration.sql))
+        words = [self._transaction_word(statement) for statement in statements]
+        inner = [number for number, word in enumerate(words) if word != "pragma"]
+        if [words[number] for number in inner[:1] + inner[1:][-1:]] == ["begin", "commit"]:
+            del statements[inner[-1]], statements[inner[0]]
+        return statements
+
     @abstractmethod
     def _split(self, script: str) -> Iterator[str]:
         """Yield the statements of a script."""
+
+    @abstractmethod
+    def _transaction_word(self, statement: str) -> str:
+        """Return ``begin`` or ``commit`` for such a statement, ``pragma`` for a PRAGMA."""
 
     @abstractmethod
     def _run(self, statement: str) -> None:

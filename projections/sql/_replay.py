@@ -74,6 +74,8 @@ class Replay(ABC):
         self._taken: dict[str, int] = {}
         self._targets: dict[str, TargetTable[Any]] = {}
         self._suspended: list[str] | None = None
+        self._defined: int | None = None
+        """The commit of the last definitions: a migration is one commit."""
 
     def apply(self, events: Sequence[Event]) -> None:
         """Apply whole commits. Raises ReplayError where the tables do not fit."""
@@ -124,6 +126,9 @@ class Replay(ABC):
         self._targets.clear()
         if self.foreign is None:
             self.foreign = frozenset(self._schema.list_tables()) - set(self.tables)
+        if event.commit != self._defined:
+            self._begin_migration()
+            self._defined = event.commit
         self._define(change)
         self.tables = self._check_tables(change)
         names = self._schema.list_later_reserved()
@@ -141,6 +146,9 @@ class Replay(ABC):
         for statement in change.statements:
             self._execute_recorded(statement)
         self._schema.write_ledger(change.migration, change.checksum, change.applied_at)
+
+    def _begin_migration(self) -> None:  # noqa: B027 - most databases need nothing
+        """Prepare for the definitions of another migration."""
 
     def _execute(self, statement: str) -> None:
         self.raw.execute(statement).close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -10,7 +11,7 @@ from projections.sql._identifiers import CAPTURE, LEDGER, RESERVED, excerpt
 from projections.sql._migrations import Migrator
 from projections.sql.model import SqlRefusedError
 from projections.sql.postgres._cursor import execute_one
-from projections.sql.postgres._guard import NONE, Names
+from projections.sql.postgres._guard import NONE, Names, judge
 from projections.sql.postgres._lexer import first_words, split_script
 from projections.sql.postgres._row_counts import count_changes, find_uncaptured_writes
 from projections.sql.postgres._schema import PostgresTable
@@ -38,6 +39,16 @@ class PostgresMigrator(Migrator[PostgresTable]):
 
     def _split(self, script: str) -> Iterator[str]:
         return split_script(script)
+
+    def _transaction_word(self, statement: str) -> str:
+        words = first_words(statement)[:1]
+        if words not in (["begin"], ["start"], ["commit"], ["end"]):
+            return ""
+        try:
+            verdict = judge(statement)
+        except (SqlRefusedError, sqlite3.OperationalError):
+            return ""  # Judged again, with its reason, when it is run.
+        return verdict.kind
 
     def _run(self, statement: str) -> None:
         word = (first_words(statement) or [""])[0]

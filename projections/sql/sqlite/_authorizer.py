@@ -61,6 +61,9 @@ _ALLOWED_PRAGMAS: Final = {
 }  # fmt: skip
 """Pragmas with an argument that affect neither durability nor capture."""
 
+_DEFINING_PRAGMAS: Final = {"legacy_alter_table", "user_version"}
+"""Those by which a migration changes what its definitions do, or what the file says of itself."""
+
 _QUERY_PRAGMAS: Final = {"table_info", "table_xinfo", "index_list", "index_info", "table_list"}
 """Those that change nothing on the connection."""
 
@@ -116,6 +119,7 @@ class StatementAuthorizer:
         self.transaction = ""
         self.writes = False
         self.defines = False
+        self._dropped = ""
 
     def __call__(
         self,
@@ -187,6 +191,9 @@ class StatementAuthorizer:
 
     def _authorize_pragma(self, name: str, value: str | None) -> int:
         name = name.lower()
+        if value is not None and name in _DEFINING_PRAGMAS and self.mode is Mode.MIGRATE:
+            self.defines = True
+            return sqlite3.SQLITE_OK
         self.customised |= value is not None and name not in _QUERY_PRAGMAS
         if value is None and name not in {"optimize", "incremental_vacuum", "shrink_memory"}:
             return sqlite3.SQLITE_OK
@@ -205,6 +212,8 @@ class StatementAuthorizer:
             return sqlite3.SQLITE_OK
         table = ((action.second if action.code in _TABLE_SECOND else action.first) or "").lower()
         name = action.first.lower()
+        if action.code == sqlite3.SQLITE_DROP_TRIGGER and table == self._dropped:
+            return sqlite3.SQLITE_OK  # It goes with its table, what captures too.
         capturing = {one for one in (table, name) if one.startswith(CAPTURE)}
         names = {table} if self.recorded and action.code in _TRIGGERS else {table, name}
         reserved = (RESERVED - self.own) | _RAW_PAGES
@@ -212,6 +221,8 @@ class StatementAuthorizer:
         if taken and action.database in {"main", None}:
             self.taken = min(taken)
             return self._refuse(f"{self.taken!r} is not one of this storage's own tables")
+        if action.code == sqlite3.SQLITE_DROP_TABLE:
+            self._dropped = table
         if action.code in _WRITES:
             self.writes = True
         else:

@@ -7,7 +7,7 @@ a table and the tables that a foreign key refers to, is looked up afterwards.
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from projections.sql._identifiers import is_reserved
 from projections.sql.model import SqlRefusedError
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from projections.sql.sqlite._authorizer import StatementAuthorizer
+
+
+RESET_PRAGMAS: Final = "PRAGMA legacy_alter_table = OFF"
+"""Undoes what a migration has changed for its own definitions."""
 
 
 def judge_definition(

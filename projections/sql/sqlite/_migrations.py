@@ -10,12 +10,13 @@ from projections.sql._migrations import Migrator
 from projections.sql.model import SqlRefusedError
 from projections.sql.sqlite._authorizer import StatementAuthorizer
 from projections.sql.sqlite._definitions import (
+    RESET_PRAGMAS,
     check_names,
     judge_definition,
     reserved_objects,
 )
 from projections.sql.sqlite._schema import SqliteTable
-from projections.sql.sqlite._statements import split_script
+from projections.sql.sqlite._statements import split_script, transaction_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,14 +39,19 @@ class SqliteMigrator(Migrator[SqliteTable]):
     def apply(self) -> list[NewEvent]:
         """Run the migration and add its row to the ledger; return the events to append."""
         self._reserved = reserved_objects(self._raw, self._schema.own)
+        self._raw.execute(RESET_PRAGMAS)
         self._raw.set_authorizer(self._authorizer)
         try:
             return super().apply()
         finally:
             self._raw.set_authorizer(None)
+            self._raw.execute(RESET_PRAGMAS)
 
     def _split(self, script: str) -> Iterator[str]:
         return split_script(script)
+
+    def _transaction_word(self, statement: str) -> str:
+        return transaction_word(statement)
 
     def _run(self, statement: str) -> None:
         self._judge(statement)

@@ -12,6 +12,7 @@ from projections.sql.model import SqlRefusedError
 from projections.sql.sqlite._authorizer import StatementAuthorizer
 from projections.sql.sqlite._capture import bind
 from projections.sql.sqlite._definitions import (
+    RESET_PRAGMAS,
     check_names,
     judge_definition,
     reserved_objects,
@@ -43,6 +44,9 @@ class SqliteReplay(Replay):
     schema_type = SqliteSchema
     _schema: SqliteSchema
     target_type = _SqliteTarget
+
+    def _begin_migration(self) -> None:
+        self.raw.execute(RESET_PRAGMAS)
 
     def _execute_recorded(self, statement: str) -> None:
         authorizer = StatementAuthorizer()
