@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from eventstore.errors import InvalidInputError
 from eventstore.system.owners import Unpicklable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from typing import Self, TypeAlias
 
-    from eventstore import Event, Subscription
+    from eventstore import Cursor, Event, Subscription
     from projections.rules.model import RuleChange
 
-    ChangeOf: TypeAlias = Callable[[Event], Awaitable[RuleChange | None]]
+    ChangesOf: TypeAlias = Callable[["Held"], Awaitable[list[RuleChange]]]
+
+
+class Held(NamedTuple):
+    """What a subscription has read: all its events in the range ``(after, until]``.
+
+    ``after`` is None where that is not known. ``begins`` says that they begin a commit.
+    """
+
+    events: Sequence[Event]
+    after: Cursor | None
+    until: Cursor | None
+    begins: bool
 
 
 class _Following(Unpicklable):
-    """What both iterators share: ``change_of`` says what an event means, the rest is to end it."""
+    """What both iterators share: ``changes_of`` says what events mean, the rest is to end it."""
 
-    def __init__(self, change_of: ChangeOf, subscription: Subscription) -> None:
-        self._change_of = change_of
+    def __init__(self, changes_of: ChangesOf, subscription: Subscription) -> None:
+        self._changes_of = changes_of
         self.subscription = subscription
+        # Taken from the subscription, not given out yet: a cancelled call loses nothing.
+        self._taken: Held | None = None
+        self._reached: Cursor | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -35,20 +50,22 @@ class _Following(Unpicklable):
 class RuleChanges(_Following):
     """An async iterator over single changes; see :meth:`RuleStore.subscribe_changes`."""
 
-    def __init__(self, change_of: ChangeOf, subscription: Subscription) -> None:
-        super().__init__(change_of, subscription)
-        # Taken from the subscription, not given out yet: a cancelled call loses nothing.
-        self._taken: Event | None = None
+    def __init__(self, changes_of: ChangesOf, subscription: Subscription) -> None:
+        super().__init__(changes_of, subscription)
         self._given: Event | None = None
+        self._commit = 0
 
     async def __anext__(self) -> RuleChange:
         while True:
             if self._taken is None:
-                self._taken = await anext(self.subscription)
-            change = await self._change_of(self._taken)
-            self._given, self._taken = self._taken, None
-            if change is not None:
-                return change
+                event = await anext(self.subscription)
+                cursor, begins = self.subscription.cursor, event.commit != self._commit
+                self._taken = Held([event], self._reached, cursor, begins)
+            changes = await self._changes_of(self._taken)
+            self._given, self._reached = self._taken.events[0], self._taken.until
+            self._commit, self._taken = self._given.commit, None
+            if changes:
+                return changes[0]
 
     async def reject(self, reason: str) -> None:
         """Record that this worker cannot use the last change that it was given, and why.
@@ -64,16 +81,16 @@ class RuleChanges(_Following):
 class RuleCommits(_Following):
     """An async iterator over commits; see :meth:`RuleStore.subscribe_commits`."""
 
-    def __init__(self, change_of: ChangeOf, subscription: Subscription) -> None:
-        super().__init__(change_of, subscription)
+    def __init__(self, changes_of: ChangesOf, subscription: Subscription) -> None:
+        super().__init__(changes_of, subscription)
         self._commits = subscription.commits()
-        self._taken: list[Event] = []
 
     async def __anext__(self) -> list[RuleChange]:
         while True:
-            if not self._taken:
-                _, self._taken = await anext(self._commits)
-            changes = [await self._change_of(event) for event in self._taken]
-            self._taken = []
-            if found := [change for change in changes if change is not None]:
-                return found
+            if self._taken is None:
+                cursor, events = await anext(self._commits)
+                self._taken = Held(events, self._reached, cursor, begins=True)
+            changes = await self._changes_of(self._taken)
+            self._reached, self._taken = self._taken.until, None
+            if changes:
+                return changes

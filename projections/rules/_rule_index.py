@@ -12,7 +12,7 @@ from projections.rules.fold import Defined, StateSet, read_erasure, read_event
 from projections.rules.last_good import is_good, is_in_force
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from eventstore import Cursor, Event, EventStore
     from eventstore.log.redaction import Redaction
@@ -27,7 +27,8 @@ class RuleIndex:
 
     Events are decoded when a rule is asked for, so callers get values of their own. Of the
     events that one :meth:`refresh` reads only the last of each stream is decoded; where that
-    one cannot be used, the stream is read backwards to its last good event.
+    one cannot be used, the stream is read backwards to its last good event. What a subscription
+    has read is not read again: see :meth:`hold`.
     """
 
     def __init__(self, store: EventStore) -> None:
@@ -38,6 +39,8 @@ class RuleIndex:
     async def refresh(self) -> Cursor:
         """Take in what was appended since the last time; return where that ended."""
         head = await self._store.head()
+        if self._cursor == head.cursor:
+            return head.cursor
         reader = self._store.read(
             after=self._cursor or 0, until=head.position, types=TYPES, kept=True
         )
@@ -53,6 +56,23 @@ class RuleIndex:
                 self._good[stream] = good
         self._cursor = head.cursor
         return head.cursor
+
+    def hold(self, events: Sequence[Event], after: Cursor, until: Cursor) -> None:
+        """Take in all events of TYPES in the range ``(after, until]``.
+
+        Nothing changes where the index is behind ``after``, or past ``until``.
+        """
+        at = self._cursor
+        if at is None or not after.position <= at.position < until.position:
+            return
+        for event in events:
+            if event.position <= at.position:
+                continue
+            if (redaction := read_redaction(event)) is not None:
+                self._erase(redaction)
+            elif is_good(event):
+                self._good[event.stream] = event
+        self._cursor = until
 
     def definitions(self) -> Iterator[Defined]:
         """Yield the definition of each rule that stands, by id."""

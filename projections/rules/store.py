@@ -12,7 +12,7 @@ from eventstore.log.clock import from_microseconds
 from eventstore.log.events import NewEvent
 from eventstore.log.names import check_stream
 from eventstore.system.owners import Unpicklable
-from projections.rules._rule_changes import RuleChanges, RuleCommits
+from projections.rules._rule_changes import Held, RuleChanges, RuleCommits
 from projections.rules._rule_index import TYPES, RuleIndex
 from projections.rules.events import RULE_STATE_SET, STATES
 from projections.rules.fold import (
@@ -101,26 +101,46 @@ class RuleStore(Unpicklable):
         not. A removed rule comes as a definition with neither ``applies_to`` nor
         ``emits``. An exception in the caller's own code ends nothing: iterate again.
         """
-        return RuleChanges(self.change_of, self._subscribe())
+        return RuleChanges(self._changes_of, self._subscribe())
 
     def subscribe_commits(self) -> RuleCommits:
         """Follow like :meth:`subscribe_changes`, the changes of each commit together."""
-        return RuleCommits(self.change_of, self._subscribe())
+        return RuleCommits(self._changes_of, self._subscribe())
 
     async def change_of(self, event: Event) -> RuleChange | None:
         """Return what a logged event means for an engine; ``None`` for nothing.
 
         A definition carries the rule's current state.
         """
+        changes = await self._changes_of(Held([event], None, None, begins=True))
+        return changes[0] if changes else None
+
+    async def _changes_of(self, held: Held) -> list[RuleChange]:
+        """Return what events mean for an engine.
+
+        A definition carries the rule's state as it is when the first event of its commit is
+        looked at, or later: that takes one look at the log's head for each commit.
+        """
+        says = [await self._meaning(event) for event in held.events]
+        self._store.check_open()
+        async with self._refreshing:
+            if held.after is not None and held.until is not None:
+                self._index.hold(held.events, held.after, held.until)
+            if held.begins and any(isinstance(meaning, Defined) for meaning in says):
+                await self._index.refresh()
+            return [change for meaning in says if (change := self._change(meaning)) is not None]
+
+    async def _meaning(self, event: Event) -> Meaning | None:
         says: Meaning | None = read_event(event)
         if isinstance(says, Erased):
             good_since = await self._has_good_between(says.stream, says.position, event.position)
-            says = None if good_since else says.instead
+            return None if good_since else says.instead
+        return says
+
+    def _change(self, says: Meaning | None) -> RuleChange | None:
         match says:
             case Defined(rule_id=rule_id):
-                return RuleChange(
-                    "definition", rule_id, says.compiled(await self.get_state(rule_id))
-                )
+                return RuleChange("definition", rule_id, says.compiled(self._state_of(rule_id)))
             case Removed(rule_id):
                 return RuleChange("definition", rule_id, removed_rule(rule_id))
             case StateSet(rule_id, state):
