@@ -4,6 +4,7 @@
 
 Events are JSON objects, one a line; their key ``kind`` is what ``applies_to`` refers to.
 Without ``--url`` the settings choose the store: try ``EVENTSTORE_RULES_DIR=config/rules/ttp``.
+An engine with classes of its own gives them in ``TYPES``, and tests ``isinstance`` with them.
 """
 
 from __future__ import annotations
@@ -21,10 +22,19 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from eventstore import EventStore, EventStoreError
-from projections.rules import CompiledRule, RuleChange, RuleStore, get_rule_store
+from projections.rules import (
+    CompiledRule,
+    RuleChange,
+    RuleState,
+    RuleStore,
+    RuleTypes,
+    get_rule_store,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+
+TYPES = RuleTypes(compiled=CompiledRule, state=RuleState)
 
 
 def field(event: Any, path: str) -> Any:
@@ -129,7 +139,8 @@ async def follow(engine: Engine, changes: AsyncIterator[RuleChange]) -> None:
 async def run(url: str | None) -> None:
     """Load, then follow while events are judged; end with the events."""
     async with EventStore.open(url) if url else nullcontext() as log:
-        rules: Any = RuleStore(log) if log else get_rule_store()  # which closes itself
+        # What get_rule_store returns closes itself.
+        rules: Any = RuleStore(log, types=TYPES) if log else get_rule_store(types=TYPES)
         engine = Engine(await rules.load_compiled())
         print(f"{len(engine.rules)} rules, {len(engine.index)} kinds of events", flush=True)
         async with anyio.create_task_group() as tasks:

@@ -8,9 +8,12 @@ from eventstore.system.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from projections.rules.factory import SharedRuleStore, get_rule_store
+    from projections.rules.given_states import RuleStateLike
     from projections.rules.model import CompiledRule, RuleChange, RuleState
+    from projections.rules.protocol import RuleStoreProtocol
     from projections.rules.replica import ReadOnlyError, RuleReplica
     from projections.rules.replica_file import FeedError, ReplicaFileError
+    from projections.rules.rule_types import RuleTypes
     from projections.rules.sources.git_lock import GitLockError
     from projections.rules.sources.renaming import SourceNameError, rename_source
     from projections.rules.sources.source_error import SourceError
@@ -28,9 +31,12 @@ __all__ = [
     "RuleChange",
     "RuleReplica",
     "RuleState",
+    "RuleStateLike",
     "RuleStore",
+    "RuleStoreProtocol",
     "RuleSync",
     "RuleTables",
+    "RuleTypes",
     "SharedRuleStore",
     "SourceError",
     "SourceNameError",
@@ -54,9 +60,12 @@ if not TYPE_CHECKING:
             "RuleChange": "projections.rules.model",
             "RuleReplica": "projections.rules.replica",
             "RuleState": "projections.rules.model",
+            "RuleStateLike": "projections.rules.given_states",
             "RuleStore": "projections.rules.store",
+            "RuleStoreProtocol": "projections.rules.protocol",
             "RuleSync": "projections.rules.sources.sync",
             "RuleTables": "projections.rules.tables",
+            "RuleTypes": "projections.rules.rule_types",
             "SharedRuleStore": "projections.rules.factory",
             "SourceError": "projections.rules.sources.source_error",
             "SourceNameError": "projections.rules.sources.renaming",

@@ -81,7 +81,9 @@ class _Follower(Unpicklable):
     def take(self) -> RuleChange:
         """Return the next change that waits."""
         assert self._file is not None  # noqa: S101 - the changes come from it
-        return self._replica.read_change(self._file, self._waiting.popleft())
+        change = self._replica.read_change(self._file, self._waiting[0])
+        self._waiting.popleft()
+        return change
 
     async def aclose(self) -> None:
         """End the iteration; a waiting reader stops iterating."""
@@ -111,9 +113,13 @@ class ReplicaCommits(_Follower):
     async def __anext__(self) -> list[RuleChange]:
         await self.fill()
         commit = self._waiting[0].commit
-        changes = []
-        while self._waiting and self._waiting[0].commit == commit:
-            changes.append(self.take())
+        waiting, changes = self._waiting.copy(), []
+        try:
+            while self._waiting and self._waiting[0].commit == commit:
+                changes.append(self.take())
+        except BaseException:
+            self._waiting = waiting  # A commit is given out whole.
+            raise
         return changes
 
 

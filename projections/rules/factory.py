@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventstore.store.event_store import EventStore
 from projections.rules.replica import RuleReplica
+from projections.rules.rule_types import OWN_TYPES, check_types
 from projections.rules.service import RuleService
 from projections.rules.sources.debounce import DebounceTimes
 from projections.rules.sources.sync import RuleSync
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
     from eventstore import Event
     from eventstore.config import Settings
+    from projections.rules.given_states import RuleStateLike
     from projections.rules.model import CompiledRule, RuleChange, RuleState
+    from projections.rules.rule_types import RuleTypes
 
 T = TypeVar("T")
 
@@ -36,20 +39,33 @@ class SharedRuleStore:
         self, make_log: Callable[[], EventStore], make_sync: Callable[[EventStore], RuleSync] | None
     ) -> None:
         self._service = BackgroundStore(partial(RuleService, make_log, make_sync), "the rule store")
+        self._types = OWN_TYPES
+        self._typed: dict[RuleTypes, SharedRuleStore] = {}
+
+    def _with_types(self, types: RuleTypes) -> SharedRuleStore:
+        """Return this store for callers with classes of their own: one log, whatever the types."""
+        if types == self._types:
+            return self
+        typed = SharedRuleStore.__new__(SharedRuleStore)
+        typed._service, typed._types, typed._typed = self._service, types, {}  # noqa: SLF001
+        return self._typed.setdefault(types, typed)
 
     async def load_compiled(self) -> list[CompiledRule]:
         """Return every rule that stands, by id, with its current state stamped on.
 
-        Waits until the directory has been looked at once. Raises SourceError where it is
-        missing and the log knows no rules from before; otherwise those still stand.
+        Waits until the directory has been looked at once. While it is missing, the rules that the
+        log knows from before still stand, none where it knows none; ``eventstore status`` says
+        why. Raises SourceError where it cannot be taken otherwise and the log knows no rules.
         """
-        return await self._service.call(RuleService.load_compiled)
+        return self._types.build_rules(await self._service.call(RuleService.load_compiled))
 
     async def get_state(self, rule_id: str) -> RuleState:
         """Return a rule's current state: the default for an unknown id or an expired state."""
-        return await self._service.call(lambda service: service.rules.get_state(rule_id))
+        found = await self._service.call(lambda service: service.rules.get_state(rule_id))
+        state: RuleState = self._types.build_state(found)
+        return state
 
-    async def set_state(self, rule_id: str, state: RuleState, set_by: str) -> None:
+    async def set_state(self, rule_id: str, state: RuleStateLike, set_by: str) -> None:
         """Set a rule's state, stamped with who and when; the rule need not exist yet.
 
         Raises what :meth:`RuleStore.set_state <projections.rules.RuleStore.set_state>`
@@ -61,7 +77,8 @@ class SharedRuleStore:
 
     async def change_of(self, event: Event) -> RuleChange | None:
         """Return what a logged event means for an engine; ``None`` for nothing."""
-        return await self._service.call(lambda service: service.rules.change_of(event))
+        change = await self._service.call(lambda service: service.rules.change_of(event))
+        return None if change is None else self._types.build_change(change)
 
     def subscribe_changes(self) -> AsyncIterator[RuleChange]:
         """Follow changes of definitions and states: one item per logged change, in order.
@@ -69,20 +86,26 @@ class SharedRuleStore:
         Starts at the oldest load that no subscription has started from yet. Where nothing
         is open yet, this opens the log before it returns.
         """
-        return self._follow(lambda service: service.rules.subscribe_changes())
+        return self._follow(
+            lambda service: service.rules.subscribe_changes(), self._types.build_change
+        )
 
     def subscribe_commits(self) -> AsyncIterator[list[RuleChange]]:
         """Follow like :meth:`subscribe_changes`, the changes of each commit together."""
-        return self._follow(lambda service: service.rules.subscribe_commits())
+        return self._follow(
+            lambda service: service.rules.subscribe_commits(), self._types.build_commit
+        )
 
-    def _follow(self, subscribe: Callable[[RuleService], Any]) -> BackgroundChanges[Any]:
+    def _follow(
+        self, subscribe: Callable[[RuleService], Any], build: Callable[[Any], T]
+    ) -> BackgroundChanges[T]:
         async def subscribed(service: RuleService) -> Any:
             return subscribe(service)
 
-        return self._service.follow(subscribed)
+        return self._service.follow(subscribed, build)
 
 
-def get_rule_store() -> SharedRuleStore | RuleReplica:
+def get_rule_store(*, types: RuleTypes | None = None) -> SharedRuleStore | RuleReplica:
     """Return the rule store that the settings choose, without entering or closing it.
 
     ``EVENTSTORE_RULE_STORE_TYPE`` is ``filesystem`` (the default: the rules directory
@@ -91,10 +114,12 @@ def get_rule_store() -> SharedRuleStore | RuleReplica:
     ``replica``, which only reads (``EVENTSTORE_RULES_DIR`` is a projected directory). It may
     be called on every request and from any event loop: one log per URL or directory and
     process is opened at its first use, does its background work in a thread of its own,
-    and is closed with the process. Raises ConfigError, a ValueError, for a setting that is
-    not known.
+    and is closed with the process. ``types`` are the classes that it builds, in place of ours:
+    stores with other types share the log. Raises ConfigError, a ValueError, for a setting that is
+    not known and for types that cannot be built.
     """
-    return _factory.get()
+    checked = check_types(types)
+    return _factory.get()._with_types(checked)  # noqa: SLF001
 
 
 def _from_database(settings: Settings) -> Recipe[SharedRuleStore | RuleReplica]:

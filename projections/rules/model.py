@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 import msgspec
@@ -29,14 +30,30 @@ STATE_NAMES: Final[tuple[str, ...]] = get_args(StateName)
 
 
 def _to_utc(what: str, value: object) -> datetime | None:
+    """Return a plain aware datetime in UTC: a subclass may print itself otherwise."""
     if value is None:
         return None
-    if not isinstance(value, datetime) or value.utcoffset() is None:
-        raise InvalidInputError(what, f"must be an aware datetime or None, not {value!r:.80}")
     try:
-        return value.astimezone(UTC).replace(fold=0)  # UTC repeats no hour
+        if not isinstance(value, datetime) or value.utcoffset() is None:
+            raise InvalidInputError(what, f"must be an aware datetime or None, not {value!r:.80}")
+        utc = value.astimezone(UTC)  # UTC repeats no hour: fold is always 0.
+        return datetime.combine(utc.date(), utc.time(), UTC).replace(fold=0)
     except OverflowError as error:
         raise InvalidInputError(what, f"{value} does not exist in UTC") from error
+    except (NotImplementedError, TypeError, ValueError) as error:
+        if isinstance(error, InvalidInputError):
+            raise
+        raise InvalidInputError(what, f"its time zone gives no offset: {error!r:.80}") from error
+
+
+def _state_name(value: object) -> StateName:
+    """Return the name of a state, given as text or as a member of an enumeration."""
+    plain = value.value if isinstance(value, Enum) else value
+    for name in get_args(StateName):
+        if isinstance(plain, str) and plain == name:
+            known: StateName = name
+            return known
+    raise InvalidInputError("rule state", f"{value!r:.80} is none of {', '.join(STATE_NAMES)}")
 
 
 def _parse_time(text: str | None) -> datetime | None:
@@ -48,9 +65,9 @@ class RuleState:
     """What an operator set for a rule: whether it fires, until when, and who set it.
 
     ``disabled`` never fires; ``clipped`` lowers a finding's confidence to
-    ``confidence_max`` and never raises it. Times are aware and kept in UTC. Raises
-    :class:`InvalidInputError` for an unknown state, a naive time, a ``confidence_max``
-    that is not a finite number, or a text that has no UTF-8.
+    ``confidence_max`` and never raises it. Times are aware and kept in UTC; a member of an
+    enumeration is kept as its value. Raises :class:`InvalidInputError` for an unknown state, a
+    naive time, a ``confidence_max`` that is not a finite number, or a text that has no UTF-8.
     """
 
     state: StateName = "enabled"
@@ -61,16 +78,15 @@ class RuleState:
     set_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        if self.state not in STATE_NAMES:
-            raise InvalidInputError(
-                "rule state", f"{self.state!r:.80} is none of {', '.join(STATE_NAMES)}"
-            )
+        plain: dict[str, object] = {"state": _state_name(self.state)}
         if self.confidence_max is not None:
-            check_number("confidence_max", self.confidence_max)
+            plain["confidence_max"] = check_number("confidence_max", self.confidence_max)
         for field in ("reason", "set_by"):
-            check_optional_text(field, getattr(self, field))
+            plain[field] = check_optional_text(field, getattr(self, field))
         for field in ("expires_at", "set_at"):
-            object.__setattr__(self, field, _to_utc(field, getattr(self, field)))
+            plain[field] = _to_utc(field, getattr(self, field))
+        for field, value in plain.items():
+            object.__setattr__(self, field, value)
 
     def is_expired(self, now: datetime) -> bool:
         """Whether the state has ended at ``now`` (aware); from ``expires_at`` on, it has."""

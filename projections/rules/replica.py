@@ -35,6 +35,7 @@ from projections.rules.model import (
     removed_rule,
 )
 from projections.rules.replica_file import REPLICA_FORMAT, REPLICA_NAME, ReplicaFileError
+from projections.rules.rule_types import check_types
 from projections.rules.store import PINNED_LOADS
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
     from eventstore.log.clock import Clock
     from eventstore.system.stat_cache import FileStamp
     from projections.rules._replica_fold import Change
+    from projections.rules.given_states import RuleStateLike
     from projections.rules.replica_file import ReplicaFile
+    from projections.rules.rule_types import RuleTypes
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +70,9 @@ class RuleReplica(Unpicklable):
 
     ``root`` is a directory that ``eventstore up --to`` or ``eventstore project`` keeps, or a
     copy of one. It is watched, and read every ``poll`` seconds besides, because shared and
-    copied directories may report no changes. Safe to use from several tasks and threads, and in
-    several event loops; a forked child gets ForkedError, and makes one of its own.
+    copied directories may report no changes. ``types`` are the classes to build. Safe to use from
+    several tasks and threads, and in several event loops; a forked child gets ForkedError, and
+    makes one of its own.
 
     Reading raises StorageError where there is no replica file yet, and ReplicaFileError, a
     StorageError, where it is not whole. What was read stands until there is a newer whole
@@ -76,8 +80,15 @@ class RuleReplica(Unpicklable):
     """
 
     def __init__(
-        self, root: str | os.PathLike[str], *, poll: float = 1.0, clock: Clock = system_clock
+        self,
+        root: str | os.PathLike[str],
+        *,
+        poll: float = 1.0,
+        clock: Clock = system_clock,
+        types: RuleTypes | None = None,
     ) -> None:
+        self._types = check_types(types)
+        self._typed: dict[RuleTypes, RuleReplica] = {}
         self.root = Path(root)
         self.poll = poll
         self.trouble = ""
@@ -91,6 +102,13 @@ class RuleReplica(Unpicklable):
         self._started: Point | None = None
         self._changed = Signal()
         self._watcher: Watcher | None = None
+
+    def _with_types(self, types: RuleTypes) -> RuleReplica:
+        """Return a replica of the same directory for callers with classes of their own."""
+        if types == self._types:
+            return self
+        typed = RuleReplica(self.root, poll=self.poll, clock=self._clock, types=types)
+        return self._typed.setdefault(types, typed)
 
     @property
     def position(self) -> int:
@@ -110,13 +128,14 @@ class RuleReplica(Unpicklable):
         ]
         if len(self._loads) < PINNED_LOADS:
             self._loads.append(point_of(file))
-        return rules
+        return self._types.build_rules(rules)
 
     async def get_state(self, rule_id: str) -> RuleState:
         """Return a rule's current state: the default for an unknown id or an expired state."""
-        return self._state_of(await self.read(), rule_id)
+        state: RuleState = self._types.build_state(self._state_of(await self.read(), rule_id))
+        return state
 
-    async def set_state(self, rule_id: str, state: RuleState, set_by: str) -> NoReturn:  # noqa: ARG002
+    async def set_state(self, rule_id: str, state: RuleStateLike, set_by: str) -> NoReturn:  # noqa: ARG002
         """Raise ReadOnlyError: states are set where the log is."""
         raise ReadOnlyError(str(self.root))
 
@@ -176,8 +195,8 @@ class RuleReplica(Unpicklable):
             self._watcher = watcher
         return start
 
-    def _state_of(self, file: ReplicaFile, rule_id: str) -> RuleState:
-        one = file.states.get(rule_id)
+    def _state_of(self, file: ReplicaFile, rule_id: object) -> RuleState:
+        one = file.states.get(rule_id) if isinstance(rule_id, str) else None
         if one is None or one.value == NOTHING:
             return RuleState()
         return decode_state(msgspec.json.decode(one.value)).effective(
@@ -186,6 +205,9 @@ class RuleReplica(Unpicklable):
 
     def read_change(self, file: ReplicaFile, change: Change) -> RuleChange:
         """Return what a change means; a definition carries the rule's current state."""
+        return self._types.build_change(self._read_change(file, change))
+
+    def _read_change(self, file: ReplicaFile, change: Change) -> RuleChange:
         kind, rule_id = change.kind, change.rule_id
         value: Any = msgspec.json.decode(change.value)
         if kind == "state":

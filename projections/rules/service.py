@@ -9,6 +9,7 @@ import anyio
 
 from eventstore.errors import EventStoreError, StoreClosedError
 from projections.rules.expiry import StateExpiry
+from projections.rules.sources.source_error import SourceMissingError
 from projections.rules.store import RuleStore
 
 if TYPE_CHECKING:
@@ -66,15 +67,18 @@ class RuleService:
     async def load_compiled(self) -> list[CompiledRule]:
         """Load the rules, once the directory has been looked at.
 
-        If that failed, rules known from before still stand, and a warning says why; without
-        any, raises why.
+        If that failed, rules known from before still stand, and a warning says why. Without
+        any, a directory that is missing has none, and other trouble is raised.
         """
         trouble = await self._look()
         rules = await self.rules.load_compiled()
         if trouble is not None:
-            if not rules:
+            if not rules and not isinstance(trouble, SourceMissingError):
                 raise trouble
-            log.warning("%s; the log's %d rules are used as they are", trouble, len(rules))
+            if rules:
+                log.warning("%s; the log's %d rules are used as they are", trouble, len(rules))
+            else:
+                log.warning("%s; there are no rules until it comes", trouble)
         return rules
 
     async def _look(self) -> EventStoreError | None:

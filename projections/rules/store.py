@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -24,6 +23,7 @@ from projections.rules.fold import (
     StateSet,
     read_event,
 )
+from projections.rules.given_states import check_state
 from projections.rules.last_good import is_good
 from projections.rules.model import (
     CompiledRule,
@@ -32,11 +32,16 @@ from projections.rules.model import (
     encode_state,
     removed_rule,
 )
+from projections.rules.rule_types import check_types
+from projections.seams.checks import check_text
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from eventstore import Cursor, Event, EventStore, Subscription
+    from eventstore.log.events import JSON
+    from projections.rules.given_states import RuleStateLike
+    from projections.rules.rule_types import RuleTypes
 
 PINNED_LOADS: Final = 64
 """Loads remembered for subscriptions to start from. Past it the newest are forgotten,
@@ -48,13 +53,21 @@ class RuleStore(Unpicklable):
 
     Load once, then follow: a subscription starts where a load left off, so nothing between
     the two is lost. With ``consumer`` the log keeps this worker's place under that name,
-    and a worker that was down goes on at the next change. Raises the errors of
-    :class:`~eventstore.EventStore`.
+    and a worker that was down goes on at the next change. ``types`` are the classes to build for
+    everything that is handed out. Raises ConfigError for types that cannot be built, and the
+    errors of :class:`~eventstore.EventStore`.
     """
 
-    def __init__(self, store: EventStore, *, consumer: str | None = None) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        *,
+        consumer: str | None = None,
+        types: RuleTypes | None = None,
+    ) -> None:
         self._store = store
         self._consumer = consumer
+        self._types = check_types(types)
         self._index = RuleIndex(store)
         self._refreshing = anyio.Lock()
         self._loads: deque[Cursor] = deque()
@@ -74,24 +87,31 @@ class RuleStore(Unpicklable):
             ]
         if len(self._loads) < PINNED_LOADS:
             self._loads.append(cursor)
-        return rules
+        return self._types.build_rules(rules)
 
     async def get_state(self, rule_id: str) -> RuleState:
         """Return a rule's current state: the default for an unknown id or an expired state."""
+        state: RuleState = self._types.build_state(await self._get_state(rule_id))
+        return state
+
+    async def _get_state(self, rule_id: str) -> RuleState:
         self._store.check_open()
         async with self._refreshing:
             await self._index.refresh()
             return self._state_of(rule_id)
 
-    async def set_state(self, rule_id: str, state: RuleState, set_by: str) -> None:
+    async def set_state(self, rule_id: str, state: RuleStateLike, set_by: str) -> None:
         """Set a rule's state, stamped with who and when; the rule need not exist yet.
 
-        Raises InvalidInputError for an id that cannot be one, and StorageError if the
-        state could not be stored.
+        ``state`` is a :class:`~projections.rules.RuleState` or any object with its fields, in
+        which a naive ``expires_at`` means UTC. Raises InvalidInputError for an id that cannot be
+        one and for a field that no state can hold (a ``confidence_max`` outside 0 to 1), and
+        StorageError if the state could not be stored.
         """
-        stamped = replace(state, set_by=set_by, set_at=self._now())
-        event = NewEvent(RULE_STATE_SET, {"rule_id": rule_id, "state": encode_state(stamped)})
-        await self._store.append(check_stream(STATES + rule_id), [event])
+        stream = check_stream(STATES + check_text("rule_id", rule_id))
+        checked = check_state(state, set_by, self._now())
+        data: JSON = {"rule_id": stream.removeprefix(STATES), "state": encode_state(checked)}
+        await self._store.append(stream, [NewEvent(RULE_STATE_SET, data)])
 
     def subscribe_changes(self) -> RuleChanges:
         """Follow changes of definitions and states: one item per logged change, in order.
@@ -128,7 +148,8 @@ class RuleStore(Unpicklable):
                 self._index.hold(held.events, held.after, held.until)
             if held.begins and any(isinstance(meaning, Defined) for meaning in says):
                 await self._index.refresh()
-            return [change for meaning in says if (change := self._change(meaning)) is not None]
+            changes = [self._change(meaning) for meaning in says]
+        return self._types.build_commit([change for change in changes if change is not None])
 
     async def _meaning(self, event: Event) -> Meaning | None:
         says: Meaning | None = read_event(event)
@@ -164,8 +185,8 @@ class RuleStore(Unpicklable):
             after=start, types=TYPES, consumer=self._consumer, kept=True
         )
 
-    def _state_of(self, rule_id: str) -> RuleState:
-        state = self._index.state(rule_id)
+    def _state_of(self, rule_id: object) -> RuleState:
+        state = self._index.state(rule_id) if isinstance(rule_id, str) else None
         return RuleState() if state is None else state.effective(self._now())
 
     def _now(self) -> datetime:

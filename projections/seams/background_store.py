@@ -41,6 +41,10 @@ class AsyncStore(Protocol):
 S = TypeVar("S", bound=AsyncStore)
 
 
+def _unchanged(item: Any) -> Any:
+    return item
+
+
 class BackgroundStore(Unpicklable, Generic[S]):
     """Opens a store in the process's background loop at its first use, and runs calls there.
 
@@ -81,11 +85,16 @@ class BackgroundStore(Unpicklable, Generic[S]):
         loop, store = self._get()
         return await loop.call(partial(store.use, function))
 
-    def follow(self, subscribe: Callable[[S], Awaitable[Any]]) -> BackgroundChanges[Any]:
-        """Return an iterator for any loop over what ``subscribe`` opens in the background loop."""
+    def follow(
+        self, subscribe: Callable[[S], Awaitable[Any]], convert: Callable[[Any], T] = _unchanged
+    ) -> BackgroundChanges[T]:
+        """Return an iterator for any loop over what ``subscribe`` opens in the background loop.
+
+        ``convert`` makes what callers get of each item, in their own thread.
+        """
         source = self.run(subscribe)
         loop, _ = self._get()
-        return BackgroundChanges(loop, source, keep=self)
+        return BackgroundChanges(loop, source, keep=self, convert=convert)
 
     def close(self) -> None:
         """Close the store after its running calls; later calls raise. A second call is fine."""
@@ -201,16 +210,24 @@ class _LoopStore(Generic[S]):
 class BackgroundChanges(Unpicklable, Generic[T]):
     """An async iterator for any event loop over a subscription in the background loop.
 
-    A caller that is cancelled loses nothing: the next call returns what was read for it.
-    ``source`` is an async iterator of the background loop, with ``aclose``; ``keep`` is what has
-    to stay open meanwhile.
+    A caller that is cancelled loses nothing: the next call returns what was read for it, and so
+    it is where ``convert`` raises. ``source`` is an async iterator of the background loop, with
+    ``aclose``; ``keep`` is what has to stay open meanwhile.
     """
 
-    def __init__(self, loop: BackgroundLoop, source: Any, *, keep: object = None) -> None:
+    def __init__(
+        self,
+        loop: BackgroundLoop,
+        source: Any,
+        *,
+        keep: object = None,
+        convert: Callable[[Any], T] = _unchanged,
+    ) -> None:
         self._loop = loop
         self._keep = keep
         self._source = source
-        self._pending: BackgroundCall[T] | None = None
+        self._convert = convert
+        self._pending: BackgroundCall[Any] | None = None
         self._guard = anyio.ResourceGuard("reading from")
 
     def __aiter__(self) -> BackgroundChanges[T]:
@@ -223,7 +240,12 @@ class BackgroundChanges(Unpicklable, Generic[T]):
             pending = self._pending
             await pending.wait()
             self._pending = None
-            return pending.result()
+            item = pending.result()
+            try:
+                return self._convert(item)
+            except BaseException:
+                self._pending = pending
+                raise
 
     async def aclose(self) -> None:
         """End the subscription; a waiting reader stops iterating."""

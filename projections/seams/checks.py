@@ -16,7 +16,7 @@ _MAX_INT: Final = 2**64 - 1
 
 
 def check_number(what: str, value: object) -> int | float:
-    """Return ``value`` if it is a finite number that JSON holds exactly.
+    """Return a finite number that JSON holds exactly, as a plain int or float.
 
     Raises :class:`InvalidInputError` for booleans, NaN, infinities, integers of more than
     64 bits and everything that is no number.
@@ -28,7 +28,7 @@ def check_number(what: str, value: object) -> int | float:
             raise InvalidInputError(what, "must fit into 64 bits")
     elif not math.isfinite(value):
         raise InvalidInputError(what, f"must be a finite number, not {value!r}")
-    return value
+    return int(value) if isinstance(value, int) else float(value)
 
 
 def check_whole_number(what: str, value: object, *, least: int = 0) -> int:
@@ -39,11 +39,11 @@ def check_whole_number(what: str, value: object, *, least: int = 0) -> int:
 
 
 def check_text(what: str, value: object) -> str:
-    """Return a text that UTF-8 can hold; raise InvalidInputError for anything else."""
+    """Return a text that UTF-8 can hold, as a plain str; raise InvalidInputError otherwise."""
     if not isinstance(value, str):
         raise InvalidInputError(what, f"must be a text, not {value!r:.80}")
     _utf8(what, value)
-    return value
+    return value if type(value) is str else str.__str__(value)
 
 
 def check_optional_text(what: str, value: object) -> str | None:

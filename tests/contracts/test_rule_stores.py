@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 import pytest
@@ -18,6 +20,8 @@ from projections.rules import (
     RuleReplica,
     RuleState,
     RuleStore,
+    RuleStoreProtocol,
+    RuleTypes,
     SharedRuleStore,
 )
 
@@ -60,6 +64,91 @@ def test_all_kinds_have_the_same_methods() -> None:
     # It has no events to make changes of.
     assert public(RuleStore) - public(RuleReplica) == {"change_of"}
     assert len(public(RuleStore)) >= 5
+
+
+METHODS = ("load_compiled", "get_state", "set_state", "subscribe_changes")
+
+
+@pytest.mark.parametrize("kind", [RuleStore, SharedRuleStore, RuleReplica])
+def test_all_kinds_have_the_signatures_of_the_protocol(kind: type) -> None:
+    declared = {name for name in vars(RuleStoreProtocol) if not name.startswith("_")}
+    assert declared == set(METHODS)
+    for name in METHODS:
+        wanted, own = (
+            inspect.signature(getattr(one, name)).parameters for one in (RuleStoreProtocol, kind)
+        )
+        assert {key: (one.kind, one.default) for key, one in wanted.items()} == {
+            key: (one.kind, one.default) for key, one in own.items()
+        }, name
+
+
+@dataclass
+class TheirState:
+    """A state of the caller's own class."""
+
+    state: str = "enabled"
+    confidence_max: float | None = None
+    expires_at: datetime | None = None
+    reason: str | None = None
+    set_by: str | None = None
+    set_at: datetime | None = None
+
+
+class TheirRule(NamedTuple):
+    """A rule of the caller's own class."""
+
+    rule_id: str
+    rule_version: int
+    name: str
+    applies_to: frozenset[str]
+    match_spec: dict[str, Any]
+    emits: tuple[Any, ...]
+    evidence_fields: tuple[str, ...]
+    state: TheirState
+    description: str = ""
+
+
+async def test_a_state_of_the_callers_own_class_is_in_force_or_refused(desk: Desk) -> None:
+    assert isinstance(desk.rules, RuleStoreProtocol)
+    naive = datetime.now(UTC).replace(tzinfo=None, microsecond=0) + timedelta(hours=1)
+    theirs = TheirState("clipped", 0.5, naive, "noisy")
+    await desk.set_state("A", theirs, set_by="ana")
+    read = await desk.rules.get_state("A")
+    assert type(read) is RuleState
+    assert (read.state, read.confidence_max, read.reason) == ("clipped", 0.5, "noisy")
+    assert read.expires_at == naive.replace(tzinfo=UTC)
+    for wrong in (TheirState("bogus"), TheirState(confidence_max=True), TheirState(reason=5)):  # type: ignore[arg-type]
+        with pytest.raises(InvalidInputError):
+            await desk.set_state("A", wrong, set_by="ana")
+    assert await desk.rules.get_state("A") == read
+    assert await desk.rules.get_state(5) == RuleState()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("desk", ["sqlite", "get-filesystem", "replica"], indirect=True)
+async def test_everything_handed_out_is_of_the_callers_classes(desk: Desk) -> None:
+    types = RuleTypes(compiled=TheirRule, state=TheirState)
+    rules = desk.rules
+    await desk.edit("A")
+    typed: Any
+    if isinstance(rules, RuleStore):
+        typed = RuleStore(desk.log, types=types)
+    else:
+        typed = rules._with_types(types)  # What get_rule_store(types=…) returns.
+    (loaded,) = await typed.load_compiled()
+    assert (type(loaded), loaded.state) == (TheirRule, TheirState())
+    changes, commits = typed.subscribe_changes(), typed.subscribe_commits()
+    await desk.set_state("A", RuleState("disabled"), set_by="ana")
+    await desk.edit("A", "second")
+    await desk.remove("A")
+    items = await take(changes, 3)
+    assert [type(value) for _, _, value in items] == [TheirState, TheirRule, TheirRule]
+    assert [items[0].new_value.state, items[1].new_value.state.state] == ["disabled"] * 2
+    gone = items[2].new_value
+    assert (gone.rule_id, gone.applies_to, gone.emits) == ("A", frozenset(), ())
+    assert [[type(one.new_value) for one in found] for found in await take(commits, 3)] == [
+        [TheirState], [TheirRule], [TheirRule]
+    ]  # fmt: skip
+    assert type(await typed.get_state("A")) is type(await typed.get_state("B")) is TheirState
 
 
 async def test_loading_stamps_the_current_state_on_each_rule(desk: Desk) -> None:

@@ -158,6 +158,7 @@ def test_it_loads_from_a_url(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("words", "named"), [(["--url", "pigeon://"], "pigeon"), ([], "ttp")])
 def test_trouble_is_named_without_a_traceback(tmp_path: Path, words: list[str], named: str) -> None:
+    (tmp_path / "ttp").write_text("no directory")
     status, _, err = Engine(tmp_path, *words).end()
     assert status == 1
     # What the store's own thread warns of may come before it or after.

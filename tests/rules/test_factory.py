@@ -7,6 +7,7 @@ import gc
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -17,13 +18,14 @@ from support.master import fill, ttp
 from support.processes import words
 from support.waiting import eventually, take
 
-from eventstore import ConfigError, StorageError, StoreClosedError
-from projections.rules import RuleState, SharedRuleStore, SourceError, get_rule_store
+from eventstore import ConfigError, EventStore, StorageError, StoreClosedError
+from projections.rules import RuleState, RuleTypes, SharedRuleStore, get_rule_store
 from projections.rules.sources.debounce import DebounceTimes
+from projections.rules.sources.lease import source_owners
 from projections.seams.background_loop import close_background_loop, get_background_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture(autouse=True)
@@ -166,12 +168,51 @@ def test_a_subscription_is_pinned_when_it_is_asked_for(monkeypatch: pytest.Monke
     assert asyncio.run(set_then_read()) == "A"
 
 
-def test_a_missing_directory_is_an_error_that_names_it() -> None:
+def test_a_missing_directory_has_no_rules_until_it_comes(caplog: pytest.LogCaptureFixture) -> None:
     rules = get_store()
-    with pytest.raises(SourceError, match="rules"):
-        ids(rules)
+    assert ids(rules) == []
+    assert "rules: is not there" in caplog.text
+    assert "is not there" in told_by_status("rules.eventstore.db", lambda text: text != "")
+    changes: Any = rules.subscribe_changes()
     fill(Path("rules"), {"A.yml": ttp("A")})
-    assert ids(rules) == ["A"], "the next load looks again"
+    (change,) = asyncio.run(take(changes, 1))
+    assert (change.change_kind, change.rule_id) == ("definition", "A"), "it begins by itself"
+    assert ids(rules) == ["A"]
+    assert told_by_status("rules.eventstore.db", lambda text: text == "") == ""
+
+
+def told_by_status(path: str, wanted: Callable[[str], bool]) -> str:
+    """Return what is wrong with the log's one source, once it is as wanted."""
+
+    async def ask() -> str:
+        found: list[str] = []
+
+        async def told() -> bool:
+            async with EventStore.open(f"sqlite:///{path}") as store:
+                found[:] = [source.trouble for source in await source_owners(store)]
+            return len(found) == 1 and wanted(found[0])
+
+        await eventually(told)
+        return found[0]
+
+    return asyncio.run(ask())
+
+
+def test_stores_with_other_classes_share_the_log(rules: SharedRuleStore) -> None:
+    assert ids(rules) == ["A"]
+    loop = get_background_loop()
+    typed: Any = get_rule_store(types=RuleTypes(state=SimpleNamespace))
+    assert typed is not rules
+    (rule,) = asyncio.run(typed.load_compiled())
+    assert rule.state.state == "enabled"
+    assert typed._service is rules._service
+    assert get_background_loop() is loop
+    assert get_rule_store() is rules
+
+
+def test_classes_that_cannot_be_built_are_refused_when_asked() -> None:
+    with pytest.raises(ConfigError, match="'rule_id'"):
+        get_rule_store(types=RuleTypes(compiled=object))
 
 
 def test_a_directory_that_went_missing_leaves_the_rules_known_before(

@@ -12,7 +12,7 @@ from eventstore import EventStore
 from projections import DirectoryProjection, ProjectionRunner
 from projections.rules import (
     RuleReplica,
-    RuleState,
+    RuleStateLike,
     RuleStore,
     RuleSync,
     SharedRuleStore,
@@ -44,7 +44,7 @@ class Desk:
     url: str
     """The log's, as another process needs it: with the password."""
 
-    async def set_state(self, rule_id: str, state: RuleState, set_by: str) -> None:
+    async def set_state(self, rule_id: str, state: RuleStateLike, set_by: str) -> None:
         """Set a rule's state where that is possible, and return once the store has it."""
         writer = RuleStore(self.log) if isinstance(self.rules, RuleReplica) else self.rules
         await writer.set_state(rule_id, state, set_by)

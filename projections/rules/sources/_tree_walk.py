@@ -17,7 +17,12 @@ from eventstore.system.printable import escape_path
 from projections.rules.formats.scratch_names import ignored_folder, scratch_kind
 from projections.rules.sources._bound_reads import FoundEntry, list_inside, real_path
 from projections.rules.sources.ignored_files import IgnoredFile
-from projections.rules.sources.source_error import MANIFEST, SourceError, projected_directory
+from projections.rules.sources.source_error import (
+    MANIFEST,
+    SourceError,
+    SourceMissingError,
+    projected_directory,
+)
 
 if TYPE_CHECKING:
     import re
@@ -159,7 +164,7 @@ class _TreeWalk:
             entries = sorted(list_inside(folder, self._real_root), key=lambda entry: entry.name)
         except FileNotFoundError as error:
             if not prefix:
-                raise SourceError(self._root, "is not there; its rules stay as they are") from error
+                raise SourceMissingError(self._root) from error
             return []  # It went while we looked: the next scan tells.
         except OSError as error:
             reason = f"cannot be listed: {error.strerror}"

@@ -27,13 +27,20 @@ class SourceError(EventStoreError):
         self.reason = reason
 
 
+class SourceMissingError(SourceError):
+    """A directory of rules is not there; its rules stay as they are."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, "is not there; its rules stay as they are")
+
+
 def check_directory(root: Path) -> None:
     """Raise SourceError where there is no directory, or it cannot be listed."""
     try:
         with os.scandir(root):
             pass
     except FileNotFoundError as error:
-        raise SourceError(root, "is not there; its rules stay as they are") from error
+        raise SourceMissingError(root) from error
     except OSError as error:
         raise SourceError(root, f"it cannot be listed: {error.strerror}") from error
 
