@@ -55,11 +55,30 @@ _TRANSACTIONS: Final[dict[str, Kind]] = {
 }
 
 
+class Made(NamedTuple):
+    """What a definition makes: a relation, by its schema (empty for the first) and name."""
+
+    schema: str
+    name: str
+
+
+class DefinitionRefusedError(SqlRefusedError):
+    """A definition IF NOT EXISTS is refused, unless ``made`` exists: then it does nothing."""
+
+    def __init__(self, statement: str, reason: str, made: Made) -> None:
+        super().__init__(statement, reason)
+        self.made = made
+
+
 class Verdict(NamedTuple):
-    """What a statement is; ``refusal`` is empty for one that may run."""
+    """What a statement is; ``refusal`` is empty for one that may run.
+
+    One that makes a relation IF NOT EXISTS, ``made``, is refused where that does not exist.
+    """
 
     kind: Kind
     refusal: str = ""
+    made: Made | None = None
 
 
 def judge(sql: str, own: Names = NONE) -> Verdict:
@@ -67,8 +86,11 @@ def judge(sql: str, own: Names = NONE) -> Verdict:
 
     ``own`` are reserved names that the program's tables have since before they were reserved.
     Raises SqlRefusedError for one that may not run, sqlite3.OperationalError for what is no SQL.
+    That is a DefinitionRefusedError for a definition that changes nothing where something exists.
     """
     verdict = (_judge_known if len(sql) <= MAX_KNOWN_CHARACTERS else _judge_text)(sql, own)
+    if verdict.made:
+        raise DefinitionRefusedError(sql, verdict.refusal, verdict.made)
     if verdict.refusal:
         raise SqlRefusedError(sql, verdict.refusal)
     return verdict
@@ -96,20 +118,33 @@ def judge_statement(statement: Statement, own: Names = NONE) -> Verdict:
         return _judge_transaction(node)
     if kind in {"VariableShowStmt", "ExplainStmt"} | QUERIES:
         return _judge_query(statement, own)
-    if kind in {"CreateStmt", "CreateTableAsStmt"}:
+    made = _made_if_missing(statement)
+    if kind in {"CreateStmt", "CreateTableAsStmt"} and not made:
         return _judge_temporary(statement)
     if kind == "LockStmt" or (kind == "VacuumStmt" and not node.get("is_vacuumcmd")):
         names = [relation["relname"] for relation in relations(node)]
         if not names:
             return Verdict("write", "name the tables")
         return Verdict("write", _refuse_reserved(names, own) or _refuse_calls(node))
-    return Verdict("write", f"{statement_name(kind)} is not recorded: {MIGRATIONS_ONLY}")
+    return Verdict("write", f"{statement_name(kind)} is not recorded: {MIGRATIONS_ONLY}", made)
 
 
 def statement_name(kind: str) -> str:
     """Return a kind of statement for messages: ``AlterTableStmt`` is ``ALTER TABLE``."""
     words = "".join(f" {letter}" if letter.isupper() else letter for letter in kind).split()
     return " ".join(word.upper() for word in words if word != "Stmt")
+
+
+def _made_if_missing(statement: Statement) -> Made | None:
+    """Return the relation that a statement makes unless there is one of its name."""
+    kind, node = statement
+    if not node.get("if_not_exists"):
+        return None
+    relation = node.get("sequence") or node.get("relation") or node.get("into", {}).get("rel", {})
+    if not relation or relation.get("relpersistence") == "t" or relation.get("catalogname"):
+        return None
+    name = node.get("idxname", "") if kind == "IndexStmt" else relation["relname"]
+    return Made(relation.get("schemaname", ""), name) if name else None
 
 
 def _judge_transaction(node: dict[str, Any]) -> Verdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, overload
 
 import psycopg
@@ -27,6 +28,17 @@ def to_sqlite_error(error: psycopg.Error) -> sqlite3.Error:
     """Return the sqlite3 error for a psycopg error, with PostgreSQL's message."""
     kind = next(ours for theirs, ours in _ERRORS if isinstance(error, theirs))
     return kind(" ".join(str(error).split()))
+
+
+@contextmanager
+def translated_errors(*but: type[psycopg.Error]) -> Iterator[None]:
+    """Turn psycopg's errors into sqlite3's, ``but`` for some kinds of them."""
+    try:
+        yield
+    except but:
+        raise
+    except psycopg.Error as error:
+        raise to_sqlite_error(error) from error
 
 
 class NamedRow(Sequence[Any]):

@@ -13,10 +13,16 @@ from projections.sql._identifiers import CAPTURE
 from projections.sql.connection import Publisher, SqlConnection
 from projections.sql.model import SqlRefusedError
 from projections.sql.postgres._cursor import PostgresCursor
-from projections.sql.postgres._guard import Names, Verdict, judge
+from projections.sql.postgres._guard import (
+    DefinitionRefusedError,
+    Made,
+    Names,
+    Verdict,
+    judge,
+)
 from projections.sql.postgres._lexer import first_words
 from projections.sql.postgres._row_counts import count_catalog_changes, count_changes
-from projections.sql.postgres._rows import to_sqlite_error
+from projections.sql.postgres._rows import to_sqlite_error, translated_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +33,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SAVEPOINT: Final = f"{CAPTURE}_statement"
+_EXISTS: Final = (
+    "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+    "WHERE n.nspname = coalesce(%s, current_schema()) AND c.relname = %s"
+)
 _SQLITE_ONLY: Final = {"pragma", "replace", "attach", "detach", "vacuum", "reindex"}
 
 
@@ -70,10 +80,8 @@ class PostgresConnection(SqlConnection):
     @contextmanager
     def _ending(self) -> Iterator[None]:
         self._has_savepoint = False  # The commit releases it.
-        try:
+        with translated_errors():
             yield
-        except psycopg.Error as error:
-            raise to_sqlite_error(error) from error
 
     def _record(self) -> Any:
         return self._recorder.record(self._transaction, self._counts)
@@ -95,18 +103,22 @@ class PostgresConnection(SqlConnection):
         statements whose effects would not be recorded.
         """
         self._check_open()
-        verdict = self._judge(sql, query)
+        try:
+            verdict = self._judge(sql, query)
+        except DefinitionRefusedError as refused:
+            if self._exists(refused.made):
+                return None
+            raise
         if verdict.kind in {"begin", "commit", "rollback"}:
             self._control_transaction(verdict, sql)
             return None
         if not self.in_transaction and verdict.kind in {"read", "empty"}:
             try:
-                return call(self._transaction.raw)
+                with translated_errors(psycopg.errors.ReadOnlySqlTransaction):
+                    return call(self._transaction.raw)
             except psycopg.errors.ReadOnlySqlTransaction:
                 # A function that writes, a row lock or a sequence: it needs a transaction.
                 log.debug("%.80s writes", sql)
-            except psycopg.Error as error:
-                raise to_sqlite_error(error) from error
         try:
             self._prepare(verdict)
             return call(self._transaction.raw)
@@ -127,6 +139,11 @@ class PostgresConnection(SqlConnection):
             words = " ".join(first[:2] if first[1:2] == ["or"] else first[:1]).upper()
             raise SqlRefusedError(sql, f"{words} is SQLite's own: write what PostgreSQL has for it")
         return judge(query, self._recorder.own)
+
+    def _exists(self, made: Made) -> bool:
+        with translated_errors():
+            found = self._transaction.raw.execute(_EXISTS, (made.schema or None, made.name))
+            return found.fetchone() is not None
 
     def _prepare(self, verdict: Verdict) -> None:
         """Begin a transaction if there is none, and set a savepoint before the next statement."""

@@ -46,7 +46,9 @@ _ALWAYS_REFUSED: Final = {
     sqlite3.SQLITE_DETACH: _OTHER_DATABASE,
     sqlite3.SQLITE_CREATE_TEMP_TRIGGER: "a temporary trigger would run before what is recorded",
 }
-_SCHEMA_CHANGE: Final = "the schema is changed by migrations only (apply_migrations)"
+SCHEMA_CHANGE: Final = "the schema is changed by migrations only (apply_migrations)"
+"""Why a definition is refused, where it is not one of those that change nothing."""
+
 _TRIGGERS: Final = {sqlite3.SQLITE_CREATE_TRIGGER, sqlite3.SQLITE_DROP_TRIGGER}
 _RAW_PAGES: Final = {"sqlite_dbpage"}
 """A table through which the pages of the file are written, where SQLite was built with it."""
@@ -169,7 +171,7 @@ class StatementAuthorizer:
             return self._authorize_migration(action)
         if action.code == sqlite3.SQLITE_SAVEPOINT:
             return self._authorize_write()
-        return self._refuse(_SCHEMA_CHANGE)
+        return self._refuse(SCHEMA_CHANGE)
 
     def _authorize_write(self) -> int:
         """Allow a write within a transaction only."""
@@ -182,7 +184,7 @@ class StatementAuthorizer:
             return sqlite3.SQLITE_OK
         lowered = table.lower()
         if lowered in _MASTER:
-            return self._refuse(_SCHEMA_CHANGE)
+            return self._refuse(SCHEMA_CHANGE)
         if self._authorize_write() == sqlite3.SQLITE_DENY:
             return sqlite3.SQLITE_DENY
         if lowered in self.writable or (lowered == CAPTURE and within.startswith(CAPTURE)):

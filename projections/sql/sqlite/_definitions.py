@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 RESET_PRAGMAS: Final = "PRAGMA legacy_alter_table = OFF"
 """Undoes what a migration has changed for its own definitions."""
 
+_IDLE: Final = {"Goto", "Halt", "Init", "Noop"}
+_ASKS: Final = -1
+
 
 def judge_definition(
     raw: sqlite3.Connection, authorizer: StatementAuthorizer, statement: str
@@ -45,6 +48,27 @@ def judge_definition(
         raise
     finally:
         authorizer.mode = Mode.OWN
+
+
+def changes_nothing(raw: sqlite3.Connection, statement: str) -> bool:
+    """Return True if SQLite compiles a statement to a program without a step that does anything.
+
+    That is what becomes of ``CREATE … IF NOT EXISTS`` where the object is there. The statement is
+    compiled without asking an authorizer, and not run.
+    """
+    cursor = raw.cursor()
+    cursor.row_factory = None
+    try:
+        steps = cursor.execute(f"EXPLAIN {statement}").fetchall()
+    except sqlite3.Error:
+        return False
+    return all(_is_idle(opcode, second, third) for _, opcode, _, second, third, *_ in steps)
+
+
+def _is_idle(opcode: str, second: int, third: int) -> bool:
+    if opcode == "JournalMode":
+        return third == _ASKS  # SQLite adds it to what it skips, and changes no mode by it.
+    return opcode in _IDLE or (opcode == "Transaction" and not second)
 
 
 def reserved_objects(raw: sqlite3.Connection, own: Collection[str]) -> frozenset[str]:

@@ -13,8 +13,9 @@ from weakref import WeakSet
 
 from projections.sql.connection import Publisher, SqlConnection
 from projections.sql.model import SqlRefusedError
-from projections.sql.sqlite._authorizer import Mode
+from projections.sql.sqlite._authorizer import SCHEMA_CHANGE, Mode
 from projections.sql.sqlite._cursor import SqliteCursor
+from projections.sql.sqlite._definitions import changes_nothing
 from projections.sql.sqlite._schema import list_objects
 
 if TYPE_CHECKING:
@@ -189,12 +190,19 @@ class SqliteConnection(SqlConnection):
         if authorizer.transaction:
             self._control_transaction(authorizer.transaction, sql)
             return False
+        if authorizer.refusal == SCHEMA_CHANGE and self._changes_nothing(sql):
+            return False
         if authorizer.refusal:
             raise SqlRefusedError(sql, authorizer.refusal) from error
         if authorizer.writes and authorizer.mode is Mode.READ:
             self._begin()
             return True
         raise error
+
+    def _changes_nothing(self, sql: str) -> bool:
+        """Return True for a definition IF NOT EXISTS of what exists: then it is passed over."""
+        with self._own_statements(then=self._authorizer.mode):
+            return changes_nothing(self._raw, sql)
 
     def _control_transaction(self, word: str, sql: str) -> None:
         if word == "COMMIT":
