@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventstore.system import fork_hooks
 from eventstore.system.safe_files import open_regular, read_regular
+from eventstore.system.untimed_stat import identify, identify_open
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,15 +84,13 @@ class PositionFile:
         except FileNotFoundError:
             self._directory.mkdir(exist_ok=True)
             self._file = open_regular(self._path, _FLAGS, MODE)
-        self._opened = os.fstat(self._file)
+        self._opened = identify_open(self._file)
 
     def _is_current(self) -> bool:
         """Return whether the open file is the one that has the name now."""
-        try:
-            named = os.lstat(self._path)
-        except FileNotFoundError:
-            return False
-        return self._is_ours(self._file) and os.path.samestat(self._opened, named)
+        return self._is_ours(self._file) and self._opened.same_file(
+            identify(self._path, follow=False)
+        )
 
     def _is_ours(self, file: int) -> bool:
         """Return whether a descriptor is still the file that was opened.
@@ -99,6 +98,6 @@ class PositionFile:
         A program that closes all descriptors, as daemons do, may have another file there since.
         """
         try:
-            return file != _CLOSED and os.path.samestat(os.fstat(file), self._opened)
+            return file != _CLOSED and self._opened.same_file(identify_open(file))
         except OSError:
             return False

@@ -10,19 +10,19 @@ import logging
 import os
 import stat
 import time
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import FileChangedError, LinkedFileError
 from eventstore.system.file_holders import lock_holders
+from eventstore.system.untimed_stat import identify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-log = logging.getLogger(__name__)
+    from eventstore.system.untimed_stat import FileIdentity
 
-_Identity: TypeAlias = "tuple[int, int] | None"
-"""Device and inode; ``None`` where there is no file."""
+log = logging.getLogger(__name__)
 
 LOOKS: Final = 20
 """Looks at a file that is open somewhere without a write-ahead log, before that is believed."""
@@ -34,14 +34,14 @@ LOOK_SECONDS: Final = 0.02
 class LogFiles:
     """The database file at ``path``, its write-ahead log (``-wal``) and its index (``-shm``).
 
-    A check costs a ``stat`` of each file, 1 to 2 µs. Safe to use from several threads.
+    A check costs a ``statx`` of each file, 2 to 3 µs. Safe to use from several threads.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
-        self._main = _identity(self._path)
+        self._main = identify(self._path)
         self._wal, self._shm = f"{self._path}-wal", f"{self._path}-shm"
-        self._companions: dict[str, _Identity] = {}
+        self._companions: dict[str, FileIdentity] = {}
 
     def check(self) -> None:
         """Raise FileChangedError once another file, or none, is where one of them was."""
@@ -64,18 +64,17 @@ class LogFiles:
             self.attach()
 
     def _check_main(self) -> None:
-        try:
-            status = os.stat(self._path)  # noqa: PTH116 - on the path of each append
-        except (FileNotFoundError, NotADirectoryError):
-            raise FileChangedError(self._path, self._path, "removed") from None
-        if (status.st_dev, status.st_ino) != self._main:
+        found = identify(self._path)
+        if found is None:
+            raise FileChangedError(self._path, self._path, "removed")
+        if not found.same_file(self._main):
             raise FileChangedError(self._path, self._path, "replaced")
-        if not status.st_size:
+        if not found.size:
             raise FileChangedError(self._path, self._path, "emptied")
 
     def _check_companion(self, name: str) -> None:
         known = self._companions.get(name)
-        if known is not None and (found := _identity(name)) != known:
+        if known is not None and not known.same_file(found := identify(name)):
             raise FileChangedError(self._path, name, "removed" if found is None else "replaced")
 
     def attach(self) -> None:
@@ -85,9 +84,9 @@ class LogFiles:
         could remove it.
         """
         if not self._companions:
-            known = {name: _identity(name) for name in (self._wal, self._shm)}
-            if all(known.values()):
-                self._companions = known
+            wal, shm = identify(self._wal), identify(self._shm)
+            if wal is not None and shm is not None:
+                self._companions = {self._wal: wal, self._shm: shm}
 
     @property
     def closing_harms(self) -> bool:
@@ -97,12 +96,14 @@ class LogFiles:
         removed, closing is what saves its content.
         """
         try:
-            found = {name: _identity(name) for name in (self._wal, self._shm)}
+            found = {name: identify(name) for name in (self._wal, self._shm)}
+            if not self._companions:
+                main = identify(self._path)
+                same = main is None if self._main is None else self._main.same_file(main)
+                return any(found.values()) and not same
         except OSError:
             return True
-        if not self._companions:
-            return any(found.values()) and _identity(self._path) != self._main
-        return any(now not in {None, self._companions[name]} for name, now in found.items())
+        return any(now and not self._companions[name].same_file(now) for name, now in found.items())
 
 
 def check_alone(path: Path) -> None:
@@ -157,11 +158,3 @@ def _other_links(path: Path, status: os.stat_result) -> Iterator[str]:
             is_other = entry.name != path.name and entry.inode() == status.st_ino
             if is_other and os.path.samestat(entry.stat(follow_symlinks=False), status):
                 yield entry.path
-
-
-def _identity(path: str) -> _Identity:
-    try:
-        status = os.stat(path)  # noqa: PTH116 - on the path of each append
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return status.st_dev, status.st_ino
