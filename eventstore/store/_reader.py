@@ -11,16 +11,11 @@ from eventstore.errors import InvalidInputError
 from eventstore.log.events import END, OLDEST, Cursor, Special
 from eventstore.log.names import check_stream
 from eventstore.log.operations import Query
-from eventstore.log.validation import (
-    check_after,
-    check_filter,
-    check_limit,
-    check_until,
-)
+from eventstore.log.validation import check_after, check_limit, check_until
 from eventstore.system.owners import Unpicklable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterator
     from typing import Self
 
     from eventstore.changes.protocol import LogReader
@@ -32,6 +27,8 @@ STREAMS_PAGE: Final = 1000
 """Streams that are read at once."""
 
 PAGE_EVENTS: Final = 4096
+
+ALL_EVENTS: Final = Query(oldest=True)
 
 MAX_VERSION: Final = 2**63 - 1
 """The largest number that a database column can hold."""
@@ -110,14 +107,10 @@ def read_range(
     log: LogReader,
     after: int | Cursor | Special = OLDEST,
     until: int | Cursor | None = None,
-    streams: str | None = None,
-    types: Iterable[str] | None = None,
     *,
-    exclude_streams: str | Iterable[str] | None = None,
-    exclude_types: Iterable[str] | None = None,
+    matching: Query = ALL_EVENTS,
     backwards: bool = False,
     limit: int | None = None,
-    kept: bool = False,
     keep: object = None,
 ) -> EventReader:
     """Read the events in ``(after, until]`` that match; see :meth:`eventstore.EventStore.read`."""
@@ -125,7 +118,7 @@ def read_range(
     if start is END:
         raise InvalidInputError("after=END", "only a subscription starts there")
     query = msgspec.structs.replace(
-        check_filter(streams, types, exclude_streams, exclude_types, kept=kept),
+        matching,
         after=_position_of(start),
         until=check_until(until),
         backwards=backwards,

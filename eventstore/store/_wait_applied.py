@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.changes.rejections import CHANGE_REJECTED, is_rejection
 from eventstore.errors import ChangeRejectedError, NotAppliedError
+from eventstore.log.operations import Query
 from eventstore.log.validation import check_names, check_seconds, check_until
 from eventstore.store._reader import read_range
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 POLL_SECONDS: Final = 0.1
 """Time between two reads of the consumers' checkpoints; those are stored every 200 ms."""
+
+_REJECTIONS: Final = Query(types=(CHANGE_REJECTED,), oldest=True)
 
 
 async def wait_applied(
@@ -68,8 +71,8 @@ async def _check_rejections(
     log: LogReader, after: int, rejected: range, names: Collection[str]
 ) -> int:
     """Raise ChangeRejectedError for a rejection since ``after``; return where the log ends."""
-    first = (await log.head()).first_position
-    async for event in read_range(log, after=max(after, first - 1), types={CHANGE_REJECTED}):
+    begin = max(after, (await log.head()).first_position - 1)
+    async for event in read_range(log, after=begin, matching=_REJECTIONS):
         rejection = _rejection(event)
         consumer, place = rejection.get("consumer"), rejection.get("position")
         # An event of this type by another writer may hold anything.

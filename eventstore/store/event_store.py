@@ -227,13 +227,9 @@ class EventStore(AsyncContext, Consumers, Maintained):
             self._log,
             after,
             until,
-            streams,
-            types,
-            exclude_streams=exclude_streams,
-            exclude_types=exclude_types,
+            matching=check_filter(streams, types, exclude_streams, exclude_types, kept=kept),
             backwards=backwards,
             limit=limit,
-            kept=kept,
             keep=self,
         )
 

@@ -15,7 +15,7 @@ from eventstore.changes._event_window import SLICE_EVENTS
 from eventstore.log.operations import Acknowledge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from eventstore.log.operations import Operation
 
@@ -34,6 +34,19 @@ class Gate:
         self.entered.set()
         self.opened.wait(DEADLINE)
         return self._write(group)
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[EventStore]:
+    """Open a log."""
+    async with EventStore.open(url) as store:
+        yield store
+
+
+@pytest.fixture
+def gate(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """Hold its writes."""
+    return Gate(store, monkeypatch)
 
 
 @pytest.mark.promise("slow-follower")
@@ -97,33 +110,29 @@ async def test_followers_leave_the_default_thread_pool_alone(url: str) -> None:
 
 
 async def test_an_append_that_waits_in_the_queue_is_withdrawn_when_cancelled(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    store: EventStore, gate: Gate
 ) -> None:
-    async with EventStore.open(url) as store:
-        gate = Gate(store, monkeypatch)
-        queued = some(1)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(store.append, "a/1", some(1))
-            await until(gate.entered.is_set)
-            with anyio.move_on_after(0.05) as scope:
-                await store.append("b/1", queued)
-            assert scope.cancelled_caught
-            gate.opened.set()
-        assert (await store.head()).position == 1
-        assert not (await store.append("b/1", queued)).duplicate
+    queued = some(1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(store.append, "a/1", some(1))
+        await until(gate.entered.is_set)
+        with anyio.move_on_after(0.05) as scope:
+            await store.append("b/1", queued)
+        assert scope.cancelled_caught
+        gate.opened.set()
+    assert (await store.head()).position == 1
+    assert not (await store.append("b/1", queued)).duplicate
 
 
 async def test_an_append_that_was_running_when_cancelled_is_settled_by_repeating_it(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    store: EventStore, gate: Gate
 ) -> None:
-    async with EventStore.open(url) as store:
-        gate = Gate(store, monkeypatch)
-        running = some(2)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(store.append, "a/1", running)
-            await until(gate.entered.is_set)
-            tasks.cancel_scope.cancel()
-        assert not gate.opened.is_set()
-        gate.opened.set()
-        again = await store.append("a/1", running)
-        assert (again.duplicate, again.position) == (True, 2)
+    running = some(2)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(store.append, "a/1", running)
+        await until(gate.entered.is_set)
+        tasks.cancel_scope.cancel()
+    assert not gate.opened.is_set()
+    gate.opened.set()
+    again = await store.append("a/1", running)
+    assert (again.duplicate, again.position) == (True, 2)

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.sql_tables import changes, computed, dump_file, file_of
+from support.sql_tables import assert_computed, changes
 
 if TYPE_CHECKING:
     from support.sql_tables import Migrations
@@ -93,7 +93,7 @@ def test_each_row_that_a_statement_touches_is_captured(
     with tables.connection() as c:
         c.execute(sql)
     assert list(chain(*changes(url)[1:])) == expected
-    assert computed(url) == dump_file(file_of(url))
+    assert_computed(url)
 
 
 def test_a_row_that_a_cascade_changes_in_the_midst_of_its_own_change_is_right_in_the_end(
@@ -102,7 +102,7 @@ def test_a_row_that_a_cascade_changes_in_the_midst_of_its_own_change_is_right_in
     with tables.connection() as c:
         c.execute("UPDATE tree SET id = 5 WHERE id = 1")
         assert c.execute("SELECT up FROM tree ORDER BY id").fetchall()[1][0] == 5
-    assert computed(url) == dump_file(file_of(url))
+    assert_computed(url)
 
 
 def test_rows_that_are_replaced_again_are_deleted_once_each(tables: SqlStorage, url: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from support.processes import start
-from support.sql_tables import changes, computed, dump_file, file_of, read_log
+from support.sql_tables import assert_computed, changes, read_log
 from support.waiting import DEADLINE
 
 from eventstore import EventStore, NewEvent
@@ -61,7 +61,7 @@ async def test_threads_processes_and_a_store_that_write_at_once_all_get_their_tu
     events = read_log(url)
     assert [event.position for event in events] == list(range(1, len(events) + 1))
     assert sum(event.type == "Noted" for event in events) == 5 * ROUNDS
-    assert computed(url) == dump_file(file_of(url))
+    assert_computed(url)
 
 
 @pytest.mark.anyio

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.sql_statements import SQLITE_REFUSED
-from support.sql_tables import PEOPLE, changes, computed, dump_file, file_of
+from support.sql_tables import PEOPLE, assert_computed, changes, file_of
 
 from eventstore.errors import StorageError
 from projections.sql import SqlRefusedError, SqlStorage
@@ -121,7 +121,7 @@ def test_what_would_escape_the_log_is_refused(
         with pytest.raises((SqlRefusedError, sqlite3.OperationalError), match=reason):
             c.execute(sql)
     assert len(changes(url)) == 1
-    assert computed(url) == dump_file(file_of(url))
+    assert_computed(url)
 
 
 def test_temporary_tables_are_the_callers_own(people: SqlStorage, url: str) -> None:
@@ -141,7 +141,7 @@ def test_temporary_tables_stand_in_for_nothing_of_the_log(people: SqlStorage, ur
                 c._raw.execute(f'CREATE TEMP TABLE "{name}" AS SELECT 1 AS one')
         c.execute("INSERT INTO main.person (id, name) VALUES (1, 'ana')")
     assert [[new[0] for _, _, _, new in one] for one in changes(url)] == [[1]]
-    assert computed(url) == dump_file(file_of(url))
+    assert_computed(url)
 
 
 def test_what_only_the_commit_finds_wrong_leaves_nothing(

@@ -24,7 +24,9 @@ from projections.sql.postgres._migrations import describe_log_tables
 from projections.sql.postgres.definitions import judge_definition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    Check = Callable[[psycopg.Connection[Any], str], None]
 
 PEOPLE = """
 CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT UNIQUE, note TEXT, data JSONB);
@@ -109,7 +111,7 @@ def passes(sql: str) -> str | None:
     return None if verdict.kind in {"begin", "commit", "rollback", "savepoint"} else query
 
 
-def check(raw: psycopg.Connection[Any], sql: str) -> None:
+def check_statement(raw: psycopg.Connection[Any], sql: str) -> None:
     if (query := passes(sql)) is None:
         return
     before = describe_session(raw)
@@ -130,27 +132,6 @@ FUZZ = settings(
 )
 
 
-@pytest.mark.promise("sql")
-@FUZZ
-@given(mutated())
-@example("SELECT 1")
-@example("INSERT INTO person (id) VALUES (1)")
-def test_what_the_guard_lets_through_leaves_the_log_as_it_was(
-    raw: psycopg.Connection[Any], sql: str
-) -> None:
-    check(raw, sql)
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(7200)
-@settings(FUZZ, max_examples=50_000)
-@given(mutated())
-def test_what_the_guard_lets_through_leaves_the_log_as_it_was_for_long(
-    raw: psycopg.Connection[Any], sql: str
-) -> None:
-    check(raw, sql)
-
-
 def check_definition(raw: psycopg.Connection[Any], sql: str) -> None:
     try:
         judge_definition(sql)
@@ -167,24 +148,33 @@ def check_definition(raw: psycopg.Connection[Any], sql: str) -> None:
         raw.execute("ROLLBACK")
 
 
+each_guard = pytest.mark.parametrize(
+    "check", [check_statement, check_definition], ids=["statements", "definitions"]
+)
+
+
 @pytest.mark.promise("sql")
+@each_guard
 @FUZZ
-@given(mutated())
-@example("CREATE TABLE x (id int PRIMARY KEY)")
-def test_definitions_that_the_guard_lets_through_leave_the_logs_tables(
-    raw: psycopg.Connection[Any], sql: str
+@given(sql=mutated())
+@example(sql="SELECT 1")
+@example(sql="INSERT INTO person (id) VALUES (1)")
+@example(sql="CREATE TABLE x (id int PRIMARY KEY)")
+def test_what_a_guard_lets_through_leaves_the_log_as_it_was(
+    raw: psycopg.Connection[Any], check: Check, sql: str
 ) -> None:
-    check_definition(raw, sql)
+    check(raw, sql)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
+@each_guard
 @settings(FUZZ, max_examples=50_000)
-@given(mutated())
-def test_definitions_that_the_guard_lets_through_leave_the_logs_tables_for_long(
-    raw: psycopg.Connection[Any], sql: str
+@given(sql=mutated())
+def test_what_a_guard_lets_through_leaves_the_log_as_it_was_for_long(
+    raw: psycopg.Connection[Any], check: Check, sql: str
 ) -> None:
-    check_definition(raw, sql)
+    check(raw, sql)
 
 
 def test_the_corpus_has_statements_of_both_kinds() -> None:

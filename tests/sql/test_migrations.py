@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from support.sql_tables import (
     PEOPLE,
+    assert_computed,
     changes,
-    computed,
     definitions,
     definitions_of,
     dump_file,
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from support.sql_tables import Migrations
 
 
-def same_when_computed(url: str) -> bool:
+def assert_same_when_computed(url: str) -> None:
     with closing(sqlite3.connect(file_of(url))) as raw:
         assert definitions_of(url) == definitions(raw)
-    return bool(computed(url) == dump_file(file_of(url)))
+    assert_computed(url)
 
 
 def test_files_are_applied_in_order_once_each_by_their_stems(
@@ -50,7 +50,7 @@ def test_files_are_applied_in_order_once_each_by_their_stems(
     assert names == ["001_a", "002_a", "002_b", "010"]
     assert changes(url)[-1] == [("person", "insert", None, (1, None, None, 2, "x;y"))]
     assert [event.type for event in read_log(url)] == ["SchemaChanged"] * 4 + ["RowsChanged"]
-    assert same_when_computed(url)
+    assert_same_when_computed(url)
 
 
 def test_an_applied_file_that_was_changed_is_an_error_that_names_it(
@@ -119,7 +119,7 @@ def test_what_a_migration_does_to_rows_is_replayed_as_it_was(
     )
     storage.apply_migrations(migrations.directory)
     assert [len(one) for one in changes(url)] == [2, 4]
-    assert same_when_computed(url)
+    assert_same_when_computed(url)
 
 
 def test_a_table_that_is_made_anew_keeps_its_rows_and_those_that_refer_to_it(
@@ -151,7 +151,7 @@ def test_a_table_that_is_made_anew_keeps_its_rows_and_those_that_refer_to_it(
         ("c", "delete", (1, 1), None),
         ("person", "insert", None, (1, "ann", 5.0)),
     ]
-    assert same_when_computed(url)
+    assert_same_when_computed(url)
 
 
 def test_a_full_text_index_is_left_uncaptured_and_filled_again(
@@ -178,7 +178,7 @@ def test_a_full_text_index_is_left_uncaptured_and_filled_again(
         found = c.execute("SELECT rowid FROM person_fts WHERE person_fts MATCH 'ana' ORDER BY 1")
         assert [row[0] for row in found] == [1, 3]
         c.execute("INSERT INTO person_fts (person_fts) VALUES ('integrity-check')")
-    assert same_when_computed(url)
+    assert_same_when_computed(url)
 
 
 def test_a_directory_that_is_not_there_is_an_error(storage: SqlStorage, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import anyio
 import pytest
 from support.audit import ROWS, audit, check_chain
 from support.logs import positions, some
+from support.open_files import open_files
 from support.processes import child
 from support.refused import COLUMNS, REFUSED
 from support.waiting import DEADLINE, collect, take
@@ -124,19 +125,8 @@ async def test_an_open_and_closed_store_leaves_no_file_descriptor_behind(url: st
         async with EventStore.open(url) as store:
             await store.append("a/1", some(1))
             await collect(store.read())
-        counts.append(sum(url[10:] in name for name in open_files()))
+        counts.append(sum(url[10:] in name for name in open_files().values()))
     assert counts == [0, 0, 0, 0]
-
-
-def open_files() -> list[str]:
-    """Return the names of this process's open files."""
-    links = []
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            links.append(str(entry.readlink()))
-        except FileNotFoundError:
-            continue
-    return links
 
 
 @pytest.mark.promise("immutable")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from support.logs import some
+from support.open_files import open_files
 from support.plain import plain
 from support.waiting import DEADLINE, eventually, until
 
@@ -62,10 +63,7 @@ class Left:
 
     def _all(self) -> set[str]:
         found = {f"thread {one.name}" for one in threading.enumerate() if "eventstore" in one.name}
-        for one in Path("/proc/self/fd").iterdir():
-            with suppress(OSError):
-                found.add(str(one.readlink()))
-        return found
+        return found | set(open_files().values())
 
     async def nothing(self, *, but: Collection[str] = ()) -> None:
         """Return once no thread and no descriptor is left; there must be no further file."""

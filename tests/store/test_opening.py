@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 from support.logs import some
+from support.open_files import open_below
 from support.plain import plain
 from support.totals import Totals
 from support.waiting import eventually
 
 from eventstore import EventStore, InvalidInputError, StoreClosedError
 from projections.registry import Registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.promise("owners")
 
@@ -26,14 +29,6 @@ STEPS = 12
 
 def _threads() -> set[threading.Thread]:
     return {one for one in threading.enumerate() if one.name.startswith("eventstore")}
-
-
-def _files(path: Path) -> list[str]:
-    found = []
-    for one in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            found.append(str(one.readlink()))
-    return sorted(name for name in found if name.startswith(str(path)))
 
 
 class Left:
@@ -47,7 +42,7 @@ class Left:
         """Return once no thread and no file is left."""
 
         async def ended() -> bool:
-            return not _threads() - self._threads and not _files(self._path)
+            return not _threads() - self._threads and not open_below(self._path)
 
         await eventually(ended)
 
@@ -176,7 +171,7 @@ async def test_every_closer_returns_once_all_is_closed(path: Path, url: str) -> 
 
     async def close() -> None:
         await store.aclose()
-        assert not _files(path)
+        assert not open_below(path)
 
     async with anyio.create_task_group() as tasks:
         for number in range(20):

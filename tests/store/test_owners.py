@@ -6,15 +6,14 @@ import copy
 import gc
 import pickle
 import threading
-from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
 import pytest
-from support.uses import everything, not_refused, open_everything
+from support.open_files import open_below
+from support.uses import everything, not_refused, open_everything, refused
 from support.waiting import eventually
 
 from eventstore import EventStore, EventStoreError, NewEvent, StoreClosedError, WrongLoopError
@@ -26,6 +25,7 @@ from projections.sql.store import SqlStorage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+    from pathlib import Path
 
 pytestmark = pytest.mark.promise("owners")
 
@@ -83,17 +83,11 @@ def test_a_use_without_an_event_loop_is_refused_at_its_first_step(url: str) -> N
 
 
 def _driven_by_hand(found: list[tuple[str, Any]]) -> list[str]:
-    left = []
+    left: list[str] = []
     for name, use in found:
         step: Awaitable[Any] = use()
-        try:
+        with refused(name, WrongLoopError, left):
             step.__await__().send(None)
-        except WrongLoopError:
-            continue
-        except BaseException as error:
-            left.append(f"{name}: {error!r}")
-        else:
-            left.append(f"{name}: waits")
     return left
 
 
@@ -148,7 +142,7 @@ def _threads() -> set[threading.Thread]:
 
 @pytest.mark.anyio
 async def test_a_store_that_is_never_closed_ends_with_its_threads_and_files(path: Path) -> None:
-    before, files = _threads(), _open_files(path)
+    before, files = _threads(), open_below(path)
     store = await EventStore.open(f"sqlite:///{path}").__aenter__()
     await store.append("a/1", [NewEvent("T", 1)])
     subscription = store.subscribe_changes()
@@ -159,7 +153,7 @@ async def test_a_store_that_is_never_closed_ends_with_its_threads_and_files(path
         _collect(held)
 
     async def ended() -> bool:
-        return not _threads() - before and _open_files(path) == files
+        return not _threads() - before and open_below(path) == files
 
     await eventually(ended)
 
@@ -189,14 +183,6 @@ async def test_a_subscription_keeps_its_store_open(path: Path) -> None:
     del reader, subscription, streams
     with pytest.warns(ResourceWarning):
         _collect(held)
-
-
-def _open_files(path: Path) -> list[str]:
-    found = []
-    for one in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            found.append(str(one.readlink()))
-    return sorted(name for name in found if name.startswith(str(path)))
 
 
 def _collect(held: list[Any]) -> None:

@@ -104,6 +104,12 @@ def computed(url: str, ask: Callable[[sqlite3.Connection], Any] = dump) -> Any:
         return ask(raw)
 
 
+def assert_computed(url: str) -> None:
+    """Fail unless the log's events make the rows that are in its file."""
+    expected, found = dump_file(file_of(url)), computed(url)
+    assert found == expected, (found, expected)
+
+
 def append_unchecked(url: str, *events: NewEvent) -> int:
     """Append to the tables' stream what no connection wrote, as a hostile writer would."""
     with (

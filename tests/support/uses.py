@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from functools import partial
 from inspect import Parameter
 from typing import TYPE_CHECKING, Any, Final
@@ -175,15 +175,21 @@ async def not_refused(
     found: list[tuple[str, Use]], error: type[BaseException], give_up: float = DEADLINE
 ) -> list[str]:
     """Try each use in this event loop; return those that do not raise ``error`` at once."""
-    left = []
+    left: list[str] = []
     for name, use in found:
-        try:
-            with anyio.fail_after(give_up):
-                result = await use()
-        except error:
-            continue
-        except BaseException as other:
-            left.append(f"{name}: {other!r}")
-        else:
-            left.append(f"{name}: returned {result!r}")
+        with refused(name, error, left), anyio.fail_after(give_up):
+            await use()
     return left
+
+
+@contextmanager
+def refused(name: str, error: type[BaseException], left: list[str]) -> Iterator[None]:
+    """Add a use to ``left`` unless it raises ``error``."""
+    try:
+        yield
+    except error:
+        return
+    except BaseException as other:
+        left.append(f"{name}: {other!r}")
+    else:
+        left.append(f"{name}: was not refused")

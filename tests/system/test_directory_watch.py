@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from support.open_files import open_files
 from support.waiting import DEADLINE
 
 from eventstore.notify._position_file import PositionFile
@@ -52,12 +52,5 @@ def test_a_child_closes_its_copies_and_the_parent_goes_on(tmp_path: Path) -> Non
 
 def opened() -> set[int]:
     """Return the descriptors of watches and of notifiers' files, other tests' too."""
-    found = set()
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - pathlib opens more of them
-        try:
-            target = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115
-        except FileNotFoundError:
-            continue
-        if target.endswith(("inotify", "[eventfd]", "/position")):
-            found.add(int(name))
-    return found
+    ends = ("inotify", "[eventfd]", "/position")
+    return {number for number, name in open_files().items() if name.endswith(ends)}

@@ -130,7 +130,7 @@ def _pickle_of_an_older_version(name: str) -> bytes:
     return f"{text}(dVreason\nVfull\nsb.".encode()
 
 
-@pytest.mark.parametrize("name", errors.__all__)
+@pytest.mark.parametrize("name", [name for name in vars(errors) if name.endswith("Error")])
 def test_programs_of_other_versions_read_the_same_pickles(name: str) -> None:
     kind = getattr(errors, name)
     again = pickle.loads(_pickle_of_an_older_version(name))

@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from support.open_files import open_below
 
 from eventstore.errors import StorageError
 from projections.directory._safe_names import ObstructedError
@@ -141,15 +141,6 @@ def test_more_directories_than_are_kept_open_work(tree: SafeTree, tmp_path: Path
     tree.sync()
     assert tree.read("d0/e/f") == b"x"
     assert len(open_below(tmp_path)) < 400
-
-
-def open_below(folder: Path) -> list[Path]:
-    """Return what this process has open in a folder."""
-    found = []
-    for entry in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # Other threads close theirs meanwhile.
-            found.append(entry.readlink())
-    return [path for path in found if path.is_relative_to(folder)]
 
 
 def test_names_are_utf8_and_odd_ones_of_strangers_can_be_listed(

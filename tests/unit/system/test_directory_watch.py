@@ -8,10 +8,10 @@ import shutil
 import sys
 import threading
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.open_files import open_files
 from support.waiting import DEADLINE, wait_until
 
 from eventstore.system import directory_watch, inotify, tree_watch
@@ -19,6 +19,7 @@ from eventstore.system.directory_watch import Pauses, Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 
@@ -44,17 +45,9 @@ def no_tree_watch(*_: object, **__: object) -> None:
     raise AssertionError("watchfiles watches the directory")
 
 
-def open_files() -> set[str]:
+def open_watches() -> set[tuple[int, str]]:
     """Name what this process has open that a watch opens."""
-    found = set()
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            target = str(entry.readlink())
-        except FileNotFoundError:
-            continue
-        if "inotify" in target or "eventfd" in target:
-            found.add(f"{entry.name}: {target}")
-    return found
+    return {one for one in open_files().items() if "inotify" in one[1] or "eventfd" in one[1]}
 
 
 @pytest.fixture(autouse=True)
@@ -155,27 +148,27 @@ def test_a_path_that_leads_to_another_directory_is_followed_there(
 
 
 def test_close_ends_a_wait_and_leaves_nothing_open(tmp_path: Path) -> None:
-    before = open_files()
+    before = open_watches()
     wakes = Wakes()
     watchers = [Watcher(tmp_path, wakes, recursive=False) for _ in range(3)]
     for watcher in watchers:
         watcher.start()
         wakes.await_one()
-    assert len(open_files() - before) == 2 * len(watchers)
+    assert len(open_watches() - before) == 2 * len(watchers)
     for watcher in watchers:
         watcher.close()
         watcher.close()
-    assert open_files() <= before
+    assert open_watches() <= before
     assert not [one for one in threading.enumerate() if one in {w._thread for w in watchers}]
 
 
 def test_a_watch_that_cannot_begin_leaves_nothing_open(tmp_path: Path) -> None:
-    before = open_files()
+    before = open_watches()
     for place in (tmp_path / "missing", tmp_path / "file"):
         (tmp_path / "file").touch()
         with pytest.raises(OSError, match=r"No such file|Not a directory"):
             inotify.DirectoryEvents(place)
-    assert open_files() <= before
+    assert open_watches() <= before
 
 
 def test_without_inotify_watchfiles_watches_instead(
