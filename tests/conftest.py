@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ TESTS = Path(__file__).parent
 ON_CONTRACTS = {"changes", "cli", "journal", "memories", "registry", "rules", "sql", "tables"}
 """Subjects whose tests ask PostgreSQL nothing but what the contracts promise, or ask much."""
 
-REDIS = {Path("notify", "test_redis.py"), Path("notify", "test_forgery.py")}
+REDIS = {("notify", "test_redis.py"), ("notify", "test_forgery.py")}
 """Modules about Redis, which does not ask what database the log is in."""
 
 FIRST_CONTRACTS = {
@@ -75,27 +76,32 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     the slow lane: threads do what they wait for. So are
     the runs on PostgreSQL of what stands on the contracts (``ON_CONTRACTS``), and of all
     contracts but the first (``FIRST_CONTRACTS``), and the contracts on a log that was trimmed.
-    The soak, which takes hours, is left out unless
-    ``-m`` names it.
+    What all of these do on PostgreSQL with trio is left to the soak: an event loop meets a database
+    in threads alone; trio runs them on SQLite and in memory, PostgreSQL runs them with asyncio and
+    with threads. The soak, which takes hours, is left out unless ``-m`` names it.
     """
+    for item in items:
+        if "trio" in _runners(item) and _stands_on_contracts(item, first=False):
+            item.add_marker(pytest.mark.soak)
     _leave_out_the_soak(config, items)
     _leave_out(config, items, _is_further_past)
     for item in items:
         parameters = _parameters(item)
-        in_memory = parameters.get("url") == "memory" and item.path.parent == TESTS / "contracts"
-        further = FURTHER & {parameters.get("anyio_backend"), parameters.get("runner")}
+        place = _place(item.path)
+        in_memory = parameters.get("url") == "memory" and place[0] == "contracts"
+        further = FURTHER & _runners(item)
         if parameters.get("past") == "trimmed":
             item.add_marker(pytest.mark.slow)
         elif in_memory and further:
             item.add_marker(pytest.mark.in_process)
             item.add_marker(pytest.mark.slow)
-        elif _runs_commands(item):
+        elif place[:2] == ("unit", "cli") and "run" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.in_process)
-        elif in_memory or item.path.is_relative_to(TESTS / "unit"):
+        elif in_memory or place[0] == "unit":
             item.add_marker(pytest.mark.unit)
         elif item.get_closest_marker("soak") is not None:
             continue  # It has a lane of its own.
-        elif further or _stands_on_contracts(item):
+        elif further or _stands_on_contracts(item, first=True):
             item.add_marker(pytest.mark.slow)
 
 
@@ -126,25 +132,34 @@ def _parameters(item: pytest.Item) -> dict[str, object]:
     return getattr(getattr(item, "callspec", None), "params", {})
 
 
+def _runners(item: pytest.Item) -> set[object]:
+    parameters = _parameters(item)
+    return {parameters.get("anyio_backend"), parameters.get("runner")}
+
+
 def _is_further_past(item: pytest.Item) -> bool:
     """Tell whether an item runs a contract on a trimmed log, with another runner than asyncio."""
     parameters = _parameters(item)
     return parameters.get("past") == "trimmed" and parameters.get("runner") in FURTHER
 
 
-def _runs_commands(item: pytest.Item) -> bool:
-    """Tell whether an item of tests/unit runs whole commands."""
-    return item.path.parent == TESTS / "unit" / "cli" and "run" in getattr(item, "fixturenames", ())
+@cache
+def _place(module: Path) -> tuple[str, ...]:
+    """Return the folders and the name of a test module, below tests/ (asked for each test)."""
+    return module.relative_to(TESTS).parts
 
 
-def _stands_on_contracts(item: pytest.Item) -> bool:
-    """Tell whether an item runs a package that stands on the log's contracts on PostgreSQL."""
-    if "postgres" not in item.name.partition("[")[2]:
+def _stands_on_contracts(item: pytest.Item, *, first: bool) -> bool:
+    """Tell whether an item runs a contract, or a package that stands on them, on PostgreSQL.
+
+    With ``first`` the contracts that come first are left out (``FIRST_CONTRACTS``).
+    """
+    if "postgres" not in item.name.partition("[")[2].lower():
         return False
-    subject = item.path.relative_to(TESTS).parts[0]
-    if subject == "contracts":
-        return item.path.stem.removeprefix("test_") not in FIRST_CONTRACTS
-    return subject in ON_CONTRACTS or item.path.relative_to(TESTS) in REDIS
+    place = _place(item.path)
+    if place[0] == "contracts":
+        return not first or item.path.stem.removeprefix("test_") not in FIRST_CONTRACTS
+    return place[0] in ON_CONTRACTS or place in REDIS
 
 
 @pytest.fixture(autouse=True)

@@ -88,7 +88,7 @@ async def test_subscriptions_that_catch_up_side_by_side_share_pages(lasting_url:
         await store.append("a/1", some(10 * PAGE_EVENTS))
         reads = Reads(store)
         async with anyio.create_task_group() as tasks:
-            for _ in range(50):
+            for _ in range(12):
                 tasks.start_soon(take, store.subscribe_changes(), 9 * PAGE_EVENTS)
         assert len(reads.queries) <= 30
 

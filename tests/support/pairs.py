@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from projections.seams.projected_store import ProjectedStore
 
 
-@pytest.fixture(params=[("sqlite", "asyncio"), ("memory", "trio"), ("postgresql", "asyncio")])
+@pytest.fixture(
+    params=[("sqlite", "asyncio"), ("memory", "trio"), ("postgresql", "asyncio")], ids="-".join
+)
 def pair(request: pytest.FixtureRequest) -> tuple[str, str]:
     """Give a backend and an event loop."""
     backend, loop = request.param
@@ -23,7 +25,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[str, str]:
     return backend, loop
 
 
-@pytest.fixture(params=list(zip(LASTING, ("trio", "asyncio"), strict=True)))
+@pytest.fixture(params=list(zip(LASTING, ("trio", "asyncio"), strict=True)), ids="-".join)
 def lasting_pair(request: pytest.FixtureRequest) -> tuple[str, str]:
     """Give a backend whose log is still there once it is closed, and an event loop."""
     backend, loop = request.param

@@ -62,14 +62,14 @@ async def test_a_handler_may_compute_for_longer_than_an_append_may_be_idle(
     idle = "idle_in_transaction_session_timeout"
     # The log's own sessions may be idle for as long as ever: the machine may be slow.
     log, target = f"{postgres.fresh_schema()}%20-c{idle}%3D60s", postgres.fresh_schema()
-    monkeypatch.setitem(postgres_urls.SETTINGS, idle, "50ms")
+    monkeypatch.setitem(postgres_urls.SETTINGS, idle, "1s")
 
     class Slow(Totals):
         def handle(self, connection: Connection, event: Event) -> None:
             ended = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
             (own,) = connection.execute(text("SELECT pg_backend_pid()")).one()
             # Until the server has had its chance to end the session.
-            threading.Event().wait(0.2)
+            threading.Event().wait(1.2)
             assert postgres.execute(ended, own) == [(1,)]
             super().handle(connection, event)
 
