@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MAX_STREAMS: Final = 4_096
 """Streams that are remembered between two groups."""
+BUSY_GROUPS: Final = 4
+"""How many groups in a row have to find the head unmoved until other writers count as idle."""
 
 _STREAMS: Final = "SELECT name, id, version FROM stream WHERE name IN ({})"
 _LARGEST: Final = "SELECT id FROM event WHERE id < ? ORDER BY id DESC LIMIT 1"
@@ -31,6 +33,8 @@ class StreamCache:
     def __init__(self) -> None:
         self.largest = b""
         """No UUID that is stored is larger. It may itself be gone, by a trim."""
+        self.busy = 0
+        """How many groups have yet to find the head unmoved, since another writer moved it."""
         self._head: Head | None = None
         self._ids: dict[str, int] = {}
         self._versions: dict[str, int] = {}
@@ -39,6 +43,10 @@ class StreamCache:
     def begin(self, driver: Driver, head: Head, names: Collection[str]) -> dict[str, int]:
         """Return the versions of these streams at ``head``, without those that are not there."""
         known = self._head == head
+        if known:
+            self.busy = max(0, self.busy - 1)
+        elif self._head is not None:
+            self.busy = BUSY_GROUPS
         self._head = None
         if not known or len(self._ids) > MAX_STREAMS:
             self._ids, self._versions, self._last_id = {}, {}, None
@@ -59,6 +67,23 @@ class StreamCache:
         for rows in found:
             for name, id_, version in rows:
                 self._ids[name], self._versions[name] = id_, version
+
+    @property
+    def head(self) -> Head | None:
+        """The head for which all this is valid, if any."""
+        return self._head
+
+    def find(self, names: Collection[str]) -> tuple[dict[str, int], dict[str, int]] | None:
+        """Return ids and versions of these streams at :attr:`head`, ``None`` if one is unknown."""
+        if not all(name in self._ids for name in names):
+            return None
+        ids, versions = self._ids, self._versions
+        return {name: ids[name] for name in names}, {name: versions[name] for name in names}
+
+    def keep(self, changed: Mapping[str, int], head: Head, largest: bytes) -> None:
+        """Take over new versions of streams that are known, which were committed with ``head``."""
+        self._versions.update(changed)
+        self.end(head, largest)
 
     def store(self, driver: Driver, changed: Mapping[str, int]) -> Mapping[str, int]:
         """Store new versions, new streams among them; return the ids of streams by name."""

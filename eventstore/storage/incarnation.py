@@ -92,6 +92,17 @@ class KnownLog:
         """Return what to select beside the head, for :meth:`check`."""
         return _READ if self._has_table else driver.table_mark
 
+    def unchanged(self, table_mark: str) -> tuple[str, list[Any]]:
+        """Return a condition under which :meth:`check` finds the incarnation known, and its values.
+
+        ``table_mark`` is the driver's. The id of the log is compared beside it.
+        """
+        if self._known is None:
+            return "true", []
+        if self._has_table:
+            return f"coalesce({_READ}, '') = ?", [self._known[1]]
+        return f"{table_mark} IS NOT DISTINCT FROM ?", [self._mark]
+
     def check(self, driver: Driver, log_id: str, value: Any) -> None:
         """Raise LogReplacedError where this is another log, or another copy.
 

@@ -241,16 +241,20 @@ FORBIDDEN = [
 
 @pytest.mark.promise("sql")
 @pytest.mark.anyio
-async def test_the_documented_roles_can_do_their_work_and_no_more(tmp_path: Path) -> None:
+async def test_the_documented_roles_can_do_their_work_and_no_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with documented_roles(tmp_path) as (_, urls):
         async with EventStore.open(urls["log_appender"], notify="none") as store:
-            await store.append("a/b", [NewEvent("X", 1)])
+            for number in range(2):
+                await store.append("a/b", [NewEvent("X", number)])
+            assert "several statements" not in caplog.text
             async with store.subscribe_changes(consumer="w", follow=False) as changes:
-                assert [event.type async for event in changes] == ["SchemaChanged", "X"]
+                assert [event.type async for event in changes] == ["SchemaChanged", "X", "X"]
         await to_thread.run_sync(_insert_by_sql, urls["sql_program"])
         async with EventStore.open(urls["log_reader"], notify="none", create=False) as store:
             types = [event.type async for event in store.read()]
-            assert types == ["SchemaChanged", "X", "RowsChanged"]
+            assert types == ["SchemaChanged", "X", "X", "RowsChanged"]
             with pytest.raises(StorageError, match="permission denied"):
                 await store.append("a/b", [NewEvent("X", 2)])
         for one in ("log_appender", "log_reader", "sql_program"):

@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 from psycopg import generators, sql
+from sqlalchemy import event
 from sqlalchemy.exc import InvalidatePoolError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from eventstore.storage.postgres.connection import Session
     from eventstore.storage.postgres.watchdog import Watchdog
 
@@ -41,6 +44,20 @@ _LEFT: Final = (
     "SELECT pg_catalog.pg_advisory_unlock_all(); "
     "SELECT pg_catalog.quote_ident(name) FROM pg_catalog.pg_prepared_statement() WHERE from_sql"
 )
+
+
+def reset_between_callers(engine: Engine, watchdog: Watchdog) -> None:
+    """Reset each session of a pool when it comes back, until it is next given out."""
+
+    def start(raw: Session | None, _record: object) -> None:
+        if raw is not None:  # It was lost, or dropped.
+            start_reset(raw)
+
+    def finish(raw: Session, _record: object, _proxy: object) -> None:
+        finish_reset(raw, watchdog)
+
+    event.listen(engine, "checkin", start)
+    event.listen(engine, "checkout", finish)
 
 
 def start_reset(session: Session) -> None:

@@ -1,8 +1,8 @@
 """The log in a PostgreSQL database, for a master and workers on many machines.
 
-An append locks the head row first, in a statement of its own under READ COMMITTED. What it
-reads afterwards is therefore what the appends before it have committed. Readers take a snapshot
-and wait for no lock.
+While other writers are idle, one statement appends a group (`_single_statement.py`). All else that
+writes locks the head row first, in a statement of its own under READ COMMITTED, and so reads what
+the appends before it have committed. Readers take a snapshot and wait for no lock.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from eventstore.storage.postgres._advisory_lock import SessionLock, read_held
 from eventstore.storage.postgres._driver import PostgresDriver
 from eventstore.storage.postgres._head import old_transaction
 from eventstore.storage.postgres._hidden_tables import PostgresHiddenTables
-from eventstore.storage.postgres._session_reset import finish_reset, start_reset
+from eventstore.storage.postgres._session_reset import reset_between_callers
+from eventstore.storage.postgres._single_statement import SingleStatement
 from eventstore.storage.postgres.connection import GRACE_SECONDS as PATIENCE_SECONDS
 from eventstore.storage.postgres.connection import connection_info, is_lost
 from eventstore.storage.postgres.engine import make_engine, roll_back, translate_errors
@@ -34,14 +35,16 @@ from eventstore.storage.query_limit import GRACE_SECONDS
 from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import Connection, Engine
 
     from eventstore.log.clock import Clock
     from eventstore.log.inline_view import Inline
+    from eventstore.log.operations import CommitBatch, Operation, Outcome
     from eventstore.storage.driver import Driver
     from eventstore.storage.postgres.connection import Session
+    from eventstore.storage.postgres.watchdog import Limit
     from eventstore.storage.protocols import LockHolder, NamedLock
     from eventstore.storage.query_limit import QueryLimit
     from eventstore.storage.user_transaction import UserTransaction
@@ -81,8 +84,7 @@ class PostgresBackend(SqlBackend):
         self._user_engine = make_engine(
             url, self._watchdog, pool_size=USER_CONNECTIONS, max_overflow=-1
         )
-        event.listen(self._user_engine, "checkin", _start_reset)
-        event.listen(self._user_engine, "checkout", self._finish_reset)
+        reset_between_callers(self._user_engine, self._watchdog)
         self._query_engine = make_engine(url, self._watchdog, max_overflow=-1)
         for engine in (self._engine, self._query_engine):
             event.listen(engine, "checkout", self._drop_old)
@@ -90,15 +92,14 @@ class PostgresBackend(SqlBackend):
         self._writer_lock = threading.Lock()
         self._lost_at = 0.0
         self._closed = False
+        using = self._streams, self._known, self._watch, self._writing_session
+        self._single = SingleStatement(*using)
         self._make_lock = partial(SessionLock, self._info, self.url)
 
     def _drop_old(self, raw: Session, _record: object, _proxy: object) -> None:
         # What ended one connection, such as a restart, has ended those that were made before it.
         if raw.made < self._lost_at:
             raise DisconnectionError
-
-    def _finish_reset(self, raw: Session, _record: object, _proxy: object) -> None:
-        finish_reset(raw, self._watchdog)
 
     @property
     def _where(self) -> str:
@@ -166,20 +167,39 @@ class PostgresBackend(SqlBackend):
         """Return each lock that is held now, by name."""
         return self._read(read_held)
 
+    def _write_group(
+        self, group: Sequence[Operation], batches: list[CommitBatch] | None
+    ) -> list[Outcome]:
+        """Carry out a group, by one statement where all that it needs is known."""
+        outcomes = None if self._inline else self._single.write(group, self._clock(), batches)
+        return super()._write_group(group, batches) if outcomes is None else outcomes
+
+    @contextmanager
+    def _writing_session(self) -> Iterator[Session]:
+        """Give the session that writes, for one statement."""
+        with self._writing_connection() as writer, self._limited(writer) as (session, _):
+            yield session
+
     def _write(self, function: Callable[[Driver], T]) -> T:
         """Call ``function`` in a transaction that writes: commit, or leave nothing."""
+        with self._writing_connection() as writer:
+            with self._transaction(writer, WRITE) as driver:
+                result = function(driver)
+                driver.commit()
+            # Ends the transaction that SQLAlchemy began for a projection's statements.
+            writer.commit()
+            return result
+
+    @contextmanager
+    def _writing_connection(self) -> Iterator[Connection]:
+        """Give the connection that writes, to one thread at a time."""
         self._writer_lock.acquire()
         with self._writer_ends(), translate_errors(self._where):
             if self._closed:
                 raise StorageError(self._where, "the store was closed before this was written")
             if self._writer is None:
                 self._writer = self._engine.connect()
-            with self._transaction(self._writer, WRITE) as driver:
-                result = function(driver)
-                driver.commit()
-            # Ends the transaction that SQLAlchemy began for a projection's statements.
-            self._writer.commit()
-            return result
+            yield self._writer
 
     @contextmanager
     def hidden(self) -> Iterator[PostgresHiddenTables]:
@@ -254,25 +274,28 @@ class PostgresBackend(SqlBackend):
 
         ``seconds`` are for each statement, by default those that the server allows.
         """
+        with self._limited(connection, seconds) as (raw, limit):
+            try:
+                driver = PostgresDriver(connection, limit)
+                driver.keep_alive = limit.go_on
+                driver.defer(begin)
+                yield driver
+            except BaseException as error:
+                limit.go_on()
+                roll_back(connection, raw, error)
+                raise
+
+    @contextmanager
+    def _limited(
+        self, connection: Connection, seconds: float | None = None
+    ) -> Iterator[tuple[Session, Limit]]:
+        """Give a connection's session for statements of ``seconds``; drop it where it was lost."""
         raw: Any = connection.connection.driver_connection
         try:
             with self._watchdog.limit(raw, seconds or raw.patience) as limit:
-                try:
-                    driver = PostgresDriver(connection, limit)
-                    driver.keep_alive = limit.go_on
-                    driver.defer(begin)
-                    yield driver
-                except BaseException as error:
-                    limit.go_on()
-                    roll_back(connection, raw, error)
-                    raise
+                yield raw, limit
         except BaseException as error:
             if raw.closed or is_lost(error):
                 self._lost_at = time.monotonic()
                 connection.invalidate()
             raise
-
-
-def _start_reset(raw: Session | None, _record: object) -> None:
-    if raw is not None:  # It was lost, or dropped.
-        start_reset(raw)

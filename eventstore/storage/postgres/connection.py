@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from psycopg.abc import PQGen
 
+    from eventstore.storage.postgres._row_arrays import RowType
     from eventstore.storage.postgres.watchdog import Watchdog
 
 CONNECT_SECONDS: Final = 10
@@ -90,6 +91,8 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
     """The page that the log's head row was on when it was last read."""
     schema = ""
     """The schema of the log's tables, as SQL writes it; empty where there is none."""
+    row_types: list[RowType | None] | None = None
+    """The row types of the tables that appends write, once they were looked for."""
     own_settings: dict[str, str]
     """What :func:`connect` has set for the session, as no statement of a caller may leave it."""
 
