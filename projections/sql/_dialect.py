@@ -144,7 +144,8 @@ class SqlDialect(ABC):
         raw: Any = transaction.raw
         schema, capture = self.schema_type(raw), self.capture_type(raw)
         names = capture.list_tables()
-        reserved, schema.own = schema.list_later_reserved(), schema.list_own_reserved(names)
+        reserved = schema.list_later_reserved()
+        schema.set_own(schema.list_own_reserved(names))
         sequences = schema.read_sequences(names)
         capture.remove()
         schema.drop_tables(names)
@@ -152,7 +153,7 @@ class SqlDialect(ABC):
         position = replay_log(transaction, replay, check)
         for error in replay.find_taken(reserved):
             raise error
-        schema.own = later_reserved(replay.tables)
+        schema.set_own(later_reserved(replay.tables))
         schema.restore_sequences(sequences)
         existing = set(schema.list_tables())
         capture.install([schema.read_table(name) for name in replay.tables if name in existing])

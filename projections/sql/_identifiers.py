@@ -14,12 +14,18 @@ CAPTURE: Final = "sql_capture"
 """The capture table. The names of its triggers, functions and indexes begin with it too."""
 
 LEDGER: Final = "schema_migrations"
-"""The table of the migrations that were applied."""
+"""The table of the migrations that were applied, unless a program has a table of that name."""
+
+OWN_LEDGER: Final = f"{CAPTURE}_migrations"
+"""The same where a program has made a table called :data:`LEDGER` in a migration."""
+
+LEDGER_NAMES: Final = frozenset([LEDGER, f"{LEDGER}_pkey"])
+"""Names that a program may use once the ledger has another."""
 
 RESERVED: Final = frozenset([*reserved_names.RESERVED, *LOG_TABLES, LEDGER, CAPTURE])
 """Names of the log, its projections and this package, which no migration may use."""
 
-LATER_RESERVED: Final = RESERVED - {*LOG_TABLES, LEDGER, f"{LEDGER}_pkey", CAPTURE}
+LATER_RESERVED: Final = RESERVED - {*LOG_TABLES, *LEDGER_NAMES, CAPTURE}
 """Those that version 0.1.0 left to programs: objects of theirs may be called so."""
 
 

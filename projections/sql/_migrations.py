@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple
 
 from eventstore.errors import ConfigError
-from projections.sql._identifiers import excerpt
+from projections.sql._identifiers import OWN_LEDGER, excerpt
 from projections.sql.events import SchemaChange, schema_event
 from projections.sql.model import MigrationError, TableT
 
@@ -119,7 +119,7 @@ class Migrator(ABC, Generic[TableT]):
         self._migration = migration
         self._events = MigrationEvents(migration, self.dialect, moment)
         captured = capture.list_tables()
-        schema.own = schema.list_own_reserved(captured)
+        schema.set_own(schema.list_own_reserved(captured))
         # Tables that other programs made in the same database: migrations leave them alone.
         self._foreign = frozenset(name for name in schema.list_tables() if name not in captured)
         self._tables: dict[str, TableT] = {}
@@ -162,6 +162,35 @@ class Migrator(ABC, Generic[TableT]):
     @abstractmethod
     def _transaction_word(self, statement: str) -> str:
         """Return ``begin`` or ``commit`` for such a statement, ``pragma`` for a PRAGMA."""
+
+    def _passes_over(self, statement: str) -> bool:
+        """Make room for a table that is called as the ledger; return True where that serves as it.
+
+        A program may make a ledger of its own in its first migration. Where it reads nothing that
+        this one has not, it gets this one.
+        """
+        self._raw.execute(f"SAVEPOINT {OWN_LEDGER}")
+        before = self._schema.own
+        self._schema.move_ledger()
+        self._judge(statement)
+        self._execute(statement)
+        keeps = self._schema.keeps_ledger()
+        self._raw.execute(f"ROLLBACK TO {OWN_LEDGER}")
+        self._raw.execute(f"RELEASE {OWN_LEDGER}")
+        self._schema.own = before
+        if keeps:
+            self._schema.make_ledger()
+        else:
+            self._schema.move_ledger()
+        return keeps
+
+    @abstractmethod
+    def _judge(self, statement: str) -> object:
+        """Raise MigrationError for a statement that no migration may have."""
+
+    @abstractmethod
+    def _execute(self, statement: str) -> None:
+        """Execute a statement that was judged."""
 
     @abstractmethod
     def _run(self, statement: str) -> None:

@@ -100,7 +100,7 @@ class Replay(ABC):
         """Find out which names are the log's here, before the first event."""
         if self.occupied is None:
             self.occupied = self._schema.list_later_reserved()
-        self._schema.own = LATER_RESERVED - self.occupied
+        self._schema.set_own(LATER_RESERVED - self.occupied)
 
     def find_taken(self, before: Collection[str]) -> list[ReservedNameError]:
         """Return an error for each reserved name that an object has and none had before."""

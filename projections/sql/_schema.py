@@ -5,15 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic
 
-from projections.sql._identifiers import LEDGER
+from projections.sql._identifiers import LEDGER, LEDGER_NAMES, OWN_LEDGER
 from projections.sql.model import TableT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _LEDGER_COLUMNS: Final = (
     "(name TEXT NOT NULL PRIMARY KEY, checksum TEXT NOT NULL, applied_at TEXT NOT NULL)"
 )
+_LEDGER_FIELDS: Final = frozenset({"name", "checksum", "applied_at"})
 
 
 class Schema(ABC, Generic[TableT]):
@@ -25,7 +26,11 @@ class Schema(ABC, Generic[TableT]):
     def __init__(self, raw: Any) -> None:
         self._raw = raw
         self.own: frozenset[str] = frozenset()
-        """Reserved names that the program's objects have since before they were reserved."""
+        """Reserved names that the program's objects may have; set by :meth:`set_own`."""
+
+    def set_own(self, names: Iterable[str]) -> None:
+        """Leave these reserved names to the program, and the ledger's where that has another."""
+        self.own = frozenset(names) | (LEDGER_NAMES if self._ledger_name() != LEDGER else set())
 
     @abstractmethod
     def list_tables(self) -> list[str]:
@@ -66,15 +71,22 @@ class Schema(ABC, Generic[TableT]):
         """
 
     @abstractmethod
+    def has_table(self, name: str) -> bool:
+        """Return True if there is a table of that name."""
+
+    def _ledger_name(self) -> str:
+        return OWN_LEDGER if self.has_table(OWN_LEDGER) else LEDGER
+
     def has_ledger(self) -> bool:
         """Return True once a migration has been applied."""
+        return self.has_table(self._ledger_name())
 
     @abstractmethod
     def schema_name(self) -> str:
         """Return the schema that all of this is in, as SQL writes it."""
 
     def _ledger(self) -> str:
-        return f"{self.schema_name()}.{LEDGER}"
+        return f"{self.schema_name()}.{self._ledger_name()}"
 
     def read_ledger(self) -> dict[str, str]:
         """Return the checksum of each applied migration, by name."""
@@ -85,13 +97,31 @@ class Schema(ABC, Generic[TableT]):
 
     def write_ledger(self, name: str, checksum: str, applied_at: str) -> None:
         """Record that a migration was applied; replace what was recorded of it."""
-        mark, ledger = self.placeholder, self._ledger()
-        self._make_ledger()
+        mark = self.placeholder
+        self.make_ledger()
+        ledger = self._ledger()
         self._raw.execute(f"DELETE FROM {ledger} WHERE name = {mark}", (name,))
         self._raw.execute(
             f"INSERT INTO {ledger} (name, checksum, applied_at) VALUES ({mark}, {mark}, {mark})",
             (name, checksum, applied_at),
         )
 
-    def _make_ledger(self) -> None:
+    def make_ledger(self) -> None:
+        """Make the ledger where there is none."""
         self._raw.execute(f"CREATE TABLE IF NOT EXISTS {self._ledger()} {_LEDGER_COLUMNS}")
+
+    def move_ledger(self) -> None:
+        """Give the ledger its other name, because the program makes a table of that of now."""
+        if LEDGER in self.own:
+            return
+        before, after = self._ledger(), f"{self.schema_name()}.{OWN_LEDGER}"
+        self.make_ledger()
+        self._raw.execute(f"CREATE TABLE {after} {_LEDGER_COLUMNS}")
+        self._raw.execute(f"INSERT INTO {after} SELECT name, checksum, applied_at FROM {before}")
+        self._raw.execute(f"DROP TABLE {before}")
+        self.own |= LEDGER_NAMES
+
+    def keeps_ledger(self) -> bool:
+        """Return True if the program's table :data:`LEDGER` has no column that the ledger lacks."""
+        cursor = self._raw.execute(f"SELECT * FROM {self.schema_name()}.{LEDGER} LIMIT 0")
+        return {column[0].lower() for column in cursor.description} <= _LEDGER_FIELDS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from projections.sql._identifiers import CAPTURE, LEDGER, RESERVED, excerpt
+from projections.sql._identifiers import CAPTURE, LEDGER, LEDGER_NAMES, RESERVED, excerpt
 from projections.sql._migrations import Migrator
 from projections.sql.model import SqlRefusedError
 from projections.sql.postgres._cursor import execute_one
@@ -15,12 +15,13 @@ from projections.sql.postgres._guard import NONE, Names, judge
 from projections.sql.postgres._lexer import first_words, split_script
 from projections.sql.postgres._row_counts import count_changes, find_uncaptured_writes
 from projections.sql.postgres._schema import PostgresTable
-from projections.sql.postgres.definitions import judge_definition
+from projections.sql.postgres.definitions import judge_definition, makes_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from eventstore import NewEvent
+    from projections.sql.postgres.definitions import Step
 
 _SQLITE_ONLY: Final = {"pragma", "replace", "attach", "detach"}
 
@@ -54,14 +55,22 @@ class PostgresMigrator(Migrator[PostgresTable]):
         word = (first_words(statement) or [""])[0]
         if word in _SQLITE_ONLY:
             raise self._error(f"{word.upper()} is SQLite's own ({excerpt(statement)})")
-        try:
-            step = judge_definition(statement, self._foreign, self._schema.own)
-        except SqlRefusedError as error:
-            raise self._error(f"{error.reason} ({excerpt(statement)})") from error
-        if step == "rows":
+        makes_room = LEDGER not in self._schema.own and makes_ledger(statement)
+        if makes_room and self._passes_over(statement):
+            return
+        if self._judge(statement) == "rows":
             self._change_rows()
         else:
             self._define(statement)
+        self._execute(statement)
+
+    def _judge(self, statement: str) -> Step:
+        try:
+            return judge_definition(statement, self._foreign, self._schema.own)
+        except SqlRefusedError as error:
+            raise self._error(f"{error.reason} ({excerpt(statement)})") from error
+
+    def _execute(self, statement: str) -> None:
         execute_one(self._raw, statement)
 
     def _pause(self) -> None:
@@ -85,7 +94,7 @@ class PostgresMigrator(Migrator[PostgresTable]):
 def describe_log_tables(raw: Any, own: Names = NONE) -> list[tuple[Any, ...]]:
     """Return what the log's own tables are made of, for comparison; ``own`` are the program's."""
     rows: list[tuple[Any, ...]] = raw.execute(
-        _DESCRIBE, {"names": [*RESERVED - {LEDGER, CAPTURE} - own]}
+        _DESCRIBE, {"names": [*RESERVED - LEDGER_NAMES - {CAPTURE} - own]}
     ).fetchall()
     return rows
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from eventstore.storage.postgres.owners import check_owners
 from projections.sql._identifiers import (
     LATER_RESERVED,
-    LEDGER,
     RESERVED,
     is_reserved,
     later_reserved,
@@ -176,19 +175,25 @@ class PostgresSchema(Schema[PostgresTable]):
         (name,) = self._raw.execute("SELECT pg_catalog.quote_ident(current_schema())").fetchone()
         return str(name)
 
-    def has_ledger(self) -> bool:
-        """Return True once a migration has been applied."""
+    def has_table(self, name: str) -> bool:
+        """Return True if there is a table of that name."""
         found = self._raw.execute(
-            "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND "
-            "tablename = %s",
-            (LEDGER,),
+            "SELECT 1 FROM pg_catalog.pg_class WHERE relnamespace = "
+            "current_schema()::regnamespace::oid AND relname = %s AND relkind IN ('r', 'p')",
+            (name,),
         ).fetchone()
-        if found is not None:
-            self._check_owner()
         return found is not None
 
-    def _make_ledger(self) -> None:
-        super()._make_ledger()
+    def has_ledger(self) -> bool:
+        """Return True once a migration has been applied."""
+        found = super().has_ledger()
+        if found:
+            self._check_owner()
+        return found
+
+    def make_ledger(self) -> None:
+        """Make the ledger where there is none."""
+        super().make_ledger()
         self._check_owner()
 
     def _check_owner(self) -> None:

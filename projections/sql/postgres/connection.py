@@ -48,6 +48,9 @@ class ChangeRecorder(Publisher, Protocol):
     own: Names
     """Reserved names that the program's tables have since before they were reserved."""
 
+    def learn_names(self, transaction: UserTransaction) -> bool:
+        """Look again which names are the program's; return True if there are more."""
+
     def record(self, transaction: UserTransaction, counts: Mapping[str, int] | None) -> Any:
         """Append what the transaction did; ``counts`` are of its changed rows at its beginning."""
 
@@ -138,7 +141,12 @@ class PostgresConnection(SqlConnection):
         ):
             words = " ".join(first[:2] if first[1:2] == ["or"] else first[:1]).upper()
             raise SqlRefusedError(sql, f"{words} is SQLite's own: write what PostgreSQL has for it")
-        return judge(query, self._recorder.own)
+        try:
+            return judge(query, self._recorder.own)
+        except SqlRefusedError:
+            if not self._recorder.learn_names(self._transaction):
+                raise
+            return judge(query, self._recorder.own)
 
     def _exists(self, made: Made) -> bool:
         with translated_errors():

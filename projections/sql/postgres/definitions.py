@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from projections.sql._identifiers import CAPTURE, is_reserved
+from projections.sql._identifiers import CAPTURE, LEDGER, is_reserved
 from projections.sql.model import SqlRefusedError
 from projections.sql.postgres._guard import (
     NONE,
@@ -104,6 +104,17 @@ def judge_definition(
     if refusal:
         raise SqlRefusedError(sql, refusal)
     return step
+
+
+def makes_ledger(sql: str) -> bool:
+    """Return True for a definition of a table that is called as the ledger of migrations."""
+    try:
+        found = parse_statements(sql)
+    except (SqlSyntaxError, SqlRefusedError):
+        return False
+    relation = found[0].node.get("relation", {}) if found else {}
+    names = relation.get("relname"), relation.get("relpersistence")
+    return bool(found) and found[0].kind == "CreateStmt" and names == (LEDGER, "p")
 
 
 def _refuse(sql: str, statement: Statement, own: Names, *, recorded: bool) -> str:

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from projections.sql._dialect import Recorded, SqlDialect, append_rows
-from projections.sql._identifiers import later_reserved
+from projections.sql._identifiers import LEDGER, later_reserved
 from projections.sql.model import SqlRefusedError
 from projections.sql.postgres import _snapshots
 from projections.sql.postgres._capture import PostgresCapture
@@ -58,18 +58,27 @@ class PostgresDialect(SqlDialect):
         """Return a connection for a caller."""
         transaction = cast("PostgresUserTransaction", self._open_transaction())
         if not self._has_own:
-            self._read_own(transaction)
+            try:
+                self._read_own(transaction)
+            except BaseException:
+                transaction.close()
+                raise
+            self._has_own = True
         return PostgresConnection(transaction, self)
 
     def _read_own(self, transaction: UserTransaction) -> None:
-        # Once for all: no table can get such a name any more.
-        try:
-            with transaction.translated():
-                self.own = later_reserved(PostgresCapture(transaction.raw).list_tables())
-        except BaseException:
-            transaction.close()
-            raise
-        self._has_own = True
+        # Once for all: no table can get such a name any more, but for the ledger's.
+        with transaction.translated():
+            schema = PostgresSchema(transaction.raw)
+            schema.set_own(later_reserved(PostgresCapture(transaction.raw).list_tables()))
+            self.own = schema.own
+
+    def learn_names(self, transaction: UserTransaction) -> bool:
+        """Look whether the program has got the ledger's name since; return True if it has."""
+        before = self.own
+        if LEDGER not in before:
+            self._read_own(transaction)
+        return self.own != before
 
     def close(self) -> None:
         """Do nothing: the log's backend pools the connections."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import psycopg
 
-from projections.sql._identifiers import quote_name
+from projections.sql._identifiers import LEDGER, quote_name
 from projections.sql._replay import Replay
 from projections.sql._target_table import TargetTable
 from projections.sql.model import SqlRefusedError
@@ -17,7 +17,7 @@ from projections.sql.postgres._schema import (
     quote_for_parameters,
 )
 from projections.sql.postgres._values import to_text
-from projections.sql.postgres.definitions import judge_definition
+from projections.sql.postgres.definitions import judge_definition, makes_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,6 +60,8 @@ class PostgresReplay(Replay):
         self.raw.execute(statement.encode())
 
     def _execute_recorded(self, statement: str) -> None:
+        if LEDGER not in self._schema.own and makes_ledger(statement):
+            self._schema.move_ledger()
         # An event may come from a program that judged nothing.
         step = judge_definition(statement, self.foreign or (), self._schema.own, recorded=True)
         if step != "definition":

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from projections.sql._identifiers import LATER_RESERVED, later_reserved
+from projections.sql._identifiers import LATER_RESERVED, LEDGER_NAMES, later_reserved
 from projections.sql._replay import replay_errors
 from projections.sql.events import read_schema
 from projections.sql.model import ReservedNameError, SqlRefusedError
 from projections.sql.postgres._table_columns import TableColumns
-from projections.sql.postgres.definitions import judge_definition, list_names
+from projections.sql.postgres.definitions import judge_definition, list_names, makes_ledger
 from projections.sql.postgres.parser import Statement, check_parser, parse_statements
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class PostgresTrial:
             self._note_names(statement, event.position)
 
     def _judge(self, sql: str) -> Statement:
+        if makes_ledger(sql):
+            self._free |= LEDGER_NAMES
         if judge_definition(sql, (), self._free, recorded=True) != "definition":
             raise SqlRefusedError(sql, "what a migration does to rows is recorded as rows")
         return parse_statements(sql)[0]

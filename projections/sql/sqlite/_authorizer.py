@@ -96,8 +96,9 @@ class Mode(Enum):
 class StatementAuthorizer:
     """Allows or refuses the actions of one connection's statements, and notes what they do.
 
-    The notes (``refusal``, ``taken``, ``transaction``, ``writes``, ``defines``) are those of the
-    statement that was compiled last; ``taken`` is the name that is another's.
+    The notes (``refusal``, ``taken``, ``transaction``, ``writes``, ``defines``, ``made``) are those of the
+    statement that was compiled last; ``taken`` is the name that is another's, ``made`` the table
+    that a migration makes.
     """
 
     def __init__(self) -> None:
@@ -121,6 +122,7 @@ class StatementAuthorizer:
         self.transaction = ""
         self.writes = False
         self.defines = False
+        self.made = ""
         self._dropped = ""
 
     def __call__(
@@ -214,6 +216,8 @@ class StatementAuthorizer:
             return sqlite3.SQLITE_OK
         table = ((action.second if action.code in _TABLE_SECOND else action.first) or "").lower()
         name = action.first.lower()
+        if action.code == sqlite3.SQLITE_CREATE_TABLE:
+            self.made = name
         if action.code == sqlite3.SQLITE_DROP_TRIGGER and table == self._dropped:
             return sqlite3.SQLITE_OK  # It goes with its table, what captures too.
         capturing = {one for one in (table, name) if one.startswith(CAPTURE)}

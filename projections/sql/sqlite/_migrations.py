@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from projections.sql._identifiers import excerpt
+from projections.sql._identifiers import LEDGER, excerpt
 from projections.sql._migrations import Migrator
-from projections.sql.model import SqlRefusedError
+from projections.sql.model import MigrationError, SqlRefusedError
 from projections.sql.sqlite._authorizer import StatementAuthorizer
 from projections.sql.sqlite._definitions import (
     RESET_PRAGMAS,
@@ -34,7 +34,6 @@ class SqliteMigrator(Migrator[SqliteTable]):
         super().__init__(*arguments)
         self._authorizer = StatementAuthorizer()
         self._authorizer.foreign = frozenset(name.lower() for name in self._foreign)
-        self._authorizer.own = self._schema.own
 
     def apply(self) -> list[NewEvent]:
         """Run the migration and add its row to the ledger; return the events to append."""
@@ -54,12 +53,21 @@ class SqliteMigrator(Migrator[SqliteTable]):
         return transaction_word(statement)
 
     def _run(self, statement: str) -> None:
-        self._judge(statement)
+        try:
+            self._judge(statement)
+        except MigrationError:
+            if self._authorizer.made != LEDGER or self._authorizer.taken != LEDGER:
+                raise
+            passed = self._passes_over(statement)
+            self._reserved = reserved_objects(self._raw, self._schema.own)
+            if passed:
+                return
+            self._judge(statement)
         if self._authorizer.defines:
             self._define(statement)
         elif self._authorizer.writes:
             self._change_rows()
-        self._raw.execute(statement).close()
+        self._execute(statement)
         if self._authorizer.defines:
             self._check_names(statement)
 
@@ -70,11 +78,15 @@ class SqliteMigrator(Migrator[SqliteTable]):
         except SqlRefusedError as error:
             raise self._error(f"{error.reason} ({excerpt(statement)})") from error
 
+    def _execute(self, statement: str) -> None:
+        self._raw.execute(statement).close()
+
     def _judge(self, statement: str) -> None:
         """Compile a statement without running it, for the authorizer's notes.
 
         Raises MigrationError for a statement that no migration may have.
         """
+        self._authorizer.own = self._schema.own
         try:
             judge_definition(self._raw, self._authorizer, statement)
         except SqlRefusedError as error:

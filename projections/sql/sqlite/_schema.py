@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from projections.sql._identifiers import (
     CAPTURE,
-    LEDGER,
     is_reserved,
     later_reserved,
     quote_name,
@@ -109,7 +108,7 @@ class SqliteSchema(Schema[SqliteTable]):
                 raw.execute(f"DROP {'VIEW' if kind == 'view' else 'TABLE'} main.{quote_name(name)}")
         for name in names:
             raw.execute(f"DROP TABLE IF EXISTS main.{quote_name(name)}")
-        raw.execute(f"DROP TABLE IF EXISTS main.{LEDGER}")
+        raw.execute(f"DROP TABLE IF EXISTS {self._ledger()}")
 
     def read_triggers(self) -> list[tuple[str, str]]:
         """Return (name, sql) of each trigger of the users, in the order of their creation."""
@@ -147,9 +146,10 @@ class SqliteSchema(Schema[SqliteTable]):
         """Return the schema of the file."""
         return "main"
 
-    def has_ledger(self) -> bool:
-        """Return True once a migration has been applied."""
-        return LEDGER in list_objects(self._raw)
+    def has_table(self, name: str) -> bool:
+        """Return True if there is a table of that name."""
+        query = "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = ?"
+        return self._raw.execute(query, (name,)).fetchone() is not None
 
 
 def list_objects(raw: sqlite3.Connection) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from projections.sql._identifiers import quote_name
+from projections.sql._identifiers import LEDGER, quote_name
 from projections.sql._replay import Replay
 from projections.sql._target_table import TargetTable
 from projections.sql.model import SqlRefusedError
@@ -51,19 +51,30 @@ class SqliteReplay(Replay):
     def _execute_recorded(self, statement: str) -> None:
         authorizer = StatementAuthorizer()
         authorizer.recorded = True
-        authorizer.own = self._schema.own
         authorizer.foreign = frozenset(name.lower() for name in self.foreign or ())
-        before = reserved_objects(self.raw, self._schema.own)
         self.raw.set_authorizer(authorizer)
         try:
             # An event may come from a program that judged nothing.
-            judge_definition(self.raw, authorizer, statement)
+            self._judge(authorizer, statement)
         finally:
             self.raw.set_authorizer(None)
         if not authorizer.defines:
             raise SqlRefusedError(statement, "what a migration does to rows is recorded as rows")
+        before = reserved_objects(self.raw, self._schema.own)
         self._execute(statement)
         check_names(self.raw, statement, before, self._schema.own)
+
+    def _judge(self, authorizer: StatementAuthorizer, statement: str) -> None:
+        authorizer.own = self._schema.own
+        try:
+            judge_definition(self.raw, authorizer, statement)
+        except SqlRefusedError:
+            if authorizer.made != LEDGER or authorizer.taken != LEDGER:
+                raise
+            # The program has made a table that is called as the ledger.
+            self._schema.move_ledger()
+            authorizer.own = self._schema.own
+            judge_definition(self.raw, authorizer, statement)
 
     def _suspend(self) -> list[str]:
         statements = []
