@@ -47,20 +47,28 @@ class PostgresCapture(Capture[PostgresTable]):
         ).fetchall()
         return [name for (name,) in rows]
 
-    def read_version(self) -> tuple[bool, str]:
+    def read_version(self, table: int) -> tuple[bool, int | None]:
         """Return whether the transaction has written, and a version of the captured tables.
 
-        The version changes with each migration, because that creates the triggers again.
+        The version is the number of the trigger of one captured ``table``, given by its own. Each
+        migration creates the triggers of all tables again. It is None where there is none.
         """
-        has_written, triggers = self._raw.execute(
-            "SELECT pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL, "
-            "(SELECT pg_catalog.string_agg(t.oid::text, ' ' ORDER BY t.oid) FROM "
-            "pg_catalog.pg_trigger t "
-            "JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid "
-            "WHERE c.relnamespace = current_schema()::regnamespace::oid AND t.tgname = %s)",
+        found: tuple[bool, int | None] = self._raw.execute(
+            "SELECT pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL, (SELECT oid "
+            "FROM pg_catalog.pg_trigger WHERE tgrelid = %s::oid AND tgname = %s)",
+            (table, ROW_TRIGGER),
+        ).fetchone()
+        return found
+
+    def find_any_table(self) -> int:
+        """Return the number of a captured table, 0 where there is none."""
+        found = self._raw.execute(
+            "SELECT t.tgrelid FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON "
+            "c.oid = t.tgrelid WHERE c.relnamespace = current_schema()::regnamespace::oid "
+            "AND t.tgname = %s ORDER BY 1 LIMIT 1",
             (ROW_TRIGGER,),
         ).fetchone()
-        return has_written, triggers or ""
+        return found[0] if found else 0
 
     def install(self, tables: Iterable[PostgresTable]) -> None:
         """Capture the changes of these tables from now on."""

@@ -28,14 +28,19 @@ FROM pg_catalog.pg_class
 WHERE oid = ANY ('{{{",".join(_CATALOG)}}}'::pg_catalog.regclass[]::oid[]) AND {_CHANGES} > 0
 """
 
-# What the view pg_stat_xact_user_tables shows of them, in half its time. The server's own tables
-# have smaller numbers than FirstNormalObjectId.
+# What the view pg_stat_xact_user_tables shows of those that this transaction may have written: it
+# keeps a lock on each of them. The view itself asks for every table of the database. The server's
+# own tables have smaller numbers than FirstNormalObjectId.
 _COUNT_ROWS: Final = f"""
 SELECT pg_catalog.concat(n.nspname, '.', c.relname), c.changes,
     CASE WHEN n.nspname = current_schema() THEN c.relname END
 FROM (
     SELECT relname, relnamespace, {_CHANGES} AS changes
-    FROM pg_catalog.pg_class WHERE relkind IN ('r', 'm') AND oid >= 16384 OFFSET 0
+    FROM pg_catalog.pg_class WHERE relkind IN ('r', 'm') AND oid = ANY (ARRAY(
+        SELECT relation FROM pg_catalog.pg_locks
+        WHERE pid = pg_catalog.pg_backend_pid() AND relation >= 16384 AND granted
+            AND mode OPERATOR(pg_catalog.<>) ALL ('{{AccessShareLock,RowShareLock}}')
+    )) OFFSET 0
 ) c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.changes > 0 AND n.nspname OPERATOR(pg_catalog.!~~) 'pg\\_%'
 """
@@ -43,9 +48,10 @@ _COUNT_CHANGES: Final = f"{_COUNT_ROWS} UNION ALL {_COUNT_CATALOG}"
 
 
 def count_changes(raw: Any) -> dict[str, int]:
-    """Return how many rows of each table this session has changed in its transaction.
+    """Return how many rows this session has changed in each table that its transaction wrote.
 
-    The counts only grow within a transaction; before it, the server may have reset them.
+    The counts only grow within a transaction; before it, the server may have reset them. Those of
+    earlier transactions may be among them.
     """
     rows = raw.execute(_COUNT_CHANGES).fetchall()
     return {here or name: count for name, count, here in rows}

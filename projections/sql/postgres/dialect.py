@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from projections.sql._dialect import Recorded, SqlDialect, append_rows
 from projections.sql._identifiers import LEDGER, later_reserved
@@ -35,6 +35,22 @@ _SETTINGS: Final = (
 )
 
 
+class _KnownTables(NamedTuple):
+    """The captured tables, as of one version of the trigger on ``one`` of them."""
+
+    one: int
+    version: int | None
+    tables: dict[str, PostgresTable]
+
+
+def _read_tables(raw: Any) -> _KnownTables:
+    schema, capture = PostgresSchema(raw), PostgresCapture(raw)
+    one = capture.find_any_table()
+    _, version = capture.read_version(one)
+    names = capture.list_tables()
+    return _KnownTables(one, version, {name: schema.read_table(name) for name in names})
+
+
 class PostgresDialect(SqlDialect):
     """See :class:`SqlDialect`."""
 
@@ -49,7 +65,7 @@ class PostgresDialect(SqlDialect):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         check_parser()
-        self._known: tuple[str, dict[str, PostgresTable]] = "", {}
+        self._known = _KnownTables(0, None, {})
         self.own: Names = NONE
         """Reserved names that the program's tables have since before they were reserved."""
         self._has_own = False
@@ -93,10 +109,13 @@ class PostgresDialect(SqlDialect):
         """
         raw: Any = transaction.raw
         capture = PostgresCapture(raw)
-        has_written, version = capture.read_version()
+        known = self._known
+        has_written, version = capture.read_version(known.one)
         if not has_written:
             return None
-        tables = self._read_tables(raw, version)
+        if version is None or version != known.version:
+            known = self._known = _read_tables(raw)
+        tables = known.tables
         if counts is not None and (written := find_uncaptured_writes(raw, counts, tables)):
             reason = f"table {written[0]!r} is not one that a migration of this storage made"
             if is_catalog(written[0]):
@@ -106,14 +125,6 @@ class PostgresDialect(SqlDialect):
             return None
         events = capture.take_events(tables)
         return append_rows(transaction, events) if events else None
-
-    def _read_tables(self, raw: Any, version: str) -> dict[str, PostgresTable]:
-        known = self._known
-        if known[0] != version:
-            schema = PostgresSchema(raw)
-            names = PostgresCapture(raw).list_tables()
-            known = self._known = version, {name: schema.read_table(name) for name in names}
-        return known[1]
 
     def _prepare(self, transaction: UserTransaction) -> None:
         """Do nothing: the transaction's own settings suffice."""
