@@ -16,7 +16,7 @@ from projections.sql.events import CATEGORY, STREAM
 from projections.sql.model import ReplayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from eventstore import Appended, NewEvent
@@ -87,16 +87,18 @@ class SqlDialect(ABC):
         if recorded is not None:
             self._announce(*recorded)
 
-    def apply_migrations(self, directory: Path) -> list[str]:
+    def apply_migrations(self, directory: Path, uncaptured: Collection[str]) -> list[str]:
         """Apply the missing migrations; return their names."""
         migrations = find_migrations(directory, self.name)
         with closing(self._open_transaction()) as transaction, transaction.translated():
             self._prepare(transaction)
             ledger = self.schema_type(transaction.raw).read_ledger()
             missing = [one for one in migrations if not is_applied(one, ledger)]
-            return [one.name for one in missing if self._apply(transaction, one)]
+            return [one.name for one in missing if self._apply(transaction, one, uncaptured)]
 
-    def _apply(self, transaction: UserTransaction, migration: MigrationFile) -> bool:
+    def _apply(
+        self, transaction: UserTransaction, migration: MigrationFile, uncaptured: Collection[str]
+    ) -> bool:
         """Apply one migration; return False if another process did so in the meantime."""
         with self.changing_schema(transaction):
             raw: Any = transaction.raw
@@ -104,7 +106,8 @@ class SqlDialect(ABC):
             if is_applied(migration, schema.read_ledger()):
                 return False
             moment = from_microseconds(self._clock()).isoformat()
-            events = self.migrator_type(raw, schema, capture, migration, moment).apply()
+            make = self.migrator_type
+            events = make(raw, schema, capture, migration, moment, uncaptured).apply()
             recorded = append_rows(transaction, events)
         self.publish(recorded)
         return True
@@ -146,7 +149,7 @@ class SqlDialect(ABC):
         names = capture.list_tables()
         reserved = schema.list_later_reserved()
         schema.set_own(schema.list_own_reserved(names))
-        sequences = schema.read_sequences(names)
+        sequences, kept = schema.read_sequences(names), schema.set_aside()
         capture.remove()
         schema.drop_tables(names)
         replay = self.replay_type(raw)
@@ -154,6 +157,8 @@ class SqlDialect(ABC):
         for error in replay.find_taken(reserved):
             raise error
         schema.set_own(later_reserved(replay.tables))
+        with replay.without_triggers([one.table for one in kept]):
+            schema.put_back(kept)
         schema.restore_sequences(sequences)
         existing = set(schema.list_tables())
         capture.install([schema.read_table(name) for name in replay.tables if name in existing])

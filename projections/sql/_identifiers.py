@@ -19,6 +19,9 @@ LEDGER: Final = "schema_migrations"
 OWN_LEDGER: Final = f"{CAPTURE}_migrations"
 """The same where a program has made a table called :data:`LEDGER` in a migration."""
 
+UNCAPTURED: Final = f"{CAPTURE}_uncaptured"
+"""The table of those tables whose rows migrations have declared not to be recorded."""
+
 LEDGER_NAMES: Final = frozenset([LEDGER, f"{LEDGER}_pkey"])
 """Names that a program may use once the ledger has another."""
 

@@ -8,9 +8,10 @@ executes the definitions again but puts the rows as they were recorded, so that
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NamedTuple
 
 from eventstore.errors import ConfigError
 from projections.sql._identifiers import OWN_LEDGER, excerpt
@@ -18,7 +19,7 @@ from projections.sql.events import SchemaChange, schema_event
 from projections.sql.model import MigrationError, TableT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from eventstore import NewEvent
@@ -72,6 +73,15 @@ def is_applied(migration: MigrationFile, ledger: dict[str, str]) -> bool:
     return known is not None
 
 
+_DECLARED: Final = re.compile(r"^[ \t]*--[ \t]*uncaptured:(.*)$", re.MULTILINE)
+
+
+def read_declared(sql: str) -> frozenset[str]:
+    """Return the tables that a migration declares uncaptured: ``-- uncaptured: one, two``."""
+    names = (name for line in _DECLARED.findall(sql) for name in line.split(","))
+    return frozenset(name.strip().strip('"') for name in names) - {""}
+
+
 class MigrationEvents:
     """Collects the events of a migration: its definitions and its row changes, in order."""
 
@@ -87,13 +97,17 @@ class MigrationEvents:
         """Note a statement that changes the schema."""
         self._definitions.append(statement)
 
-    def end_definitions(self, tables: Iterable[str], *, final: bool) -> None:
+    def end_definitions(
+        self, tables: Iterable[str], uncaptured: Iterable[str], *, final: bool
+    ) -> None:
         """Append an event of the definitions since the last call; ``tables`` are then captured.
 
-        The final call appends one even for a migration without definitions.
+        ``uncaptured`` are declared not to be. The final call appends one even for a migration
+        without definitions.
         """
         if self._definitions or (final and not self._has_schema_event):
-            change = SchemaChange(*self._head, self._definitions, list(tables))
+            names = list(tables), sorted(uncaptured)
+            change = SchemaChange(*self._head, self._definitions, *names)
             self.events.append(schema_event(change))
             self._definitions, self._has_schema_event = [], True
 
@@ -112,6 +126,7 @@ class Migrator(ABC, Generic[TableT]):
         capture: Capture[TableT],
         migration: MigrationFile,
         moment: str,
+        uncaptured: Collection[str] = (),
     ) -> None:
         self._raw = raw
         self._schema = schema
@@ -120,8 +135,12 @@ class Migrator(ABC, Generic[TableT]):
         self._events = MigrationEvents(migration, self.dialect, moment)
         captured = capture.list_tables()
         schema.set_own(schema.list_own_reserved(captured))
+        self._declared = read_declared(migration.sql)
+        self._allowed = self._declared | set(uncaptured)
+        self._uncaptured = schema.read_uncaptured()
         # Tables that other programs made in the same database: migrations leave them alone.
-        self._foreign = frozenset(name for name in schema.list_tables() if name not in captured)
+        known = self._uncaptured.union(captured)
+        self._foreign = frozenset(name for name in schema.list_tables() if name not in known)
         self._tables: dict[str, TableT] = {}
         self._capturing = False
 
@@ -235,9 +254,27 @@ class Migrator(ABC, Generic[TableT]):
             for name, description in found.items()
             if (fault := self._schema.find_fault(description))
         }
-        if final and faults:
-            raise self._error(min(faults.values()))
-        self._tables = {name: one for name, one in found.items() if name not in faults}
+        if final:
+            self._declare(found, faults)
+        passed = {*faults, *self._uncaptured}
+        self._tables = {name: one for name, one in found.items() if name not in passed}
         self._capture.install(self._tables.values())
         self._capturing = True
-        self._events.end_definitions(self._tables, final=final)
+        self._events.end_definitions(self._tables, self._uncaptured, final=final)
+
+    def _declare(self, found: Collection[str], faults: Mapping[str, str]) -> None:
+        """Settle which tables are not captured; raise MigrationError for one that has to be."""
+        for name in sorted(self._declared - self._uncaptured):
+            if name not in found:
+                raise self._error(f"it declares {name!r} uncaptured, and leaves no such table")
+            if name not in faults:
+                reason = "its rows can be recorded: leave the declaration out"
+                raise self._error(f"it declares {name!r} uncaptured, and {reason}")
+        known = self._uncaptured.intersection(found)
+        self._uncaptured = known | (self._allowed & faults.keys())
+        if missing := faults.keys() - self._uncaptured:
+            way = (
+                f"declare it by a comment '-- uncaptured: {min(missing)}', then its rows are in no"
+            )
+            raise self._error(f"{faults[min(missing)]}, or {way} event")
+        self._schema.write_uncaptured(self._uncaptured)

@@ -125,7 +125,8 @@ class Replay(ABC):
         self.finish()
         self._targets.clear()
         if self.foreign is None:
-            self.foreign = frozenset(self._schema.list_tables()) - set(self.tables)
+            known = self._schema.read_uncaptured().union(self.tables)
+            self.foreign = frozenset(self._schema.list_tables()) - known
         if event.commit != self._defined:
             self._begin_migration()
             self._defined = event.commit
@@ -137,7 +138,7 @@ class Replay(ABC):
     def _check_tables(self, change: SchemaChange) -> list[str]:
         """Return the captured tables; raise SqlRefusedError for those of other programs."""
         made = set(self._schema.list_tables()) - (self.foreign or frozenset())
-        if others := sorted(set(change.tables) - made):
+        if others := sorted({*change.tables, *change.uncaptured} - made):
             reason = f"{others[0]!r} is not one of the tables that the migrations make"
             raise SqlRefusedError(change.migration, reason)
         return change.tables
@@ -146,6 +147,7 @@ class Replay(ABC):
         for statement in change.statements:
             self._execute_recorded(statement)
         self._schema.write_ledger(change.migration, change.checksum, change.applied_at)
+        self._schema.write_uncaptured(change.uncaptured)
 
     def _begin_migration(self) -> None:  # noqa: B027 - most databases need nothing
         """Prepare for the definitions of another migration."""
@@ -161,8 +163,16 @@ class Replay(ABC):
         """
 
     @abstractmethod
-    def _suspend(self) -> list[str]:
-        """Disable the users' triggers; return the statements that enable them again."""
+    def _suspend(self, tables: Sequence[str]) -> list[str]:
+        """Disable the users' triggers on tables; return the statements that enable them again."""
+
+    @contextmanager
+    def without_triggers(self, tables: Sequence[str]) -> Iterator[None]:
+        """Disable the users' triggers on tables for a while."""
+        statements = self._suspend(tables)
+        yield
+        for statement in statements:
+            self._execute(statement)
 
     def finish(self) -> None:
         """Enable what the replay has disabled."""
@@ -176,7 +186,7 @@ class Replay(ABC):
             return
         with replay_errors(steps[0].position, self.errors):
             if self._suspended is None:
-                self._suspended = self._suspend()
+                self._suspended = self._suspend(self.tables)
             fits = self._try(change for step in steps for change in step.changes)
         for step in () if fits else steps:
             with replay_errors(step.position, self.errors):

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NamedTuple
 
-from projections.sql._identifiers import LEDGER, LEDGER_NAMES, OWN_LEDGER
+from projections.sql._identifiers import (
+    CAPTURE,
+    LEDGER,
+    LEDGER_NAMES,
+    OWN_LEDGER,
+    UNCAPTURED,
+    quote_name,
+)
 from projections.sql.model import TableT
 
 if TYPE_CHECKING:
@@ -17,11 +24,25 @@ _LEDGER_COLUMNS: Final = (
 _LEDGER_FIELDS: Final = frozenset({"name", "checksum", "applied_at"})
 
 
+class KeptRows(NamedTuple):
+    """The rows of a table, in a temporary one, while it is computed again."""
+
+    table: str
+    place: str
+    columns: tuple[str, ...]
+
+
+def _list(columns: Iterable[str]) -> str:
+    return ", ".join(map(quote_name, columns))
+
+
 class Schema(ABC, Generic[TableT]):
     """Reads and changes the users' schema on one connection, in the caller's transaction."""
 
     placeholder: ClassVar[str]
     """The driver's mark for a parameter."""
+    insert_clause: ClassVar[str] = ""
+    """What stands between an INSERT's columns and its query, so that it may give all of them."""
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
@@ -73,6 +94,53 @@ class Schema(ABC, Generic[TableT]):
     @abstractmethod
     def has_table(self, name: str) -> bool:
         """Return True if there is a table of that name."""
+
+    def read_uncaptured(self) -> frozenset[str]:
+        """Return the tables whose rows migrations have declared not to be recorded."""
+        if not self.has_table(UNCAPTURED):
+            return frozenset()
+        rows = self._raw.execute(f"SELECT name FROM {self.schema_name()}.{UNCAPTURED}").fetchall()
+        return frozenset(row[0] for row in rows)
+
+    def write_uncaptured(self, names: Iterable[str]) -> None:
+        """Replace what :meth:`read_uncaptured` returns."""
+        names, table = sorted(names), f"{self.schema_name()}.{UNCAPTURED}"
+        if names:
+            self._raw.execute(f"CREATE TABLE IF NOT EXISTS {table} (name TEXT PRIMARY KEY)")
+        elif not self.has_table(UNCAPTURED):
+            return
+        self._raw.execute(f"DELETE FROM {table}")
+        for name in names:
+            self._raw.execute(f"INSERT INTO {table} (name) VALUES ({self.placeholder})", (name,))
+
+    def set_aside(self) -> list[KeptRows]:
+        """Copy the rows that are not recorded, before a rebuild drops their tables."""
+        kept = []
+        for number, name in enumerate(sorted(self.read_uncaptured())):
+            columns = self.read_table(name).table.columns
+            one = KeptRows(name, f"{CAPTURE}_kept_{number}", columns)
+            query = f"SELECT {_list(columns)} FROM {self.schema_name()}.{quote_name(name)}"
+            self._execute(f"CREATE TEMPORARY TABLE {one.place} AS {query}")
+            kept.append(one)
+        return kept
+
+    def put_back(self, kept: Iterable[KeptRows]) -> None:
+        """Put these rows into their tables, as far as these have their columns still."""
+        tables = set(self.list_tables())
+        for one in kept:
+            if one.table in tables:
+                there = self.read_table(one.table).table.columns
+                columns = _list(column for column in one.columns if column in there)
+                table = f"{self.schema_name()}.{quote_name(one.table)}"
+                self._execute(
+                    f"INSERT INTO {table} ({columns}) {self.insert_clause} "
+                    f"SELECT {columns} FROM {one.place}"
+                )
+            self._execute(f"DROP TABLE {one.place}")
+
+    @abstractmethod
+    def _execute(self, statement: str) -> None:
+        """Execute a statement without parameters."""
 
     def _ledger_name(self) -> str:
         return OWN_LEDGER if self.has_table(OWN_LEDGER) else LEDGER

@@ -50,7 +50,7 @@ CHUNK_BYTES: Final = 8 * 1024 * 1024
 """The size of a ``RowValue``."""
 
 
-class SchemaChange(msgspec.Struct, frozen=True):
+class SchemaChange(msgspec.Struct, frozen=True, omit_defaults=True):
     """Consecutive definitions of a migration: those between two of its changes of rows."""
 
     migration: str
@@ -60,6 +60,8 @@ class SchemaChange(msgspec.Struct, frozen=True):
     statements: list[str]
     tables: list[str]
     """The captured tables afterwards."""
+    uncaptured: list[str] = []
+    """Those that are declared not to be, afterwards."""
 
 
 def schema_event(change: SchemaChange) -> NewEvent:

@@ -19,7 +19,7 @@ from eventstore.system.secret_url import SecretUrl
 from projections.sql._dialects import dialect_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
     from typing import Self
 
@@ -120,14 +120,18 @@ class SqlStorage(BlockingContext):
             raise
         connection.close()
 
-    def apply_migrations(self, migrations_dir: Path) -> list[str]:
+    def apply_migrations(
+        self, migrations_dir: Path, *, uncaptured: Collection[str] = ()
+    ) -> list[str]:
         """Apply each ``.sql`` file of a directory once, in the order of their names.
 
         Each is one transaction with its row in ``schema_migrations`` and its events. Returns the
-        names (file stems) of those that were applied now. Raises MigrationError, which names the
-        file, for one that fails or was changed after it had been applied.
+        names (file stems) of those that were applied now. Of the tables that they make, those of
+        ``uncaptured`` may be without a primary key: their rows are not recorded. Raises
+        MigrationError, which names the file, for one that fails or was changed after it had been
+        applied.
         """
-        return self._dialect.apply_migrations(migrations_dir)
+        return self._dialect.apply_migrations(migrations_dir, uncaptured)
 
     def rebuild(self, check: Callable[[], None] | None = None) -> int:
         """Drop the tables and compute them again from the log; return the position they are at.

@@ -8,6 +8,7 @@ from eventstore.storage.postgres.owners import check_owners
 from projections.sql._identifiers import (
     LATER_RESERVED,
     RESERVED,
+    UNCAPTURED,
     is_reserved,
     later_reserved,
     quote_name,
@@ -84,6 +85,7 @@ class PostgresSchema(Schema[PostgresTable]):
     """See :class:`Schema`. All tables are those of the log's schema."""
 
     placeholder = "%s"
+    insert_clause = "OVERRIDING SYSTEM VALUE"
 
     def list_tables(self) -> list[str]:
         """Return the tables that are neither the log's nor this package's."""
@@ -132,12 +134,16 @@ class PostgresSchema(Schema[PostgresTable]):
 
     def drop_tables(self, names: Sequence[str]) -> None:
         """Drop these tables, the ledger, and the users' views, functions, sequences and types."""
-        for name in names:
+        for name in [*names, *self.read_uncaptured()]:
             self._raw.execute(f"DROP TABLE IF EXISTS {quote_name(name)} CASCADE".encode())
         for kind, query in _OBJECTS.items():
             for (name,) in self._raw.execute(query, {"reserved": list(RESERVED)}).fetchall():
                 self._raw.execute(f"DROP {kind} IF EXISTS {name} CASCADE".encode())
-        self._raw.execute(f"DROP TABLE IF EXISTS {self._ledger()}".encode())
+        self._execute(f"DROP TABLE IF EXISTS {self._ledger()}")
+        self._execute(f"DROP TABLE IF EXISTS {self.schema_name()}.{UNCAPTURED}")
+
+    def _execute(self, statement: str) -> None:
+        self._raw.execute(statement.encode())
 
     def read_sequences(self, names: Sequence[str]) -> dict[tuple[str, str], tuple[int, bool]]:
         """Return (last value, whether it was given out) by (table, column)."""

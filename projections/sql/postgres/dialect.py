@@ -41,6 +41,8 @@ class _KnownTables(NamedTuple):
     one: int
     version: int | None
     tables: dict[str, PostgresTable]
+    uncaptured: frozenset[str]
+    """Tables that may be written, and are declared not to be captured."""
 
 
 def _read_tables(raw: Any) -> _KnownTables:
@@ -48,7 +50,8 @@ def _read_tables(raw: Any) -> _KnownTables:
     one = capture.find_any_table()
     _, version = capture.read_version(one)
     names = capture.list_tables()
-    return _KnownTables(one, version, {name: schema.read_table(name) for name in names})
+    tables = {name: schema.read_table(name) for name in names}
+    return _KnownTables(one, version, tables, schema.read_uncaptured())
 
 
 class PostgresDialect(SqlDialect):
@@ -65,7 +68,7 @@ class PostgresDialect(SqlDialect):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         check_parser()
-        self._known = _KnownTables(0, None, {})
+        self._known = _KnownTables(0, None, {}, frozenset())
         self.own: Names = NONE
         """Reserved names that the program's tables have since before they were reserved."""
         self._has_own = False
@@ -115,8 +118,8 @@ class PostgresDialect(SqlDialect):
             return None
         if version is None or version != known.version:
             known = self._known = _read_tables(raw)
-        tables = known.tables
-        if counts is not None and (written := find_uncaptured_writes(raw, counts, tables)):
+        tables, allowed = known.tables, known.uncaptured.union(known.tables)
+        if counts is not None and (written := find_uncaptured_writes(raw, counts, allowed)):
             reason = f"table {written[0]!r} is not one that a migration of this storage made"
             if is_catalog(written[0]):
                 reason = "a function has changed the schema, which only migrations change"

@@ -20,7 +20,7 @@ from projections.sql.postgres._values import to_text
 from projections.sql.postgres.definitions import judge_definition, makes_ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from projections.sql.model import RowValues
 
@@ -68,14 +68,14 @@ class PostgresReplay(Replay):
             raise SqlRefusedError(statement, "what a migration does to rows is recorded as rows")
         execute_one(self.raw, statement)
 
-    def _suspend(self) -> list[str]:
+    def _suspend(self, tables: Sequence[str]) -> list[str]:
         """Drop foreign keys and disable the users' triggers."""
         statements = []
-        for table, name, definition in self.raw.execute(_FOREIGN_KEYS, (self.tables,)).fetchall():
+        for table, name, definition in self.raw.execute(_FOREIGN_KEYS, (list(tables),)).fetchall():
             alter = f"ALTER TABLE {quote_name(table)}"
             self._execute(f"{alter} DROP CONSTRAINT {quote_name(name)}")
             statements.append(f"{alter} ADD CONSTRAINT {quote_name(name)} {definition}")
-        for table in self.tables:
+        for table in tables:
             self._execute(f"ALTER TABLE {quote_name(table)} DISABLE TRIGGER USER")
             statements.append(f"ALTER TABLE {quote_name(table)} ENABLE TRIGGER USER")
         return statements

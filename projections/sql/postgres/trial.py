@@ -79,7 +79,7 @@ class PostgresTrial:
 
 
 def _check_tables(change: SchemaChange, columns: TableColumns) -> None:
-    for name in change.tables:
+    for name in (*change.tables, *change.uncaptured):
         if not columns.may_have(name):
             reason = f"{name!r} is not one of the tables that the migrations make"
             raise SqlRefusedError(change.migration, reason)

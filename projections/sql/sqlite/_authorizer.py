@@ -96,9 +96,9 @@ class Mode(Enum):
 class StatementAuthorizer:
     """Allows or refuses the actions of one connection's statements, and notes what they do.
 
-    The notes (``refusal``, ``taken``, ``transaction``, ``writes``, ``defines``, ``made``) are those of the
-    statement that was compiled last; ``taken`` is the name that is another's, ``made`` the table
-    that a migration makes.
+    The notes (``refusal``, ``taken``, ``transaction``, ``writes``, ``defines``, ``made``) are
+    those of the statement that was compiled last; ``taken`` is the name that is another's,
+    ``made`` the table that a migration makes.
     """
 
     def __init__(self) -> None:

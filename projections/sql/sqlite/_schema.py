@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from projections.sql._identifiers import (
     CAPTURE,
+    UNCAPTURED,
     is_reserved,
     later_reserved,
     quote_name,
@@ -106,9 +107,13 @@ class SqliteSchema(Schema[SqliteTable]):
         for name, kind in list_objects(raw).items():
             if kind in {"view", "virtual"}:
                 raw.execute(f"DROP {'VIEW' if kind == 'view' else 'TABLE'} main.{quote_name(name)}")
-        for name in names:
+        for name in [*names, *self.read_uncaptured()]:
             raw.execute(f"DROP TABLE IF EXISTS main.{quote_name(name)}")
         raw.execute(f"DROP TABLE IF EXISTS {self._ledger()}")
+        raw.execute(f"DROP TABLE IF EXISTS main.{UNCAPTURED}")
+
+    def _execute(self, statement: str) -> None:
+        self._raw.execute(statement)
 
     def read_triggers(self) -> list[tuple[str, str]]:
         """Return (name, sql) of each trigger of the users, in the order of their creation."""

@@ -62,6 +62,7 @@ class SqliteDialect(SqlDialect):
             schema = SqliteSchema(raw)
             tables = {name: schema.read_table(name) for name in SqliteCapture(raw).list_tables()}
             others = {name for name, kind in list_objects(raw).items() if kind != "table"}
+            others |= schema.read_uncaptured()
             writable = frozenset(name.lower() for name in {*tables, *others})
             known = self._known = _KnownSchema(version, tables, writable)
         return known

@@ -20,7 +20,7 @@ from projections.sql.sqlite._definitions import (
 from projections.sql.sqlite._schema import SqliteSchema, SqliteTable, list_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 _WRITES: Final = {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE}
 
@@ -76,7 +76,7 @@ class SqliteReplay(Replay):
             authorizer.own = self._schema.own
             judge_definition(self.raw, authorizer, statement)
 
-    def _suspend(self) -> list[str]:
+    def _suspend(self, tables: Sequence[str]) -> list[str]:  # noqa: ARG002 - triggers of all
         statements = []
         for name, sql in self._schema.read_triggers():
             if not _writes_virtual_tables_only(self.raw, name):
