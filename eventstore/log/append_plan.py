@@ -69,8 +69,15 @@ class _Accepted(NamedTuple):
     """An append that will be stored: its versions afterwards, and where it ends."""
 
     append: Append
+    raw_ids: list[bytes]
     versions: dict[str, int]
     commit: int
+
+    def find(self, raw_id: bytes) -> _Fresh:
+        """Return its event with this id."""
+        at = self.raw_ids.index(raw_id)
+        pairs = [(write.stream, event) for write in self.append.writes for event in write.events]
+        return _Fresh(self.commit - self.append.events + 1 + at, self.commit, *pairs[at])
 
 
 @dataclass(slots=True)
@@ -94,7 +101,8 @@ class Plan:
     largest: bytes = b""
     """The largest UUID that is accepted."""
     _accepted: list[_Accepted] = field(default_factory=list)
-    _fresh: dict[bytes, _Fresh] = field(default_factory=dict)
+    _fresh: dict[bytes, _Accepted] = field(default_factory=dict)
+    """The appends before this one, by the ids of their events."""
     _indexed: int = 0
     _position: int = 0
     _results: dict[int, Appended] = field(default_factory=dict)
@@ -119,12 +127,12 @@ class Plan:
         if largest >= TEXT_IDS:
             largest = max((raw_id for raw_id in raw_ids if raw_id < TEXT_IDS), default=b"")
         self.largest = max(self.largest, largest)
-        return self._accept(append)
+        return self._accept(append, raw_ids)
 
     def stream_of(self, raw_id: bytes) -> str | None:
         """Return the stream of the event with this id; ``None`` where there is none."""
         self._index_fresh()
-        stored = self.known.get(raw_id) or self._fresh.get(raw_id)
+        stored = self._stored(raw_id)
         return stored.stream if stored is not None else None
 
     def result_of(self, raw_id: bytes) -> Callable[[], Appended]:
@@ -134,16 +142,18 @@ class Plan:
     def _index_fresh(self) -> None:
         """Index the ids of the appends before this one; a group of one needs no index."""
         for accepted in self._accepted[self._indexed :]:
-            start = accepted.commit - accepted.append.events + 1
-            pairs = ((w.stream, e) for w in accepted.append.writes for e in w.events)
-            for position, (stream, event) in enumerate(pairs, start):
-                self._fresh[event.raw_id] = _Fresh(position, accepted.commit, stream, event)
+            self._fresh.update(dict.fromkeys(accepted.raw_ids, accepted))
         self._indexed = len(self._accepted)
+
+    def _stored(self, raw_id: bytes) -> KnownEvent | _Fresh | None:
+        """Return the event with this id, of the log or of an earlier append of the group."""
+        accepted = self._fresh.get(raw_id)
+        return self.known.get(raw_id) if accepted is None else accepted.find(raw_id)
 
     def _repeat(
         self, append: Append, raw_ids: list[bytes], known: list[bytes]
     ) -> Callable[[], Appended]:
-        stored = [self.known.get(raw_id) or self._fresh[raw_id] for raw_id in known]
+        stored = [one for raw_id in known if (one := self._stored(raw_id)) is not None]
 
         def refuse(reason: str) -> DuplicateEventError:
             ids = [unpack_id(raw_id) for raw_id in known]
@@ -166,7 +176,7 @@ class Plan:
 
         return result
 
-    def _accept(self, append: Append) -> Callable[[], Appended]:
+    def _accept(self, append: Append, raw_ids: list[bytes]) -> Callable[[], Appended]:
         versions = {
             write.stream: self.versions.get(write.stream, 0) + len(write.events)
             for write in append.writes
@@ -175,7 +185,7 @@ class Plan:
         commit = self._position
         self.versions.update(versions)
         self.changed.update(versions)
-        self._accepted.append(_Accepted(append, versions, commit))
+        self._accepted.append(_Accepted(append, raw_ids, versions, commit))
         return lambda: self._results[commit]
 
     def rows(self, stream_ids: Mapping[str, int], events: list[Event] | None) -> Iterator[Row]:
@@ -187,7 +197,7 @@ class Plan:
         position, previous = self.head.position, self.head.hash
         salts = iter(_salts(self._position - position))
         content_digest, link = chain.content_digest, chain.link
-        for append, versions, commit in self._accepted:
+        for append, _, versions, commit in self._accepted:
             version = 0
             for write in append.writes:
                 stream, name = write.stream, write.stream.encode()

@@ -36,6 +36,7 @@ class PositionFile:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._path = str(directory / "position")
+        self._raw_path = os.fsencode(self._path)
         self._lock = fork_hooks.ForkLock()
         self._file = _CLOSED
         fork_hooks.track(self)
@@ -88,9 +89,7 @@ class PositionFile:
 
     def _is_current(self) -> bool:
         """Return whether the open file is the one that has the name now."""
-        return self._is_ours(self._file) and self._opened.same_file(
-            identify(self._path, follow=False)
-        )
+        return self._is_ours(self._file) and self._opened == identify(self._raw_path, follow=False)
 
     def _is_ours(self, file: int) -> bool:
         """Return whether a descriptor is still the file that was opened.
@@ -98,6 +97,6 @@ class PositionFile:
         A program that closes all descriptors, as daemons do, may have another file there since.
         """
         try:
-            return file != _CLOSED and self._opened.same_file(identify_open(file))
+            return file != _CLOSED and identify_open(file) == self._opened
         except OSError:
             return False

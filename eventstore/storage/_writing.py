@@ -68,8 +68,8 @@ def write_group(
     not the one that ``known`` names.
     """
     cache = StreamCache() if cache is None else cache
-    appends = not all(isinstance(operation, Acknowledge) for operation in group)
-    head = read_head(driver, lock=appends, known=known)
+    kinds = {type(operation) for operation in group}
+    head = read_head(driver, lock=kinds != {Acknowledge}, known=known)
     steps = [
         _erasure.prepare(driver, head, operation) if isinstance(operation, Redact) else operation
         for operation in group
@@ -87,7 +87,7 @@ def write_group(
         lambda commit: _earlier_call(driver, head, commit),
         now_us,
     )
-    if any(isinstance(operation, Trim) for operation in group):
+    if Trim in kinds:
         # After the trim the projections could no longer read the events that they lack.
         for view in inline:
             catch_up_inline(driver, view, head)
@@ -96,7 +96,8 @@ def write_group(
         if watch is not None:
             watch.look(head.recorded_us, now_us)
         _store_changes(driver, plan, inline, head, batches, cache)
-    if transactions := [step for step in steps if isinstance(step, Transact)]:
+    if Transact in kinds:
+        transactions = [step for step in steps if isinstance(step, Transact)]
         _transact(driver, transactions, inline, plan.head)
     return [outcome() if callable(outcome) else outcome for outcome in outcomes]
 

@@ -168,10 +168,8 @@ class Driver(ABC):
         """
         source = iter(rows)
         while left := list(islice(source, ROWS)):
-            size = ROWS
             while left:
-                while size > len(left):
-                    size //= 2
+                size = 1 << (len(left).bit_length() - 1)  # The largest power of two in it.
                 values = list(chain.from_iterable(left[:size]))
                 self.defer(_insert_rows(sql, len(left[0]), size), values)
                 del left[:size]

@@ -53,7 +53,8 @@ class Writer:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._batch: CommitBatch | None = None
-        self._ready = threading.Condition()
+        self._lock = threading.RLock()
+        self._ready = threading.Condition(self._lock)
         self._queue = WriteQueue()
         self._leading = False
         self._closing = False
@@ -95,7 +96,7 @@ class Writer:
         """
         mine = ThreadSubmission(operation)
         group: list[Submission] | None = None
-        with self._ready:
+        with self._lock:
             self._check_open()
             self._queue.add(mine)
             if self._leading:
@@ -116,7 +117,7 @@ class Writer:
     def submit(self, operation: Operation) -> Submission:
         """Queue an operation of the event loop."""
         submission = Submission(operation)
-        with self._ready:
+        with self._lock:
             self._check_open()
             self._queue.add(submission)
             self._call_thread()
@@ -124,14 +125,14 @@ class Writer:
 
     def note(self, name: str, epoch: int, cursor: Cursor) -> None:
         """Remember a consumer's progress, to be stored with the next group or within 200 ms."""
-        with self._ready:
+        with self._lock:
             if self._queue.note(Acknowledge(name, epoch, cursor)):
                 self._call_thread()
 
     def submit_later(self, operation: Transact) -> Future[Any]:
         """Queue an operation that can wait for the next group; it waits 200 ms at the most."""
         submission = LaterSubmission(operation)
-        with self._ready:
+        with self._lock:
             self._check_open()
             if self._queue.add_later(submission):
                 self._call_thread()
@@ -139,7 +140,7 @@ class Writer:
 
     def forget(self, name: str, epoch: int) -> None:
         """Drop the progress noted under this epoch, because a flush is about to store it."""
-        with self._ready:
+        with self._lock:
             self._queue.forget(name, epoch)
 
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
@@ -148,7 +149,7 @@ class Writer:
         After ``timeout`` seconds (another process holds the file, for example) the rest is
         not carried out: its callers get StoreClosedError.
         """
-        with self._ready:
+        with self._lock:
             self._closing = True
             self._give_up_at = time.monotonic() + timeout
             if self._leading or self._queue:
@@ -157,7 +158,7 @@ class Writer:
             thread = self._thread
         if thread is not None:
             thread.join(timeout + HURRIED_SECONDS)
-        with self._ready:
+        with self._lock:
             left = self._queue.take_all()
         if left:
             self._fail(left, StoreClosedError("the store closed before this was written"))
@@ -183,7 +184,7 @@ class Writer:
 
     def _run(self) -> None:
         while True:
-            with self._ready:
+            with self._lock:
                 while self._leading or not self._queue.is_due():
                     if self._closing and not self._leading:
                         if not self._queue:
@@ -200,14 +201,14 @@ class Writer:
         if group is not None:
             self._carry_out(group, mine)
         while not mine.settled:
-            with self._ready:
+            with self._lock:
                 group = self._queue.take_group()
             self._carry_out(group, mine)
         self._hand_over()
 
     def _hand_over(self) -> None:
         """End the lead: pass it to the first thread that waits, or to the writer's own."""
-        with self._ready:
+        with self._lock:
             following = self._queue.first_thread()
             if following is not None:
                 following.leads = True
@@ -222,7 +223,7 @@ class Writer:
 
         What it had begun to carry out for others is queued again.
         """
-        with self._ready:
+        with self._lock:
             mine.cancel()
             if not mine.leads:
                 return
@@ -336,7 +337,7 @@ class Writer:
     def _note_again(self, operation: Operation) -> None:
         """Keep a consumer's progress for a retry: no later event may come to store it."""
         assert isinstance(operation, Acknowledge)  # noqa: S101 - only these come from notes
-        with self._ready:
+        with self._lock:
             if not self._closing:
                 self._queue.note_again(operation)
 

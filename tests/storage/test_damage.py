@@ -191,18 +191,15 @@ async def test_stored_text_that_is_no_json_says_which_event(written: Path, url: 
 
 @pytest.mark.promise("durable")
 async def test_a_full_disk_is_a_typed_error_and_the_store_goes_on(path: Path, url: str) -> None:
-    from sqlalchemy import text
-
     async with EventStore.open(url) as store:
         await store.append("a/1", some(1))
         backend = store._backend
         assert isinstance(backend, SqliteBackend)
         writer = backend._writer
         assert writer is not None
-        pages = writer.execute(text("PRAGMA page_count")).scalar()
-        writer.execute(text(f"PRAGMA max_page_count = {pages}"))
+        writer.run(f"PRAGMA max_page_count = {writer.rows('PRAGMA page_count')[0][0]}")
         with pytest.raises(StorageError, match="full"):
             await store.append("a/1", some(5000))
-        writer.execute(text("PRAGMA max_page_count = 1000000"))
+        writer.run("PRAGMA max_page_count = 1000000")
         assert (await store.append("a/1", some(1))).position == 2
     assert audit(path) == 2

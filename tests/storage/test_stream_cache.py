@@ -102,7 +102,7 @@ def test_a_writer_that_is_alone_reads_the_head_only() -> None:
     append(backend, "a/1", some(1), 0)
     statements: list[str] = []
     assert backend._writer is not None
-    raw = backend._writer.connection.driver_connection
+    raw = backend._writer.raw
     assert isinstance(raw, sqlite3.Connection)
     raw.set_trace_callback(statements.append)
     append(backend, "a/1", some(1), 1)

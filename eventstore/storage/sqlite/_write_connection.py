@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from eventstore.storage.sqlite._driver import SqliteDriver
 from eventstore.storage.sqlite.engine import BUSY_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy import Connection
-
     from eventstore.storage.driver import Driver
+    from eventstore.storage.sqlite._driver import SqliteDriver
 
 T = TypeVar("T")
 
@@ -20,9 +18,9 @@ SCRUB_MS: Final = 1_000
 """How long emptying the WAL waits for readers to leave, in milliseconds."""
 
 
-def write_on(connection: Connection, function: Callable[[Driver], T]) -> T:
+def write_on(driver: SqliteDriver, function: Callable[[Driver], T]) -> T:
     """Call ``function`` in a transaction that writes: commit at the end, or leave nothing."""
-    driver = SqliteDriver(connection)
+    connection = driver.connection
     driver.run("BEGIN IMMEDIATE")
     try:
         result = function(driver)
@@ -38,12 +36,11 @@ def write_on(connection: Connection, function: Callable[[Driver], T]) -> T:
     return result
 
 
-def empty_wal(connection: Connection) -> bool:
+def empty_wal(driver: SqliteDriver) -> bool:
     """Write the WAL's content into the database and cut the WAL to nothing.
 
     Returns whether that worked: readers of an older snapshot prevent it.
     """
-    driver = SqliteDriver(connection)
     driver.run(f"PRAGMA busy_timeout={SCRUB_MS}")
     try:
         row = driver.row("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Engine
 
     from eventstore.log.clock import Clock
     from eventstore.log.inline_view import Inline
@@ -83,7 +83,7 @@ class SqliteBackend(SqlBackend):
         self.url = str(SecretUrl.of(url))
         self.path = database_path(url)
         self._turn: WriteTurn | None = None
-        self._writer: Connection | None = None
+        self._writer: SqliteDriver | None = None
         self._read_only = self._is_copy = False
         self._unscrubbed = False
         self._files: LogFiles | None = None
@@ -153,14 +153,15 @@ class SqliteBackend(SqlBackend):
         check_cancelled()
         self._wait_check()
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> SqliteDriver:
         """Connect for writing, which a log that is only read never does."""
         self._make_turn()
         # Within the turn: two connections that switch a fresh file to WAL at once get
         # "database is locked" without waiting for their timeout.
         with self._turn.hold() if self._turn else nullcontext():
-            self._writer = self._engine.connect()
-            use_wal(self._writer)
+            connection = self._engine.connect()
+            use_wal(connection)
+            self._writer = SqliteDriver(connection)
         return self._writer
 
     def _make_turn(self) -> WriteTurn | None:
@@ -174,7 +175,7 @@ class SqliteBackend(SqlBackend):
 
     def _disconnect(self) -> None:
         if self._writer is not None:
-            self._writer.close()
+            self._writer.connection.close()
         if self._turn is not None:
             self._turn.close()
 
@@ -195,7 +196,7 @@ class SqliteBackend(SqlBackend):
         keep_connections(self._engine)
         keep_connections(self._query_engine)
         if self._writer is not None:
-            keep_for_ever(self._writer)
+            keep_for_ever(self._writer.connection)
             self._writer = None
 
     def describe(self) -> dict[str, str | int]:
@@ -376,7 +377,7 @@ class SqliteBackend(SqlBackend):
         with translate_errors(self._where):
             if self.path is None:
                 with self._memory_lock:
-                    yield SqliteDriver(self._writer or self._connect())
+                    yield self._writer or self._connect()
                 return
             self._check_files()
             with (engine or self._engine).connect() as connection:

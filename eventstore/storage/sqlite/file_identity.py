@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import FileChangedError, LinkedFileError
 from eventstore.system.file_holders import lock_holders
-from eventstore.system.untimed_stat import identify
+from eventstore.system.untimed_stat import identify, identify_with_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,9 +39,10 @@ class LogFiles:
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
-        self._main = identify(self._path)
-        self._wal, self._shm = f"{self._path}-wal", f"{self._path}-shm"
-        self._companions: dict[str, FileIdentity] = {}
+        self._raw_path = os.fsencode(path)
+        self._main = identify(self._raw_path)
+        self._wal, self._shm = self._raw_path + b"-wal", self._raw_path + b"-shm"
+        self._companions: dict[bytes, FileIdentity] = {}
 
     def check(self) -> None:
         """Raise FileChangedError once another file, or none, is where one of them was."""
@@ -64,18 +65,19 @@ class LogFiles:
             self.attach()
 
     def _check_main(self) -> None:
-        found = identify(self._path)
+        found, size = identify_with_size(self._raw_path)
         if found is None:
             raise FileChangedError(self._path, self._path, "removed")
-        if not found.same_file(self._main):
+        if found != self._main:
             raise FileChangedError(self._path, self._path, "replaced")
-        if not found.size:
+        if not size:
             raise FileChangedError(self._path, self._path, "emptied")
 
-    def _check_companion(self, name: str) -> None:
+    def _check_companion(self, name: bytes) -> None:
         known = self._companions.get(name)
-        if known is not None and not known.same_file(found := identify(name)):
-            raise FileChangedError(self._path, name, "removed" if found is None else "replaced")
+        if known is not None and (found := identify(name)) != known:
+            what = "removed" if found is None else "replaced"
+            raise FileChangedError(self._path, os.fsdecode(name), what)
 
     def attach(self) -> None:
         """Note the write-ahead log that a connection of this process uses now.
@@ -98,12 +100,10 @@ class LogFiles:
         try:
             found = {name: identify(name) for name in (self._wal, self._shm)}
             if not self._companions:
-                main = identify(self._path)
-                same = main is None if self._main is None else self._main.same_file(main)
-                return any(found.values()) and not same
+                return any(found.values()) and identify(self._raw_path) != self._main
         except OSError:
             return True
-        return any(now and not self._companions[name].same_file(now) for name, now in found.items())
+        return any(now not in {None, self._companions[name]} for name, now in found.items())
 
 
 def check_alone(path: Path) -> None:
