@@ -20,7 +20,7 @@ from projections.journal.events import (
 )
 from projections.journal.model import Project, project_name
 from projections.journal.queries.agents import find_assignment, find_session
-from projections.seams.checks import check_optional_object, check_optional_text, check_text
+from projections.seams.checks import check_optional_text, check_text, copy_optional_object
 from projections.seams.projected_store import ProjectedStore
 from projections.seams.stream_keys import stream_key
 from projections.tables.access_times import AccessTimes
@@ -50,7 +50,7 @@ class AgentStore(ProjectedStore):
         data = {
             "agent_id": agent_id,
             "session_id": session_id,
-            "metadata": check_optional_object("metadata", metadata),
+            "metadata": copy_optional_object("metadata", metadata),
         }
         await self._append(session_stream(session_id), self._event(SESSION_SET, data))
 

@@ -30,7 +30,7 @@ from projections.journal.model import (
 from projections.journal.paging import EntryPage, Pages, Question
 from projections.journal.queries.entries import count_entries, find_entry, read_page
 from projections.journal.search import Search, by_filters, by_query
-from projections.seams.checks import check_optional_object, check_text, check_whole_number
+from projections.seams.checks import check_text, check_whole_number, copy_optional_object
 from projections.seams.projected_store import ProjectedStore
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class EntryStore(ProjectedStore):
             "emoji": check_short("emoji", emoji),
             "agent": check_short("agent", agent),
             "message": check_text("message", message),
-            "meta": check_optional_object("meta", meta),
+            "meta": copy_optional_object("meta", meta),
             "raw_line": raw_line,
             "sha256": check_checksum(entry_id, raw_line, sha256),
         }

@@ -28,10 +28,10 @@ from projections.journal.queries.projects import (
     list_projects,
 )
 from projections.seams.checks import (
-    check_optional_object,
     check_optional_text,
     check_text,
     check_whole_number,
+    copy_optional_object,
 )
 from projections.seams.projected_store import ProjectedStore
 
@@ -110,7 +110,7 @@ class ProjectStore(ProjectedStore):
             "section": check_optional_text("section", section),
             "action": check_text("action", action),
             "agent": check_optional_text("agent", agent),
-            "metadata": check_optional_object("metadata", metadata),
+            "metadata": copy_optional_object("metadata", metadata),
             "sha_before": check_optional_text("sha_before", sha_before),
             "sha_after": check_optional_text("sha_after", sha_after),
         }
@@ -134,7 +134,7 @@ class ProjectStore(ProjectedStore):
             "stage": check_optional_text("stage", stage),
             "overall_grade": overall_grade,
             "performance_level": check_optional_text("performance_level", performance_level),
-            "metadata": check_optional_object("metadata", metadata),
+            "metadata": copy_optional_object("metadata", metadata),
         }
         await self._record(project, REPORT_CARD_RECORDED, data)
 

@@ -1,22 +1,22 @@
-"""The values of the registry, and the interface that its callers use."""
+"""The values of the registry."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum
 from typing import (
     TYPE_CHECKING,
     Any,
     Final,
     Literal,
     NamedTuple,
-    Protocol,
     TypeAlias,
     get_args,
-    runtime_checkable,
 )
 
 from eventstore.errors import InvalidInputError
+from projections.seams.checks import copy_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +30,8 @@ STATUSES: Final[tuple[str, ...]] = get_args(Status)
 ChangeKind: TypeAlias = Literal["registered", "deactivated", "unregistered", "redacted"]
 """What happened to a registration."""
 
-SortKey: TypeAlias = Literal["created_at", "updated_at", "bot_id", "status"]
-"""Fields to sort lists by; equal ones are in order of first registration."""
+SortKey: TypeAlias = Literal["created_at", "updated_at", "last_accessed_at", "bot_id", "status"]
+"""Fields to sort lists by, beside ``metadata.KEY``."""
 
 SORT_KEYS: Final[tuple[str, ...]] = get_args(SortKey)
 
@@ -59,7 +59,7 @@ class Registration:
     last_accessed_at: datetime = field(default_factory=_now)
 
     def __post_init__(self) -> None:
-        check_status(self.status)
+        self.status = check_status(self.status)
         for name in _TIMES:
             time = getattr(self, name)
             if not isinstance(time, datetime) or time.utcoffset() is None:
@@ -81,15 +81,21 @@ class Registration:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Undo :meth:`to_dict`; raise InvalidInputError for any other mapping.
 
-        Only ``bot_id`` and ``config`` have to be there, and unknown keys are ignored.
+        Only ``bot_id`` and ``config`` have to be there; ``None`` is as good as absent, and
+        unknown keys are ignored.
         """
-        known = {name: data[name] for name in cls.__slots__ if name in data}
         try:
+            known = {name: data[name] for name in cls.__slots__ if data.get(name) is not None}
             for name in _TIMES:
-                if name in known:
+                if name in known and not isinstance(known[name], datetime):
                     known[name] = datetime.fromisoformat(known[name])
+            for name in ("config", "metadata"):
+                if name in known:
+                    known[name] = copy_object(name, known[name])
             return cls(**known)
-        except (TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError) as error:
+            if isinstance(error, InvalidInputError):
+                raise
             raise InvalidInputError("registration", str(error)) from error
 
 
@@ -125,70 +131,9 @@ class RegistryChange(NamedTuple):
 
 
 def check_status(status: object) -> Status:
-    """Return a known status; raise InvalidInputError for any other."""
-    if status not in STATUSES:
-        raise InvalidInputError("status", f"{status!r:.80} is none of {', '.join(STATUSES)}")
-    return status  # type: ignore[return-value]
-
-
-@runtime_checkable
-class RegistryProtocol(Protocol):
-    """The interface of a registry, for callers that name no implementation."""
-
-    async def initialize(self) -> None:
-        """Open; a second call does nothing."""
-
-    async def close(self) -> None:
-        """Close."""
-
-    async def register(
-        self,
-        bot_id: str,
-        config: dict[str, Any],
-        status: Status = "active",
-        *,
-        metadata: dict[str, Any] | None = None,
-    ) -> Registration:
-        """Register, or replace."""
-
-    async def get(self, bot_id: str) -> Registration | None:
-        """Return a registration, and move its access time."""
-
-    async def get_config(self, bot_id: str) -> dict[str, Any] | None:
-        """Return a configuration, and move its access time."""
-
-    async def peek_config(self, bot_id: str) -> dict[str, Any] | None:
-        """Return a configuration and move nothing."""
-
-    async def exists(self, bot_id: str) -> bool:
-        """Whether there is an active one."""
-
-    async def unregister(self, bot_id: str) -> bool:
-        """Remove; True if it was registered."""
-
-    async def deactivate(self, bot_id: str) -> bool:
-        """Make inactive; True if it is registered."""
-
-    async def list_active(self) -> list[Registration]:
-        """Return active ones."""
-
-    async def list_inactive(self) -> list[Registration]:
-        """Return inactive ones."""
-
-    async def list_all(self) -> list[Registration]:
-        """Return all."""
-
-    async def list_ids(self) -> list[str]:
-        """Return the ids of active ones."""
-
-    async def count(self) -> int:
-        """Return the number of active ones."""
-
-    async def count_inactive(self) -> int:
-        """Return the number of inactive ones."""
-
-    async def count_all(self) -> int:
-        """Return the number of all."""
-
-    async def clear(self) -> None:
-        """Remove all."""
+    """Return a known status, also of an enumeration; raise InvalidInputError for any other."""
+    plain = status.value if isinstance(status, Enum) else status
+    for known in STATUSES:
+        if isinstance(plain, str) and plain == known:
+            return known  # type: ignore[return-value]
+    raise InvalidInputError("status", f"{status!r:.80} is none of {', '.join(STATUSES)}")

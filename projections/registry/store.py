@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,39 +12,33 @@ from eventstore.limits import MAX_COMMIT_EVENTS
 from eventstore.log.clock import from_microseconds
 from eventstore.log.events import StreamWrite
 from projections.registry import queries
+from projections.registry._lists import RegistryLists
 from projections.registry.events import (
     BOT_DEACTIVATED,
     BOT_REGISTERED,
     BOT_UNREGISTERED,
     BOTS,
     TYPES,
-    Registered,
     bot_stream,
     read_bot_id,
     read_change,
 )
 from projections.registry.history import registration_as_of
 from projections.registry.listing import Listing
-from projections.registry.model import (
-    Registration,
-    check_status,
-    stored_registration,
-)
-from projections.registry.tables import ACCESS, RegistryTables
-from projections.seams.checks import check_object
-from projections.seams.projected_store import ProjectedStore
-from projections.tables.access_times import AccessTimes
+from projections.registry.model import Registration, check_status
+from projections.registry.tables import RegistryTables
+from projections.seams.checks import copy_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from eventstore import Cursor, EventStore
-    from projections.registry.model import RegistryChange, SortKey, Status
+    from projections.registry.model import RegistryChange, Status
     from projections.registry.queries import Row
     from projections.seams.changes import Changes
 
 
-class Registry(ProjectedStore):
+class Registry(RegistryLists):
     """Registrations of bots or agents: written as events, read from tables.
 
     ``log`` is a URL, opened by :meth:`initialize` and closed by :meth:`close`, or an open
@@ -62,9 +56,6 @@ class Registry(ProjectedStore):
     def __init__(self, log: EventStore | str, *, by: str | None = None, **options: Any) -> None:
         super().__init__(log, RegistryTables(), by=by, **options)
 
-    def _on_open(self, store: EventStore) -> None:
-        self._access_times = AccessTimes(store, ACCESS)
-
     async def initialize(self) -> None:
         """Open the log and create its missing tables; a second call does nothing."""
         await self.open()
@@ -72,23 +63,24 @@ class Registry(ProjectedStore):
     async def register(
         self,
         bot_id: str,
-        config: dict[str, Any],
+        config: Mapping[str, Any],
         status: Status = "active",
         *,
-        metadata: dict[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> Registration:
         """Register a bot, or replace its configuration, status and metadata.
 
         A known one keeps ``created_at`` and its place in lists; ``updated_at`` moves. Of
-        several concurrent calls for one id the last one stays. Raises InvalidInputError for
-        an unknown status and for what JSON cannot hold exactly.
+        several concurrent calls for one id the last one stays. ``config`` and ``metadata`` are any
+        mappings. Raises InvalidInputError for an unknown status and for what JSON cannot hold
+        exactly.
         """
         stream = bot_stream(bot_id)
         data = {
             "bot_id": bot_id,
-            "config": check_object("config", config),
+            "config": copy_object("config", config),
             "status": check_status(status),
-            "metadata": check_object("metadata", {} if metadata is None else metadata),
+            "metadata": copy_object("metadata", {} if metadata is None else metadata),
         }
         event = self._event(BOT_REGISTERED, data)
         done = await self._append(stream, event)
@@ -143,66 +135,6 @@ class Registry(ProjectedStore):
                 return True
         return False
 
-    async def list_active(
-        self,
-        *,
-        sort: SortKey = "created_at",
-        descending: bool = False,
-        limit: int | None = None,
-        offset: int = 0,
-        metadata: Mapping[str, Any] | None = None,
-    ) -> list[Registration]:
-        """Return active registrations; see :meth:`list_all`."""
-        return await self._list(Listing(("active",), sort, descending, limit, offset, metadata))
-
-    async def list_inactive(
-        self,
-        *,
-        sort: SortKey = "created_at",
-        descending: bool = False,
-        limit: int | None = None,
-        offset: int = 0,
-        metadata: Mapping[str, Any] | None = None,
-    ) -> list[Registration]:
-        """Return inactive registrations, those in error not among them; see :meth:`list_all`."""
-        return await self._list(Listing(("inactive",), sort, descending, limit, offset, metadata))
-
-    async def list_all(
-        self,
-        *,
-        sort: SortKey = "created_at",
-        descending: bool = False,
-        limit: int | None = None,
-        offset: int = 0,
-        metadata: Mapping[str, Any] | None = None,
-    ) -> list[Registration]:
-        """Return registrations, by default all of them in order of first registration.
-
-        ``metadata`` are keys with the values that they must have, as JSON: 1, 1.0 and true
-        are three values, and a key that is missing is not null. ``limit`` and ``offset``
-        apply after the filters, in the order of ``sort``; equal ones are in order of first
-        registration. Moves no access time. Raises InvalidInputError for arguments that
-        mean nothing.
-        """
-        return await self._list(Listing((), sort, descending, limit, offset, metadata))
-
-    async def list_ids(self) -> list[str]:
-        """Return the ids of active registrations, in order of first registration."""
-        keys = await self._query(partial(queries.list_keys, status="active"))
-        return [read_bot_id(BOTS + key) for key in keys]
-
-    async def count(self, *, metadata: Mapping[str, Any] | None = None) -> int:
-        """Return how many registrations are active, and have this metadata."""
-        return await self._count(Listing(("active",), metadata=metadata))
-
-    async def count_inactive(self, *, metadata: Mapping[str, Any] | None = None) -> int:
-        """Return how many registrations are inactive, and have this metadata."""
-        return await self._count(Listing(("inactive",), metadata=metadata))
-
-    async def count_all(self, *, metadata: Mapping[str, Any] | None = None) -> int:
-        """Return how many registrations there are, of any status, with this metadata."""
-        return await self._count(Listing(metadata=metadata))
-
     async def clear(self) -> None:
         """Remove every registration that exists now, in commits of up to 50,000."""
         rows = await self._query(partial(queries.find_all, listing=Listing()))
@@ -246,13 +178,6 @@ class Registry(ProjectedStore):
         """
         return registration_as_of(await self.history(bot_id), position)
 
-    async def _list(self, listing: Listing) -> list[Registration]:
-        rows = await self._query(partial(queries.find_all, listing=listing.checked()))
-        return [self._registration(row) for row in rows]
-
-    async def _count(self, listing: Listing) -> int:
-        return await self._query(partial(queries.count, listing=listing.checked()))
-
     async def _find(self, bot_id: str) -> Row | None:
         try:
             key = bot_stream(bot_id).removeprefix(BOTS)
@@ -272,20 +197,3 @@ class Registry(ProjectedStore):
         for key in keys:
             self._access_times.forget(key)
         self.log.transact_later(partial(queries.delete_access_times, keys=keys))
-
-    def _accessed(self, row: Row) -> Any:
-        newest = self._access_times.newest(row.key, row.accessed_us) or 0
-        # An access before the creation was one of an earlier registration with this id.
-        return from_microseconds(max(newest, row.created_us))
-
-    def _registration(self, row: Row) -> Registration:
-        body = _BODY.decode(row.body)
-        created = from_microseconds(row.created_us)
-        updated = created
-        if row.updated_us != row.created_us:
-            updated = from_microseconds(row.updated_us)
-        times = created, updated, self._accessed(row)
-        return stored_registration(body.bot_id, body.config, row.status, body.metadata, times)
-
-
-_BODY: Final = msgspec.json.Decoder(Registered)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Final
 
 from eventstore.errors import InvalidInputError, LimitExceededError
@@ -58,16 +59,30 @@ def check_key_size(what: str, text: str) -> str:
     return text
 
 
-def check_object(what: str, value: object) -> dict[str, Any]:
-    """Return a JSON object; an append checks its values. Raise InvalidInputError otherwise."""
-    if not isinstance(value, dict):
+def copy_object(what: str, value: object) -> dict[str, Any]:
+    """Return any mapping as a JSON object of the store's own, the mappings in it too.
+
+    An append checks its other values. Raises InvalidInputError for what is no mapping, for keys
+    that are no texts, and for what contains itself.
+    """
+    if not isinstance(value, Mapping):
         raise InvalidInputError(what, f"must be a JSON object, not {value!r:.80}")
-    return value
+    try:
+        copied: dict[str, Any] = _copy(what, value)
+    except RecursionError as error:
+        raise InvalidInputError(what, "is nested too deeply, or contains itself") from error
+    return copied
 
 
-def check_optional_object(what: str, value: object) -> dict[str, Any] | None:
-    """Return a JSON object, or ``None`` where it is absent."""
-    return None if value is None else check_object(what, value)
+def copy_optional_object(what: str, value: object) -> dict[str, Any] | None:
+    """Return :func:`copy_object` of a mapping, or ``None`` where it is absent."""
+    return None if value is None else copy_object(what, value)
+
+
+def _copy(what: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {check_text(f"a key of {what}", key): _copy(what, one) for key, one in value.items()}
+    return [_copy(what, one) for one in value] if isinstance(value, list) else value
 
 
 def _utf8(what: str, text: str) -> bytes:

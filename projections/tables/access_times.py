@@ -106,6 +106,13 @@ class AccessTimes:
             self._fresh.pop(key, None)
             self._unwritten.discard(key)
 
+    async def flush(self) -> None:
+        """Store the times that are recorded here and not stored yet, for a query to see them."""
+        if self._unwritten:
+            with self._lock:
+                times = {key: self._fresh[key] for key in self._unwritten}
+            await self._store.transact(lambda connection: self._write(connection, times))
+
     def _write_soon(self) -> None:
         with self._lock:
             if self._pending or not self._unwritten:

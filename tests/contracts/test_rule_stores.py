@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +10,7 @@ import anyio
 import pytest
 from support.processes import run
 from support.rule_stores import DESKS, Desk
+from support.signatures import same_signatures
 from support.waiting import take
 
 from eventstore import InvalidInputError
@@ -66,20 +66,9 @@ def test_all_kinds_have_the_same_methods() -> None:
     assert len(public(RuleStore)) >= 5
 
 
-METHODS = ("load_compiled", "get_state", "set_state", "subscribe_changes")
-
-
 @pytest.mark.parametrize("kind", [RuleStore, SharedRuleStore, RuleReplica])
 def test_all_kinds_have_the_signatures_of_the_protocol(kind: type) -> None:
-    declared = {name for name in vars(RuleStoreProtocol) if not name.startswith("_")}
-    assert declared == set(METHODS)
-    for name in METHODS:
-        wanted, own = (
-            inspect.signature(getattr(one, name)).parameters for one in (RuleStoreProtocol, kind)
-        )
-        assert {key: (one.kind, one.default) for key, one in wanted.items()} == {
-            key: (one.kind, one.default) for key, one in own.items()
-        }, name
+    same_signatures(RuleStoreProtocol, kind, methods=4)
 
 
 @dataclass

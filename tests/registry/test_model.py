@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ values = st.recursive(
     max_leaves=8,
 )
 objects = st.dictionaries(texts, values, max_size=4)
+orders = st.sampled_from(("asc", "desc"))
 metadata = st.dictionaries(st.sampled_from(("k", "l")), st.integers(0, 2), max_size=2)
 
 
@@ -71,17 +73,37 @@ class Model(SeamModel):
             found and [found]
         )
 
-    @rule(meta=metadata, limit=st.none() | st.integers(0, 4), offset=st.integers(0, 3))
-    def list_some(self, meta: Any, limit: int | None, offset: int) -> None:
+    @rule(
+        meta=metadata,
+        status=st.none() | statuses,
+        limit=st.none() | st.integers(0, 4),
+        offset=st.none() | st.integers(0, 3),
+        sort=st.none() | st.tuples(st.sampled_from(("metadata.k", "status")), orders),
+    )
+    def list_some(
+        self, meta: Any, status: Any, limit: int | None, offset: int | None, sort: Any
+    ) -> None:
         wanted = [
             (bot, *one)
             for bot, one in self.known.items()
-            if all(item in one[2].items() for item in meta.items())
+            if all(item in one[2].items() for item in meta.items()) and status in {None, one[1]}
         ]
-        end = None if limit is None else offset + limit
-        found = self.call("list_all", metadata=meta, limit=limit, offset=offset)
-        assert plain(found) == wanted[offset:end]
-        assert self.call("count_all", metadata=meta) == len(wanted)
+        options = {"status": status, "filter_metadata": meta}
+        streamed = self.streamed(**options, config=SimpleNamespace(batch_size=2))
+        assert plain(streamed) == wanted
+        if sort is not None:
+            wanted = ordered_by(wanted, *sort)
+        start = offset or 0
+        end = None if limit is None else start + limit
+        found = self.call("list_all", **options, limit=limit, offset=offset, sort=sort)
+        assert plain(found) == wanted[start:end]
+        assert self.call("count_all", **options) == len(wanted)
+
+    def streamed(self, **options: Any) -> list[Registration]:
+        async def run() -> list[Registration]:
+            return [one async for one in self.opened.stream(**options)]
+
+        return self._portal.call(run)
 
     @invariant()
     def everything_is_there(self) -> None:
@@ -95,6 +117,17 @@ class Model(SeamModel):
             assert plain(self.call(method)) == some
             assert self.call(count) == len(some)
         assert self.call("list_ids") == [one[0] for one in everything if one[2] == "active"]
+
+
+def ordered_by(rows: list[tuple[Any, ...]], field: str, order: str) -> list[tuple[Any, ...]]:
+    """Return rows in the order of a field: equal ones as they are, those without it last."""
+
+    def key(row: tuple[Any, ...]) -> Any:
+        return row[2] if field == "status" else row[3].get("k")
+
+    there = [row for row in rows if key(row) is not None]
+    there.sort(key=key, reverse=order == "desc")
+    return there + [row for row in rows if key(row) is None]
 
 
 def plain(found: list[Registration] | None) -> list[tuple[Any, ...]] | None:

@@ -1,0 +1,182 @@
+"""The registry's lists, counts and streams."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from eventstore.log.clock import from_microseconds
+from projections.registry import queries
+from projections.registry.events import BOTS, Registered, read_bot_id
+from projections.registry.listing import listing_of, read_batch_size
+from projections.registry.model import stored_registration
+from projections.registry.tables import ACCESS
+from projections.seams.projected_store import ProjectedStore
+from projections.tables.access_times import AccessTimes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from eventstore import EventStore
+    from projections.registry.listing import Listing
+    from projections.registry.model import Registration, Status
+    from projections.registry.queries import Row
+
+
+class RegistryLists(ProjectedStore):
+    """What :class:`~projections.registry.Registry` reads of many registrations at once."""
+
+    def _on_open(self, store: EventStore) -> None:
+        self._access_times = AccessTimes(store, ACCESS)
+
+    async def list_all(
+        self,
+        *,
+        status: Status | None = None,
+        filter_metadata: Mapping[str, Any] | None = None,
+        sort: Any = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        descending: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> list[Registration]:
+        """Return registrations, by default all of them in order of first registration.
+
+        ``filter_metadata`` (or ``metadata``) are keys with the values that they must have, as
+        JSON: 1, 1.0 and true are three values, and a key that is missing is not null; an empty
+        one does not filter. ``sort`` is one entry or several: a field (``bot_id``, ``status``,
+        ``created_at``, ``updated_at``, ``last_accessed_at``, ``metadata.KEY``), ``-field``,
+        ``(field, "desc")``, or an object with ``field`` and ``order``; ``descending`` turns all of
+        them round. Equal ones are in order of first registration, and those without the key or
+        with null come last. ``limit`` and ``offset`` apply after that. Moves no access time.
+        Raises InvalidInputError for arguments that mean nothing.
+        """
+        return await self._list(
+            listing_of(
+                status, filter_metadata, sort, limit, offset, metadata, descending=descending
+            )
+        )
+
+    async def list_active(
+        self,
+        *,
+        filter_metadata: Mapping[str, Any] | None = None,
+        sort: Any = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        descending: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> list[Registration]:
+        """Return active registrations; see :meth:`list_all`."""
+        return await self._list(
+            listing_of(
+                "active", filter_metadata, sort, limit, offset, metadata, descending=descending
+            )
+        )
+
+    async def list_inactive(
+        self,
+        *,
+        filter_metadata: Mapping[str, Any] | None = None,
+        sort: Any = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        descending: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> list[Registration]:
+        """Return inactive registrations, those in error not among them; see :meth:`list_all`."""
+        return await self._list(
+            listing_of(
+                "inactive", filter_metadata, sort, limit, offset, metadata, descending=descending
+            )
+        )
+
+    async def list_ids(self) -> list[str]:
+        """Return the ids of active registrations, in order of first registration."""
+        keys = await self._query(partial(queries.list_keys, status="active"))
+        return [read_bot_id(BOTS + key) for key in keys]
+
+    async def count_all(
+        self,
+        *,
+        status: Status | None = None,
+        filter_metadata: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Return how many registrations :meth:`list_all` finds."""
+        return await self._count(listing_of(status, filter_metadata, metadata=metadata))
+
+    async def count(
+        self,
+        *,
+        filter_metadata: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Return how many registrations are active, and have this metadata."""
+        return await self._count(listing_of("active", filter_metadata, metadata=metadata))
+
+    async def count_inactive(
+        self,
+        *,
+        filter_metadata: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Return how many registrations are inactive, and have this metadata."""
+        return await self._count(listing_of("inactive", filter_metadata, metadata=metadata))
+
+    def stream(
+        self,
+        *,
+        status: Status | None = None,
+        filter_metadata: Mapping[str, Any] | None = None,
+        config: Any = None,
+    ) -> AsyncIterator[Registration]:
+        """Iterate over registrations of any number, in order of first registration.
+
+        They are read in batches, each as of its own moment: those that were registered before
+        the first one, were not removed since and meet the filters then. ``config`` is any object
+        with a ``batch_size``, of which up to 1,000 are read at once.
+        """
+        return self._stream(
+            listing_of(status, filter_metadata, limit=read_batch_size(config)), until=None
+        )
+
+    async def _stream(self, listing: Listing, until: int | None) -> AsyncIterator[Registration]:
+        after = 0
+        while True:
+            rows, until = await self._query(
+                partial(queries.find_batch, listing=listing, after=after, until=until)
+            )
+            for row in rows:
+                yield self._registration(row)
+            if not rows:
+                return
+            after = rows[-1].first_position
+
+    async def _list(self, listing: Listing) -> list[Registration]:
+        if any(entry.field == "last_accessed_at" for entry in listing.sort):
+            await self._access_times.flush()
+        rows = await self._query(partial(queries.find_all, listing=listing))
+        return [self._registration(row) for row in rows]
+
+    async def _count(self, listing: Listing) -> int:
+        return await self._query(partial(queries.count, listing=listing))
+
+    def _accessed(self, row: Row) -> Any:
+        newest = self._access_times.newest(row.key, row.accessed_us) or 0
+        # An access before the creation was one of an earlier registration with this id.
+        return from_microseconds(max(newest, row.created_us))
+
+    def _registration(self, row: Row) -> Registration:
+        body = _BODY.decode(row.body)
+        created = from_microseconds(row.created_us)
+        updated = created
+        if row.updated_us != row.created_us:
+            updated = from_microseconds(row.updated_us)
+        times = created, updated, self._accessed(row)
+        return stored_registration(body.bot_id, body.config, row.status, body.metadata, times)
+
+
+_BODY: Final = msgspec.json.Decoder(Registered)
