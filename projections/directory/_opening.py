@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import HistoryDivergedError, StorageError
-from projections.directory._tree_writer import INTENT
 from projections.directory.manifest import (
     ADVICE,
     FORMAT,
+    INTENT,
     MANIFEST,
     ForeignDirectoryError,
     Manifest,
@@ -80,6 +80,9 @@ def load_manifest(tree: SafeTree, root: Path, name: str, log_id: str) -> Manifes
 
 def _first_manifest(tree: SafeTree, root: Path, name: str, log_id: str) -> Manifest:
     others = sorted(path for path, _ in tree.entries() if not path.startswith(PRIVATE))
+    if tree.has_own_names and (root / MANIFEST).exists():
+        # This projection's own would have been renamed.
+        raise ForeignDirectoryError(str(root), f"has the {MANIFEST} of another projection")
     if others:
         found = f"is not empty ({others[0]!r}, {len(others)} in all) and has no {MANIFEST}"
         raise ForeignDirectoryError(str(root), found)

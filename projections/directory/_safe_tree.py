@@ -29,7 +29,7 @@ from projections.directory._safe_names import (
 from projections.directory.path_claims import PRIVATE, parents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _DIRECTORY: Final = (
     os.O_RDONLY
@@ -66,14 +66,18 @@ class SafeTree:
 
     Methods raise OSError where the system fails. Directories below stay open until
     :meth:`release`. With ``fsync`` false nothing is forced to the disk: for tests, and for
-    trees that are cheaper to rebuild than to keep.
+    trees that are cheaper to rebuild than to keep. ``names`` gives the projection's own files in
+    the root other names on disk.
     """
 
-    def __init__(self, root: Path, *, fsync: bool = True) -> None:
+    def __init__(
+        self, root: Path, *, fsync: bool = True, names: Mapping[str, str] | None = None
+    ) -> None:
         if os.open not in os.supports_dir_fd:
             raise ConfigError("a directory projection needs a POSIX system")
         self._path = Path(os.path.realpath(root))
         self._fsync = fsync
+        self._names = names or {}
         self._root = os.open(self._path, _DIRECTORY)
         self._open: dict[str, int] = {}
         self._unsynced: set[str] = set()
@@ -115,8 +119,35 @@ class SafeTree:
                 "was removed or replaced while in use: start the projection again to rebuild it",
             )
 
+    @property
+    def has_own_names(self) -> bool:
+        """Whether the projection's own files have other names than the usual ones."""
+        return bool(self._names)
+
+    def take_over(self, is_mine: Callable[[bytes], bool]) -> None:
+        """Rename what an older version has written under the projection's usual names.
+
+        The first of ``names`` is the manifest, and ``is_mine`` says whether one is to be taken.
+        It is renamed last, so that a crash leaves the old name or all new ones.
+        """
+        names, self._names = self._names, {}
+        try:
+            manifest = next(iter(names), None)
+            if manifest is None or self.lstat(names[manifest]) is not None:
+                return
+            if (content := self.read(manifest)) is None or not is_mine(content):
+                return
+            for old, new in reversed(list(names.items())):
+                with suppress(FileNotFoundError):
+                    os.rename(old, new, src_dir_fd=self._root, dst_dir_fd=self._root)
+            self.touch(manifest)
+            self.sync()
+        finally:
+            self._names = names
+
     def lstat(self, path: str) -> os.stat_result | None:
         """Return the status of ``path``, a link's own included; ``None`` if nothing is there."""
+        path = self._names.get(path, path)
         directory, _, name = path.rpartition("/")
         try:
             descriptor = self._directory(directory)
@@ -128,6 +159,7 @@ class SafeTree:
 
     def read(self, path: str) -> bytes | None:
         """Return a regular file's content, ``None`` where there is no such file."""
+        path = self._names.get(path, path)
         directory, _, name = path.rpartition("/")
         try:
             descriptor = os.open(raw(name), _READ, dir_fd=self._directory(directory))
@@ -177,7 +209,7 @@ class SafeTree:
         Unless ``synced``, its new name is durable with the next file's only.
         """
         try:
-            self.place(self.stage(content), name, ours=True)
+            self.place(self.stage(content), self._names.get(name, name), ours=True)
         except ObstructedError as error:
             raise StorageError(str(self._path), f"{error}: move it away") from error
         if synced:
@@ -185,6 +217,7 @@ class SafeTree:
 
     def remove(self, path: str) -> None:
         """Remove a file or a link, if it is there. A directory stays: it is not ours."""
+        path = self._names.get(path, path)
         directory, _, name = path.rpartition("/")
         try:
             os.unlink(raw(name), dir_fd=self._directory(directory))

@@ -11,13 +11,14 @@ import logging
 import stat
 import time
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from eventstore.system.stat_cache import FileStamp, StatCache
 from projections.directory._safe_names import ObstructedError
 from projections.directory.file_changes import check_path
+from projections.directory.manifest import INTENT
 from projections.directory.path_claims import PRIVATE, parents
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from projections.directory._safe_tree import SafeTree
 
 log = logging.getLogger(__name__)
-
-INTENT: Final = f"{PRIVATE}-intent.json"
 
 
 class Seen:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MANIFEST: Final = f"{PRIVATE}.json"
+INTENT: Final = f"{PRIVATE}-intent.json"
+"""The file that announces new paths before the first of them is written."""
 FORMAT: Final = 1
 ADVICE: Final = (
     "move the directory away, or delete it, and project again: everything in it is in the log"
@@ -83,6 +85,18 @@ _DECODER: Final = msgspec.json.Decoder(Manifest)
 
 class _Version(msgspec.Struct):
     format: int
+
+
+class _Owner(msgspec.Struct):
+    projection: str
+
+
+def is_of(raw: bytes, projection: str) -> bool:
+    """Return whether a manifest, in any format, is that of a projection."""
+    try:
+        return msgspec.json.decode(raw, type=_Owner).projection == projection
+    except (msgspec.MsgspecError, RecursionError):
+        return False
 
 
 def encode(manifest: Manifest) -> bytes:

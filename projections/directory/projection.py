@@ -21,12 +21,13 @@ from projections.directory._published_tree import LiveTree, Place
 from projections.directory._safe_tree import SafeTree, translate_errors
 from projections.directory.content import FunctionContent, OutdatedError
 from projections.directory.file_changes import RejectedError, fold, read_change
+from projections.directory.manifest import is_of
 from projections.directory.path_claims import Claims
 from projections.protocol import OutdatedViewError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from projections.directory.content import Companion, DirectoryContent, FileChange, Files
     from projections.directory.manifest import SetAside
@@ -57,6 +58,10 @@ class DirectoryProjection:
     is not in the manifest is never changed, except that a symbolic link or an empty directory
     in the place of a file makes way. Needs a POSIX system.
 
+    ``private_names`` gives the projection's own files other names on disk, the manifest's first:
+    for programs that take each ``*.json`` for theirs. A directory with the usual names is renamed
+    when it is opened.
+
     Every method raises StorageError where the file system fails, and where the root was
     removed or replaced meanwhile; the directory then stays at its old cursor and the next
     ``apply`` repeats.
@@ -70,6 +75,7 @@ class DirectoryProjection:
         name: str = "directory",
         on_error: Literal["set_aside", "stop"] = "set_aside",
         fsync: bool = True,
+        private_names: Mapping[str, str] | None = None,
     ) -> None:
         if on_error not in {"set_aside", "stop"}:
             raise ConfigError(f"on_error={on_error!r}: say 'set_aside' or 'stop'")
@@ -79,6 +85,7 @@ class DirectoryProjection:
         self.from_snapshot = self._content.from_snapshot
         self._stop = on_error == "stop"
         self._fsync = fsync
+        self._names = private_names
         self.outdated = False
         """Whether the directory lacks what this version publishes, and has to be rebuilt."""
         self._live: LiveTree | None = None
@@ -111,9 +118,10 @@ class DirectoryProjection:
         log, ManifestError where its manifest is damaged or of a newer version.
         """
         with translate_errors(str(self.root)):
-            tree = SafeTree(make_root(self.root), fsync=self._fsync)
+            tree = SafeTree(make_root(self.root), fsync=self._fsync, names=self._names)
             try:
                 check_owner(tree, self.name)
+                tree.take_over(lambda content: is_of(content, self.name))
                 manifest = load_manifest(tree, self.root, self.name, log_id)
                 cursor = manifest.cursor
                 companion = load_companion(tree, self.root, self._content.companion, cursor)

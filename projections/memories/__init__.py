@@ -2,6 +2,7 @@
 
 from projections.memories.factory import get_memory_store
 from projections.memories.model import Domain, Memory, MemoryChange, Namespace, Status
+from projections.memories.protocol import MemoryStoreProtocol
 from projections.memories.store import MemoryStore
 from projections.memories.tables import MemoryTables
 
@@ -10,6 +11,7 @@ __all__ = [
     "Memory",
     "MemoryChange",
     "MemoryStore",
+    "MemoryStoreProtocol",
     "MemoryTables",
     "Namespace",
     "Status",

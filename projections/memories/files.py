@@ -14,7 +14,7 @@ import msgspec
 
 from eventstore.system.safe_files import open_regular, read_regular
 from projections.directory import DirectoryProjection, FileChange
-from projections.directory.manifest import MANIFEST
+from projections.directory.manifest import INTENT, MANIFEST
 from projections.directory.path_claims import PRIVATE
 from projections.memories.events import MEMORIES, MEMORY_DELETED, MEMORY_STORED, read_memory
 from projections.protocol import ProjectionBusyError
@@ -39,6 +39,9 @@ CHECK_SECONDS: Final = 0.05
 
 WANTED: Final = f"{PRIVATE}-wanted"
 """The file by which a process requests the directory from its owner."""
+
+PRIVATE_NAMES: Final = {MANIFEST: f"{PRIVATE}-manifest", INTENT: f"{PRIVATE}-intent"}
+"""The projection's own files, so that ``*.json`` matches memories and nothing else."""
 
 BUSY_SECONDS: Final = 30.0
 """How long another process may own the directory before a write that waits for it raises."""
@@ -73,7 +76,9 @@ def memory_file(event: Event) -> FileChange | None:
 
 def memory_directory(root: str | os.PathLike[str]) -> DirectoryProjection:
     """Return the directory projection that has a file for each memory."""
-    return DirectoryProjection(root, name="memories", files=memory_file)
+    return DirectoryProjection(
+        root, name="memories", files=memory_file, private_names=PRIVATE_NAMES
+    )
 
 
 class MemoryFiles:
@@ -173,7 +178,7 @@ class MemoryFiles:
         """Request the directory; return the position that it has published."""
         try:
             os.close(open_regular(self._wanted, os.O_WRONLY | os.O_CREAT))
-            raw = read_regular(self._directory.root / MANIFEST)
+            raw = read_regular(self._directory.root / PRIVATE_NAMES[MANIFEST])
             return msgspec.json.decode(raw, type=_Published).position
         except (OSError, msgspec.MsgspecError, RecursionError):
             return 0  # Its owner is creating it.

@@ -15,6 +15,7 @@ from projections.seams.checks import check_number, check_optional_text, check_te
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from typing import Self
 
 E = TypeVar("E", bound=Enum)
 
@@ -24,8 +25,20 @@ Seconds: TypeAlias = int | float
 """A time in seconds since the Unix epoch; integers stay integers."""
 
 
-class Namespace(StrEnum):
-    """What kind of knowledge a memory is."""
+class _Name(StrEnum):
+    """A name that is read in every spelling that differs in case, or in ``_`` for ``-``."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        plain = value.value if isinstance(value, Enum) else value
+        if not isinstance(plain, str):
+            return None
+        canonical = plain.strip().lower().replace("_", "-")
+        return next((one for one in cls if one.value == canonical), None)
+
+
+class Namespace(_Name):
+    """What kind of knowledge a memory is, by its canonical name."""
 
     DECISIONS = "decisions"
     PATTERNS = "patterns"
@@ -43,7 +56,7 @@ class Namespace(StrEnum):
     PROMPTS = "prompts"
 
 
-class Status(StrEnum):
+class Status(_Name):
     """The state of a memory. The store keeps it and acts on none of them."""
 
     ACTIVE = "active"
@@ -70,7 +83,9 @@ class Memory:
 
     Times are Unix seconds that the caller sets. The store changes and hides nothing, so reads
     return an expired or tombstoned memory until it is deleted. A namespace or status may be
-    given by its value, a domain as a mapping, and a list as any iterable.
+    given by its name in any case, with ``_`` for ``-`` (``tech_debt``, ``Decisions``), or as a
+    member of an enumeration of yours; it becomes the canonical one. A domain may be a mapping,
+    and a list any iterable.
     ``None`` and an empty list or text are different things. Raises InvalidInputError, a
     ValueError, for a namespace or status that is not known; the rest is checked by
     :meth:`MemoryStore.store <projections.memories.MemoryStore.store>`.
@@ -104,6 +119,10 @@ class Memory:
                 self.domain = Domain(**domain)
             except TypeError as error:
                 raise InvalidInputError("domain", str(error)) from error
+        elif not isinstance(domain, Domain) and all(
+            hasattr(domain, one.name) for one in fields(Domain)
+        ):
+            self.domain = Domain(*(getattr(domain, one.name) for one in fields(Domain)))
         embedding: Any = self.embedding
         # An array's ``tolist`` gives Python numbers.
         self.embedding = embedding.tolist() if hasattr(embedding, "tolist") else _list(embedding)
@@ -132,13 +151,18 @@ class MemoryChange(NamedTuple):
     by: str | None
 
 
+def is_id(memory_id: object) -> bool:
+    """Return whether a memory may have this id; see :func:`check_id`."""
+    return isinstance(memory_id, str) and _ID.fullmatch(memory_id) is not None
+
+
 def check_id(memory_id: object) -> str:
     """Return an id: 1 to 255 of the ASCII letters and digits, ``-`` and ``_``.
 
     Raises InvalidInputError for anything else. Letters of other alphabets are refused,
     because two of them may look the same and file systems may treat them as equal.
     """
-    if not isinstance(memory_id, str) or _ID.fullmatch(memory_id) is None:
+    if not isinstance(memory_id, str) or not is_id(memory_id):
         raise InvalidInputError(
             "memory id",
             f"{memory_id!r:.80} is not 1 to 255 letters (A to Z), digits, '-' and '_'",
@@ -147,14 +171,18 @@ def check_id(memory_id: object) -> str:
 
 
 def check_memory(memory: object) -> Memory:
-    """Return a copy of a memory that every backend gives back exactly.
+    """Return a copy of a memory, or of an object with its fields, that every backend keeps exactly.
 
     Raises InvalidInputError, naming the field, for what no backend can hold: NaN and infinities,
     lone surrogates, values of another type.
     """
-    if not isinstance(memory, Memory):
-        raise InvalidInputError("memory", f"must be a Memory, not {memory!r:.80}")
-    copy = Memory(*(getattr(memory, one.name) for one in fields(memory)))
+    try:
+        # Also one of the caller's own class, with the same fields.
+        values = [getattr(memory, one.name) for one in fields(Memory)]
+    except AttributeError as error:
+        reason = f"must be a Memory, or have all its fields, not {memory!r:.80}"
+        raise InvalidInputError("memory", reason) from error
+    copy = Memory(*values)
     check_id(copy.id)
     check_text("content", copy.content)
     _check_domain(copy.domain)

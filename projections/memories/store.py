@@ -10,7 +10,7 @@ from eventstore.system.contexts import BlockingContext
 from projections.memories import queries
 from projections.memories._async_store import AsyncMemoryStore
 from projections.memories.events import MEMORIES, decode_memory, encode_memory
-from projections.memories.model import check_id
+from projections.memories.model import is_id
 from projections.seams.background_store import BackgroundStore
 
 if TYPE_CHECKING:
@@ -83,8 +83,10 @@ class MemoryStore(BlockingContext):
         )
 
     def get(self, memory_id: str) -> Memory | None:
-        """Return a memory, ``None`` where there is none."""
-        found = self._ask(partial(queries.find, memory_id=check_id(memory_id)))
+        """Return a memory, ``None`` where there is none, or its id could be none."""
+        if not is_id(memory_id):
+            return None
+        found = self._ask(partial(queries.find, memory_id=memory_id))
         return None if found is None else decode_memory(found.memory)
 
     def delete(self, memory_id: str) -> bool:
@@ -92,7 +94,9 @@ class MemoryStore(BlockingContext):
 
         Its history stays, and storing the id again is allowed.
         """
-        return self._background.run(partial(AsyncMemoryStore.delete, memory_id=check_id(memory_id)))
+        if not is_id(memory_id):
+            return False
+        return self._background.run(partial(AsyncMemoryStore.delete, memory_id=memory_id))
 
     def list_ids(self) -> list[str]:
         """Return the ids of all memories, sorted; the next subscription starts from there."""
@@ -103,13 +107,13 @@ class MemoryStore(BlockingContext):
 
         Those that are missing are left out; an id that is asked twice is given twice.
         """
-        asked = [check_id(memory_id) for memory_id in ids]
+        asked = [memory_id for memory_id in ids if is_id(memory_id)]
         found = self._ask(partial(queries.find_many, ids=asked))
         return [decode_memory(found[memory_id]) for memory_id in asked if memory_id in found]
 
     def exists(self, memory_id: str) -> bool:
         """Whether the memory is stored."""
-        return self._ask(partial(queries.has, memory_id=check_id(memory_id)))
+        return is_id(memory_id) and self._ask(partial(queries.has, memory_id=memory_id))
 
     def count(self) -> int:
         """Return the number of memories."""
@@ -117,9 +121,9 @@ class MemoryStore(BlockingContext):
 
     def history(self, memory_id: str) -> list[MemoryChange]:
         """Return all changes of a memory, the oldest first; it may be deleted since."""
-        return self._background.run(
-            partial(AsyncMemoryStore.history, memory_id=check_id(memory_id))
-        )
+        if not is_id(memory_id):
+            return []
+        return self._background.run(partial(AsyncMemoryStore.history, memory_id=memory_id))
 
     def memories_at(self, at: int | datetime) -> list[Memory]:
         """Return all memories as they were at a position of the log, or an aware time, by id.

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from enum import Enum
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support.logs import FakeClock
 from support.memories import Place, exact, some
+from support.signatures import same_signatures
 
 from eventstore import InvalidInputError, LimitExceededError, StoreClosedError
-from projections.memories import Domain, Memory, MemoryStore, Namespace, Status
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
+from projections.memories import (
+    Domain,
+    Memory,
+    MemoryStore,
+    MemoryStoreProtocol,
+    Namespace,
+    Status,
+)
 
 FULL = Memory(
     id="Full_memory-1",
@@ -150,19 +156,19 @@ BAD_IDS: list[Any] = [
 
 
 @pytest.mark.promise("memories")
-def test_what_cannot_be_an_id_is_refused_everywhere(memories: MemoryStore) -> None:
-    calls: list[Callable[[Any], object]] = [
-        lambda bad: memories.store(some(bad)),
-        memories.get,
-        memories.delete,
-        memories.exists,
-        lambda bad: memories.get_batch(["a", bad]),
-        memories.history,
-    ]
+def test_what_cannot_be_an_id_is_refused_by_store_and_absent_elsewhere(
+    memories: MemoryStore,
+) -> None:
+    memories.store(some("a"))
     for bad in BAD_IDS:
-        for call in calls:
-            with pytest.raises(InvalidInputError, match="memory id"):
-                call(bad)
+        with pytest.raises(InvalidInputError, match="memory id"):
+            memories.store(some(bad))
+        assert memories.get(bad) is None
+        assert memories.exists(bad) is False
+        assert memories.delete(bad) is False
+        assert memories.get_batch(["a", bad]) == [some("a")]
+        assert memories.history(bad) == []
+    memories.delete("a")
     assert memories.count() == 0
 
 
@@ -223,6 +229,44 @@ def test_names_and_mappings_are_taken_for_what_they_mean() -> None:
     assert memory.namespace is Namespace.TECH_DEBT
     assert memory.status is Status.ARCHIVED
     assert (memory.domain, memory.tags, memory.embedding) == (Domain(project="p"), ["a"], [1, 2.0])
+
+
+class TheirNamespace(Enum):
+    DEBT = "TECH_DEBT"
+
+
+@pytest.mark.parametrize(
+    "name", ["tech-debt", "tech_debt", "Tech-Debt", " TECH_DEBT ", TheirNamespace.DEBT], ids=repr
+)
+def test_names_are_read_in_every_spelling_and_kept_as_the_canonical_one(name: Any) -> None:
+    assert some(namespace=name).namespace is Namespace.TECH_DEBT is Namespace(name)
+    assert some(status="Archived").status is Status.ARCHIVED
+
+
+@dataclass
+class TheirMemory(Memory):
+    """A memory of the caller's own class, which checks nothing."""
+
+    def __post_init__(self) -> None:
+        """Keep what was given."""
+
+
+def test_an_object_with_the_same_fields_is_stored_and_checked(memories: MemoryStore) -> None:
+    values = {one.name: getattr(some(), one.name) for one in dataclasses.fields(Memory)}
+    domain = SimpleNamespace(organization="o", project=None, repository=None)
+    theirs: Any = SimpleNamespace(**{**values, "namespace": "Decisions", "domain": domain})
+    memories.store(theirs)
+    read = memories.get("m-1")
+    assert read is not None
+    assert (read.namespace, read.domain) == (Namespace.DECISIONS, Domain("o"))
+    for wrong in ({"namespace": "gossip"}, {"tags": 5}, {"content": 5}):
+        with pytest.raises(InvalidInputError):
+            memories.store(TheirMemory(**{**values, **wrong}))
+
+
+def test_it_has_the_shape_of_the_protocol(memories: MemoryStore) -> None:
+    assert isinstance(memories, MemoryStoreProtocol)
+    same_signatures(MemoryStoreProtocol, MemoryStore, methods=7)
 
 
 @pytest.mark.parametrize(

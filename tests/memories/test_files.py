@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from typing import TYPE_CHECKING
@@ -94,6 +95,36 @@ def test_strangers_in_the_directory_stay_as_they_are(
     assert (root / "notes.txt").read_text() == "mine"
     assert (root / "b.json").read_text() == "mine too"
     assert names(root) == {"notes.txt", "b.json"}
+
+
+def test_a_directory_of_an_older_version_gets_the_names_of_today(files: Place, root: Path) -> None:
+    with files.open() as memories:
+        memories.store(some("a"))
+        memories.store(some("b"))
+    private = {path.name for path in root.glob(".*")}
+    assert ".eventstore-manifest" in private
+    assert not any(name.endswith(".json") for name in private)
+    (root / ".eventstore-manifest").rename(root / ".eventstore.json")
+    # A crash of that version: what it had announced and written is taken back.
+    content = b"half"
+    announced = {"c.json": hashlib.sha256(content).hexdigest()}
+    (root / ".eventstore-intent.json").write_text(json.dumps(announced))
+    (root / "c.json").write_bytes(content)
+    (root / "b.json").unlink()
+    with files.open() as memories:
+        assert files.files().keys() == {"a", "b"}
+        memories.store(some("d"))
+        assert files.files().keys() == {"a", "b", "d"}
+
+
+def test_the_directory_of_another_projection_is_left_alone(files: Place, root: Path) -> None:
+    root.mkdir()
+    other = json.dumps({"format": 1, "projection": "directory", "log_id": "x", "position": 0,
+                        "hash": "", "files": {}})  # fmt: skip
+    (root / ".eventstore.json").write_text(other)
+    with pytest.raises(ForeignDirectoryError, match="another projection"):
+        files.open().store(some())
+    assert (root / ".eventstore.json").read_text() == other
 
 
 def test_a_strangers_directory_is_refused(files: Place, root: Path) -> None:

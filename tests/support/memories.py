@@ -35,8 +35,9 @@ class Place:
         """Return what the files say, by the ids that they say."""
         assert self.directory is not None
         found = [json.loads(path.read_bytes()) for path in self.directory.glob("*.json")]
-        memories = {one["id"]: one for one in found if "content" in one}
-        assert len(memories) == len([one for one in found if "content" in one])
+        assert all("content" in one for one in found), "only memories match the pattern"
+        memories = {one["id"]: one for one in found}
+        assert len(memories) == len(found)
         return memories
 
 

@@ -18,7 +18,7 @@ from projections.rules.formats.scratch_names import ignored_folder, scratch_kind
 from projections.rules.sources._bound_reads import FoundEntry, list_inside, real_path
 from projections.rules.sources.ignored_files import IgnoredFile
 from projections.rules.sources.source_error import (
-    MANIFEST,
+    MANIFESTS,
     SourceError,
     SourceMissingError,
     projected_directory,
@@ -172,7 +172,7 @@ class _TreeWalk:
                 raise SourceError(self._root, f"it {reason}") from error
             self._tree.problems[prefix.removesuffix("/")] = reason
             return []
-        if any(entry.name == MANIFEST for entry in entries):
+        if any(entry.name in MANIFESTS for entry in entries):
             raise projected_directory(self._root, escape_path(prefix))
         if not entries and prefix:
             self._tree.empty.append(prefix)

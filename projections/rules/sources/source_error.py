@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-MANIFEST: Final = ".eventstore.json"
-"""The file by which a projected directory is known."""
+MANIFESTS: Final = frozenset({".eventstore.json", ".eventstore-manifest"})
+"""The files by which a projected directory is known, one of memories by the second."""
 
 
 class SourceError(EventStoreError):
@@ -57,6 +57,6 @@ def projected_directory(root: Path, folder: str) -> SourceError:
 def refuse_projected(root: Path) -> None:
     """Raise SourceError where a directory is projected from a log, or has such a folder."""
     for folder, folders, files in os.walk(root):
-        if MANIFEST in files:
+        if not MANIFESTS.isdisjoint(files):
             raise projected_directory(root, os.path.relpath(folder, root).removeprefix("."))
         folders[:] = [name for name in folders if not name.startswith(".")]

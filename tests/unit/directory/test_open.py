@@ -10,8 +10,12 @@ from support.rule_log import LOG_ID, Change, RuleLog, files_below
 
 from eventstore.errors import HistoryDivergedError, StorageError
 from projections import DirectoryProjection, ProjectionBusyError
-from projections.directory._tree_writer import INTENT
-from projections.directory.manifest import MANIFEST, ForeignDirectoryError, ManifestError
+from projections.directory.manifest import (
+    INTENT,
+    MANIFEST,
+    ForeignDirectoryError,
+    ManifestError,
+)
 from projections.rules.replica_file import REPLICA_NAME
 
 
