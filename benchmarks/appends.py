@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 
-from benchmarks.blocking import sync_batches, sync_singles, sync_threads
+from benchmarks.blocking import THREADS, sync_batches, sync_singles, sync_threads
 from benchmarks.data import STREAMS, TYPE, new_events, payload
-from benchmarks.group import GroupLoop
+from benchmarks.group import GroupLoop, GroupThreads
 from benchmarks.measure import Contestant, Row, Setting, measure, rate_rows
 from benchmarks.peer import Peer, sqlite_settings
 from benchmarks.plain import PlainLog
+from benchmarks.uma import uma_db
 from eventstore import EventStore, NewEvent
 from eventstore.sync import EventStore as BlockingStore
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from eventsourcing.persistence import StoredEvent
+
+    from benchmarks.plain import ReadyRow
 
 Run: TypeAlias = "Callable[[], Awaitable[None]]"
 
@@ -48,6 +51,7 @@ class Field:
             stack.callback(self.plain.close)
             self.peer = Peer(sqlite_settings(folder / "peer.db"))
             stack.callback(self.peer.close)
+            self.uma = stack.enter_context(uma_db(folder))
             self._stack = stack.pop_all()
         return self
 
@@ -70,6 +74,7 @@ async def singles(setting: Setting) -> list[Row]:
                 sync_singles(field.sync, count),
                 Contestant("floor: plain sqlite3", count, partial(_floor, field.plain, count, 1)),
                 *peers(field.peer, count, 1),
+                *field.uma.appends(count, 1),
             ],
             setting.rounds,
         )
@@ -92,6 +97,7 @@ async def batches(setting: Setting) -> list[Row]:
                     "floor: plain sqlite3", count, partial(_floor, field.plain, count, BATCH)
                 ),
                 *peers(field.peer, count, BATCH),
+                *field.uma.appends(count, BATCH),
             ],
             setting.rounds,
         )
@@ -101,14 +107,15 @@ async def batches(setting: Setting) -> list[Row]:
 async def concurrent(setting: Setting) -> list[Row]:
     """64 tasks append single events at once, each to a stream of its own: events/s.
 
-    Ours beside 16 threads of ``eventstore.sync``, ours with one task, a bare group commit (64
-    tasks, one thread that drains a queue into plain ``sqlite3``), and beside pyeventsourcing from
-    64 threads, which is the nearest it has: its calls block, and it commits once for each.
+    Ours beside 16 threads of ``eventstore.sync``, ours with one task, bare group commits (one
+    thread that drains a queue into plain ``sqlite3``, for 64 tasks and for 16 threads), and beside
+    pyeventsourcing from 64 threads, which is the nearest it has: its calls block, and it commits
+    once for each.
     """
     count = setting.scaled(6_400) // TASKS * TASKS
     few = setting.scaled(1_500)
     async with Field(setting) as field:
-        loop = GroupLoop(field.plain)
+        loop, threads = GroupLoop(field.plain), GroupThreads(field.plain)
         rates = await measure(
             [
                 Contestant("ours, 64 tasks", count, partial(our_tasks, field.store, count)),
@@ -119,11 +126,18 @@ async def concurrent(setting: Setting) -> list[Row]:
                     count,
                     partial(_floor_tasks, field.plain, loop, count),
                 ),
+                Contestant(
+                    f"floor: group commit, {THREADS} threads",
+                    count,
+                    partial(_floor_threads, field.plain, threads, count),
+                ),
                 *_peer_threads(field.peer, few // TASKS),
+                *field.uma.threads(count, TASKS),
             ],
             setting.rounds,
         )
         loop.close()
+        threads.close()
     return rate_rows("64 tasks", rates)
 
 
@@ -184,6 +198,16 @@ def _floor_tasks(log: PlainLog, loop: GroupLoop, count: int) -> Run:
     return run
 
 
+def _floor_threads(log: PlainLog, threads: GroupThreads, count: int) -> Run:
+    rows = [log.ready(count // THREADS, [number]) for number in range(THREADS)]
+
+    def one(part: Sequence[ReadyRow]) -> None:
+        for row in part:
+            threads.append(row)
+
+    return partial(_in_threads, one, rows, THREADS)
+
+
 def ours_in_batches(store: EventStore, count: int) -> list[Contestant]:
     """Return ours with ``NewEvent(…)`` timed, and ours with events made ready."""
     return [
@@ -233,6 +257,8 @@ def _peer_threads(peer: Peer, each: int) -> list[Contestant]:
     ]
 
 
-async def _in_threads(work: Callable[[Any], object], items: Sequence[Any]) -> None:
-    with ThreadPoolExecutor(TASKS) as pool:
+async def _in_threads(
+    work: Callable[[Any], object], items: Sequence[Any], threads: int = TASKS
+) -> None:
+    with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, items))

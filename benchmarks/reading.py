@@ -13,6 +13,7 @@ from benchmarks.data import STREAMS, new_events
 from benchmarks.measure import Contestant, Row, Setting, measure, rate_rows
 from benchmarks.peer import Peer, sqlite_settings
 from benchmarks.plain import PlainLog
+from benchmarks.uma import uma_db
 from eventstore import EventStore
 from eventstore.sync import EventStore as BlockingStore
 
@@ -39,6 +40,8 @@ async def reading(setting: Setting) -> list[Row]:
     await _fill(ours, theirs, count)
     plain = PlainLog(ours)
     async with AsyncExitStack() as stack:
+        uma = stack.enter_context(uma_db(setting.folder))
+        uma.fill(count, BATCH)
         store = await stack.enter_async_context(EventStore.open(f"sqlite:///{ours}"))
         sync = stack.enter_context(BlockingStore.open(f"sqlite:///{ours}", notify="none"))
         rates = await measure(
@@ -58,6 +61,7 @@ async def reading(setting: Setting) -> list[Row]:
                     count,
                     lambda: partial(_domain_events, theirs),
                 ),
+                *uma.reading(count),
             ],
             min(setting.rounds, 5),
         )
