@@ -138,9 +138,10 @@ def _runners(item: pytest.Item) -> set[object]:
 
 
 def _is_further_past(item: pytest.Item) -> bool:
-    """Tell whether an item runs a contract on a trimmed log, with another runner than asyncio."""
+    """Tell whether an item runs a contract on a trimmed log, in memory or not with asyncio."""
     parameters = _parameters(item)
-    return parameters.get("past") == "trimmed" and parameters.get("runner") in FURTHER
+    further = parameters.get("runner") in FURTHER or parameters.get("url") == "memory"
+    return parameters.get("past") == "trimmed" and further
 
 
 @cache

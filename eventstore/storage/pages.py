@@ -98,12 +98,13 @@ def _read_kept(driver: Driver, head: Head, query: Query) -> Page:
 
 
 def _check_start(driver: Driver, head: Head, query: Query) -> None:
-    if query.after < head.first_position - 1 and not query.kept:
-        raise HistoryGoneError(query.after, head.first_position)
     if query.expect is not None:
+        # Before its position is looked at: one of another log has lost nothing to a trim of this.
         check_cursor(driver, head, query.expect)
     elif query.after > head.position:
         raise HistoryDivergedError(query.after, head.position, "it lies beyond the head")
+    if query.after < head.first_position - 1 and not query.kept:
+        raise HistoryGoneError(query.after, head.first_position)
 
 
 def _to_commit_end(driver: Driver, query: Query, events: list[Event], end: int) -> int:

@@ -44,10 +44,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what asks for an open store on a log that was trimmed before, too.
 
-    A test whose positions begin at 1, or that expects an empty log, is marked ``from_one`` and
-    runs on a whole log alone. The runs on a trimmed one are left to the slow lane, with asyncio.
+    A test of an empty log, or of a first trim, is marked ``from_one`` and runs on a whole log
+    alone, as does one whose result no event of the log can change (``any_past``). The runs on a
+    trimmed one are left to the slow lane, with asyncio, on SQLite and on PostgreSQL.
     """
-    if "past" in metafunc.fixturenames and not any(metafunc.definition.iter_markers("from_one")):
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    if "past" in metafunc.fixturenames and not marks & {"from_one", "any_past"}:
         metafunc.parametrize("past", ["whole", "trimmed"], indirect=True)
 
 
@@ -70,3 +72,9 @@ async def store(
             archive = tmp_path_factory.mktemp("archives") / f"{number}.export"
             await store.trim(before, archive=archive)
         yield store
+
+
+@pytest.fixture
+async def start(store: EventStore) -> int:
+    """Return the position at which the log ends before a test: 0 for a whole one."""
+    return (await store.head()).position

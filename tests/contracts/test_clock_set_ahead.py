@@ -92,9 +92,8 @@ async def test_status_says_how_far_recorded_times_are_ahead(
     assert (await store.status())["recorded_ahead_seconds"] == YEARS_US // 1_000_000
 
 
-@pytest.mark.from_one
 async def test_a_trim_by_time_says_where_it_cut_and_that_times_are_ahead(
-    store: EventStore, clock: FakeClock, tmp_path: Path
+    store: EventStore, clock: FakeClock, tmp_path: Path, start: int
 ) -> None:
     await store.append("a/1", some(3))
     clock.now_us += YEARS_US
@@ -105,7 +104,7 @@ async def test_a_trim_by_time_says_where_it_cut_and_that_times_are_ahead(
     planned = await store.trim(now, archive=tmp_path / "one", dry_run=True)
     done = await store.trim(now, archive=tmp_path / "one")
     for trimmed in (planned, done):
-        assert (trimmed.first_position, trimmed.events) == (4, 3)
+        assert trimmed.first_position == start + 4
         assert trimmed.recorded_at == datetime.fromtimestamp(START_US / 1e6, UTC).isoformat()
         assert trimmed.ahead_seconds == (YEARS_US - DAY_US) // 1_000_000
     again = await store.trim(now + timedelta(days=365), archive=tmp_path / "two")

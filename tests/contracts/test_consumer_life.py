@@ -22,6 +22,7 @@ from eventstore import (
     TakenOverError,
     UnknownConsumerError,
 )
+from eventstore.log.events import OLDEST, Special
 from eventstore.log.operations import RemoveConsumer
 
 if TYPE_CHECKING:
@@ -43,32 +44,39 @@ async def stored(store: EventStore, name: str = "w") -> ConsumerState:
     return next(state for state in await store.consumers() if state.name == name)
 
 
-async def opened(store: EventStore, done: int, name: str = "w") -> Subscription:
-    """Return an open subscription whose consumer has done so many events."""
-    subscription = await store.subscribe_changes(consumer=name).__aenter__()
+async def opened(
+    store: EventStore, done: int, name: str = "w", *, start: int | Special = OLDEST
+) -> Subscription:
+    """Return an open subscription whose consumer has done so many events after ``start``."""
+    subscription = await store.subscribe_changes(consumer=name, after=start).__aenter__()
     await take(subscription, done)
     await subscription.ack(flush=True)
     return subscription
 
 
 @pytest.mark.promise("consumers")
-@pytest.mark.from_one
 async def test_a_removed_consumer_holds_back_neither_a_trim_nor_a_wait(
-    store: EventStore, tmp_path: Path
+    store: EventStore, tmp_path: Path, start: int
 ) -> None:
     await store.append("a/1", some(3))
     await store.append("a/1", some(1))
-    await (await opened(store, 1, "dead")).aclose()
-    await (await opened(store, 4, "alive")).aclose()
+    await (await opened(store, 1, "dead", start=start)).aclose()
+    await (await opened(store, 4, "alive", start=start)).aclose()
     with pytest.raises(HistoryHeldError, match="eventstore consumers remove"):
-        await store.trim(4, archive=tmp_path / "one")
+        await store.trim(start + 4, archive=tmp_path / "one")
 
     removed = await store.remove_consumer("dead")
 
-    assert (removed.name, removed.cursor.position, removed.owner) == ("dead", 1, store.owner)
+    assert (removed.name, removed.cursor.position, removed.owner) == (
+        "dead",
+        start + 1,
+        store.owner,
+    )
     assert await names(store) == ["alive"]
-    assert [state.name for state in await store.wait_applied(4, timeout=DEADLINE)] == ["alive"]
-    assert (await store.trim(4, archive=tmp_path / "two")).events == 3
+    assert [state.name for state in await store.wait_applied(start + 4, timeout=DEADLINE)] == [
+        "alive"
+    ]
+    assert (await store.trim(start + 4, archive=tmp_path / "two")).first_position == start + 4
 
 
 @pytest.mark.promise("consumers")
@@ -118,30 +126,30 @@ async def test_a_removal_from_another_process_ends_the_owner(lasting_url: str) -
 
 
 @pytest.mark.promise("consumers")
-@pytest.mark.from_one
 async def test_a_name_that_was_removed_and_begun_anew_is_another_consumer(
-    store: EventStore,
+    store: EventStore, start: int
 ) -> None:
     await store.append("a/1", some(4))
-    old = await opened(store, 3)
+    old = await opened(store, 3, start=start)
     await store.remove_consumer("w")
-    new = await opened(store, 1)
+    new = await opened(store, 1, start=start)
     await take(old, 1)  # From the page that it had read before.
     for _ in range(2):
         with pytest.raises(TakenOverError):
             await old.ack(flush=True)
     await old.aclose()
-    assert (await stored(store)).cursor.position == 1
-    assert positions(await take(new, 1)) == [2]
+    assert (await stored(store)).cursor.position == start + 1
+    assert positions(await take(new, 1), start) == [2]
 
 
-@pytest.mark.from_one
-async def test_a_removed_consumer_begins_anew_where_it_is_told_to(store: EventStore) -> None:
+async def test_a_removed_consumer_begins_anew_where_it_is_told_to(
+    store: EventStore, start: int
+) -> None:
     done = await store.append("a/1", some(5))
-    await (await opened(store, 4)).aclose()
+    await (await opened(store, 4, start=start)).aclose()
     await store.remove_consumer("w")
-    async with store.subscribe_changes(consumer="w", after=2) as subscription:
-        assert positions(await take(subscription, 1)) == [3]
+    async with store.subscribe_changes(consumer="w", after=start + 2) as subscription:
+        assert positions(await take(subscription, 1), start) == [3]
     await store.remove_consumer("w")
     async with store.subscribe_changes(consumer="w", after=END) as subscription:
         assert subscription.position == done.position
@@ -162,6 +170,7 @@ async def test_a_name_that_is_not_known_is_an_error_with_the_nearest_one(
 
 
 @pytest.mark.parametrize("name", ["a\x07b", "\x1b[31m", "", "x" * 256, "\ud800", None, 5])
+@pytest.mark.any_past
 async def test_a_name_that_no_consumer_can_have_is_refused(store: EventStore, name: Any) -> None:
     with pytest.raises(InvalidInputError):
         await store.remove_consumer(name)
@@ -170,125 +179,129 @@ async def test_a_name_that_no_consumer_can_have_is_refused(store: EventStore, na
 
 
 @pytest.mark.parametrize("name", ["-dash", "--to", "a/b", "é ü", "100%", "'; DROP TABLE head"])
-@pytest.mark.from_one
-async def test_a_name_may_look_like_something_else(store: EventStore, name: str) -> None:
+@pytest.mark.any_past
+async def test_a_name_may_look_like_something_else(
+    store: EventStore, name: str, start: int
+) -> None:
     await store.append("a/1", some(2))
-    await (await opened(store, 2, name)).aclose()
-    assert (await store.rewind_consumer(name, to=1)).cursor.position == 1
-    assert (await store.remove_consumer(name)).cursor.position == 1
+    await (await opened(store, 2, name, start=start)).aclose()
+    assert (await store.rewind_consumer(name, to=start + 1)).cursor.position == start + 1
+    assert (await store.remove_consumer(name)).cursor.position == start + 1
     assert await names(store) == []
 
 
 @pytest.mark.promise("consumers")
-@pytest.mark.from_one
-async def test_a_rewound_consumer_gets_the_events_again(store: EventStore) -> None:
+async def test_a_rewound_consumer_gets_the_events_again(store: EventStore, start: int) -> None:
     await store.append("a/1", some(5))
-    await (await opened(store, 5)).aclose()
+    await (await opened(store, 5, start=start)).aclose()
     before = await stored(store)
-    rewound = await store.rewind_consumer("w", to=2)
+    rewound = await store.rewind_consumer("w", to=start + 2)
     assert rewound == await stored(store)
-    assert (rewound.cursor.position, rewound.epoch) == (2, before.epoch + 1)
-    async with store.subscribe_changes(consumer="w", follow=False) as subscription:
-        assert positions([event async for event in subscription]) == [3, 4, 5]
+    assert (rewound.cursor.position, rewound.epoch) == (start + 2, before.epoch + 1)
+    async with store.subscribe_changes(after=start, consumer="w", follow=False) as subscription:
+        assert positions([event async for event in subscription], start) == [3, 4, 5]
 
 
-@pytest.mark.from_one
-async def test_a_consumer_may_be_rewound_to_a_cursor_and_to_where_it_is(store: EventStore) -> None:
+async def test_a_consumer_may_be_rewound_to_a_cursor_and_to_where_it_is(
+    store: EventStore, start: int
+) -> None:
     done = await store.append("a/1", some(2))
     await store.append("a/1", some(2))
-    await (await opened(store, 4)).aclose()
+    await (await opened(store, 4, start=start)).aclose()
     assert (await store.rewind_consumer("w", to=done.cursor)).cursor == done.cursor
-    assert (await store.rewind_consumer("w", to=2)).cursor == done.cursor
-    assert (await store.rewind_consumer("w", to=0)).cursor.position == 0
-    async with store.subscribe_changes(consumer="w") as subscription:
-        assert positions(await take(subscription, 1)) == [1]
+    assert (await store.rewind_consumer("w", to=start + 2)).cursor == done.cursor
+    assert (await store.rewind_consumer("w", to=start)).cursor.position == start
+    async with store.subscribe_changes(after=start, consumer="w") as subscription:
+        assert positions(await take(subscription, 1), start) == [1]
 
 
 @pytest.mark.promise("consumers")
-@pytest.mark.from_one
 async def test_the_owner_of_a_rewound_consumer_loses_it_and_cannot_undo_the_rewind(
-    store: EventStore,
+    store: EventStore, start: int
 ) -> None:
     await store.append("a/1", some(3))
-    subscription = await opened(store, 2)
+    subscription = await opened(store, 2, start=start)
     await take(subscription, 1)
     await subscription.ack()
-    await store.rewind_consumer("w", to=0)
+    await store.rewind_consumer("w", to=start)
     with pytest.raises(TakenOverError):
         await subscription.ack(flush=True)
     await subscription.aclose()
     await store.append("a/1", some(1))
-    assert (await stored(store)).cursor.position == 0
+    assert (await stored(store)).cursor.position == start
 
 
 @pytest.mark.parametrize("to", [3, 4, 10**30])
-@pytest.mark.from_one
-async def test_a_rewind_does_not_go_forwards(store: EventStore, to: int) -> None:
+async def test_a_rewind_does_not_go_forwards(store: EventStore, to: int, start: int) -> None:
     await store.append("a/1", some(3))
-    await (await opened(store, 2)).aclose()
+    await (await opened(store, 2, start=start)).aclose()
     with pytest.raises(InvalidInputError, match="a rewind goes back"):
-        await store.rewind_consumer("w", to=to)
-    assert (await stored(store)).cursor.position == 2
+        await store.rewind_consumer("w", to=start + to)
+    assert (await stored(store)).cursor.position == start + 2
 
 
 @pytest.mark.parametrize("to", [-1, True, "1", None, END, 1.0])
+@pytest.mark.any_past
 async def test_a_rewind_to_no_position_is_refused(store: EventStore, to: Any) -> None:
     await (await opened(store, 0)).aclose()
     with pytest.raises(InvalidInputError):
         await store.rewind_consumer("w", to=to)
 
 
-@pytest.mark.from_one
-async def test_a_rewind_to_another_history_is_refused(store: EventStore) -> None:
+async def test_a_rewind_to_another_history_is_refused(store: EventStore, start: int) -> None:
     done = await store.append("a/1", some(3))
-    await (await opened(store, 3)).aclose()
-    for other in (Cursor("another", 2, b"x" * 32), Cursor(done.cursor.log_id, 2, b"x" * 32)):
+    await (await opened(store, 3, start=start)).aclose()
+    for other in (
+        Cursor("another", start + 2, b"x" * 32),
+        Cursor(done.cursor.log_id, start + 2, b"x" * 32),
+    ):
         with pytest.raises(HistoryDivergedError):
             await store.rewind_consumer("w", to=other)
     assert (await stored(store)).cursor == done.cursor
 
 
-@pytest.mark.from_one
 async def test_a_rewind_below_the_first_position_says_how_far_it_may_go(
-    store: EventStore, tmp_path: Path
+    store: EventStore, tmp_path: Path, start: int
 ) -> None:
     for _ in range(4):
         await store.append("a/1", some(1))
-    await (await opened(store, 4)).aclose()
-    await store.trim(3, archive=tmp_path / "archive")
-    with pytest.raises(HistoryGoneError, match="rewind the consumer to 2 at the earliest"):
-        await store.rewind_consumer("w", to=0)
-    assert (await store.rewind_consumer("w", to=2)).cursor.position == 2
-    async with store.subscribe_changes(consumer="w") as subscription:
-        assert positions(await take(subscription, 2)) == [3, 4]
+    await (await opened(store, 4, start=start)).aclose()
+    await store.trim(start + 3, archive=tmp_path / "archive")
+    with pytest.raises(
+        HistoryGoneError, match=f"rewind the consumer to {start + 2} at the earliest"
+    ):
+        await store.rewind_consumer("w", to=start)
+    assert (await store.rewind_consumer("w", to=start + 2)).cursor.position == start + 2
+    async with store.subscribe_changes(after=start, consumer="w") as subscription:
+        assert positions(await take(subscription, 2), start) == [3, 4]
 
 
-@pytest.mark.from_one
 async def test_a_consumer_below_the_first_position_can_be_moved_on_to_it(
-    store: EventStore, tmp_path: Path
+    store: EventStore, tmp_path: Path, start: int
 ) -> None:
     for _ in range(4):
         await store.append("a/1", some(1))
-    await (await opened(store, 1)).aclose()
-    await store.trim(4, archive=tmp_path / "archive", force=True)
+    await (await opened(store, 1, start=start)).aclose()
+    await store.trim(start + 4, archive=tmp_path / "archive", force=True)
     with pytest.raises(HistoryGoneError):
-        await store.rewind_consumer("w", to=0)
+        await store.rewind_consumer("w", to=start)
     with pytest.raises(InvalidInputError):
-        await store.rewind_consumer("w", to=4)
-    await store.rewind_consumer("w", to=3)
-    async with store.subscribe_changes(consumer="w") as subscription:
-        assert positions(await take(subscription, 1)) == [4]
+        await store.rewind_consumer("w", to=start + 4)
+    await store.rewind_consumer("w", to=start + 3)
+    async with store.subscribe_changes(after=start, consumer="w") as subscription:
+        assert positions(await take(subscription, 1), start) == [4]
 
 
-@pytest.mark.from_one
-async def test_a_wait_for_everyone_goes_on_without_one_that_is_removed(store: EventStore) -> None:
+async def test_a_wait_for_everyone_goes_on_without_one_that_is_removed(
+    store: EventStore, start: int
+) -> None:
     await store.append("a/1", some(2))
-    await (await opened(store, 2, "alive")).aclose()
-    await (await opened(store, 1, "dead")).aclose()
+    await (await opened(store, 2, "alive", start=start)).aclose()
+    await (await opened(store, 1, "dead", start=start)).aclose()
     async with anyio.create_task_group() as tasks:
 
         async def wait() -> None:
-            states = await store.wait_applied(2, timeout=DEADLINE)
+            states = await store.wait_applied(start + 2, timeout=DEADLINE)
             assert [state.name for state in states] == ["alive"]
 
         tasks.start_soon(wait)
@@ -335,13 +348,12 @@ async def test_a_removal_whose_answer_was_lost_is_found_by_the_second_try(
     assert await names(store) == []
 
 
-@pytest.mark.from_one
 async def test_status_shows_those_that_are_furthest_behind_and_counts_all(
-    store: EventStore,
+    store: EventStore, start: int
 ) -> None:
     await store.append("a/1", some(15))
     for done in range(15):
-        await (await opened(store, done, f"w{done:02}")).aclose()
+        await (await opened(store, done, f"w{done:02}", start=start)).aclose()
     facts = await store.status()
     assert facts["consumer_count"] == 15
     assert [one["name"] for one in facts["consumers"]] == [f"w{n:02}" for n in range(10)]

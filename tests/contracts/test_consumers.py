@@ -24,13 +24,14 @@ def stored_late(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.promise("subscription")
-@pytest.mark.from_one
-async def test_a_consumer_resumes_at_the_event_it_did_not_finish(store: EventStore) -> None:
+async def test_a_consumer_resumes_at_the_event_it_did_not_finish(
+    store: EventStore, start: int
+) -> None:
     await store.append("a/1", some(5))
-    async with store.subscribe_changes(consumer="w") as first:
-        assert positions(await take(first, 3)) == [1, 2, 3]
-    async with store.subscribe_changes(consumer="w") as second:
-        assert positions(await take(second, 3)) == [3, 4, 5]
+    async with store.subscribe_changes(after=start, consumer="w") as first:
+        assert positions(await take(first, 3), start) == [1, 2, 3]
+    async with store.subscribe_changes(after=start, consumer="w") as second:
+        assert positions(await take(second, 3), start) == [3, 4, 5]
 
 
 async def test_a_consumer_resumes_after_reopening(lasting_url: str) -> None:
@@ -46,59 +47,58 @@ async def test_a_consumer_resumes_after_reopening(lasting_url: str) -> None:
         assert positions(await take(subscription, 2)) == [4, 5]
 
 
-@pytest.mark.from_one
-async def test_asking_for_the_next_event_stores_the_one_before_soon(store: EventStore) -> None:
+async def test_asking_for_the_next_event_stores_the_one_before_soon(
+    store: EventStore, start: int
+) -> None:
     await store.append("a/1", some(3))
-    subscription = store.subscribe_changes(consumer="w")
+    subscription = store.subscribe_changes(after=start, consumer="w")
     await take(subscription, 3)
 
-    await store.wait_applied(2, ["w"])
-    assert (await stored(store)).cursor.position == 2
+    await store.wait_applied(start + 2, ["w"])
+    assert (await stored(store)).cursor.position == start + 2
 
 
-@pytest.mark.from_one
-async def test_a_flush_has_stored_the_cursor_when_it_returns(store: EventStore) -> None:
+async def test_a_flush_has_stored_the_cursor_when_it_returns(store: EventStore, start: int) -> None:
     done = await store.append("a/1", some(3))
-    subscription = store.subscribe_changes(consumer="w")
+    subscription = store.subscribe_changes(after=start, consumer="w")
     await take(subscription, 3)
     await subscription.ack(flush=True)
     assert (await stored(store)).cursor == done.cursor
 
 
-@pytest.mark.from_one
-async def test_after_only_says_where_a_new_name_begins(store: EventStore) -> None:
+async def test_after_only_says_where_a_new_name_begins(store: EventStore, start: int) -> None:
     await store.append("a/1", some(3))
     async with store.subscribe_changes(consumer="w", after=END) as subscription:
-        assert subscription.position == 3
+        assert subscription.position == start + 3
     await store.append("a/1", some(1))
-    async with store.subscribe_changes(consumer="w", after=0) as subscription:
-        assert positions(await take(subscription, 1)) == [4]
+    async with store.subscribe_changes(consumer="w", after=start) as subscription:
+        assert positions(await take(subscription, 1), start) == [4]
 
 
-@pytest.mark.from_one
-async def test_a_filtered_consumer_on_a_quiet_stream_advances(store: EventStore) -> None:
-    subscription = store.subscribe_changes(consumer="w", streams="quiet/")
+async def test_a_filtered_consumer_on_a_quiet_stream_advances(
+    store: EventStore, start: int
+) -> None:
+    subscription = store.subscribe_changes(after=start, consumer="w", streams="quiet/")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(collect, subscription)
         await store.append("loud/1", some(20))
 
-        await store.wait_applied(20, ["w"])
-        assert (await stored(store)).cursor.position == 20
+        await store.wait_applied(start + 20, ["w"])
+        assert (await stored(store)).cursor.position == start + 20
         await subscription.aclose()
 
 
 @pytest.mark.usefixtures("stored_late")
-@pytest.mark.from_one
-async def test_the_newest_opener_owns_the_name(store: EventStore) -> None:
+async def test_the_newest_opener_owns_the_name(store: EventStore, start: int) -> None:
     await store.append("a/1", some(2))
-    first = store.subscribe_changes(consumer="w")
+    first = store.subscribe_changes(after=start, consumer="w")
     await take(first, 2)
-    async with store.subscribe_changes(consumer="w") as second:
+    async with store.subscribe_changes(after=start, consumer="w") as second:
         await store.append("a/1", some(1))
         with pytest.raises(TakenOverError) as caught:
             await take(first, 1)
         assert caught.value.name == "w"
-        assert positions(await take(second, 2)) == [1, 2]
+        assert positions(await take(second, 2), start) == [1, 2]
 
 
 async def test_a_waiting_owner_learns_that_it_lost_the_name(url: str) -> None:
@@ -116,80 +116,88 @@ async def test_a_waiting_owner_learns_that_it_lost_the_name(url: str) -> None:
 
 
 @pytest.mark.usefixtures("stored_late")
-@pytest.mark.from_one
-async def test_a_lost_owner_cannot_move_the_cursor(store: EventStore) -> None:
+async def test_a_lost_owner_cannot_move_the_cursor(store: EventStore, start: int) -> None:
     await store.append("a/1", some(3))
-    first = store.subscribe_changes(consumer="w")
+    first = store.subscribe_changes(after=start, consumer="w")
     await take(first, 3)
-    second = store.subscribe_changes(consumer="w")
+    second = store.subscribe_changes(after=start, consumer="w")
     await take(second, 1)
     await second.ack(flush=True)
     with pytest.raises(TakenOverError):
         await first.ack(flush=True)
     await first.aclose()
-    assert (await stored(store)).cursor.position == 1
+    assert (await stored(store)).cursor.position == start + 1
 
 
-@pytest.mark.from_one
-async def test_a_lost_owner_s_close_leaves_the_new_one_s_progress(store: EventStore) -> None:
+async def test_a_lost_owner_s_close_leaves_the_new_one_s_progress(
+    store: EventStore, start: int
+) -> None:
     await store.append("a/1", some(3))
-    first = store.subscribe_changes(consumer="w")
+    first = store.subscribe_changes(after=start, consumer="w")
     await take(first, 1)
     await first.ack(flush=True)
-    second = store.subscribe_changes(consumer="w")
+    second = store.subscribe_changes(after=start, consumer="w")
     await take(second, 2)
     await second.ack()
     await first.aclose()
 
-    await store.wait_applied(3, ["w"], timeout=DEADLINE)
-    assert (await stored(store)).cursor.position == 3
+    await store.wait_applied(start + 3, ["w"], timeout=DEADLINE)
+    assert (await stored(store)).cursor.position == start + 3
 
 
-@pytest.mark.from_one
-async def test_consumers_do_not_disturb_each_other(store: EventStore) -> None:
+async def test_consumers_do_not_disturb_each_other(store: EventStore, start: int) -> None:
     await store.append("a/1", some(4))
     for name, count in (("a", 1), ("b", 4), ("c", 2)):
-        subscription = store.subscribe_changes(consumer=name)
+        subscription = store.subscribe_changes(after=start, consumer=name)
         await take(subscription, count)
         await subscription.ack(flush=True)
     states = await store.consumers()
-    assert [(s.name, s.cursor.position) for s in states] == [("a", 1), ("b", 4), ("c", 2)]
+    assert [(s.name, s.cursor.position - start) for s in states] == [("a", 1), ("b", 4), ("c", 2)]
 
 
-@pytest.mark.from_one
-async def test_a_consumer_of_commits_is_moved_by_whole_commits(store: EventStore) -> None:
+async def test_a_consumer_of_commits_is_moved_by_whole_commits(
+    store: EventStore, start: int
+) -> None:
     for _ in range(3):
         await store.append("a/1", some(2))
-    async with store.subscribe_changes(consumer="w") as subscription:
+    async with store.subscribe_changes(after=start, consumer="w") as subscription:
         await take(subscription.commits(), 2)
-    assert (await stored(store)).cursor.position == 2
+    assert (await stored(store)).cursor.position == start + 2
 
 
-@pytest.mark.from_one
-async def test_status_tells_lag_owner_and_time(store: EventStore, clock: FakeClock) -> None:
+async def test_status_tells_lag_owner_and_time(
+    store: EventStore, clock: FakeClock, start: int
+) -> None:
     await store.append("a/1", some(5))
-    async with store.subscribe_changes(consumer="w") as subscription:
+    async with store.subscribe_changes(after=start, consumer="w") as subscription:
         await take(subscription, 2)
         await subscription.ack(flush=True)
         clock.now_us += 3_000_000
         (facts,) = (await store.status())["consumers"]
-    assert (facts["name"], facts["position"], facts["lag"]) == ("w", 2, 3)
+    assert (facts["name"], facts["position"], facts["lag"]) == ("w", start + 2, 3)
     assert (facts["seen_seconds_ago"], facts["owner"]) == (3.0, store.owner)
 
 
-@pytest.mark.from_one
-async def test_a_rejection_is_recorded_once_whatever_its_reason(store: EventStore) -> None:
+async def test_a_rejection_is_recorded_once_whatever_its_reason(
+    store: EventStore, start: int
+) -> None:
     await store.append("a/1", some(1))
-    subscription = store.subscribe_changes(consumer="w", streams="a/")
+    subscription = store.subscribe_changes(after=start, consumer="w", streams="a/")
     (event,) = await take(subscription, 1)
     for reason in ("bad", "bad", "bad at 0x7f"):
         await subscription.reject(event, reason)
-    (recorded,) = await collect(store.read(types={"ChangeRejected"}))
+    (recorded,) = await collect(store.read(after=start, types={"ChangeRejected"}))
     assert recorded.stream == "consumer/w"
-    assert recorded.data == {"consumer": "w", "position": 1, "stream": "a/1", "reason": "bad"}
+    assert recorded.data == {
+        "consumer": "w",
+        "position": event.position,
+        "stream": "a/1",
+        "reason": "bad",
+    }
 
 
 @pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "a/b", "a/"])
+@pytest.mark.any_past
 async def test_every_allowed_consumer_name_may_reject(store: EventStore, name: str) -> None:
     await store.append("a/1", some(1))
     for consumer in (name, name[:-1] + "y"):
@@ -215,14 +223,15 @@ ALIKE = (
 )
 
 
-@pytest.mark.from_one
-async def test_names_that_look_alike_share_nothing(store: EventStore) -> None:
+async def test_names_that_look_alike_share_nothing(store: EventStore, start: int) -> None:
     taken = {rejection_stream(name) for name in ALIKE}
     taken |= {rejection_stream(stream.removeprefix("consumer/")) for stream in sorted(taken)}
     extra = sum(name.endswith("/") or name.startswith("~") for name in ALIKE)
     assert len(taken) == len(ALIKE) + extra
     await store.append("a/1", some(1))
-    followers = {name: store.subscribe_changes(consumer=name, streams="a/") for name in ALIKE}
+    followers = {
+        name: store.subscribe_changes(after=start, consumer=name, streams="a/") for name in ALIKE
+    }
     for number, follower in enumerate(followers.values()):
         (event,) = await take(follower, 1)
         await follower.reject(event, f"{number}")
@@ -231,7 +240,7 @@ async def test_names_that_look_alike_share_nothing(store: EventStore) -> None:
     for number, name in enumerate(ALIKE):
         (told,) = await collect(store.read_stream(rejection_stream(name)))
         assert (told.data["consumer"], told.data["reason"]) == (name, f"{number}")
-        assert (await stored(store, name)).cursor.position == number % 2
+        assert (await stored(store, name)).cursor.position == start + number % 2
 
 
 async def reached(store: EventStore, position: int) -> bool:
@@ -239,10 +248,9 @@ async def reached(store: EventStore, position: int) -> bool:
 
 
 @pytest.mark.parametrize("names", [["w"], ["w1", "w2"], ["w", "w/", "W"]])
-@pytest.mark.from_one
-async def test_rejecting_everything_ends(store: EventStore, names: list[str]) -> None:
+async def test_rejecting_everything_ends(store: EventStore, names: list[str], start: int) -> None:
     async def reject_all(name: str) -> None:
-        async for event in (changes := store.subscribe_changes(consumer=name)):
+        async for event in (changes := store.subscribe_changes(after=start, consumer=name)):
             await changes.reject(event, "unknown")
 
     await store.append("a/1", some(2))
@@ -250,7 +258,7 @@ async def test_rejecting_everything_ends(store: EventStore, names: list[str]) ->
         for name in names:
             tasks.start_soon(reject_all, name)
         # Each of the two is rejected once by each name, and then each has seen all of these.
-        count = 2 + 2 * len(names)
+        count = start + 2 + 2 * len(names)
         await eventually(lambda: reached(store, count))
         await store.wait_applied(count, names, timeout=DEADLINE)
         tasks.cancel_scope.cancel()

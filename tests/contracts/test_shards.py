@@ -63,16 +63,18 @@ async def test_a_part_of_a_commit_has_the_commit_s_cursor(store: EventStore) -> 
         assert cursor.hash == ends[cursor.position]
 
 
-@pytest.mark.from_one
-async def test_a_part_without_work_still_advances(store: EventStore) -> None:
+async def test_a_part_without_work_still_advances(store: EventStore, start: int) -> None:
     await store.append("job/1", some(5))
     for index in range(2):
-        async with store.subscribe_changes(shard=(index, 2), follow=False) as subscription:
+        async with store.subscribe_changes(
+            after=start, shard=(index, 2), follow=False
+        ) as subscription:
             await collect(subscription)
-            assert subscription.position == 5
+            assert subscription.position == start + 5
 
 
 @pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 0), (0,), "01", 3, (0.0, 2), (True, 2)])
+@pytest.mark.any_past
 async def test_what_is_no_part_is_refused(store: EventStore, shard: object) -> None:
     with pytest.raises(InvalidInputError):
         store.subscribe_changes(shard=shard)  # type: ignore[arg-type]

@@ -14,47 +14,45 @@ from eventstore.errors import InvalidInputError, StoreClosedError
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.from_one
-async def test_a_subscription_yields_what_is_there_and_what_comes(store: EventStore) -> None:
+async def test_a_subscription_yields_what_is_there_and_what_comes(
+    store: EventStore, start: int
+) -> None:
     await store.append("a/1", some(3))
-    subscription = store.subscribe_changes()
-    assert positions(await take(subscription, 3)) == [1, 2, 3]
+    subscription = store.subscribe_changes(after=start)
+    assert positions(await take(subscription, 3), start) == [1, 2, 3]
     await store.append("a/1", some(2))
-    assert positions(await take(subscription, 2)) == [4, 5]
+    assert positions(await take(subscription, 2), start) == [4, 5]
 
 
 @pytest.mark.promise("subscription")
-@pytest.mark.from_one
-async def test_nothing_is_lost_between_reading_and_waiting(store: EventStore) -> None:
-    async with all_take(store, 3, 300):
+async def test_nothing_is_lost_between_reading_and_waiting(store: EventStore, start: int) -> None:
+    async with all_take(store, 3, 300, start):
         for _ in range(100):
             await store.append_many([StreamWrite("a/1", some(2)), StreamWrite("b/1", some(1))])
 
 
 @pytest.mark.promise("subscription")
-@pytest.mark.from_one
 async def test_a_follower_that_starts_again_at_random_misses_and_repeats_nothing(
-    store: EventStore,
+    store: EventStore, start: int
 ) -> None:
     random, seen = Random(1), list[int]()
-    cursor: Cursor | int = 0
+    cursor: Cursor | int = start
     for _ in range(30):
         await store.append("a/1", some(random.randint(1, 5)))
         subscription = store.subscribe_changes(after=cursor)
         left = (await store.head()).position - subscription.position
-        seen += positions(await take(subscription, random.randint(1, left)))
+        seen += positions(await take(subscription, random.randint(1, left)), start)
         cursor = subscription.cursor or 0
         await subscription.aclose()
     assert seen == list(range(1, len(seen) + 1))
 
 
-@pytest.mark.from_one
-async def test_end_starts_behind_what_is_there(store: EventStore) -> None:
+async def test_end_starts_behind_what_is_there(store: EventStore, start: int) -> None:
     await store.append("a/1", some(3))
     async with store.subscribe_changes(after=END) as subscription:
-        assert subscription.position == 3
+        assert subscription.position == start + 3
         await store.append("a/1", some(1))
-        assert positions(await take(subscription, 1)) == [4]
+        assert positions(await take(subscription, 1), start) == [4]
 
 
 async def test_filters_apply_to_a_subscription(store: EventStore) -> None:
@@ -65,25 +63,26 @@ async def test_filters_apply_to_a_subscription(store: EventStore) -> None:
     assert data(await take(store.subscribe_changes(streams="b/1", types=["X", "Z"]), 2)) == [3, 5]
 
 
-@pytest.mark.from_one
-async def test_a_filtered_follower_advances_past_what_does_not_match(store: EventStore) -> None:
-    async with store.subscribe_changes(streams="quiet/") as subscription:
+async def test_a_filtered_follower_advances_past_what_does_not_match(
+    store: EventStore, start: int
+) -> None:
+    async with store.subscribe_changes(after=start, streams="quiet/") as subscription:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(take, subscription, 1)
             for _ in range(5):
                 await store.append("loud/1", some(10))
             await signalled(
-                store.feed.waiting, lambda: subscription.position == 50 and subscription.caught_up
+                store.feed.waiting,
+                lambda: subscription.position == start + 50 and subscription.caught_up,
             )
             assert subscription.cursor == (await store.head()).cursor
             await store.append("quiet/1", some(1))
-        assert subscription.position == 51
+        assert subscription.position == start + 51
 
 
-@pytest.mark.from_one
-async def test_it_knows_when_it_has_caught_up(store: EventStore) -> None:
+async def test_it_knows_when_it_has_caught_up(store: EventStore, start: int) -> None:
     await store.append("a/1", some(2))
-    subscription = store.subscribe_changes()
+    subscription = store.subscribe_changes(after=start)
     seen = []
     for _ in range(2):
         seen.append(subscription.caught_up)
@@ -91,11 +90,12 @@ async def test_it_knows_when_it_has_caught_up(store: EventStore) -> None:
     assert [*seen, subscription.caught_up] == [False, False, True]
 
 
-@pytest.mark.from_one
-async def test_more_than_a_page_is_followed_without_a_gap(store: EventStore) -> None:
+async def test_more_than_a_page_is_followed_without_a_gap(store: EventStore, start: int) -> None:
     count = 2 * PAGE_EVENTS + 5
     await store.append("a/1", some(count))
-    assert positions(await take(store.subscribe_changes(), count)) == list(range(1, count + 1))
+    assert positions(await take(store.subscribe_changes(after=start), count), start) == list(
+        range(1, count + 1)
+    )
 
 
 async def test_closing_ends_a_reader_that_waits(store: EventStore) -> None:
@@ -140,15 +140,14 @@ async def test_closing_the_store_tells_a_follower_that_waits(url: str) -> None:
             await told.wait()
 
 
-@pytest.mark.from_one
-async def test_a_cancelled_follower_goes_on_where_it_was(store: EventStore) -> None:
-    subscription = store.subscribe_changes()
+async def test_a_cancelled_follower_goes_on_where_it_was(store: EventStore, start: int) -> None:
+    subscription = store.subscribe_changes(after=start)
     await store.append("a/1", some(2))
-    assert positions(await take(subscription, 2)) == [1, 2]
+    assert positions(await take(subscription, 2), start) == [1, 2]
     with anyio.move_on_after(0.01):
         await anext(subscription)
     await store.append("a/1", some(2))
-    assert positions(await take(subscription, 2)) == [3, 4]
+    assert positions(await take(subscription, 2), start) == [3, 4]
 
 
 async def test_two_tasks_never_get_one_event_twice_without_being_told(store: EventStore) -> None:
@@ -169,14 +168,13 @@ async def test_two_tasks_never_get_one_event_twice_without_being_told(store: Eve
     assert all(isinstance(error, InvalidInputError) for error in refused)
 
 
-@pytest.mark.from_one
-async def test_an_idle_follower_lets_the_writer_go_on(store: EventStore) -> None:
-    subscription = store.subscribe_changes()
+async def test_an_idle_follower_lets_the_writer_go_on(store: EventStore, start: int) -> None:
+    subscription = store.subscribe_changes(after=start)
     await store.append("a/1", some(1))
-    assert positions(await take(subscription, 1)) == [1]
+    assert positions(await take(subscription, 1), start) == [1]
     for _ in range(50):
         await store.append("a/1", some(100))
-    assert positions(await take(subscription, 5000)) == list(range(2, 5002))
+    assert positions(await take(subscription, 5000), start) == list(range(2, 5002))
 
 
 @pytest.mark.promise("slow-follower")
@@ -188,13 +186,12 @@ async def test_a_follower_keeps_a_page_at_most(store: EventStore) -> None:
 
 
 @pytest.mark.promise("slow-follower")
-@pytest.mark.from_one
-async def test_a_page_of_large_events_stays_within_its_bytes(store: EventStore) -> None:
+async def test_a_page_of_large_events_stays_within_its_bytes(store: EventStore, start: int) -> None:
     one = bytes(1024 * 1024)
     for _ in range(4):
         await store.append("a/1", [NewEvent("T", one) for _ in range(8)])
-    subscription = store.subscribe_changes()
+    subscription = store.subscribe_changes(after=start)
     await anext(subscription)
     held = sum(len(event.raw_data or b"") for event in subscription._events)
     assert held <= 9 * len(one)
-    assert positions(await take(subscription, 31)) == list(range(2, 33))
+    assert positions(await take(subscription, 31), start) == list(range(2, 33))

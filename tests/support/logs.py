@@ -51,9 +51,9 @@ def ids(values: Iterable[object]) -> list[str]:
     return [f"{number}-{type(value).__name__}" for number, value in enumerate(values)]
 
 
-def positions(events: Iterable[Event]) -> list[int]:
-    """Return the events' places in the log."""
-    return [event.position for event in events]
+def positions(events: Iterable[Event], start: int = 0) -> list[int]:
+    """Return the events' places in the log, counted from where it ended before: from ``start``."""
+    return [event.position - start for event in events]
 
 
 def data(events: Iterable[Event]) -> list[Any]:
@@ -81,12 +81,15 @@ async def woken(subscription: Subscription, other: EventStore) -> None:
 
 
 @asynccontextmanager
-async def all_take(store: EventStore, followers: int, count: int) -> AsyncIterator[None]:
-    """Start subscriptions, and at the end see that each takes the first ``count`` events."""
+async def all_take(
+    store: EventStore, followers: int, count: int, start: int = 0
+) -> AsyncIterator[None]:
+    """Start subscriptions, and at the end see that each takes ``count`` events after ``start``."""
     seen: list[int] = []
 
     async def follow() -> None:
-        seen.extend(positions(await take(store.subscribe_changes(), count)))
+        changes = store.subscribe_changes(after=start)
+        seen.extend(positions(await take(changes, count), start))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(followers):
