@@ -1,8 +1,8 @@
 """A thread that reports when something below a directory may have changed.
 
-A directory without what is below it is watched by inotify alone, where there is inotify: the
-thread sleeps until the kernel has a change. Trees, and other systems, are watched by watchfiles,
-which looks at its queue every few milliseconds.
+Where there is inotify, it is used: the thread sleeps until the kernel has a change, and a tree's
+watch says which paths have changed. Other systems are watched by watchfiles, which looks at its
+queue every few milliseconds.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eventstore.system.inotify import DirectoryEvents
+    from eventstore.system.inotify_tree import TreeEvents
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +64,8 @@ class Watcher:
         self._step_ms = step_ms
         self._missing_is_told = missing_is_told
         self._stop = threading.Event()
-        self._events: DirectoryEvents | None = None
-        self._inotify = not recursive and _reports_changes()
+        self._events: DirectoryEvents | TreeEvents | None = None
+        self._inotify = _reports_changes()
         self._thread = threading.Thread(target=self._run, name="eventstore-watch", daemon=True)
         self.wakes = 0
         self.trouble = ""
@@ -82,13 +83,22 @@ class Watcher:
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(5)
 
+    def take(self) -> frozenset[str] | None:
+        """Return the paths below the directory that have changed since the last call.
+
+        They are relative, with ``/``, and may be called for by any thread. None means that
+        everything may have changed: where that is not known, and whenever a watch begins.
+        """
+        events = self._events
+        return None if events is None else events.take()
+
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
                 if self._inotify:
-                    self._watch_directory()
+                    self._watch_by_inotify()
                 else:
-                    self._watch_tree()
+                    self._watch_by_watchfiles()
             except Exception as error:
                 if self._inotify and isinstance(error, OSError) and error.errno == errno.ENOTSUP:
                     log.info("no inotify here: watchfiles watches %s", self._directory)
@@ -108,12 +118,10 @@ class Watcher:
             log.warning("%s; scanning on a timer", trouble)
         self.trouble = trouble
 
-    def _watch_directory(self) -> None:
+    def _watch_by_inotify(self) -> None:
         """Watch by inotify until ``close``, or until the path leads to another directory."""
-        from eventstore.system.inotify import DirectoryEvents  # noqa: PLC0415 - Linux only
-
         watched = _identity(self._directory)
-        with DirectoryEvents(self._directory) as events:
+        with self._begin() as events:
             self._events = events
             self._tell()  # Of what changed before the watch began.
             check, pauses = time.monotonic(), Pauses()
@@ -132,7 +140,14 @@ class Watcher:
         if not self._stop.is_set():
             self._wake()
 
-    def _watch_tree(self) -> None:
+    def _begin(self) -> DirectoryEvents | TreeEvents:
+        from eventstore.system import inotify, inotify_tree  # noqa: PLC0415 - Linux only
+
+        if self._recursive:
+            return inotify_tree.TreeEvents(self._directory)
+        return inotify.DirectoryEvents(self._directory)
+
+    def _watch_by_watchfiles(self) -> None:
         """Watch by watchfiles until ``close``, or until the path leads to another directory."""
         from eventstore.system import tree_watch  # noqa: PLC0415 - few programs need it
 

@@ -1,4 +1,6 @@
-"""Linux's inotify for one directory: a wait that ends with a change and costs nothing until then.
+"""Linux's inotify: a wait that ends with a change and costs nothing until then.
+
+One directory is watched here, with what is below it in :mod:`eventstore.system.inotify_tree`.
 
 Called through ctypes: the small library for it, inotify-simple, starts a program (``ldconfig``)
 to find the C library that this process has loaded already.
@@ -11,35 +13,36 @@ import errno
 import os
 import select
 import struct
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from eventstore.system.fork_hooks import ForkLock, track, untrack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import Self
 
-_MODIFY: Final = 0x2
-_ATTRIB: Final = 0x4
-_MOVED: Final = 0x40 | 0x80
-_CREATE: Final = 0x100
-_DELETE: Final = 0x200
-_SELF_GONE: Final = 0x400 | 0x800
+MODIFY: Final = 0x2
+ATTRIB: Final = 0x4
+MOVED: Final = 0x40 | 0x80
+CREATE: Final = 0x100
+DELETE: Final = 0x200
+SELF_GONE: Final = 0x400 | 0x800
 """The directory was removed or moved."""
 
-_WATCH_ENDED: Final = 0x2000 | 0x8000
+WATCH_ENDED: Final = 0x2000 | 0x8000
 """Its file system was unmounted; the kernel has dropped the watch."""
 
-_ONLY_DIRECTORIES: Final = 0x01000000
+ONLY_DIRECTORIES: Final = 0x01000000
 
-_WANTED: Final = (
-    _MODIFY | _ATTRIB | _MOVED | _CREATE | _DELETE | _SELF_GONE | _ONLY_DIRECTORIES
-)  # Neither opening nor closing: a writer would pay for three wake-ups.
+CHANGED: Final = MODIFY | ATTRIB | MOVED | CREATE | DELETE | SELF_GONE
+"""Neither opening nor closing: a writer would pay for three wake-ups."""
 
 _EVENT: Final = struct.Struct("iIII")
 _MOST_BYTES: Final = 65_536
-_CLOSED: Final = -1
+CLOSED: Final = -1
 
 
 class Changes:
@@ -47,58 +50,86 @@ class Changes:
 
     def __init__(self, flags: int) -> None:
         self.any = flags != 0
-        self.ended = bool(flags & (_SELF_GONE | _WATCH_ENDED))
+        self.ended = bool(flags & (SELF_GONE | WATCH_ENDED))
         """Whether the watch will see nothing more: the directory has gone or was moved."""
 
 
-class DirectoryEvents:
-    """A watch on a directory, without what is below it; to be used by one thread.
+class Event(NamedTuple):
+    """One event: of which watch, what happened, and to which name in the directory."""
 
-    ``interrupt`` may be called from any thread. A forked child closes its copies, and waits for
-    nothing. Raises OSError: ENOTSUP where the system has no inotify, EMFILE and ENOSPC where one
-    of its limits is exhausted, and what opening the directory raises.
+    watch: int
+    flags: int
+    name: bytes
+
+
+class EventQueue:
+    """An inotify descriptor, and what ends a wait for it.
+
+    ``interrupt`` and ``close`` may be called from any thread. A forked child closes its copies,
+    and waits for nothing. Raises OSError: ENOTSUP where the system has no inotify, EMFILE and
+    ENOSPC where one of its limits is exhausted, and what opening a directory raises.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self) -> None:
         self._lock = ForkLock()
-        self._file = self._stop = _CLOSED
+        self._file = self._stop = CLOSED
         try:
-            self._file = _call("inotify_init1", os.O_CLOEXEC | os.O_NONBLOCK)
+            self._file = call("inotify_init1", os.O_CLOEXEC | os.O_NONBLOCK)
             self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            _call("inotify_add_watch", self._file, os.fsencode(directory), _WANTED)
+            self._poll = select.poll()
+            self._poll.register(self._file, select.POLLIN)
+            self._poll.register(self._stop, select.POLLIN)
+            self.begin()
         except BaseException:
             self.close()
             raise
-        self._poll = select.poll()
-        self._poll.register(self._file, select.POLLIN)
-        self._poll.register(self._stop, select.POLLIN)
         track(self)
 
-    def wait(self, seconds: float) -> Changes:
-        """Return once there are changes, after ``interrupt``, or after some seconds."""
+    def begin(self) -> None:
+        """Add the first watches."""
+
+    def add(self, directory: bytes, wanted: int) -> int:
+        """Watch a directory; return the number of the watch, an earlier one's where there is."""
+        return call("inotify_add_watch", self._file, directory, wanted)
+
+    def remove(self, watch: int) -> None:
+        """Take a watch away, if it is still there."""
+        with suppress(OSError):
+            call("inotify_rm_watch", self._file, watch)
+
+    def poll(self, seconds: float) -> None:
+        """Return once there are events, after ``interrupt``, or after some seconds."""
         self._poll.poll(max(0.0, seconds * 1e3))
+
+    def read(self) -> Iterator[Event]:
+        """Yield the events that wait, at most those of one read."""
         try:
-            return Changes(_flags(os.read(self._file, _MOST_BYTES)))
+            raw = os.read(self._file, _MOST_BYTES)
         except BlockingIOError:
-            return Changes(0)
+            return
+        at = 0
+        while at < len(raw):
+            watch, flags, _cookie, size = _EVENT.unpack_from(raw, at)
+            at += _EVENT.size + size
+            yield Event(watch, flags, raw[at - size : at].rstrip(b"\0"))
 
     def interrupt(self) -> None:
         """End each wait at once, from now on. Does nothing once it is closed."""
         with self._lock:
-            if self._stop != _CLOSED:
+            if self._stop != CLOSED:
                 os.eventfd_write(self._stop, 1)
 
     def close(self) -> None:
-        """Close the watch. May be called twice."""
+        """Close the watches. May be called twice."""
         untrack(self)
         with self._lock:
-            files, self._file, self._stop = (self._file, self._stop), _CLOSED, _CLOSED
+            files, self._file, self._stop = (self._file, self._stop), CLOSED, CLOSED
             for file in files:
-                if file != _CLOSED:
+                if file != CLOSED:
                     os.close(file)
 
     def after_fork(self) -> None:
-        """Close the child's copies: the watch is the parent's."""
+        """Close the child's copies: the watches are the parent's."""
         self._lock.after_fork()
         self.close()
 
@@ -109,9 +140,37 @@ class DirectoryEvents:
         self.close()
 
 
-def _call(name: str, *arguments: object) -> int:
+class DirectoryEvents(EventQueue):
+    """A watch on a directory, without what is below it; to be used by one thread."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = os.fsencode(directory)
+        super().__init__()
+
+    def begin(self) -> None:
+        """Watch the directory."""
+        self.add(self._directory, CHANGED | ONLY_DIRECTORIES)
+
+    def wait(self, seconds: float) -> Changes:
+        """Return once there are changes, after ``interrupt``, or after some seconds."""
+        self.poll(seconds)
+        flags = 0
+        for event in self.read():
+            flags |= event.flags
+        return Changes(flags)
+
+    def take(self) -> None:
+        """Return None: which files have changed is not kept."""
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def call(name: str, *arguments: object) -> int:
     """Call a function of the C library; raise OSError where it fails."""
-    function: Callable[..., int] | None = getattr(ctypes.CDLL(None, use_errno=True), name, None)
+    function: Callable[..., int] | None = getattr(_library(), name, None)
     if function is None:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
     result = function(*arguments)
@@ -120,13 +179,3 @@ def _call(name: str, *arguments: object) -> int:
         number = errno.ENOTSUP if number == errno.ENOSYS else number
         raise OSError(number, os.strerror(number))
     return result
-
-
-def _flags(events: bytes) -> int:
-    """Return the flags of all events together."""
-    flags = at = 0
-    while at < len(events):
-        _watch, found, _cookie, name_bytes = _EVENT.unpack_from(events, at)
-        flags |= found
-        at += _EVENT.size + name_bytes
-    return flags

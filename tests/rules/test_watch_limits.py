@@ -62,7 +62,7 @@ async def test_the_master_shows_its_trouble_and_follows_all_the_same(
     def no_watch(*_: object, **__: object) -> None:
         raise OSError("OS file watch limit reached")
 
-    monkeypatch.setattr("eventstore.system.tree_watch.watch", no_watch)
+    monkeypatch.setattr("eventstore.system.inotify_tree.TreeEvents", no_watch)
     monkeypatch.setattr("eventstore.system.directory_watch.RETRY_SECONDS", 0.05)
     root = fill(tmp_path / "rules", {"a.yml": ttp("A")})
     async with EventStore.open("memory://") as store, anyio.create_task_group() as tasks:

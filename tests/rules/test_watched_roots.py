@@ -104,23 +104,15 @@ async def test_a_name_that_is_not_utf8_does_not_blind_the_watch(
         await marked(store, root)
 
 
-class NoWatch:
-    """What iterating over a watch does where the system allows no more of them."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
-
-    def __iter__(self) -> NoWatch:
-        return self
-
-    def __next__(self) -> None:
-        raise OSError("inotify watch limit reached")
+def no_watch(_: Path) -> None:
+    """Do what watching does where the system allows no more of it."""
+    raise OSError("inotify watch limit reached")
 
 
 async def test_a_watch_that_fails_asks_for_a_look_at_once(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventstore.system.tree_watch.watch", NoWatch)
+    monkeypatch.setattr("eventstore.system.inotify_tree.TreeEvents", no_watch)
     monkeypatch.setattr("eventstore.system.directory_watch.RETRY_SECONDS", NEVER)
     woken = threading.Event()
     watcher = Watcher(root, woken.set, recursive=True)
@@ -135,7 +127,7 @@ async def test_a_watch_that_fails_asks_for_a_look_at_once(
 async def test_a_watch_that_never_works_is_replaced_by_looking_on_a_timer(
     store: EventStore, root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("eventstore.system.tree_watch.watch", NoWatch)
+    monkeypatch.setattr("eventstore.system.inotify_tree.TreeEvents", no_watch)
     async with following(store, root, rescan_seconds=0.05):
         for n in range(3):
             fill(root, {"a.yml": ttp("A", f"edit {n}")})
