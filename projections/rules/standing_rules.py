@@ -97,6 +97,8 @@ class StandingRules:
     _good: dict[str, int] = field(default_factory=dict)
     """The position of the last good event of each rule's stream."""
     _source_erased: bool = False
+    _by_path: dict[str, tuple[StandingRule, ...]] | None = None
+    _touched: set[str] | None = None
 
     @property
     def source_stream(self) -> str:
@@ -104,7 +106,20 @@ class StandingRules:
         return SOURCES + self.source
 
     def rules_by_path(self) -> dict[str, tuple[StandingRule, ...]]:
-        """Return the rules of this source by the file that they are from."""
+        """Return the rules of this source by the file that they are from; not to be changed."""
+        if self._by_path is None:
+            self._by_path = self._sort_by_path()
+        return self._by_path
+
+    def take_touched(self) -> frozenset[str] | None:
+        """Return the files of this source whose rules have changed since the last call.
+
+        None means that all may have.
+        """
+        touched, self._touched = self._touched, set()
+        return None if touched is None else frozenset(touched)
+
+    def _sort_by_path(self) -> dict[str, tuple[StandingRule, ...]]:
         found: dict[str, tuple[StandingRule, ...]] = {}
         for rule in self.rules.values():
             if rule.source == self.source:
@@ -115,6 +130,8 @@ class StandingRules:
     async def refresh(self, store: EventStore) -> None:
         """Take in what was appended since the last time."""
         head = await store.head()
+        if head.cursor == self.cursor:
+            return
         changes = store.read(after=self.cursor, until=head.position, types=_TYPES, kept=True)
         async for event in changes:
             self.apply(event)
@@ -151,10 +168,10 @@ class StandingRules:
         match read_event(event):
             case Defined() as rule:
                 self._good[event.stream] = event.position
-                self.rules[rule.rule_id] = _standing(rule)
+                self._stand(rule.rule_id, _standing(rule))
             case Removed(rule_id):
                 self._good[event.stream] = event.position
-                self.rules.pop(rule_id, None)
+                self._stand(rule_id, None)
             case Erased() as erased:
                 self._erase(erased)
             case Rejected() as found:
@@ -173,7 +190,26 @@ class StandingRules:
             self._source_erased = True
         elif erased.stream.startswith(RULES) and is_in_force(erased, self._good.get(erased.stream)):
             self._good[erased.stream] = erased.position
-            self.rules.pop(erased.stream.removeprefix(RULES), None)
+            self._stand(erased.stream.removeprefix(RULES), None)
+
+    def _stand(self, rule_id: str, rule: StandingRule | None) -> None:
+        """Let a rule stand as it is now, or no more."""
+        before = self.rules.get(rule_id)
+        if rule is None:
+            self.rules.pop(rule_id, None)
+        else:
+            self.rules[rule_id] = rule
+        own = [one for one in (before, rule) if one is not None and one.source == self.source]
+        if self._touched is not None:
+            self._touched.update(one.path for one in own)
+        if self._by_path is None or not own:
+            return
+        if len(own) == 2 and own[0].path == own[1].path:  # By far the most.
+            path = own[1].path
+            others = self._by_path[path]
+            self._by_path[path] = tuple(own[1] if one is own[0] else one for one in others)
+        else:
+            self._by_path = None
 
     def _reject(self, event: Event, found: Rejected) -> None:
         self.rejected.setdefault(found.source, {})[found.path] = StandingRejection(
@@ -188,6 +224,7 @@ class StandingRules:
             self.rejections[found.path] = found.sha256, found.reason
 
     def _rename(self, source: str, to: str) -> None:
+        self._by_path = self._touched = None
         for rule in self.rules.values():
             if rule.source == source:
                 self.rules[rule.rule_id] = msgspec.structs.replace(rule, source=to)
@@ -200,6 +237,7 @@ class StandingRules:
     async def _read_again(self, store: EventStore, until: int) -> None:
         """Compute all of it again: a redacted event of a source counts as never recorded."""
         self._source_erased = False
+        self._by_path = self._touched = None
         self.rules.clear()
         self.rejections.clear()
         self.rejected.clear()

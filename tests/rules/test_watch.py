@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
@@ -29,12 +29,14 @@ from support.waiting import eventually, until
 
 from eventstore import EventStore
 from projections.rules import RuleSync, SyncReport
+from projections.rules.sources._source_reader import SourceReader
 from projections.rules.sources.debounce import DebounceTimes
-from projections.rules.sources.scan import ScannedFile, Scanner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from projections.rules.sources.reconcile import Verdict
 
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("watched_often")]
@@ -47,19 +49,19 @@ NEW = ttp("A", "second, and longer than the first")
 def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
     """Count the masters' looks at their directories."""
     looks = Looks()
-    scan = Scanner.scan
+    look = SourceReader.look
 
-    def counted(scanner: Scanner) -> dict[str, ScannedFile]:
-        found = scan(scanner)
+    def counted(reader: SourceReader, *args: Any) -> Verdict:
+        found = look(reader, *args)
         looks.count += 1
         return found
 
-    monkeypatch.setattr(Scanner, "scan", counted)
+    monkeypatch.setattr(SourceReader, "look", counted)
     return looks
 
 
 class Looks:
-    """How often a directory was scanned."""
+    """How often a directory was looked at."""
 
     def __init__(self) -> None:
         self.count = 0

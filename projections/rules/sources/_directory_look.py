@@ -63,6 +63,10 @@ class DirectoryLook:
         self.verdict = Verdict()
         self.waiting = 0
         self.note = ""
+        self.changed: Callable[[], frozenset[str] | None] | None = None
+        """Returns which paths have changed since its last call, None where any may have."""
+        self.at_everything = True
+        """Whether the next look is one at every file, whatever has changed."""
         self._by = {"by": by} if by else {}
         self._commits: dict[str, dict[str, Any]] = {}
         self._reader = reader
@@ -83,6 +87,7 @@ class DirectoryLook:
         editor's files beside a rule cause no commit.
         """
         self._counts = single
+        self.at_everything = self.at_everything or single
         self._debounce = Debounce(self._times)
         self._rest = FileRest()
         self.waiting = 0
@@ -97,7 +102,7 @@ class DirectoryLook:
         await self.standing.refresh(store)
         self._failure = None
         try:
-            self.verdict = await self.in_thread(partial(self._reader.look, self.standing))
+            self.verdict = await self.in_thread(self._look)
         except SourceError as error:
             self.verdict, self._failure = Verdict(), error
         self._lock = await self.in_thread(self._find_lock) or before
@@ -196,6 +201,15 @@ class DirectoryLook:
     async def in_thread(self, function: Callable[[], _T]) -> _T:
         """Call a function that blocks; one at a time."""
         return await anyio.to_thread.run_sync(function, limiter=self._limiter)
+
+    def _look(self) -> Verdict:
+        # Before the files are looked at: what changes meanwhile is named to the next look.
+        changed = None if self.changed is None else self.changed()
+        if self.at_everything:
+            changed = None
+        verdict = self._reader.look(self.standing, changed)
+        self.at_everything = False
+        return verdict
 
     def _find_lock(self) -> GitLock | None:
         """Return the lock that git holds; a stale one is noted once and ignored."""

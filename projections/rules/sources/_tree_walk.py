@@ -59,6 +59,12 @@ def walk(root: Path, filename: re.Pattern[str], unlike: str) -> Tree:
     return _TreeWalk(root, filename, unlike).walk()
 
 
+def no_rule(name: str, filename: re.Pattern[str], unlike: str) -> str | None:
+    """Return why a file of this base name, which is not hidden, is no rule; None where it is."""
+    reason = scratch_kind(name)
+    return unlike if reason is None and not filename.fullmatch(name) else reason
+
+
 class _TreeWalk:
     """One walk. Folders wait in the order of their paths' lengths, so the shortest comes first."""
 
@@ -127,9 +133,7 @@ class _TreeWalk:
 
     def _is_rule(self, path: str, entry: FoundEntry) -> bool:
         """Whether a file has a rule's name; note it among the ignored ones where it has not."""
-        reason = scratch_kind(entry.name)
-        if reason is None and not self._filename.fullmatch(entry.name):
-            reason = self._unlike
+        reason = no_rule(entry.name, self._filename, self._unlike)
         if reason is not None:
             self._tree.ignored.append(IgnoredFile(path, reason))
         return reason is None

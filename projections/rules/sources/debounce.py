@@ -72,12 +72,18 @@ class FileRest:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._files: dict[str, tuple[Any, float]] = {}
+        self._seen: Mapping[str, Any] | None = None
 
     def see(self, files: Mapping[str, Any]) -> None:
-        """Take in what a look has found, by path."""
+        """Take in what a look has found, by path; the same object is not looked at again."""
+        if files is self._seen:
+            return
         now, known = self._clock(), self._files
+        self._seen = files
         self._files = {
-            path: known[path] if path in known and known[path][0] == file else (file, now)
+            path: before
+            if (before := known.get(path)) is not None and (before[0] is file or before[0] == file)
+            else (file, now)
             for path, file in files.items()
         }
 

@@ -39,15 +39,14 @@ class FileParser:
 
         A file that is as its standing rule was defined is neither read nor parsed.
         """
-        mine = standing.rules_by_path()
-        findings: dict[str, FileFinding] = {}
-        for path, file in files.items():
-            rules = mine.get(path)
-            if rules is not None and self._are_of(file, rules):
-                findings[path] = UnchangedFile(file, rules)
-            else:
-                findings[path] = self.parse_file(file, standing)
-        return findings
+        return {path: self.find(file, standing) for path, file in files.items()}
+
+    def find(self, file: ScannedFile, standing: StandingRules) -> FileFinding:
+        """Return what one file holds, without reading it where it is as its rules say."""
+        rules = standing.rules_by_path().get(file.path)
+        if rules is not None and self._are_of(file, rules):
+            return UnchangedFile(file, rules)
+        return self.parse_file(file, standing)
 
     def _are_of(self, file: ScannedFile, rules: tuple[StandingRule, ...]) -> bool:
         """Whether these are the rules of the file as it is now, all of them."""

@@ -111,6 +111,34 @@ def reconcile(
     return _Reconciliation(standing, findings, empty).verdict()
 
 
+def judge_edits(
+    standing: StandingRules, unsettled: Iterable[FileFinding], count: int
+) -> Verdict | None:
+    """Return what :func:`reconcile` would where files were edited only; None where more happened.
+
+    ``unsettled`` are the findings of all files but the unchanged ones, ``count`` is the number
+    of all. The files are those of an earlier verdict by which all rules stood and no file was
+    rejected; each is to have the ids that it had.
+    """
+    mine, defined = standing.rules_by_path(), []
+    if standing.rejections:
+        return None
+    for finding in unsettled:
+        if not isinstance(finding, ParsedFile):
+            return None
+        known = {rule.rule_id for rule in mine.get(finding.file.path, ())}
+        if not known or known != set(finding.rule_ids) or len(known) != len(finding.rule_ids):
+            return None
+        defined.append(finding)
+    defined.sort(key=_order)
+    return Verdict(defined=defined, unchanged=count - len(defined))
+
+
+def _order(parsed: ParsedFile) -> tuple[str, str]:
+    """Return what files are sorted by: their first rule id, then their paths."""
+    return min(parsed.rule_ids, default=""), parsed.file.path
+
+
 class _Reconciliation:
     """One comparison: which file has which rule id, and which rules stay without a file.
 
@@ -169,7 +197,7 @@ class _Reconciliation:
                 self._hold(path)
             else:
                 self._refuse(finding)
-        self._parsed.sort(key=lambda parsed: (min(parsed.rule_ids, default=""), parsed.file.path))
+        self._parsed.sort(key=_order)
         self._broken = frozenset(self._held)
 
     def _contested(self) -> frozenset[str]:

@@ -18,7 +18,7 @@ from projections.rules.formats import Remark, has_many_rules
 from projections.rules.sources.findings import InvalidFile, ParsedFile, UnchangedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from projections.rules.formats import ManyRulesFormat, ParsedRule, RuleFormat
     from projections.rules.model import Links
@@ -44,12 +44,16 @@ class References:
         if self._format is None:
             return findings
         findings = _respelled(findings, standing, self._format)
-        if not _any_links(findings, standing):
+        if not _any_links(findings.values(), standing):
             return findings
         resolution, findings = self._without_dead_ends(findings, standing)
         return {
             path: self._link(finding, resolution, standing) for path, finding in findings.items()
         }
+
+    def concern(self, findings: Iterable[FileFinding], standing: StandingRules) -> bool:
+        """Whether rules of these files, or rules that stand, refer to each other."""
+        return self._format is not None and _any_links(findings, standing)
 
     def _without_dead_ends(
         self, findings: dict[str, FileFinding], standing: StandingRules
@@ -191,13 +195,13 @@ def _members(findings: Mapping[str, FileFinding], standing: StandingRules) -> It
                 yield _Member(path, held.rule_id, held.links, is_taken=False)
 
 
-def _any_links(findings: Mapping[str, FileFinding], standing: StandingRules) -> bool:
+def _any_links(findings: Iterable[FileFinding], standing: StandingRules) -> bool:
     """Whether any rule refers to another one, or did when it was defined."""
     if any(rule.links.refers_to or rule.links.base_of for rule in standing.rules.values()):
         return True
     return any(
         rule.links.refers_to
-        for finding in findings.values()
+        for finding in findings
         if isinstance(finding, ParsedFile)
         for rule in finding.rules
     )

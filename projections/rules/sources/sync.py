@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RESCAN_SECONDS: Final = 5.0
-"""Longest time between two scans of ``run``, in seconds."""
+"""Longest time between two looks of ``run`` at every file, in seconds."""
 
 GIT_RETRY_SECONDS: Final = 0.5
 """Time before ``run`` looks again after git has held its lock for too long, in seconds."""
@@ -160,10 +162,14 @@ class RuleSync:
         # Watching begins before the first scan, or a change between them would be lost.
         self._watch = watch = DirectoryWatch(self._root)
         watch.start()
-        trouble, begun = "", False
+        self._look.changed = watch.take
+        trouble, begun, whole_look = "", False, -math.inf
         try:
             while True:
                 seen, pause = watch.count, self._rescan_seconds
+                if (now := time.monotonic()) - whole_look >= pause:
+                    # Not every change is told: of network file systems, or through mapped memory.
+                    self._look.at_everything, whole_look = True, now
                 try:
                     report = await self._sync_as_owner()
                     trouble = self._look.restless
@@ -186,6 +192,7 @@ class RuleSync:
                 self._lock.report(found, len(self.ignored))
                 await watch.wait(seen, pause)
         finally:
+            self._look.changed = None
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(watch.close, limiter=self._limiter)
 

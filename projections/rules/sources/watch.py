@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class DirectoryWatch:
-    """Wakes a task after changes below a directory. A hint: a scan finds out what changed.
+    """Wakes a task after changes below a directory. A hint: a look finds out what changed.
 
     ``count`` rises with every hint. Take it before scanning and give it to :meth:`wait`, so
     that a change during the scan is not missed.
@@ -37,6 +37,13 @@ class DirectoryWatch:
     def count(self) -> int:
         """How many hints there were."""
         return self._signal.count
+
+    def take(self) -> frozenset[str] | None:
+        """Return the paths that have changed since the last call; None where any may have.
+
+        They are relative to the root, with ``/``. May be called in any thread.
+        """
+        return self._watcher.take()
 
     @property
     def trouble(self) -> str:
