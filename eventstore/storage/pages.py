@@ -33,7 +33,8 @@ _EVENTS = (
 )
 _KEPT = _EVENTS.replace("FROM event e", "FROM kept e").format("e.stream_id")
 # The unary plus keeps SQLite from starting at the streams and sorting all their events.
-_BY_POSITION = _EVENTS.format("+e.stream_id")
+BY_POSITION: Final = _EVENTS.format("+e.stream_id")
+"""Selects the events of a range of positions."""
 _BY_STREAM = _EVENTS.format("e.stream_id") + " AND e.stream_id = ? AND e.version > ?"
 
 
@@ -141,7 +142,7 @@ class _Statement(NamedTuple):
 
 def _statement(driver: Driver, query: Query, after: int, until: int) -> _Statement | None:
     """Return the query for a range, or ``None`` where the stream does not exist."""
-    sql, order = _BY_POSITION, "position"
+    sql, order = BY_POSITION, "position"
     if query.streams is None or query.streams.endswith("/"):
         sql, parameters = _filtered(sql, query, after, until)
     else:

@@ -23,7 +23,7 @@ from eventstore.log.operations import (
 from eventstore.storage.migrations import newest_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from eventstore.storage.driver import Driver
     from eventstore.storage.incarnation import KnownLog
@@ -31,9 +31,13 @@ if TYPE_CHECKING:
 PAGE_BYTES: Final = 8 * 1024 * 1024
 """A page ends early once it holds this much content: what bounds a reader's memory."""
 
-_HEAD: Final = "log_id, first_position, position, recorded_us, hash, base_hash"
+HEAD: Final = "log_id, first_position, position, recorded_us, hash, base_hash"
+"""The columns of the head row, in the order of Head's fields."""
 _HEAD_COLUMNS: Final = 6
-_LOCKED_HEAD: Final = f"{_HEAD}, schema_version"
+_LOCKED_HEAD: Final = f"{HEAD}, schema_version"
+
+OWNERS: Final = "SELECT name, epoch, owner FROM consumer WHERE name IN ({})"
+"""Selects the present epoch and owner of consumers."""
 
 _CONSUMERS: Final = "SELECT name, position, hash, epoch, owner, seen_us FROM consumer"
 _SLOWEST: Final = (
@@ -59,7 +63,7 @@ def read_head(driver: Driver, *, lock: bool = False, known: KnownLog | None = No
     the schema meanwhile: only that one knows what an append has to write.
     """
     more = "" if known is None else f", {known.column(driver)}"
-    row = driver.head_row(f"{_LOCKED_HEAD if lock else _HEAD}{more}", lock=lock)
+    row = driver.head_row(f"{_LOCKED_HEAD if lock else HEAD}{more}", lock=lock)
     if row is None:
         raise LookupError("the head row is missing")
     head = Head(*row[:_HEAD_COLUMNS])
@@ -109,13 +113,14 @@ def check_owner(driver: Driver, name: str, epoch: int) -> None:
 
 def read_lost(driver: Driver, consumers: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
     """Return those consumers whose epoch has passed to another owner, with that owner."""
-    names = [name for name, _ in consumers]
-    owners = {
-        name: (epoch, owner)
-        for name, epoch, owner in driver.lookup(
-            "SELECT name, epoch, owner FROM consumer WHERE name IN ({})", names
-        )
-    }
+    return lost_among(consumers, driver.lookup(OWNERS, [name for name, _ in consumers]))
+
+
+def lost_among(
+    consumers: Sequence[tuple[str, int]], rows: Iterable[tuple[Any, ...]] = ()
+) -> dict[tuple[str, int], str]:
+    """Return what :func:`read_lost` does, given the rows of :data:`OWNERS`."""
+    owners = {name: (epoch, owner) for name, epoch, owner in rows}
     gone = (-1, REMOVED)
     present = [(one, owners.get(one[0], gone)) for one in consumers]
     return {one: owner for one, (epoch, owner) in present if epoch != one[1]}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from psycopg.errors import InFailedSqlTransaction
 from psycopg.pq import TransactionStatus
 
+from eventstore.log.operations import Head
 from eventstore.storage import incarnation
 from eventstore.storage.catalog import TABLES, as_catalog
 from eventstore.storage.driver import MOVE_HEAD, Driver
@@ -17,6 +18,7 @@ from eventstore.storage.postgres._catalog import QUERIES, read_pattern
 from eventstore.storage.postgres._head import page_of, select_head, update_head
 from eventstore.storage.postgres.engine import LOCK_SCHEMA
 from eventstore.storage.qualified import qualify
+from eventstore.storage.reading import HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -126,16 +128,33 @@ class PostgresDriver(Driver):
     def head_row(self, columns: str, *, lock: bool) -> tuple[Any, ...] | None:
         """Return these columns of the head row, or ``None``; ``lock`` keeps it as it is."""
         row = self.row(select_head(columns, self._raw.head_page, lock=lock))
-        if row is None:
-            return None
+        return None if row is None else self._without_place(row)
+
+    def _without_place(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return what was selected of the head row; note its place."""
         *found, place = row
         self._raw.head_page = page_of(place)
         return tuple(found)
+
+    def read_and_commit(self, *queries: Query) -> tuple[Head, list[list[tuple[Any, ...]]]]:
+        """Return the head and all rows of several queries, and commit, in one exchange."""
+        head = select_head(HEAD, self._raw.head_page, lock=False)
+        with self._pipeline():
+            cursors = [self._send(sql, parameters) for sql, parameters in ((head, ()), *queries)]
+            self._send("COMMIT", ())
+        rows, *found = [cursor.fetchall() for cursor in cursors]
+        if not rows:
+            raise LookupError("the head row is missing")
+        return Head(*self._without_place(rows[0])), found
 
     def move_head(self, position: int, recorded_us: int, hash_: bytes) -> None:
         """Write the head row, which is locked, no later than the next statement."""
         sql = update_head(MOVE_HEAD, self._raw.head_page)
         self.defer(sql, (position, recorded_us, hash_))
+
+    def whole_range(self, sql: str, order: str, after: int, until: int, size: int) -> Query:
+        """Return a query for the events of a range; it gives none where they exceed ``size``."""
+        return _if_small(sql, order), [after, until, after, until, size]
 
     def events(
         self, sql: str, order: str, parameters: Sequence[Any], limit: int | None, size: int

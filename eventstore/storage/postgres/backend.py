@@ -22,9 +22,10 @@ from eventstore.storage.base import SqlBackend
 from eventstore.storage.postgres import owners
 from eventstore.storage.postgres._advisory_lock import SessionLock, read_held
 from eventstore.storage.postgres._driver import PostgresDriver
-from eventstore.storage.postgres._head import old_transaction
+from eventstore.storage.postgres._facts import read_facts
 from eventstore.storage.postgres._hidden_tables import PostgresHiddenTables
 from eventstore.storage.postgres._session_reset import reset_between_callers
+from eventstore.storage.postgres._short_read import may_be_short, read_short
 from eventstore.storage.postgres._single_statement import SingleStatement
 from eventstore.storage.postgres.connection import GRACE_SECONDS as PATIENCE_SECONDS
 from eventstore.storage.postgres.connection import connection_info, is_lost
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from eventstore.log.clock import Clock
     from eventstore.log.inline_view import Inline
-    from eventstore.log.operations import CommitBatch, Operation, Outcome
+    from eventstore.log.operations import CommitBatch, Operation, Outcome, Page, Query
     from eventstore.storage.driver import Driver
     from eventstore.storage.postgres.connection import Session
     from eventstore.storage.postgres.watchdog import Limit
@@ -136,17 +137,7 @@ class PostgresBackend(SqlBackend):
 
     def describe(self) -> dict[str, str | int]:
         """Return the kind, the server's version, and the size of the log's tables in bytes."""
-
-        def ask(driver: Driver) -> dict[str, str | int]:
-            row = driver.row(
-                "SELECT current_setting('server_version'), current_schema(), "
-                "(pg_total_relation_size('event') + pg_total_relation_size('stream'))::bigint"
-            )
-            version, schema, size = row or ("", "", 0)
-            facts = {"backend": "postgresql", "server": version, "schema": schema, "bytes": size}
-            return facts | old_transaction(driver)
-
-        return self._read(ask)
+        return self._read(read_facts)
 
     def user_transaction(self, *, batch: bool) -> UserTransaction:
         """Return a connection whose own statements and an append share transactions.
@@ -227,7 +218,12 @@ class PostgresBackend(SqlBackend):
                     writer.close()
             self._writer_lock.release()
 
-    def _read(self, function: Callable[[Driver], T]) -> T:
+    def page(self, query: Query) -> Page:
+        """Read one page from one snapshot, in one exchange where that is enough."""
+        page = self._read(partial(read_short, query=query)) if may_be_short(query) else None
+        return super().page(query) if page is None else page
+
+    def _read(self, function: Callable[[Any], T]) -> T:
         """Call ``function`` in a snapshot; retry once where the connection was lost."""
         try:
             return super()._read(function)
@@ -261,7 +257,8 @@ class PostgresBackend(SqlBackend):
             try:
                 with self._transaction(connection, READ, seconds) as driver:
                     yield driver
-                    driver.commit()
+                    if driver.in_transaction:
+                        driver.commit()
             finally:
                 if self._closed and not connection.invalidated:
                     connection.invalidate()
