@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic
 
-from projections.sql.events import rows_events
+from projections.sql._compact import MANY_ROWS, compact_event, compact_table, encode_rows
+from projections.sql.events import PART_BYTES, ROWS_CHANGED, rows_events
 from projections.sql.model import TableT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from eventstore import NewEvent
     from projections.sql.model import Change
@@ -50,6 +51,44 @@ class Capture(ABC, Generic[TableT]):
 
     def take_events(self, tables: Mapping[str, TableT]) -> list[NewEvent]:
         """Return the events of what was captured, and delete it."""
-        events = rows_events(self.read_changes(tables))
+        events = self._inserted_events(tables)
+        if events is None:
+            events = rows_events(self.read_changes(tables))
         self.clear()
         return events
+
+    def _inserted_events(self, tables: Mapping[str, TableT]) -> list[NewEvent] | None:
+        """Return the events of many inserted rows; ``None`` for anything else.
+
+        Nothing has to be corrected where rows were inserted and none was changed.
+        """
+        if not self._has_only_inserts(MANY_ROWS):
+            return None
+        names = list(tables)
+        described = [compact_table(tables[name].table) for name in names]
+        events: list[NewEvent] = []
+        texts: list[bytes] = []
+        for rows in self._read_inserted({name: place for place, name in enumerate(names)}, tables):
+            text = encode_rows(rows)
+            if text is None or len(text) > PART_BYTES:
+                return None
+            texts.append(text)
+            if sum(map(len, texts)) >= PART_BYTES:
+                events.append(compact_event(ROWS_CHANGED, len(events) + 1, described, texts))
+                texts = []
+        if texts:
+            events.append(compact_event(ROWS_CHANGED, len(events) + 1, described, texts))
+        return events
+
+    @abstractmethod
+    def _has_only_inserts(self, least: int) -> bool:
+        """Return True if at least that many rows were captured, and all of them are inserts."""
+
+    @abstractmethod
+    def _read_inserted(
+        self, places: Mapping[str, int], tables: Mapping[str, TableT]
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        """Yield pages of inserted rows in order, each row after its table's place.
+
+        Where the driver cannot give a value, a page holds bytes.
+        """

@@ -5,6 +5,9 @@ which a migration changed the schema. Both are JSON. A value that JSON has no ty
 with one member: ``{"$blob": base64}``, ``{"$text": base64}`` for a text that is not UTF-8,
 ``{"$real": "inf"}``.
 
+The changes of a transaction that does nothing but insert many rows are written without repeating
+names, as :mod:`projections.sql._compact` says.
+
 A transaction is one event. The changes of one larger than :data:`PART_BYTES` are split over
 several events of the same commit, ``part`` counting from 1. A value over :data:`LARGE_BYTES` is
 in ``RowValue`` events of its own, before the event that refers to them by their ids (``{"$large":
@@ -22,6 +25,7 @@ import msgspec
 from eventstore import NewEvent
 from eventstore.errors import CorruptEventError
 from eventstore.log.events import BYTES_CONTENT
+from projections.sql._compact import CompactTable, read_compact
 from projections.sql.model import Change, Op, RawText
 
 if TYPE_CHECKING:
@@ -93,7 +97,14 @@ class _EncodedChange(msgspec.Struct):
 
 
 class _RowsData(msgspec.Struct):
-    changes: list[_EncodedChange]
+    changes: list[_EncodedChange] | None = None
+    tables: list[CompactTable] | None = None
+    rows: list[list[Encoded]] | None = None
+
+    def __post_init__(self) -> None:
+        given = tuple(one is not None for one in (self.changes, self.tables, self.rows))
+        if given not in {(True, False, False), (False, True, True)}:
+            raise ValueError("either changes, or tables and rows")
 
 
 _ROWS_OF: Final[dict[Op, tuple[bool, bool]]] = {
@@ -217,8 +228,11 @@ class ChangeReader:
             self._large[event.id] = event.raw_data
         if event.type != ROWS_CHANGED or event.redacted:
             return []
-        encoded = _decode(event, _ROWS).changes
-        changes = [_read_change(event, one, self._large) for one in encoded]
+        data = _decode(event, _ROWS)
+        if data.changes is None:
+            changes = read_compact(event, data.tables or (), data.rows or ())
+        else:
+            changes = [_read_change(event, one, self._large) for one in data.changes]
         self._large.clear()
         return changes
 

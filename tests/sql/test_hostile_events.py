@@ -26,6 +26,11 @@ ROW = {"id": 1, "name": "ana", "note": None}
 INSERT = {"table": "person", "op": "insert", "key": {"id": 1}, "old": None, "new": ROW}
 
 
+def compact(rows: Any, **fields: Any) -> NewEvent:
+    table = {"name": "person", "columns": ["id", "name", "note"], "key": [0]} | fields
+    return NewEvent(ROWS_CHANGED, {"part": 1, "tables": [table], "rows": rows})
+
+
 def change(**fields: Any) -> NewEvent:
     return NewEvent(ROWS_CHANGED, {"part": 1, "changes": [INSERT | fields]})
 
@@ -57,6 +62,24 @@ HOSTILE = {
     "changes that are a text": NewEvent(ROWS_CHANGED, {"changes": "x"}),
     "no object": NewEvent(ROWS_CHANGED, [1]),
     "bytes": NewEvent(ROWS_CHANGED, b"\0"),
+    "rows of the log's table": compact([[0, 1, "x", None]], name="event"),
+    "rows of a table that is not there": compact([[0, 1, "x", None]], name="nowhere"),
+    "rows beyond the tables": compact([[1, 1, "x", None]]),
+    "rows before the tables": compact([[-1, 1, "x", None]]),
+    "rows of no number": compact([[True, 1, "x", None]]),
+    "rows of a table as a text": compact([["0", 1, "x", None]]),
+    "a row that is empty": compact([[]]),
+    "a short row": compact([[0, 1, "x"]]),
+    "a long row": compact([[0, 1, "x", None, 4]]),
+    "a row with an object": compact([[0, 1, "x", {"$blob": ""}]]),
+    "a row that is an object": compact([{"0": 1}]),
+    "rows with an unknown column": compact([[0, 1, "x", 1]], columns=["id", "name", "x"]),
+    "rows with a column twice": compact([[0, 1, "x", 1]], columns=["id", "name", "name"]),
+    "rows with a column less": compact([[0, 1, "x"]], columns=["id", "name"]),
+    "rows with a key beyond": compact([[0, 1, "x", None]], key=[3]),
+    "rows with a key before": compact([[0, 1, "x", None]], key=[-1]),
+    "rows without tables": NewEvent(ROWS_CHANGED, {"part": 1, "rows": []}),
+    "changes and rows": NewEvent(ROWS_CHANGED, {"changes": [], "rows": [], "tables": []}),
     "a schema without statements": NewEvent("SchemaChanged", {"migration": "x"}),
     "a schema that is bytes": NewEvent("SchemaChanged", b"CREATE TABLE x (id)"),
 }

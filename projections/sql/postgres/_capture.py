@@ -20,7 +20,7 @@ from projections.sql.postgres._triggers import (
     function_name,
     make_triggers,
 )
-from projections.sql.postgres._values import read_row, to_text
+from projections.sql.postgres._values import JSON_CASTS, read_row, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,9 +32,17 @@ _OPS: Final[dict[str, Op]] = {"INSERT": "insert", "UPDATE": "update", "DELETE": 
 _BATCH: Final = 1000
 """Captured rows that are fetched at once."""
 
+_PAGE: Final = 500
+"""The same of rows that are encoded at once."""
+
 
 class PostgresCapture(Capture[PostgresTable]):
     """See :class:`Capture`."""
+
+    def __init__(self, raw: Any) -> None:
+        super().__init__(raw)
+        self._first: list[Any] = []
+        """The first rows that were captured."""
 
     def list_tables(self) -> list[str]:
         """Return the names of the captured tables."""
@@ -92,20 +100,50 @@ class PostgresCapture(Capture[PostgresTable]):
                 )
             self._raw.execute(f"DROP FUNCTION IF EXISTS {function_name(name)}()")
 
+    def _has_only_inserts(self, least: int) -> bool:
+        self._first = _declare(self._raw)
+        if len(self._first) < max(least, _BATCH):
+            return False
+        query = f"SELECT 1 FROM {CAPTURE} WHERE op <> 'INSERT' LIMIT 1"
+        return self._raw.execute(query).fetchone() is None
+
+    def _read_inserted(
+        self, places: Mapping[str, int], tables: Mapping[str, PostgresTable]
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        used = {name for (name,) in self._raw.execute(f"SELECT DISTINCT tbl FROM {CAPTURE}")}
+        if len(used) != 1:
+            yield [[b""]]
+            return
+        (name,) = used
+        # The server reads the texts, into what JSON has a kind for.
+        values = "".join(
+            f", new[{number}]{JSON_CASTS.get(kind, '')}"
+            for number, kind in enumerate(tables[name].types.values(), 1)
+        )
+        rows = f"{CAPTURE}_inserted"
+        self._raw.execute(
+            f"DECLARE {rows} NO SCROLL CURSOR FOR SELECT {places[name]}{values} FROM {CAPTURE} "
+            "ORDER BY id"
+        )
+        while page := self._raw.execute(f"FETCH {_PAGE} FROM {rows}").fetchall():
+            yield page
+        self._raw.execute(f"CLOSE {rows}")
+
     def read_changes(self, tables: Mapping[str, PostgresTable]) -> Iterator[Change]:
         """Yield the transaction's row changes in order, corrections included."""
 
         def fetch(table: CapturedTable, key: Sequence[Any]) -> RowValues | None:
             return _fetch_row(self._raw, tables[table.name], key)
 
-        yield from with_corrections(_read_captured(self._raw, tables), tables, fetch)
+        yield from with_corrections(_read_captured(self._raw, self._first, tables), tables, fetch)
 
     def clear(self) -> None:
         """Delete what was captured, after :meth:`read_changes`."""
         self._raw.execute(f"CLOSE {CAPTURE}_rows; DELETE FROM {CAPTURE}")
 
 
-def _read_captured(raw: Any, tables: Mapping[str, PostgresTable]) -> Iterator[Change]:
+def _declare(raw: Any) -> list[Any]:
+    """Open a cursor for what was captured; return its first rows."""
     # Several statements in one round trip. Deferred triggers may change rows: they run now.
     cursor = raw.execute(
         f"SET CONSTRAINTS ALL IMMEDIATE; DECLARE {CAPTURE}_rows NO SCROLL CURSOR FOR "
@@ -114,7 +152,14 @@ def _read_captured(raw: Any, tables: Mapping[str, PostgresTable]) -> Iterator[Ch
     )
     while cursor.nextset():
         pass
-    rows = cursor.fetchall()
+    first: list[Any] = cursor.fetchall()
+    return first
+
+
+def _read_captured(
+    raw: Any, first: list[Any], tables: Mapping[str, PostgresTable]
+) -> Iterator[Change]:
+    rows = first
     while rows:
         for op, name, old, new in rows:
             change = _make_change(_OPS[op], tables[name], old, new)

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 _INTEGERS: Final = {"smallint", "integer", "bigint", "oid"}
 _FLOATS: Final = {"real", "double precision"}
 
+JSON_CASTS: Final = {
+    **dict.fromkeys(_INTEGERS, "::pg_catalog.int8"),
+    **dict.fromkeys(_FLOATS, "::pg_catalog.float8"),
+    "boolean": "::pg_catalog.bool",
+    "bytea": "::pg_catalog.bytea",
+}
+"""How a captured text is cast to be read as :func:`read_row` reads it."""
+
 
 def read_row(description: PostgresTable, values: Sequence[str | None]) -> RowValues:
     """Return a row from its captured texts."""

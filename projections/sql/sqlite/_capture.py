@@ -8,13 +8,14 @@ and so run before the users' own triggers can change what they see.
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from projections.sql._capture import Capture
 from projections.sql._corrections import same_value, with_corrections
-from projections.sql._identifiers import CAPTURE, quote_name
+from projections.sql._identifiers import CAPTURE, quote_name, quote_text
 from projections.sql.model import Change, RawText
 from projections.sql.sqlite._schema import SqliteTable
 from projections.sql.sqlite._triggers import (
@@ -27,7 +28,6 @@ from projections.sql.sqlite._triggers import (
 )
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from projections.sql.model import CapturedTable, Op, RowValues
@@ -36,6 +36,9 @@ _OPS: Final[dict[int, Op]] = {INSERT: "insert", UPDATE: "update", DELETE: "delet
 
 _BATCH: Final = 500
 """Captured rows that are fetched at once."""
+
+_PAGE: Final = 500
+"""The same of rows that are encoded at once."""
 
 
 class SqliteCapture(Capture[SqliteTable]):
@@ -80,16 +83,39 @@ class SqliteCapture(Capture[SqliteTable]):
             captured = _read_captured(self._raw, tables)
             yield from with_corrections(captured, tables, partial(_fetch_row, self._raw))
 
+    def _has_only_inserts(self, least: int) -> bool:
+        count, others = self._raw.execute(
+            f"SELECT count(*), count(*) FILTER (WHERE op <> {INSERT}) FROM main.{CAPTURE} "
+            f"WHERE op > {CONFLICTING}"
+        ).fetchone()
+        return bool(count >= least and not others)
+
+    def _read_inserted(
+        self, places: Mapping[str, int], tables: Mapping[str, SqliteTable]
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        widths = [len(tables[name].table.columns) for name in places]
+        place = " ".join(f"WHEN {quote_text(name)} THEN {place}" for name, place in places.items())
+        slots = "".join(f", c{number}" for number in range(max(widths)))
+        query = f"SELECT CASE tbl {place} END{slots} FROM main.{CAPTURE} WHERE op > {CONFLICTING}"
+        with _exact_values(self._raw, str):
+            cursor = self._raw.execute(f"{query} ORDER BY id")
+            try:
+                while rows := cursor.fetchmany(_PAGE):
+                    wide = len(set(widths)) == 1
+                    yield rows if wide else [row[: 1 + widths[row[0]]] for row in rows]
+            except sqlite3.OperationalError:
+                yield [[b""]]  # A text that is not UTF-8.
+
     def clear(self) -> None:
         """Delete what was captured."""
         self._raw.execute(f"DELETE FROM main.{CAPTURE}")
 
 
 @contextmanager
-def _exact_values(raw: sqlite3.Connection) -> Iterator[None]:
+def _exact_values(raw: sqlite3.Connection, texts: type[str | bytes] = RawText) -> Iterator[None]:
     """Read rows as tuples and texts as bytes, instead of what the caller has set."""
     before = raw.text_factory, raw.row_factory
-    raw.text_factory, raw.row_factory = RawText, None
+    raw.text_factory, raw.row_factory = texts, None
     try:
         yield
     finally:

@@ -30,20 +30,29 @@ CAPTURING: Final = frozenset([CAPTURE, ENDANGERED])
 
 
 def make_triggers(one: SqliteTable) -> list[str]:
-    """Return the statements that create a table's triggers."""
+    """Return the statements that create a table's triggers.
+
+    SQLite runs those of one event in the reverse order. Each that deals with conflicting rows is
+    apart, so that its condition alone is evaluated where there are none.
+    """
     made = _Triggers(one)
-    conflicts = _conflict_condition(one)
-    bodies = {
-        "BEFORE INSERT": made.note_conflicting(conflicts),
-        "BEFORE UPDATE": made.note_conflicting(f"({conflicts}) AND NOT ({made.is_updated_row()})"),
-        "AFTER INSERT": made.insert(),
-        "AFTER UPDATE": made.update(),
-        "AFTER DELETE": made.delete(),
-    }
+    ways = _conflicting_ways(one)
+    other = [f"({way}) AND NOT ({made.is_updated_row()})" for way in ways]
+    bodies = [
+        ("before insert", "BEFORE INSERT", made.note_conflicting(ways)),
+        ("before update", "BEFORE UPDATE", made.note_conflicting(other)),
+        ("after insert", "AFTER INSERT", made.insert()),
+        ("replaced by insert", "AFTER INSERT", made.replaced_by_insert()),
+        ("moved by update", "AFTER UPDATE", made.moved_by_update()),
+        ("after update", "AFTER UPDATE", made.update()),
+        ("replaced by update", "AFTER UPDATE", made.replaced_by_update()),
+        ("after delete", "AFTER DELETE", made.delete()),
+        ("gone by delete", "AFTER DELETE", made.gone_by_delete()),
+    ]
     table = quote_name(one.table.name)
     statements = []
-    for event, body in bodies.items():
-        trigger = quote_name(f"{CAPTURE} {event.lower()} {one.table.name}")
+    for name, event, body in bodies:
+        trigger = quote_name(f"{CAPTURE} {name} {one.table.name}")
         statements.append(f"CREATE TRIGGER main.{trigger} {event} ON {table} {body}")
     return statements
 
@@ -79,15 +88,21 @@ class _Triggers:
             f"x.{quote_name(column)} = OLD.{quote_name(column)}" for column in self._key
         )
 
-    def note_conflicting(self, where: str) -> str:
-        """Note the rows ``x`` that meet the condition, each once."""
+    def note_conflicting(self, ways: list[str]) -> str:
+        """Note the rows ``x`` that meet one of the conditions, each once."""
+        # Apart each is one look at an index; together they would be united first.
+        found = [f"EXISTS (SELECT 1 FROM {self._name} AS x WHERE {way})" for way in ways]
+        where = " OR ".join(f"({way})" for way in ways)
         rows = f"FROM {self._name} AS x WHERE ({where})"
-        return f"""WHEN EXISTS (SELECT 1 {rows}) BEGIN
+        return f"""WHEN {" OR ".join(found)} BEGIN
             DELETE FROM {CAPTURE} WHERE {self._noted}
                 AND EXISTS (SELECT 1 {rows} AND {self._has_noted_key("x")});
             INSERT INTO {CAPTURE} (op, tbl, {self._half})
                 SELECT {CONFLICTING}, {self._literal}, {self._row("x")} {rows};
         END"""
+
+    def _when_noted(self) -> str:
+        return f"WHEN EXISTS (SELECT 1 FROM {CAPTURE} WHERE {self._noted})"
 
     def _replaced(self, but: str = "") -> str:
         gone = f"NOT EXISTS (SELECT 1 FROM {self._name} AS x WHERE {self._has_noted_key('x')})"
@@ -102,20 +117,32 @@ class _Triggers:
         return f"SELECT RAISE(ABORT, {quote_text(reason)}) WHERE {null};"
 
     def insert(self) -> str:
-        """Write down the new row, after those that it has replaced."""
+        """Write down the new row."""
         return f"""BEGIN {self._check_key()}
-            {self._replaced()}
             INSERT INTO {CAPTURE} (op, tbl, {self._half})
                 VALUES ({INSERT}, {self._literal}, {self._row("NEW")});
         END"""
 
+    def replaced_by_insert(self) -> str:
+        """Write down what a new row has replaced, before that row."""
+        return f"{self._when_noted()} BEGIN {self._replaced()} END"
+
     def update(self) -> str:
-        """Write down both rows; where the old one was noted, note the new one instead."""
-        old = f"{self._noted} AND {self._has_noted_key('OLD')}"
+        """Write down both rows."""
         return f"""BEGIN {self._check_key()}
-            {self._replaced(f"AND NOT ({self._has_noted_key('OLD')})")}
             INSERT INTO {CAPTURE} (op, tbl, {self._slots})
                 VALUES ({UPDATE}, {self._literal}, {self._row("OLD")}, {self._row("NEW")});
+        END"""
+
+    def replaced_by_update(self) -> str:
+        """Write down what the changed row has replaced, before that row."""
+        other = f"AND NOT ({self._has_noted_key('OLD')})"
+        return f"{self._when_noted()} BEGIN {self._replaced(other)} END"
+
+    def moved_by_update(self) -> str:
+        """Where the old row was noted, note the new one instead, after the change."""
+        old = f"{self._noted} AND {self._has_noted_key('OLD')}"
+        return f"""{self._when_noted()} BEGIN
             INSERT INTO {CAPTURE} (op, tbl, {self._half})
                 SELECT {CONFLICTING}, {self._literal}, {self._row("NEW")}
                 WHERE EXISTS (SELECT 1 FROM {CAPTURE} WHERE {old});
@@ -125,14 +152,19 @@ class _Triggers:
     def delete(self) -> str:
         """Write down the old row."""
         return f"""BEGIN
-            DELETE FROM {CAPTURE} WHERE {self._noted} AND {self._has_noted_key("OLD")};
             INSERT INTO {CAPTURE} (op, tbl, {self._half})
                 VALUES ({DELETE}, {self._literal}, {self._row("OLD")});
         END"""
 
+    def gone_by_delete(self) -> str:
+        """Drop the note of a row that is deleted."""
+        return f"""{self._when_noted()} BEGIN
+            DELETE FROM {CAPTURE} WHERE {self._noted} AND {self._has_noted_key("OLD")};
+        END"""
 
-def _conflict_condition(one: SqliteTable) -> str:
-    """Return a condition that all rows ``x`` meet which NEW may replace, and perhaps others."""
+
+def _conflicting_ways(one: SqliteTable) -> list[str]:
+    """Return conditions: each row ``x`` that NEW may replace meets one, others may too."""
     ways = [
         " AND ".join(
             f"x.{quote_name(column)} = NEW.{quote_name(column)} COLLATE {quote_name(collation)}"
@@ -141,6 +173,4 @@ def _conflict_condition(one: SqliteTable) -> str:
         )
         for index in one.unique_indexes
     ]
-    if one.rowid is not None:
-        ways.append(f"x.{one.rowid} = NEW.{one.rowid}")
-    return " OR ".join(f"({way})" for way in ways)
+    return [*ways, f"x.{one.rowid} = NEW.{one.rowid}"] if one.rowid is not None else ways

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from eventstore.storage.user_transaction import UserTransaction
     from projections.sql.sqlite._connection_pool import ConnectionPool
 
+_OF_CALLERS: Final = "\t \t"
+"""Callers' statements begin so, and none of the storage's own.
+
+The driver keeps statements compiled, by their texts: what was compiled for the storage, a COMMIT
+for one, would run for a caller without being authorized.
+"""
+
 _VIRTUAL_TABLE_FAILED: Final = "vtable constructor failed"
 
 
@@ -120,9 +127,6 @@ class SqliteConnection(SqlConnection):
             mode = then
         finally:
             self._authorizer.mode = mode
-            # Makes SQLite compile again what it compiled for us: the driver caches statements by
-            # their text, and a caller's COMMIT would run without being authorized.
-            self._raw.set_authorizer(self._authorizer)
 
     def _begin(self) -> None:
         # An unfinished read would keep the transaction at the commit that the read has seen.
@@ -167,14 +171,14 @@ class SqliteConnection(SqlConnection):
         # begin, and what only a transaction allows may name further virtual tables.
         for _ in range(3):
             try:
-                call(sql, *arguments)
+                call(_OF_CALLERS + sql, *arguments)
             except sqlite3.DatabaseError as error:
                 if not self._handle(error, sql):
                     return
                 self._authorizer.reset()
             else:
                 return
-        call(sql, *arguments)
+        call(_OF_CALLERS + sql, *arguments)
 
     def _handle(self, error: sqlite3.DatabaseError, sql: str) -> bool:
         """Deal with a statement that was not compiled; return True if it has to run again.
