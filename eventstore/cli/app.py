@@ -17,6 +17,7 @@ from eventstore.cli.lazy_commands import HELP_NAMES, CommandGroup
 from eventstore.cli.messages import usage_text
 from eventstore.cli.options import USAGE_ERROR, Config, Json, Options, Url, Utc, Verbose
 from eventstore.cli.outcome import conclude
+from eventstore.cli.plain_values import take_plain_values
 from eventstore.config import given_variables, secret_variables
 from eventstore.errors import EventStoreError
 
@@ -87,7 +88,7 @@ def _status(*, json: bool) -> int:
         output.write_text(version(DISTRIBUTION))
         return 0
     try:
-        status = get_command(app).main(prog_name=PROGRAM, standalone_mode=False)
+        status = take_plain_values(get_command(app)).main(prog_name=PROGRAM, standalone_mode=False)
     except typer.Abort:
         raise EventStoreError("aborted") from None
     except USAGE_ERROR as error:

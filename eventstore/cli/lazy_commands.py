@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from eventstore.cli.contributions import contributions
 from eventstore.cli.options import Json, Url, Utc, Verbose
+from eventstore.cli.plain_values import take_plain_values
 from eventstore.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def make_command(contribution: Contribution[Command]) -> Any:
             help=inspect.getdoc(function),
             context_settings=HELP_NAMES,
         )(_callback(function, declared))
-        return get_command(app)
+        return take_plain_values(get_command(app))
 
 
 def make_group(
@@ -136,7 +137,7 @@ def make_group(
             help=inspect.getdoc(function) if own is not None else None,
             context_settings=HELP_NAMES,
         )(_callback(function, first.item))
-        group: Any = get_command(app)
+        group = take_plain_values(get_command(app))
     group.name = name
     group.commands = {word: make_command(command) for word, command in subcommands.items()}
     return group

@@ -21,8 +21,6 @@ from datetime import UTC, datetime
 from json import dumps as json_escapes
 from typing import IO, TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from eventstore.cli import signals
 from eventstore.cli.messages import error_values
 from eventstore.cli.standard_streams import (
@@ -80,10 +78,12 @@ def to_json(value: Any) -> bytes:
     What would steer a terminal is in JSON's own escapes. JSON cannot hold a lone surrogate, which
     stands for a byte of a file name that is not UTF-8: it becomes its Python escape.
     """
+    from msgspec import json  # noqa: PLC0415 - help needs none
+
     try:
-        encoded = msgspec.json.encode(value, enc_hook=str)
+        encoded = json.encode(value, enc_hook=str)
     except (UnicodeEncodeError, TypeError):
-        encoded = msgspec.json.encode(_encodable(value), enc_hook=str)
+        encoded = json.encode(_encodable(value), enc_hook=str)
     text = encoded.decode()
     return encoded if text.isprintable() else _UNPRINTABLE.sub(_json_escape, text).encode()
 

@@ -6,8 +6,6 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import event
-
 from eventstore.errors import QueryTimeoutError
 from eventstore.system.event_loop import check_cancelled
 
@@ -70,6 +68,7 @@ class QueryLimit:
 
         A driver looks only during long ones.
         """
+        from sqlalchemy import event  # noqa: PLC0415 - most of what opens a log asks no queries
 
         def check(*_: object) -> None:
             # SQLAlchemy drops a connection for any other than an ordinary exception, and with the

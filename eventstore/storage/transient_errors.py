@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+from eventstore.storage.sqlalchemy_errors import sqlalchemy_errors
 
 _SQLITE: Final = {
     sqlite3.SQLITE_PERM, sqlite3.SQLITE_ABORT, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED,
@@ -25,6 +25,10 @@ def is_database_failure(error: BaseException) -> bool:
     A lost connection, a lock that was not granted in time, a full disk: the same statement may
     succeed when it is retried.
     """
+    if not isinstance(error, sqlalchemy_errors()):
+        return False
+    from sqlalchemy.exc import DBAPIError, OperationalError  # noqa: PLC0415 - it was imported
+
     if not isinstance(error, DBAPIError):
         return False
     if error.connection_invalidated:

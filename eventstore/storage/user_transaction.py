@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import TypeAlias
 
-    from sqlalchemy import Connection
-
     from eventstore.log.clock import Clock, ClockWatch
     from eventstore.log.inline_view import InlineView
     from eventstore.log.operations import Append, CommitBatch
@@ -71,9 +69,8 @@ class UserTransaction(Protocol):
 class DriverTransaction:
     """What the transactions of both databases hold; each is a :class:`UserTransaction`."""
 
-    def __init__(self, connection: Connection, translate: Translate, append: AppendIn) -> None:
-        self._connection = connection
-        self.raw: Any = connection.connection.driver_connection
+    def __init__(self, raw: Any, translate: Translate, append: AppendIn) -> None:
+        self.raw = raw
         self.translated = translate
         self._append = append
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from eventstore.config import write_wait_in_force
 from eventstore.errors import ConfigError
-from eventstore.storage.sqlite.engine import keep_connections, make_engine, translate_errors
+from eventstore.storage.sqlite.engine import keep_connections, make_engine
+from eventstore.storage.sqlite.errors import translate_errors
 from eventstore.storage.sqlite.file_identity import LogFiles
 from eventstore.storage.sqlite.paths import database_path
 from eventstore.storage.sqlite.write_turn import WriteTurn

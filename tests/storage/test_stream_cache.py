@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -103,7 +102,6 @@ def test_a_writer_that_is_alone_reads_the_head_only() -> None:
     statements: list[str] = []
     assert backend._writer is not None
     raw = backend._writer.raw
-    assert isinstance(raw, sqlite3.Connection)
     raw.set_trace_callback(statements.append)
     append(backend, "a/1", some(1), 1)
     append(backend, "a/1", some(1), 2)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eventstore import EventStore, NewEvent
-from eventstore.storage.sqlite import engine
+from eventstore.storage.sqlite import connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ def held_by_a_reader(path: Path) -> Iterator[None]:
 async def test_a_reader_that_reads_for_long_is_named_and_leaves_no_large_file(
     path: Path, wal: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "WAL_BYTES", LIMIT)
+    monkeypatch.setattr(connection, "WAL_BYTES", LIMIT)
     event = {"text": "x" * 100_000}
     async with EventStore.open(url, notify="none") as store:
         await store.append("a/1", [NewEvent("T", event)])
@@ -70,5 +70,5 @@ async def test_after_100_mb_behind_a_reader_the_next_appends_or_closing_cut_the_
             # The first checkpoints what the reader held, the second begins the file anew.
             for _ in range(2):
                 await store.append("a/1", [NewEvent("T", 1)])
-            assert wal.stat().st_size <= engine.WAL_BYTES
+            assert wal.stat().st_size <= connection.WAL_BYTES
     assert not wal.exists()

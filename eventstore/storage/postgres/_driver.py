@@ -90,16 +90,17 @@ class PostgresDriver(Driver):
     )
 
     def __init__(self, connection: Connection, limit: Limit) -> None:
-        super().__init__(connection)
+        super().__init__(connection.connection.driver_connection)
+        self._connection = connection
         self._limit = limit
         self._deferred: list[Query] = []
 
     @property
     def connection(self) -> Connection:
         """SQLAlchemy's connection, for projections that share the transaction."""
-        connection = super().connection
+        self.flush()
         self._limit.go_on()
-        return connection
+        return self._connection
 
     def commit(self) -> None:
         """Commit; raise InFailedSqlTransaction where there was nothing left to commit."""

@@ -58,7 +58,8 @@ class PostgresUserTransaction(DriverTransaction):
         translate: Translate,
         append: AppendIn,
     ) -> None:
-        super().__init__(connection, translate, append)
+        super().__init__(connection.connection.driver_connection, translate, append)
+        self._connection = connection
         self._where = where
         self._watchdog = watchdog
         self._open = False

@@ -12,7 +12,10 @@ from eventstore.storage.sqlite._catalog import fresh_catalog, read_catalog
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from sqlalchemy import Connection
+
     from eventstore.storage.driver import Query
+    from eventstore.storage.sqlite.connection import SqliteConnection
 
 MAX_COMPLAINTS: Final = 100
 """Complaints of a database about its own file that are passed on."""
@@ -29,6 +32,16 @@ class SqliteDriver(Driver):
 
     # The number of the schema, with which SQLite itself knows whether statements are up to date.
     table_mark = "(SELECT schema_version FROM main.pragma_schema_version)"
+
+    def __init__(self, connection: SqliteConnection) -> None:
+        super().__init__(connection.raw)
+        self.session = connection
+        """The connection with what projections have begun upon it."""
+
+    @property
+    def connection(self) -> Connection:
+        """SQLAlchemy's connection, for projections that share the transaction."""
+        return self.session.tables
 
     @property
     def in_transaction(self) -> bool:

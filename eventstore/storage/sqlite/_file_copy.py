@@ -51,7 +51,7 @@ def _backup_unlocked(
     """Copy a log that this process may not write, as :func:`backup` does."""
 
     def copy(driver: SqliteDriver) -> int:
-        source: Any = driver.connection.connection.driver_connection
+        source: Any = driver.raw
         position = read_position(source, path)
         with _new_file(target, permissions(path), replace=replace) as temporary:
             _copy(source, temporary, progress)

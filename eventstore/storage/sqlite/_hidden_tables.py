@@ -11,9 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from sqlalchemy import Connection
-
     from eventstore.storage.driver import Driver
+    from eventstore.storage.sqlite.connection import SqliteConnection
 
 
 class SqliteHiddenTables:
@@ -25,7 +24,7 @@ class SqliteHiddenTables:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: SqliteConnection,
         turn: Callable[[], AbstractContextManager[None]],
         check: Callable[[], None],
     ) -> None:
@@ -56,8 +55,5 @@ class SqliteHiddenTables:
             driver.run("COMMIT")
         except BaseException:
             self._connection.rollback()
-            if driver.in_transaction:
-                driver.run("ROLLBACK")
             raise
-        # Ends the transaction that SQLAlchemy began for a projection's statements.
-        self._connection.commit()
+        self._connection.end()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from eventstore.storage.sqlite.engine import BUSY_SECONDS
+from eventstore.storage.sqlite.connection import BUSY_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from eventstore.storage.driver import Driver
     from eventstore.storage.sqlite._driver import SqliteDriver
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SCRUB_MS: Final = 1_000
@@ -20,20 +24,34 @@ SCRUB_MS: Final = 1_000
 
 def write_on(driver: SqliteDriver, function: Callable[[Driver], T]) -> T:
     """Call ``function`` in a transaction that writes: commit at the end, or leave nothing."""
-    connection = driver.connection
+    connection = driver.session
     driver.run("BEGIN IMMEDIATE")
     try:
         result = function(driver)
         driver.run("COMMIT")
     except BaseException:
         connection.rollback()
-        if driver.in_transaction:
-            driver.run("ROLLBACK")
         raise
-    if connection.in_transaction():
-        # SQLAlchemy began it for a projection's statements.
-        connection.commit()
+    connection.end()
     return result
+
+
+def scrub(driver: SqliteDriver, turn: AbstractContextManager[None], where: str) -> bool:
+    """Empty the WAL, whose older frames still hold what was erased; return whether that worked.
+
+    Readers of an older snapshot prevent it. It is then tried again after each later write; closing
+    the last connection empties the WAL as well.
+    """
+    try:
+        with turn:
+            done = empty_wal(driver)
+    except (sqlite3.Error, OSError):
+        # The redaction itself is durable; this part is retried after the next write.
+        log.warning("%s: the WAL cannot be emptied yet", where, exc_info=True)
+        return False
+    if not done:
+        log.warning("%s: a reader keeps erased content in the WAL for now", where)
+    return done
 
 
 def empty_wal(driver: SqliteDriver) -> bool:

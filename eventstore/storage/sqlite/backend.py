@@ -8,33 +8,32 @@ code on one shared connection that lives as long as the store.
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from eventstore.errors import ConfigError, NoLogError, StorageError
-from eventstore.limits import QUERY_THREADS
 from eventstore.log.operations import Redact
 from eventstore.storage.base import SqlBackend
 from eventstore.storage.sqlite import _file_copy
 from eventstore.storage.sqlite._driver import SqliteDriver
 from eventstore.storage.sqlite._hidden_tables import SqliteHiddenTables
-from eventstore.storage.sqlite._write_connection import empty_wal, write_on
-from eventstore.storage.sqlite.engine import (
+from eventstore.storage.sqlite._user_engines import UserEngines
+from eventstore.storage.sqlite._write_connection import scrub, write_on
+from eventstore.storage.sqlite.connection import (
+    USE_WAL,
+    ConnectionPool,
+    SqliteConnection,
+    connect,
     describe_file,
     interrupting,
-    keep_connections,
-    make_engine,
-    translate_errors,
-    use_wal,
 )
+from eventstore.storage.sqlite.errors import translate_errors
 from eventstore.storage.sqlite.file_identity import LogFiles, check_alone
+from eventstore.storage.sqlite.forked_files import check_usable
 from eventstore.storage.sqlite.paths import check_present, database_path
 from eventstore.storage.sqlite.read_only import is_read_only, read_unlocked
 from eventstore.storage.sqlite.user_transaction import SqliteUserTransaction
@@ -46,8 +45,6 @@ from eventstore.system.secret_url import SecretUrl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
-
-    from sqlalchemy import Engine
 
     from eventstore.log.clock import Clock
     from eventstore.log.inline_view import Inline
@@ -82,6 +79,9 @@ class SqliteBackend(SqlBackend):
         self._wait_check: Callable[[], None] = check_cancelled
         self.url = str(SecretUrl.of(url))
         self.path = database_path(url)
+        self._shared: list[ConnectionPool | UserEngines] = []
+        if self.path is not None:
+            self._use_file(self.path)
         self._turn: WriteTurn | None = None
         self._writer: SqliteDriver | None = None
         self._read_only = self._is_copy = False
@@ -90,6 +90,12 @@ class SqliteBackend(SqlBackend):
         self._scratch: TemporaryDirectory[str] | None = None
         # A single shared connection can serve one thread at a time only.
         self._memory_lock = threading.RLock()
+
+    def _use_file(self, path: Path) -> None:
+        """Make ready to connect to a file."""
+        self.path = path
+        self._readers, self._users = ConnectionPool(path), UserEngines(path)
+        self._shared = [self._readers, self._users]
 
     def open(self, *, create: bool = True) -> None:
         """Create or check the schema, and bring inline projections up to date.
@@ -101,10 +107,7 @@ class SqliteBackend(SqlBackend):
             with translate_errors(self._where):
                 check_present(self.path, self._where)
         with translate_errors(self._where), ExitStack() as undo:
-            self._engine = make_engine(self.path, wal=False)
-            undo.callback(self._engine.dispose)
-            self._query_engine = make_engine(self.path, wal=False, size=QUERY_THREADS)
-            self._user_engine = make_engine(self.path, pooled=False)
+            check_usable()
             undo.callback(self._disconnect)
             self._read_only = self._is_copy or (self.path is not None and is_read_only(self.path))
             current = False
@@ -159,10 +162,14 @@ class SqliteBackend(SqlBackend):
         # Within the turn: two connections that switch a fresh file to WAL at once get
         # "database is locked" without waiting for their timeout.
         with self._turn.hold() if self._turn else nullcontext():
-            connection = self._engine.connect()
-            use_wal(connection)
-            self._writer = SqliteDriver(connection)
+            self._writer = SqliteDriver(SqliteConnection(connect(self.path)))
+            self._writer.run(USE_WAL)
         return self._writer
+
+    def _writing_driver(self) -> SqliteDriver:
+        """Return the connection that writes, made anew where SQLAlchemy has closed it."""
+        writer = self._writer
+        return self._connect() if writer is None or writer.session.dropped else writer
 
     def _make_turn(self) -> WriteTurn | None:
         if self.path is not None and self._turn is None:
@@ -174,8 +181,10 @@ class SqliteBackend(SqlBackend):
         self._files = LogFiles(self.path) if self.path is not None else None
 
     def _disconnect(self) -> None:
+        for connections in self._shared:
+            connections.close()
         if self._writer is not None:
-            self._writer.connection.close()
+            self._writer.session.close()
         if self._turn is not None:
             self._turn.close()
 
@@ -183,20 +192,17 @@ class SqliteBackend(SqlBackend):
         """Release every connection."""
         if self._files is not None and not self._read_only and self._files.closing_harms:
             self._abandon()
-        with translate_errors(self._where):
-            with self._memory_lock:
-                self._disconnect()
-            self._engine.dispose()
-            self._query_engine.dispose()
+        with translate_errors(self._where), self._memory_lock:
+            self._disconnect()
         if self._scratch is not None:
             self._scratch.cleanup()
 
     def _abandon(self) -> None:
         """Leave all connections open for good: to close them would remove another log's WAL."""
-        keep_connections(self._engine)
-        keep_connections(self._query_engine)
+        for connections in self._shared:
+            connections.keep()
         if self._writer is not None:
-            keep_for_ever(self._writer.connection)
+            keep_for_ever(self._writer.session)
             self._writer = None
 
     def describe(self) -> dict[str, str | int]:
@@ -224,7 +230,8 @@ class SqliteBackend(SqlBackend):
             raise StorageError(str(copy), "it is the log itself: name a backup of it")
         _file_copy.check_readable(copy)
         found = SqliteBackend(self.url, self._clock)
-        found.path, found._is_copy = copy.absolute(), True
+        found._use_file(copy.absolute())
+        found._is_copy = True
         try:
             found.open(create=False)
         except OlderSchemaError:
@@ -259,7 +266,7 @@ class SqliteBackend(SqlBackend):
             raise ConfigError(f"{self.url} has one connection, its own: use a SQLite file")
         self._check_files()
         with translate_errors(self._where):
-            connection = self._user_engine.connect()
+            connection = self._users.connect()
         return SqliteUserTransaction(
             connection,
             self.path,
@@ -280,26 +287,10 @@ class SqliteBackend(SqlBackend):
         if self.path is not None:
             for operation in group:
                 self._unscrubbed |= isinstance(operation, Redact)
-            if self._unscrubbed:
-                self._scrub()
+            if self._unscrubbed and self._writer is not None:
+                turn = self._turn.hold() if self._turn else nullcontext()
+                self._unscrubbed = not scrub(self._writer, turn, self._where)
         return outcomes
-
-    def _scrub(self) -> None:
-        """Empty the WAL, whose older frames still hold what was erased.
-
-        Readers of an older snapshot prevent it. It is then retried after each later write;
-        closing the last connection empties the WAL as well.
-        """
-        assert self._writer is not None  # noqa: S101 - it has just written
-        try:
-            with self._turn.hold() if self._turn else nullcontext():
-                self._unscrubbed = not empty_wal(self._writer)
-        except (sqlite3.Error, SQLAlchemyError, OSError):
-            # The redaction itself is durable; this part is retried after the next write.
-            log.warning("%s: the WAL cannot be emptied yet", self._where, exc_info=True)
-            return
-        if self._unscrubbed:
-            log.warning("%s: a reader keeps erased content in the WAL for now", self._where)
 
     @property
     def _where(self) -> str:
@@ -319,7 +310,7 @@ class SqliteBackend(SqlBackend):
         if self._read_only:
             raise StorageError(self._where, "this user may read this log, not write to it")
         with translate_errors(self._where):
-            writer = self._writer or self._connect()
+            writer = self._writing_driver()
             with self._turn.hold() if self._turn else self._memory_lock:
                 if self._files is not None:
                     self._files.check_before_write()
@@ -339,7 +330,7 @@ class SqliteBackend(SqlBackend):
 
     @contextmanager
     def _hidden(self) -> Iterator[SqliteHiddenTables]:
-        with translate_errors(self._where), self._user_engine.connect() as connection:
+        with translate_errors(self._where), closing(self._users.connect()) as connection:
             turn = self._make_turn()
             yield SqliteHiddenTables(
                 connection, turn.hold if turn else nullcontext, self._check_files
@@ -369,18 +360,19 @@ class SqliteBackend(SqlBackend):
                 self._memory_lock.release()
         if self._read_only:
             return self._read(limited)
-        with self._snapshot(self._query_engine) as driver:
+        with self._snapshot(queries=True) as driver:
             return limited(driver)
 
     @contextmanager
-    def _snapshot(self, engine: Engine | None = None) -> Iterator[Driver]:
+    def _snapshot(self, *, queries: bool = False) -> Iterator[Driver]:
         with translate_errors(self._where):
             if self.path is None:
                 with self._memory_lock:
-                    yield self._writer or self._connect()
+                    yield self._writing_driver()
                 return
             self._check_files()
-            with (engine or self._engine).connect() as connection:
+            take = self._users.query_connection if queries else self._readers.connection
+            with take() as connection:
                 driver = SqliteDriver(connection)
                 driver.run("BEGIN")
                 try:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import stat
+from contextlib import suppress
 from pathlib import Path
-
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
+from urllib.parse import unquote
 
 from eventstore.errors import ConfigError, NoLogError
 from eventstore.system.secret_url import SecretUrl
@@ -22,19 +21,17 @@ def database_path(url: str | SecretUrl) -> Path | None:
         return None
     if url.scheme == "memory":
         raise ConfigError(f"{url!r} is not known: a log in memory is memory://")
-    path = None
-    try:
-        parsed = make_url(url.given)
-        database = parsed.database or ""
-        # Resolved, so that processes which reach the file by different links share its locks.
-        path = Path(database).expanduser().resolve()
-    except (ArgumentError, ValueError, RuntimeError, OSError):
-        pass  # Without the error in the chain: it may quote the password.
+    path, database = None, unquote(url.path.removeprefix("/"))
+    if url.given.startswith(f"{url.scheme}://"):
+        # Without the error in the chain: it may quote the password.
+        with suppress(ValueError, RuntimeError, OSError):
+            # Resolved, so that processes which reach the file by different links share its locks.
+            path = Path(database).expanduser().resolve()
     if path is None:
         raise ConfigError(f"{url!r} is not a database URL: use sqlite:///events.db, or memory://")
     if database in {"", ":memory:"} or not path.name:
         raise ConfigError(f"{url!r} names no file: use sqlite:///events.db, or memory://")
-    if parsed.host or parsed.query:
+    if url.authority or url.query.removeprefix("?"):
         raise ConfigError(f"{url!r} has a host or options, which a file has not: leave them out")
     return path
 

@@ -14,14 +14,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
-
-from sqlalchemy import create_engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
 from eventstore.errors import StorageError
 from eventstore.storage.sqlite._driver import SqliteDriver
+from eventstore.storage.sqlite.connection import SqliteConnection
+from eventstore.storage.sqlite.errors import driver_errors
 from eventstore.storage.sqlite.forked_files import check_inherited
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def read_unlocked(path: Path, function: Callable[[SqliteDriver], T]) -> T:
         stamp = _stamp(path)
         try:
             result = _read(path, function, immutable=bool(stamp))
-        except (DBAPIError, sqlite3.Error) as error:
+        except driver_errors() as error:
             if attempt == ATTEMPTS and _is_left_open(path):
                 raise StorageError(
                     str(path),
@@ -94,13 +93,7 @@ def read_unlocked(path: Path, function: Callable[[SqliteDriver], T]) -> T:
 
 
 def _read(path: Path, function: Callable[[SqliteDriver], T], *, immutable: bool) -> T:
-    engine = create_engine(
-        "sqlite://",
-        creator=lambda: connect_read_only(path, immutable=immutable),
-        isolation_level="AUTOCOMMIT",
-        poolclass=NullPool,
-    )
-    with engine.connect() as connection:
+    with closing(SqliteConnection(connect_read_only(path, immutable=immutable))) as connection:
         driver = SqliteDriver(connection)
         driver.run("BEGIN")
         try:

@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sqlalchemy import Connection
-
     from eventstore.log.events import Appended
     from eventstore.log.operations import Append, CommitBatch
     from eventstore.storage.driver import Driver
+    from eventstore.storage.sqlite.connection import SqliteConnection
     from eventstore.storage.sqlite.file_identity import LogFiles
     from eventstore.storage.user_transaction import AppendIn, Translate
 
@@ -54,14 +53,15 @@ class SqliteUserTransaction(DriverTransaction):
 
     def __init__(
         self,
-        connection: Connection,
+        connection: SqliteConnection,
         path: Path,
         write_wait: float,
         translate: Translate,
         files: LogFiles | None,
         append: AppendIn,
     ) -> None:
-        super().__init__(connection, translate, append)
+        super().__init__(connection.raw, translate, append)
+        self._connection = connection
         self._path = path
         self._write_wait = write_wait
         self._files = files
@@ -108,8 +108,7 @@ class SqliteUserTransaction(DriverTransaction):
         """Commit; roll back where that fails, a deferred foreign key for one."""
         try:
             self.raw.execute("COMMIT")
-            # Ends the transaction that SQLAlchemy began for a projection's statements.
-            self._connection.commit()
+            self._connection.end()
             if self._files is not None:
                 self._files.check_written()
         finally:
@@ -118,8 +117,6 @@ class SqliteUserTransaction(DriverTransaction):
     def rollback(self) -> None:
         """Leave nothing of the transaction, and let the next writer go."""
         try:
-            if self.raw.in_transaction:
-                self.raw.execute("ROLLBACK")
             self._connection.rollback()
         finally:
             self._end()

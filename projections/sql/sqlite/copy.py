@@ -6,7 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import ConfigError
-from eventstore.storage.sqlite.engine import translate_errors
+from eventstore.storage.sqlite.errors import translate_errors
 from eventstore.storage.sqlite.forked_files import check_inherited
 from eventstore.storage.sqlite.paths import database_path
 from eventstore.system.file_lock import FileLock
