@@ -50,8 +50,8 @@ def read_page(driver: Driver, query: Query) -> Page:
         return _read_backwards(driver, head, query, until)
     if query.after < head.first_position - 1:
         return _read_kept(driver, head, query)
-    if query.filtered:
-        until = min(until, query.after + SEARCH_WINDOW)
+    if until - query.after > SEARCH_WINDOW and query.filtered and not _is_short(driver, query):
+        until = query.after + SEARCH_WINDOW
     events, full = _fetch(driver, query, query.after, until, query.limit)
     end = events[-1].position if full else max(until, query.after)
     ends: dict[int, bytes] = {}
@@ -96,6 +96,14 @@ def _read_kept(driver: Driver, head: Head, query: Query) -> Page:
     end = events[-1].position if full else max(until, query.after)
     through = Cursor(head.log_id, end, hash_at(driver, head, end))
     return Page(events, through, head, ends=ends)
+
+
+def _is_short(driver: Driver, query: Query) -> bool:
+    """Whether the query is for one stream with fewer events than a search looks at."""
+    if query.streams is None or query.streams.endswith("/"):
+        return False
+    found = driver.row("SELECT version FROM stream WHERE name = ?", (query.streams,))
+    return found is None or found[0] <= SEARCH_WINDOW
 
 
 def _check_start(driver: Driver, head: Head, query: Query) -> None:
