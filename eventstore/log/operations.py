@@ -186,8 +186,7 @@ class StreamState(msgspec.Struct, frozen=True):
     recorded_us: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(msgspec.Struct, frozen=True):
     """Append events to streams, atomically. The result is an :class:`Appended`."""
 
     writes: Sequence[StreamWrite]

@@ -48,9 +48,12 @@ def check_append(writes: Iterable[StreamWrite], *, own: str = "") -> Append:
     checked = [_check_write(write, own) for write in _listed("append", writes)]
     if not checked:
         raise InvalidInputError("append", "has no streams to write to")
-    if len(checked) > 1 and len({write.stream for write in checked}) < len(checked):
-        raise InvalidInputError("append_many", "names one stream twice; put its events together")
-    events = [event for write in checked for event in write.events]
+    events = checked[0].events
+    if len(checked) > 1:
+        if len({write.stream for write in checked}) < len(checked):
+            reason = "names one stream twice; put its events together"
+            raise InvalidInputError("append_many", reason)
+        events = [event for write in checked for event in write.events]
     if len(events) > limits.MAX_COMMIT_EVENTS:
         raise LimitExceededError("events of one append", len(events), limits.MAX_COMMIT_EVENTS)
     size = sum([len(event.raw_data) + len(event.raw_metadata) for event in events])

@@ -77,13 +77,13 @@ def check_cancelled() -> None:
         from_thread.check_cancelled()
 
 
-async def wait_settled(pending: Pending[T]) -> T:
+async def wait_settled(pending: Pending[T], native: Any) -> T:
     """Await what is told in this loop that it is settled; return its result or raise its error.
 
-    Cancelling the caller cancels it, which has an effect only before its work begins.
+    ``native`` is asyncio's loop, or trio's token. Cancelling the caller cancels what it waits for,
+    which has an effect only before the work begins.
     """
     if not pending.settled:
-        native: Any = current_token().native_token
         try:
             if isinstance(native, asyncio.AbstractEventLoop):
                 # Lighter than anyio's event, which is such a future with two objects around it.
@@ -157,7 +157,8 @@ class LoopWaiting:
     """Waits in the event loop that runs the coroutines, asyncio's or trio's."""
 
     def start(self) -> None:
-        """Limit the blocking calls of the store."""
+        """Limit the blocking calls of the store, and note the loop."""
+        self._native = current_token().native_token
         self._limiter = anyio.CapacityLimiter(THREADS)
         self._query_turns = anyio.Semaphore(QUERY_THREADS)
         self._query_threads = anyio.CapacityLimiter(QUERY_THREADS)
@@ -217,7 +218,7 @@ class LoopWaiting:
 
     async def outcome(self, worker: Worker[W], work: W) -> Any:
         """Return the outcome of work that is submitted."""
-        return await wait_settled(worker.submit(work))
+        return await wait_settled(worker.submit(work), self._native)
 
     def cancelled(self) -> bool:
         """Whether the current task is cancelled."""

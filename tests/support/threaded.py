@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
+from anyio.lowlevel import current_token
 
 from eventstore import EventStore
 from eventstore.sync import EventStore as BlockingStore
@@ -70,7 +71,7 @@ class ThreadedIterator:
         if step is None:
             step = begin(partial(next, self._iterator, _END))
         try:
-            item = await wait_settled(step)
+            item = await wait_settled(step, current_token().native_token)
         except BaseException:
             if step.cancelled:
                 step.cancelled = False
