@@ -353,3 +353,21 @@ async def test_a_slow_writer_converges_on_the_final_content(
                 await looks.more(1)
         await stands(store, "A", (root / "a.yml").read_text())
         assert (await changes_of(store, root, "A"))[2:] == []
+
+
+@pytest.mark.parametrize("gap", ["empty", "half", "gone"])
+async def test_a_file_that_is_whole_again_need_not_wait_as_long_as_half_of_one(
+    store: EventStore, root: Path, looks: Looks, gap: str
+) -> None:
+    fill(root, {"a.yml": ttp("A")})
+    times = DebounceTimes(whole=0.01, incomplete=3600, longest=7200)
+    async with following(store, root, debounce=times):
+        await looks.more(1)
+        if gap == "gone":
+            (root / "a.yml").unlink()
+        else:
+            fill(root, {"a.yml": NEW[:40] if gap == "half" else ""})
+        await looks.more(1)
+        fill(root, {"a.yml": NEW})
+        await stands(store, "A", NEW)
+    assert await told(store) == [("RuleDefined", "A")] * 2

@@ -7,6 +7,7 @@ command looks once. It waits for git's lock and for rest, both up to ``DebounceT
 from __future__ import annotations
 
 import logging
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from eventstore import EventStore
     from projections.rules.sources._source_reader import SourceReader
     from projections.rules.sources.ignored_files import IgnoredFile
+    from projections.rules.sources.watch import DirectoryWatch
     from projections.rules.standing_rules import StandingRules
 
 log = logging.getLogger(__name__)
@@ -63,8 +65,8 @@ class DirectoryLook:
         self.verdict = Verdict()
         self.waiting = 0
         self.note = ""
-        self.changed: Callable[[], frozenset[str] | None] | None = None
-        """Returns which paths have changed since its last call, None where any may have."""
+        self.watch: DirectoryWatch | None = None
+        """Tells which paths have changed, while a master follows the directory."""
         self.at_everything = True
         """Whether the next look is one at every file, whatever has changed."""
         self._by = {"by": by} if by else {}
@@ -74,6 +76,9 @@ class DirectoryLook:
         self._allow_empty = allow_empty
         self._git = GitLockMonitor(root)
         self._lock: GitLock | None = None
+        self._began, self._took, self._hints = 0.0, 0.0, 0
+        self._named: bool | None = None
+        self._is_told = False
         self._counts = False
         self._failure: SourceError | None = None
         self._handover = False
@@ -97,15 +102,8 @@ class DirectoryLook:
 
         Raises SourceError where the directory cannot be taken as it is and git holds no lock.
         """
-        # The lock is read before the files and after them: git may begin or end meanwhile.
-        before = await self.in_thread(self._find_lock)
         await self.standing.refresh(store)
-        self._failure = None
-        try:
-            self.verdict = await self.in_thread(self._look)
-        except SourceError as error:
-            self.verdict, self._failure = Verdict(), error
-        self._lock = await self.in_thread(self._find_lock) or before
+        await self.in_thread(self._look)
         if self._failure is not None and self._lock is None:
             raise self._failure
         self.verdict.ignored = len(self._reader.ignored) if self._counts else None
@@ -131,8 +129,22 @@ class DirectoryLook:
             incomplete=self.verdict.incomplete,
             busy=self._lock is not None or self.verdict.changing > 0,
             at_least=HANDOVER_SECONDS if self._handover else None,
+            since=None if self._named is None else self._began,
+            again=bool(self._named),
         )
         return max(wait, LOCK_POLL_SECONDS) if wait > 0 and self._lock is not None else wait
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long for rest; end early after a change that can be looked at by itself.
+
+        What was half a file is whole then, and rests for a shorter time.
+        """
+        least = max(self._times.whole, self._took)
+        if self.watch is None or not self._is_told or seconds <= least:
+            await anyio.sleep(seconds)
+            return
+        await anyio.sleep(least)
+        await self.watch.wait(self._hints, seconds - least)
 
     def reduce_to_rest(self) -> None:
         """Reduce the verdict to what can be taken.
@@ -202,14 +214,28 @@ class DirectoryLook:
         """Call a function that blocks; one at a time."""
         return await anyio.to_thread.run_sync(function, limiter=self._limiter)
 
-    def _look(self) -> Verdict:
-        # Before the files are looked at: what changes meanwhile is named to the next look.
-        changed = None if self.changed is None else self.changed()
+    def _look(self) -> None:
+        # Before anything is looked at: what changes meanwhile is named to the next look.
+        changed = None
+        if self.watch is not None:
+            self._hints, changed = self.watch.count, self.watch.take()
+        self._began, self._is_told = time.monotonic(), changed is not None
+        # The lock is read before the files and after them: git may begin or end meanwhile.
+        before = self._find_lock()
+        self._failure = None
         if self.at_everything:
             changed = None
-        verdict = self._reader.look(self.standing, changed)
-        self.at_everything = False
-        return verdict
+        try:
+            self.verdict = self._reader.look(self.standing, changed)
+        except SourceError as error:
+            self.verdict, self._failure = Verdict(), error
+        else:
+            self.at_everything = False
+        self._named = None
+        if changed is not None and self._reader.by_paths:
+            self._named = not changed.isdisjoint(self._reader.files)
+        self._lock = self._find_lock() or before
+        self._took = time.monotonic() - self._began
 
     def _find_lock(self) -> GitLock | None:
         """Return the lock that git holds; a stale one is noted once and ignored."""

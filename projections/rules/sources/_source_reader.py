@@ -71,6 +71,8 @@ class SourceReader:
         self._parser = FileParser(self._scanner, rule_format)
         self._references = References(rule_format, self._parser)
         self.files: dict[str, ScannedFile] = {}
+        self.by_paths = False
+        """Whether the latest look was one at single paths."""
         self._known: _Known | None = None
 
     @property
@@ -90,6 +92,7 @@ class SourceReader:
         edits = None
         if changed is not None and touched is not None and known and known.standing is standing:
             edits = self._scanner.scan_again(changed)
+        self.by_paths = edits is not None
         if known is None or edits is None or touched is None:
             self.files = self._scanner.scan()
             findings = self._parser.parse(self.files, standing)

@@ -66,7 +66,10 @@ async def _look_until_rest(
         wait = max(look.seconds_to_rest() for look in looks)
         if wait <= 0:
             break
-        await anyio.sleep(wait)
+        if len(looks) == 1:
+            await looks[0].pause(wait)
+        else:
+            await anyio.sleep(wait)
     for look in looks:
         look.reduce_to_rest()
         await look.read_commits()

@@ -162,7 +162,7 @@ class RuleSync:
         # Watching begins before the first scan, or a change between them would be lost.
         self._watch = watch = DirectoryWatch(self._root)
         watch.start()
-        self._look.changed = watch.take
+        self._look.watch = watch
         trouble, begun, whole_look = "", False, -math.inf
         try:
             while True:
@@ -192,7 +192,7 @@ class RuleSync:
                 self._lock.report(found, len(self.ignored))
                 await watch.wait(seen, pause)
         finally:
-            self._look.changed = None
+            self._look.watch = None
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(watch.close, limiter=self._limiter)
 

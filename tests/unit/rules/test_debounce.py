@@ -53,6 +53,17 @@ def test_what_may_be_an_edit_in_progress_waits_longer(debounce: Debounce, second
     assert debounce.wait("x", incomplete=True, busy=False) == 0.0
 
 
+def test_a_rest_is_counted_from_a_look_that_was_told_of_each_change(
+    debounce: Debounce, seconds: Seconds
+) -> None:
+    seconds.now = 5.0
+    assert debounce.wait("x", incomplete=False, busy=False, since=4.75, again=True) == 0.75
+    seconds.now = 5.5
+    assert debounce.wait("x", incomplete=False, busy=False, since=5.25) == 0.25
+    assert debounce.wait("x", incomplete=False, busy=False, since=5.25, again=True) == 0.75
+    assert debounce.wait("y", incomplete=False, busy=False, since=5.5) == 1.0
+
+
 def test_every_further_change_begins_the_wait_again(debounce: Debounce, seconds: Seconds) -> None:
     for now in range(10):
         seconds.now = float(now)
