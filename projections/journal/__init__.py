@@ -12,6 +12,7 @@ from projections.journal.model import (
     ProjectRecord,
     UnknownProjectError,
 )
+from projections.journal.protocol import JournalProtocol
 from projections.journal.store import Journal
 from projections.journal.tables import JournalTables
 
@@ -21,6 +22,7 @@ __all__ = [
     "EntryConflictError",
     "Journal",
     "JournalChange",
+    "JournalProtocol",
     "JournalTables",
     "PatternError",
     "PatternTimeoutError",

@@ -9,6 +9,7 @@ import msgspec
 
 from eventstore.errors import ConflictError, InvalidInputError
 from eventstore.log.clock import from_microseconds
+from projections.journal.checks import read_moment
 from projections.journal.columns import from_column, optional_from_column
 from projections.journal.events import (
     AGENT_PROJECT_SET,
@@ -19,17 +20,24 @@ from projections.journal.events import (
     session_stream,
 )
 from projections.journal.model import Project, project_name
-from projections.journal.queries.agents import find_assignment, find_session
+from projections.journal.queries.agents import find_assignment, find_session, find_times
 from projections.seams.checks import check_optional_text, check_text, copy_optional_object
 from projections.seams.projected_store import ProjectedStore
-from projections.seams.stream_keys import stream_key
+from projections.seams.stream_keys import read_stream_key, stream_key
 from projections.tables.access_times import AccessTimes
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from eventstore import EventStore
 
 HEARTBEATS: Final = "journal-session"
 """The kind of heartbeats among access times."""
+
+TOOLS: Final = "journal-tool"
+"""The kind of the times at which sessions used tools; keys are ``SESSION/TOOL``."""
+
+RECENT_TOOLS: Final = 50
 
 
 class AgentStore(ProjectedStore):
@@ -38,6 +46,7 @@ class AgentStore(ProjectedStore):
     def _on_open(self, store: EventStore) -> None:
         super()._on_open(store)
         self._heartbeats = AccessTimes(store, HEARTBEATS)
+        self._tools = AccessTimes(store, TOOLS)
 
     async def upsert_agent_session(
         self, agent_id: str, session_id: str, metadata: dict[str, Any] | None
@@ -89,6 +98,37 @@ class AgentStore(ProjectedStore):
             "started_at": _iso(found.started_us),
             "last_active_at": _iso(max(heartbeat, found.updated_us)),
             "ended_at": None if found.ended_us is None else _iso(found.ended_us),
+        }
+
+    async def update_session_activity(
+        self, session_id: str, tool_name: str, timestamp: datetime | str | None
+    ) -> None:
+        """Record that a session used a tool, without an event; ``None`` is now.
+
+        The newest time of each tool is kept beside the log, as heartbeats are. The session need
+        not have been begun here.
+        """
+        key = f"{stream_key(session_id, 'session_id')}/{stream_key(tool_name, 'tool_name')}"
+        at = None if not timestamp else read_moment("timestamp", timestamp)[1]
+        self._tools.record(key, at)
+
+    async def get_session_activity(self, session_id: str) -> dict[str, Any] | None:
+        """Return what a session did last; ``None`` where it used no tool.
+
+        ``session_id, last_activity_at`` (ISO 8601, UTC), ``last_tool``, and ``recent_tools``, the
+        names of up to 50 tools, those that were used last first.
+        """
+        prefix = stream_key(session_id, "session_id") + "/"
+        await self._tools.flush()
+        rows = await self._query(partial(find_times, kind=TOOLS, prefix=prefix, limit=RECENT_TOOLS))
+        if not rows:
+            return None
+        tools = [read_stream_key(row.key.removeprefix(prefix)) for row in rows]
+        return {
+            "session_id": session_id,
+            "last_activity_at": _iso(rows[0].at_us),
+            "last_tool": tools[0],
+            "recent_tools": tools,
         }
 
     async def _session(self, session_id: str) -> Any:

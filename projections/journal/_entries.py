@@ -1,36 +1,15 @@
-"""The journal's entries: inserting, reading in pages, searching and counting."""
+"""The journal's entries: reading in pages, searching and counting."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
-from eventstore.errors import DuplicateEventError
-from projections.journal.checks import (
-    check_checksum,
-    check_entry_id,
-    check_short,
-    read_moment,
-)
-from projections.journal.events import (
-    ENTRY_FIELDS,
-    ENTRY_INSERTED,
-    entry_event_id,
-    project_stream,
-)
-from projections.journal.model import (
-    EntryConflictError,
-    PatternTimeoutError,
-    Project,
-    UnknownProjectError,
-    project_name,
-)
+from projections.journal.model import PatternTimeoutError, Project
 from projections.journal.paging import EntryPage, Pages, Question
-from projections.journal.queries.entries import count_entries, find_entry, read_page
+from projections.journal.queries.entries import count_entries, read_page
 from projections.journal.search import Search, by_filters, by_query
-from projections.seams.checks import check_text, check_whole_number, copy_optional_object
+from projections.seams.checks import check_text, check_whole_number
 from projections.seams.projected_store import ProjectedStore
 
 if TYPE_CHECKING:
@@ -54,57 +33,6 @@ class EntryStore(ProjectedStore):
         super()._on_open(store)
         self._pages = Pages(store.clock)
 
-    async def insert_entry(
-        self,
-        *,
-        entry_id: str,
-        project: Project,
-        ts: datetime | str,
-        emoji: str | None,
-        agent: str | None,
-        message: str,
-        meta: dict[str, Any] | None,
-        raw_line: str,
-        sha256: str,
-    ) -> None:
-        """Insert an entry; inserting the same one again changes nothing.
-
-        ``ts`` is a datetime or ISO 8601, in UTC where it has no offset; reads return it as
-        text, just as it was given. ``meta`` is a JSON object. Raises ChecksumError where
-        ``sha256`` (hex) is not that of ``raw_line`` in UTF-8, EntryConflictError where
-        another entry has this id in any project, UnknownProjectError.
-        """
-        name = project_name(project)
-        stream = project_stream(name)
-        raw_line = check_text("raw_line", raw_line)
-        data = {
-            "entry_id": check_entry_id(entry_id),
-            "ts": read_moment("ts", ts)[0],
-            "emoji": check_short("emoji", emoji),
-            "agent": check_short("agent", agent),
-            "message": check_text("message", message),
-            "meta": copy_optional_object("meta", meta),
-            "raw_line": raw_line,
-            "sha256": check_checksum(entry_id, raw_line, sha256),
-        }
-        check_short("ts", data["ts"])
-        after = 0
-        while True:
-            event = self._event(ENTRY_INSERTED, data, event_id=entry_event_id(entry_id, after))
-            known, stands = await self._query(partial(find_entry, name=name, entry_id=entry_id))
-            if known is not None:
-                return _check_same(entry_id, known, (name, data))
-            if not stands:
-                raise UnknownProjectError(name)
-            try:
-                done = await self._append(stream, event)
-            except DuplicateEventError as error:
-                after = error.positions[0]
-            else:
-                if not done.duplicate:
-                    return None
-                after = done.position
-
     async def fetch_recent_entries(
         self,
         *,
@@ -116,9 +44,12 @@ class EntryStore(ProjectedStore):
     ) -> list[dict[str, Any]]:
         """Return entries, newest first: ``id, ts, emoji, agent, message, meta, raw_line``.
 
-        ``filters`` has the keys ``agent``, ``emoji`` and ``meta.KEY``, all of which must be
-        met. A text finds metadata that is this text or whose JSON is it (``"3"`` finds 3);
-        any other value finds what is equal in JSON.
+        ``filters`` has the keys ``agent``, ``emoji``, ``priority``, ``category``, ``tags``,
+        ``confidence``, ``log_type`` and ``meta.KEY``, all of which must be met; all but the last
+        may be a list of values, one of which is met. One that is ``None`` or empty does not
+        filter. A text finds metadata that is this text or whose JSON is it (``"3"`` finds 3); any
+        other value finds what is equal in JSON. ``meta.a.b`` reaches into the object ``a`` where
+        no key is ``a.b``.
         """
         found = await self._page(by_filters(project, filters), limit, offset, as_of)
         return found.entries
@@ -274,17 +205,3 @@ class EntryStore(ProjectedStore):
         if at is None:
             self._pages.store(question, offset, found, anchor)
         return found
-
-
-def _check_same(
-    entry_id: str, known: tuple[str, dict[str, Any]], new: tuple[str, dict[str, Any]]
-) -> None:
-    """Raise EntryConflictError unless both are the same entry, with equal types in JSON."""
-    differ = () if known[0] == new[0] else ("project",)
-    fields = [name for name in ENTRY_FIELDS if _exact(known[1][name]) != _exact(new[1][name])]
-    if differ or fields:
-        raise EntryConflictError(entry_id, (*differ, *fields))
-
-
-def _exact(value: object) -> bytes:
-    return msgspec.json.encode(value, order="sorted")

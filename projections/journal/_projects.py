@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from eventstore.errors import DuplicateEventError
+from eventstore.errors import DuplicateEventError, InvalidInputError
 from projections.journal.checks import check_path
 from projections.journal.events import (
     DOC_CHANGE_RECORDED,
     PROJECT_DELETED,
+    PROJECT_DOCS_SET,
     PROJECT_SET,
     REPORT_CARD_RECORDED,
     project_stream,
@@ -19,6 +21,7 @@ from projections.journal.model import (
     ProjectMetrics,
     ProjectRecord,
     UnknownProjectError,
+    absolute_root,
     project_name,
 )
 from projections.journal.queries.projects import (
@@ -28,9 +31,11 @@ from projections.journal.queries.projects import (
     list_projects,
 )
 from projections.seams.checks import (
+    check_flag,
     check_optional_text,
     check_text,
     check_whole_number,
+    copy_object,
     copy_optional_object,
 )
 from projections.seams.projected_store import ProjectedStore
@@ -43,23 +48,75 @@ class ProjectStore(ProjectedStore):
     """Projects of :class:`~projections.journal.Journal`."""
 
     async def upsert_project(
-        self, *, name: str, repo_root: str | Path, progress_log_path: str | Path
+        self,
+        *,
+        name: str,
+        repo_root: str | Path,
+        progress_log_path: str | Path,
+        docs_json: Any = None,
+        bridge_id: str | None = None,
+        bridge_managed: bool = False,
     ) -> ProjectRecord:
-        """Make a project, or replace its data; ``updated_at`` moves with each call."""
+        """Make a project, or replace its data; ``updated_at`` moves with each call.
+
+        ``docs_json`` is any JSON value; without one the documents stay as they are.
+        """
         data = {
             "name": name,
             "repo_root": check_path("repo_root", repo_root),
             "progress_log_path": check_path("progress_log_path", progress_log_path),
+        }
+        more = {
+            "docs_json": _documents(docs_json),
+            "bridge_id": check_optional_text("bridge_id", bridge_id),
+            "bridge_managed": check_flag("bridge_managed", bridge_managed),
+        }
+        data |= {
+            key: value for key, value in more.items() if value is not None and value is not False
         }
         await self._append(project_stream(name), self._event(PROJECT_SET, data))
         if (record := await self.fetch_project(name)) is None:
             raise UnknownProjectError(name)  # Deleted in between.
         return record
 
-    async def fetch_project(self, name: str) -> ProjectRecord | None:
-        """Return a project by its name."""
+    async def fetch_project(
+        self,
+        name: str,
+        *,
+        repo_root: str | Path | None = None,
+        project_key: str | None = None,
+    ) -> ProjectRecord | None:
+        """Return a project by its name, or by its ``project_key`` whatever its name.
+
+        With ``repo_root`` its repository has to be that one.
+        """
         project_stream(name)
-        return await self._query(partial(find_project, name=name))
+        if project_key:
+            keys = {one.project_key: one for one in await self._query(list_projects)}
+            return keys.get(project_key)
+        found = await self._query(partial(find_project, name=name))
+        return found if found is None or not repo_root or _is_in(found, repo_root) else None
+
+    async def list_projects_by_repo(self, repo_root: str | Path) -> list[ProjectRecord]:
+        """Return the projects of one repository, by name; paths are compared as absolute ones."""
+        check_path("repo_root", repo_root)
+        return [one for one in await self._query(list_projects) if _is_in(one, repo_root)]
+
+    async def update_project_docs(
+        self, name: Project, docs_json: Any, *, repo_root: str | Path | None = None
+    ) -> bool:
+        """Replace a project's documents; False for an unknown one, or one of another repository.
+
+        ``docs_json`` is any JSON value but null.
+        """
+        name = project_name(name)
+        event = self._event(PROJECT_DOCS_SET, {"docs_json": _documents(docs_json)})
+        if docs_json is None:
+            raise InvalidInputError("docs_json", "must be a JSON value: give {} for no documents")
+        if await self.fetch_project(name, repo_root=repo_root) is None:
+            return False
+        await self._append(project_stream(name), event)
+        return True
 
     async def list_projects(self) -> list[ProjectRecord]:
         """Return all projects, by name."""
@@ -140,13 +197,13 @@ class ProjectStore(ProjectedStore):
 
     async def list_doc_changes(self, project: Project, *, limit: int = 100) -> list[dict[str, Any]]:
         """Return what :meth:`record_doc_change` recorded, newest first, with ``at``."""
-        return await self._documents(project, "doc_change", limit)
+        return await self._list_documents(project, "doc_change", limit)
 
     async def list_agent_report_cards(
         self, project: Project, *, limit: int = 100
     ) -> list[dict[str, Any]]:
         """Return what :meth:`record_agent_report_card` recorded, newest first, with ``at``."""
-        return await self._documents(project, "report_card", limit)
+        return await self._list_documents(project, "report_card", limit)
 
     async def _record(self, project: Project, type_: str, data: dict[str, Any]) -> None:
         name = project_name(project)
@@ -155,7 +212,19 @@ class ProjectStore(ProjectedStore):
             raise UnknownProjectError(name)
         await self._append(stream, event)
 
-    async def _documents(self, project: Project, kind: str, limit: int) -> list[dict[str, Any]]:
+    async def _list_documents(
+        self, project: Project, kind: str, limit: int
+    ) -> list[dict[str, Any]]:
         name = check_text("project", project_name(project))
         most = check_whole_number("limit", limit)
         return await self._query(partial(list_documents, name=name, kind=kind, limit=most))
+
+
+def _is_in(project: ProjectRecord, repo_root: str | Path) -> bool:
+    given = check_path("repo_root", repo_root)
+    return absolute_root(given) == absolute_root(project.repo_root)
+
+
+def _documents(value: Any) -> Any:
+    """Return a JSON value; an append checks what is in it."""
+    return copy_object("docs_json", value) if isinstance(value, Mapping) else value

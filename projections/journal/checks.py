@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
-from typing import Final
+from typing import Any, Final
 
 from eventstore.errors import InvalidInputError
 from eventstore.log.clock import to_microseconds
 from eventstore.log.names import check_name
 from projections.journal.model import ChecksumError
-from projections.seams.checks import check_key_size, check_optional_text, check_text
+from projections.seams.checks import (
+    check_key_size,
+    check_number,
+    check_optional_text,
+    check_text,
+)
 
 MAX_ENTRY_ID_BYTES: Final = 200
 """The longest ``entry_id``, in bytes of UTF-8: it becomes part of an event's id."""
@@ -40,6 +46,23 @@ def check_checksum(entry_id: str, raw_line: str, sha256: object) -> str:
     if expected.strip().lower() != actual:
         raise ChecksumError(entry_id, expected, actual)
     return actual
+
+
+def check_more(
+    priority: object, category: object, tags: object, confidence: object, log_type: object
+) -> dict[str, Any]:
+    """Return the newer fields of an entry; tags are a text or a list of texts."""
+    if isinstance(tags, Iterable) and not isinstance(tags, str | bytes):
+        tags = [check_text("tags", tag) for tag in tags]
+    elif tags is not None:
+        tags = check_text("tags", tags)
+    return {
+        "priority": check_short("priority", priority),
+        "category": check_short("category", category),
+        "tags": tags,
+        "confidence": None if confidence is None else check_number("confidence", confidence),
+        "log_type": check_short("log_type", log_type),
+    }
 
 
 def read_moment(what: str, value: object) -> tuple[str, int]:

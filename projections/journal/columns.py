@@ -53,6 +53,14 @@ def meta_key(text: str) -> str:
     return short_key(to_column(text), KEY_BYTES, KEY_BYTES - 60)
 
 
+def field_key(name: str) -> str:
+    """Return the key of an entry's newer field among those of metadata, none of which is like it.
+
+    U+0003 stands in no column but after U+0001: see :func:`to_column`.
+    """
+    return f"\3{name}"
+
+
 def meta_value(value: object) -> tuple[str, int]:
     """Return a value of metadata as filters compare it, and 1 where it is a text itself.
 

@@ -45,6 +45,8 @@ REPORT_CARD_RECORDED: Final = "ReportCardRecorded"
 SESSION_SET: Final = "SessionSet"
 SESSION_ENDED: Final = "SessionEnded"
 AGENT_PROJECT_SET: Final = "AgentProjectSet"
+ENTRY_META_SET: Final = "EntryMetaSet"
+PROJECT_DOCS_SET: Final = "ProjectDocsSet"
 
 JOURNAL: Final = "journal/"
 """One category, so that one subscription follows all of the journal, in order."""
@@ -87,6 +89,22 @@ class ProjectData(msgspec.Struct):
     name: str
     repo_root: str
     progress_log_path: str
+    docs_json: Any = None
+    bridge_id: str | None = None
+    bridge_managed: bool = False
+
+
+class ProjectDocsData(msgspec.Struct):
+    """Data of ``ProjectDocsSet``."""
+
+    docs_json: Any
+
+
+class EntryMetaData(msgspec.Struct):
+    """Data of ``EntryMetaSet``."""
+
+    entry_id: Short
+    meta: dict[str, Any]
 
 
 class EntryData(msgspec.Struct):
@@ -99,6 +117,17 @@ class EntryData(msgspec.Struct):
     message: str
     meta: dict[str, Any] | None
     raw_line: str
+    priority: Any = None
+    category: Any = None
+    tags: Any = None
+    confidence: Any = None
+    log_type: Any = None
+
+    @property
+    def more(self) -> dict[str, Any] | None:
+        """The newer fields; ``None`` where none of them was given."""
+        found = {name: getattr(self, name) for name in MORE_FIELDS}
+        return None if all(value is None for value in found.values()) else found
 
     @property
     def ts_us(self) -> int:
@@ -107,11 +136,15 @@ class EntryData(msgspec.Struct):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry as reads return it."""
-        return {"id": self.entry_id} | {name: getattr(self, name) for name in ENTRY_FIELDS}
+        entry = {"id": self.entry_id} | {name: getattr(self, name) for name in ENTRY_FIELDS}
+        return entry | (self.more or {})
 
 
 ENTRY_FIELDS: Final = ("ts", "emoji", "agent", "message", "meta", "raw_line")
 """The fields of an entry besides its id."""
+
+MORE_FIELDS: Final = ("priority", "category", "tags", "confidence", "log_type")
+"""The fields that an entry has where one of them was given."""
 
 
 class DocChangeData(msgspec.Struct):
@@ -169,6 +202,8 @@ _KINDS: Final[dict[str, tuple[str, str, type[msgspec.Struct] | None]]] = {
     PROJECT_SET: (PROJECTS, "project", ProjectData),
     PROJECT_DELETED: (PROJECTS, "project", None),
     ENTRY_INSERTED: (PROJECTS, "entry", EntryData),
+    ENTRY_META_SET: (PROJECTS, "entry_meta", EntryMetaData),
+    PROJECT_DOCS_SET: (PROJECTS, "project_docs", ProjectDocsData),
     DOC_CHANGE_RECORDED: (PROJECTS, "doc_change", DocChangeData),
     REPORT_CARD_RECORDED: (PROJECTS, "report_card", ReportCardData),
     SESSION_SET: (SESSIONS, "session", SessionData),
@@ -211,6 +246,10 @@ def read_change(event: Event) -> JournalChange | None:
         value = data.to_dict()
     elif isinstance(data, AssignmentData):
         value = data.to_dict(event.version, event.recorded_at.isoformat())
+    elif isinstance(data, ProjectData):
+        given = data != ProjectData(data.name, data.repo_root, data.progress_log_path)
+        names = None if given else ("name", "repo_root", "progress_log_path")
+        value = {name: getattr(data, name) for name in names or data.__struct_fields__}
     else:
         value = None if data is None else msgspec.structs.asdict(data)
     return JournalChange(kind, key, value, event.position, event.recorded_at, writer_of(event))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+import os
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from eventstore.errors import EventStoreError, InvalidInputError
 
@@ -37,6 +39,7 @@ class ProjectRecord:
     """A project. ``id`` is the log's position at which it began: it never changes.
 
     A project that was deleted and is made again has another ``id``. Times are aware, UTC.
+    ``docs_json`` is any JSON value, ``bridge_id`` and ``bridge_managed`` say what manages it.
     """
 
     id: int
@@ -45,6 +48,25 @@ class ProjectRecord:
     progress_log_path: str
     created_at: datetime
     updated_at: datetime
+    docs_json: Any = field(default=None, repr=False)
+    bridge_id: str | None = field(default=None, repr=False)
+    bridge_managed: bool = field(default=False, repr=False)
+
+    @property
+    def repo_id(self) -> str:
+        """SHA-256, in hex, of the absolute path of ``repo_root``."""
+        return sha256(absolute_root(self.repo_root).encode(errors="replace")).hexdigest()
+
+    @property
+    def project_key(self) -> str:
+        """A name for the project that differs by its repository too."""
+        text = f"{absolute_root(self.repo_root)}::{self.name.strip().lower()}"
+        return f"pk_{sha256(text.encode(errors='replace')).hexdigest()}"
+
+
+def absolute_root(root: str | os.PathLike[str]) -> str:
+    """Return a repository's path made absolute; links are not followed."""
+    return os.path.abspath(os.path.expanduser(root))  # noqa: PTH100, PTH111 - of any text
 
 
 class ProjectMetrics(NamedTuple):
@@ -56,8 +78,16 @@ class ProjectMetrics(NamedTuple):
     error: int
 
 
-Project: TypeAlias = "ProjectRecord | str"
-"""A project as methods take it: its record, or its name."""
+class Named(Protocol):
+    """Anything that has a name: a project's record of ours, or of the caller's own class."""
+
+    @property
+    def name(self) -> str:
+        """The project's name."""
+
+
+Project: TypeAlias = "Named | str"
+"""A project as methods take it: what has its name, or the name."""
 
 
 class JournalChange(NamedTuple):
@@ -66,8 +96,12 @@ class JournalChange(NamedTuple):
     ==============  ====================  ==================================================
     ``kind``        ``key``               ``value``
     ==============  ====================  ==================================================
-    ``project``     its name              ``name, repo_root, progress_log_path``; removed
-                                          with all its data where it is ``None``
+    ``project``     its name              ``name, repo_root, progress_log_path``, with
+                                          ``docs_json, bridge_id, bridge_managed`` where
+                                          they were given; removed with all its data where
+                                          it is ``None``
+    ``project_docs``  the project's name  ``docs_json``, set anew
+    ``entry_meta``  the project's name    ``entry_id, meta``, set anew
     ``entry``       the project's name    the entry, as reads return it
     ``doc_change``  the project's name    as it was recorded
     ``report_card``  the project's name   as it was recorded
@@ -145,5 +179,8 @@ class PatternTimeoutError(EventStoreError, TimeoutError):
 
 
 def project_name(project: Project) -> str:
-    """Return a project's name."""
-    return project.name if isinstance(project, ProjectRecord) else project
+    """Return a project's name; raise InvalidInputError for what has none."""
+    name: object = project if isinstance(project, str) else getattr(project, "name", None)
+    if isinstance(name, str):
+        return name
+    raise InvalidInputError("project", f"{project!r:.80} has no name: give a name or a record")

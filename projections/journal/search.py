@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sized
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventstore.errors import InvalidInputError
 from projections.journal.checks import read_boundary
-from projections.journal.columns import meta_key, meta_value, to_column
+from projections.journal.columns import field_key, meta_key, meta_value, to_column
+from projections.journal.events import MORE_FIELDS
 from projections.journal.message_pattern import compile_pattern
 from projections.journal.model import MESSAGE_MODES, project_name
 from projections.seams.checks import check_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from projections.journal.model import Project
 
 META: Final = "meta."
@@ -21,11 +21,28 @@ META: Final = "meta."
 
 
 class MetaFilter(NamedTuple):
-    """One key of metadata and its value; ``is_text`` is ``None`` where any type matches."""
+    """One key of metadata and the values that it may have.
+
+    Each value has 1 or 0 for a text or none, and ``None`` where any type matches. ``path`` is the
+    key as it was given where it has a full stop: it then also leads into objects.
+    """
 
     key: str
-    value: str
-    is_text: int | None
+    values: tuple[tuple[str, int | None], ...]
+    path: str | None = None
+
+    def matches(self, meta: Mapping[str, Any]) -> bool:
+        """Return whether metadata has such a value under ``path``."""
+        if self.path is None or self.path in meta:
+            found: Any = meta.get(self.path or "")
+        else:
+            found = meta
+            for name in self.path.split("."):
+                if not isinstance(found, dict) or name not in found:
+                    return False
+                found = found[name]
+        text, is_text = meta_value(found)
+        return any(text == value and kind in {None, is_text} for value, kind in self.values)
 
 
 class Search(NamedTuple):
@@ -42,27 +59,39 @@ class Search(NamedTuple):
     meta: tuple[MetaFilter, ...] = ()
 
     @property
+    def paths(self) -> tuple[MetaFilter, ...]:
+        """The filters that may lead into objects, which the database alone does not answer."""
+        return tuple(wanted for wanted in self.meta if wanted.path is not None)
+
+    @property
     def filters(self) -> bool:
         """Whether it finds less than all entries."""
         return self._replace(project="", mode="substring", case_sensitive=False) != Search("")
 
 
 def by_filters(project: Project, filters: Mapping[str, Any] | None) -> Search:
-    """Return a search by ``agent``, ``emoji`` and ``meta.KEY``; raise InvalidInputError."""
+    """Return a search by agent, emoji, the newer fields and ``meta.KEY``.
+
+    A filter that is ``None`` or empty does not filter. Raises InvalidInputError for another one.
+    """
     search = Search(project_name(project))
-    meta: dict[str, Any] = {}
+    found: list[MetaFilter] = []
     for name, value in _items("filters", filters):
         if name == "agent":
-            search = search._replace(agents=(to_column(check_text("agent", value)),))
+            search = search._replace(agents=_texts("agent", value))
         elif name == "emoji":
-            search = search._replace(emojis=(to_column(check_text("emoji", value)),))
+            search = search._replace(emojis=_texts("emoji", value))
+        elif name in MORE_FIELDS:
+            values = value if isinstance(value, list | tuple | set | frozenset) else (value,)
+            found.append(MetaFilter(field_key(name), tuple(_value(name, one) for one in values)))
         elif name.startswith(META) and name != META:
-            meta[name.removeprefix(META)] = value
+            found.append(_by_meta(name.removeprefix(META), value))
         else:
+            known = ", ".join(("agent", "emoji", *MORE_FIELDS))
             raise InvalidInputError(
-                f"filter {name!r:.80}", "is not known; known are agent, emoji and meta.KEY"
+                f"filter {name!r:.80}", f"is not known; known are {known} and meta.KEY"
             )
-    return search._replace(meta=_by_meta(meta))
+    return search._replace(meta=tuple(sorted(found)))
 
 
 def by_query(
@@ -84,45 +113,55 @@ def by_query(
         )
     search = Search(
         project_name(project),
-        None if start is None else read_boundary("start", start, end=False),
-        None if end is None else read_boundary("end", end, end=True),
+        None if _is_empty(start) else read_boundary("start", start, end=False),
+        None if _is_empty(end) else read_boundary("end", end, end=True),
         _texts("agents", agents),
         _texts("emojis", emojis),
         None if message is None else check_text("message", message),
         message_mode,
         case_sensitive,
-        _by_meta(dict(_items("meta_filters", meta_filters))),
+        tuple(sorted(_by_meta(key, one) for key, one in _items("meta_filters", meta_filters))),
     )
-    if message_mode == "regex" and message is not None:
-        compile_pattern(message, case_sensitive=case_sensitive)
+    if message_mode == "regex" and search.message is not None:
+        compile_pattern(search.message, case_sensitive=case_sensitive)
     return search
+
+
+def _is_empty(value: object) -> bool:
+    """Whether a filter does not filter: it is ``None``, or an empty text, list or object."""
+    return value is None or (isinstance(value, Sized) and len(value) == 0)
 
 
 def _items(what: str, filters: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
     if filters is None:
         return []
-    if not isinstance(filters, dict) or not all(isinstance(name, str) for name in filters):
+    given: object = filters
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
         raise InvalidInputError(what, f"must be an object with texts as keys, not {filters!r:.80}")
-    return list(filters.items())
+    return [(name, value) for name, value in given.items() if not _is_empty(value)]
 
 
-def _by_meta(meta: Mapping[str, Any]) -> tuple[MetaFilter, ...]:
-    found = []
-    for key, value in sorted(meta.items()):
-        try:
-            text, is_text = meta_value(value)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidInputError(
-                f"filter by meta {key!r:.80}", f"is no JSON: {error}"
-            ) from error
-        # A text also finds a number or a boolean whose JSON it is.
-        found.append(MetaFilter(meta_key(check_text("meta", key)), text, None if is_text else 0))
-    return tuple(found)
+def _by_meta(key: str, value: object) -> MetaFilter:
+    path = key if "." in key else None
+    return MetaFilter(
+        meta_key(check_text("meta", key)), (_value(f"meta {key!r:.80}", value),), path
+    )
 
 
-def _texts(what: str, values: Iterable[str] | None) -> tuple[str, ...]:
-    if values is None:
+def _value(what: str, value: object) -> tuple[str, int | None]:
+    """Return a value as metadata is compared; a text also finds what reads like it in JSON."""
+    try:
+        text, is_text = meta_value(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInputError(f"filter by {what}", f"is no JSON: {error}") from error
+    return text, None if is_text else 0
+
+
+def _texts(what: str, values: object) -> tuple[str, ...]:
+    if _is_empty(values):
         return ()
     if isinstance(values, str):
         return (to_column(check_text(what, values)),)
+    if not isinstance(values, Iterable):
+        raise InvalidInputError(what, f"must be a text or several, not {values!r:.80}")
     return tuple(sorted({to_column(check_text(what, value)) for value in values}))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from projections.journal._agents import AgentStore
 from projections.journal._entries import EntryStore
 from projections.journal._projects import ProjectStore
+from projections.journal._single_entries import SingleEntryStore
 from projections.journal.events import JOURNAL, project_stream, read_change
 from projections.journal.model import JournalChange, Project, project_name
 from projections.journal.tables import JournalTables
@@ -19,7 +20,7 @@ REGEX_SECONDS: Final = 20.0
 """Time limit of one search by regular expression."""
 
 
-class Journal(EntryStore, ProjectStore, AgentStore):
+class Journal(SingleEntryStore, EntryStore, ProjectStore, AgentStore):
     """Progress logs of agents, project by project, on an event log.
 
     ``log`` is a URL, opened by :meth:`setup` and closed by :meth:`close`, or an open store that

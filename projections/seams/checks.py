@@ -39,6 +39,13 @@ def check_whole_number(what: str, value: object, *, least: int = 0) -> int:
     return value
 
 
+def check_flag(what: str, value: object) -> bool:
+    """Return True or False; raise InvalidInputError for anything else."""
+    if not isinstance(value, bool):
+        raise InvalidInputError(what, f"must be True or False, not {value!r:.80}")
+    return value
+
+
 def check_text(what: str, value: object) -> str:
     """Return a text that UTF-8 can hold, as a plain str; raise InvalidInputError otherwise."""
     if not isinstance(value, str):

@@ -86,9 +86,9 @@ class AccessTimes:
         self._stored: deque[tuple[float, str, int]] = deque()
         self._pending = False
 
-    def record(self, key: str) -> int:
-        """Record that the key was accessed now; return the time, in microseconds."""
-        now: int = self._store.clock()
+    def record(self, key: str, at: int | None = None) -> int:
+        """Record that the key was accessed now, or at a time; return it, in microseconds."""
+        now: int = self._store.clock() if at is None else at
         with self._lock:
             now = self._fresh[key] = max(now, self._fresh.get(key, 0))
             self._unwritten.add(key)

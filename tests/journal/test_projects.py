@@ -12,10 +12,11 @@ import anyio
 import pytest
 from support.journals import PROJECT, entry, fill
 from support.logs import START_US
+from support.signatures import same_signatures
 
 from eventstore import EventStore, InvalidInputError, StoreClosedError
 from eventstore.errors import ConfigError
-from projections.journal import Journal, JournalTables, UnknownProjectError
+from projections.journal import Journal, JournalProtocol, JournalTables, UnknownProjectError
 
 if TYPE_CHECKING:
     from support.logs import FakeClock
@@ -35,7 +36,8 @@ CARD: dict[str, Any] = {
 async def test_a_project_is_made_and_found(journal: Journal) -> None:
     made = await journal.upsert_project(**PROJECT)
     at = datetime.fromtimestamp(START_US / 1e6, UTC)
-    assert asdict(made) == {"id": 1, **PROJECT, "created_at": at, "updated_at": at}
+    newer = {"docs_json": None, "bridge_id": None, "bridge_managed": False}
+    assert asdict(made) == {"id": 1, **PROJECT, "created_at": at, "updated_at": at, **newer}
     assert await journal.fetch_project("p") == made
     assert await journal.list_projects() == [made]
 
@@ -191,13 +193,24 @@ async def test_an_open_store_is_used_and_left_open(url: str) -> None:
             Journal(bare)
 
 
+def test_it_has_the_shape_of_the_protocol() -> None:
+    assert isinstance(Journal("memory://"), JournalProtocol)
+    same_signatures(JournalProtocol, Journal, methods=26)
+
+
 def test_the_interface_is_what_its_callers_know() -> None:
     interface = {
-        "upsert_project": "(*, name, repo_root, progress_log_path)",
-        "fetch_project": "(name)",
+        "upsert_project": (
+            "(*, name, repo_root, progress_log_path, docs_json=None, bridge_id=None, "
+            "bridge_managed=False)"
+        ),
+        "fetch_project": "(name, *, repo_root=None, project_key=None)",
         "list_projects": "()",
         "delete_project": "(name)",
-        "insert_entry": "(*, entry_id, project, ts, emoji, agent, message, meta, raw_line, sha256)",
+        "insert_entry": (
+            "(*, entry_id, project, ts, emoji, agent, message, meta, raw_line, sha256, "
+            "priority=None, category=None, tags=None, confidence=None, log_type=None)"
+        ),
         "fetch_recent_entries": "(*, project, limit, filters=None, offset=0, as_of=None)",
         "fetch_recent_entries_paginated": (
             "(*, project, page=1, page_size=50, filters=None, as_of=None)"

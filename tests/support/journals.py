@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from projections.journal import Journal
 
 START: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
-PROJECT: Final = {"name": "p", "repo_root": "/repo", "progress_log_path": "/repo/LOG.md"}
+PROJECT: Final[dict[str, Any]] = {
+    "name": "p",
+    "repo_root": "/repo",
+    "progress_log_path": "/repo/LOG.md",
+}
 
 
 def checksum(line: str) -> str:

@@ -31,3 +31,17 @@ def find_assignment(connection: Connection, agent_id: str) -> dict[str, Any] | N
     found = select(assignment_table).where(assignment_table.c.agent_id == to_column(agent_id))
     row = connection.execute(found).mappings().first()
     return None if row is None else dict(row)
+
+
+def find_times(connection: Connection, kind: str, prefix: str, limit: int) -> list[Row[Any]]:
+    """Return the keys that begin with a prefix, which ends with ``/``, the newest first."""
+    c = access_time_table.c
+    end = prefix[:-1] + "0"  # The character after the slash.
+    return list(
+        connection.execute(
+            select(c.key, c.at_us)
+            .where(c.kind == kind, c.key >= prefix, c.key < end)
+            .order_by(c.at_us.desc(), c.key)
+            .limit(limit)
+        )
+    )

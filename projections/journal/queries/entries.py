@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, select
+from sqlalchemy import ColumnElement, bindparam, select
 
 from projections.journal.columns import from_column, optional_from_column, to_column
 from projections.journal.message_pattern import matching
@@ -14,7 +14,12 @@ from projections.journal.paging import EntryPage
 from projections.journal.queries.entry_select import EntrySelect
 from projections.journal.queries.projects import find_metrics, find_project
 from projections.journal.tables import JournalTables
-from projections.journal.tables.schema import entry_table, project_table
+from projections.journal.tables.schema import (
+    ENTRY_MORE,
+    document_table,
+    entry_table,
+    project_table,
+)
 from projections.tables.checkpoints import projection_table
 
 if TYPE_CHECKING:
@@ -23,17 +28,21 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
     from projections.journal.paging import Anchor
-    from projections.journal.search import Search
+    from projections.journal.search import MetaFilter, Search
 
 STREAMED: Final = 2_000
 """Rows that are fetched at once where a regular expression filters them."""
 
-_ENTRY = [
+_ENTRY: Final[list[ColumnElement[Any]]] = [
     entry_table.c[name]
     for name in (
         "ts_us", "position", "entry_id", "ts", "emoji", "agent", "message", "meta", "raw_line"
     )
 ]  # fmt: skip
+_MORE: Final = (document_table.c.position == entry_table.c.position) & (
+    document_table.c.kind == ENTRY_MORE
+)
+_ENTRY.append(select(document_table.c.json).where(_MORE).scalar_subquery().label("more"))
 
 _FIND_IN_PROJECT: Final = (
     select(project_table.c.id, entry_table.c.project_id, *_ENTRY)
@@ -62,8 +71,16 @@ def find_entry(
     return (None if other is None else (from_column(other.name), _entry(other))), row is not None
 
 
+def find_position(connection: Connection, entry_id: str) -> int | None:
+    """Return the position of the event that inserted an entry; ``None`` without one."""
+    c = entry_table.c
+    found = select(c.position).where(c.entry_id == to_column(entry_id))
+    position: int | None = connection.execute(found).scalar()
+    return position
+
+
 def _entry(row: Row[Any]) -> dict[str, Any]:
-    return {
+    entry = {
         "id": from_column(row.entry_id),
         "ts": from_column(row.ts),
         "emoji": optional_from_column(row.emoji),
@@ -72,6 +89,7 @@ def _entry(row: Row[Any]) -> dict[str, Any]:
         "meta": None if row.meta is None else msgspec.json.decode(row.meta),
         "raw_line": from_column(row.raw_line),
     }
+    return entry if row.more is None else entry | msgspec.json.decode(row.more)
 
 
 def count_entries(
@@ -85,7 +103,7 @@ def count_entries(
     if as_of is None and not search.filters:
         return numbers.total
     plan = EntrySelect(connection, search, project.id, as_of)
-    if search.message is not None and search.mode == "regex":
+    if _is_streamed(search):
         return sum(1 for _ in _matching(connection, plan, search, seconds))
     total: int = connection.execute(plan.count()).scalar_one()
     return total
@@ -142,7 +160,7 @@ def _entries(
     offset: int,
     seconds: float,
 ) -> tuple[list[dict[str, Any]], tuple[int, int] | None]:
-    if search.message is None or search.mode != "regex":
+    if not _is_streamed(search):
         rows = connection.execute(plan.select(_ENTRY).limit(limit).offset(offset)).all()
     else:
         found = _matching(connection, plan, search, seconds)
@@ -153,14 +171,31 @@ def _entries(
     return [_entry(row) for row in rows], last
 
 
+def _is_streamed(search: Search) -> bool:
+    """Whether entries are looked at one by one, after the database has found what it can."""
+    return bool(search.paths) or (search.message is not None and search.mode == "regex")
+
+
 def _matching(connection: Connection, plan: EntrySelect, search: Search, seconds: float) -> Any:
-    statement = plan.select([entry_table.c.ts_us, entry_table.c.position, entry_table.c.message])
+    c, paths = entry_table.c, search.paths
+    statement = plan.select([c.ts_us, c.position, c.message, *([c.meta] if paths else [])])
     with connection.execute(
         statement.execution_options(stream_results=True, yield_per=STREAMED)
     ) as rows:
-        yield from matching(
-            search.message or "", rows, seconds, case_sensitive=search.case_sensitive
-        )
+        found: Any = rows
+        if paths:
+            found = (row[:3] for row in rows if _leads_to(row.meta, paths))
+        if search.message is None or search.mode != "regex":
+            yield from ((ts_us, position) for ts_us, position, _ in found)
+        else:
+            yield from matching(
+                search.message, found, seconds, case_sensitive=search.case_sensitive
+            )
+
+
+def _leads_to(meta: str | None, paths: Sequence[MetaFilter]) -> bool:
+    values = msgspec.json.decode(meta or "{}")
+    return all(wanted.matches(values) for wanted in paths)
 
 
 def _by_position(connection: Connection, positions: Sequence[int]) -> list[Row[Any]]:

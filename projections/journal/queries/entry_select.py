@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import Select, func, or_, select, tuple_
 
-from projections.journal.columns import fold, to_column
+from projections.journal.columns import fold, meta_key, to_column
 from projections.journal.tables.schema import entry_table, meta_table
 
 if TYPE_CHECKING:
@@ -14,7 +14,19 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, FromClause
 
-    from projections.journal.search import Search
+    from projections.journal.search import MetaFilter, Search
+
+
+def _has_value(table: FromClause, wanted: MetaFilter) -> ColumnElement[bool]:
+    at = table.c
+    return or_(
+        *(
+            (at.value == value)
+            if is_text is None
+            else (at.value == value) & (at.is_text == is_text)
+            for value, is_text in wanted.values
+        )
+    )
 
 
 class EntrySelect:
@@ -37,7 +49,8 @@ class EntrySelect:
         self._source: FromClause = entry_table
         self.ts_us, self.position, owner = entry.ts_us, entry.position, entry.project_id
         self._joined = True
-        for number, wanted in enumerate(search.meta):
+        joined = [one for one in search.meta if one.path is None and len(one.values) == 1]
+        for number, wanted in enumerate(joined):
             table = meta_table.alias(f"meta{number}")
             at = table.c
             if number == 0:
@@ -48,15 +61,25 @@ class EntrySelect:
                     table, (at.ts_us == self.ts_us) & (at.position == self.position)
                 )
             self._conditions += [at.project_id == project_id, at.key == wanted.key]
-            self._conditions.append(at.value == wanted.value)
-            if wanted.is_text is not None:
-                self._conditions.append(at.is_text == wanted.is_text)
-        if not search.meta:
+            self._conditions.append(_has_value(table, wanted))
+        if not joined:
             self._conditions.append(owner == project_id)
+        for wanted in search.meta:
+            if wanted not in joined:
+                self._conditions.append(self._among(wanted, project_id))
         self._limit_keys(search, as_of, below)
         if search.agents or search.emojis or search.message is not None:
             self._join()
         self._limit_entries(connection, search)
+
+    def _among(self, wanted: MetaFilter, project_id: int) -> ColumnElement[bool]:
+        """Return that an entry has one of several values, or may have one inside an object."""
+        at = meta_table.c
+        found = (at.key == wanted.key) & _has_value(meta_table, wanted)
+        if wanted.path is not None:
+            first = meta_key(wanted.path.partition(".")[0])
+            found |= (at.key == first) & (at.is_text == 0)
+        return self.position.in_(select(at.position).where(at.project_id == project_id, found))
 
     def _limit_keys(self, search: Search, as_of: int | None, below: tuple[int, int] | None) -> None:
         limits = self._conditions

@@ -10,12 +10,16 @@ from sqlalchemy import bindparam, select
 from eventstore.log.clock import from_microseconds
 from projections.journal.columns import from_column, to_column
 from projections.journal.model import ProjectMetrics, ProjectRecord
+from projections.journal.tables.projects import more_of
 from projections.journal.tables.schema import document_table, project_table
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
-_FIND_PROJECT: Final = select(project_table).where(project_table.c.name == bindparam("key"))
+_PROJECTS: Final = select(project_table, document_table.c.json).select_from(
+    project_table.outerjoin(document_table, more_of(project_table.c.id))
+)
+_FIND_PROJECT: Final = _PROJECTS.where(project_table.c.name == bindparam("key"))
 
 
 def find_project(connection: Connection, name: str) -> ProjectRecord | None:
@@ -26,7 +30,7 @@ def find_project(connection: Connection, name: str) -> ProjectRecord | None:
 
 def list_projects(connection: Connection) -> list[ProjectRecord]:
     """Return all projects, sorted by the bytes of their names."""
-    rows = connection.execute(select(project_table))
+    rows = connection.execute(_PROJECTS)
     return sorted(map(_project, rows), key=lambda project: project.name.encode())
 
 
@@ -38,6 +42,7 @@ def _project(row: Row[Any]) -> ProjectRecord:
         from_column(row.progress_log_path),
         from_microseconds(row.created_us),
         from_microseconds(row.updated_us),
+        **({} if row.json is None else msgspec.json.decode(row.json)),
     )
 
 

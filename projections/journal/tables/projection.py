@@ -12,15 +12,30 @@ from projections.journal.events import (
     AssignmentData,
     DocChangeData,
     EntryData,
+    EntryMetaData,
     ProjectData,
+    ProjectDocsData,
     ReportCardData,
     SessionData,
     read_event,
 )
 from projections.journal.tables.agents import assign, end_session, set_session
-from projections.journal.tables.entries import delete_entry, insert_entries, insert_entry
-from projections.journal.tables.projects import delete_project, insert_document, set_project
+from projections.journal.tables.entries import (
+    delete_entry,
+    insert_entries,
+    insert_entry,
+    set_meta,
+)
+from projections.journal.tables.projects import (
+    delete_project,
+    find_project_id,
+    insert_document,
+    more_of,
+    set_docs,
+    set_project,
+)
 from projections.journal.tables.schema import (
+    ENTRY_META,
     assignment_table,
     document_table,
     journal_tables,
@@ -77,6 +92,9 @@ class JournalTables(ProjectionWithAccessTimes):
         """Take an entry or a document out; empty the projection where rows were replaced."""
         if delete_entry(connection, position, read_stream_key(stream.removeprefix(PROJECTS))):
             return
+        if self._is_spread(connection, position, stream):
+            self.reset(connection)
+            return
         connection.execute(delete(document_table).where(document_table.c.position == position))
         project, session, assignment = project_table.c, session_table.c, assignment_table.c
         for at in (
@@ -88,10 +106,21 @@ class JournalTables(ProjectionWithAccessTimes):
                 self.reset(connection)
                 return
 
+    def _is_spread(self, connection: Connection, position: int, stream: str) -> bool:
+        """Whether what an event says is also in rows of others: metadata set anew, documents."""
+        c = document_table.c
+        set_meta = (c.position == position) & (c.kind == ENTRY_META)
+        name = read_stream_key(stream.removeprefix(PROJECTS))
+        project_id = find_project_id(connection, name) if stream.startswith(PROJECTS) else None
+        found = select(1).where(set_meta | more_of(project_id))
+        return connection.execute(found).first() is not None
+
 
 _HANDLERS: Final[dict[type, Callable[[Connection, Event, str, Any], None]]] = {
     ProjectData: set_project,
     EntryData: insert_entry,
+    EntryMetaData: set_meta,
+    ProjectDocsData: set_docs,
     DocChangeData: insert_document,
     ReportCardData: insert_document,
     SessionData: set_session,

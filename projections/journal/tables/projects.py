@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, delete, insert, select, update
+import msgspec
+from sqlalchemy import and_, bindparam, delete, insert, select, update
 
 from projections.journal.columns import to_column
 from projections.journal.events import DocChangeData
 from projections.journal.model import outcome_of
 from projections.journal.tables.schema import (
+    PROJECT_MORE,
     assignment_table,
     document_table,
     entry_table,
@@ -22,10 +24,10 @@ from projections.tables.upsert import Upsert
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from eventstore.log.events import Event
-    from projections.journal.events import ProjectData, ReportCardData
+    from projections.journal.events import ProjectData, ProjectDocsData, ReportCardData
 
 _UPSERT: Final = Upsert(
     project_table, ["name"], update=["repo_root", "progress_log_path", "updated_us", "position"]
@@ -51,6 +53,44 @@ def set_project(connection: Connection, event: Event, name: str, data: ProjectDa
         "position": event.position,
     }
     _UPSERT.execute(connection, row | dict.fromkeys(_COUNTS, 0))
+    given = {
+        "docs_json": data.docs_json,
+        "bridge_id": data.bridge_id,
+        "bridge_managed": data.bridge_managed,
+    }
+    _set_more(connection, event, name, given)
+
+
+def set_docs(connection: Connection, event: Event, name: str, data: ProjectDocsData) -> None:
+    """Set a project's documents anew; ignore an unknown project."""
+    c = project_table.c
+    now = {"updated_us": event.recorded_us, "position": event.position}
+    connection.execute(update(project_table).where(c.name == to_column(name)).values(now))
+    _set_more(connection, event, name, {"docs_json": data.docs_json})
+
+
+def _set_more(connection: Connection, event: Event, name: str, given: dict[str, Any]) -> None:
+    """Replace a project's newer fields; documents stay where none are given."""
+    if (project_id := find_project_id(connection, name)) is None:
+        return
+    is_more = more_of(project_id)
+    old = connection.execute(select(document_table.c.json).where(is_more)).scalar()
+    known: dict[str, Any] = {} if old is None else msgspec.json.decode(old)
+    new = known | given
+    if new.get("docs_json") is None:
+        new["docs_json"] = known.get("docs_json")
+    if old is not None:
+        connection.execute(delete(document_table).where(is_more))
+    if any(new.values()) or new["docs_json"] is not None:
+        row = {"position": event.position, "project_id": project_id, "kind": PROJECT_MORE}
+        row |= {"at_us": event.recorded_us, "json": json_text(new)}
+        connection.execute(insert(document_table), row)
+
+
+def more_of(project_id: Any) -> ColumnElement[bool]:
+    """Return the condition for the row of a project's newer fields."""
+    c = document_table.c
+    return and_(c.project_id == project_id, c.kind == PROJECT_MORE)
 
 
 def delete_project(connection: Connection, _: Event, name: str) -> None:

@@ -66,7 +66,17 @@ document_table: Final = Table(
     *required(ByteOrderText, "json"),
     Index("journal_document_order", "project_id", "kind", "position"),
 )
-"""Changes of documents and report cards: ``doc_change`` and ``report_card``, as JSON."""
+"""What is recorded beside projects and entries, as JSON, by kind.
+
+``doc_change`` and ``report_card`` are changes of documents and report cards. ``project_more`` has
+the newer fields of a project (one row), ``entry_more`` those of the entry at its position, and
+``entry_meta`` notes that the event at its position has set the metadata of an entry anew. Version
+0.1.0 reads and keeps the same tables, and passes over what it does not know in them.
+"""
+
+PROJECT_MORE: Final = "project_more"
+ENTRY_MORE: Final = "entry_more"
+ENTRY_META: Final = "entry_meta"
 
 session_table: Final = Table(
     "journal_session",
