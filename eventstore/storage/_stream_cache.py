@@ -48,7 +48,7 @@ class StreamCache:
         elif self._head is not None:
             self.busy = BUSY_GROUPS
         self._head = None
-        if not known or len(self._ids) > MAX_STREAMS:
+        if not known or self.full:
             self._ids, self._versions, self._last_id = {}, {}, None
         missing = sorted([name for name in names if name not in self._ids])
         if missing or not known:
@@ -73,16 +73,40 @@ class StreamCache:
         """The head for which all this is valid, if any."""
         return self._head
 
-    def find(self, names: Collection[str]) -> tuple[dict[str, int], dict[str, int]] | None:
-        """Return ids and versions of these streams at :attr:`head`, ``None`` if one is unknown."""
-        if not all(name in self._ids for name in names):
-            return None
-        ids, versions = self._ids, self._versions
-        return {name: ids[name] for name in names}, {name: versions[name] for name in names}
+    @property
+    def full(self) -> bool:
+        """Whether so many streams are known that :meth:`begin` has to forget them."""
+        return len(self._ids) > MAX_STREAMS
 
-    def keep(self, changed: Mapping[str, int], head: Head, largest: bytes) -> None:
-        """Take over new versions of streams that are known, which were committed with ``head``."""
+    def find(self, driver: Driver, names: Collection[str]) -> dict[str, int]:
+        """Return the versions of these streams, without those that are not there.
+
+        Streams that are not known are read without a lock. What is returned is true at :attr:`head`
+        if the log still has that head later, when what is planned with it is committed.
+        """
+        missing = sorted([name for name in names if name not in self._ids])
+        if missing:
+            self._read(driver, missing, with_largest=False)
+            if not all(name in self._ids for name in missing):
+                self._read_last_id(driver)
+        versions = self._versions
+        return {name: versions[name] for name in names if name in versions}
+
+    def number(self, changed: Collection[str]) -> dict[str, int]:
+        """Return the ids of streams; those that :meth:`find` has not found get the next ones."""
+        ids, next_id = self._ids, (self._last_id or 0) + 1
+        new = [name for name in changed if name not in ids]
+        numbers = dict(zip(new, range(next_id, next_id + len(new)), strict=True))
+        return {name: numbers[name] if name in numbers else ids[name] for name in changed}
+
+    def keep(
+        self, ids: Mapping[str, int], changed: Mapping[str, int], head: Head, largest: bytes
+    ) -> None:
+        """Take over ids of :meth:`number` and new versions, which were committed with ``head``."""
+        self._ids.update(ids)
         self._versions.update(changed)
+        if self._last_id is not None:
+            self._last_id = max(self._last_id, *ids.values())
         self.end(head, largest)
 
     def store(self, driver: Driver, changed: Mapping[str, int]) -> Mapping[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from threading import Thread
+from threading import Thread, get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -93,8 +93,11 @@ def test_a_writer_that_is_alone_begins_no_transaction(
     begun = proxy.when(BUSY, lambda: None, sender="server")
     for _ in range(7):
         backend.write([one("a/1", events=some(events)), one("a/2")])
+    for number in range(3):
+        backend.write([one("a/2"), one(f"new/{number}", 0), one(f"other/{number}", 0)])
+        backend.write([one(f"new/{number}", 1)])
     assert not begun.is_set()
-    assert audit_postgres(url) == 2 + 7 * (events + 1)
+    assert audit_postgres(url) == 2 + 7 * (events + 1) + 3 * 4
 
 
 def test_what_has_to_be_read_and_what_is_large_takes_a_transaction(
@@ -104,7 +107,6 @@ def test_what_has_to_be_read_and_what_is_large_takes_a_transaction(
     backend.write([one("a/1")])
     early = [NewEvent("Happened", 1, id="00000000-0000-7000-8000-000000000000")]
     for append in (
-        one("new/1"),
         one("a/1", events=some(_single_statement.MOST_EVENTS + 1)),
         one("a/1", events=[NewEvent("Happened", "x" * _single_statement.MOST_BYTES)]),
         one("a/1", events=[NewEvent("Happened", 1, id="a text")]),
@@ -146,6 +148,28 @@ def test_a_conflict_beside_nothing_that_is_stored_is_one_with_what_is_there(
 
 
 @pytest.mark.usefixtures("always")
+def test_a_stream_that_another_writer_made_meanwhile_is_found(
+    url: str, open_backend: Callable[[str], PostgresBackend]
+) -> None:
+    mine, other = open_backend(url), open_backend(url)
+    mine.write([one("a/1")])
+    mine.write([one("b/1", 1), one("c/1", 0)])
+    other.write([one("b/1", 0)])
+    # Its number is the one that a new stream would have had, and its version is read too late.
+    assert positions(mine.write([one("d/1", 0), one("b/1", 0), one("b/1", 1)])) == [
+        4,
+        ConflictError,
+        5,
+    ]
+    assert positions(mine.write([one("c/1", 1), one("e/1", 1), one("f/1", 0)])) == [
+        6,
+        ConflictError,
+        7,
+    ]
+    assert audit_postgres(url) == 7
+
+
+@pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("isolation", ["read committed", "serializable"])
 def test_writers_that_plan_on_each_other_s_heads_leave_one_gapless_log(
     url: str,
@@ -160,7 +184,8 @@ def test_writers_that_plan_on_each_other_s_heads_leave_one_gapless_log(
 
     def write(backend: PostgresBackend) -> None:
         for number in range(15):
-            outcomes = backend.write([one(f"a/{number % 3}"), one("a/0")])
+            new = one(f"new/{number}.{get_ident()}", 0)
+            outcomes = backend.write([one(f"a/{number % 3}"), one("a/0"), new])
             failed.extend(done for done in outcomes if not isinstance(done, Appended))
 
     threads = [Thread(target=write, args=(backend,)) for backend in writers]
@@ -171,7 +196,7 @@ def test_writers_that_plan_on_each_other_s_heads_leave_one_gapless_log(
     assert not failed
     # No constraint of the tables had to refuse what was planned on a head that had moved.
     assert "several statements" not in caplog.text
-    assert audit_postgres(url) == 3 * 15 * 2
+    assert audit_postgres(url) == 3 * 15 * 3
 
 
 @pytest.mark.anyio

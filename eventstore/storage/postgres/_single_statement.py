@@ -83,7 +83,7 @@ WITH moved AS (
 class SingleStatement:
     """Carries out groups of appends by one statement each, while this process writes alone.
 
-    The arguments are those of the backend; ``use`` gives the session that writes.
+    The arguments are those of the backend; ``use`` gives what writes, outside of a transaction.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class SingleStatement:
         cache: StreamCache,
         known: KnownLog,
         watch: ClockWatch,
-        use: Callable[[], AbstractContextManager[Session]],
+        use: Callable[[], AbstractContextManager[PostgresDriver]],
     ) -> None:
         self._cache = cache
         self._known = known
@@ -103,22 +103,25 @@ class SingleStatement:
     ) -> list[Outcome] | None:
         """Carry out a group; return ``None`` where that takes a transaction, and nothing is stored.
 
-        What is appended is added to ``batches`` where that is given. Raises what psycopg raises for
-        a connection that was lost, and for a limit on time.
+        What is appended is added to ``batches`` where that is given. Raises what ``use`` does, for
+        a connection that was lost or a limit on time.
         """
         cache = self._cache
-        planned = None if cache.busy else _plan(group, cache, now_us)
-        if planned is None:
+        appends = [operation for operation in group if isinstance(operation, Append)]
+        if cache.busy or len(appends) < len(group) or not _is_known(appends, cache):
             return None
-        self._watch.look(planned.head.recorded_us, now_us)
         events: list[Event] | None = None if batches is None else []
-        with self._use() as session:
-            stored = self._store(session, planned, events)
+        with self._use() as driver:
+            planned = _plan(appends, driver, cache, now_us)
+            if planned is None:
+                return None
+            self._watch.look(planned.head.recorded_us, now_us)
+            stored = self._store(driver.raw, planned, events)
         plan = planned.plan
         if not stored:
             cache.busy = BUSY_GROUPS
             return None
-        cache.keep(plan.changed, plan.head, plan.largest)
+        cache.keep(planned.ids, plan.changed, plan.head, plan.largest)
         if batches is not None:
             batches.append(CommitBatch(planned.head.cursor, tuple(events or ())))
         return [outcome() if callable(outcome) else outcome for outcome in planned.outcomes]
@@ -166,27 +169,29 @@ class _Planned(NamedTuple):
     outcomes: list[Callable[[], Appended] | EventStoreError]
 
 
-def _plan(group: Sequence[Operation], cache: StreamCache, now_us: int) -> _Planned | None:
-    """Plan appends without a read; ``None`` for what has to be read, or is nothing to store."""
-    appends = [operation for operation in group if isinstance(operation, Append)]
-    if cache.head is None or len(appends) < len(group) or not _is_small(appends):
-        return None
+def _is_known(appends: Sequence[Append], cache: StreamCache) -> bool:
+    """Whether a group is small, and nothing of it but its streams has to be looked for."""
+    few = sum(append.events for append in appends) <= MOST_EVENTS
+    if not few or sum(append.size for append in appends) > MOST_BYTES:
+        return False
+    if cache.head is None or cache.full:
+        return False
     events = (event for append in appends for write in append.writes for event in write.events)
-    if not all(cache.largest < event.raw_id < TEXT_IDS for event in events):
-        return None
-    found = cache.find({write.stream for append in appends for write in append.writes})
-    if found is None:
-        return None
-    ids, versions = found
-    plan = Plan(cache.head, versions, {}, _never_asked, now_us)
+    return all(cache.largest < event.raw_id < TEXT_IDS for event in events)
+
+
+def _plan(
+    appends: Sequence[Append], driver: PostgresDriver, cache: StreamCache, now_us: int
+) -> _Planned | None:
+    """Plan appends on the head that is known; ``None`` where nothing is to be stored."""
+    assert cache.head is not None  # noqa: S101 - see _is_known
+    names = {write.stream for append in appends for write in append.writes}
+    plan = Plan(cache.head, cache.find(driver, names), {}, _never_asked, now_us)
     outcomes = [_decide(plan, append) for append in appends]
-    # A conflict is one at the head that is known. Only what is stored compares that.
-    return _Planned(cache.head, plan, ids, outcomes) if plan.changed else None
-
-
-def _is_small(appends: Sequence[Append]) -> bool:
-    events = sum(append.events for append in appends)
-    return events <= MOST_EVENTS and sum(append.size for append in appends) <= MOST_BYTES
+    if not plan.changed:
+        # A conflict is one at the head that is known, and only what is stored compares that.
+        return None
+    return _Planned(cache.head, plan, cache.number(plan.changed), outcomes)
 
 
 def _never_asked(commit: int) -> Appended:

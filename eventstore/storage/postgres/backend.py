@@ -93,7 +93,7 @@ class PostgresBackend(SqlBackend):
         self._writer_lock = threading.Lock()
         self._lost_at = 0.0
         self._closed = False
-        using = self._streams, self._known, self._watch, self._writing_session
+        using = self._streams, self._known, self._watch, self._writing_driver
         self._single = SingleStatement(*using)
         self._make_lock = partial(SessionLock, self._info, self.url)
 
@@ -166,10 +166,10 @@ class PostgresBackend(SqlBackend):
         return super()._write_group(group, batches) if outcomes is None else outcomes
 
     @contextmanager
-    def _writing_session(self) -> Iterator[Session]:
-        """Give the session that writes, for one statement."""
-        with self._writing_connection() as writer, self._limited(writer) as (session, _):
-            yield session
+    def _writing_driver(self) -> Iterator[PostgresDriver]:
+        """Give what writes, for statements outside of a transaction."""
+        with self._writing_connection() as writer, self._limited(writer) as (_, limit):
+            yield PostgresDriver(writer, limit)
 
     def _write(self, function: Callable[[Driver], T]) -> T:
         """Call ``function`` in a transaction that writes: commit, or leave nothing."""
