@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import sqlite3
 import sys
 import tempfile
 from pathlib import Path
@@ -19,12 +16,15 @@ from rich.table import Table
 
 from benchmarks.appends import batches, concurrent, singles
 from benchmarks.consumers import consumers, pg_consumers
+from benchmarks.environment import as_run, machine
 from benchmarks.fanout import asking, fanout
 from benchmarks.idle import idle
+from benchmarks.large import large
 from benchmarks.latency import saving, waking
 from benchmarks.measure import Row, Setting
 from benchmarks.old_transaction import pg_old_transaction
 from benchmarks.postgres import pg_batches, pg_concurrent, pg_reading, pg_singles, pg_waking
+from benchmarks.publishing import definitions, publishing
 from benchmarks.reading import reading
 from benchmarks.rules import memory, silencing, swapping, syncing
 from benchmarks.seam_journal import journal_postgres, journal_sqlite
@@ -50,6 +50,8 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "pg-consumers": pg_consumers,
     "syncing": syncing,
     "swapping": swapping,
+    "publishing": publishing,
+    "definitions": definitions,
     "silencing": silencing,
     "memory": memory,
     "pg-singles": pg_singles,
@@ -61,6 +63,7 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "journal": journal_sqlite,
     "pg-journal": journal_postgres,
     "transports": transports,
+    "large": large,
     "fanout": fanout,
     "asking": asking,
     "memories": memories,
@@ -68,6 +71,13 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "sql": sql_sqlite,
     "pg-sql": sql_postgres,
 }
+
+
+QUICK: Final = (
+    "singles", "batches", "concurrent", "reading", "waking", "idle", "starting", "large",
+    "pg-singles", "pg-batches", "pg-concurrent", "pg-reading", "pg-waking",
+)  # fmt: skip
+"""What ``--quick`` runs where no benchmark is named: the log itself, in three minutes."""
 
 
 def run(name: str, base: Path | None, *, quick: bool) -> list[Row]:
@@ -79,6 +89,7 @@ def run(name: str, base: Path | None, *, quick: bool) -> list[Row]:
 def as_table(rows: Sequence[Row]) -> Table:
     """Return everything in one table, a section for each benchmark."""
     table = Table("benchmark", "who", "unit", caption=machine())
+    table.add_column("durable")
     for column in ("median", "p99", "worst", "first ÷ this"):
         table.add_column(column, justify="right")
     benchmark = ""
@@ -88,7 +99,7 @@ def as_table(rows: Sequence[Row]) -> Table:
         title = row.benchmark if row.benchmark != benchmark else ""
         benchmark = row.benchmark
         numbers = [_number(value) for value in (row.median, row.p99, row.worst, row.ratio)]
-        table.add_row(title, row.name, row.unit, *numbers)
+        table.add_row(title, row.name, row.unit, row.durable, *numbers)
     return table
 
 
@@ -96,14 +107,6 @@ def _number(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 1_000 else f"{value:.2f}"
-
-
-def machine() -> str:
-    """Describe what the figures were measured on."""
-    return (
-        f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -118,11 +121,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     rows: list[Row] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        names = asked.names or list(BENCHMARKS)
+        names = asked.names or (QUICK if asked.quick else list(BENCHMARKS))
         for name in progress.track(names, description="benchmarks"):
             rows += run(name, asked.dir, quick=asked.quick)
     if asked.json:
-        json.dump({"machine": machine(), "rows": [r.to_dict() for r in rows]}, sys.stdout, indent=1)
+        json.dump(as_run(rows, quick=asked.quick), sys.stdout, indent=1)
         sys.stdout.write("\n")
     else:
         Console(width=None if sys.stdout.isatty() else 140).print(as_table(rows))

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 
+from benchmarks.async_peer import AsyncPeer
 from benchmarks.blocking import THREADS, sync_batches, sync_singles, sync_threads
 from benchmarks.data import STREAMS, TYPE, new_events, payload
 from benchmarks.group import GroupLoop, GroupThreads
-from benchmarks.measure import Contestant, Row, Setting, measure, rate_rows
+from benchmarks.measure import FSYNC, Contestant, Row, Setting, measure, rate_rows
 from benchmarks.peer import Peer, sqlite_settings
 from benchmarks.plain import PlainLog
 from benchmarks.uma import uma_db
@@ -52,6 +53,7 @@ class Field:
             self.peer = Peer(sqlite_settings(folder / "peer.db"))
             stack.callback(self.peer.close)
             self.uma = stack.enter_context(uma_db(folder))
+            self.async_peer = AsyncPeer(folder)
             self._stack = stack.pop_all()
         return self
 
@@ -68,17 +70,18 @@ async def singles(setting: Setting) -> list[Row]:
     """
     count = setting.scaled(1_500)
     async with Field(setting) as field:
-        rates = await measure(
-            [
-                Contestant("ours", count, partial(our_singles, field.store, count)),
-                sync_singles(field.sync, count),
-                Contestant("floor: plain sqlite3", count, partial(_floor, field.plain, count, 1)),
-                *peers(field.peer, count, 1),
-                *field.uma.appends(count, 1),
-            ],
-            setting.rounds,
-        )
-    return rate_rows("single appends", rates)
+        contestants = [
+            Contestant("ours", count, partial(our_singles, field.store, count), FSYNC),
+            sync_singles(field.sync, count),
+            Contestant(
+                "floor: plain sqlite3", count, partial(_floor, field.plain, count, 1), FSYNC
+            ),
+            *peers(field.peer, count, 1),
+            *field.uma.appends(count, 1),
+            *field.async_peer.appends(count, 1),
+        ]
+        rates = await measure(contestants, setting.rounds)
+    return rate_rows("single appends", rates, contestants=contestants)
 
 
 async def batches(setting: Setting) -> list[Row]:
@@ -89,19 +92,18 @@ async def batches(setting: Setting) -> list[Row]:
     """
     count = setting.scaled(10) * BATCH
     async with Field(setting) as field:
-        rates = await measure(
-            [
-                *ours_in_batches(field.store, count),
-                sync_batches(field.sync, count, BATCH),
-                Contestant(
-                    "floor: plain sqlite3", count, partial(_floor, field.plain, count, BATCH)
-                ),
-                *peers(field.peer, count, BATCH),
-                *field.uma.appends(count, BATCH),
-            ],
-            setting.rounds,
-        )
-    return rate_rows("batches of 1,000", rates)
+        contestants = [
+            *ours_in_batches(field.store, count),
+            sync_batches(field.sync, count, BATCH),
+            Contestant(
+                "floor: plain sqlite3", count, partial(_floor, field.plain, count, BATCH), FSYNC
+            ),
+            *peers(field.peer, count, BATCH),
+            *field.uma.appends(count, BATCH),
+            *field.async_peer.appends(count, BATCH),
+        ]
+        rates = await measure(contestants, setting.rounds)
+    return rate_rows("batches of 1,000", rates, contestants=contestants)
 
 
 async def concurrent(setting: Setting) -> list[Row]:
@@ -116,29 +118,29 @@ async def concurrent(setting: Setting) -> list[Row]:
     few = setting.scaled(1_500)
     async with Field(setting) as field:
         loop, threads = GroupLoop(field.plain), GroupThreads(field.plain)
-        rates = await measure(
-            [
-                Contestant("ours, 64 tasks", count, partial(our_tasks, field.store, count)),
-                sync_threads(field.sync, count),
-                Contestant("ours, 1 task", few, partial(our_singles, field.store, few)),
-                Contestant(
-                    "floor: group commit of plain sqlite3",
-                    count,
-                    partial(_floor_tasks, field.plain, loop, count),
-                ),
-                Contestant(
-                    f"floor: group commit, {THREADS} threads",
-                    count,
-                    partial(_floor_threads, field.plain, threads, count),
-                ),
-                *_peer_threads(field.peer, few // TASKS),
-                *field.uma.threads(count, TASKS),
-            ],
-            setting.rounds,
-        )
+        contestants = [
+            Contestant("ours, 64 tasks", count, partial(our_tasks, field.store, count), FSYNC),
+            sync_threads(field.sync, count),
+            Contestant("ours, 1 task", few, partial(our_singles, field.store, few), FSYNC),
+            Contestant(
+                "floor: group commit of plain sqlite3",
+                count,
+                partial(_floor_tasks, field.plain, loop, count),
+                FSYNC,
+            ),
+            Contestant(
+                f"floor: group commit, {THREADS} threads",
+                count,
+                partial(_floor_threads, field.plain, threads, count),
+                FSYNC,
+            ),
+            *_peer_threads(field.peer, few // TASKS),
+            *field.uma.threads(count, TASKS),
+        ]
+        rates = await measure(contestants, setting.rounds)
         loop.close()
         threads.close()
-    return rate_rows("64 tasks", rates)
+    return rate_rows("64 tasks", rates, contestants=contestants)
 
 
 def our_singles(store: EventStore, count: int) -> Run:
@@ -211,8 +213,10 @@ def _floor_threads(log: PlainLog, threads: GroupThreads, count: int) -> Run:
 def ours_in_batches(store: EventStore, count: int) -> list[Contestant]:
     """Return ours with ``NewEvent(…)`` timed, and ours with events made ready."""
     return [
-        Contestant("ours", count, partial(our_batches, store, count, made=False)),
-        Contestant("ours, events made ready", count, partial(our_batches, store, count, made=True)),
+        Contestant("ours", count, partial(our_batches, store, count, made=False), FSYNC),
+        Contestant(
+            "ours, events made ready", count, partial(our_batches, store, count, made=True), FSYNC
+        ),
     ]
 
 
@@ -231,8 +235,8 @@ def peers(peer: Peer, count: int, size: int) -> list[Contestant]:
             peer.tune(number % 64, size)
 
     return [
-        Contestant("pyeventsourcing, recorder", count, recorder),
-        Contestant("pyeventsourcing, application", count, lambda: application),
+        Contestant("pyeventsourcing, recorder", count, recorder, FSYNC),
+        Contestant("pyeventsourcing, application", count, lambda: application, FSYNC),
     ]
 
 
@@ -252,8 +256,8 @@ def _peer_threads(peer: Peer, each: int) -> list[Contestant]:
         return partial(_in_threads, save, ALL)
 
     return [
-        Contestant("pyeventsourcing, recorder, 64 threads", each * TASKS, recorder),
-        Contestant("pyeventsourcing, application, 64 threads", each * TASKS, application),
+        Contestant("pyeventsourcing, recorder, 64 threads", each * TASKS, recorder, FSYNC),
+        Contestant("pyeventsourcing, application, 64 threads", each * TASKS, application, FSYNC),
     ]
 
 

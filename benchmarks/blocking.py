@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.data import STREAMS, TYPE, new_events, payload
-from benchmarks.measure import Contestant
+from benchmarks.measure import FSYNC, Contestant
 from eventstore import NewEvent
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def sync_singles(store: EventStore, count: int) -> Contestant:
     async def run() -> None:
         _append(store, count, range(64))
 
-    return Contestant("ours, eventstore.sync", count, lambda: run)
+    return Contestant("ours, eventstore.sync", count, lambda: run, FSYNC)
 
 
 def sync_batches(store: EventStore, count: int, size: int) -> Contestant:
@@ -34,7 +34,7 @@ def sync_batches(store: EventStore, count: int, size: int) -> Contestant:
         for number in range(count // size):
             store.append(STREAMS[number % 64], new_events(size))
 
-    return Contestant("ours, eventstore.sync", count, lambda: run)
+    return Contestant("ours, eventstore.sync", count, lambda: run, FSYNC)
 
 
 def sync_threads(store: EventStore, count: int) -> Contestant:
@@ -45,7 +45,7 @@ def sync_threads(store: EventStore, count: int) -> Contestant:
             one = partial(_append, store, count // THREADS)
             list(pool.map(one, [[number] for number in range(THREADS)]))
 
-    return Contestant("ours, eventstore.sync, 16 threads", count, lambda: run)
+    return Contestant("ours, eventstore.sync, 16 threads", count, lambda: run, FSYNC)
 
 
 def sync_reading(store: EventStore, count: int) -> Contestant:

@@ -109,6 +109,17 @@ def listener(url: str) -> None:
             say(time.monotonic_ns(), notice.payload)
 
 
+def uma_follower(url: str) -> None:
+    """Report the position of every new event of a UmaDB, by its subscription."""
+    import umadb  # noqa: PLC0415 - it is optional
+
+    client = umadb.Client(url)
+    changes = client.subscribe(after=client.head())
+    say("ready")
+    for event in changes:
+        say(time.monotonic_ns(), event.position)
+
+
 def subscriber(url: str) -> None:
     """Report what plain redis-py hears on a channel."""
     client = redis.Redis.from_url(url)
@@ -176,6 +187,7 @@ ROLES: Final[dict[str, Callable[..., None]]] = {
     "watched": watched,
     "listener": listener,
     "subscriber": subscriber,
+    "uma_follower": uma_follower,
 }
 
 

@@ -11,6 +11,7 @@ import anyio
 
 from benchmarks.measure import Row, Setting
 from benchmarks.processes import QUIET_SECONDS, Child, write_rules
+from benchmarks.uma import uma_db
 
 RULES: Final = 100
 WINDOW_SECONDS: Final = 10.0
@@ -34,6 +35,8 @@ async def idle(setting: Setting) -> list[Row]:
             "ours, follower": Child("follower", url),
             "floor: watchfiles": Child("watcher", folder / "floor"),
         }
+        if uma := stack.enter_context(uma_db(folder)):
+            children["UmaDB, follower"] = Child("uma_follower", uma.url)
         for child in children.values():
             stack.enter_context(child)
         await anyio.sleep(2 * QUIET_SECONDS)

@@ -13,6 +13,7 @@ import anyio
 from benchmarks.data import STREAMS, new_events
 from benchmarks.measure import Row, Setting, latency_rows
 from benchmarks.processes import QUIET_SECONDS, RULE, Child, rule_path, write_rules
+from benchmarks.uma import UmaDB, uma_db
 from eventstore import EventStore
 from eventstore.system.directory_watch import STEP_MS
 from projections.rules.sources.debounce import DebounceTimes
@@ -97,26 +98,45 @@ async def waking(setting: Setting) -> list[Row]:
     """Append one event; time until a follower in another process has it: ms.
 
     The clock starts before ``append``, whose own duration is the second row. The file
-    notifier wakes the follower. The floor: one process with plain watchfiles at the same
-    step has read a file that was written in place.
+    notifier wakes the follower. UmaDB's follower has a subscription, and its append is as durable.
+    The floor: one process with plain watchfiles has read a file that was written in place.
     """
     url, floor = f"sqlite:///{setting.folder / 'log.db'}", setting.folder / "floor"
     write_rules(floor, range(1))
     samples: dict[str, list[float]] = {"ours": [], "ours, until append returns": []}
     async with EventStore.open(url) as store:
-        with Child("follower", url) as follower, Child("watcher", floor) as watcher:
+        with ExitStack() as stack:
+            uma = stack.enter_context(uma_db(setting.folder))
+            follower = stack.enter_context(Child("follower", url))
+            watcher = stack.enter_context(Child("watcher", floor))
+            if uma:
+                theirs = stack.enter_context(Child("uma_follower", uma.url))
             await anyio.sleep(QUIET_SECONDS)
             for turn in range(setting.scaled(SAMPLES) // TURN or 1):
-                for event in new_events(TURN):
-                    began = time.monotonic_ns()
-                    done = await store.append(STREAMS[0], [event])
-                    samples["ours, until append returns"].append(
-                        (time.monotonic_ns() - began) / 1e6
-                    )
-                    arrived = follower.await_word(done.position)
-                    samples["ours"].append((arrived - began) / 1e6)
-                    await anyio.sleep(random.uniform(0.04, 0.08))
+                await _append_some(store, follower, samples)
+                if uma:
+                    samples.setdefault("UmaDB", []).extend(_uma_appends(uma, theirs))
                 samples.setdefault("floor: watchfiles, in place", []).extend(
                     _save_some(watcher, floor, in_place, turn, rules=1)
                 )
     return latency_rows("append → received", samples)
+
+
+async def _append_some(store: EventStore, follower: Child, samples: dict[str, list[float]]) -> None:
+    for event in new_events(TURN):
+        began = time.monotonic_ns()
+        done = await store.append(STREAMS[0], [event])
+        samples["ours, until append returns"].append((time.monotonic_ns() - began) / 1e6)
+        arrived = follower.await_word(done.position)
+        samples["ours"].append((arrived - began) / 1e6)
+        await anyio.sleep(random.uniform(0.04, 0.08))
+
+
+def _uma_appends(uma: UmaDB, follower: Child) -> list[float]:
+    taken = []
+    for _ in range(TURN):
+        began = time.monotonic_ns()
+        arrived = follower.await_word(uma.append())
+        taken.append((arrived - began) / 1e6)
+        time.sleep(random.uniform(0.04, 0.08))
+    return taken

@@ -5,12 +5,18 @@ from __future__ import annotations
 import gc
 import statistics
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
+
+
+FSYNC: Final = "fsync"
+"""What a durable commit on SQLite waits for, in the rows of those that write."""
 
 
 class Setting(NamedTuple):
@@ -31,11 +37,17 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """One way to do the work. ``prepare`` makes ready what is not timed, and returns what is."""
+    """One way to do the work. ``prepare`` makes ready what is not timed, and returns what is.
+
+    ``durable`` says what a commit waits for, where something is written. ``around`` is open for
+    each turn, untimed: for what would disturb the turns of the others.
+    """
 
     name: str
     events: int
     prepare: Callable[[], Callable[[], Awaitable[None]]]
+    durable: str = ""
+    around: Callable[[], AbstractAsyncContextManager[object]] = nullcontext
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +55,8 @@ class Row:
     """One line of the table.
 
     ``median`` and ``worst`` are over rounds or single samples, ``p99`` over samples only.
-    ``ratio`` is the first row's value divided by this one's, taken within each round.
+    ``ratio`` is the first row's value divided by this one's, taken within each round. ``durable``
+    says what a commit waits for.
     """
 
     benchmark: str
@@ -53,6 +66,7 @@ class Row:
     worst: float
     p99: float | None = None
     ratio: float | None = None
+    durable: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as JSON-ready values."""
@@ -64,21 +78,30 @@ async def measure(contestants: Sequence[Contestant], rounds: int) -> dict[str, l
     rates: dict[str, list[float]] = {one.name: [] for one in contestants}
     for counted in [False] + [True] * rounds:
         for one in contestants:
-            run = one.prepare()
-            gc.collect()
-            began = time.perf_counter()
-            await run()
-            seconds = time.perf_counter() - began
+            async with one.around():
+                run = one.prepare()
+                gc.collect()
+                began = time.perf_counter()
+                await run()
+                seconds = time.perf_counter() - began
             if counted:
                 rates[one.name].append(one.events / seconds)
     return rates
 
 
 def rate_rows(
-    benchmark: str, rates: Mapping[str, Sequence[float]], unit: str = "events/s"
+    benchmark: str,
+    rates: Mapping[str, Sequence[float]],
+    unit: str = "events/s",
+    contestants: Sequence[Contestant] = (),
+    durable: str = "",
 ) -> list[Row]:
-    """Return a row for each contestant, the first of which is ours."""
+    """Return a row for each contestant, the first of which is ours.
+
+    Of ``contestants`` each says by itself how durable it is; ``durable`` is for all the others.
+    """
     ours = next(iter(rates.values()))
+    each = {one.name: one.durable for one in contestants}
     return [
         Row(
             benchmark,
@@ -87,6 +110,7 @@ def rate_rows(
             statistics.median(values),
             min(values),
             ratio=statistics.median(a / b for a, b in zip(ours, values, strict=True)),
+            durable=each.get(name, durable),
         )
         for name, values in rates.items()
     ]

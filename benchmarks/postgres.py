@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from benchmarks.appends import BATCH, TASKS, our_singles, our_tasks, ours_in_batches, peers
 from benchmarks.data import STREAMS, new_events
-from benchmarks.measure import Contestant, Row, Setting, latency_rows, measure, rate_rows
+from benchmarks.measure import FSYNC, Contestant, Row, Setting, latency_rows, measure, rate_rows
 from benchmarks.peer import Peer
 from benchmarks.plain import ready_rows
 from benchmarks.processes import QUIET_SECONDS, Child
@@ -156,7 +156,7 @@ async def pg_singles(setting: Setting) -> list[Row]:
             ],
             setting.rounds,
         )
-    return rate_rows("PostgreSQL: single appends", rates)
+    return rate_rows("PostgreSQL: single appends", rates, durable=FSYNC)
 
 
 async def pg_batches(setting: Setting) -> list[Row]:
@@ -171,7 +171,7 @@ async def pg_batches(setting: Setting) -> list[Row]:
             ],
             setting.rounds,
         )
-    return rate_rows("PostgreSQL: batches of 1,000", rates)
+    return rate_rows("PostgreSQL: batches of 1,000", rates, durable=FSYNC)
 
 
 async def pg_concurrent(setting: Setting) -> list[Row]:
@@ -187,7 +187,7 @@ async def pg_concurrent(setting: Setting) -> list[Row]:
             ],
             setting.rounds,
         )
-    return rate_rows("PostgreSQL: 64 tasks", rates)
+    return rate_rows("PostgreSQL: 64 tasks", rates, durable=FSYNC)
 
 
 async def pg_reading(setting: Setting) -> list[Row]:

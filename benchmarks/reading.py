@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from benchmarks.async_peer import AsyncPeer
 from benchmarks.blocking import sync_reading
 from benchmarks.data import STREAMS, new_events
 from benchmarks.measure import Contestant, Row, Setting, measure, rate_rows
@@ -42,6 +43,8 @@ async def reading(setting: Setting) -> list[Row]:
     async with AsyncExitStack() as stack:
         uma = stack.enter_context(uma_db(setting.folder))
         uma.fill(count, BATCH)
+        other = AsyncPeer(setting.folder)
+        await other.fill(count, BATCH)
         store = await stack.enter_async_context(EventStore.open(f"sqlite:///{ours}"))
         sync = stack.enter_context(BlockingStore.open(f"sqlite:///{ours}", notify="none"))
         rates = await measure(
@@ -62,6 +65,7 @@ async def reading(setting: Setting) -> list[Row]:
                     lambda: partial(_domain_events, theirs),
                 ),
                 *uma.reading(count),
+                *other.reading(count),
             ],
             min(setting.rounds, 5),
         )

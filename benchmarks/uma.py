@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -27,12 +27,23 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10.0
 
+FDATASYNC: Final = "fdatasync"
+"""What its server waits for, twice, before an append returns."""
+
 
 class UmaDB:
-    """A client; without the package it has no contestants."""
+    """A client, and where its server is; without the package it has no contestants."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, url: str = "") -> None:
         self._client = client
+        self.url = url
+
+    def __bool__(self) -> bool:
+        return self._client is not None
+
+    def append(self) -> int:
+        """Append one event; return its position."""
+        return int(self._client.append(_events(0, 1)))
 
     def appends(self, count: int, size: int) -> list[Contestant]:
         """Append so many events per call from one thread, made within the time."""
@@ -41,7 +52,7 @@ class UmaDB:
             for number in range(count // size):
                 self._append(number, size)
 
-        return self._contestant("UmaDB", count, run)
+        return self._contestant("UmaDB", count, run, FDATASYNC)
 
     def threads(self, count: int, threads: int) -> list[Contestant]:
         """Append single events from threads, each to a stream of its own."""
@@ -54,7 +65,7 @@ class UmaDB:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(one, range(threads)))
 
-        return self._contestant(f"UmaDB, {threads} threads", count, run)
+        return self._contestant(f"UmaDB, {threads} threads", count, run, FDATASYNC)
 
     def reading(self, count: int) -> list[Contestant]:
         """Read everything."""
@@ -74,8 +85,8 @@ class UmaDB:
     def _append(self, stream: int, size: int) -> None:
         self._client.append(_events(stream % 64, size))
 
-    def _contestant(self, name: str, count: int, run: Any) -> list[Contestant]:
-        return [] if self._client is None else [Contestant(name, count, lambda: run)]
+    def _contestant(self, name: str, count: int, run: Any, durable: str = "") -> list[Contestant]:
+        return [] if self._client is None else [Contestant(name, count, lambda: run, durable)]
 
 
 def _events(stream: int, size: int) -> Sequence[Any]:
@@ -103,7 +114,7 @@ def uma_db(folder: Path) -> Iterator[UmaDB]:
         try:
             _await(server, address)
             with Client(f"http://{address}") as client:
-                yield UmaDB(client)
+                yield UmaDB(client, f"http://{address}")
         finally:
             server.kill()
 
