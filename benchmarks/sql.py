@@ -94,6 +94,13 @@ async def _compare(
         times = setting.scaled(1_000)
         readers = [_reader("connection()", times, read), _reader("floor: driver", times, select)]
         found += rate_rows(f"{name}, reads", await measure(readers, setting.rounds), "reads/s")
+        with storage.connection() as c:
+            within = [
+                _reader("captured", times, lambda sql, values: c.execute(sql, values).fetchall()),
+                _reader("floor: driver", times, select),
+            ]
+            title = f"{name}, reads in one connection"
+            found += rate_rows(title, await measure(within, setting.rounds), "reads/s")
     return found
 
 

@@ -7,7 +7,7 @@ hundred followers would otherwise hold up the appends.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from eventstore.errors import EventStoreError
 from eventstore.log.append_plan import KnownEvent, Plan
@@ -30,11 +30,13 @@ from eventstore.storage._consumers import write_consumer
 from eventstore.storage._erasure import Erasure
 from eventstore.storage._inline import apply_inline, catch_up_inline, redacts
 from eventstore.storage._stream_cache import StreamCache
+from eventstore.storage.driver import ROWS
 from eventstore.storage.reading import read_head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from eventstore.log.append_plan import Row
     from eventstore.log.clock import ClockWatch
     from eventstore.log.events import StreamWrite
     from eventstore.log.inline_view import InlineView
@@ -225,8 +227,27 @@ def _commit_before(driver: Driver, commit: int) -> int:
     return row[0] if row else 0
 
 
+_DATA: Final = 7
+_BOUND: Final = 4 * 1024 * 1024
+
+
+def _bounded(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield rows in lists of about 4 MB of data: the database copies what a statement inserts."""
+    batch: list[Row] = []
+    size = 0
+    for row in rows:
+        batch.append(row)
+        size += len(row[_DATA])
+        if size >= _BOUND or len(batch) == ROWS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
 def _store(driver: Driver, plan: Plan, cache: StreamCache, events: list[Event] | None) -> None:
     ids = cache.store(driver, plan.changed)
-    driver.insert(_INSERT, plan.rows(ids, events))
+    for rows in _bounded(plan.rows(ids, events)):
+        driver.insert(_INSERT, rows)
     driver.move_head(plan.head.position, plan.head.recorded_us, plan.head.hash)
     cache.end(plan.head, plan.largest)

@@ -93,10 +93,18 @@ class PostgresCursor(SqlCursor):
             return
         names = [column.name for column in done.description]
         self._description = [(name, *[None] * 6) for name in names]
-        self._rows = (NamedRow(names, values) for values in done.fetchall())
+        self._rows = iter([NamedRow(names, values) for values in done.fetchall()])
 
     def __next__(self) -> NamedRow:
         return next(self._rows)
+
+    def fetchone(self) -> Any:
+        """Return the next row, ``None`` where there is none."""
+        return next(self._rows, None)
+
+    def fetchall(self) -> list[Any]:
+        """Return the rows that are left."""
+        return list(self._rows)
 
     @property
     def description(self) -> Any:

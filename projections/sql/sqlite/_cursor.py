@@ -70,6 +70,24 @@ class SqliteCursor(SqlCursor):
         self.connection.check_process()
         return next(self._raw)
 
+    def fetchone(self) -> Any:
+        """Return the next row, ``None`` where there is none."""
+        return super().fetchone() if self._buffer is not None else self._left().fetchone()
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        """Return up to ``size`` (default :attr:`arraysize`) rows."""
+        if self._buffer is not None:
+            return super().fetchmany(size)
+        return self._left().fetchmany(self.arraysize if size is None else size)
+
+    def fetchall(self) -> list[Any]:
+        """Return the rows that are left."""
+        return super().fetchall() if self._buffer is not None else self._left().fetchall()
+
+    def _left(self) -> sqlite3.Cursor:
+        self.connection.check_process()
+        return self._raw
+
     @property
     def description(self) -> Any:
         """The columns of a query, as DB-API has them; ``None`` for other statements."""
