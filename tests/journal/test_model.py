@@ -20,12 +20,14 @@ from projections.journal import (
     JournalTables,
     UnknownProjectError,
 )
+from projections.journal.events import MORE_FIELDS
 
 PROJECTS = ("p", "q/\0")
 AGENTS = ("ana", "Bo", "")
 EMOJIS = ("✅", "⚠️", "❌", "")
 WORDS = ("Straße", "STRASSE", "x\0y", "a_b", "")
 projects = st.sampled_from(PROJECTS)
+priorities = st.none() | st.sampled_from(("high", "low"))
 agents = st.sampled_from(("ana", "bo"))
 
 
@@ -39,6 +41,8 @@ class Model(SeamModel):
     def __init__(self) -> None:
         super().__init__()
         self.projects: dict[str, list[dict[str, Any]]] = {}
+        self.inserted: dict[str, dict[str, Any]] = {}
+        """Entries as they were inserted, by id: their metadata may have been set anew."""
         self.versions: dict[str, int] = {}
         self.assigned: dict[str, str | None] = {}
         self.sessions: dict[str, tuple[str, str]] = {}
@@ -60,24 +64,29 @@ class Model(SeamModel):
     @rule(
         name=projects, seconds=st.integers(0, 3), agent=st.sampled_from(AGENTS),
         emoji=st.sampled_from(EMOJIS), word=st.sampled_from(WORDS), number=st.integers(0, 12),
+        priority=priorities,
     )  # fmt: skip
     def insert(
-        self, name: str, seconds: int, agent: str, emoji: str, word: str, number: int
-    ) -> None:
+        self, name: str, seconds: int, agent: str, emoji: str, word: str, number: int,
+        priority: str | None,
+    ) -> None:  # fmt: skip
         new = entry(
             number, name, ts=START + timedelta(seconds=seconds), agent=agent, emoji=emoji,
-            message=f"{word} {seconds}", meta={"word": word, "n": number % 3},
+            message=f"{word} {seconds}", meta={"word": word, "n": number % 3, "in": {"n": seconds}},
+            priority=priority,
         )  # fmt: skip
         stored = {"id": new["entry_id"], "ts": new["ts"].isoformat()} | {
             key: new[key] for key in ("emoji", "agent", "message", "meta", "raw_line")
         }
+        if priority is not None:
+            stored |= {**dict.fromkeys(MORE_FIELDS), "priority": priority}
         known = [
             (project, one)
             for project, entries in self.projects.items()
             for one in entries
             if one["id"] == stored["id"]
         ]
-        if known and known[0] != (name, stored):
+        if known and (known[0][0], self.inserted[stored["id"]]) != (name, stored):
             with pytest.raises(EntryConflictError):
                 self.call("insert_entry", **new)
         elif name not in self.projects and not known:
@@ -87,6 +96,20 @@ class Model(SeamModel):
             self.call("insert_entry", **new)
             if not known:
                 self.projects[name].append(stored)
+                self.inserted[stored["id"]] = dict(stored)
+
+    @rule(name=projects, number=st.integers(0, 12), n=st.integers(0, 3))
+    def set_meta(self, name: str, number: int, n: int) -> None:
+        meta = {"word": "set", "n": n, "in": {"n": n}}
+        found = [one for one in self.projects.get(name, ()) if one["id"] == f"e{number}"]
+        for one in found:
+            one["meta"] = meta
+        assert self.call(
+            "update_entry_meta", entry_id=f"e{number}", project=name, meta=meta
+        ) == bool(found)
+        assert (
+            self.call("fetch_entry_by_id", entry_id=f"e{number}", project_name=name) is None
+        ) == (not found)
 
     def newest_first(self, name: str) -> list[dict[str, Any]]:
         numbered = list(enumerate(self.projects.get(name, ())))
@@ -94,19 +117,25 @@ class Model(SeamModel):
 
     @rule(name=projects, agent=st.none() | st.sampled_from(AGENTS),
           emoji=st.none() | st.sampled_from(EMOJIS), n=st.none() | st.integers(0, 3),
-          word=st.none() | st.sampled_from(WORDS))  # fmt: skip
+          word=st.none() | st.sampled_from(WORDS), within=st.none() | st.integers(0, 3),
+          priority=priorities)  # fmt: skip
     def filter(
-        self, name: str, agent: str | None, emoji: str | None, n: int | None, word: str | None
-    ) -> None:
-        wanted = {"agent": agent, "emoji": emoji, "meta.n": n, "meta.word": word}
-        filters = {key: value for key, value in wanted.items() if value is not None}
+        self, name: str, agent: str | None, emoji: str | None, n: int | None, word: str | None,
+        within: int | None, priority: str | None,
+    ) -> None:  # fmt: skip
+        filters = {
+            "agent": agent, "emoji": emoji, "meta.n": n, "meta.word": word, "meta.in.n": within,
+            "priority": priority,
+        }  # fmt: skip
         expected = [
             one
             for one in self.newest_first(name)
-            if agent in {None, one["agent"]}
-            and emoji in {None, one["emoji"]}
+            if agent in {None, "", one["agent"]}
+            and emoji in {None, "", one["emoji"]}
             and n in {None, one["meta"]["n"]}
-            and word in {None, one["meta"]["word"]}
+            and word in {None, "", one["meta"]["word"]}
+            and within in {None, one["meta"]["in"]["n"]}
+            and priority in {None, one.get("priority")}
         ]
         assert (
             self.call("fetch_recent_entries", project=name, limit=99, filters=filters) == expected
