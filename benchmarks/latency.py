@@ -48,7 +48,7 @@ async def saving(setting: Setting) -> list[Row]:
     The clock starts before the first byte is written. Ours: a master process
     (``RuleSync.run``) commits it, a follower process (``subscribe_changes``) has the event.
     The floor: one process with plain watchfiles at the same step has read the file. Counted
-    in: two watch steps and one debounce time for ours, one step for the floor.
+    in: one debounce time for ours, one watch step for the floor.
     """
     folder = setting.folder
     url = f"sqlite:///{folder / 'log.db'}"
@@ -56,7 +56,7 @@ async def saving(setting: Setting) -> list[Row]:
     for one in (ours, floor):
         write_rules(one, range(RULES))
     ways: dict[Save, dict[str, list[float]]] = {rename: {}, in_place: {}}
-    debounce = f"debounce {DebounceTimes().whole * 1e3:.0f} ms, 2 steps of {STEP_MS} ms"
+    debounce = f"debounce {DebounceTimes().whole * 1e3:.0f} ms"
     with ExitStack() as stack:
         stack.enter_context(Child("master", url, ours))
         follower = stack.enter_context(Child("follower", url))
