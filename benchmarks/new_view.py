@@ -90,7 +90,10 @@ def main() -> None:
             return
         url = stack.enter_context(server()) if chosen.postgres else f"sqlite:///{folder}/log.db"
         run(sys.executable, "fill", url, chosen.events)
-        for view in chosen.views or CASES:
+        views = chosen.views or list(CASES)
+        if views[0] == "NextEntries":
+            run(sys.executable, "bring_up", url, "Entries")
+        for view in views:
             (wall, cpu), alone, beside = beside_writer(url, view, chosen.control)
             print(f"{CASES[view]}: {wall:.1f} s, {cpu:.1f} s of processor time")
             print(f"  without it {alone}\n  beside it  {beside}", flush=True)

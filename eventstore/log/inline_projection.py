@@ -8,6 +8,7 @@ from eventstore.log.operations import TRIMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from eventstore.log.events import Cursor, Event
 
@@ -74,6 +75,56 @@ class RebuildableProjection(InlineProjection, Protocol):
         Does nothing where another process has brought them as far. Raises
         ProjectionVersionError where they are of a newer version by now.
         """
+
+
+class BuildGoneError(Exception):
+    """A build is not there any more: another process has finished or discarded it."""
+
+
+class Build(Protocol):
+    """A new version of a projection, built beside the old one, in the caller's transactions.
+
+    It is in the database: a killed process leaves what its last transaction has committed, and
+    processes of one version build it together. Builds of other versions are others.
+    """
+
+    def begin(self) -> bool:
+        """Begin, or go on with what is there; False where the tables could not be swapped."""
+
+    def inside(self) -> AbstractContextManager[None]:
+        """Let the connection's statements find the new tables and their checkpoint.
+
+        Raises BuildGoneError. Where the block raises, the transaction is to be rolled back.
+        """
+
+    def swap(self, seconds: float) -> bool:
+        """Replace the old version by this one; False where readers hold it for longer than that.
+
+        The transaction is to be rolled back then. Raises BuildGoneError, and
+        ProjectionVersionError where the old version is a newer one by now.
+        """
+
+    def discard(self) -> None:
+        """Let go of what was built."""
+
+    def leftovers(self) -> bool:
+        """Whether something is left of old versions, or of builds that this version makes void."""
+
+    def clear(self, rows: int) -> bool:
+        """Remove some of it, at most so many rows; return whether more is left."""
+
+
+@runtime_checkable
+class BuildableProjection(RebuildableProjection, Protocol):
+    """A projection whose next version can be built in the database, and swapped in at the end."""
+
+    def build_beside(self, connection: Any) -> Build:
+        """Return the build of this version, in the transaction of ``connection``."""
+
+
+def can_build(projection: InlineProjection) -> TypeGuard[BuildableProjection]:
+    """Whether a projection's next version can be built in the database."""
+    return isinstance(projection, BuildableProjection)
 
 
 def can_rebuild(projection: InlineProjection) -> TypeGuard[RebuildableProjection]:

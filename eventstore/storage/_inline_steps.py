@@ -5,16 +5,15 @@ transaction of its own, with the checkpoint in it: a process that is killed goes
 and on SQLite other writers get their turns in between. On PostgreSQL a step does not lock the
 log's head at all. What is left for the transaction that appends is a few events.
 
-A projection whose tables hold rows of another version is computed in temporary tables, without
-any turn: its readers see the old rows until one transaction replaces them.
+A projection whose tables hold rows of another version is built beside them
+(:mod:`eventstore.storage._view_builds`): its readers see the old rows until then.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 from eventstore.errors import ProjectionVersionError
 from eventstore.log.inline_projection import can_rebuild
@@ -29,51 +28,17 @@ from eventstore.storage._inline import (
     redacts,
 )
 from eventstore.storage._step_size import Progress, StepSize
+from eventstore.storage._view_builds import clear_leftovers, compute_beside
 from eventstore.storage.pages import read_page
 from eventstore.storage.reading import read_head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Sequence
 
-    from eventstore.log.inline_projection import RebuildableProjection
     from eventstore.log.inline_view import InlineView
     from eventstore.log.operations import Head
+    from eventstore.storage._view_builds import Place
     from eventstore.storage.driver import Driver
-
-log = logging.getLogger(__name__)
-T = TypeVar("T")
-
-HIDDEN_STEP: Final = 1_000
-"""Events of a step in temporary tables, for which no writer waits."""
-
-
-class HiddenTables(Protocol):
-    """A session whose statements find its temporary tables first."""
-
-    def step(self, function: Callable[[Driver], int]) -> int:
-        """Call ``function`` in a transaction for which no writer waits."""
-
-    def finish(self, rest: Callable[[Driver], int], replace: Callable[[Driver], None]) -> None:
-        """Call both in one transaction that holds the writers' turn.
-
-        Temporary tables are found first in ``rest``; on PostgreSQL last in ``replace``.
-        """
-
-
-class Place(Protocol):
-    """The log's database. A step should take ``step_seconds``."""
-
-    step_seconds: float
-
-    def step(self, function: Callable[[Driver], T]) -> T:
-        """Call ``function`` in a transaction that writes."""
-
-    def give_way(self, seconds: float) -> None:
-        """Pause after a step that took so long, where others wait for their turn to write."""
-
-    def hidden(self) -> AbstractContextManager[HiddenTables] | None:
-        """Give a session for temporary tables; ``None`` where there is one session only."""
 
 
 def bring_up(place: Place, views: Sequence[InlineView]) -> None:
@@ -83,6 +48,7 @@ def bring_up(place: Place, views: Sequence[InlineView]) -> None:
     """
     for view in views:
         try:
+            clear_leftovers(place, view)
             _bring_up(place, view)
         except ProjectionVersionError as error:
             if error.stored < error.mine:
@@ -131,7 +97,7 @@ def _bring_up(place: Place, view: InlineView) -> None:
         except (ViewBehindError, ProjectionVersionError) as error:
             if isinstance(error, ProjectionVersionError) and error.stored > error.mine:
                 raise
-            _compute_hidden(place, view)
+            compute_beside(place, view)
             at = -1
             continue
         if at <= before:
@@ -217,72 +183,3 @@ class _Steps:
             return True
         row = driver.row("SELECT commit_position FROM event WHERE position = ?", (at,))
         return row is not None and row[0] != at
-
-
-def _compute_hidden(place: Place, view: InlineView) -> None:
-    """Compute a projection in temporary tables, and replace what is there by them."""
-    projection = view.projection
-    if not can_rebuild(projection):
-        raise TypeError(f"projection {view.name!r} cannot be computed beside the log")
-    hidden = place.hidden()
-    if hidden is None:
-        place.step(partial(_compute_here, view))
-        return
-    log.info("computing projection %r anew; its readers see the old one until then", view.name)
-    with hidden as session:
-        session.step(partial(_create, projection))
-        size, progress = StepSize(), Progress(view.name)
-        while True:
-            while not size.leaves_little(left := session.step(partial(_hidden_step, view, size))):
-                progress.report(left)
-            try:
-                session.finish(partial(_rest, view, size.rest()), partial(_take_over, projection))
-            except ViewBehindError:
-                continue
-            return
-
-
-def _create(projection: RebuildableProjection, driver: Driver) -> int:
-    projection.create(driver.connection)
-    return 0
-
-
-def _hidden_step(view: InlineView, size: StepSize, driver: Driver) -> int:
-    size.begin()
-    head = read_head(driver)
-    cursor = read_cursor(driver, view, 0)
-    at = cursor.position if cursor is not None else 0
-    if at < head.first_position - 1:
-        # What trimming has kept has to be applied as a whole, so that a next trim leaves it.
-        catch_up_inline(driver, view, head, whole=True)
-        return 0
-    if at >= head.position:
-        return 0
-    query = Query(after=at, until=head.position, whole_commits=True, kept=True, limit=HIDDEN_STEP)
-    page = read_page(driver, query)
-    apply_inline(driver, view, page.events, page.through)
-    size.adapt(max(1, page.through.position - at))
-    if redacts(page.events) and read_cursor(driver, view, head.position) is None:
-        return head.position
-    return head.position - page.through.position
-
-
-def _rest(view: InlineView, most: int, driver: Driver) -> int:
-    driver.lock_schema()
-    head = read_head(driver, lock=True)
-    catch_up_inline(driver, view.limited(most), head)
-    return 0
-
-
-def _take_over(projection: RebuildableProjection, driver: Driver) -> None:
-    projection.take_over(driver.connection)
-
-
-def _compute_here(view: InlineView, driver: Driver) -> int:
-    """Compute a projection again in one transaction: no other process has this database."""
-    head = read_head(driver, lock=True)
-    projection = view.projection
-    if can_rebuild(projection) and hasattr(projection, "reset"):
-        projection.reset(driver.connection)
-    catch_up_inline(driver, view, head, whole=True)
-    return 0

@@ -14,6 +14,7 @@ from eventstore.storage import (
     _inline_steps,
     _integrity_reads,
     _trimming,
+    _view_builds,
     _writing,
     bulk,
     incarnation,
@@ -251,7 +252,7 @@ class SqlBackend(ABC):
     def give_way(self, seconds: float) -> None:  # noqa: B027
         """Do nothing: on a server no writer waits for a step."""
 
-    def hidden(self) -> AbstractContextManager[_inline_steps.HiddenTables] | None:
+    def hidden(self) -> AbstractContextManager[_view_builds.HiddenTables] | None:
         """Give a session for temporary tables; ``None`` where there is one session only."""
         return None
 
@@ -378,4 +379,5 @@ class SqlBackend(ABC):
                 view.projection.setup(driver.connection)
             except ProjectionVersionError as error:
                 view.step_aside(error)
-        return _inline_steps.bring_to_head(driver, self._limits[0])
+        up = _inline_steps.bring_to_head(driver, self._limits[0])
+        return up and not any(_view_builds.has_leftovers(driver, view) for view in self._inline)

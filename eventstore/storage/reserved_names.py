@@ -11,6 +11,7 @@ from eventstore.storage.catalog import TABLES
 
 CHECKPOINTS: Final = (
     "projection",
+    "projection_building",
     "projection_failure",
     "projection_redacted",
     "projection_set_aside",
@@ -39,8 +40,9 @@ INDEXES: Final = (
 RESERVED: Final = frozenset([*_INDEXED, *LATE_TABLES, *FUNCTIONS, *INDEXES])
 """Tables of the log, of locks, checkpoints, migrations and access times; in lower case."""
 
-PREFIXES: Final = ("pg_", "sql_capture", "sqlite_")
-"""What begins with one of these is a database's own, or captures changes by SQL."""
+PREFIXES: Final = ("pg_", "projection_building_", "projection_dropped_", "sql_capture", "sqlite_")
+"""What begins with one of these is a database's own, captures changes by SQL, or holds a version of
+a projection that is built, or that was replaced."""
 
 
 def is_reserved(name: str) -> bool:

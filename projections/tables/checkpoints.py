@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -17,6 +17,7 @@ from sqlalchemy import (
     insert,
     select,
     text,
+    update,
 )
 
 from eventstore.log.clock import system_clock
@@ -25,9 +26,12 @@ from projections.tables.columns import ByteOrder, keys, optional, required, stor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
 checkpoint_tables: Final = MetaData()
+
+BUILDING: Final = "projection_building_"
+"""Begins the names of what holds a version that is being built beside the old one."""
 
 projection_table: Final = Table(
     "projection",
@@ -41,11 +45,20 @@ projection_table: Final = Table(
     *required(BigInteger, "epoch"),
 )
 
-READ_CHECKPOINT: Final = (
-    select(*(projection_table.c[name] for name in ("log_id", "position", "hash", "version")))
-    .where(projection_table.c.name == bindparam("projection_name"))
+building_tables: Final = MetaData()
+
+building_table: Final = projection_table.to_metadata(building_tables, name="projection_building")
+"""The checkpoints of versions that are being built beside the old ones, each by its build's key."""
+
+_BUILD: Final = "projection_build"
+"""The option of a connection that names the build whose tables its statements find."""
+
+_READ: Final = {
+    table.name: select(*(table.c[name] for name in ("log_id", "position", "hash", "version")))
+    .where(table.c.name == bindparam("projection_name"))
     .with_for_update()
-)
+    for table in (projection_table, building_table)
+}
 """Reads a checkpoint, and locks its row; made once, because each append executes it."""
 
 set_aside_table: Final = Table(
@@ -74,6 +87,45 @@ failure_table: Final = Table(
     *required(String, "reason"),
     *required(BigInteger, "failed_us"),
 )
+
+
+def place_of(connection: Connection, name: str) -> tuple[Table, str]:
+    """Return the table and the key of a projection's checkpoint: within a build, the build's."""
+    key = connection.get_execution_options().get(_BUILD)
+    return (projection_table, name) if key is None else (building_table, key)
+
+
+@contextmanager
+def checkpoint_of_build(connection: Connection, key: str) -> Iterator[None]:
+    """Let the statements of the block mean the checkpoint of a build."""
+    connection.execution_options(**{_BUILD: key})
+    try:
+        yield
+    finally:
+        connection.execution_options(**{_BUILD: None})
+
+
+def read_checkpoint(connection: Connection, name: str) -> Row[Any] | None:
+    """Return log id, position, hash and version of a checkpoint, its row locked."""
+    table, key = place_of(connection, name)
+    return connection.execute(_READ[table.name], {"projection_name": key}).one_or_none()
+
+
+def copy_checkpoint(connection: Connection, name: str, schema: str) -> None:
+    """Take the checkpoint in ``schema``: version, cursor, events set aside or redacted."""
+    c, other = projection_table.c, MetaData()
+    other_table = projection_table.to_metadata(other, schema=schema)
+    names = ("version", "log_id", "position", "hash")
+    row = connection.execute(
+        select(*(other_table.c[name] for name in names)).where(other_table.c.name == name)
+    ).one()
+    connection.execute(
+        update(projection_table).where(c.name == name).values(dict(zip(names, row, strict=True)))
+    )
+    for table in (set_aside_table, redacted_table):
+        new = table.to_metadata(other, schema=schema)
+        connection.execute(delete(table).where(table.c.projection == name))
+        connection.execute(insert(table).from_select(new.c.keys(), select(new)))
 
 
 def record_failure(connection: Connection, name: str, position: int, reason: str) -> None:
@@ -110,8 +162,8 @@ def own_schema(connection: Connection) -> str:
 
 
 def is_hidden(schema: str) -> bool:
-    """Return whether a schema is that of a connection's temporary tables."""
-    return schema == "temp" or schema.startswith("pg_temp")
+    """Return whether a schema is that of a connection's temporary tables, or of a build."""
+    return schema == "temp" or schema.startswith(("pg_temp", BUILDING))
 
 
 @contextmanager

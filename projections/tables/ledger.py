@@ -113,16 +113,36 @@ class Ledger:
 
     def replace(self) -> None:
         """Drop every table of this projection, of any version, and create the declared ones."""
-        self._drop()
-        c = ledger_table.c
-        self._connection.execute(delete(ledger_table).where(c.projection == self._name))
+        self.drop()
+        self._forget()
         for table in self._declared:
             self._check_free(table.name)
         self.create_missing()
 
-    def _drop(self) -> None:
+    def check_names(self) -> None:
+        """Raise ProjectionTableError where a declared table would take another one's name."""
+        owned = self.owned()
+        for table in self._declared:
+            if table.name not in owned:
+                self._check_free(table.name)
+
+    def present(self) -> list[str]:
+        """Return the names of this projection's tables that are there."""
+        return [name for name in self.owned() if read_columns(self._connection, name).names]
+
+    def enter_all(self) -> None:
+        """Enter the declared tables, which are there, in the place of every other one."""
+        self._forget()
+        self._enter(self._declared, self._version)
+
+    def _forget(self) -> None:
+        c = ledger_table.c
+        self._connection.execute(delete(ledger_table).where(c.projection == self._name))
+
+    def drop(self) -> None:
+        """Drop every table of this projection."""
         connection = self._connection
-        gone = [name for name in self.owned() if read_columns(connection, name).names]
+        gone = self.present()
         known = [table for table in self._declared if table.name in gone]
         quote = connection.dialect.identifier_preparer.quote
         with own_schema_only(connection) as schema:

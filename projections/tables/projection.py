@@ -14,12 +14,15 @@ from eventstore.errors import ProjectionError, ProjectionVersionError
 from eventstore.log.events import Cursor
 from eventstore.log.redaction import read_redaction
 from eventstore.storage.transient_errors import is_database_failure
+from projections.tables.building import make_build, recreate_build
 from projections.tables.checkpoints import (
-    READ_CHECKPOINT,
     checkpoint_tables,
+    copy_checkpoint,
     is_hidden,
     own_schema_only,
+    place_of,
     projection_table,
+    read_checkpoint,
     redacted_table,
     set_aside_table,
 )
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
     from eventstore.log.events import Event
     from eventstore.log.redaction import Redaction
+    from projections.tables._builds import Build
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +148,7 @@ class TableProjection(ABC):
             self._enter(connection)
         elif stored > self.version and not replace_newer:
             raise ProjectionVersionError(self.name, self.version, stored)
-        ledger = self._ledger(connection)
+        ledger = self.ledger(connection)
         missing = ledger.check(stored)
         if stored is None and ledger.owned():
             ledger.replace()  # Without a checkpoint its rows would be counted twice.
@@ -188,44 +192,38 @@ class TableProjection(ABC):
 
     def recreate(self, connection: Connection) -> None:
         """Drop every table that is the projection's, and create those of this version."""
-        self._ledger(connection).replace()
+        self.ledger(connection).replace()
 
     def reset(self, connection: Connection) -> None:
         """Empty the projection, as if no event had been applied."""
+        place, key = place_of(connection, self.name)
         with own_schema_only(connection) as schema:
             if is_hidden(schema):
                 # SQLAlchemy does not look for tables in SQLite's schema of temporary ones.
                 self.metadata.drop_all(connection, checkfirst=False)
                 self.metadata.create_all(connection, checkfirst=False)
+            elif place is not projection_table:
+                recreate_build(connection, self, self.ledger(connection))
             else:
                 self.recreate(connection)
         for table in (set_aside_table, redacted_table):
-            connection.execute(delete(table).where(table.c.projection == self.name))
+            connection.execute(delete(table).where(table.c.projection == key))
         connection.execute(
-            update(projection_table)
-            .where(projection_table.c.name == self.name)
+            update(place)
+            .where(place.c.name == key)
             .values(version=self.version, log_id=None, position=None, hash=None)
         )
 
     def copy_checkpoint(self, connection: Connection, schema: str) -> None:
         """Take the checkpoint in ``schema``: version, cursor, events set aside or redacted."""
-        c, other = projection_table.c, MetaData()
-        other_table = projection_table.to_metadata(other, schema=schema)
-        names = ("version", "log_id", "position", "hash")
-        row = connection.execute(
-            select(*(other_table.c[name] for name in names)).where(other_table.c.name == self.name)
-        ).one()
-        connection.execute(
-            update(projection_table)
-            .where(c.name == self.name)
-            .values(dict(zip(names, row, strict=True)))
-        )
-        for table in (set_aside_table, redacted_table):
-            new = table.to_metadata(other, schema=schema)
-            connection.execute(delete(table).where(table.c.projection == self.name))
-            connection.execute(insert(table).from_select(new.c.keys(), select(new)))
+        copy_checkpoint(connection, self.name, schema)
 
-    def _ledger(self, connection: Connection) -> Ledger:
+    def build_beside(self, connection: Connection) -> Build:
+        """Return what builds this version beside an older one, in the transaction."""
+        return make_build(connection, self, self.ledger(connection))
+
+    def ledger(self, connection: Connection) -> Ledger:
+        """Return the record of the tables that this projection has made."""
         return Ledger(connection, self.name, self.version, self.metadata.sorted_tables)
 
     def _version(self, connection: Connection) -> int | None:
@@ -257,7 +255,9 @@ class TableProjection(ABC):
     def checkpoint(self, connection: Connection) -> tuple[Cursor | None, int]:
         """Return the checkpoint and the version of the tables, the row locked."""
         # Always locked before the tables are: writers of the projection take turns here.
-        row = connection.execute(READ_CHECKPOINT, {"projection_name": self.name}).one()
+        row = read_checkpoint(connection, self.name)
+        if row is None:
+            raise LookupError(f"projection {self.name!r} has no checkpoint: its row was removed")
         cursor = None if row.log_id is None else Cursor(row.log_id, row.position, row.hash)
         return cursor, row.version
 
@@ -290,9 +290,10 @@ class TableProjection(ABC):
             connection.exec_driver_sql("RELEASE SAVEPOINT projection_apply")
             return
         connection.exec_driver_sql("RELEASE SAVEPOINT projection_apply")
+        place, key = place_of(connection, self.name)
         connection.execute(
-            update(projection_table)
-            .where(projection_table.c.name == self.name)
+            update(place)
+            .where(place.c.name == key)
             .values(log_id=cursor.log_id, position=cursor.position, hash=cursor.hash)
         )
 
@@ -348,13 +349,14 @@ class TableProjection(ABC):
     def _take_out(self, connection: Connection, redaction: Redaction) -> None:
         """Take an event's content out of the tables, unless it was never applied."""
         position = redaction.position
+        _, key = place_of(connection, self.name)
         c = redacted_table.c
-        known = select(c.position).where(c.projection == self.name, c.position == position)
+        known = select(c.position).where(c.projection == key, c.position == position)
         if connection.execute(known).first() is not None:
             return
         aside = set_aside_table.c
         connection.execute(
-            delete(set_aside_table).where(aside.projection == self.name, aside.position == position)
+            delete(set_aside_table).where(aside.projection == key, aside.position == position)
         )
         before, _ = self.checkpoint(connection)
         self.erase(connection, position, redaction.stream)
@@ -363,7 +365,8 @@ class TableProjection(ABC):
         self._record_redacted(connection, position)
 
     def _record_redacted(self, connection: Connection, position: int) -> None:
-        connection.execute(insert(redacted_table).values(projection=self.name, position=position))
+        _, key = place_of(connection, self.name)
+        connection.execute(insert(redacted_table).values(projection=key, position=position))
 
     def _handle_or_set_aside(self, connection: Connection, event: Event) -> None:
         connection.exec_driver_sql("SAVEPOINT projection_event")
@@ -372,9 +375,10 @@ class TableProjection(ABC):
         except ProjectionError as error:
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT projection_event")
             log.warning("%s; it is set aside", storable(str(error)))
+            _, key = place_of(connection, self.name)
             connection.execute(
                 insert(set_aside_table).values(
-                    projection=self.name, position=event.position, reason=storable(error.reason)
+                    projection=key, position=event.position, reason=storable(error.reason)
                 )
             )
         connection.exec_driver_sql("RELEASE SAVEPOINT projection_event")

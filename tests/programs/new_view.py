@@ -1,4 +1,7 @@
-"""Opens a log with a view, and says the positions of each batch that the view is given."""
+"""Opens a log with a version of a view, and says the positions of each batch that it is given.
+
+Arguments: URL of the log, version, and the batch within which it waits to be killed.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING
 from support.totals import NotedTotals
 
 from eventstore import EventStore
-from programs.common import run, say
+from programs.common import await_line, run, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,14 +23,21 @@ if TYPE_CHECKING:
 class SaidTotals(NotedTotals):
     """Says each batch before it is committed."""
 
+    last = 0
+    """The batch that is never committed; 0 for none."""
+
     def apply(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
         """Apply, and say what."""
         super().apply(connection, events, cursor)
         say(*self.batches[-1])
+        if len(self.batches) == self.last:
+            await_line()
 
 
-async def main(url: str) -> None:
-    async with EventStore.open(url, inline=[SaidTotals()], notify="none"):
+async def main(url: str, version: str = "1", last: str = "0") -> None:
+    view = SaidTotals(int(version))
+    view.last = int(last)
+    async with EventStore.open(url, inline=[view], notify="none"):
         say("open")
 
 

@@ -25,6 +25,9 @@ from projections import ProjectionRunner, TableProjection
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+COMMIT = 1_000
+"""Events of a commit: far more than one step applies."""
+
 counts = Table(
     "counts", MetaData(), Column("key", String, primary_key=True), Column("total", Integer)
 )
@@ -49,11 +52,24 @@ class Totals(TableProjection):
             raise ZeroDivisionError("cannot count this")
 
 
-class NotedTotals(Totals):
+class TimesTotals(Totals):
+    """A version of the projection in which every number counts as many times."""
+
+    def __init__(self, version: int = 1) -> None:
+        super().__init__()
+        self.version = version  # type: ignore[misc]  # Of the object: one for each version.
+
+    def handle(self, connection: Connection, event: Event) -> None:
+        """Add the number so many times."""
+        for _ in range(self.version):
+            super().handle(connection, event)
+
+
+class NotedTotals(TimesTotals):
     """Notes the first and the last position of each batch that it is given."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, version: int = 1) -> None:
+        super().__init__(version)
         self.batches: list[tuple[int, int]] = []
 
     def apply(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
@@ -119,3 +135,16 @@ async def project(log: str, target: str, projection: TableProjection) -> int:
     """Bring a followed projection to the head of a log; return its position."""
     async with EventStore.open(log) as store:
         return (await ProjectionRunner(store, projection.at(target)).catch_up()).position
+
+
+async def append_commits(url: str, count: int, size: int = COMMIT) -> None:
+    """Append so many commits without a view."""
+    async with EventStore.open(url, notify="none") as store:
+        for number in range(count):
+            await store.append(f"n/{number}", [NewEvent("Counted", 1) for _ in range(size)])
+
+
+def assert_gapless(batches: list[tuple[int, int]], after: int, until: int) -> None:
+    """Fail unless each batch follows the one before it."""
+    assert [first for first, _ in batches] == [after + 1, *(last + 1 for _, last in batches[:-1])]
+    assert batches[-1][1] == until

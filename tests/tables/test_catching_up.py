@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.processes import lines_until_killed
-from support.totals import NotedTotals, Totals, read_totals
+from support.totals import (
+    COMMIT,
+    NotedTotals,
+    Totals,
+    append_commits,
+    assert_gapless,
+    read_totals,
+)
 
 from eventstore import EventStore, NewEvent
 from eventstore.storage import _step_size
@@ -18,17 +25,7 @@ from eventstore.sync import EventStore as SyncStore
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMIT = 1_000
-"""Events of a commit: far more than one step applies."""
-
 pytestmark = pytest.mark.anyio
-
-
-async def append_commits(url: str, count: int, size: int = COMMIT) -> None:
-    """Append so many commits without a view."""
-    async with EventStore.open(url, notify="none") as store:
-        for number in range(count):
-            await store.append(f"n/{number}", [NewEvent("Counted", 1) for _ in range(size)])
 
 
 async def bring_up(url: str) -> list[tuple[int, int]]:
@@ -36,12 +33,6 @@ async def bring_up(url: str) -> list[tuple[int, int]]:
     view = NotedTotals()
     async with EventStore.open(url, inline=[view], notify="none"):
         return view.batches
-
-
-def assert_gapless(batches: list[tuple[int, int]], after: int, until: int) -> None:
-    """Fail unless each batch follows the one before it."""
-    assert [first for first, _ in batches] == [after + 1, *(last + 1 for _, last in batches[:-1])]
-    assert batches[-1][1] == until
 
 
 async def test_the_first_computation_stops_inside_a_large_commit(log: str) -> None:

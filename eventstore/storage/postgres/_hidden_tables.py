@@ -18,7 +18,7 @@ FINISH_SECONDS: Final = 3600.0
 
 
 class PostgresHiddenTables:
-    """See :class:`eventstore.storage._inline_steps.HiddenTables`.
+    """See :class:`eventstore.storage._view_builds.HiddenTables`.
 
     ``transaction`` gives a driver in a transaction, with so many seconds for each statement. The
     session is dropped afterwards, and its temporary tables with it.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SqliteHiddenTables:
-    """See :class:`eventstore.storage._inline_steps.HiddenTables`.
+    """See :class:`eventstore.storage._view_builds.HiddenTables`.
 
     A step reads a snapshot of the file and writes temporary tables, which are not in it: it takes
     no lock that a writer waits for.

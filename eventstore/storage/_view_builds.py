@@ -1,0 +1,283 @@
+"""Computing a new version of an inline projection while readers see the old one.
+
+It is built in steps in the database, each a transaction with its checkpoint: what a killed process
+has built is gone on with. One short transaction swaps the versions. Where the projection or the
+database does not allow that, it is computed in temporary tables, and their rows are copied.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from eventstore.errors import EventStoreError, StorageError
+from eventstore.log.inline_projection import BuildGoneError, can_build, can_rebuild
+from eventstore.log.operations import Query
+from eventstore.storage._inline import (
+    ViewBehindError,
+    apply_inline,
+    catch_up_inline,
+    inline_position,
+    read_cursor,
+    redacts,
+)
+from eventstore.storage._step_size import Progress, StepSize
+from eventstore.storage.pages import read_page
+from eventstore.storage.reading import read_head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from eventstore.log.inline_projection import BuildableProjection, RebuildableProjection
+    from eventstore.log.inline_view import InlineView
+    from eventstore.storage.driver import Driver
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+HIDDEN_STEP: Final = 1_000
+"""Events of a step in temporary tables, for which no writer waits."""
+
+
+BUILD_SECONDS: Final = 0.02
+"""How long a step of a build should take, besides giving the tables their names and taking them."""
+
+SWAP_SECONDS: Final = 0.05
+SWAP_TRIES: Final = 10
+"""How long a try to swap waits for readers, and all writers with it; twice as long after so many.
+
+Between two tries writers have four times as long."""
+
+
+class HiddenTables(Protocol):
+    """A session whose statements find its temporary tables first."""
+
+    def step(self, function: Callable[[Driver], int]) -> int:
+        """Call ``function`` in a transaction for which no writer waits."""
+
+    def finish(self, rest: Callable[[Driver], int], replace: Callable[[Driver], None]) -> None:
+        """Call both in one transaction that holds the writers' turn.
+
+        Temporary tables are found first in ``rest``; on PostgreSQL last in ``replace``.
+        """
+
+
+class Place(Protocol):
+    """The log's database. A step should take ``step_seconds``."""
+
+    step_seconds: float
+
+    def step(self, function: Callable[[Driver], T]) -> T:
+        """Call ``function`` in a transaction that writes."""
+
+    def give_way(self, seconds: float) -> None:
+        """Pause after a step that took so long, where others wait for their turn to write."""
+
+    def hidden(self) -> AbstractContextManager[HiddenTables] | None:
+        """Give a session for temporary tables; ``None`` where there is one session only."""
+
+
+def clear_leftovers(place: Place, view: InlineView) -> None:
+    """Remove what is left of older versions and of their builds, a few rows at a time."""
+    size = StepSize(place.step_seconds)
+    while place.step(partial(_clear_step, view, size)):
+        place.give_way(size.seconds)
+
+
+def has_leftovers(driver: Driver, view: InlineView) -> bool:
+    """Whether something is left of older versions of a projection, or of their builds."""
+    projection = view.projection
+    return can_build(projection) and projection.build_beside(driver.connection).leftovers()
+
+
+def _clear_step(view: InlineView, size: StepSize, driver: Driver) -> bool:
+    projection = view.projection
+    if not can_build(projection):
+        return False
+    build = projection.build_beside(driver.connection)
+    if not build.leftovers():
+        return False
+    size.begin()
+    more = build.clear(size.events)
+    size.adapt(size.events)
+    return more
+
+
+def compute_beside(place: Place, view: InlineView) -> None:
+    """Compute a projection where its readers do not see it, then put it in the old one's place."""
+    projection = view.projection
+    if not can_build(projection) or not place.step(partial(_begin, projection)):
+        _compute_hidden(place, view)
+        return
+    log.info("building projection %r anew; its readers see the old one until then", view.name)
+    try:
+        _Building(place, view, projection).run()
+    except BuildGoneError:
+        return  # Another process has finished it, or discarded it: that is looked at next.
+    except EventStoreError as error:
+        if not isinstance(error, StorageError):
+            place.step(partial(_discard, projection))
+            clear_leftovers(place, view)
+        raise
+    clear_leftovers(place, view)
+
+
+def _begin(projection: BuildableProjection, driver: Driver) -> bool:
+    driver.lock_schema()
+    return projection.build_beside(driver.connection).begin()
+
+
+def _discard(projection: BuildableProjection, driver: Driver) -> None:
+    driver.lock_schema()
+    projection.build_beside(driver.connection).discard()
+
+
+class _HeldError(Exception):
+    """Readers hold the old version: the transaction is rolled back."""
+
+
+class _Building:
+    """One process' part in a build; several of one version take its steps in turn."""
+
+    def __init__(self, place: Place, view: InlineView, projection: BuildableProjection) -> None:
+        self._place, self._view, self._projection = place, view, projection
+        self._size = StepSize(max(place.step_seconds, BUILD_SECONDS))
+        self._seconds = 0.0
+        self._tries = 0
+
+    def run(self) -> None:
+        """Take steps until little is left; then apply that, and swap."""
+        progress, least = Progress(self._view.name), math.inf
+        while True:
+            while not self._size.leaves_little(left := self._place.step(self._step)):
+                progress.report(left)
+                if left < least:
+                    least = left
+                    self._place.give_way(self._seconds)
+            try:
+                self._place.step(self._finish)
+            except ViewBehindError:
+                continue
+            except _HeldError:
+                time.sleep(4 * self._patience)
+                self._tries += 1
+                continue
+            return
+
+    @property
+    def _patience(self) -> float:
+        return float(SWAP_SECONDS * 2 ** (self._tries // SWAP_TRIES))
+
+    def _step(self, driver: Driver) -> int:
+        """Apply some events to the new tables; return how many are left."""
+        began, build = time.monotonic(), self._projection.build_beside(driver.connection)
+        with build.inside():
+            left = self._apply(driver)
+        self._seconds = time.monotonic() - began
+        return left
+
+    def _apply(self, driver: Driver) -> int:
+        view, size = self._view, self._size
+        # Waits for the row of the checkpoint: what is read afterwards is at least as new.
+        read_cursor(driver, view, 0)
+        size.begin()
+        head = read_head(driver)
+        at = inline_position(driver, view, head)
+        if at < head.first_position - 1:
+            # What trimming has kept has to be applied as a whole, so that a next trim leaves it.
+            catch_up_inline(driver, view, head, whole=True)
+            return 0
+        if at >= head.position:
+            return 0
+        query = Query(
+            after=at, until=head.position, whole_commits=False, kept=True, limit=size.events
+        )
+        page = read_page(driver, query)
+        apply_inline(driver, view, page.events, page.through)
+        size.adapt(max(1, page.through.position - at))
+        if redacts(page.events) and read_cursor(driver, view, page.through.position) is None:
+            return head.position
+        return head.position - page.through.position
+
+    def _finish(self, driver: Driver) -> None:
+        """Apply the rest and swap, while the head is locked."""
+        driver.lock_schema()
+        head = read_head(driver, lock=True)
+        build = self._projection.build_beside(driver.connection)
+        with build.inside():
+            catch_up_inline(driver, self._view.limited(self._size.rest()), head)
+        if not build.swap(self._patience):
+            raise _HeldError
+
+
+def _compute_hidden(place: Place, view: InlineView) -> None:
+    """Compute a projection in temporary tables, and replace what is there by them."""
+    projection = view.projection
+    if not can_rebuild(projection):
+        raise TypeError(f"projection {view.name!r} cannot be computed beside the log")
+    hidden = place.hidden()
+    if hidden is None:
+        place.step(partial(_compute_here, view))
+        return
+    log.info("computing projection %r anew; its readers see the old one until then", view.name)
+    with hidden as session:
+        session.step(partial(_create, projection))
+        size, progress = StepSize(), Progress(view.name)
+        while True:
+            while not size.leaves_little(left := session.step(partial(_hidden_step, view, size))):
+                progress.report(left)
+            try:
+                session.finish(partial(_rest, view, size.rest()), partial(_take_over, projection))
+            except ViewBehindError:
+                continue
+            return
+
+
+def _create(projection: RebuildableProjection, driver: Driver) -> int:
+    projection.create(driver.connection)
+    return 0
+
+
+def _hidden_step(view: InlineView, size: StepSize, driver: Driver) -> int:
+    size.begin()
+    head = read_head(driver)
+    cursor = read_cursor(driver, view, 0)
+    at = cursor.position if cursor is not None else 0
+    if at < head.first_position - 1:
+        # What trimming has kept has to be applied as a whole, so that a next trim leaves it.
+        catch_up_inline(driver, view, head, whole=True)
+        return 0
+    if at >= head.position:
+        return 0
+    query = Query(after=at, until=head.position, whole_commits=True, kept=True, limit=HIDDEN_STEP)
+    page = read_page(driver, query)
+    apply_inline(driver, view, page.events, page.through)
+    size.adapt(max(1, page.through.position - at))
+    if redacts(page.events) and read_cursor(driver, view, head.position) is None:
+        return head.position
+    return head.position - page.through.position
+
+
+def _rest(view: InlineView, most: int, driver: Driver) -> int:
+    driver.lock_schema()
+    head = read_head(driver, lock=True)
+    catch_up_inline(driver, view.limited(most), head)
+    return 0
+
+
+def _take_over(projection: RebuildableProjection, driver: Driver) -> None:
+    projection.take_over(driver.connection)
+
+
+def _compute_here(view: InlineView, driver: Driver) -> int:
+    """Compute a projection again in one transaction: no other process has this database."""
+    head = read_head(driver, lock=True)
+    projection = view.projection
+    if can_rebuild(projection) and hasattr(projection, "reset"):
+        projection.reset(driver.connection)
+    catch_up_inline(driver, view, head, whole=True)
+    return 0
