@@ -88,11 +88,11 @@ class PostgresUserTransaction(DriverTransaction):
     def check(self) -> None:
         """Do nothing: the pool has checked that the connection lives."""
 
-    def begin(self, settings: str = "") -> None:
-        """Begin a transaction with these statements; it locks nothing yet."""
+    def begin(self, settings: str = "") -> Any:
+        """Begin a transaction with these statements; it locks nothing yet. Return their results."""
         self._open = True  # Also where a setting fails: then there is something to roll back.
         with self.translated():
-            self.raw.execute(f"{BEGIN}; {settings}")
+            return self.raw.execute(f"{BEGIN}; {settings}")
 
     def append(self, append: Append) -> tuple[Appended, CommitBatch | None]:
         """Lock the log's head, and append within the transaction."""

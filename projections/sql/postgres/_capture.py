@@ -6,13 +6,15 @@ unlogged: its rows never outlive their transaction.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventstore.storage.postgres.owners import check_owners
 from projections.sql._capture import Capture
 from projections.sql._corrections import same_value, with_corrections
 from projections.sql._identifiers import CAPTURE, quote_name
 from projections.sql.model import Change
+from projections.sql.postgres._row_counts import COUNT_CHANGES, Counts
+from projections.sql.postgres._rows import all_rows
 from projections.sql.postgres._schema import PostgresTable, quote_for_parameters
 from projections.sql.postgres._triggers import (
     ROW_TRIGGER,
@@ -36,12 +38,32 @@ _PAGE: Final = 500
 """The same of rows that are encoded at once."""
 
 
+_DECLARE: Final = (
+    f"DECLARE {CAPTURE}_rows NO SCROLL CURSOR FOR SELECT op, tbl, old, new FROM {CAPTURE} "
+    f"ORDER BY id; FETCH {_BATCH} FROM {CAPTURE}_rows"
+)
+_VERSION: Final = (
+    "SELECT pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL, (SELECT oid FROM "
+    f"pg_catalog.pg_trigger WHERE tgrelid = {{}}::oid AND tgname = '{ROW_TRIGGER}')"
+)
+
+
+class Written(NamedTuple):
+    """What a transaction has done."""
+
+    any: bool
+    """True if it has written at all."""
+    version: int | None
+    """The number of the trigger on one captured table: migrations create all of them again."""
+    counts: Counts
+
+
 class PostgresCapture(Capture[PostgresTable]):
     """See :class:`Capture`."""
 
     def __init__(self, raw: Any) -> None:
         super().__init__(raw)
-        self._first: list[Any] = []
+        self._first: list[Any] | None = None
         """The first rows that were captured."""
 
     def list_tables(self) -> list[str]:
@@ -55,18 +77,23 @@ class PostgresCapture(Capture[PostgresTable]):
         ).fetchall()
         return [name for (name,) in rows]
 
-    def read_version(self, table: int) -> tuple[bool, int | None]:
-        """Return whether the transaction has written, and a version of the captured tables.
+    def look(self, table: int) -> Written:
+        """Return what the transaction has done, in one exchange; open the cursor of its changes.
 
-        The version is the number of the trigger of one captured ``table``, given by its own. Each
-        migration creates the triggers of all tables again. It is None where there is none.
+        Without a captured ``table``, given by its number, there may be no changes to read.
         """
-        found: tuple[bool, int | None] = self._raw.execute(
-            "SELECT pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL, (SELECT oid "
-            "FROM pg_catalog.pg_trigger WHERE tgrelid = %s::oid AND tgname = %s)",
-            (table, ROW_TRIGGER),
-        ).fetchone()
-        return found
+        # Deferred triggers may change rows: they run now.
+        steps = ["SET CONSTRAINTS ALL IMMEDIATE", _VERSION.format(table), COUNT_CHANGES]
+        if table:
+            steps.append(_DECLARE)
+        (version,), counts, *first = all_rows(self._raw.execute("; ".join(steps)))
+        self._first = first[0] if first else None
+        return Written(version[0], version[1], dict(counts))
+
+    def look_version(self, table: int) -> int | None:
+        """Return the version of :class:`Written`."""
+        version: int | None = self._raw.execute(_VERSION.format(table)).fetchone()[1]
+        return version
 
     def find_any_table(self) -> int:
         """Return the number of a captured table, 0 where there is none."""
@@ -101,7 +128,8 @@ class PostgresCapture(Capture[PostgresTable]):
             self._raw.execute(f"DROP FUNCTION IF EXISTS {function_name(name)}()")
 
     def _has_only_inserts(self, least: int) -> bool:
-        self._first = _declare(self._raw)
+        if self._first is None:
+            self._first = _declare(self._raw)
         if len(self._first) < max(least, _BATCH):
             return False
         query = f"SELECT 1 FROM {CAPTURE} WHERE op <> 'INSERT' LIMIT 1"
@@ -135,24 +163,20 @@ class PostgresCapture(Capture[PostgresTable]):
         def fetch(table: CapturedTable, key: Sequence[Any]) -> RowValues | None:
             return _fetch_row(self._raw, tables[table.name], key)
 
-        yield from with_corrections(_read_captured(self._raw, self._first, tables), tables, fetch)
+        yield from with_corrections(
+            _read_captured(self._raw, self._first or [], tables), tables, fetch
+        )
 
     def clear(self) -> None:
         """Delete what was captured, after :meth:`read_changes`."""
         self._raw.execute(f"CLOSE {CAPTURE}_rows; DELETE FROM {CAPTURE}")
+        self._first = None
 
 
 def _declare(raw: Any) -> list[Any]:
     """Open a cursor for what was captured; return its first rows."""
-    # Several statements in one round trip. Deferred triggers may change rows: they run now.
-    cursor = raw.execute(
-        f"SET CONSTRAINTS ALL IMMEDIATE; DECLARE {CAPTURE}_rows NO SCROLL CURSOR FOR "
-        f"SELECT op, tbl, old, new FROM {CAPTURE} ORDER BY id; "
-        f"FETCH {_BATCH} FROM {CAPTURE}_rows"
-    )
-    while cursor.nextset():
-        pass
-    first: list[Any] = cursor.fetchall()
+    # Deferred triggers may change rows: they run now.
+    (first,) = all_rows(raw.execute(f"SET CONSTRAINTS ALL IMMEDIATE; {_DECLARE}"))
     return first
 
 

@@ -85,7 +85,9 @@ class PostgresMigrator(Migrator[PostgresTable]):
             raise self._error("it changes the log's own tables")
 
     def _check_rows(self) -> None:
-        written = find_uncaptured_writes(self._raw, self._counts, self._tables)
+        written = find_uncaptured_writes(
+            self._raw, count_changes(self._raw), self._counts, self._tables
+        )
         foreign = self._foreign | (RESERVED - self._schema.own)
         if others := [name for name in written if name in foreign]:
             raise self._error(f"it changes rows of {others[0]!r}, which are not recorded")

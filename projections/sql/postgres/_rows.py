@@ -41,6 +41,15 @@ def translated_errors(*but: type[psycopg.Error]) -> Iterator[None]:
         raise to_sqlite_error(error) from error
 
 
+def all_rows(cursor: Any) -> list[list[Any]]:
+    """Return the rows of each query among several statements that were sent as one."""
+    found = [cursor.fetchall()] if cursor.description else []
+    while cursor.nextset():
+        if cursor.description:
+            found.append(cursor.fetchall())
+    return found
+
+
 class NamedRow(Sequence[Any]):
     """A row with values by index and by name, like :class:`sqlite3.Row`."""
 

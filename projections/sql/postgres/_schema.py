@@ -181,6 +181,15 @@ class PostgresSchema(Schema[PostgresTable]):
         (name,) = self._raw.execute("SELECT pg_catalog.quote_ident(current_schema())").fetchone()
         return str(name)
 
+    def number_tables(self, names: Sequence[str]) -> frozenset[int]:
+        """Return the numbers of tables of these names."""
+        rows = self._raw.execute(
+            "SELECT oid FROM pg_catalog.pg_class WHERE relnamespace = "
+            "current_schema()::regnamespace::oid AND relname = ANY (%s)",
+            (list(names),),
+        ).fetchall()
+        return frozenset(number for (number,) in rows)
+
     def has_table(self, name: str) -> bool:
         """Return True if there is a table of that name."""
         found = self._raw.execute(

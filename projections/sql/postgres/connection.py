@@ -21,11 +21,16 @@ from projections.sql.postgres._guard import (
     judge,
 )
 from projections.sql.postgres._lexer import first_words
-from projections.sql.postgres._row_counts import count_catalog_changes, count_changes
-from projections.sql.postgres._rows import to_sqlite_error, translated_errors
+from projections.sql.postgres._row_counts import (
+    COUNT_CHANGES,
+    Counts,
+    count_changes,
+    only_catalog,
+)
+from projections.sql.postgres._rows import all_rows, to_sqlite_error, translated_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from eventstore.storage.postgres.user_transaction import PostgresUserTransaction
     from eventstore.storage.user_transaction import UserTransaction
@@ -51,7 +56,7 @@ class ChangeRecorder(Publisher, Protocol):
     def learn_names(self, transaction: UserTransaction) -> bool:
         """Look again which names are the program's; return True if there are more."""
 
-    def record(self, transaction: UserTransaction, counts: Mapping[str, int] | None) -> Any:
+    def record(self, transaction: UserTransaction, counts: Counts) -> Any:
         """Append what the transaction did; ``counts`` are of its changed rows at its beginning."""
 
 
@@ -66,7 +71,7 @@ class PostgresConnection(SqlConnection):
         super().__init__(transaction, recorder)
         self._transaction: PostgresUserTransaction = transaction
         self._recorder = recorder
-        self._counts: Mapping[str, int] | None = None
+        self._counts: Counts = {}
         self._has_savepoint = False
         self._has_temporary_tables = False
 
@@ -131,8 +136,8 @@ class PostgresConnection(SqlConnection):
         finally:
             if verdict.kind == "temporary" and self.in_transaction:
                 # Of the catalog it has changed what a caller may change.
-                changed = count_catalog_changes(self._transaction.raw)
-                self._counts = {**(self._counts or {}), **changed}
+                changed = only_catalog(count_changes(self._transaction.raw))
+                self._counts = {**self._counts, **changed}
 
     def _judge(self, sql: str, query: str) -> Verdict:
         first = first_words(sql)
@@ -155,14 +160,12 @@ class PostgresConnection(SqlConnection):
 
     def _prepare(self, verdict: Verdict) -> None:
         """Begin a transaction if there is none, and set a savepoint before the next statement."""
-        if not self.in_transaction:
-            self._begin()
-        if self._counts is None:
-            # Also before a query: it may call a function that writes.
-            self._counts = count_changes(self._transaction.raw)
         self._has_temporary_tables |= verdict.kind == "temporary"
         # On PostgreSQL an error ends the transaction unless there is a savepoint.
         needed = verdict.kind != "savepoint"
+        if not self.in_transaction:
+            self._begin(with_savepoint=needed)
+            return
         steps = [f"RELEASE {_SAVEPOINT}"] * self._has_savepoint + [
             f"SAVEPOINT {_SAVEPOINT}"
         ] * needed
@@ -198,6 +201,10 @@ class PostgresConnection(SqlConnection):
             )
         (self.commit if verdict.kind == "commit" else self.rollback)()
 
-    def _begin(self) -> None:
-        self._counts, self._has_savepoint = None, False
-        self._transaction.begin(self._recorder.settings)
+    def _begin(self, *, with_savepoint: bool = False) -> None:
+        self._counts, self._has_savepoint = {}, with_savepoint
+        # One exchange. Counted also before a query: it may call a function that writes.
+        steps = f"{self._recorder.settings}; {COUNT_CHANGES}"
+        if with_savepoint:
+            steps += f"; SAVEPOINT {_SAVEPOINT}"
+        self._counts = dict(all_rows(self._transaction.begin(steps))[-1])

@@ -6,13 +6,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from projections.sql._dialect import Recorded, SqlDialect, append_rows
-from projections.sql._identifiers import LEDGER, later_reserved
+from projections.sql._identifiers import CAPTURE, LEDGER, later_reserved
 from projections.sql.model import SqlRefusedError
 from projections.sql.postgres import _snapshots
 from projections.sql.postgres._capture import PostgresCapture
 from projections.sql.postgres._guard import NONE, Names
 from projections.sql.postgres._migrations import PostgresMigrator
-from projections.sql.postgres._row_counts import find_uncaptured_writes, is_catalog
+from projections.sql.postgres._row_counts import Counts, find_uncaptured_writes, is_catalog
 from projections.sql.postgres._schema import PostgresSchema, PostgresTable
 from projections.sql.postgres._triggers import CAPTURE_SETTING
 from projections.sql.postgres.connection import PostgresConnection
@@ -20,7 +20,6 @@ from projections.sql.postgres.parser import check_parser
 from projections.sql.postgres.replay import PostgresReplay
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from eventstore.storage.base import SqlBackend
@@ -43,15 +42,19 @@ class _KnownTables(NamedTuple):
     tables: dict[str, PostgresTable]
     uncaptured: frozenset[str]
     """Tables that may be written, and are declared not to be captured."""
+    numbers: frozenset[int]
+    """Those of all of these tables, and of the capture table."""
 
 
 def _read_tables(raw: Any) -> _KnownTables:
     schema, capture = PostgresSchema(raw), PostgresCapture(raw)
     one = capture.find_any_table()
-    _, version = capture.read_version(one)
+    version = capture.look_version(one)
     names = capture.list_tables()
     tables = {name: schema.read_table(name) for name in names}
-    return _KnownTables(one, version, tables, schema.read_uncaptured())
+    uncaptured = schema.read_uncaptured()
+    numbers = schema.number_tables([*tables, *uncaptured, CAPTURE])
+    return _KnownTables(one, version, tables, uncaptured, numbers)
 
 
 class PostgresDialect(SqlDialect):
@@ -68,7 +71,7 @@ class PostgresDialect(SqlDialect):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         check_parser()
-        self._known = _KnownTables(0, None, {}, frozenset())
+        self._known = _KnownTables(0, None, {}, frozenset(), frozenset())
         self.own: Names = NONE
         """Reserved names that the program's tables have since before they were reserved."""
         self._has_own = False
@@ -102,26 +105,24 @@ class PostgresDialect(SqlDialect):
     def close(self) -> None:
         """Do nothing: the log's backend pools the connections."""
 
-    def record(
-        self, transaction: UserTransaction, counts: Mapping[str, int] | None
-    ) -> Recorded | None:
+    def record(self, transaction: UserTransaction, counts: Counts) -> Recorded | None:
         """Append what the transaction did; return ``None`` if it changed no row.
 
-        ``counts`` are the changed rows of each table, counted before the first write; ``None`` if
-        there was none. Raises SqlRefusedError for writes to tables that are not captured.
+        ``counts`` are the changed rows of each table, counted at its beginning. Raises
+        SqlRefusedError for writes to tables that are not captured.
         """
         raw: Any = transaction.raw
         capture = PostgresCapture(raw)
         known = self._known
-        has_written, version = capture.read_version(known.one)
-        if not has_written:
+        written = capture.look(known.one)
+        if not written.any:
             return None
-        if version is None or version != known.version:
+        if written.version is None or written.version != known.version:
             known = self._known = _read_tables(raw)
         tables, allowed = known.tables, known.uncaptured.union(known.tables)
-        if counts is not None and (written := find_uncaptured_writes(raw, counts, allowed)):
-            reason = f"table {written[0]!r} is not one that a migration of this storage made"
-            if is_catalog(written[0]):
+        if others := find_uncaptured_writes(raw, written.counts, counts, allowed, known.numbers):
+            reason = f"table {others[0]!r} is not one that a migration of this storage made"
+            if is_catalog(others[0]):
                 reason = "a function has changed the schema, which only migrations change"
             raise SqlRefusedError("COMMIT", reason)
         if not tables:
