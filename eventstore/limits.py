@@ -36,6 +36,9 @@ MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 MAX_TIME_US: Final = 253_402_300_799_999_999
 """Latest recorded time, in microseconds since the epoch: the end of the year 9999."""
 
+MAX_EXCLUDED: Final = 500
+"""Most streams and categories that one reading leaves out: a database limits its conditions."""
+
 MAX_NESTING: Final = 128
 """Deepest nesting of data and metadata: readable wherever a program's own stack stands."""
 

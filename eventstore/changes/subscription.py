@@ -189,13 +189,16 @@ class Subscription(AsyncContext):
         Appends ``ChangeRejected`` to the stream ``consumer/NAME``, once per event even if it is
         called again. A rejection, its own or another consumer's, is not rejected in turn: that
         appends nothing, and writes a line to the program's log. Raises InvalidInputError without
-        a consumer name.
+        a consumer name, and for an event that this subscription has not come to.
         """
         if self._consumer is None:
             raise InvalidInputError("reject", "only a named consumer can: give consumer=…")
         if is_rejection(event):
             log.info("%r passes over the rejection at %d", self._consumer, event.position)
             return
+        if event.position > self.position:
+            what = f"reject the event at {event.position}"
+            raise InvalidInputError(what, f"this subscription has come to {self.position} only")
         # The first reason stands: an event that comes again may fail with another one.
         with suppress(DuplicateEventError):
             await self._feed.append(rejection_of(event, self._consumer, reason))

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
+from eventstore.errors import ConfigError
+from eventstore.limits import MAX_TIME_US
+
 Clock: TypeAlias = Callable[[], int]
 """Returns the time in microseconds since the epoch."""
 
@@ -24,6 +27,21 @@ def time_ahead(recorded_us: int, now_us: int) -> int:
     """Return by how many microseconds a recorded time is ahead of the clock; 0 for a minute."""
     ahead = recorded_us - now_us
     return ahead if ahead > AHEAD_US else 0
+
+
+def checked(clock: Clock) -> Clock:
+    """Return a clock that raises ConfigError instead of a time that no event can have."""
+
+    def now() -> int:
+        now_us: object = clock()
+        if type(now_us) is int and 0 <= now_us <= MAX_TIME_US:
+            return now_us
+        raise ConfigError(
+            f"the clock shows {now_us!r:.40}, which is no time between the years 1970 and 9999 in "
+            "microseconds since 1970: set it before anything is written"
+        )
+
+    return now
 
 
 class ClockWatch:

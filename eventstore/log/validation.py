@@ -134,7 +134,10 @@ def check_excluded_streams(streams: object) -> tuple[str, ...]:
     listed = [streams] if isinstance(streams, str) else _listed("exclude_streams", streams)
     if None in listed:
         raise InvalidInputError("exclude_streams", "None is no name of a stream or category")
-    return tuple(sorted({str(check_streams(one)) for one in listed}))
+    names = {str(check_streams(one)) for one in listed}
+    if len(names) > limits.MAX_EXCLUDED:
+        raise LimitExceededError("exclude_streams", len(names), limits.MAX_EXCLUDED)
+    return tuple(sorted(names))
 
 
 def check_types(

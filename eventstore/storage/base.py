@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from eventstore.errors import ConfigError, NoLogError, ProjectionVersionError
-from eventstore.log.clock import ClockWatch
+from eventstore.log.clock import ClockWatch, checked
 from eventstore.log.inline_view import InlineView
 from eventstore.storage import (
     _inline_steps,
@@ -75,7 +75,7 @@ class SqlBackend(ABC):
     path: Path | None
 
     def __init__(self, clock: Clock, inline: Inline) -> None:
-        self._clock = clock
+        self._clock = checked(clock)
         self._watch = ClockWatch()
         self._inline = tuple(
             one if isinstance(one, InlineView) else InlineView(one) for one in inline

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from eventstore.errors import StorageError
+from eventstore.errors import InvalidInputError, StorageError
 from eventstore.log.validation import check_seconds
 from eventstore.storage.query_limit import QueryLimit
 
@@ -34,7 +35,11 @@ class Queries:
         def ask() -> T:
             nonlocal began
             began = True
-            return log.backend.query(function, limit)
+            result = log.backend.query(function, limit)
+            if iscoroutine(result):
+                result.close()
+                raise InvalidInputError("the function of a query", "is async: give a plain one")
+            return result
 
         self._running.add(limit)
         try:

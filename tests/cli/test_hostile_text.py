@@ -251,6 +251,8 @@ def poison() -> Iterator[tuple[str, NewEvent]]:
             yield stream, NewEvent(type_, {"state": state})
             yield stream, NewEvent(type_, b"\xff")
             yield stream, NewEvent(type_, {"position": 10**40, "state": {"state": 10**40}})
+            for when in ("9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"):
+                yield stream, NewEvent(type_, {"state": {"state": "disabled", "expires_at": when}})
 
 
 async def fill_with_poison(url: str) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from support.logs import START_US, FakeClock, some
 
+from eventstore.errors import ConfigError
+from eventstore.limits import MAX_TIME_US
 from eventstore.log.events import StreamWrite
 from eventstore.log.validation import check_append
 from eventstore.storage.backends import make_backend
@@ -28,6 +30,21 @@ DAY_US = 86_400_000_000
 
 def warnings(caplog: pytest.LogCaptureFixture) -> int:
     return sum("ahead of the clock" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.any_past
+@pytest.mark.parametrize("shown", [MAX_TIME_US + 1, -1], ids=["year 10000", "1969"])
+async def test_a_time_that_no_event_can_have_is_refused(
+    store: EventStore, clock: FakeClock, shown: int
+) -> None:
+    await store.append("a/1", some(1))
+    before, clock.now_us = clock.now_us, shown
+    with pytest.raises(ConfigError, match="the clock shows"):
+        await store.append("a/1", some(1))
+    clock.now_us = before
+    assert (await store.append("a/1", some(1))).version == 2
+    assert (await store.verify()).ok
+    assert (await store.status())["recorded_ahead_seconds"] == 0
 
 
 async def test_an_append_warns_once_per_episode(

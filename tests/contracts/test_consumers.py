@@ -265,6 +265,18 @@ async def test_rejecting_everything_ends(store: EventStore, names: list[str], st
     assert (await store.head()).position == count
 
 
+async def test_an_event_that_a_subscription_has_not_come_to_is_not_rejected(
+    store: EventStore,
+) -> None:
+    await store.append("a/1", some(3))
+    ahead = (await collect(store.read()))[-1]
+    async with store.subscribe_changes(consumer="w") as subscription:
+        await take(subscription, 1)
+        with pytest.raises(InvalidInputError, match="has come to"):
+            await subscription.reject(ahead, "of another log, or of one that grew otherwise")
+    assert await collect(store.read(types={"ChangeRejected"})) == []
+
+
 async def test_only_a_named_consumer_may_reject(store: EventStore) -> None:
     await store.append("a/1", some(1))
     subscription = store.subscribe_changes()

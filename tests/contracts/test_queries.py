@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,13 @@ from sqlalchemy import text
 from support.logs import some
 from support.waiting import eventually
 
-from eventstore import EventStore, InvalidInputError, QueryTimeoutError, StoreClosedError
+from eventstore import (
+    EventStore,
+    InvalidInputError,
+    QueryTimeoutError,
+    StorageError,
+    StoreClosedError,
+)
 from eventstore.limits import QUERY_THREADS
 
 if TYPE_CHECKING:
@@ -85,6 +92,54 @@ async def test_an_ended_statement_is_not_hidden_by_its_function(
     with pytest.raises(QueryTimeoutError):
         await store.query(ask, timeout=0.05)
     await goes_on(store)
+
+
+WRITES = (
+    "UPDATE head SET position = 99",
+    "CREATE TABLE mine (x integer)",
+    "CREATE TEMP TABLE event (x integer)",
+)
+
+
+@pytest.mark.any_past
+@pytest.mark.parametrize("statement", WRITES)
+async def test_a_query_writes_nothing(store: EventStore, statement: str) -> None:
+    await store.append("a/1", some(1))
+
+    def write(connection: Any, _: Any) -> None:
+        connection.execute(text(statement))
+        connection.commit()
+
+    with pytest.raises(StorageError, match=r"read-?only"):
+        await store.query(write)
+    await goes_on(store)
+    assert (await store.verify()).ok
+
+
+@pytest.mark.any_past
+async def test_what_a_query_sets_does_not_reach_the_next_one(store: EventStore, url: str) -> None:
+    if not url.startswith("postgresql"):
+        pytest.skip("settings of a session are PostgreSQL's")
+    ask = text("SELECT current_setting('search_path'), current_setting('timezone')")
+    before = await store.query(partial(_one, ask))
+    for setting in ("search_path", "timezone"):
+        change = text(f"SELECT set_config('{setting}', 'PST8PDT', false)")
+        await store.query(partial(_one, change))
+    for _ in range(QUERY_THREADS + 1):
+        assert await store.query(partial(_one, ask)) == before
+
+
+def _one(statement: Any, connection: Any, _head: Any) -> Any:
+    return connection.execute(statement).one()
+
+
+@pytest.mark.any_past
+async def test_an_async_function_is_refused(store: EventStore) -> None:
+    async def ask(_connection: Any, _head: Any) -> int:
+        return 1
+
+    with pytest.raises(InvalidInputError, match="is async"):
+        await store.query(ask)  # type: ignore[unused-coroutine]
 
 
 async def test_an_error_of_the_function_is_raised_as_it_is(store: EventStore) -> None:

@@ -287,6 +287,22 @@ async def test_a_second_trim_keeps_of_what_the_first_one_kept(
         assert positions(await collect(old.read(kept=True))) == [4, 8, 12, *range(13, 22)]
 
 
+async def test_a_log_of_which_everything_was_trimmed_goes_on(
+    store: EventStore, archive: Path
+) -> None:
+    await fill(store)
+    await trim(store, (await store.head()).position + 1, archive)
+    assert await collect(store.read_stream("a/1")) == []
+    assert [event.type for event in await collect(store.read())] == ["HistoryTrimmed"]
+    assert (await store.append("a/1", some(1), expected=20)).version == 21
+    assert (await store.verify()).ok
+    file = io.BytesIO()
+    await store.export(file)
+    async with EventStore.open("memory://") as copy:
+        await copy.import_from(io.BytesIO(file.getvalue()))
+        assert await copy.head() == await store.head()
+
+
 async def test_kept_events_carry_the_hash_before_them(
     lasting_url: str, archive: Path, clock: FakeClock
 ) -> None:

@@ -50,6 +50,7 @@ BAD_RANGES: list[dict[str, Any]] = [
     {"types": "T"}, {"types": 5}, {"types": [1]}, {"types": ["a", 1]}, {"types": {"\ud800"}},
     {"streams": ""}, {"streams": "/"}, {"streams": "rule"}, {"streams": 5},
     {"streams": "\ud800/"}, {"streams": "a\0/"}, {"streams": "x" * 2000 + "/"},
+    {"exclude_streams": [f"a/{number}" for number in range(limits.MAX_EXCLUDED + 1)]},
 ]  # fmt: skip
 
 

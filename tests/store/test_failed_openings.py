@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from contextlib import closing, suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ from support.plain import plain
 from support.waiting import DEADLINE, eventually, until
 
 from eventstore import EventStore, EventStoreError
-from eventstore.errors import ConfigError
+from eventstore.errors import ConfigError, StorageError
 from projections import ProjectionRunner
 from projections.journal import Journal
 from projections.memories import MemoryStore
@@ -152,6 +153,22 @@ async def test_without_the_redis_server_nothing_is_left(log: str, make: Any) -> 
             for _ in range(step):
                 await anyio.lowlevel.checkpoint()
             tasks.cancel_scope.cancel()
+    await left.nothing()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize(("suffix", "plant"), [("-journal", os.mkfifo), ("-shm", os.mkdir)])
+async def test_what_is_planted_as_a_file_of_a_log_is_refused_at_once(
+    log: str, tmp_path: Path, suffix: str, plant: Callable[[str], None]
+) -> None:
+    async with EventStore.open(log) as store:
+        await store.append("a/1", some(1))
+    plant(f"{log.removeprefix('sqlite:///')}{suffix}")
+    left = Left(tmp_path / "log")
+    with pytest.raises(StorageError, match=f"{suffix} is no regular file"):
+        async with EventStore.open(log):
+            pass
     await left.nothing()
 
 

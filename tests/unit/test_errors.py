@@ -18,6 +18,7 @@ from eventstore import errors
 from eventstore.errors import EventStoreError, InvalidInputError, StorageError, StoreClosedError
 from eventstore.system.file_holders import Holder
 from eventstore.system.secret_url import SecretUrl
+from projections.sql.postgres._guard import Made
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ VALUES: Final[dict[str, Any]] = {
     "bool": True,
     "Path": Path("/a/b"),
     "Path | str": Path("/a/b"),
+    "Made": Made("", "person"),
     "Holder": Holder("process 7 (x)", 7, "host", "x", stopped=True),
     "int | str": "STREAM_EXISTS",
     "int | None": 3,
@@ -116,6 +118,30 @@ class _TableError(StorageError):
     def __init__(self, *, table: str) -> None:
         super().__init__("here", f"no table {table}")
         self.table = table
+
+
+class _SlotError(StorageError):
+    """As an application may derive it: with a field outside of its dictionary."""
+
+    __slots__ = ("column",)
+
+    def __init__(self, *, column: str) -> None:
+        super().__init__("here", f"no column {column}")
+        self.column = column
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_an_error_with_a_field_in_a_slot_survives(way: Callable[[Any], Any]) -> None:
+    again = way(_SlotError(column="id"))
+    assert (type(again), again.column, again.where) == (_SlotError, "id", "here")
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_a_note_for_the_copy_is_none_for_the_first(way: Callable[[Any], Any]) -> None:
+    error = StorageError("here", "gone")
+    error.add_note("for both")
+    way(error).add_note("for the copy")
+    assert error.__notes__ == ["for both"]
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)

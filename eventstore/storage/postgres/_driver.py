@@ -111,6 +111,12 @@ class PostgresDriver(Driver):
                 "an inline projection must not hide an error of the database"
             )
 
+    def leave(self) -> None:
+        """End a transaction that has only read, and with it the settings that were made in it."""
+        if self._raw.info.transaction_status == TransactionStatus.INERROR:
+            self.commit()  # It raises.
+        self._execute("ROLLBACK", ())
+
     @property
     def in_transaction(self) -> bool:
         """Whether the database still has a transaction open on this connection."""

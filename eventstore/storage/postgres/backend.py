@@ -60,9 +60,13 @@ WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
 _QUERY_LIMITS: Final = (
     "SELECT pg_catalog.set_config('statement_timeout', ?, true), "
-    "pg_catalog.set_config('idle_in_transaction_session_timeout', ?, true)"
+    "pg_catalog.set_config('idle_in_transaction_session_timeout', ?, true), "
+    "pg_catalog.pg_advisory_unlock_all()"
 )
-"""Ends what this process cannot end any more, because it was stopped or its network is gone."""
+"""Ends what this process cannot end any more, because it was stopped or its network is gone.
+
+It also releases the locks that an earlier query has left to the session.
+"""
 
 READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
@@ -247,12 +251,14 @@ class PostgresBackend(SqlBackend):
             driver.defer(_QUERY_LIMITS, (server_limit, server_limit))
             session = driver.raw
             with session.interrupting(limit.is_over):
-                return function(driver)
+                result = function(driver)
+            driver.leave()
+            return result
 
     @contextmanager
     def _snapshot(
         self, engine: Engine | None = None, seconds: float | None = None
-    ) -> Iterator[Driver]:
+    ) -> Iterator[PostgresDriver]:
         with translate_errors(self._where), (engine or self._engine).connect() as connection:
             try:
                 with self._transaction(connection, READ, seconds) as driver:

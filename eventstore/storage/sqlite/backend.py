@@ -30,6 +30,7 @@ from eventstore.storage.sqlite.connection import (
     connect,
     describe_file,
     interrupting,
+    only_reading,
 )
 from eventstore.storage.sqlite.errors import translate_errors
 from eventstore.storage.sqlite.file_identity import LogFiles, check_alone
@@ -348,7 +349,7 @@ class SqliteBackend(SqlBackend):
         """Call ``function`` in a snapshot, on a connection for queries."""
 
         def limited(driver: Driver) -> T:
-            with interrupting(driver.raw, limit.is_over):
+            with only_reading(driver.raw), interrupting(driver.raw, limit.is_over):
                 return function(driver)
 
         if self.path is None:

@@ -161,6 +161,16 @@ class ConnectionPool:
 
 
 @contextmanager
+def only_reading(connection: sqlite3.Connection) -> Iterator[None]:
+    """Refuse what statements of the block would write, in temporary tables too."""
+    connection.execute("PRAGMA query_only=ON")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA query_only=OFF")
+
+
+@contextmanager
 def interrupting(connection: Any, is_over: Callable[[], bool]) -> Iterator[None]:
     """End the statements of the block, also one that runs, once ``is_over()``."""
     connection.set_progress_handler(is_over, PROGRESS_STEPS)

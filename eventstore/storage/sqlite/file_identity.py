@@ -10,9 +10,10 @@ import logging
 import os
 import stat
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from eventstore.errors import FileChangedError, LinkedFileError
+from eventstore.errors import FileChangedError, LinkedFileError, StorageError
 from eventstore.system.file_holders import lock_holders
 from eventstore.system.untimed_stat import identify, identify_with_size
 
@@ -106,6 +107,14 @@ class LogFiles:
         return any(now not in {None, self._companions[name]} for name, now in found.items())
 
 
+def _check_companions(path: Path) -> None:
+    for suffix in ("-journal", "-wal", "-shm"):
+        name = f"{path}{suffix}"
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.stat(name).st_mode):  # noqa: PTH116
+                raise StorageError(str(path), f"{name} is no regular file: remove it")
+
+
 def check_alone(path: Path) -> None:
     """Raise LinkedFileError or FileChangedError where opening the file begins a second history.
 
@@ -113,7 +122,9 @@ def check_alone(path: Path) -> None:
     seen by the other. It is refused where the file is open by another name, or where that name has
     a write-ahead log; otherwise it is a warning, since backups may be made of links. A file that a
     process has open, while its write-ahead log is gone, lacks what that process has written.
+    Raises StorageError for a pipe in the place of one of its files: SQLite would wait for a writer.
     """
+    _check_companions(path)
     try:
         status = path.stat()
     except FileNotFoundError:
