@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from eventstore.log.clock import from_microseconds
-from projections.registry import queries
+from projections.registry.queries import registrations as queries
 from projections.registry.events import BOTS, Registered, read_bot_id
 from projections.registry.listing import listing_of, read_batch_size
 from projections.registry.model import stored_registration
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eventstore import EventStore
     from projections.registry.listing import Listing
     from projections.registry.model import Registration, Status
-    from projections.registry.queries import Row
+    from projections.registry.queries.registrations import Row
 
 
 class RegistryLists(ProjectedStore):

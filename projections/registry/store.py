@@ -11,7 +11,7 @@ from eventstore.errors import ConflictError, InvalidInputError
 from eventstore.limits import MAX_COMMIT_EVENTS
 from eventstore.log.clock import from_microseconds
 from eventstore.log.events import StreamWrite
-from projections.registry import queries
+from projections.registry.queries import registrations as queries
 from projections.registry._lists import RegistryLists
 from projections.registry.events import (
     BOT_DEACTIVATED,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from eventstore import Cursor, EventStore
     from projections.registry.model import RegistryChange, Status
-    from projections.registry.queries import Row
+    from projections.registry.queries.registrations import Row
     from projections.seams.changes import Changes
 
 

@@ -28,7 +28,7 @@ from projections.registry import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from projections.registry.queries import Row
+    from projections.registry.queries.registrations import Row
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("registry")]
 

@@ -1,4 +1,4 @@
-"""Questions that the registry asks of its tables; each function reads within one snapshot."""
+"""Registrations as the tables have them, one and many; each function reads within one snapshot."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import and_, case, func, select
 
-from projections.registry.metadata_order import metadata_order
+from projections.registry.queries.metadata_order import metadata_order
 from projections.registry.sorting import METADATA
 from projections.registry.tables import ACCESS, bot_table, metadata_digest, metadata_table
 from projections.tables.access_times import access_time_table, delete_access_time

@@ -1,0 +1,1 @@
+"""Questions that the registry asks of its tables; each function reads within one snapshot."""
