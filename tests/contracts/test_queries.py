@@ -14,13 +14,8 @@ from sqlalchemy import text
 from support.logs import some
 from support.waiting import eventually
 
-from eventstore import (
-    EventStore,
-    InvalidInputError,
-    QueryTimeoutError,
-    StorageError,
-    StoreClosedError,
-)
+from eventstore import EventStore
+from eventstore.errors import InvalidInputError, QueryTimeoutError, StorageError, StoreClosedError
 from eventstore.limits import QUERY_THREADS
 
 if TYPE_CHECKING:
