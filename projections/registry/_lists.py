@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from eventstore.log.clock import from_microseconds
-from projections.registry.queries import registrations as queries
 from projections.registry.events import BOTS, Registered, read_bot_id
 from projections.registry.listing import listing_of, read_batch_size
 from projections.registry.model import stored_registration
+from projections.registry.queries import registrations as queries
 from projections.registry.tables import ACCESS
 from projections.seams.projected_store import ProjectedStore
 from projections.tables.access_times import AccessTimes

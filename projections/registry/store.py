@@ -11,7 +11,6 @@ from eventstore.errors import ConflictError, InvalidInputError
 from eventstore.limits import MAX_COMMIT_EVENTS
 from eventstore.log.clock import from_microseconds
 from eventstore.log.events import StreamWrite
-from projections.registry.queries import registrations as queries
 from projections.registry._lists import RegistryLists
 from projections.registry.events import (
     BOT_DEACTIVATED,
@@ -26,6 +25,7 @@ from projections.registry.events import (
 from projections.registry.history import registration_as_of
 from projections.registry.listing import Listing
 from projections.registry.model import Registration, check_status
+from projections.registry.queries import registrations as queries
 from projections.registry.tables import RegistryTables
 from projections.seams.checks import copy_object
 
