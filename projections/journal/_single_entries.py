@@ -71,7 +71,6 @@ class SingleEntryStore(ProjectedStore):
         project, UnknownProjectError.
         """
         name = project_name(project)
-        stream = project_stream(name)
         raw_line = check_text("raw_line", raw_line)
         data = {
             "entry_id": check_entry_id(entry_id),
@@ -86,22 +85,7 @@ class SingleEntryStore(ProjectedStore):
         check_short("ts", data["ts"])
         more = check_more(priority, category, tags, confidence, log_type)
         data |= {field: value for field, value in more.items() if value is not None}
-        after = 0
-        while True:
-            event = self._event(ENTRY_INSERTED, data, event_id=entry_event_id(entry_id, after))
-            known, stands = await self._query(partial(find_entry, name=name, entry_id=entry_id))
-            if known is not None:
-                return await self._check_same(entry_id, known, (name, data))
-            if not stands:
-                raise UnknownProjectError(name)
-            try:
-                done = await self._append(stream, event)
-            except DuplicateEventError as error:
-                after = error.positions[0]
-            else:
-                if not done.duplicate:
-                    return None
-                after = done.position
+        await self._insert(name, entry_id, data)
 
     async def fetch_entry_by_id(
         self, *, entry_id: str, repo_id: str | None = None, project_name: str | None = None
@@ -139,6 +123,25 @@ class SingleEntryStore(ProjectedStore):
             return False
         await self._append(stream, event)
         return True
+
+    async def _insert(self, name: str, entry_id: str, data: dict[str, Any]) -> None:
+        """Append an entry, unless it is there; see :meth:`insert_entry` for what it raises."""
+        stream, after = project_stream(name), 0
+        while True:
+            event = self._event(ENTRY_INSERTED, data, event_id=entry_event_id(entry_id, after))
+            known, stands = await self._query(partial(find_entry, name=name, entry_id=entry_id))
+            if known is not None:
+                return await self._check_same(entry_id, known, (name, data))
+            if not stands:
+                raise UnknownProjectError(name)
+            try:
+                done = await self._append(stream, event)
+            except DuplicateEventError as error:
+                after = error.positions[0]
+            else:
+                if not done.duplicate:
+                    return None
+                after = done.position
 
     async def _check_same(
         self, entry_id: str, known: tuple[str, dict[str, Any]], new: tuple[str, dict[str, Any]]

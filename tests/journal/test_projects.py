@@ -198,51 +198,53 @@ def test_it_has_the_shape_of_the_protocol() -> None:
     same_signatures(JournalProtocol, Journal, methods=26)
 
 
+INTERFACE = {
+    "upsert_project": (
+        "(*, name, repo_root, progress_log_path, docs_json=None, bridge_id=None, "
+        "bridge_managed=False)"
+    ),
+    "fetch_project": "(name, *, repo_root=None, project_key=None)",
+    "list_projects": "()",
+    "delete_project": "(name)",
+    "insert_entry": (
+        "(*, entry_id, project, ts, emoji, agent, message, meta, raw_line, sha256, "
+        "priority=None, category=None, tags=None, confidence=None, log_type=None)"
+    ),
+    "fetch_recent_entries": "(*, project, limit, filters=None, offset=0, as_of=None)",
+    "fetch_recent_entries_paginated": (
+        "(*, project, page=1, page_size=50, filters=None, as_of=None)"
+    ),
+    "count_entries": "(project, filters=None)",
+    "query_entries": (
+        "(*, project, limit, start=None, end=None, agents=None, emojis=None, message=None, "
+        "message_mode='substring', case_sensitive=False, meta_filters=None, offset=0, "
+        "as_of=None)"
+    ),
+    "query_entries_paginated": (
+        "(*, project, page=1, page_size=50, start=None, end=None, agents=None, emojis=None, "
+        "message=None, message_mode='substring', case_sensitive=False, meta_filters=None, "
+        "as_of=None)"
+    ),
+    "count_query_entries": (
+        "(*, project, start=None, end=None, agents=None, emojis=None, message=None, "
+        "message_mode='substring', case_sensitive=False, meta_filters=None)"
+    ),
+    "record_doc_change": (
+        "(project, *, doc, section, action, agent, metadata, sha_before, sha_after)"
+    ),
+    "record_agent_report_card": (
+        "(project, *, file_path, agent_name, stage, overall_grade, performance_level, metadata)"
+    ),
+    "upsert_agent_session": "(agent_id, session_id, metadata)",
+    "heartbeat_session": "(session_id)",
+    "end_session": "(session_id)",
+    "get_agent_project": "(agent_id)",
+    "set_agent_project": ("(agent_id, project_name, expected_version, updated_by, session_id)"),
+}
+
+
 def test_the_interface_is_what_its_callers_know() -> None:
-    interface = {
-        "upsert_project": (
-            "(*, name, repo_root, progress_log_path, docs_json=None, bridge_id=None, "
-            "bridge_managed=False)"
-        ),
-        "fetch_project": "(name, *, repo_root=None, project_key=None)",
-        "list_projects": "()",
-        "delete_project": "(name)",
-        "insert_entry": (
-            "(*, entry_id, project, ts, emoji, agent, message, meta, raw_line, sha256, "
-            "priority=None, category=None, tags=None, confidence=None, log_type=None)"
-        ),
-        "fetch_recent_entries": "(*, project, limit, filters=None, offset=0, as_of=None)",
-        "fetch_recent_entries_paginated": (
-            "(*, project, page=1, page_size=50, filters=None, as_of=None)"
-        ),
-        "count_entries": "(project, filters=None)",
-        "query_entries": (
-            "(*, project, limit, start=None, end=None, agents=None, emojis=None, message=None, "
-            "message_mode='substring', case_sensitive=False, meta_filters=None, offset=0, "
-            "as_of=None)"
-        ),
-        "query_entries_paginated": (
-            "(*, project, page=1, page_size=50, start=None, end=None, agents=None, emojis=None, "
-            "message=None, message_mode='substring', case_sensitive=False, meta_filters=None, "
-            "as_of=None)"
-        ),
-        "count_query_entries": (
-            "(*, project, start=None, end=None, agents=None, emojis=None, message=None, "
-            "message_mode='substring', case_sensitive=False, meta_filters=None)"
-        ),
-        "record_doc_change": (
-            "(project, *, doc, section, action, agent, metadata, sha_before, sha_after)"
-        ),
-        "record_agent_report_card": (
-            "(project, *, file_path, agent_name, stage, overall_grade, performance_level, metadata)"
-        ),
-        "upsert_agent_session": "(agent_id, session_id, metadata)",
-        "heartbeat_session": "(session_id)",
-        "end_session": "(session_id)",
-        "get_agent_project": "(agent_id)",
-        "set_agent_project": ("(agent_id, project_name, expected_version, updated_by, session_id)"),
-    }
-    for name, expected in interface.items():
+    for name, expected in INTERFACE.items():
         signature = inspect.signature(getattr(Journal, name))
         bare = [
             one.replace(annotation=inspect.Parameter.empty)
