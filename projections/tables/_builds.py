@@ -138,10 +138,11 @@ class Build(ABC):
         connection, projection = self._connection, self._projection
         if not self._is_there():
             raise BuildGoneError
-        _, stored = projection.checkpoint(connection)
+        at, stored = projection.checkpoint(connection)
         if stored > projection.version:
             raise ProjectionVersionError(projection.name, projection.version, stored)
-        if not projection.outdated(connection):
+        # What is there may be of this version and lack events that were trimmed since.
+        if not projection.outdated(connection) and self._position() <= (at.position if at else 0):
             self.discard()
             return True
         self._ledger.check_names()
@@ -188,6 +189,11 @@ class Build(ABC):
         c = building_table.c
         found = select(c.name).where(c.name == self._key).with_for_update()
         return self._connection.execute(found).first() is not None
+
+    def _position(self) -> int:
+        """Return the position that the build has reached."""
+        c = building_table.c
+        return int(self._connection.scalar(select(c.position).where(c.name == self._key)) or 0)
 
     def _is_whole(self) -> bool:
         """Whether each declared table is there, with its columns."""
