@@ -12,16 +12,17 @@ import json
 import sys
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import anyio
 
-from benchmarks.data import TYPE, new_events, payload
+from benchmarks.data import new_events
 from benchmarks.environment import as_run
 from benchmarks.log_maker import BLOCK, STREAM, make_log, stream_name
 from benchmarks.measure import Row, latency_rows
-from eventstore import EventStore, NewEvent
+from eventstore import EventStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,14 +35,7 @@ LARGE_FILE: Final = "large.db"
 PLACES: Final = 64
 """Streams, and places of the log, that are appended to and read in turn."""
 
-PAGE: Final = 1_000
-BATCH: Final = 100
-BEHIND: Final = 200
-"""Events that a consumer still has to get when it resumes."""
-
 ROUNDS: Final = 300
-READ: Final = 500_000
-"""Events of the large log that are read in one go, for the memory that it takes."""
 
 
 class Log(NamedTuple):
@@ -111,13 +105,8 @@ async def _open(log: Log, _: int) -> float:
     return await _timed(work)
 
 
-async def _append(log: Log, number: int) -> float:
-    events, name = [NewEvent(TYPE, payload(1))], log.stream(number)
-    return await _timed(lambda: log.store.append(name, events))
-
-
-async def _append_batch(log: Log, number: int) -> float:
-    events, name = new_events(BATCH), log.stream(number)
+async def _append(log: Log, number: int, count: int = 1) -> float:
+    events, name = new_events(count), log.stream(number)
     return await _timed(lambda: log.store.append(name, events))
 
 
@@ -132,49 +121,49 @@ async def _read_stream(log: Log, number: int) -> float:
     return await _timed(work)
 
 
-async def _read_page(log: Log, number: int) -> float:
+async def _read_page(log: Log, number: int, size: int) -> float:
     after = number % PLACES * (log.events // PLACES)
-    after = min(after, log.events - PAGE)
+    after = min(after, log.events - size)
 
     async def work() -> None:
-        async for _ in log.store.read(after=after, until=after + PAGE):
+        async for _ in log.store.read(after=after, until=after + size):
             pass
 
     return await _timed(work)
 
 
-async def _resume(log: Log, _: int) -> float:
+async def _resume(log: Log, _: int, behind: int) -> float:
     """Resume a consumer, which gets the last events and stores that it did."""
-    behind = (await log.store.head()).position - BEHIND
+    start = (await log.store.head()).position - behind
 
     async def work() -> None:
-        changes = log.store.subscribe_changes(consumer="late", after=behind, follow=False)
+        changes = log.store.subscribe_changes(consumer="late", after=start, follow=False)
         async with changes:
             async for _ in changes:
                 pass
 
     await work()  # A new name, or the appends of the rounds before.
-    await log.store.rewind_consumer("late", to=behind)
+    await log.store.rewind_consumer("late", to=start)
     return await _timed(work)
 
 
 WORK: Final[dict[str, Callable[[Log, int], Awaitable[float]]]] = {
     "open": _open,
     "append": _append,
-    "append 100": _append_batch,
+    "append 100": partial(_append, count=100),
     "read a stream of 100": _read_stream,
-    "read a page of 1,000": _read_page,
-    "resume a consumer, 200 behind": _resume,
+    "read a page of 1,000": partial(_read_page, size=1_000),
+    "resume a consumer, 200 behind": partial(_resume, behind=200),
 }
 
 
-async def _memory(log: Log) -> Row:
-    """Read half a million events in order; return how much more memory the process had."""
+async def _memory(log: Log, events: int = 500_000) -> Row:
+    """Read so many events in order; return how much more memory the process had."""
     before, most = _resident_mb(), 0.0
-    async for event in log.store.read(until=READ):
+    async for event in log.store.read(until=events):
         if event.position % 10_000 == 0:
             most = max(most, _resident_mb() - before)
-    return Row("large log, memory", f"reading {READ:,} events in order", "MB more", most, most)
+    return Row("large log, memory", f"reading {events:,} events in order", "MB more", most, most)
 
 
 def _resident_mb() -> float:

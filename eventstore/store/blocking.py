@@ -44,6 +44,18 @@ def _blocking(
     return call
 
 
+def _reading(
+    method: Callable[Concatenate[SharedStore, P], EventReader],
+) -> Callable[Concatenate[EventStore, P], Reader]:
+    """Return a method that reads in the calling thread what ``method`` reads in a task."""
+
+    def call(self: EventStore, /, *args: P.args, **kwargs: P.kwargs) -> Reader:
+        return Reader(method(self._shared, *args, **kwargs), self._waiting)
+
+    update_wrapper(call, method)
+    return call
+
+
 class EventStore(ClosingContext):
     """One event log, for programs and threads without an event loop.
 
@@ -124,50 +136,6 @@ class EventStore(ClosingContext):
         self._log.saw(appended.cursor)
         return appended
 
-    def read(
-        self,
-        *,
-        after: int | Cursor | Special = OLDEST,
-        until: int | Cursor | None = None,
-        streams: str | None = None,
-        types: Iterable[str] | None = None,
-        exclude_streams: str | Iterable[str] | None = None,
-        exclude_types: Iterable[str] | None = None,
-        backwards: bool = False,
-        limit: int | None = None,
-        kept: bool = False,
-    ) -> Reader:
-        """Read the events in ``(after, until]`` that match; see :meth:`eventstore.EventStore.read`.
-
-        A page at a time, and without a connection between pages.
-        """
-        reader = self._shared.read(
-            after=after,
-            until=until,
-            streams=streams,
-            types=types,
-            exclude_streams=exclude_streams,
-            exclude_types=exclude_types,
-            backwards=backwards,
-            limit=limit,
-            kept=kept,
-        )
-        return Reader(reader, self._waiting)
-
-    def read_stream(
-        self,
-        stream: str,
-        *,
-        after_version: int = 0,
-        backwards: bool = False,
-        limit: int | None = None,
-    ) -> Reader:
-        """Read one stream's events after a version, and end. No such stream, no events."""
-        reader = self._shared.read_stream(
-            stream, after_version=after_version, backwards=backwards, limit=limit
-        )
-        return Reader(reader, self._waiting)
-
     def subscribe_changes(
         self,
         *,
@@ -218,6 +186,8 @@ class EventStore(ClosingContext):
         """
         return self._shared.transact_later(function)
 
+    read = _reading(SharedStore.read)
+    read_stream = _reading(SharedStore.read_stream)
     head = _blocking(SharedStore.head)
     query = _blocking(SharedStore.query)
     status = _blocking(SharedStore.status)

@@ -26,16 +26,24 @@ if TYPE_CHECKING:
 
 MODIFY: Final = 0x2
 ATTRIB: Final = 0x4
-MOVED: Final = 0x40 | 0x80
+CLOSED_AFTER_WRITE: Final = 0x8
+MOVED_AWAY: Final = 0x40
+MOVED: Final = MOVED_AWAY | 0x80
 CREATE: Final = 0x100
 DELETE: Final = 0x200
 SELF_GONE: Final = 0x400 | 0x800
 """The directory was removed or moved."""
 
-WATCH_ENDED: Final = 0x2000 | 0x8000
-"""Its file system was unmounted; the kernel has dropped the watch."""
+OVERFLOW: Final = 0x4000
+REMOVED: Final = 0x8000
+"""The kernel has dropped the watch: its directory has gone, or the watch was taken away."""
+
+WATCH_ENDED: Final = 0x2000 | REMOVED
+"""Its file system was unmounted, or the kernel has dropped the watch."""
 
 ONLY_DIRECTORIES: Final = 0x01000000
+NO_LINKS: Final = 0x02000000
+IS_DIRECTORY: Final = 0x40000000
 
 CHANGED: Final = MODIFY | ATTRIB | MOVED | CREATE | DELETE | SELF_GONE
 """Neither opening nor closing: a writer would pay for three wake-ups."""

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Final
 from eventstore.system.inotify import (
     CHANGED,
     CLOSED,
+    CLOSED_AFTER_WRITE,
+    IS_DIRECTORY,
+    MOVED_AWAY,
+    NO_LINKS,
     ONLY_DIRECTORIES,
+    OVERFLOW,
+    REMOVED,
     SELF_GONE,
     WATCH_ENDED,
     Changes,
@@ -21,16 +27,7 @@ from eventstore.system.inotify import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MOVED_AWAY: Final = 0x40
-_CLOSED_AFTER_WRITE: Final = 0x8
-_NO_LINKS: Final = 0x02000000
-_OVERFLOW: Final = 0x4000
-_REMOVED: Final = 0x8000
-"""The kernel has dropped the watch: its directory has gone, or the watch was taken away."""
-
-_IS_DIRECTORY: Final = 0x40000000
-
-_WANTED: Final = CHANGED | _CLOSED_AFTER_WRITE | ONLY_DIRECTORIES
+_WANTED: Final = CHANGED | CLOSED_AFTER_WRITE | ONLY_DIRECTORIES
 
 _NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES})
 
@@ -112,7 +109,7 @@ class TreeEvents(EventQueue):
         self._everything = True
 
     def _take_in(self, event: Event) -> None:
-        if event.flags & _OVERFLOW:
+        if event.flags & OVERFLOW:
             self._everything, self._flags = True, self._flags | event.flags
             return
         below = self._below.get(event.watch)
@@ -121,9 +118,9 @@ class TreeEvents(EventQueue):
         if event.watch == self._top:
             self._flags |= event.flags & (SELF_GONE | WATCH_ENDED)
         self._flags |= event.flags & ~(SELF_GONE | WATCH_ENDED)
-        if event.flags & _REMOVED:
+        if event.flags & REMOVED:
             del self._below[event.watch]
-        if event.flags & _IS_DIRECTORY or not event.name:
+        if event.flags & IS_DIRECTORY or not event.name:
             self._everything = True
             if event.name:
                 self._follow(below + event.name + b"/", event.flags)
@@ -135,7 +132,7 @@ class TreeEvents(EventQueue):
     def _follow(self, directory: bytes, flags: int) -> None:
         """Watch a directory that was made, moved here or made readable; forget one that left."""
         try:
-            if flags & _MOVED_AWAY:
+            if flags & MOVED_AWAY:
                 self._forget(directory)
             else:
                 self._watch_all(directory)
@@ -158,7 +155,7 @@ class TreeEvents(EventQueue):
     def _watch(self, directory: bytes) -> bool:
         """Watch one directory; return whether there may be others below it."""
         try:
-            watch = self.add(self._root + b"/" + directory, _WANTED | _NO_LINKS)
+            watch = self.add(self._root + b"/" + directory, _WANTED | NO_LINKS)
         except OSError as error:
             if error.errno in _NOT_THERE:
                 return False  # It went meanwhile, or this program may not look into it.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 from support.processes import run
 from support.rule_stores import DESKS, Desk
 from support.signatures import same_signatures
+from support.their_rules import TheirRule, TheirState
 from support.waiting import take
 
 from eventstore import InvalidInputError
@@ -69,32 +69,6 @@ def test_all_kinds_have_the_same_methods() -> None:
 @pytest.mark.parametrize("kind", [RuleStore, SharedRuleStore, RuleReplica])
 def test_all_kinds_have_the_signatures_of_the_protocol(kind: type) -> None:
     same_signatures(RuleStoreProtocol, kind, methods=4)
-
-
-@dataclass
-class TheirState:
-    """A state of the caller's own class."""
-
-    state: str = "enabled"
-    confidence_max: float | None = None
-    expires_at: datetime | None = None
-    reason: str | None = None
-    set_by: str | None = None
-    set_at: datetime | None = None
-
-
-class TheirRule(NamedTuple):
-    """A rule of the caller's own class."""
-
-    rule_id: str
-    rule_version: int
-    name: str
-    applies_to: frozenset[str]
-    match_spec: dict[str, Any]
-    emits: tuple[Any, ...]
-    evidence_fields: tuple[str, ...]
-    state: TheirState
-    description: str = ""
 
 
 async def test_a_state_of_the_callers_own_class_is_in_force_or_refused(desk: Desk) -> None:

@@ -147,12 +147,12 @@ async def test_each_way_to_save_is_one_change(
     assert await logged(store, "RuleRejected") == []
 
 
-@pytest.mark.parametrize("gap", ["empty", "half", "gone"])
-async def test_a_file_that_is_not_whole_for_a_moment_is_left_alone(
-    store: EventStore, root: Path, looks: Looks, gap: str
+async def is_written_once(
+    store: EventStore, root: Path, looks: Looks, gap: str, times: DebounceTimes
 ) -> None:
+    """Save a rule so that a look sees ``gap`` instead; check that it is defined once more."""
     fill(root, {"a.yml": ttp("A")})
-    async with following(store, root, debounce=DebounceTimes(whole=0.03, incomplete=0.5)):
+    async with following(store, root, debounce=times):
         await looks.more(1)
         if gap == "gone":
             (root / "a.yml").unlink()
@@ -162,6 +162,14 @@ async def test_a_file_that_is_not_whole_for_a_moment_is_left_alone(
         fill(root, {"a.yml": NEW})
         await stands(store, "A", NEW)
     assert await told(store) == [("RuleDefined", "A")] * 2
+
+
+@pytest.mark.parametrize("gap", ["empty", "half", "gone"])
+async def test_a_file_that_is_not_whole_for_a_moment_is_left_alone(
+    store: EventStore, root: Path, looks: Looks, gap: str
+) -> None:
+    times = DebounceTimes(whole=0.03, incomplete=0.5)
+    await is_written_once(store, root, looks, gap, times)
 
 
 async def test_a_rename_is_one_definition(store: EventStore, root: Path) -> None:
@@ -359,15 +367,5 @@ async def test_a_slow_writer_converges_on_the_final_content(
 async def test_a_file_that_is_whole_again_need_not_wait_as_long_as_half_of_one(
     store: EventStore, root: Path, looks: Looks, gap: str
 ) -> None:
-    fill(root, {"a.yml": ttp("A")})
     times = DebounceTimes(whole=0.01, incomplete=3600, longest=7200)
-    async with following(store, root, debounce=times):
-        await looks.more(1)
-        if gap == "gone":
-            (root / "a.yml").unlink()
-        else:
-            fill(root, {"a.yml": NEW[:40] if gap == "half" else ""})
-        await looks.more(1)
-        fill(root, {"a.yml": NEW})
-        await stands(store, "A", NEW)
-    assert await told(store) == [("RuleDefined", "A")] * 2
+    await is_written_once(store, root, looks, gap, times)

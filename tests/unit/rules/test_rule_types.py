@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import namedtuple
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from support.their_rules import TheirRule, TheirState
 
 from eventstore import ConfigError
 from projections.rules import CompiledRule, RuleChange, RuleState, RuleTypes
@@ -15,28 +16,6 @@ from projections.rules.model import removed_rule
 from projections.rules.rule_types import OWN_TYPES, check_types
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class TheirState:
-    state: str = "enabled"
-    confidence_max: float | None = None
-    expires_at: datetime | None = None
-    reason: str | None = None
-    set_by: str | None = None
-    set_at: datetime | None = None
-
-
-class TheirRule(NamedTuple):
-    rule_id: str
-    rule_version: int
-    name: str
-    applies_to: frozenset[str]
-    match_spec: dict[str, Any]
-    emits: tuple[Any, ...]
-    evidence_fields: tuple[str, ...]
-    state: TheirState
-    description: str = ""
 
 
 THEIRS = RuleTypes(compiled=TheirRule, state=TheirState)
