@@ -260,6 +260,30 @@ async def test_a_folder_moved_in_and_out_is_seen_whole(
         await count(1)
 
 
+async def test_what_changes_during_a_look_belongs_to_what_changed_before_it(
+    store: EventStore, root: Path, looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = SourceReader.look
+    together = threading.Event()
+
+    def look_slowly(reader: SourceReader, *arguments: Any) -> Any:
+        verdict = look(reader, *arguments)
+        if verdict.defined and not together.is_set():
+            # The look takes longer than the rest, and a checkout ends in the meantime.
+            together.set()
+            fill(root, {"b.yml": ttp("B")})
+            threading.Event().wait(0.05)
+        return verdict
+
+    times = DebounceTimes(whole=0.02, incomplete=0.02, longest=3600)
+    async with following(store, root, debounce=times):
+        await looks.more(1)
+        monkeypatch.setattr(SourceReader, "look", look_slowly)
+        fill(root, {"a.yml": ttp("A")})
+        await stands(store, "B", ttp("B"))
+    assert len({event.commit for event in await logged(store, "RuleDefined")}) == 1
+
+
 async def test_files_that_change_together_are_one_commit(store: EventStore, root: Path) -> None:
     fill(root, {f"r{n}.yml": ttp(f"R{n}") for n in range(30)})
     async with following(store, root):

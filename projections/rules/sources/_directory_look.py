@@ -76,8 +76,8 @@ class DirectoryLook:
         self._allow_empty = allow_empty
         self._git = GitLockMonitor(root)
         self._lock: GitLock | None = None
-        self._began, self._took, self._hints = 0.0, 0.0, 0
-        self._named: bool | None = None
+        self._took, self._hints = 0.0, 0
+        self._named = False
         self._is_told = False
         self._counts = False
         self._failure: SourceError | None = None
@@ -129,8 +129,7 @@ class DirectoryLook:
             incomplete=self.verdict.incomplete,
             busy=self._lock is not None or self.verdict.changing > 0,
             at_least=HANDOVER_SECONDS if self._handover else None,
-            since=None if self._named is None else self._began,
-            again=bool(self._named),
+            again=self._named,
         )
         return max(wait, LOCK_POLL_SECONDS) if wait > 0 and self._lock is not None else wait
 
@@ -219,7 +218,7 @@ class DirectoryLook:
         changed = None
         if self.watch is not None:
             self._hints, changed = self.watch.count, self.watch.take()
-        self._began, self._is_told = time.monotonic(), changed is not None
+        began, self._is_told = time.monotonic(), changed is not None
         # The lock is read before the files and after them: git may begin or end meanwhile.
         before = self._find_lock()
         self._failure = None
@@ -231,11 +230,13 @@ class DirectoryLook:
             self.verdict, self._failure = Verdict(), error
         else:
             self.at_everything = False
-        self._named = None
-        if changed is not None and self._reader.by_paths:
-            self._named = not changed.isdisjoint(self._reader.files)
+        # The rest begins at the end of this look: what changed meanwhile is not known yet, and a
+        # checkout may have ended, and let go of its lock, between the watch and the lock.
+        self._named = self._reader.by_paths and not (changed or frozenset()).isdisjoint(
+            self._reader.files
+        )
         self._lock = self._find_lock() or before
-        self._took = time.monotonic() - self._began
+        self._took = time.monotonic() - began
 
     def _find_lock(self) -> GitLock | None:
         """Return the lock that git holds; a stale one is noted once and ignored."""

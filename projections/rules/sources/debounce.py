@@ -51,21 +51,20 @@ class Debounce:
         incomplete: bool,
         busy: bool,
         at_least: float | None = None,
-        since: float | None = None,
         again: bool = False,
     ) -> float:
         """Return the seconds to wait before the next look; 0 once the directory is at rest.
 
         ``seen`` is what the latest look found, compared with the look before. ``busy`` is
         true while a tool has announced more changes, or where a file changed while it was
-        read. ``at_least`` is a rest that this change needs besides, in seconds. ``since`` is when
-        a look began that was told of each change by then; ``again`` that it was told of one.
+        read. ``at_least`` is a rest that this change needs besides, in seconds. ``again`` says that
+        the look was told of a change, although what it found may be what the look before found.
         """
         now = self.clock()
         if self._began is None:
             self._began = self._since = now
         if again or seen != self._last:
-            self._last, self._since = seen, now if since is None else since
+            self._last, self._since = seen, now
         needed = max(self.times.incomplete if incomplete else self.times.whole, at_least or 0.0)
         remaining = needed if busy else max(0.0, self._since + needed - now)
         if remaining > 0 and now - self._began >= self.times.longest:

@@ -53,15 +53,14 @@ def test_what_may_be_an_edit_in_progress_waits_longer(debounce: Debounce, second
     assert debounce.wait("x", incomplete=True, busy=False) == 0.0
 
 
-def test_a_rest_is_counted_from_a_look_that_was_told_of_each_change(
+def test_a_change_that_leaves_what_was_found_begins_the_wait_again(
     debounce: Debounce, seconds: Seconds
 ) -> None:
-    seconds.now = 5.0
-    assert debounce.wait("x", incomplete=False, busy=False, since=4.75, again=True) == 0.75
-    seconds.now = 5.5
-    assert debounce.wait("x", incomplete=False, busy=False, since=5.25) == 0.25
-    assert debounce.wait("x", incomplete=False, busy=False, since=5.25, again=True) == 0.75
-    assert debounce.wait("y", incomplete=False, busy=False, since=5.5) == 1.0
+    assert debounce.wait("x", incomplete=False, busy=False) == 1.0
+    seconds.now = 0.75
+    assert debounce.wait("x", incomplete=False, busy=False, again=True) == 1.0
+    seconds.now = 1.25
+    assert debounce.wait("x", incomplete=False, busy=False) == 0.5
 
 
 def test_every_further_change_begins_the_wait_again(debounce: Debounce, seconds: Seconds) -> None:
