@@ -37,17 +37,10 @@ REDIS = {("notify", "test_redis.py"), ("notify", "test_forgery.py")}
 FIRST_CONTRACTS = {
     "append",
     "append_many",
-    "beside",
     "commits",
     "consumers",
-    "cursors",
     "expected",
     "idempotency",
-    "inline",
-    "lifecycle",
-    "opening",
-    "queries",
-    "reading",
     "subscriptions",
 }
 """Contracts that the default run shows on PostgreSQL too; the slow lane shows the others there."""

@@ -93,6 +93,7 @@ async def test_subscriptions_that_catch_up_side_by_side_share_pages(lasting_url:
         assert len(reads.queries) <= 30
 
 
+@pytest.mark.slow
 async def test_more_subscriptions_than_pages_read_less_and_miss_nothing(
     lasting_url: str,
 ) -> None:
@@ -130,6 +131,7 @@ async def test_an_old_slice_is_read_anew(lasting_url: str) -> None:
         assert len(reads.queries) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, SLICE_EVENTS, SLICE_EVENTS + 1, 700])
 @pytest.mark.parametrize("types", [None, ["Even"]])
 async def test_whole_commits_come_whole_in_slices(

@@ -36,6 +36,7 @@ def acme(site: Path) -> Extra:
     return install(site, "acme", MANIFEST)
 
 
+@pytest.mark.slow
 def test_a_strangers_command_is_listed_and_runs(run: Run, acme: Extra) -> None:
     listed = run("--help", **acme)
     assert (listed.returncode, listed.stderr) == (0, "")

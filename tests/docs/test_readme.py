@@ -31,7 +31,16 @@ def test_there_are_blocks_to_run() -> None:
     assert any(name.startswith("README.md") for name, _ in BLOCKS)
 
 
-@pytest.mark.parametrize(("name", "block"), BLOCKS, ids=[name for name, _ in BLOCKS])
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [
+        # Those of docs/ are left to the slow lane: each is a process of its own.
+        pytest.param(
+            name, block, id=name, marks=[pytest.mark.slow] * (not name.startswith("README"))
+        )
+        for name, block in BLOCKS
+    ],
+)
 def test_every_python_block_of_the_documents_runs(name: str, block: str, tmp_path: Path) -> None:
     (tmp_path / "config").symlink_to(REPOSITORY / "config")
     done = subprocess.run(

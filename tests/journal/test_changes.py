@@ -254,6 +254,7 @@ async def test_a_deleted_project_leaves_no_row(lasting_url: str) -> None:
     assert left == {"journal_session"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", range(1, 11))
 async def test_redaction_leaves_what_a_rebuild_would(tmp_path: Path, position: int) -> None:
     url, other = (f"sqlite:///{tmp_path}/{name}.db" for name in ("events", "other"))

@@ -30,6 +30,7 @@ def disconnect(proxy: Proxy) -> None:
     proxy.cut()
 
 
+@pytest.mark.slow
 def test_each_cut_is_got_over_and_nothing_is_stored_twice(postgres: Server, proxy: Proxy) -> None:
     url = postgres.fresh_schema()
     with MemoryStore(proxy.url(url)) as memories:

@@ -158,6 +158,7 @@ async def try_rebuild(log: EventStore, directory: Path) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.promise("memories")
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("kind", KINDS)

@@ -158,6 +158,7 @@ def test_the_tables_say_what_the_rule_store_says_inline_followed_and_rebuilt(
         anyio.run(compare, log, views, history)
 
 
+@pytest.mark.slow
 @pytest.mark.promise("projection")
 @settings(max_examples=examples(10), deadline=None)
 @given(HISTORIES)

@@ -134,6 +134,7 @@ async def compare(folder: Path, commits: list[list[Any]], redacted: int, cuts: l
             assert await fresh.shown() == now
 
 
+@pytest.mark.slow
 @pytest.mark.promise("moving")
 @settings(max_examples=examples(25), deadline=None)
 @given(

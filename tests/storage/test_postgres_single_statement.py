@@ -169,6 +169,7 @@ def test_a_stream_that_another_writer_made_meanwhile_is_found(
     assert audit_postgres(url) == 7
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("isolation", ["read committed", "serializable"])
 def test_writers_that_plan_on_each_other_s_heads_leave_one_gapless_log(

@@ -139,6 +139,7 @@ async def test_a_foreign_writer_only_delays(path: Path, url: str) -> None:
         assert (await store.head()).position == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LASTING)
 async def test_stores_that_open_a_fresh_log_at_once_agree_on_it(tmp_path: Path, kind: str) -> None:
     for number in range(15):

@@ -83,6 +83,7 @@ def test_a_step_is_followed_by_a_pause_only_where_others_wait(
     other.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite"])
 async def test_steps_that_gain_nothing_give_way_to_no_one(
     log: str, monkeypatch: pytest.MonkeyPatch
