@@ -69,12 +69,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     the slow lane: threads do what they wait for. So are
     the runs on PostgreSQL of what stands on the contracts (``ON_CONTRACTS``), and of all
     contracts but the first (``FIRST_CONTRACTS``), and the contracts on a log that was trimmed.
-    What all of these do on PostgreSQL with trio is left to the soak: an event loop meets a database
-    in threads alone; trio runs them on SQLite and in memory, PostgreSQL runs them with asyncio and
-    with threads. The soak, which takes hours, is left out unless ``-m`` names it.
+    An event loop meets a database in threads alone. So what all of these do on PostgreSQL with trio
+    is left to the soak, and of the contracts but the first also the runs on SQLite with trio and on
+    PostgreSQL with threads: each contract is run in memory in every way, on every database with
+    asyncio, and on SQLite with threads. The soak is left out unless ``-m`` names it.
     """
     for item in items:
-        if "trio" in _runners(item) and _stands_on_contracts(item, first=False):
+        if _is_further_pair(item):
             item.add_marker(pytest.mark.soak)
     _leave_out_the_soak(config, items)
     _leave_out(config, items, _is_further_past)
@@ -130,6 +131,22 @@ def _runners(item: pytest.Item) -> set[object]:
     return {parameters.get("anyio_backend"), parameters.get("runner")}
 
 
+def _is_further_pair(item: pytest.Item) -> bool:
+    """Tell whether an item pairs a way to run and a database that others pair with others."""
+    runners, names = _runners(item), item.name.partition("[")[2].lower()
+    if "trio" in runners and _stands_on_contracts(item, first=False):
+        return True
+    pairs = ("trio", "sqlite"), ("threads", "postgres")
+    return _is_further_contract(_place(item.path)) and any(
+        runner in runners and database in names for runner, database in pairs
+    )
+
+
+def _is_further_contract(place: tuple[str, ...]) -> bool:
+    name = place[-1].removeprefix("test_").removesuffix(".py")
+    return place[0] == "contracts" and name not in FIRST_CONTRACTS
+
+
 def _is_further_past(item: pytest.Item) -> bool:
     """Tell whether an item runs a contract on a trimmed log, in memory or not with asyncio."""
     parameters = _parameters(item)
@@ -152,7 +169,7 @@ def _stands_on_contracts(item: pytest.Item, *, first: bool) -> bool:
         return False
     place = _place(item.path)
     if place[0] == "contracts":
-        return not first or item.path.stem.removeprefix("test_") not in FIRST_CONTRACTS
+        return not first or _is_further_contract(place)
     return place[0] in ON_CONTRACTS or place in REDIS
 
 
