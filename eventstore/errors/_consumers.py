@@ -1,4 +1,4 @@
-"""Errors of consumers, and of whatever has one owner at a time."""
+"""Errors of consumers, sources and other things that have one owner at a time."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ class Build(ABC):
 
     @abstractmethod
     def _remove(self, version: int) -> None:
-        """Put the tables of a build away, of whatever is there."""
+        """Put away the tables of a build, as far as they are there."""
 
     def begin(self) -> bool:
         """Begin, or go on with what is there; return False where the tables cannot be swapped."""

@@ -128,7 +128,7 @@ def test_what_a_wait_has_read_is_not_lost_to_the_next_look(root: Path, events: T
     assert events.take() == frozenset({"new"})
     (root / "other").write_text("x")
     assert events.take() == frozenset({"other"})
-    assert events.wait(0).any, "a look wakes nobody less"
+    assert events.wait(0).any, "a look takes no wake-up away"
 
 
 def test_after_it_is_closed_everything_may_have_changed(root: Path) -> None:
