@@ -346,8 +346,7 @@ class SqlBackend(ABC):
     def _prepare(self, *, current: bool = False) -> None:
         """Bring the schema, unless it is ``current``, then the inline projections, up to date."""
         if not current:
-            while self._write(self._migrate):
-                pass
+            self._write(self._migrate)
         self._prepare_inline()
 
     def _is_current(self, driver: Driver) -> bool:
@@ -357,9 +356,9 @@ class SqlBackend(ABC):
             raise NoLogError(self._where, self._foreign)
         return migrations.is_current(driver, self.dialect, self._where)
 
-    def _migrate(self, driver: Driver) -> bool:
+    def _migrate(self, driver: Driver) -> None:
         driver.lock_schema()
-        return migrations.apply_next(driver, self.dialect, self._where, self._clock())
+        migrations.apply_missing(driver, self.dialect, self._where, self._clock())
 
     def _prepare_inline(self) -> None:
         """Make the tables of inline projections, and bring them to the head."""

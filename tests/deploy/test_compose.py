@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -20,22 +21,20 @@ from redis.retry import Retry
 from support import compose
 from support.commands import REPOSITORY
 from support.compose import ComposeError, Service
-from support.fleet import until
-from support.network import HOST, free_port
+from support.compose_stack import Stack
+from support.network import HOST
 from support.postgres import private_server
 from support.processes import stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from support.postgres import Server
+    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 
 WORKERS = ["worker-1", "worker-2", "worker-3"]
 SERVICES = ["postgres", "redis", "master", *WORKERS]
 TEXT = (REPOSITORY / compose.FILE).read_text()
-INIT = "/docker-entrypoint-initdb.d/"
 EDITED = "encoded_powershell.yml"
 
 
@@ -66,77 +65,6 @@ def told(project: Path) -> dict[str, Any]:
     return compose.load(TEXT, compose.read_env(project / ".env"))
 
 
-class Stack:
-    """All services, started in the order that they ask for."""
-
-    def __init__(self, project: Path, told: dict[str, Any], server: Server) -> None:
-        self.server = server
-        self.started: set[str] = set()
-        self.redis_port = free_port()
-        ports = {"postgres": ("5432", server.port), "redis": ("6379", self.redis_port)}
-        # Seconds in which nothing that arrives was looked for: it was woken by Redis.
-        variables = compose.programs(project / "bin", EVENTSTORE_POLL_SECONDS="60")
-        self.services = {
-            name: Service(
-                name,
-                each,
-                compose.hosts(ports) | compose.mounts(each, project),
-                variables,
-                project / f"{name}.log",
-            )
-            for name, each in told["services"].items()
-        }
-
-    def adapt_files(self) -> None:
-        """Bring the ports and directories of this host into the files that Redis reads."""
-        service = self["redis"]
-        for file in Path(service.places["/etc/redis"]).iterdir():
-            file.write_text(service.adapt(file.read_text()))
-
-    def __getitem__(self, name: str) -> Service:
-        return self.services[name]
-
-    def initialize(self) -> None:
-        """Do what the image of PostgreSQL does with an empty volume."""
-        service = self["postgres"]
-        database = service.environment["POSTGRES_DB"]
-        self.server.execute(f"CREATE DATABASE {database}")
-        scripts = sorted(place for place in service.places if place.startswith(INIT))
-        assert scripts, "roles.sql is mounted where the image looks"
-        for script in scripts:
-            words = f"psql -v ON_ERROR_STOP=1 --no-password --no-psqlrc -U postgres -d {database}"
-            place = {"PGHOST": HOST, "PGPORT": str(self.server.port)}
-            subprocess.run(
-                [*words.split(), "-f", service.places[script]],
-                env={**service.environment, **place, "PGPASSWORD": self.server._secret},
-                check=True,
-                capture_output=True,
-            )
-
-    def start(self, name: str) -> None:
-        """Start a service once what it depends on was started, and is as it asks."""
-        for other, wanted in self[name].told.get("depends_on", {}).items():
-            if other not in self.started:
-                self.start(other)
-                if wanted["condition"] == "service_healthy":
-                    self.await_health(other)
-        self.started.add(name)
-        if name != "postgres":
-            self[name].start()
-
-    def await_health(self, name: str) -> None:
-        until(lambda: self[name].check().returncode == 0, 60)
-
-    def shown(self, name: str, text: str) -> bool:
-        return text in self[name].output.read_text()
-
-    def down(self, name: str) -> None:
-        self.server.stop() if name == "postgres" else self[name].kill()
-
-    def again(self, name: str) -> None:
-        self.server.start() if name == "postgres" else self[name].start()
-
-
 @pytest.fixture(scope="module")
 def stack(project: Path, told: dict[str, Any]) -> Iterator[Stack]:
     """Run everything."""
@@ -150,8 +78,7 @@ def stack(project: Path, told: dict[str, Any]) -> Iterator[Stack]:
             stack.await_health("redis")  # Workers do not wait for it; tests that speak to it do.
             yield stack
         except BaseException as error:
-            for file in project.glob("*.log"):
-                error.add_note(f"{file.name}: {file.read_text()[-2000:]}")
+            error.add_note(stack.describe())
             raise
         finally:
             for service in stack.services.values():
@@ -166,19 +93,20 @@ def edit(project: Path, version: int) -> None:
 def test_an_edited_rule_is_seen_by_all_workers(stack: Stack, project: Path) -> None:
     for name in WORKERS:
         # Up to here they have looked for themselves; what follows has to be told them.
-        until(lambda name=name: stack.shown(name, "mailbox_rule_hides_mail.yml"), 30)  # type: ignore[misc]
+        stack.until(lambda name=name: stack.shown(name, "mailbox_rule_hides_mail.yml"), 30, name)  # type: ignore[misc]
     before = {name: stack[name].output.stat().st_size for name in WORKERS}
     edit(project, 7)
     for name in WORKERS:
-        until(
+        stack.until(
             lambda name=name: (  # type: ignore[misc]
                 b"changed   R1001  encoded_powershell.yml"
                 in stack[name].output.read_bytes()[before[name] :]
             ),
             20,
+            name,
         )
     live = project / "volumes" / "live" / EDITED
-    until(lambda: "rule_version: 7" in live.read_text(), 20)
+    stack.until(lambda: "rule_version: 7" in live.read_text(), 20, "master")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +133,7 @@ def test_a_worker_that_stands_still_is_unwell(stack: Stack, project: Path) -> No
     stop(worker.process)
     try:
         edit(project, 8)
-        until(lambda: worker.check().returncode == 1, 20)
+        stack.until(lambda: worker.check().returncode == 1, 20, "worker-1")
         assert re.search(r"error: consumer 'worker-1' is \d+ behind, by", worker.check().stderr)
     finally:
         worker.process.send_signal(signal.SIGCONT)
@@ -243,7 +171,15 @@ def test_what_a_worker_may_not_do_is_one_line(stack: Stack, project: Path) -> No
 
 def test_a_worker_holds_two_sessions_of_the_database(stack: Stack) -> None:
     count = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'worker'"
-    until(lambda: stack.server.execute(count) == [(2 * len(WORKERS),)], 20)
+    stack.until(lambda: stack.server.execute(count) == [(2 * len(WORKERS),)], 20, *WORKERS)
+
+
+def test_a_wait_for_a_service_that_has_ended_fails_at_once_and_says_why(tmp_path: Path) -> None:
+    told = {"command": ["sh", "-c", "echo the disk is full; exit 3"]}
+    service = Service("store", told, {}, {"PATH": os.defpath}, tmp_path / "store.log")
+    service.start()
+    with pytest.raises(AssertionError, match=r"store ended with 3:\nthe disk is full"):
+        compose.until(lambda: False, math.inf, service)
 
 
 @pytest.mark.promise("redis")

@@ -12,7 +12,7 @@ from support.old_logs import copy_old_log
 from support.plain import catalog, dialect, plain
 from support.waiting import collect
 
-from eventstore import EventStore, StorageError
+from eventstore import EventStore, NoLogError, StorageError
 from eventstore.log.hash_chain import genesis
 from eventstore.storage import migrations
 from eventstore.storage.migrations import Migration, known
@@ -116,12 +116,7 @@ async def test_a_schema_that_is_newer_is_refused_and_left_alone(url: str) -> Non
     assert catalog(url) == before
 
 
-async def test_a_migration_that_fails_leaves_nothing_of_itself(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with EventStore.open(url, notify="none") as store:
-        await store.append("a/1", some(2))
-    before = catalog(url), ledger(url)
+async def open_with_a_broken_migration(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = known(dialect(url))
     number = len(steps) + 1
     broken = Migration(number, "broken", "CREATE TABLE left_over (x INTEGER);\nCREATE NONSENSE;\n")
@@ -129,9 +124,27 @@ async def test_a_migration_that_fails_leaves_nothing_of_itself(
         patch.setattr(migrations, "known", lambda _: (*steps, broken))
         with pytest.raises(StorageError, match="syntax error"):
             await open_and_close(url)
+
+
+async def test_a_migration_that_fails_leaves_nothing_of_itself(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with EventStore.open(url, notify="none") as store:
+        await store.append("a/1", some(2))
+    before = catalog(url), ledger(url)
+    await open_with_a_broken_migration(url, monkeypatch)
     assert (catalog(url), ledger(url)) == before
     async with EventStore.open(url, notify="none") as store:
         assert data(await collect(store.read())) == [0, 1]
+
+
+async def test_a_log_is_made_whole_or_not_at_all(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    await open_with_a_broken_migration(url, monkeypatch)
+    with pytest.raises(NoLogError):
+        async with EventStore.open(url, notify="none", create=False):
+            pass
+    await open_and_close(url)
+    assert [row[0] for row in ledger(url)] == [step.number for step in known(dialect(url))]
 
 
 async def test_many_that_open_a_new_log_at_once_make_it_once(url: str) -> None:

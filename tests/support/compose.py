@@ -2,7 +2,8 @@
 
 Takes each service's command, environment and health check as they are written, with variables
 filled in as compose does. What differs is where things are: a host's name and port become those
-of a private server, and the places that volumes are mounted at become directories.
+of a private server, and the places that volumes are mounted at become directories. A service that
+ends is not started again: a test that awaits it fails with what it wrote.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from support import fleet
 from support.commands import REPOSITORY
 from support.network import HOST
 from support.postgres_programs import find_programs
 from support.redis import find_program
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 FILE: Final = "docker-compose.yml"
@@ -138,6 +140,17 @@ class Service:
             self.process.kill()
             self.process.wait()
 
+    def describe(self) -> str:
+        """Say whether it runs, or its exit status, and the end of what it wrote."""
+        code = None if self.process is None else self.process.poll()
+        text = self.output.read_text(errors="replace") if self.output.exists() else ""
+        state = "was not started" if self.process is None else "runs"
+        return f"{self.name} {state if code is None else f'ended with {code}'}:\n{text[-2000:]}"
+
+    def check_runs(self) -> None:
+        """Fail where its process has ended, and show why."""
+        assert self.process is None or self.process.poll() is None, self.describe()
+
     def check(self) -> subprocess.CompletedProcess[str]:
         """Run the health check; one that takes longer than it may ends with status -9."""
         health = self.told["healthcheck"]
@@ -156,6 +169,22 @@ class Service:
             )
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(words, -signal.SIGKILL, "", "too late")
+
+
+def until(condition: Callable[[], object], within: float, *services: Service) -> None:
+    """Return once the condition holds; fail at once where a service has ended, else after a time.
+
+    ``within`` is in seconds.
+    """
+
+    def holds() -> bool:
+        if condition():
+            return True
+        for service in services:
+            service.check_runs()
+        return False
+
+    fleet.until(holds, within)
 
 
 def mounts(told: Mapping[str, Any], project: Path) -> dict[str, str]:

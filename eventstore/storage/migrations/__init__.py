@@ -1,8 +1,9 @@
 """The log's schema, and how it came to be: numbered SQL files for each database.
 
-A database is made by running all of them and upgraded by running the rest, each in one
-transaction with its row in the ledger ``migration``. That row carries the file's
-checksum: a migration that was edited after it had been applied is found, not ignored.
+A database is made by running all of them and upgraded by running the rest, in one transaction
+with their rows in the ledger ``migration``: no other process sees a log that is half made. A
+row carries the file's checksum: a migration that was edited after it had been applied is found,
+not ignored.
 Files that have been released never change; what changes the schema is a new file.
 """
 
@@ -61,23 +62,20 @@ def newest_schema() -> int:
     return len(known("sqlite"))
 
 
-def apply_next(driver: Driver, dialect: str, where: str, now_us: int) -> bool:
-    """Apply the first migration that is missing, in the caller's transaction.
+def apply_missing(driver: Driver, dialect: str, where: str, now_us: int) -> None:
+    """Apply all migrations that are missing, in the caller's transaction.
 
-    Returns whether there was one. Raises StorageError where the database was written by a
-    newer program, or by another version of the same migrations.
+    A process that may only read could do nothing with the log between two of them. Raises
+    StorageError where the database was written by a newer program, or by another version of the
+    same migrations.
     """
     migrations = known(dialect)
-    applied = _read_ledger(driver, migrations, where, now_us)
-    if applied >= len(migrations):
-        return False
-    step = migrations[applied]
-    driver.script(step.sql)
-    if step.number == 1:
-        _begin_log(driver)
-    _record(driver, step, now_us)
-    driver.run("UPDATE head SET schema_version = ?", (step.number,))
-    return True
+    for step in migrations[_read_ledger(driver, migrations, where, now_us) :]:
+        driver.script(step.sql)
+        if step.number == 1:
+            _begin_log(driver)
+        _record(driver, step, now_us)
+        driver.run("UPDATE head SET schema_version = ?", (step.number,))
 
 
 def is_current(driver: Driver, dialect: str, where: str) -> bool:
