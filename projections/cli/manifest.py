@@ -49,6 +49,11 @@ MANIFEST: Final = Manifest(
             interrupted=0,
             one_shot=("--once", "--at"),
         ),
+        Command(
+            "views",
+            "List the views, with version, position, size and state.",
+            "projections.cli.views:views",
+        ),
         Command("rules", "List the rules and their states.", "projections.cli.rules:rules"),
         Command("state", "Set the operational state of a rule.", "projections.cli.rules:state"),
     ),

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from eventstore.log.events import Cursor
     from projections.tables.ledger import Ledger
 
-_SEPARATOR: Final = "\x1f"
+SEPARATOR: Final = "\x1f"
 """Stands between name and version in a build's key: a projection's name has no such character."""
 
 
@@ -68,10 +68,10 @@ class Build(ABC):
         self._projection = projection
         self._ledger = ledger
         self._tables = projection.metadata.sorted_tables
-        self._key = f"{projection.name}{_SEPARATOR}{projection.version}"
+        self._key = f"{projection.name}{SEPARATOR}{projection.version}"
         self._quote = connection.dialect.identifier_preparer.quote
         self._own = own_schema(connection)
-        seed = f"{self._own}{_SEPARATOR}{projection.name}"
+        seed = f"{self._own}{SEPARATOR}{projection.name}"
         self._digest = sha256(seed.encode()).hexdigest()[:16]
 
     @abstractmethod
@@ -172,7 +172,7 @@ class Build(ABC):
         connection, projection = self._connection, self._projection
         if not inspect(connection).has_table(building_table.name, schema=self._own):
             return []
-        beginning = projection.name + _SEPARATOR
+        beginning = projection.name + SEPARATOR
         found = connection.execute(select(building_table.c.name, building_table.c.version)).all()
         mine = [row.version for row in found if row.name.startswith(beginning)]
         void = [version for version in mine if version < projection.version]
@@ -207,7 +207,7 @@ class Build(ABC):
     def _discard(self, version: int) -> None:
         connection = self._connection
         self._remove(version)
-        key = f"{self._projection.name}{_SEPARATOR}{version}"
+        key = f"{self._projection.name}{SEPARATOR}{version}"
         for table in (set_aside_table, redacted_table):
             connection.execute(delete(table).where(table.c.projection == key))
         connection.execute(delete(building_table).where(building_table.c.name == key))

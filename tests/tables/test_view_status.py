@@ -12,6 +12,7 @@ from support.waiting import eventually, take
 from eventstore import EventStore, NewEvent, ProjectionError, StorageError
 from eventstore.errors import HistoryHeldError, ProjectionVersionError
 from projections import ProjectionRunner
+from projections.tables.view_facts import read_views
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -179,6 +180,25 @@ async def test_a_failed_batch_leaves_rows_and_checkpoint_together_and_status_nam
         await ProjectionRunner(store, Totals().at(log)).catch_up()
         assert read_totals(log) == {"n/1": 16}
         assert (await view_of(store))["failed_at"] is None
+
+
+async def test_the_versions_of_views_are_read_with_sizes_and_events_set_aside(log: str) -> None:
+    async with EventStore.open(log, inline=[Picky(on_error="set_aside")]) as store:
+        await append_numbers(store, 14)
+        (view,) = await store.query(lambda connection, _head: read_views(connection))
+        assert (view.name, view.version, view.position) == ("totals", 1, 14)
+        assert (view.is_build, view.is_followed) == (False, False)
+        assert [one.position for one in view.set_aside] == [13]
+        assert "not 13" in view.set_aside[0].reason
+        assert view.set_aside_count == 1
+        assert view.tables == ("counts",)
+        assert view.size is not None
+        assert (view.size.rows, view.size.more) == (4, False)
+        assert (view.size.bytes is None) == log.startswith("sqlite")
+    execute(log, "DROP TABLE counts")
+    async with EventStore.open(log) as store:
+        (view,) = await store.query(lambda connection, _head: read_views(connection))
+        assert view.tables == ()
 
 
 @pytest.mark.promise("projection")

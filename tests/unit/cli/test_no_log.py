@@ -36,6 +36,7 @@ READING = (
     ["project", "live", "--once"],
     ["project", "live"],
     ["rules"],
+    ["views"],
 )
 
 
