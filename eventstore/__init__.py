@@ -40,6 +40,7 @@ from eventstore.system.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from eventstore.changes.subscription import Subscription
+    from eventstore.log.event_types import EventDataError, EventTypes
     from eventstore.log.events import (
         ANY,
         END,
@@ -70,8 +71,10 @@ __all__ = [
     "Cursor",
     "DuplicateEventError",
     "Event",
+    "EventDataError",
     "EventStore",
     "EventStoreError",
+    "EventTypes",
     "FileChangedError",
     "ForkedError",
     "Head",
@@ -107,7 +110,9 @@ if not TYPE_CHECKING:
         __name__,
         __all__,
         {
+            "EventDataError": "eventstore.log.event_types",
             "EventStore": "eventstore.store.event_store",
+            "EventTypes": "eventstore.log.event_types",
             "Head": "eventstore.log.operations",
             "Subscription": "eventstore.changes.subscription",
             "Upcasters": "eventstore.log.upcasting",

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from eventstore.system.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from projections.handlers import handles
     from projections.protocol import OutdatedViewError, Projection, ProjectionBusyError
     from projections.rules.directory import DirectoryProjection
     from projections.runner import ProjectionRunner
     from projections.tables.projection import TableProjection
+    from projections.tables.upsert import increment, upsert
 
 __all__ = [
     "DirectoryProjection",
@@ -19,6 +21,9 @@ __all__ = [
     "ProjectionBusyError",
     "ProjectionRunner",
     "TableProjection",
+    "handles",
+    "increment",
+    "upsert",
 ]
 
 if not TYPE_CHECKING:
@@ -33,5 +38,8 @@ if not TYPE_CHECKING:
             "ProjectionBusyError": "projections.protocol",
             "ProjectionRunner": "projections.runner",
             "TableProjection": "projections.tables.projection",
+            "handles": "projections.handlers",
+            "increment": "projections.tables.upsert",
+            "upsert": "projections.tables.upsert",
         },
     )

@@ -81,13 +81,17 @@ def check_projection_name(kind: str, name: object) -> str:
 
 
 def check_plain(projection: object, methods: Sequence[str]) -> None:
-    """Raise ConfigError where a method is no plain function: nothing would ever run it."""
+    """Raise ConfigError where a method is no plain function: nothing would ever run it.
+
+    ``projection`` is one, or the class of one.
+    """
+    kind_of = projection if isinstance(projection, type) else type(projection)
     for name in methods:
         method = getattr(projection, name, None)
         for candidate in (method, getattr(method, "__call__", None)):  # noqa: B004 - of objects
             for is_kind, kind in _NOT_PLAIN:
                 if is_kind(candidate):
                     raise ConfigError(
-                        f"{type(projection).__name__}.{name} is {kind}: make it a plain 'def', "
+                        f"{kind_of.__name__}.{name} is {kind}: make it a plain 'def', "
                         "which runs in a thread, within the transaction of its events"
                     )

@@ -11,6 +11,7 @@ from sqlalchemy import MetaData
 from eventstore.errors import ConfigError, ProjectionTableError
 from eventstore.log.projection_checks import check_plain, check_projection_name
 from eventstore.storage.reserved_names import is_reserved
+from projections.handlers import Handlers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,23 +25,26 @@ METHODS: Final = ("handle", "handle_group", "group", "erase")
 ON_ERROR: Final = ("stop", "set_aside")
 
 
-def check_declaration(projection: Any, identifier_bytes: int | None) -> None:
+def check_declaration(projection: Any, identifier_bytes: int | None, base: type) -> None:
     """Raise ConfigError for a name, version, tables or methods that cannot be used.
 
     ``identifier_bytes`` is how many bytes of a name the database tells apart, ``None`` for all.
+    ``base`` is the class that all projections have.
     """
     name = check_projection_name(type(projection).__name__, getattr(projection, "name", None))
-    version = getattr(projection, "version", None)
-    if type(version) is not int or not 1 <= version <= MAX_VERSION:
-        raise ConfigError(
-            f"projection {name!r} has version {version!r:.80}: it is an int from 1 to {MAX_VERSION}"
-        )
+    _check_version(name, getattr(projection, "version", None))
     if getattr(projection, "on_error", None) not in ON_ERROR:
         raise ConfigError(
             f"projection {name!r} has no on_error of {' or '.join(map(repr, ON_ERROR))}: give one, "
             "and let its own __init__ call super().__init__(on_error=…)"
         )
     check_plain(projection, METHODS)
+    inherited = type(projection).handle is vars(base)["handle"]
+    if inherited and not Handlers(type(projection), projection.event_types):
+        raise ConfigError(
+            f"projection {name!r} does nothing with events: mark methods with @handles, or define "
+            "handle()"
+        )
     metadata = getattr(projection, "metadata", None)
     if not isinstance(metadata, MetaData):
         raise ConfigError(
@@ -55,6 +59,39 @@ def check_declaration(projection: Any, identifier_bytes: int | None) -> None:
             raise ProjectionTableError(
                 name, table.name, f"differs from {other!r} in case only: name it otherwise"
             )
+
+
+def check_class(class_: type, handlers: Handlers, base: type) -> None:
+    """Raise ConfigError for what the class of a projection shows when it is defined.
+
+    ``base`` is the class that all projections have. One with handlers of single event types names
+    itself and its version; a name and a version may otherwise be given to each object.
+    """
+    kind = class_.__name__
+    own = {name for one in class_.__mro__ if not issubclass(base, one) for name in vars(one)}
+    if handlers:
+        check_projection_name(kind, getattr(class_, "name", None))
+        if "version" not in own:
+            raise ConfigError(
+                f"projection {kind} has no version: set version = 1 in its class, and raise it "
+                "with each change to tables or meaning"
+            )
+    for name in own & {"name", "version"}:
+        value = inspect.getattr_static(class_, name)
+        if hasattr(value, "__get__"):
+            continue  # Computed for each object.
+        if name == "name":
+            check_projection_name(kind, value)
+        else:
+            _check_version(kind, value)
+    check_plain(class_, METHODS)
+
+
+def _check_version(name: str, version: object) -> None:
+    if type(version) is not int or not 1 <= version <= MAX_VERSION:
+        raise ConfigError(
+            f"projection {name!r} has version {version!r:.80}: it is an int from 1 to {MAX_VERSION}"
+        )
 
 
 def refuse_deferred(answer: object) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from itertools import groupby
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from sqlalchemy import MetaData, delete, insert, select, update
 
@@ -14,6 +13,7 @@ from eventstore.errors import ProjectionError, ProjectionVersionError
 from eventstore.log.events import Cursor
 from eventstore.log.redaction import read_redaction
 from eventstore.storage.transient_errors import is_database_failure
+from projections.handlers import NO_HANDLERS, Handlers
 from projections.tables.building import make_build, recreate_build
 from projections.tables.checkpoints import (
     checkpoint_tables,
@@ -27,16 +27,17 @@ from projections.tables.checkpoints import (
     set_aside_table,
 )
 from projections.tables.columns import storable
-from projections.tables.declaration import check_declaration, refuse_deferred
+from projections.tables.declaration import check_class, check_declaration, refuse_deferred
 from projections.tables.followed import FollowedTables
 from projections.tables.hidden import schemas, take_over_hidden
 from projections.tables.ledger import Ledger, read_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
+    from eventstore.log.event_types import EventTypes
     from eventstore.log.events import Event
     from eventstore.log.redaction import Redaction
     from projections.tables._builds import Build
@@ -51,13 +52,14 @@ class _EmptiedError(Exception):
     """The projection was emptied while events were applied to it."""
 
 
-class TableProjection(ABC):
+class TableProjection:
     """A projection in database tables: a name, tables, and what each event does to them.
 
-    Subclass it with ``name``, ``metadata`` (an SQLAlchemy MetaData that holds its own tables and
-    no others) and :meth:`handle`. Raise ``version`` with each change to tables or meaning: the
-    projection is then computed again from the first event, and programs with a lower version
-    leave it alone.
+    Subclass it with ``name``, ``version``, ``metadata`` (an SQLAlchemy MetaData that holds its own
+    tables and no others) and handlers: methods with :func:`projections.handles`, or :meth:`handle`
+    for all events. What is wrong with them is a ConfigError where the class is defined. Raise
+    ``version`` with each change to tables or meaning: the projection is then computed again from
+    the first event, and programs with a lower version leave it alone.
 
     Inline, in the log's own database: ``EventStore.open(url, inline=[Totals()])``; every
     append then updates the tables in its own transaction. Followed, in any database:
@@ -74,18 +76,28 @@ class TableProjection(ABC):
     version: ClassVar[int] = 1
     from_snapshot: bool = False
     """Whether the events that trimming keeps, and those since, give the same tables."""
+    event_types: ClassVar[EventTypes | Collection[str] | None] = None
+    """The events that handlers may name, with their classes or without; ``None`` for any."""
+    _handlers: ClassVar[Handlers] = NO_HANDLERS
     takes_redacted: ClassVar[bool] = False
     """Whether :meth:`handle` is also given events whose content was redacted."""
 
     def __init__(self, *, on_error: OnError = "stop") -> None:
         self.on_error = on_error
 
-    @abstractmethod
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Find the handlers; raise ConfigError for what cannot be used."""
+        super().__init_subclass__(**options)
+        cls._handlers = Handlers(cls, cls.event_types)
+        check_class(cls, cls._handlers, TableProjection)
+
     def handle(self, connection: Connection, event: Event) -> None:
-        """Apply one event. Runs within a transaction: neither commit nor roll back.
+        """Apply one event: this one calls its handler. Runs within a transaction, to leave open.
 
         A plain function: one that is asynchronous or a generator is refused.
         """
+        if (answer := self._handlers.call(self, connection, event)) is not None:
+            refuse_deferred(answer)
 
     def group(self, event: Event) -> Hashable | None:  # noqa: ARG002
         """Return what events that follow one another have in common, to be applied at once.
@@ -120,7 +132,7 @@ class TableProjection(ABC):
 
         ``identifier_bytes`` is how many bytes of a table's name the database tells apart.
         """
-        check_declaration(self, identifier_bytes)
+        check_declaration(self, identifier_bytes, TableProjection)
 
     def at(self, url: str) -> FollowedTables:
         """Return this projection in the database at ``url``, for a ProjectionRunner.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from sqlalchemy import func
 from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
@@ -18,8 +20,9 @@ class Upsert:
     """Inserts rows into one table; a row whose key is known updates the row that is there.
 
     ``key`` names the columns of a unique index, ``update`` the columns that a known row takes
-    from the new one: by default all others. Make it once per module: building a statement
-    costs several times as much as executing it.
+    from the new one: by default all others. With ``add`` it adds the new value to the one that is
+    there, where NULL counts as 0. Make it once per module: building a statement costs several
+    times as much as executing it.
     """
 
     def __init__(
@@ -29,6 +32,7 @@ class Upsert:
         *,
         update: Sequence[str] | None = None,
         where: Callable[[Any], Any] | None = None,
+        add: bool = False,
     ) -> None:
         names = [c.name for c in table.columns if c.name not in key] if update is None else update
         self._statements: dict[str, Any] = {}
@@ -36,7 +40,7 @@ class Upsert:
             statement = insert(table)
             self._statements[dialect] = statement.on_conflict_do_update(
                 index_elements=list(key),
-                set_={name: statement.excluded[name] for name in names},
+                set_={name: _new_value(table, statement, name, add=add) for name in names},
                 where=None if where is None else where(statement.excluded),
             )
 
@@ -45,6 +49,38 @@ class Upsert:
     ) -> None:
         """Store one row or several, in order; of several with one key the last one stays."""
         connection.execute(self._statements[connection.dialect.name], rows)
+
+
+def _new_value(table: Table, statement: Any, name: str, *, add: bool) -> Any:
+    new = statement.excluded[name]
+    return func.coalesce(table.c[name], 0) + new if add else new
+
+
+def upsert(
+    connection: Connection, table: Table, key: Mapping[str, Any], values: Mapping[str, Any]
+) -> None:
+    """Store ``values`` in the row of a table that has this key; make the row where there is none.
+
+    ``key`` names the columns of the primary key, or of a unique index. Columns that neither
+    names keep what they have, and get their defaults in a new row.
+    """
+    _made(table, tuple(key), tuple(values), add=False).execute(connection, {**key, **values})
+
+
+def increment(
+    connection: Connection, table: Table, key: Mapping[str, Any], amounts: Mapping[str, Any]
+) -> None:
+    """Add to numbers in the row of a table that has this key; a new row begins with them.
+
+    An amount below 0 is subtracted. Otherwise as :func:`upsert`.
+    """
+    _made(table, tuple(key), tuple(amounts), add=True).execute(connection, {**key, **amounts})
+
+
+@lru_cache(maxsize=256)
+def _made(table: Table, key: tuple[str, ...], names: tuple[str, ...], *, add: bool) -> Upsert:
+    # Without values a row that is there takes its own key, and so stays as it is.
+    return Upsert(table, key, update=names or key, add=add and bool(names))
 
 
 class InsertIfAbsent:

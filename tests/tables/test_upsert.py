@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, select
 from support.logs import LOG_URLS
 
+from projections import increment, upsert
 from projections.tables.columns import short_key
 from projections.tables.upsert import InsertIfAbsent, Upsert
 
@@ -57,6 +58,23 @@ def test_a_condition_keeps_the_row_that_is_there(connection: Connection) -> None
     for last in (5, 4, 6, 1):
         newer.execute(connection, {"key": "a", "first": 0, "last": last})
     assert rows(connection) == [("a", 0, 6)]
+
+
+def test_a_row_is_stored_by_its_key_and_keeps_what_is_not_named(connection: Connection) -> None:
+    upsert(connection, things, {"key": "a"}, {"first": 1})
+    upsert(connection, things, {"key": "a"}, {"last": 2})
+    upsert(connection, things, {"key": "a"}, {"last": 3})
+    upsert(connection, things, {"key": "b"}, {})
+    upsert(connection, things, {"key": "a"}, {})
+    assert rows(connection) == [("a", 1, 3), ("b", None, None)]
+
+
+def test_numbers_are_added_to_those_that_are_there(connection: Connection) -> None:
+    for amount in (2, 3, -1):
+        increment(connection, things, {"key": "a"}, {"first": amount})
+    increment(connection, things, {"key": "a"}, {"first": 10, "last": 20})  # last was NULL.
+    increment(connection, things, {"key": "b"}, {})
+    assert rows(connection) == [("a", 14, 20), ("b", None, None)]
 
 
 def test_only_the_rows_that_were_inserted_are_returned(connection: Connection) -> None:

@@ -43,23 +43,14 @@ def changed(**attributes: Any) -> TableProjection:
     return made()
 
 
-class Asynchronous(View):
-    async def handle(self, connection: Any, event: Any) -> None:  # type: ignore[override]
-        """Do nothing, later."""
+def generator(*_: object) -> Iterator[None]:
+    """Do nothing, when asked."""
+    yield
 
 
-class Generator(View):
-    def handle(self, connection: Any, event: Any) -> Iterator[None]:  # type: ignore[override]
-        """Do nothing, when asked."""
-        yield
-
-
-class AsynchronousGenerator(View):
-    async def handle(  # type: ignore[override]
-        self, connection: Any, event: Any
-    ) -> AsyncIterator[None]:
-        """Do nothing, when asked later."""
-        yield
+async def asynchronous_generator(*_: object) -> AsyncIterator[None]:
+    """Do nothing, when asked later."""
+    yield
 
 
 class CallableObject:
@@ -89,9 +80,10 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "has no metadata": lambda: changed(metadata=None),
     "an SQLAlchemy MetaData": lambda: changed(metadata=tables("a").tables["a"]),
     "no on_error": lambda: changed(__init__=lambda self: None),
-    "is async def": Asynchronous,
-    "is a generator": Generator,
-    "is an asynchronous generator": AsynchronousGenerator,
+    "is async def": lambda: changed(handle=coroutine),
+    "is a generator": lambda: changed(handle=generator),
+    "is an asynchronous generator": lambda: changed(handle=asynchronous_generator),
+    "does nothing with events": lambda: changed(handle=TableProjection.handle),
     "handle_group is async def": lambda: changed(handle_group=coroutine),
     "erase is async def": lambda: changed(erase=coroutine),
     "group is async def": lambda: changed(group=staticmethod(partial(coroutine, 1))),
