@@ -64,6 +64,13 @@ class ProjectionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     heal_seconds: Seconds = 5.0
 
 
+class OutboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The section ``[outbox]``: where events are delivered, and what signs them."""
+
+    webhook_url: str = ""
+    webhook_secret: str = ""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings."""
 
@@ -81,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sql_type: str = "database"
     rules: RuleSettings = RuleSettings()
     projection: ProjectionSettings = ProjectionSettings()
+    outbox: OutboxSettings = OutboxSettings()
 
     @property
     def notify_keys(self) -> tuple[str, ...]:

@@ -20,6 +20,9 @@ CATEGORY: Final = "consumer/"
 _DIGEST: Final = "~sha256:"
 """Begins the names of streams of consumers whose own names cannot end a stream's name."""
 
+_OUTBOX: Final = "~outbox/"
+"""Begins the names of the streams in which outboxes record retries."""
+
 
 def rejection_stream(consumer: str) -> str:
     """Return the stream of a consumer's rejections: one event, and one version, for each.
@@ -27,9 +30,14 @@ def rejection_stream(consumer: str) -> str:
     No two consumers have the same. A name that ends in ``/`` names no stream, so a digest
     stands for it; so it does for a name that could be taken for such a digest.
     """
-    if consumer.endswith("/") or consumer.startswith(_DIGEST):
+    if consumer.endswith("/") or consumer.startswith((_DIGEST, _OUTBOX)):
         return f"{CATEGORY}{_DIGEST}{sha256(consumer.encode()).hexdigest()}"
     return CATEGORY + consumer
+
+
+def outbox_stream(consumer: str) -> str:
+    """Return the stream of what became of a consumer's rejections, where it is an outbox."""
+    return CATEGORY + _OUTBOX + rejection_stream(consumer).removeprefix(CATEGORY)
 
 
 def is_rejection(event: Event) -> bool:

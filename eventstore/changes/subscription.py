@@ -10,6 +10,7 @@ import anyio
 import msgspec
 
 from eventstore import limits
+from eventstore.changes._ack_window import AckWindow
 from eventstore.changes._page_follower import PageFollower
 from eventstore.changes._shards import shard_page
 from eventstore.changes.commits import Commits
@@ -42,7 +43,9 @@ class Subscription(AsyncContext):
 
     With a ``consumer`` name the log keeps the cursor as a checkpoint. Asking for the next event
     marks the one before as done; the checkpoint follows within 200 ms or 1,000 events, on
-    ``ack(flush=True)`` and on ``aclose``. After a crash the events since the checkpoint come
+    ``ack(flush=True)`` and on ``aclose``. With ``explicit_ack`` an event is done once :meth:`ack`
+    was called for it, in any order, and the checkpoint stays before the oldest that is not. After
+    a crash the events since the checkpoint come
     again, so a consumer's effects should be idempotent. The newest opener of a name owns it;
     the earlier one gets TakenOverError, also where the consumer was rewound, and
     ConsumerRemovedError where it was removed.
@@ -65,6 +68,7 @@ class Subscription(AsyncContext):
         *,
         follow: bool,
         shard: tuple[int, int] | None,
+        explicit_ack: bool = False,
         keep: object = None,
     ) -> None:
         self._after = check_after(after)
@@ -72,7 +76,11 @@ class Subscription(AsyncContext):
         self._shard = check_shard(shard)
         if consumer is not None:
             check_name("consumer", consumer, limits.MAX_CONSUMER_BYTES)
+        elif explicit_ack:
+            reason = "is for a named consumer: give consumer=…"
+            raise InvalidInputError("explicit_ack", reason)
         self._feed = feed
+        self._window = AckWindow() if explicit_ack else None
         self._keep = keep  # The store: it is open for as long as this is in use.
         self._consumer = consumer
         self._follow = follow
@@ -125,8 +133,13 @@ class Subscription(AsyncContext):
         await self._fill(whole_commits=False)
         event = self._events[self._index]
         self._index += 1
-        self._cursor = Cursor(self._log_id, event.position, event.hash)
+        self._give(Cursor(self._log_id, event.position, event.hash))
         return event
+
+    def _give(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+        if self._window is not None:
+            self._window.give(cursor)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -169,16 +182,29 @@ class Subscription(AsyncContext):
         events = list(self._events[start : self._index])
         last = events[-1]
         digest = last.hash if last.position == commit else self._page.ends[commit]
-        self._cursor = Cursor(self._log_id, commit, digest)
-        return self._cursor, events
+        cursor = Cursor(self._log_id, commit, digest)
+        self._give(cursor)
+        return cursor, events
 
-    async def ack(self, *, flush: bool = False) -> None:
+    async def ack(self, one: Event | Cursor | None = None, *, flush: bool = False) -> None:
         """Mark the last event given out as done; with ``flush``, return once that is stored.
 
+        With ``explicit_ack`` that is all events given out, or ``one`` of them alone: an event, or
+        the cursor of a commit.
+
         Does nothing without a consumer name. A flush raises TakenOverError where the name
-        has another owner.
+        has another owner. Raises InvalidInputError for ``one`` that was not given out, or without
+        ``explicit_ack``.
         """
         self._feed.log.guard.check()
+        if self._window is None:
+            if one is not None:
+                reason = "names one event: subscribe with explicit_ack=True"
+                raise InvalidInputError("ack", reason)
+        elif one is None:
+            self._window.mark_all_done()
+        else:
+            self._window.mark_done(one)
         self._mark_done()
         if flush and self._done is not None:
             await self._store_done(self._done)
@@ -227,11 +253,12 @@ class Subscription(AsyncContext):
         await self._feed.consumers.store(self._consumer, self._epoch, done)
 
     def _mark_done(self) -> None:
-        if self._consumer is None or not self._opened or self._cursor is None:
+        done = self._cursor if self._window is None else self._window.reached
+        if self._consumer is None or not self._opened or done is None:
             return
-        if self._done is None or self._done.position != self._cursor.position:
-            self._done = self._cursor
-            self._feed.consumers.note(self._consumer, self._epoch, self._cursor)
+        if self._done is None or self._done.position != done.position:
+            self._done = done
+            self._feed.consumers.note(self._consumer, self._epoch, done)
 
     async def _open(self) -> None:
         self._feed.log.guard.check()
@@ -292,4 +319,6 @@ class Subscription(AsyncContext):
     def _move_to(self, cursor: Cursor) -> None:
         """Pass over events that do not match, so that the checkpoint advances all the same."""
         self._cursor = cursor
+        if self._window is not None:
+            self._window.pass_over(cursor)
         self._mark_done()

@@ -47,6 +47,23 @@ MANIFEST: Final = Manifest(
             "eventstore.cli.consumers:rewind",
         ),
         Command(
+            "outbox run",
+            "Deliver events to a webhook.",
+            "eventstore.cli.outbox:run",
+            interrupted=0,
+            one_shot=("--once",),
+        ),
+        Command(
+            "outbox letters",
+            "List what an outbox has given up.",
+            "eventstore.cli.outbox:letters",
+        ),
+        Command(
+            "outbox retry",
+            "Deliver again what an outbox has given up.",
+            "eventstore.cli.outbox:retry",
+        ),
+        Command(
             "verify",
             "Check that nothing in the log was changed.",
             "eventstore.cli.integrity:verify",

@@ -148,6 +148,7 @@ class EventStore(ClosingContext):
         follow: bool = True,
         shard: tuple[int, int] | None = None,
         kept: bool = False,
+        explicit_ack: bool = False,
         timeout: float | None = None,
     ) -> Subscription:
         """Follow the log; see :meth:`eventstore.EventStore.subscribe_changes`.
@@ -166,6 +167,7 @@ class EventStore(ClosingContext):
             follow=follow,
             shard=shard,
             kept=kept,
+            explicit_ack=explicit_ack,
         )
         return Subscription(shared, self._waiting, timeout)
 

@@ -68,9 +68,12 @@ class Subscription(BlockingContext):
         """Iterate over ``(cursor, events)`` of whole commits instead of single events."""
         return Commits(partial(self._next_commit, self._shared.commits()))
 
-    def ack(self, *, flush: bool = False) -> None:
-        """Mark the last event given out as done; with ``flush``, return once that is stored."""
-        self._run(self._shared.ack(flush=flush))
+    def ack(self, one: Event | Cursor | None = None, *, flush: bool = False) -> None:
+        """Mark the last event given out as done; with ``flush``, return once that is stored.
+
+        With ``explicit_ack`` that is all events given out, or ``one`` of them alone.
+        """
+        self._run(self._shared.ack(one, flush=flush))
 
     def reject(self, event: Event, reason: str) -> None:
         """Record in the log that this consumer cannot use ``event``, and why."""

@@ -262,6 +262,7 @@ class EventStore(AsyncContext, Consumers, Maintained):
         follow: bool = True,
         shard: tuple[int, int] | None = None,
         kept: bool = False,
+        explicit_ack: bool = False,
     ) -> Subscription:
         """Follow the log: every matching event after ``after``, in order, without an end.
 
@@ -272,6 +273,7 @@ class EventStore(AsyncContext, Consumers, Maintained):
         ``i``-th of ``n`` parts, so that ``n`` workers share the events: a stream belongs to one
         part as a whole, which keeps its order. With ``kept`` a subscription that is below the first
         position goes on with what trimming has kept since its cursor, instead of HistoryGoneError.
+        With ``explicit_ack`` a consumer marks each event as done by ``ack(event)``, in any order.
         See :class:`Subscription`.
         """
         return Subscription(
@@ -281,6 +283,7 @@ class EventStore(AsyncContext, Consumers, Maintained):
             consumer,
             follow=follow,
             shard=shard,
+            explicit_ack=explicit_ack,
             keep=self,
         )
 

@@ -12,18 +12,20 @@ MAX_SECONDS: Final = 5.0
 class Backoff:
     """Waits that grow with each failure in a row, each a random part of its limit.
 
-    The limit doubles from 0.1 to 5 seconds. Taking a random part of the whole of it ("full
-    jitter", M. Brooker, "Exponential Backoff and Jitter", 2015) spreads the retries of a fleet
-    whose processes lost their server at the same moment.
+    The limit doubles from ``first`` to ``most`` seconds. Taking a random part of the whole of it
+    ("full jitter", M. Brooker, "Exponential Backoff and Jitter", 2015) spreads the retries of a
+    fleet whose processes lost their server at the same moment.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first: float = FIRST_SECONDS, most: float = MAX_SECONDS) -> None:
         self.failures = 0
         """Failures in a row."""
+        self._first = first
+        self._most = most
 
     def next(self) -> float:
         """Count one more failure and return the seconds to wait before the next try."""
-        limit = min(MAX_SECONDS, FIRST_SECONDS * 2.0 ** min(self.failures, 10))
+        limit = min(self._most, self._first * 2.0 ** min(self.failures, 64))
         self.failures += 1
         return random.uniform(0.0, limit)  # noqa: S311 - spreading load, no secret
 

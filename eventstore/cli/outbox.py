@@ -1,0 +1,115 @@
+"""``outbox``: deliver events to a webhook, and look after those that did not arrive."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from eventstore.cli import output
+from eventstore.cli.events import ExcludeStreams, ExcludeTypes, Streams, Types
+from eventstore.cli.options import By, WaitForLog, user_name
+from eventstore.cli.session import Session
+from eventstore.cli.times import show_time
+from eventstore.errors import InvalidInputError
+from eventstore.outbox import Outbox, read_dead_letters, request_retry
+from eventstore.outbox.webhook import Webhook
+
+COLUMNS = ("position", "stream", "failed", "reason")
+
+Name = Annotated[str, typer.Argument(help="The outbox: a consumer's name.")]
+
+
+async def run(
+    session: Session,
+    name: Name,
+    *,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The webhook; default the setting outbox.webhook_url."),
+    ] = None,
+    streams: Streams = None,
+    types: Types = None,
+    exclude_streams: ExcludeStreams = None,
+    exclude_types: ExcludeTypes = None,
+    attempts: Annotated[
+        int, typer.Option(min=1, help="After so many attempts an event is given up.")
+    ] = 12,
+    concurrency: Annotated[
+        int, typer.Option(min=1, max=1_000, help="So many deliveries at the same time.")
+    ] = 16,
+    once: Annotated[bool, typer.Option("--once", help="End at the head.")] = False,
+    wait_for_log: WaitForLog = 0.0,
+) -> None:
+    """Deliver each event to a webhook until it has arrived, in the order of its stream.
+
+    Signed where the environment variable EVENTSTORE_OUTBOX_WEBHOOK_SECRET has a secret. What
+    cannot be delivered is listed by 'outbox letters', and tried again by 'outbox retry'.
+    """
+    given = session.settings.outbox
+    to = given.webhook_url if to is None else to
+    if not to:
+        raise InvalidInputError("webhook", "give its URL with --to, or in outbox.webhook_url")
+    secret = given.webhook_secret or None
+    output.hide_secrets((to,), (secret,) if secret else ())
+    await session.wait_for_log(wait_for_log)
+    async with session.open_store() as store, Webhook(to, secret=secret) as webhook:
+        outbox = Outbox(
+            store,
+            name,
+            webhook,
+            streams=streams,
+            types=types,
+            exclude_streams=exclude_streams,
+            exclude_types=exclude_types,
+            attempts=attempts,
+            concurrency=concurrency,
+        )
+        await outbox.run(follow=not once)
+
+
+async def letters(session: Session, name: Name) -> int:
+    """List what an outbox has given up and not delivered since; status 1 if there is any."""
+    async with session.open_store() as store:
+        found = await read_dead_letters(store, name)
+    out = session.output
+    if out.json:
+        for letter in found:
+            out.value(letter, None)
+    elif found:
+        out.table(
+            COLUMNS,
+            [
+                (
+                    str(letter.position),
+                    letter.stream,
+                    show_time(letter.failed_at),
+                    f"(to be tried again) {letter.reason}" if letter.retrying else letter.reason,
+                )
+                for letter in found
+            ],
+        )
+    else:
+        out.line(f"outbox {name} has delivered everything that it has come to")
+    return 1 if found else 0
+
+
+async def retry(
+    session: Session,
+    name: Name,
+    positions: Annotated[
+        list[int] | None, typer.Argument(help="The positions of the events; or --all.")
+    ] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="All that it has given up.")] = False,
+    by: By = None,
+) -> None:
+    """Have an outbox deliver again what it has given up: at once where it runs."""
+    if bool(positions) == every:
+        raise InvalidInputError("positions", "name some of 'outbox letters', or give --all")
+    async with session.open_store() as store:
+        asked = await request_retry(store, name, positions or None, by=user_name(by))
+    session.output.value(
+        {"name": name, "positions": [letter.position for letter in asked]},
+        f"{len(asked)} to be delivered again by outbox {name}",
+    )

@@ -1,0 +1,16 @@
+"""Outboxes: events delivered to something that is no database, each until it has arrived."""
+
+from __future__ import annotations
+
+from eventstore.outbox._delivery import RetryLaterError, UndeliverableError
+from eventstore.outbox.letters import DeadLetter, read_dead_letters, request_retry
+from eventstore.outbox.outbox import Outbox
+
+__all__ = [
+    "DeadLetter",
+    "Outbox",
+    "RetryLaterError",
+    "UndeliverableError",
+    "read_dead_letters",
+    "request_retry",
+]

@@ -1,0 +1,1 @@
+"""Outboxes: deliveries, retries, dead letters."""
