@@ -50,7 +50,8 @@ if TYPE_CHECKING:
         ViewState,
     )
     from eventstore.log.records import KeptRecord, Record, StreamRecord
-    from eventstore.storage.driver import Driver
+    from eventstore.storage.driver import Driver, ViewRows
+    from eventstore.storage.driver import Query as Statement
     from eventstore.storage.protocols import LockHolder, NamedLock
     from eventstore.storage.query_limit import QueryLimit
     from eventstore.storage.user_transaction import AppendIn, UserTransaction
@@ -156,20 +157,19 @@ class SqlBackend(ABC):
             with limit.between_statements(connection):
                 return function(connection, head)
 
-        try:
-            result = self._query(ask, limit)
-        except BaseException as error:
-            reason = limit.translate(error)
-            if reason is error:
-                raise
-            raise reason from error
-        if limit.interrupted:  # The function has gone on without the statement that was ended.
-            raise limit.timeout()
-        return result
+        return limit.within(partial(self._query, ask, limit))
 
     @abstractmethod
     def _query(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
         """Call ``function`` in a snapshot, on a connection for queries."""
+
+    def look(self, view: str, queries: Sequence[Statement], limit: QueryLimit) -> ViewRows:
+        """Return the rows of queries of this package's own, with head and checkpoint."""
+        return limit.within(partial(self._look, lambda driver: driver.look(view, queries), limit))
+
+    @abstractmethod
+    def _look(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
+        """Call ``function``, which changes no setting of the connection, in a snapshot."""
 
     def consumers(self, names: Sequence[str] | None = None) -> list[ConsumerState]:
         """Return named consumers, by name: all of them, or those of ``names``."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from functools import cache
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeAlias
+
+from eventstore.log.events import Cursor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,10 +24,34 @@ ROWS: Final = 64
 fewer than 999 values, the limit of old SQLite builds."""
 
 
+VIEW_STATE: Final = "SELECT version, position FROM projection WHERE name = ?"
+_HEAD_CURSOR: Final = "SELECT log_id, position, hash FROM head"
+
 MOVE_HEAD: Final = "UPDATE head SET position = ?, recorded_us = ?, hash = ?"
 
 Query: TypeAlias = "tuple[str, Sequence[Any]]"
 """SQL with ``?`` parameters, and their values."""
+
+
+class ViewRows(NamedTuple):
+    """Rows of an inline projection's tables, all of one snapshot.
+
+    ``head`` is the log's, ``position`` the projection's, 0 for none; ``version`` is that of its
+    tables, ``None`` where it has none.
+    """
+
+    head: Cursor
+    version: int | None
+    position: int
+    rows: list[list[tuple[Any, ...]]]
+
+
+def view_rows(
+    head: Cursor, states: Sequence[tuple[Any, ...]], rows: list[list[tuple[Any, ...]]]
+) -> ViewRows:
+    """Return rows beside the head, given what :data:`VIEW_STATE` has found."""
+    version, position = states[0] if states else (None, 0)
+    return ViewRows(head, version, position or 0, rows)
 
 
 def _do_nothing() -> None:
@@ -107,6 +133,11 @@ class Driver(ABC):
     @abstractmethod
     def together(self, *queries: Query) -> list[list[tuple[Any, ...]]]:
         """Return all rows of several queries, in one exchange where there is a network."""
+
+    def look(self, view: str, queries: Sequence[Query]) -> ViewRows:
+        """Return all rows of queries, with the head and a projection's checkpoint beside it."""
+        (head,), states, *rows = self.together((_HEAD_CURSOR, ()), (VIEW_STATE, (view,)), *queries)
+        return view_rows(Cursor(*head), states, rows)
 
     @abstractmethod
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:

@@ -6,7 +6,7 @@ serves asyncio and trio alike.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         ViewState,
     )
     from eventstore.log.records import KeptRecord, Record, StreamRecord
+    from eventstore.storage.driver import Query as Statement
+    from eventstore.storage.driver import ViewRows
     from eventstore.storage.query_limit import QueryLimit
 
 T = TypeVar("T")
@@ -100,6 +102,8 @@ class Backend(IntegrityReader, Protocol):
 
     url: str
     """Names the log in messages: as it was given, without a password."""
+    dialect: ClassVar[str]
+    """``sqlite`` or ``postgresql``, by SQLAlchemy's names."""
     path: Path | None
     """The file that the log lives in, where it is one: what a file notifier watches beside."""
 
@@ -127,6 +131,12 @@ class Backend(IntegrityReader, Protocol):
 
         Its statements are ended by ``limit``. It uses no connection that :meth:`page` waits for,
         but in memory, where there is one only.
+        """
+
+    def look(self, view: str, queries: Sequence[Statement], limit: QueryLimit) -> ViewRows:
+        """Return the rows of queries on an inline projection's tables, from one snapshot.
+
+        They are SQL of our own with ``?`` parameters. On a server all take one exchange.
         """
 
     def stored(self, after: int, limit: int) -> list[StoredEvent]:

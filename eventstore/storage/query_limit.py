@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from eventstore.errors import QueryTimeoutError
 from eventstore.system.event_loop import check_cancelled
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection
+
+T = TypeVar("T")
 
 GRACE_SECONDS: Final = 1.0
 """How much longer a server may take: it is asked to end the statement before it does so itself."""
@@ -81,6 +83,19 @@ class QueryLimit:
             yield
         finally:
             event.remove(connection, "before_cursor_execute", check)
+
+    def within(self, query: Callable[[], T]) -> T:
+        """Return what a query returns; raise why it was ended where it was."""
+        try:
+            result = query()
+        except BaseException as error:
+            reason = self.translate(error)
+            if reason is error:
+                raise
+            raise reason from error
+        if self.interrupted:  # A function has gone on without the statement that was ended.
+            raise self.timeout()
+        return result
 
     def timeout(self) -> QueryTimeoutError:
         """Return the error of a query that has taken too long."""

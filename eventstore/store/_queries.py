@@ -6,13 +6,16 @@ from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventstore.errors import InvalidInputError, StorageError
+from eventstore.limits import QUERY_SECONDS
 from eventstore.log.validation import check_seconds
 from eventstore.storage.query_limit import QueryLimit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from eventstore.log.operations import Head
+    from eventstore.storage.driver import Query as Statement
+    from eventstore.storage.driver import ViewRows
     from eventstore.store._log_access import LogAccess
 
 T = TypeVar("T")
@@ -27,19 +30,45 @@ class Queries:
 
     async def run(self, function: Callable[[Any, Head], T], timeout: float) -> T:
         """Return ``function(connection, head)``; see :meth:`eventstore.EventStore.query`."""
+
+        def ask(limit: QueryLimit) -> T:
+            result = self._log.backend.query(function, limit)
+            if iscoroutine(result):
+                result.close()
+                raise InvalidInputError("the function of a query", "is async: give a plain one")
+            return result
+
+        check_seconds("timeout", timeout)
+        return await self._run(ask, timeout)
+
+    @property
+    def dialect(self) -> str:
+        """The log's database, by SQLAlchemy's name of its SQL."""
+        return self._log.backend.dialect
+
+    async def look(
+        self,
+        view: str,
+        queries: Sequence[Statement],
+        make: Callable[[ViewRows], T],
+        timeout: float = QUERY_SECONDS,
+    ) -> T:
+        """Return what ``make`` makes, in the thread that reads, of an inline projection's rows.
+
+        ``queries`` are SQL with ``?`` parameters and their values, all of one snapshot.
+        """
+        backend = self._log.backend
+        return await self._run(lambda limit: make(backend.look(view, queries, limit)), timeout)
+
+    async def _run(self, query: Callable[[QueryLimit], T], timeout: float) -> T:
         log, began = self._log, False
         log.check_open()
-        check_seconds("timeout", timeout)
         limit = QueryLimit(log.url, timeout)
 
         def ask() -> T:
             nonlocal began
             began = True
-            result = log.backend.query(function, limit)
-            if iscoroutine(result):
-                result.close()
-                raise InvalidInputError("the function of a query", "is async: give a plain one")
-            return result
+            return query(limit)
 
         self._running.add(limit)
         try:

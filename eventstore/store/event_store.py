@@ -104,9 +104,10 @@ class EventStore(AsyncContext, Consumers, Maintained):
         if inline:
             self.feed.on_wake_up = ViewRefresh(self._writer.submit_later).heard
         self._maintenance = Maintenance(self._log, self.feed, reads.lift)
-        self._queries = Queries(self._log)
+        self.queries = Queries(self._log)
+        """Reads of inline projections: for the storage seams rather than for programs."""
         self._lifecycle = Lifecycle(
-            self._log, self.feed, self._writer, self._notifier, self._queries
+            self._log, self.feed, self._writer, self._notifier, self.queries
         )
 
     @classmethod
@@ -315,7 +316,7 @@ class EventStore(AsyncContext, Consumers, Maintained):
         one of the 4 threads of queries included, and ends the statement that runs then, or runs
         when the caller is cancelled. A function that computes without a statement is not ended.
         """
-        return await self._queries.run(function, timeout)
+        return await self.queries.run(function, timeout)
 
     async def transact(self, function: Callable[[Any], None] = lambda _: None) -> None:
         """Bring inline projections to the head, then call ``function(connection)``.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,17 +11,17 @@ from projections.registry.events import BOTS, Registered, read_bot_id
 from projections.registry.listing import listing_of, read_batch_size
 from projections.registry.model import stored_registration
 from projections.registry.queries import registrations as queries
+from projections.registry.queries.registrations import Row
 from projections.registry.tables import ACCESS
 from projections.seams.projected_store import ProjectedStore
 from projections.tables.access_times import AccessTimes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from eventstore import EventStore
     from projections.registry.listing import Listing
     from projections.registry.model import Registration, Status
-    from projections.registry.queries.registrations import Row
 
 
 class RegistryLists(ProjectedStore):
@@ -95,8 +94,10 @@ class RegistryLists(ProjectedStore):
 
     async def list_ids(self) -> list[str]:
         """Return the ids of active registrations, in order of first registration."""
-        keys = await self._query(partial(queries.list_keys, status="active"))
-        return [read_bot_id(BOTS + key) for key in keys]
+        return await self._look(
+            lambda rows: [read_bot_id(BOTS + key) for (key,) in rows],
+            queries.list_keys(self._dialect, "active"),
+        )
 
     async def count_all(
         self,
@@ -139,30 +140,35 @@ class RegistryLists(ProjectedStore):
         the first one, were not removed since and meet the filters then. ``config`` is any object
         with a ``batch_size``, of which up to 1,000 are read at once.
         """
-        return self._stream(
-            listing_of(status, filter_metadata, limit=read_batch_size(config)), until=None
-        )
+        return self._stream(listing_of(status, filter_metadata, limit=read_batch_size(config)))
 
-    async def _stream(self, listing: Listing, until: int | None) -> AsyncIterator[Registration]:
+    async def _stream(self, listing: Listing) -> AsyncIterator[Registration]:
+        until = await self._look(_first_value, queries.find_last(self._dialect))
         after = 0
-        while True:
-            rows, until = await self._query(
-                partial(queries.find_batch, listing=listing, after=after, until=until)
-            )
-            for row in rows:
-                yield self._registration(row)
-            if not rows:
+        while until:
+            query = queries.find_batch(self._dialect, listing, after, until)
+            found = await self._look(self._batch, query)
+            for _, registration in found:
+                yield registration
+            if not found:
                 return
-            after = rows[-1].first_position
+            after = found[-1][0]
+
+    def _batch(self, rows: Sequence[Any]) -> list[tuple[int, Registration]]:
+        found = map(Row._make, rows)
+        return [(row.first_position, self._registration(row)) for row in found]
 
     async def _list(self, listing: Listing) -> list[Registration]:
         if any(entry.field == "last_accessed_at" for entry in listing.sort):
             await self._access_times.flush()
-        rows = await self._query(partial(queries.find_all, listing=listing))
-        return [self._registration(row) for row in rows]
+        return await self._look(
+            lambda rows: [self._registration(row) for row in map(Row._make, rows)],
+            queries.find_all(self._dialect, listing),
+        )
 
     async def _count(self, listing: Listing) -> int:
-        return await self._query(partial(queries.count, listing=listing))
+        found: int = await self._look(_first_value, queries.count(self._dialect, listing))
+        return found
 
     def _accessed(self, row: Row) -> Any:
         newest = self._access_times.newest(row.key, row.accessed_us) or 0
@@ -177,6 +183,10 @@ class RegistryLists(ProjectedStore):
             updated = from_microseconds(row.updated_us)
         times = created, updated, self._accessed(row)
         return stored_registration(body.bot_id, body.config, row.status, body.metadata, times)
+
+
+def _first_value(rows: Sequence[Any]) -> Any:
+    return rows[0][0]
 
 
 _BODY: Final = msgspec.json.Decoder(Registered)

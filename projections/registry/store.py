@@ -26,15 +26,15 @@ from projections.registry.history import registration_as_of
 from projections.registry.listing import Listing
 from projections.registry.model import Registration, check_status
 from projections.registry.queries import registrations as queries
+from projections.registry.queries.registrations import Row
 from projections.registry.tables import RegistryTables
 from projections.seams.checks import copy_object
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from eventstore import Cursor, EventStore
     from projections.registry.model import RegistryChange, Status
-    from projections.registry.queries.registrations import Row
     from projections.seams.changes import Changes
 
 
@@ -137,7 +137,7 @@ class Registry(RegistryLists):
 
     async def clear(self) -> None:
         """Remove every registration that exists now, in commits of up to 50,000."""
-        rows = await self._query(partial(queries.find_all, listing=Listing()))
+        rows = await self._look(_all, queries.find_all(self._dialect, Listing()))
         for first in range(0, len(rows), MAX_COMMIT_EVENTS):
             part = rows[first : first + MAX_COMMIT_EVENTS]
             writes = []
@@ -183,7 +183,7 @@ class Registry(RegistryLists):
             key = bot_stream(bot_id).removeprefix(BOTS)
         except InvalidInputError:
             return None
-        return await self._query(partial(queries.find, key=key))
+        return await self._look(_only, queries.find(self._dialect, key))
 
     async def _replaced(self, row: Row, event: Any) -> bool:
         """Append; False if another writer changed the registration since ``row`` was read."""
@@ -197,3 +197,11 @@ class Registry(RegistryLists):
         for key in keys:
             self._access_times.forget(key)
         self.log.transact_later(partial(queries.delete_access_times, keys=keys))
+
+
+def _all(rows: Sequence[Any]) -> list[Row]:
+    return list(map(Row._make, rows))
+
+
+def _only(rows: Sequence[Any]) -> Row | None:
+    return Row._make(rows[0]) if rows else None

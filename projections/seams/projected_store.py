@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from eventstore import Appended, Cursor, Event
     from eventstore.log.events import Expected
     from eventstore.log.operations import Head
+    from eventstore.storage.driver import Query, ViewRows
     from projections.tables.connection import Connection
     from projections.tables.projection import TableProjection
 
@@ -74,6 +75,10 @@ class ProjectedStore(AsyncContext):
                 f"the {self._tables.name} in {self._given} is not open: call open() first"
             )
         return self._opened
+
+    @property
+    def _dialect(self) -> str:
+        return self.log.queries.dialect
 
     async def open(self) -> None:
         """Open the log and create its missing tables; a second call does nothing.
@@ -157,6 +162,30 @@ class ProjectedStore(AsyncContext):
         if at < (head.position if goal is None else goal):
             return _Answer(False, head.cursor, None)
         return _Answer(True, head.cursor, function(connection))
+
+    async def _look(self, make: Callable[..., T], *queries: Query) -> T:
+        """Return what ``make`` makes of the rows of queries, like :meth:`_query`.
+
+        ``queries`` are SQL with ``?`` parameters and their values, which take one exchange with
+        a server. ``make`` gets a list of rows for each, in the thread that reads.
+        """
+        goal: int | None = None
+        while True:
+            answer = await self.log.queries.look(
+                self._tables.name, queries, partial(self._made, make, goal)
+            )
+            if answer.found:
+                self._seen = answer.cursor
+                result: T = answer.result
+                return result
+            goal = answer.cursor.position if goal is None else goal
+            await self.log.transact()
+
+    def _made(self, make: Callable[..., Any], goal: int | None, rows: ViewRows) -> _Answer:
+        at = self._tables.position_of(rows.version, rows.position)
+        if at < (rows.head.position if goal is None else goal):
+            return _Answer(False, rows.head, None)
+        return _Answer(True, rows.head, make(*rows.rows))
 
     def _follow(
         self,

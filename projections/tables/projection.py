@@ -282,11 +282,15 @@ class TableProjection:
         c = projection_table.c
         found = select(c.position, c.version).where(c.name == self.name)
         row = connection.execute(found).one_or_none()
-        if row is None or row.version < self.version:
+        return self.position_of(None, 0) if row is None else self.position_of(row[1], row[0])
+
+    def position_of(self, version: int | None, position: int | None) -> int:
+        """Return :meth:`position` of what the checkpoint's row says; ``None`` is no row."""
+        if version is None or version < self.version:
             return 0
-        if row.version > self.version:
-            raise ProjectionVersionError(self.name, self.version, row.version)
-        return row.position or 0
+        if version > self.version:
+            raise ProjectionVersionError(self.name, self.version, version)
+        return position or 0
 
     def apply(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
         """Apply whole commits and store ``cursor``, within the caller's transaction.

@@ -13,7 +13,7 @@ from psycopg.pq import TransactionStatus
 from eventstore.log.operations import Head
 from eventstore.storage import incarnation
 from eventstore.storage.catalog import TABLES, as_catalog
-from eventstore.storage.driver import MOVE_HEAD, Driver
+from eventstore.storage.driver import MOVE_HEAD, VIEW_STATE, Driver, view_rows
 from eventstore.storage.postgres._catalog import QUERIES, read_pattern
 from eventstore.storage.postgres._head import page_of, select_head, update_head
 from eventstore.storage.postgres.engine import LOCK_SCHEMA
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from eventstore.storage.driver import Query
+    from eventstore.storage.driver import Query, ViewRows
+    from eventstore.storage.postgres.connection import Session
     from eventstore.storage.postgres.watchdog import Limit
 
 COPY_ROWS: Final = 8
@@ -102,6 +103,12 @@ class PostgresDriver(Driver):
         self._limit.go_on()
         return self._connection
 
+    @property
+    def session(self) -> Session:
+        """The session itself, without sending what was deferred."""
+        session: Session = self._raw
+        return session
+
     def commit(self) -> None:
         """Commit; raise InFailedSqlTransaction where there was nothing left to commit."""
         # The server answers a COMMIT of a transaction that failed with ROLLBACK, not an error.
@@ -153,6 +160,11 @@ class PostgresDriver(Driver):
         if not rows:
             raise LookupError("the head row is missing")
         return Head(*self._without_place(rows[0])), found
+
+    def look(self, view: str, queries: Sequence[Query]) -> ViewRows:
+        """Return all rows of queries, with head and checkpoint, in one exchange."""
+        head, (states, *rows) = self.read_and_commit((VIEW_STATE, (view,)), *queries)
+        return view_rows(head.cursor, states, rows)
 
     def move_head(self, position: int, recorded_us: int, hash_: bytes) -> None:
         """Write the head row, which is locked, no later than the next statement."""

@@ -238,12 +238,16 @@ class PostgresBackend(SqlBackend):
 
     def _query(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
         """Call ``function`` in a snapshot, on a connection for queries."""
+        return self._twice(partial(self._query_once, function, limit), limit)
+
+    def _twice(self, query: Callable[[], T], limit: QueryLimit) -> T:
+        """Return what a query returns; repeat it once where the connection was lost."""
         try:
-            return self._query_once(function, limit)
+            return query()
         except StorageError as error:
             if not error.transient or limit.interrupted:
                 raise
-            return self._query_once(function, limit)
+            return query()
 
     def _query_once(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
         with self._snapshot(self._query_engine, limit.left + PATIENCE_SECONDS) as driver:
@@ -254,6 +258,17 @@ class PostgresBackend(SqlBackend):
                 result = function(driver)
             driver.leave()
             return result
+
+    def _look(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
+        """Call ``function``, which changes no setting of the connection, in a snapshot."""
+        return self._twice(partial(self._look_once, function, limit), limit)
+
+    def _look_once(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
+        with (
+            self._snapshot(self._query_engine, limit.left + PATIENCE_SECONDS) as driver,
+            driver.session.interrupting(limit.is_over),
+        ):
+            return function(driver)
 
     @contextmanager
     def _snapshot(

@@ -364,6 +364,13 @@ class SqliteBackend(SqlBackend):
         with self._snapshot(queries=True) as driver:
             return limited(driver)
 
+    def _look(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
+        """Call ``function``, which changes no setting of the connection, in a snapshot."""
+        if self.path is None or self._read_only:
+            return self._query(function, limit)
+        with self._snapshot() as driver, interrupting(driver.raw, limit.is_over):
+            return function(driver)
+
     @contextmanager
     def _snapshot(self, *, queries: bool = False) -> Iterator[Driver]:
         with translate_errors(self._where):

@@ -39,12 +39,12 @@ def _on_sqlite(body: ColumnElement[Any], name: str) -> list[ColumnElement[Any]]:
     def found(column: ColumnElement[Any]) -> ColumnElement[Any]:
         return select(column).where(each.key == name).scalar_subquery()
 
-    is_number = each.type.in_(("integer", "real", "true", "false"))
-    number = case((is_number, each.atom))
+    number = case(dict.fromkeys(("integer", "real", "true", "false"), each.atom), value=each.type)
+    text = case(dict.fromkeys(("text", "array", "object"), each.value), value=each.type)
     return [
         found(case(_RANKS, value=each.type)),
         found(number),
-        found(case((each.type.in_(("text", "array", "object")), each.value))),
+        found(text),
     ]
 
 

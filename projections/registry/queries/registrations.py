@@ -1,15 +1,20 @@
-"""Registrations as the tables have them, one and many; each function reads within one snapshot."""
+"""Questions for registrations, one and many, as statements that are compiled once for each shape.
+
+Each function returns SQL with its values; the rows are those of :class:`Row`, unless it says so.
+"""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import BigInteger, and_, bindparam, case, func, select
 
 from projections.registry.queries.metadata_order import metadata_order
-from projections.registry.sorting import METADATA
+from projections.registry.sorting import METADATA, SortEntry
 from projections.registry.tables import ACCESS, bot_table, metadata_digest, metadata_table
 from projections.tables.access_times import access_time_table, delete_access_time
+from projections.tables.statements import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +23,8 @@ if TYPE_CHECKING:
 
     from projections.registry.listing import Listing
     from projections.registry.model import Status
+
+    Query = tuple[str, list[Any]]
 
 
 class Row(NamedTuple):
@@ -52,48 +59,46 @@ def _rows() -> Select[Any]:
     ).select_from(joined)
 
 
-def find(connection: Connection, key: str) -> Row | None:
-    """Return one registration; ``None`` where there is none."""
-    row = connection.execute(_rows().where(bot_table.c.key == key)).one_or_none()
-    return None if row is None else Row(*row)
+_FIND: Final = Statement(_rows().where(bot_table.c.key == bindparam("of")))
 
 
-def find_all(connection: Connection, listing: Listing) -> list[Row]:
-    """Return the registrations that a listing asks for, in its order."""
-    query = _sorted(_filtered(_rows(), listing), listing, connection.dialect.name)
-    if listing.limit is not None or listing.offset:
-        query = query.limit(_NO_LIMIT if listing.limit is None else listing.limit)
-        query = query.offset(listing.offset)
-    return [Row(*row) for row in connection.execute(query)]
+def find(dialect: str, key: str) -> Query:
+    """Ask for one registration."""
+    return _FIND.ask(dialect, of=key)
 
 
-def find_batch(
-    connection: Connection, listing: Listing, after: int, until: int | None
-) -> tuple[list[Row], int]:
-    """Return the next registrations of a stream, and the first position of the last one at all.
+def find_all(dialect: str, listing: Listing) -> Query:
+    """Ask for the registrations of a listing, in its order."""
+    cut = listing.limit is not None or bool(listing.offset)
+    shape = _shape(listing)
+    statement = _listed(shape, listing.sort, dialect, descending=listing.descending, cut=cut)
+    limit = _NO_LIMIT if listing.limit is None else listing.limit
+    return statement.ask(dialect, limit=limit, offset=listing.offset, **_values(listing))
 
-    ``after`` is the first position of the one before, ``until`` what the first batch returned.
+
+def find_batch(dialect: str, listing: Listing, after: int, until: int) -> Query:
+    """Ask for the next registrations of a stream.
+
+    ``after`` is the first position of the one before, ``until`` that of the last one at all.
     """
-    first = bot_table.c.first_position
-    if until is None:
-        until = connection.execute(select(func.max(first))).scalar() or 0
-    query = _filtered(_rows(), listing).where(first > after, first <= until)
-    rows = connection.execute(query.order_by(first).limit(listing.limit))
-    return [Row(*row) for row in rows], until
+    return _batch(_shape(listing)).ask(
+        dialect, after=after, until=until, limit=listing.limit, **_values(listing)
+    )
 
 
-def list_keys(connection: Connection, status: str) -> list[str]:
-    """Return the keys of all registrations with this status, in order of first registration."""
-    c = bot_table.c
-    found = select(c.key).where(c.status == status).order_by(c.first_position)
-    return list(connection.execute(found).scalars())
+def find_last(dialect: str) -> Query:
+    """Ask for the first position of the last registration; ``None`` where there is none."""
+    return _LAST.ask(dialect)
 
 
-def count(connection: Connection, listing: Listing) -> int:
-    """Return the number of registrations in a listing; its limit and offset do not count."""
-    query = _filtered(select(func.count()).select_from(bot_table), listing)
-    found: int = connection.execute(query).scalar_one()
-    return found
+def list_keys(dialect: str, status: str) -> Query:
+    """Ask for the keys of all registrations with this status, in order of first registration."""
+    return _KEYS.ask(dialect, status=status)
+
+
+def count(dialect: str, listing: Listing) -> Query:
+    """Ask for the number of registrations in a listing; its limit and offset do not count."""
+    return _counted(_shape(listing)).ask(dialect, **_values(listing))
 
 
 def delete_access_times(connection: Connection, keys: Sequence[str]) -> None:
@@ -103,6 +108,7 @@ def delete_access_times(connection: Connection, keys: Sequence[str]) -> None:
 
 
 _NO_LIMIT: Final = 2**63 - 1
+_SHAPES: Final = 256
 _ACCESSED: Final = case(
     (access_time_table.c.at_us > bot_table.c.created_us, access_time_table.c.at_us),
     else_=bot_table.c.created_us,
@@ -114,14 +120,63 @@ _FIELDS: Final[dict[str, ColumnElement[Any]]] = {
     "bot_id": bot_table.c.key,
     "status": bot_table.c.status,
 }
+_LAST: Final = Statement(select(func.max(bot_table.c.first_position)))
+_KEYS: Final = Statement(
+    select(bot_table.c.key)
+    .where(bot_table.c.status == bindparam("status"))
+    .order_by(bot_table.c.first_position)
+)
 
 
-def _sorted(query: Select[Any], listing: Listing, dialect: str) -> Select[Any]:
+class _Shape(NamedTuple):
+    """How many values each filter of a listing has: what its statements differ by."""
+
+    statuses: int
+    metadata: int
+
+
+def _shape(listing: Listing) -> _Shape:
+    return _Shape(len(listing.statuses), len(listing.metadata))
+
+
+def _values(listing: Listing) -> dict[str, str]:
+    found = {f"status{n}": status for n, status in enumerate(listing.statuses)}
+    for n, (name, value) in enumerate(listing.metadata.items()):
+        found[f"digest{n}"] = metadata_digest(name, value)
+    return found
+
+
+@lru_cache(_SHAPES)
+def _listed(
+    shape: _Shape, sort: tuple[SortEntry, ...], dialect: str, *, descending: bool, cut: bool
+) -> Statement:
+    query = _sorted(_filtered(_rows(), shape), sort, dialect, descending=descending)
+    if cut:
+        query = query.limit(bindparam("limit", type_=BigInteger))
+        query = query.offset(bindparam("offset", type_=BigInteger))
+    return Statement(query)
+
+
+@lru_cache(_SHAPES)
+def _batch(shape: _Shape) -> Statement:
     first = bot_table.c.first_position
-    if not listing.sort:
-        return query.order_by(first.desc() if listing.descending else first)
+    query = _filtered(_rows(), shape).where(first > bindparam("after"), first <= bindparam("until"))
+    return Statement(query.order_by(first).limit(bindparam("limit", type_=BigInteger)))
+
+
+@lru_cache(_SHAPES)
+def _counted(shape: _Shape) -> Statement:
+    return Statement(_filtered(select(func.count()).select_from(bot_table), shape))
+
+
+def _sorted(
+    query: Select[Any], sort: Sequence[SortEntry], dialect: str, *, descending: bool
+) -> Select[Any]:
+    first = bot_table.c.first_position
+    if not sort:
+        return query.order_by(first.desc() if descending else first)
     columns: list[ColumnElement[Any]] = []
-    for entry in listing.sort:
+    for entry in sort:
         if (column := _FIELDS.get(entry.field)) is not None:
             keys = [column]
         else:
@@ -131,11 +186,11 @@ def _sorted(query: Select[Any], listing: Listing, dialect: str) -> Select[Any]:
     return query.order_by(*columns, first)
 
 
-def _filtered(query: Select[Any], listing: Listing) -> Select[Any]:
-    if listing.statuses:
-        query = query.where(bot_table.c.status.in_(listing.statuses))
-    for name, value in listing.metadata.items():
+def _filtered(query: Select[Any], shape: _Shape) -> Select[Any]:
+    for n in range(shape.statuses):
+        query = query.where(bot_table.c.status == bindparam(f"status{n}"))
+    for n in range(shape.metadata):
         c = metadata_table.c
-        matching = select(c.key).where(c.value == metadata_digest(name, value))
+        matching = select(c.key).where(c.value == bindparam(f"digest{n}"))
         query = query.where(bot_table.c.key.in_(matching))
     return query
