@@ -53,14 +53,23 @@ class Retries:
         """Return the seconds to wait before the next try; raise ``error`` where there is none."""
         if not (may_pass(error) or self._is_ours(error, persist=persist)):
             raise error
-        found = conceal(str(error) or type(error).__name__)[:MOST_CHARACTERS]
+        found = _text(error)
         if found != self.trouble:
             log.warning("projection %r failed and is tried again: %s", self._name, found)
         self.trouble = found
         return self._backoff.next()
+
+    def stop(self, error: Exception) -> None:
+        """Note what has ended the run for good."""
+        self.trouble = _text(error)
+        log.warning("projection %r has stopped: %s", self._name, self.trouble)
 
     def _is_ours(self, error: Exception, *, persist: bool) -> bool:
         if not self._opened or isinstance(error, StoreClosedError):
             return False
         lasting = isinstance(error, CorruptEventError) or not isinstance(error, StorageError)
         return persist or not lasting
+
+
+def _text(error: Exception) -> str:
+    return conceal(str(error) or type(error).__name__)[:MOST_CHARACTERS]

@@ -1,94 +1,81 @@
-"""Runs a projection: applies the log up to its head, and then each new commit."""
+"""Runs projections: applies the log up to its head, and then each new commit."""
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable
-from contextlib import asynccontextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from eventstore.errors import HistoryGoneError
-from eventstore.log.inline_projection import archive_advice
-from eventstore.log.operations import TRIMS, Query
-from eventstore.system.event_loop import run_to_end
+from eventstore.errors import ConfigError
 from eventstore.system.owners import Unpicklable
-from projections._retries import Retries
-from projections.protocol import OutdatedViewError, check_runnable
-from projections.troubles import TroubleNote
+from projections._shared_pages import SharedPages
+from projections._view_run import HEAL_SECONDS, Progress, ViewRun
+from projections.protocol import check_runnable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from eventstore import Cursor, EventStore, Subscription
-    from eventstore.log.operations import Head
-    from projections.protocol import Healing, Projection
+    from eventstore import Cursor, EventStore
+    from projections.protocol import Projection
 
-log = logging.getLogger(__name__)
-T = TypeVar("T")
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called with the position reached and the position aimed at."""
-
-BATCH_EVENTS: Final = 2_000
-"""Events applied at once while catching up; a batch ends where a commit ends."""
-
-THREAD: Final = "eventstore-projection"
-"""The name of the threads that open and close projections."""
-
-HEAL_SECONDS: Final = 5.0
-"""Seconds between two checks of ``run`` for what another program changed in the projection."""
+__all__ = ["HEAL_SECONDS", "Progress", "ProjectionRunner"]
 
 
 class ProjectionRunner(Unpicklable):
-    """Applies the log to one projection: up to now, without an end, or from the first event.
+    """Applies the log to projections: up to now, without an end, or from the first event.
 
-    A runner owns its projection only while one of its methods runs. It calls ``progress``
-    after each batch. Every method raises ProjectionBusyError where another runner owns
-    the projection, HistoryDivergedError where it was computed from another history, and
+    Several are fed by one read of the log. Each has its own cursor and its own fate: what one
+    raises does not end the others, and is raised once they are done.
+
+    A runner owns its projections only while one of its methods runs. It calls ``progress``
+    after each batch. Every method raises ProjectionBusyError where another runner owns a
+    projection, HistoryDivergedError where it was computed from another history, and
     ProjectionError where an event cannot be applied and the projection is set to stop.
     ProjectionVersionError says that the projection is of a newer version: only :meth:`rebuild`
-    replaces it. Making a runner raises ConfigError for a projection that cannot be run.
+    replaces it. Making a runner raises ConfigError for a projection that cannot be run, for none,
+    and for two of one name.
     """
 
     def __init__(
         self,
         store: EventStore,
-        projection: Projection,
-        *,
+        *projections: Projection,
         progress: Progress | None = None,
         heal_seconds: float = HEAL_SECONDS,
     ) -> None:
-        check_runnable(projection)
+        _check(projections)
         self._store = store
-        self._projection = projection
-        self._progress = progress
-        self._heal_seconds = heal_seconds
-        self._limiter = anyio.CapacityLimiter(1)
-        self._turn = threading.Lock()
-        self._retries = Retries(projection.name)
+        self._stopped: dict[str, Exception] = {}
+        pages = SharedPages(store.feed.page)
+        turns: dict[Any, anyio.Lock] = {}
+        self._runs = [
+            ViewRun(store, one, pages.reader(), _turn_of(one, turns), progress, heal_seconds)
+            for one in projections
+        ]
 
     @property
     def trouble(self) -> str:
-        """Why ``run`` is waiting to try again; empty while the projection works."""
-        return self._retries.trouble
+        """Why ``run`` is waiting to try again, or what has stopped; empty while all goes well.
+
+        Of several projections it names each that is not well.
+        """
+        if len(self._runs) == 1:
+            return self._runs[0].trouble
+        return "; ".join(f"{run.name}: {run.trouble}" for run in self._runs if run.trouble)
+
+    @property
+    def stopped(self) -> Mapping[str, Exception]:
+        """The projections that have stopped since ``run`` began, each with the error."""
+        return dict(self._stopped)
 
     async def catch_up(self, until: int | None = None) -> Cursor:
         """Apply every commit that ends at or before ``until`` (default: the head), and heal.
 
         A projection that is already past ``until`` is rebuilt, so that it is always as of that
-        commit. Returns its cursor.
+        commit. Returns its cursor; of several the one that is least far.
         """
-        async with self._owned() as start:
-            head = await self._store.head()
-            if until is not None and start is not None and start.position > until:
-                return await self._rebuild(head, until)
-            cursor = await self._advance(head, start, until)
-            await self._heal()
-            return cursor
+        return await self._all(lambda run: run.catch_up(until))
 
     async def run(self, *, persist: bool = False) -> None:
         """Catch up, then apply each commit as it comes, and heal; until cancelled.
@@ -99,205 +86,95 @@ class ProjectionRunner(Unpicklable):
         log. ``persist`` does the same for errors of every other kind.
         An error before the projection was open for the first time is raised, unless it can pass
         by itself (a full disk, a server that restarts).
+
+        One of several projections that is not tried again stops: ``stopped`` and ``status`` name
+        it while the others go on. The error of the last one that stops is raised.
         """
+        self._stopped.clear()
+        if len(self._runs) == 1:
+            await self._runs[0].run(persist=persist)
+            return
         self._store.check_open()
-        self._retries.begin()
-        note = TroubleNote(self._store, self._projection)
-        await self._in_thread(note.open)
-        try:
-            await self._run_with(note, persist=persist)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await run_to_end(partial(self._in_turn, note.close), name=THREAD)
-
-    async def _run_with(self, note: TroubleNote, *, persist: bool) -> None:
-        open_ = self._projection.open
-        while True:
-            try:
-                async with self._owned(open_) as start:
-                    self._retries.opened()
-                    open_ = getattr(self._projection, "reopen", open_)
-                    await self._keep(start, note)
-            except Exception as error:
-                pause = self._retries.pause_after(error, persist=persist)
-            await self._in_thread(note.tell, self._retries.trouble)
-            await anyio.sleep(pause)
-
-    async def _keep(self, start: Cursor | None, note: TroubleNote) -> None:
-        """Apply and heal without an end, from ``start``."""
-        cursor = await self._advance(await self._store.head(), start, None)
-        while True:
-            await self._heal()
-            if self._retries.succeeded():
-                await self._in_thread(note.tell, "")
-            subscription = self._store.subscribe_changes(after=cursor)
-            try:
-                async with subscription:
-                    await self._follow(subscription)
-            except OutdatedViewError as error:
-                log.info("%s", error)
-                cursor = await self._rebuild(await self._store.head(), None)
-            except HistoryGoneError:
-                cursor = await self._advance_past_trims(subscription.cursor)
-
-    async def _advance_past_trims(self, start: Cursor | None) -> Cursor:
-        """Continue from before the first position, also while the log is trimmed again.
-
-        Raises HistoryGoneError where there is no snapshot.
-        """
-        while True:
-            head = await self._store.head()
-            try:
-                return await self._advance(head, start, None)
-            except HistoryGoneError:
-                if (await self._store.head()).first_position == head.first_position:
-                    raise
-
-    async def _follow(self, subscription: Subscription) -> None:
-        while True:
-            with anyio.move_on_after(self._heal_seconds):
-                async for reached, events in subscription.commits():
-                    with anyio.CancelScope(shield=True):
-                        await self._in_thread(self._projection.apply, events, reached)
-            await self._heal()
+        async with anyio.create_task_group() as tasks:
+            for run in self._runs:
+                run.pages.join()
+                tasks.start_soon(self._run_one, run, persist, tasks.cancel_scope)
+        raise next(reversed(self._stopped.values()))
 
     async def rebuild(self, until: int | None = None) -> Cursor:
-        """Compute the projection again from the first event; readers see the old one until then.
+        """Compute each projection again from the first event; readers see the old one until then.
 
         Where the beginning was trimmed a projection with ``from_snapshot`` starts with what
         trimming has kept; any other raises HistoryGoneError. Tables of a newer version are
         replaced as well.
         """
-        async with self._owned(replace_newer=True):
-            return await self._rebuild(await self._store.head(), until)
+        return await self._all(lambda run: run.rebuild(until))
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[Callable[[], Awaitable[Cursor]]]:
-        """Own the projection while entered; calling the result applies everything up to the head.
+        """Own the projections while entered; calling the result applies everything up to the head.
 
         For callers that have to wait until that is done. Entering, calls and leaving may be in
         different tasks, one after another.
         """
-        async with self._owned() as cursor:
+        async with AsyncExitStack() as stack:
+            advances = [await stack.enter_async_context(run.held()) for run in self._runs]
 
             async def advance() -> Cursor:
-                nonlocal cursor
-                cursor = await self._advance(await self._store.head(), cursor, None)
-                return cursor
+                return _least([await one() for one in advances])
 
             yield advance
 
-    async def _advance(self, head: Head, start: Cursor | None, until: int | None) -> Cursor:
-        """Continue from ``start``; rebuild where that is not possible.
+    async def _run_one(self, run: ViewRun, persist: bool, scope: anyio.CancelScope) -> None:
+        def stopped(error: Exception) -> None:
+            self._stopped[run.name] = error
+            if len(self._stopped) == len(self._runs):
+                scope.cancel()
 
-        That is so after a trim past it, for tables of another version and after a redaction.
-        """
-        trimmed = start is None or start.position < head.first_position - 1
-        if getattr(self._projection, "outdated", False) or (head.first_position > 1 and trimmed):
-            return await self._rebuild(head, until)
-        try:
-            return await self._apply(head, start, until)
-        except OutdatedViewError as error:
-            log.info("%s", error)
-            return await self._rebuild(await self._store.head(), until)
+        await run.run(persist=persist, stopped=stopped)
 
-    async def _rebuild(self, head: Head, until: int | None) -> Cursor:
-        await self._in_thread(self._projection.begin_rebuild)
-        cursor = await self._apply(head, None, until)
-        if until is None:
-            # Appended meanwhile: readers may have seen it already.
-            cursor = await self._apply(await self._store.head(), cursor, None)
-        await self._in_thread(self._projection.finish_rebuild)
-        return cursor
+    async def _all(self, call: Callable[[ViewRun], Awaitable[Cursor]]) -> Cursor:
+        """Call a method of each run; raise the first error once all of them have ended."""
+        if len(self._runs) == 1:
+            return await call(self._runs[0])
+        reached: dict[int, Cursor] = {}
+        errors: dict[int, Exception] = {}
 
-    async def _apply(self, head: Head, cursor: Cursor | None, until: int | None) -> Cursor:
-        """Apply from ``cursor`` up to ``until``, a batch of whole commits at a time."""
-        target = head.position if until is None else min(until, head.position)
-        kept = head.first_position - 1 if cursor is None else 0
-        if cursor is None:
-            self._check_start(head, target)
-            page = await self._store.feed.page(Query(after=0, until=0, kept=True))
-            cursor = page.through
-            await self._in_thread(self._projection.apply, [], cursor)
-        else:
-            # Also where nothing is left to apply: a log restored from a copy ends earlier.
-            at = cursor.position
-            await self._store.feed.page(Query(after=at, until=at, limit=1, expect=cursor))
-        while cursor.position < target:
-            page = await self._store.feed.page(
-                Query(
-                    after=cursor.position,
-                    until=target,
-                    limit=BATCH_EVENTS,
-                    whole_commits=True,
-                    expect=cursor,
-                    kept=cursor.position < kept,
-                )
+        async def one(number: int, run: ViewRun) -> None:
+            try:
+                reached[number] = await call(run)
+            except Exception as error:
+                errors[number] = error
+
+        async with anyio.create_task_group() as tasks:
+            for number, run in enumerate(self._runs):
+                run.pages.join()
+                tasks.start_soon(one, number, run)
+        if errors:
+            raise errors[min(errors)]
+        return _least(list(reached.values()))
+
+
+def _least(cursors: list[Cursor]) -> Cursor:
+    return min(cursors, key=lambda cursor: cursor.position)
+
+
+def _turn_of(projection: Projection, turns: dict[Any, anyio.Lock]) -> anyio.Lock | None:
+    """Return the turn at writing that projections in one place share, if they do."""
+    if not getattr(projection, "one_writer", False):
+        return None
+    return turns.setdefault(getattr(projection, "place", None), anyio.Lock())
+
+
+def _check(projections: tuple[Projection, ...]) -> None:
+    if not projections:
+        raise ConfigError("a ProjectionRunner needs a projection: give one or several")
+    seen = set()
+    for projection in projections:
+        check_runnable(projection)
+        if projection.name in seen:
+            raise ConfigError(
+                f"projection {projection.name!r} is given twice to one ProjectionRunner: give each "
+                "another name, or a runner of its own"
             )
-            if page.head.first_position != head.first_position and cursor.position < kept:
-                reason = "it was trimmed during the rebuild: again"
-                raise HistoryGoneError(cursor.position, page.head.first_position, reason)
-            if page.through == cursor:
-                break  # The rest of the range is the beginning of a commit that ends past it.
-            # A cancelled wait would leave the thread running without its result.
-            with anyio.CancelScope(shield=True):
-                await self._in_thread(self._projection.apply, page.events, page.through)
-            cursor = page.through
-            if self._progress is not None:
-                self._progress(cursor.position, target)
-        return cursor
-
-    def _check_start(self, head: Head, target: int) -> None:
-        """Raise HistoryGoneError where the projection needs events that were trimmed."""
-        first = head.first_position
-        if first == 1:
-            return
-        if not getattr(self._projection, "from_snapshot", False):
-            raise HistoryGoneError(0, first, archive_advice(self._projection.name))
-        if target < first - 1:
-            reason = f"the projection as of {target} is in the archive that {TRIMS!r} names"
-            raise HistoryGoneError(target, first, reason)
-
-    async def _heal(self) -> None:
-        if not hasattr(self._projection, "damaged"):
-            return
-        projection = cast("Healing", self._projection)
-        positions = await self._in_thread(projection.damaged)
-        if not positions:
-            return
-        log.warning("%s: repairing %d files", self._projection.name, len(positions))
-        events = [
-            event
-            for position in positions
-            for event in (
-                await self._store.feed.page(Query(after=position - 1, until=position, kept=True))
-            ).events
-        ]
-        await self._in_thread(projection.mend, events)
-
-    @asynccontextmanager
-    async def _owned(
-        self,
-        open_: Callable[[str], Cursor | None] | None = None,
-        *,
-        replace_newer: bool = False,
-    ) -> AsyncIterator[Cursor | None]:
-        head = await self._store.head()
-        if hasattr(self._projection, "replace_newer"):
-            self._projection.replace_newer = replace_newer
-        close = partial(self._in_turn, self._projection.close)
-        open_it = partial(self._in_turn, open_ or self._projection.open, head.log_id)
-        cursor = await run_to_end(open_it, close, name=THREAD)
-        try:
-            yield cursor
-        finally:
-            with anyio.CancelScope(shield=True):
-                await run_to_end(close, name=THREAD)
-
-    async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
-        return await anyio.to_thread.run_sync(self._in_turn, function, *args, limiter=self._limiter)
-
-    def _in_turn(self, function: Callable[..., T], *args: Any) -> T:
-        """Call the projection once its last call has ended: asyncio's cancellation leaves that."""
-        with self._turn:
-            return function(*args)
+        seen.add(projection.name)

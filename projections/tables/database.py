@@ -62,6 +62,9 @@ class Database(Protocol):
     identifier_bytes: int | None
     """How many bytes of a table's name it tells apart; ``None`` for all."""
 
+    one_writer: bool
+    """Whether one transaction at a time writes to it, a whole rebuild being one."""
+
     def open(self) -> None:
         """Make ready to connect."""
 

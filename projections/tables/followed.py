@@ -103,6 +103,7 @@ class FollowedTables:
         self._database = make_database(url)
         self.place = self._database.url
         """Names the database, without a password."""
+        self.one_writer = self._database.one_writer
         self.name = projection.name
         self.from_snapshot = projection.from_snapshot
         self.outdated = False

@@ -52,6 +52,7 @@ class PostgresDatabase:
     """
 
     identifier_bytes: int | None = MAX_IDENTIFIER_BYTES
+    one_writer = False
 
     def __init__(self, url: str | SecretUrl) -> None:
         connection_info(url)  # Names what is wrong with a URL at once.

@@ -33,6 +33,7 @@ class SqliteDatabase:
     """
 
     identifier_bytes: int | None = None
+    one_writer = True
 
     def __init__(self, given: str | SecretUrl) -> None:
         url = SecretUrl.of(given)

@@ -19,7 +19,7 @@ from eventstore.cli.output import Output
 from eventstore.cli.rebuild import Rebuilt, Target, names, rebuild
 from eventstore.cli.session import Session
 from eventstore.config import Settings
-from projections import runner
+from projections import _view_run, runner
 from projections.journal import Journal
 from projections.memories import Memory, MemoryStore, Namespace
 from projections.rules import RuleTables
@@ -190,7 +190,7 @@ async def test_an_interrupted_rebuild_leaves_the_old_view(
     shutil.rmtree(tmp_path / "rules")
     (tmp_path / "rules").mkdir()
     run("sync", "rules", "--once", "--allow-empty")
-    monkeypatch.setattr(runner, "BATCH_EVENTS", 1)
+    monkeypatch.setattr(_view_run, "BATCH_EVENTS", 1)
     with anyio.CancelScope() as scope:
         cancel_after_some(scope, monkeypatch)
         await rebuild(session, name, to=to, database=database)

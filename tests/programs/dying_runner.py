@@ -12,7 +12,7 @@ from support.totals import Totals
 
 from eventstore import EventStore
 from programs.common import run
-from projections import runner
+from projections import ProjectionRunner, _view_run
 
 
 class Death:
@@ -29,10 +29,10 @@ class Death:
 
 
 async def main(log: str, tables: str, batches: str) -> None:
-    runner.BATCH_EVENTS = 5  # type: ignore[misc]
+    _view_run.BATCH_EVENTS = 5  # type: ignore[misc]
     async with EventStore.open(log) as store:
         totals = Totals().at(tables)
-        await runner.ProjectionRunner(store, totals, progress=Death(int(batches))).catch_up()
+        await ProjectionRunner(store, totals, progress=Death(int(batches))).catch_up()
 
 
 if __name__ == "__main__":

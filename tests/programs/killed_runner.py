@@ -12,14 +12,14 @@ from support.totals import Totals
 
 from eventstore import EventStore
 from programs.common import run, say
-from projections import DirectoryProjection, runner
+from projections import DirectoryProjection, ProjectionRunner, _view_run
 
 if TYPE_CHECKING:
     from projections.protocol import Projection
 
 
 async def main(log: str, kind: str, place: str) -> None:
-    runner.BATCH_EVENTS = 5  # type: ignore[misc]
+    _view_run.BATCH_EVENTS = 5  # type: ignore[misc]
     view: Any = DirectoryProjection(place) if kind == "directory" else Totals().at(place)
     apply = view.apply
 
@@ -31,7 +31,7 @@ async def main(log: str, kind: str, place: str) -> None:
     view.apply = telling
     projection: Projection = view
     async with EventStore.open(log, notify="none", poll=0.05) as store:
-        await runner.ProjectionRunner(store, projection).run()
+        await ProjectionRunner(store, projection).run()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from support.totals import DoubledTotals, Totals, append_numbers, read_totals
 
 from eventstore import Event, EventStore, NewEvent
 from eventstore.storage.postgres import connection as postgres_urls
-from projections import ProjectionRunner, runner
+from projections import ProjectionRunner, _view_run
 
 if TYPE_CHECKING:
     from support.postgres import Server
@@ -25,7 +25,7 @@ async def test_no_transaction_is_open_between_the_batches_of_a_rebuild(
     log, target = postgres.fresh_schema(), postgres.fresh_schema()
     seen = []
     states = "SELECT state FROM pg_stat_activity WHERE application_name = 'projector'"
-    monkeypatch.setattr(runner, "BATCH_EVENTS", 7)
+    monkeypatch.setattr(_view_run, "BATCH_EVENTS", 7)
     async with EventStore.open(log) as store:
         expected = await append_numbers(store)
         projector = ProjectionRunner(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from support.logs import some
+from support.positions import Positions
 from support.waiting import DEADLINE, eventually, until
 
 from eventstore import (
@@ -18,7 +19,7 @@ from eventstore import (
     HistoryDivergedError,
     StorageError,
 )
-from projections import ProjectionRunner, runner
+from projections import ProjectionRunner, _view_run
 from projections.directory import ForeignDirectoryError
 
 if TYPE_CHECKING:
@@ -27,51 +28,6 @@ if TYPE_CHECKING:
     from eventstore import Event
 
 pytestmark = pytest.mark.anyio
-
-
-class Positions:
-    """A projection in memory: the positions it was given, and its cursor."""
-
-    name = "positions"
-
-    def __init__(self) -> None:
-        self.seen: list[int] = []
-        self.batches: list[list[int]] = []
-        self.cursor: Cursor | None = None
-        self.opened = self.closed = 0
-        self.fail_at = 0
-        self._new: Positions | None = None
-
-    def open(self, log_id: str) -> Cursor | None:
-        """Own the projection."""
-        self.opened += 1
-        return self.cursor
-
-    def apply(self, events: Sequence[Event], cursor: Cursor) -> None:
-        """Remember the positions."""
-        if self._new is not None:
-            self._new.apply(events, cursor)
-            return
-        positions = [event.position for event in events]
-        if self.fail_at in positions:
-            raise ZeroDivisionError
-        self.seen += positions
-        self.batches.append(positions)
-        self.cursor = cursor
-
-    def begin_rebuild(self) -> None:
-        """Start from nothing, unseen."""
-        self._new = Positions()
-
-    def finish_rebuild(self) -> None:
-        """Show what was rebuilt."""
-        assert self._new is not None
-        self.seen, self.cursor, self._new = self._new.seen, self._new.cursor, None
-
-    def close(self) -> None:
-        """Give the projection up."""
-        self.closed += 1
-        self._new = None
 
 
 @pytest.fixture
@@ -130,7 +86,7 @@ async def test_a_point_beyond_the_head_is_the_head(
 async def test_a_batch_never_cuts_a_commit(
     store: EventStore, projection: Positions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "BATCH_EVENTS", 2)
+    monkeypatch.setattr(_view_run, "BATCH_EVENTS", 2)
     await ProjectionRunner(store, projection).catch_up()
     assert projection.seen == list(range(1, 11))
     ends = [batch[-1] for batch in projection.batches if batch]
@@ -141,7 +97,7 @@ async def test_a_batch_never_cuts_a_commit(
 async def test_progress_is_reported_up_to_the_end(
     store: EventStore, projection: Positions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "BATCH_EVENTS", 1)
+    monkeypatch.setattr(_view_run, "BATCH_EVENTS", 1)
     seen: list[tuple[int, int]] = []
     follower = ProjectionRunner(store, projection, progress=lambda *at: seen.append(at))
     await follower.catch_up()

@@ -29,7 +29,7 @@ from eventstore import (
     ProjectionError,
     ProjectionVersionError,
 )
-from projections import ProjectionRunner, TableProjection, runner
+from projections import ProjectionRunner, TableProjection, _view_run
 
 pytestmark = pytest.mark.anyio
 
@@ -76,7 +76,7 @@ async def test_a_projection_of_an_older_version_serves_until_it_is_computed_agai
     log: str, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[dict[str, int]] = []
-    monkeypatch.setattr(runner, "BATCH_EVENTS", 7)
+    monkeypatch.setattr(_view_run, "BATCH_EVENTS", 7)
     async with EventStore.open(log) as store:
         expected = await append_numbers(store)
         await ProjectionRunner(store, Totals().at(target)).catch_up()
