@@ -24,6 +24,7 @@ import redis
 from watchfiles import watch
 
 from eventstore import END, EventStore
+from eventstore.system import tree_watch
 from eventstore.system.directory_watch import CHECK_MS, STEP_MS
 from projections.rules import CompiledRule, RuleStore, RuleSync
 
@@ -153,16 +154,11 @@ async def engine(url: str) -> None:
 
 def watcher(folder: str) -> None:
     """Report the SHA-256 of each file that plain watchfiles names, at the store's step."""
-    changes = watch(
-        folder,
-        watch_filter=None,
-        step=STEP_MS,
-        debounce=4 * STEP_MS,
-        rust_timeout=CHECK_MS,
-        yield_on_timeout=True,
+    found = tree_watch.changes(
+        Path(folder), step_ms=STEP_MS, check_ms=CHECK_MS, stop=threading.Event(), recursive=True
     )
     say("ready")
-    for batch in changes:
+    for batch in found:
         for path in {path for _, path in batch}:
             try:
                 digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()

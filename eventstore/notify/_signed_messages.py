@@ -12,7 +12,7 @@ import hmac
 import os
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -45,17 +45,8 @@ class Message(NamedTuple):
     """Of the sender's log; empty also where an earlier version sent it."""
 
 
-class _Row(msgspec.Struct, array_like=True, frozen=True):
-    stream: str
-    version: int
-    type: str
-    commit: int
-    raw_id: bytes
-    content: int
-    raw_data: bytes | None
-    raw_metadata: bytes | None
-    recorded_us: int
-    hash: bytes
+_Row: TypeAlias = tuple[str, int, str, int, bytes, int, bytes | None, bytes | None, int, bytes]
+"""The fields of an event behind its position, which follows from its place in the message."""
 
 
 class _Body(msgspec.Struct, array_like=True, frozen=True):
@@ -108,13 +99,8 @@ class Signer:
     def _sign(
         self, log_id: str, position: int, batch: CommitBatch | None, incarnation: str
     ) -> bytes:
-        rows = [
-            _Row(
-                e.stream, e.version, e.type, e.commit, e.raw_id, e.content, e.raw_data,
-                e.raw_metadata, e.recorded_us, e.hash,
-            )
-            for e in (batch.events if batch is not None else ())
-        ]  # fmt: skip
+        events = batch.events if batch is not None else ()
+        rows: list[_Row] = [msgspec.structs.astuple(event)[1:] for event in events]
         previous = batch.previous.hash if batch is not None else b""
         body = self._encode(
             _Body(
@@ -166,11 +152,5 @@ def _batch_of(fields: _Body) -> CommitBatch | None:
     if not fields.rows:
         return None
     first = fields.position - len(fields.rows) + 1
-    events = tuple(
-        Event(
-            first + at, row.stream, row.version, row.type, row.commit, row.raw_id, row.content,
-            row.raw_data, row.raw_metadata, row.recorded_us, row.hash,
-        )
-        for at, row in enumerate(fields.rows)
-    )  # fmt: skip
+    events = tuple(Event(first + at, *row) for at, row in enumerate(fields.rows))
     return CommitBatch(Cursor(fields.log_id, first - 1, fields.previous), events)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from projections.journal.model import PatternTimeoutError, Project
 from projections.journal.paging import EntryPage, Pages, Question
 from projections.journal.queries.entries import count_entries, read_page
-from projections.journal.search import Search, by_filters, by_query
+from projections.journal.search import Criteria, Search, by_filters, by_query
 from projections.seams.checks import check_text, check_whole_number
+from projections.seams.keywords import shows
 from projections.seams.projected_store import ProjectedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from datetime import datetime
+    from collections.abc import Callable, Mapping
 
     from eventstore import EventStore
-    from projections.journal.model import MessageMode
     from projections.tables.connection import Connection
 
 T = TypeVar("T")
@@ -72,21 +71,15 @@ class EntryStore(ProjectedStore):
         """Return the exact number of entries that :meth:`fetch_recent_entries` finds."""
         return await self._count(by_filters(project, filters))
 
+    @shows(Criteria, by_query)
     async def query_entries(
         self,
         *,
         project: Project,
         limit: int,
-        start: datetime | str | None = None,
-        end: datetime | str | None = None,
-        agents: Iterable[str] | None = None,
-        emojis: Iterable[str] | None = None,
-        message: str | None = None,
-        message_mode: MessageMode = "substring",
-        case_sensitive: bool = False,
-        meta_filters: Mapping[str, Any] | None = None,
         offset: int = 0,
         as_of: int | None = None,
+        **criteria: Unpack[Criteria],
     ) -> list[dict[str, Any]]:
         """Return entries that meet all of these, newest first.
 
@@ -98,54 +91,26 @@ class EntryStore(ProjectedStore):
         PatternTimeoutError for a search that takes too long. Without ``case_sensitive`` texts
         are compared after ``str.casefold``. ``meta_filters`` are as ``meta.KEY`` in ``filters``.
         """
-        search = by_query(
-            project, start, end, agents, emojis, message, message_mode, meta_filters,
-            case_sensitive=case_sensitive,
-        )  # fmt: skip
-        return (await self._page(search, limit, offset, as_of)).entries
+        found = await self._page(by_query(project, **criteria), limit, offset, as_of)
+        return found.entries
 
+    @shows(Criteria, by_query)
     async def query_entries_paginated(
         self,
         *,
         project: Project,
         page: int = 1,
         page_size: int = 50,
-        start: datetime | str | None = None,
-        end: datetime | str | None = None,
-        agents: Iterable[str] | None = None,
-        emojis: Iterable[str] | None = None,
-        message: str | None = None,
-        message_mode: MessageMode = "substring",
-        case_sensitive: bool = False,
-        meta_filters: Mapping[str, Any] | None = None,
         as_of: int | None = None,
+        **criteria: Unpack[Criteria],
     ) -> tuple[list[dict[str, Any]], int]:
         """Return a page of :meth:`query_entries`, and the number of entries in all pages."""
-        search = by_query(
-            project, start, end, agents, emojis, message, message_mode, meta_filters,
-            case_sensitive=case_sensitive,
-        )  # fmt: skip
-        return await self._paginated(search, page, page_size, as_of)
+        return await self._paginated(by_query(project, **criteria), page, page_size, as_of)
 
-    async def count_query_entries(
-        self,
-        *,
-        project: Project,
-        start: datetime | str | None = None,
-        end: datetime | str | None = None,
-        agents: Iterable[str] | None = None,
-        emojis: Iterable[str] | None = None,
-        message: str | None = None,
-        message_mode: MessageMode = "substring",
-        case_sensitive: bool = False,
-        meta_filters: Mapping[str, Any] | None = None,
-    ) -> int:
+    @shows(Criteria, by_query)
+    async def count_query_entries(self, *, project: Project, **criteria: Unpack[Criteria]) -> int:
         """Return the exact number of entries that :meth:`query_entries` finds."""
-        search = by_query(
-            project, start, end, agents, emojis, message, message_mode, meta_filters,
-            case_sensitive=case_sensitive,
-        )  # fmt: skip
-        return await self._count(search)
+        return await self._count(by_query(project, **criteria))
 
     async def _count(self, search: Search) -> int:
         check_text("project", search.project)

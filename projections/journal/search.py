@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sized
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
 from eventstore.errors import InvalidInputError
 from projections.journal.checks import read_boundary
@@ -14,7 +14,9 @@ from projections.journal.model import MESSAGE_MODES, project_name
 from projections.seams.checks import check_text
 
 if TYPE_CHECKING:
-    from projections.journal.model import Project
+    from datetime import datetime
+
+    from projections.journal.model import MessageMode, Project
 
 META: Final = "meta."
 """Prefix of a filter by metadata."""
@@ -94,19 +96,32 @@ def by_filters(project: Project, filters: Mapping[str, Any] | None) -> Search:
     return search._replace(meta=tuple(sorted(found)))
 
 
+class Criteria(TypedDict, total=False):
+    """What the entries of a query have to meet; :func:`by_query` has the defaults."""
+
+    start: datetime | str | None
+    end: datetime | str | None
+    agents: Iterable[str] | None
+    emojis: Iterable[str] | None
+    message: str | None
+    message_mode: MessageMode
+    case_sensitive: bool
+    meta_filters: Mapping[str, Any] | None
+
+
 def by_query(
     project: Project,
-    start: object,
-    end: object,
-    agents: Iterable[str] | None,
-    emojis: Iterable[str] | None,
-    message: str | None,
-    message_mode: str,
-    meta_filters: Mapping[str, Any] | None,
     *,
-    case_sensitive: bool,
+    start: object = None,
+    end: object = None,
+    agents: object = None,
+    emojis: object = None,
+    message: object = None,
+    message_mode: str = "substring",
+    case_sensitive: bool = False,
+    meta_filters: Mapping[str, Any] | None = None,
 ) -> Search:
-    """Return a search by every criterion; raise InvalidInputError or PatternError."""
+    """Return a search by :class:`Criteria`; raise InvalidInputError or PatternError."""
     if message_mode not in MESSAGE_MODES:
         raise InvalidInputError(
             f"message_mode={message_mode!r:.40}", f"use one of {', '.join(MESSAGE_MODES)}"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import msgspec
 
 from eventstore.log.clock import from_microseconds
 from projections.registry.events import BOTS, Registered, read_bot_id
-from projections.registry.listing import listing_of, read_batch_size
+from projections.registry.listing import ListOptions, listing_of, read_batch_size
 from projections.registry.model import stored_registration
 from projections.registry.queries import registrations as queries
 from projections.registry.queries.registrations import Row
 from projections.registry.tables import ACCESS
+from projections.seams.keywords import shows
 from projections.seams.projected_store import ProjectedStore
 from projections.tables.access_times import AccessTimes
 
@@ -30,16 +31,9 @@ class RegistryLists(ProjectedStore):
     def _on_open(self, store: EventStore) -> None:
         self._access_times = AccessTimes(store, ACCESS)
 
+    @shows(ListOptions, listing_of)
     async def list_all(
-        self,
-        *,
-        status: Status | None = None,
-        filter_metadata: Mapping[str, Any] | None = None,
-        sort: Any = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        descending: bool = False,
-        metadata: Mapping[str, Any] | None = None,
+        self, *, status: Status | None = None, **options: Unpack[ListOptions]
     ) -> list[Registration]:
         """Return registrations, by default all of them in order of first registration.
 
@@ -52,45 +46,17 @@ class RegistryLists(ProjectedStore):
         with null come last. ``limit`` and ``offset`` apply after that. Moves no access time.
         Raises InvalidInputError for arguments that mean nothing.
         """
-        return await self._list(
-            listing_of(
-                status, filter_metadata, sort, limit, offset, metadata, descending=descending
-            )
-        )
+        return await self._list(listing_of(status, **options))
 
-    async def list_active(
-        self,
-        *,
-        filter_metadata: Mapping[str, Any] | None = None,
-        sort: Any = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        descending: bool = False,
-        metadata: Mapping[str, Any] | None = None,
-    ) -> list[Registration]:
+    @shows(ListOptions, listing_of)
+    async def list_active(self, **options: Unpack[ListOptions]) -> list[Registration]:
         """Return active registrations; see :meth:`list_all`."""
-        return await self._list(
-            listing_of(
-                "active", filter_metadata, sort, limit, offset, metadata, descending=descending
-            )
-        )
+        return await self._list(listing_of("active", **options))
 
-    async def list_inactive(
-        self,
-        *,
-        filter_metadata: Mapping[str, Any] | None = None,
-        sort: Any = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        descending: bool = False,
-        metadata: Mapping[str, Any] | None = None,
-    ) -> list[Registration]:
+    @shows(ListOptions, listing_of)
+    async def list_inactive(self, **options: Unpack[ListOptions]) -> list[Registration]:
         """Return inactive registrations, those in error not among them; see :meth:`list_all`."""
-        return await self._list(
-            listing_of(
-                "inactive", filter_metadata, sort, limit, offset, metadata, descending=descending
-            )
-        )
+        return await self._list(listing_of("inactive", **options))
 
     async def list_ids(self) -> list[str]:
         """Return the ids of active registrations, in order of first registration."""
@@ -107,7 +73,9 @@ class RegistryLists(ProjectedStore):
         metadata: Mapping[str, Any] | None = None,
     ) -> int:
         """Return how many registrations :meth:`list_all` finds."""
-        return await self._count(listing_of(status, filter_metadata, metadata=metadata))
+        return await self._count(
+            listing_of(status, filter_metadata=filter_metadata, metadata=metadata)
+        )
 
     async def count(
         self,
@@ -116,7 +84,9 @@ class RegistryLists(ProjectedStore):
         metadata: Mapping[str, Any] | None = None,
     ) -> int:
         """Return how many registrations are active, and have this metadata."""
-        return await self._count(listing_of("active", filter_metadata, metadata=metadata))
+        return await self._count(
+            listing_of("active", filter_metadata=filter_metadata, metadata=metadata)
+        )
 
     async def count_inactive(
         self,
@@ -125,7 +95,9 @@ class RegistryLists(ProjectedStore):
         metadata: Mapping[str, Any] | None = None,
     ) -> int:
         """Return how many registrations are inactive, and have this metadata."""
-        return await self._count(listing_of("inactive", filter_metadata, metadata=metadata))
+        return await self._count(
+            listing_of("inactive", filter_metadata=filter_metadata, metadata=metadata)
+        )
 
     def stream(
         self,
@@ -140,7 +112,9 @@ class RegistryLists(ProjectedStore):
         the first one, were not removed since and meet the filters then. ``config`` is any object
         with a ``batch_size``, of which up to 1,000 are read at once.
         """
-        return self._stream(listing_of(status, filter_metadata, limit=read_batch_size(config)))
+        return self._stream(
+            listing_of(status, filter_metadata=filter_metadata, limit=read_batch_size(config))
+        )
 
     async def _stream(self, listing: Listing) -> AsyncIterator[Registration]:
         until = await self._look(_first_value, queries.find_last(self._dialect))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
 from eventstore.log.events import NewEvent
 from projections.registry.model import check_status
@@ -34,15 +34,26 @@ class Listing(NamedTuple):
     offset: int = 0
 
 
+class ListOptions(TypedDict, total=False):
+    """Filter, order and page of a list; :func:`listing_of` has the defaults."""
+
+    filter_metadata: Mapping[str, Any] | None
+    sort: Any
+    limit: int | None
+    offset: int | None
+    descending: bool
+    metadata: Mapping[str, Any] | None
+
+
 def listing_of(
     status: object,
+    *,
     filter_metadata: object = None,
     sort: Any = None,
     limit: int | None = None,
     offset: int | None = None,
-    metadata: object = None,
-    *,
     descending: bool = False,
+    metadata: object = None,
 ) -> Listing:
     """Return a listing; raise InvalidInputError for arguments that mean nothing."""
     for what, number in (("limit", limit), ("offset", offset)):

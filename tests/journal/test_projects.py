@@ -216,14 +216,14 @@ INTERFACE = {
     ),
     "count_entries": "(project, filters=None)",
     "query_entries": (
-        "(*, project, limit, start=None, end=None, agents=None, emojis=None, message=None, "
-        "message_mode='substring', case_sensitive=False, meta_filters=None, offset=0, "
-        "as_of=None)"
+        "(*, project, limit, offset=0, as_of=None, start=None, end=None, agents=None, "
+        "emojis=None, message=None, message_mode='substring', case_sensitive=False, "
+        "meta_filters=None)"
     ),
     "query_entries_paginated": (
-        "(*, project, page=1, page_size=50, start=None, end=None, agents=None, emojis=None, "
-        "message=None, message_mode='substring', case_sensitive=False, meta_filters=None, "
-        "as_of=None)"
+        "(*, project, page=1, page_size=50, as_of=None, start=None, end=None, agents=None, "
+        "emojis=None, message=None, message_mode='substring', case_sensitive=False, "
+        "meta_filters=None)"
     ),
     "count_query_entries": (
         "(*, project, start=None, end=None, agents=None, emojis=None, message=None, "
