@@ -68,6 +68,21 @@ def catch_up_inline(driver: Driver, view: InlineView, head: Head, *, whole: bool
     return True
 
 
+def apply_page(
+    driver: Driver, view: InlineView, head: Head, at: int, most: int, *, whole_commits: bool
+) -> tuple[int, bool]:
+    """Apply the events after ``at``, so many at the most; return the position of the last one.
+
+    The second result is whether a redaction among them has emptied the tables, which are to be
+    computed from the first event on.
+    """
+    query = Query(after=at, until=head.position, whole_commits=whole_commits, kept=True, limit=most)
+    page = read_page(driver, query)
+    apply_inline(driver, view, page.events, page.through)
+    reached = page.through.position
+    return reached, redacts(page.events) and read_cursor(driver, view, reached) is None
+
+
 def inline_position(driver: Driver, view: InlineView, head: Head, *, may_reset: bool = True) -> int:
     """Return a projection's position; 0 where it has to be computed from the kept events.
 

@@ -17,19 +17,16 @@ from typing import TYPE_CHECKING
 
 from eventstore.errors import ProjectionVersionError
 from eventstore.log.inline_projection import can_rebuild
-from eventstore.log.operations import Query
 from eventstore.storage._inline import (
     REST_EVENTS,
     ViewBehindError,
-    apply_inline,
+    apply_page,
     catch_up_inline,
     inline_position,
     read_cursor,
-    redacts,
 )
 from eventstore.storage._step_size import Progress, StepSize
 from eventstore.storage._view_builds import clear_leftovers, compute_beside
-from eventstore.storage.pages import read_page
 from eventstore.storage.reading import read_head
 
 if TYPE_CHECKING:
@@ -157,20 +154,15 @@ class _Steps:
 
     def _apply_page(self, driver: Driver, head: Head, at: int) -> int:
         view, whole = self._view, not self._is_first_computation(driver, at)
-        query = Query(
-            after=at, until=head.position, whole_commits=whole, kept=True, limit=self.size.events
-        )
-        page = read_page(driver, query)
-        apply_inline(driver, view, page.events, page.through)
-        if redacts(page.events) and read_cursor(driver, view, page.through.position) is None:
-            # A redaction has emptied it: it is to be computed from the first event on.
+        reached, emptied = apply_page(driver, view, head, at, self.size.events, whole_commits=whole)
+        if emptied:
             if can_rebuild(view.projection):
                 raise ViewBehindError
             catch_up_inline(driver, view, head, whole=True)
             return head.position
         if not whole:
-            self._reached = page.through.position
-        return page.through.position
+            self._reached = reached
+        return reached
 
     def _is_first_computation(self, driver: Driver, at: int) -> bool:
         """Whether the tables have never been at the head, as far as their position tells.

@@ -15,17 +15,14 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from eventstore.errors import EventStoreError, StorageError
 from eventstore.log.inline_projection import BuildGoneError, can_build, can_rebuild
-from eventstore.log.operations import Query
 from eventstore.storage._inline import (
     ViewBehindError,
-    apply_inline,
+    apply_page,
     catch_up_inline,
     inline_position,
     read_cursor,
-    redacts,
 )
 from eventstore.storage._step_size import Progress, StepSize
-from eventstore.storage.pages import read_page
 from eventstore.storage.reading import read_head
 
 if TYPE_CHECKING:
@@ -193,15 +190,9 @@ class _Building:
             return 0
         if at >= head.position:
             return 0
-        query = Query(
-            after=at, until=head.position, whole_commits=False, kept=True, limit=size.events
-        )
-        page = read_page(driver, query)
-        apply_inline(driver, view, page.events, page.through)
-        size.adapt(max(1, page.through.position - at))
-        if redacts(page.events) and read_cursor(driver, view, page.through.position) is None:
-            return head.position
-        return head.position - page.through.position
+        reached, emptied = apply_page(driver, view, head, at, size.events, whole_commits=False)
+        size.adapt(max(1, reached - at))
+        return head.position if emptied else head.position - reached
 
     def _finish(self, driver: Driver) -> None:
         """Apply the rest and swap, while the head is locked."""
@@ -253,13 +244,9 @@ def _hidden_step(view: InlineView, size: StepSize, driver: Driver) -> int:
         return 0
     if at >= head.position:
         return 0
-    query = Query(after=at, until=head.position, whole_commits=True, kept=True, limit=HIDDEN_STEP)
-    page = read_page(driver, query)
-    apply_inline(driver, view, page.events, page.through)
-    size.adapt(max(1, page.through.position - at))
-    if redacts(page.events) and read_cursor(driver, view, head.position) is None:
-        return head.position
-    return head.position - page.through.position
+    reached, emptied = apply_page(driver, view, head, at, HIDDEN_STEP, whole_commits=True)
+    size.adapt(max(1, reached - at))
+    return head.position if emptied else head.position - reached
 
 
 def _rest(view: InlineView, most: int, driver: Driver) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from support.consumers import assert_lost, stored
 from support.logs import positions, some
 from support.waiting import DEADLINE, signalled, take
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eventstore import Subscription
-    from eventstore.log.operations import ConsumerState
 
 pytestmark = pytest.mark.anyio
 
@@ -37,11 +37,6 @@ pytestmark = pytest.mark.anyio
 async def names(store: EventStore) -> list[str]:
     """Return the names of all consumers."""
     return [state.name for state in await store.consumers()]
-
-
-async def stored(store: EventStore, name: str = "w") -> ConsumerState:
-    """Return what the log remembers of a consumer."""
-    return next(state for state in await store.consumers() if state.name == name)
 
 
 async def opened(
@@ -105,10 +100,7 @@ async def test_a_late_acknowledgement_does_not_bring_a_removed_consumer_back(
     subscription = await opened(store, 1)
     await take(subscription, 1)
     await store.remove_consumer("w")
-    with pytest.raises(ConsumerRemovedError):
-        await subscription.ack(flush=True)
-    await subscription.ack()
-    await subscription.aclose()
+    await assert_lost(subscription, ConsumerRemovedError)
     await store.append("a/1", some(1))
     assert await names(store) == []
 
@@ -134,10 +126,7 @@ async def test_a_name_that_was_removed_and_begun_anew_is_another_consumer(
     await store.remove_consumer("w")
     new = await opened(store, 1, start=start)
     await take(old, 1)  # From the page that it had read before.
-    for _ in range(2):
-        with pytest.raises(TakenOverError):
-            await old.ack(flush=True)
-    await old.aclose()
+    await assert_lost(old, TakenOverError)
     assert (await stored(store)).cursor.position == start + 1
     assert positions(await take(new, 1), start) == [2]
 
@@ -224,9 +213,7 @@ async def test_the_owner_of_a_rewound_consumer_loses_it_and_cannot_undo_the_rewi
     await take(subscription, 1)
     await subscription.ack()
     await store.rewind_consumer("w", to=start)
-    with pytest.raises(TakenOverError):
-        await subscription.ack(flush=True)
-    await subscription.aclose()
+    await assert_lost(subscription, TakenOverError)
     await store.append("a/1", some(1))
     assert (await stored(store)).cursor.position == start
 

@@ -2,19 +2,14 @@
 
 import anyio
 import pytest
+from support.consumers import assert_lost, stored
 from support.logs import FakeClock, positions, some
 from support.waiting import DEADLINE, collect, eventually, signalled, take
 
 from eventstore import END, EventStore, InvalidInputError, TakenOverError
 from eventstore.changes.rejections import rejection_stream
-from eventstore.log.operations import ConsumerState
 
 pytestmark = pytest.mark.anyio
-
-
-async def stored(store: EventStore, name: str = "w") -> ConsumerState:
-    """Return what the log remembers of a consumer."""
-    return next(state for state in await store.consumers() if state.name == name)
 
 
 @pytest.fixture
@@ -123,9 +118,7 @@ async def test_a_lost_owner_cannot_move_the_cursor(store: EventStore, start: int
     second = store.subscribe_changes(after=start, consumer="w")
     await take(second, 1)
     await second.ack(flush=True)
-    with pytest.raises(TakenOverError):
-        await first.ack(flush=True)
-    await first.aclose()
+    await assert_lost(first, TakenOverError)
     assert (await stored(store)).cursor.position == start + 1
 
 

@@ -13,6 +13,7 @@ from support.logs import LASTING, LOG_URLS, positions, some
 from support.network import HOST
 from support.proxy import proxied
 from support.redis import private_redis, shared_redis
+from support.spies import note_calls
 from support.waiting import DEADLINE, eventually, take, until
 
 from eventstore import END, ConfigError, EventStore
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eventstore import Subscription
-    from eventstore.log.operations import Page, Query
 
 pytestmark = pytest.mark.anyio
 
@@ -73,14 +73,7 @@ async def test_signed_events_need_no_look_at_the_log(
     async with pair(url, shared_redis().url, [KEY]) as (writer, reader, subscription):
         await writer.append("a/1", some(1))
         await take(subscription, 1)
-        queries: list[Query] = []
-        read = reader._log._read_page
-
-        def counting(query: Query) -> Page:
-            queries.append(query)
-            return read(query)
-
-        monkeypatch.setattr(reader._log, "_read_page", counting)
+        queries = note_calls(monkeypatch, reader._log, "_read_page")
         for number in range(50):
             done = await writer.append(f"a/{number}", some(3))
             assert positions(await take(subscription, 3))[-1] == done.position

@@ -56,9 +56,13 @@ def suffix(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-async def test_opening_and_reading_take_no_lock(path: Path, url: str, suffix: str) -> None:
+async def append_two(url: str) -> None:
     async with EventStore.open(url, notify="none") as store:
         await store.append("a/1", some(2))
+
+
+async def test_opening_and_reading_take_no_lock(path: Path, url: str, suffix: str) -> None:
+    await append_two(url)
     with held(path, suffix), anyio.fail_after(DEADLINE):
         async with EventStore.open(url, notify="none", write_wait=60) as store:
             assert positions(await collect(store.read())) == [1, 2]
@@ -72,8 +76,7 @@ async def test_opening_and_reading_take_no_lock(path: Path, url: str, suffix: st
 async def test_a_stranger_s_own_lock_of_sqlite_holds_up_no_reader(
     path: Path, url: str, begin: str
 ) -> None:
-    async with EventStore.open(url, notify="none") as store:
-        await store.append("a/1", some(2))
+    await append_two(url)
     with closing(sqlite3.connect(path, isolation_level=None)) as stranger:
         stranger.execute(begin)
         with anyio.fail_after(DEADLINE):

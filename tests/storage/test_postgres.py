@@ -17,6 +17,7 @@ from support.logs import positions, some
 from support.network import HOST
 from support.processes import child, wait_for
 from support.proxy import proxied
+from support.spies import note_calls
 from support.waiting import DEADLINE, collect, eventually
 
 from eventstore import EventStore, NewEvent, StorageError
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from support.postgres import Server
 
     from eventstore.log.events import Cursor, Event
-    from eventstore.log.operations import Operation
 
 pytestmark = pytest.mark.anyio
 
@@ -71,15 +71,7 @@ def limited(store: EventStore, setting: str, limit: str) -> Iterator[None]:
 
 def counting_groups(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Note how many operations each group has that is written from now on."""
-    groups: list[int] = []
-    write = store._backend.write
-
-    def counting(group: Sequence[Operation], tell: Any = None) -> Any:
-        groups.append(len(group))
-        return write(group, tell)
-
-    monkeypatch.setattr(store._backend, "write", counting)
-    return groups
+    return note_calls(monkeypatch, store._backend, "write", lambda group, *_: len(group))
 
 
 class Hiding:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import pytest
 from support.logs import positions, some
+from support.spies import note_calls
 from support.waiting import take
 
 from eventstore import EventStore, HistoryDivergedError, StreamWrite
 from eventstore.log.clock import system_clock
 from eventstore.log.events import Cursor
-from eventstore.log.operations import Page, Query
+from eventstore.log.operations import Query
 from eventstore.log.validation import check_append
 from eventstore.storage.base import SqlBackend
 from eventstore.storage.postgres import _short_read
@@ -49,15 +50,7 @@ def backend(url: str) -> Iterator[PostgresBackend]:
 @pytest.fixture
 def long_way(monkeypatch: pytest.MonkeyPatch) -> list[Query]:
     """List the queries that take several exchanges."""
-    queries: list[Query] = []
-    page = SqlBackend.page
-
-    def noted(self: SqlBackend, query: Query) -> Page:
-        queries.append(query)
-        return page(self, query)
-
-    monkeypatch.setattr(SqlBackend, "page", noted)
-    return queries
+    return note_calls(monkeypatch, SqlBackend, "page", lambda _, query: query)
 
 
 def queries_after(backend: PostgresBackend, **more: Any) -> list[Query]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.logs import some
+from support.spies import note_calls
 from support.waiting import DEADLINE
 
 from eventstore import StorageError, StoreClosedError, StreamWrite
@@ -20,9 +21,9 @@ from eventstore.storage.sqlite.backend import SqliteBackend
 from eventstore.store._writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-    from eventstore.log.operations import Append, Operation, Outcome
+    from eventstore.log.operations import Append
 
 
 class Gate:
@@ -95,14 +96,7 @@ def test_threads_that_wait_share_the_next_transaction(
     pool: ThreadPoolExecutor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    groups: list[int] = []
-    write = backend.write
-
-    def counted(operations: Sequence[Operation], tell: Any) -> list[Outcome]:
-        groups.append(len(operations))
-        return write(operations, tell)
-
-    monkeypatch.setattr(backend, "write", counted)
+    groups = note_calls(monkeypatch, backend, "write", lambda group, *_: len(group))
     gate = Gate()
     first = pool.submit(writer.perform, gate.operation)
     assert gate.begun.wait(DEADLINE)

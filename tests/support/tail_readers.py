@@ -13,6 +13,7 @@ from eventstore import END, EventStore
 from eventstore.system.backoff import Backoff
 from eventstore.system.event_loop import Signal
 from support.logs import positions
+from support.spies import note_calls
 from support.waiting import DEADLINE, signalled, take
 
 if TYPE_CHECKING:
@@ -97,14 +98,7 @@ class Reads:
     """Counts the pages that a store reads."""
 
     def __init__(self, store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.queries: list[Query] = []
-        read = store._log._read_page
-
-        def counting(query: Query) -> Page:
-            self.queries.append(query)
-            return read(query)
-
-        monkeypatch.setattr(store._log, "_read_page", counting)
+        self.queries = note_calls(monkeypatch, store._log, "_read_page")
 
 
 class OneTries(Backoff):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from support.master import fill, ttp
+from support.spies import note_calls
 
 from eventstore import EventStore
 from projections.rules.sources._source_reader import SourceReader
@@ -183,14 +184,7 @@ async def test_an_edit_reads_its_own_file_alone(
                 for writes in commits_of(writes_of([(verdict, standing, lambda _: None)])):
                     await store.append_many(writes)
                 await standing.refresh(store)
-            opened: list[str] = []
-            read = Scanner._read
-
-            def noting(scanner: Scanner, path: str) -> Any:
-                opened.append(path)
-                return read(scanner, path)
-
-            monkeypatch.setattr(Scanner, "_read", noting)
+            opened = note_calls(monkeypatch, Scanner, "_read", lambda _, path: path)
             for edit in range(3):
                 fill(root, {"r7.yml": text("R7", f"edit {edit}")})
                 verdict = reader.look(standing, events.take())
