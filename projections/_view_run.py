@@ -67,6 +67,7 @@ class ViewRun:
         self._progress = progress
         self._heal_seconds = heal_seconds
         self._has_turn = False
+        self._batch = max(BATCH_EVENTS, getattr(projection, "batch_events", 0))
         self._limiter = anyio.CapacityLimiter(1)
         self._turn = threading.Lock()
         self._retries = Retries(projection.name)
@@ -220,7 +221,7 @@ class ViewRun:
                 Query(
                     after=cursor.position,
                     until=target,
-                    limit=BATCH_EVENTS,
+                    limit=self._batch,
                     whole_commits=True,
                     expect=cursor,
                     kept=cursor.position < kept,

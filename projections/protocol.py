@@ -50,8 +50,10 @@ class Projection(Protocol):
     One that was made by an older version has ``outdated = True`` once it is open, and is then
     rebuilt. One that refuses what a newer version has made, with ProjectionVersionError, has an
     attribute ``replace_newer``, which is true while a runner opens it in order to rebuild it. An
-    attribute ``place`` is what ``status`` calls the directory or the database, without a password.
-    With ``one_writer = True`` a runner writes one projection at a time to a place.
+    attribute ``batch_events`` is how many events a runner gives it at once while it catches up,
+    where that is more than usual. An attribute ``place`` is what ``status`` calls the directory or
+    the database, without a password. With ``one_writer = True`` a runner writes one projection at
+    a time to a place.
 
     ``apply`` is all or nothing, cursor included: after a kill the projection is at the old
     cursor or at the new one (a directory repeats idempotent writes until it is at the new

@@ -19,7 +19,7 @@ from projections.rules.fold import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from eventstore.log.events import Event
     from projections.rules.fold import Standing
@@ -56,6 +56,20 @@ class LastGood(Generic[V]):
                     erased, None if known is None else known.position
                 ):
                     self.versions[stream] = Version(position, self._keep(instead))
+
+
+def last_good_of(events: Sequence[Event]) -> dict[str, tuple[Event, Standing]]:
+    """Return the last good event of each stream, with what it says, of events in order.
+
+    They are no redactions. Only what may be the last is read.
+    """
+    found: dict[str, tuple[Event, Standing]] = {}
+    for event in reversed(events):
+        if event.stream not in found:
+            says = read_event(event)
+            if isinstance(says, Defined | Removed | StateSet | StateErased):
+                found[event.stream] = (event, says)
+    return found
 
 
 def is_in_force(erased: Erased, standing: int | None) -> bool:

@@ -26,7 +26,7 @@ ChangeKind: TypeAlias = Literal["definition", "state"]
 Emit: TypeAlias = tuple[str, str | None, str, int | float]
 """``(technique_id, sub_technique_id, tactic, confidence)`` of one finding."""
 
-STATE_NAMES: Final[tuple[str, ...]] = get_args(StateName)
+STATE_NAMES: Final[tuple[StateName, ...]] = get_args(StateName)
 
 
 def _to_utc(what: str, value: object) -> datetime | None:
@@ -49,7 +49,7 @@ def _to_utc(what: str, value: object) -> datetime | None:
 def _state_name(value: object) -> StateName:
     """Return the name of a state, given as text or as a member of an enumeration."""
     plain = value.value if isinstance(value, Enum) else value
-    for name in get_args(StateName):
+    for name in STATE_NAMES:
         if isinstance(plain, str) and plain == name:
             known: StateName = name
             return known

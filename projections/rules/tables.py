@@ -6,7 +6,7 @@ them as ``\u0000``, and the exact values are in the columns of JSON text.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from sqlalchemy import (
     BigInteger,
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Float,
     MetaData,
     Table,
+    bindparam,
     delete,
     or_,
     select,
@@ -31,6 +32,7 @@ from projections.rules.fold import (
     StateSet,
     read_event,
 )
+from projections.rules.last_good import last_good_of
 from projections.rules.model import RuleState, encode_rule, encode_state
 from projections.tables.columns import (
     ByteOrder,
@@ -46,11 +48,15 @@ from projections.tables.projection import TableProjection
 from projections.tables.upsert import Upsert
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
 
     from eventstore.log.events import Event
 
 _tables = MetaData()
+
+Row: TypeAlias = dict[str, Any]
 
 rule_table: Final = Table(
     "rule",
@@ -111,20 +117,43 @@ class RuleTables(TableProjection):
 
     name = "rules"
     from_snapshot = True
+    batch_events = 16_384
     metadata: ClassVar[MetaData] = _tables
     takes_redacted = True
+
+    def group(self, event: Event) -> str | None:
+        """Apply definitions, removals and states that follow one another together."""
+        return "standing" if event.stream.startswith(_STANDING) else None
+
+    def handle_group(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Apply of each rule, and of each state, the last event alone that can be used."""
+        defined, removed, set_, erased = [], [], [], []
+        for event, says in last_good_of(events).values():
+            match says:
+                case Defined():
+                    defined.append(_rule_row(event, says))
+                case Removed(rule_id):
+                    removed.append(rule_id)
+                case StateSet():
+                    set_.append(_state_row(event, says))
+                case StateErased(rule_id):
+                    erased.append(rule_id)
+        _store(connection, _UPSERT_RULE, defined)
+        _store(connection, _UPSERT_STATE, set_)
+        _delete(connection, rule_table, removed)
+        _delete(connection, state_table, erased)
 
     def handle(self, connection: Connection, event: Event) -> None:
         """Apply one event."""
         match read_event(event):
             case Defined() as rule:
-                _define(connection, event, rule)
+                _store(connection, _UPSERT_RULE, [_rule_row(event, rule)])
             case Removed(rule_id):
-                _delete(connection, rule_table, rule_id)
+                _delete(connection, rule_table, [rule_id])
             case StateSet() as change:
-                _set_state(connection, event, change)
+                _store(connection, _UPSERT_STATE, [_state_row(event, change)])
             case StateErased(rule_id):
-                _delete(connection, state_table, rule_id)
+                _delete(connection, state_table, [rule_id])
             case Rejected() as rejection:
                 _reject(connection, event, rejection)
             case RejectionEnded() as end:
@@ -145,7 +174,7 @@ class RuleTables(TableProjection):
                 select(table.c.position).where(table.c.rule_id == key)
             ).scalar_one_or_none()
             if row == position:
-                _delete(connection, table, key)
+                _delete(connection, table, [key])
             elif row is not None and row < position:
                 self.reset(connection)
         c = rejection_table.c
@@ -161,9 +190,12 @@ _UPSERT_REJECTION: Final = Upsert(rejection_table, ["source", "path"])
 _UPSERT_STATE: Final = Upsert(state_table, ["rule_id"])
 
 
-def _define(connection: Connection, event: Event, rule: Defined) -> None:
-    compiled = rule.compiled(RuleState())
-    row = {
+_NO_STATE: Final = RuleState()
+
+
+def _rule_row(event: Event, rule: Defined) -> Row:
+    compiled = rule.compiled(_NO_STATE)
+    return {
         "rule_id": rule.rule_id,
         "rule_version": _integer(compiled.rule_version),
         "name": escape_nul(compiled.name),
@@ -175,11 +207,17 @@ def _define(connection: Connection, event: Event, rule: Defined) -> None:
         "position": event.position,
         "defined_at": event.recorded_at.isoformat(),
     }
-    _UPSERT_RULE.execute(connection, row)
 
 
-def _delete(connection: Connection, table: Table, rule_id: str) -> None:
-    connection.execute(delete(table).where(table.c.rule_id == rule_id))
+def _store(connection: Connection, upsert: Upsert, rows: Sequence[Row]) -> None:
+    if rows:
+        upsert.execute(connection, rows)
+
+
+def _delete(connection: Connection, table: Table, rule_ids: Sequence[str]) -> None:
+    if rule_ids:
+        statement = delete(table).where(table.c.rule_id == bindparam("key"))
+        connection.execute(statement, [{"key": rule_id} for rule_id in rule_ids])
 
 
 def _reject(connection: Connection, event: Event, rejection: Rejected) -> None:
@@ -217,10 +255,10 @@ def _rename_source(connection: Connection, renamed: SourceRenamed) -> None:
     connection.execute(update(rejection_table).where(rejections.source == old).values(source=new))
 
 
-def _set_state(connection: Connection, event: Event, change: StateSet) -> None:
+def _state_row(event: Event, change: StateSet) -> Row:
     state = change.state
     values = encode_state(state)
-    row = {
+    return {
         **values,
         "reason": _text(values["reason"]),
         "set_by": _text(values["set_by"]),
@@ -229,10 +267,11 @@ def _set_state(connection: Connection, event: Event, change: StateSet) -> None:
         "json": json_text(values),
         "position": event.position,
     }
-    _UPSERT_STATE.execute(connection, row)
 
 
 _BY_RULE: Final = {RULES: rule_table, STATES: state_table}
+_STANDING: Final = (RULES, STATES)
+"""Categories of events of which the last good one of each stream is in force."""
 
 
 def _key(path: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from sqlalchemy import select, update
 
@@ -68,6 +68,7 @@ class RunnableTables(Rebuildable, Protocol):
     """What a runner needs of a table projection; see :class:`projections.TableProjection`."""
 
     from_snapshot: bool
+    batch_events: ClassVar[int]
 
     def check_declaration(self, identifier_bytes: int | None = None) -> None:
         """Raise ConfigError for what cannot be used."""
@@ -106,6 +107,7 @@ class FollowedTables:
         self.one_writer = self._database.one_writer
         self.name = projection.name
         self.from_snapshot = projection.from_snapshot
+        self.batch_events = projection.batch_events
         self.outdated = False
         self._projection = projection
         self.replace_newer = False
