@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventstore.log.events import Cursor
-    from eventstore.log.operations import ConsumerState, Head, Operation, Page, Query
+    from eventstore.log.operations import ConsumerState, Head, Operation, Page, Query, ViewState
     from eventstore.system.owners import LoopGuard
     from eventstore.system.waiting import Waiting
 
@@ -33,6 +33,9 @@ class LogReader(Protocol):
 
     async def consumers(self, names: Sequence[str] | None = None) -> list[ConsumerState]:
         """Read named consumers with their checkpoints, by name: all, or those of ``names``."""
+
+    async def views(self) -> list[ViewState]:
+        """Read the table projections in the log's database, by name."""
 
 
 class LogWriter(Protocol):

@@ -10,6 +10,7 @@ from eventstore.cli.options import By, parse_seconds, user_name
 from eventstore.cli.session import Session
 from eventstore.errors import InvalidInputError
 from eventstore.log.operations import Query
+from eventstore.store.applied import wait_applied
 from eventstore.store.status import seconds_between
 
 if TYPE_CHECKING:
@@ -127,7 +128,11 @@ async def wait(
     *,
     consumer: Annotated[
         list[str] | None,
-        typer.Option(help="Wait for this consumer; may be given again. Default: all of them."),
+        typer.Option(help="Wait for this consumer; may be given again."),
+    ] = None,
+    view: Annotated[
+        list[str] | None,
+        typer.Option(help="Wait for this view in the log's database; may be given again."),
     ] = None,
     timeout: Annotated[
         float,
@@ -141,19 +146,20 @@ async def wait(
 ) -> None:
     """Wait until every consumer has processed a change; status 1 if one rejects it or is late.
 
-    A consumer that is named and not known yet is waited for.
+    Views that a runner follows in the log's database are waited for as consumers are. Where some
+    are named, these are all. One that is named and not known yet is waited for.
     """
     async with session.open_store() as store:
         if position is None:
             position = (await store.head()).position
-        states = await store.wait_applied(position, consumer, timeout=timeout)
-    names = [state.name for state in states]
-    if not names and not allow_none:
+        done = await wait_applied(store.feed.log, position, consumer, view, timeout)
+    names, views = ([state.name for state in states] for states in done)
+    if not (names or views) and not allow_none:
         reason = "there are none to wait for: name one with --consumer, or give --allow-none"
         raise InvalidInputError("consumers", reason)
     session.output.value(
-        {"position": position, "consumers": names},
-        f"position {position} is done by {', '.join(names)}"
-        if names
+        {"position": position, "consumers": names, "views": views},
+        f"position {position} is done by {', '.join([*names, *(f'view {one}' for one in views)])}"
+        if names or views
         else f"position {position} is done: there are no consumers",
     )

@@ -48,9 +48,10 @@ class ChangeRejectedError(EventStoreError):
 
 
 class NotAppliedError(EventStoreError, TimeoutError):
-    """Some consumers have not done a change within the timeout.
+    """Some consumers or views have not done a change within the timeout.
 
-    ``behind`` gives the position of each of them, None for one that the log does not know.
+    ``behind`` gives the position of each of them, None for one that the log does not know. A view's
+    name has ``view`` before it.
     """
 
     def __init__(self, position: int, behind: Mapping[str, int | None], timeout: float) -> None:

@@ -153,6 +153,8 @@ class ViewState(msgspec.Struct, frozen=True):
     """The event that a runner could not apply, until it has got past it."""
     reason: str | None = None
     failed_us: int | None = None
+    followed: bool = False
+    """Whether a runner has owned it; of an inline projection none has."""
 
 
 class ConsumerState(msgspec.Struct, frozen=True):

@@ -157,7 +157,9 @@ def _consumer(log_id: str, row: Sequence[Any]) -> ConsumerState:
     return ConsumerState(name, Cursor(log_id, position, digest), epoch, owner, seen_us)
 
 
-_VIEWS: Final = "SELECT name, version, coalesce(position, 0) FROM projection ORDER BY name"
+_VIEWS: Final = (
+    "SELECT name, version, coalesce(position, 0), epoch > 0 FROM projection ORDER BY name"
+)
 _FAILURES: Final = "SELECT name, position, reason, failed_us FROM projection_failure"
 
 
@@ -166,8 +168,12 @@ def read_views(driver: Driver) -> list[ViewState]:
     if not driver.has_table("projection"):
         return []
     failed = driver.rows(_FAILURES) if driver.has_table("projection_failure") else []
-    failures = {name: rest for name, *rest in failed}
-    return [ViewState(*row, *failures.get(row[0], ())) for row in driver.rows(_VIEWS)]
+    failures = {name: (at, reason, when) for name, at, reason, when in failed}
+    views = []
+    for name, version, position, followed in driver.rows(_VIEWS):
+        at, reason, when = failures.get(name, (None, None, None))
+        views.append(ViewState(name, version, position, at, reason, when, bool(followed)))
+    return views
 
 
 _STREAMS = (

@@ -11,7 +11,7 @@ from eventstore.errors import InvalidInputError, UnknownConsumerError
 from eventstore.log.events import Special
 from eventstore.log.names import check_name
 from eventstore.log.validation import check_after
-from eventstore.store._wait_applied import wait_applied
+from eventstore.store.applied import wait_applied
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -84,17 +84,24 @@ class Consumers:
         return await self.feed.consumers.skip_gone(consumer)
 
     async def wait_applied(
-        self, position: int, consumers: Iterable[str] | None = None, *, timeout: float = 30.0
+        self,
+        position: int,
+        consumers: Iterable[str] | None = None,
+        *,
+        views: Iterable[str] | None = None,
+        timeout: float = 30.0,
     ) -> list[ConsumerState]:
-        """Return once named consumers have done everything up to ``position``.
+        """Return once named consumers and views have done everything up to ``position``.
 
-        ``consumers`` are all that the log knows where left out; one that is removed meanwhile is
-        not waited for. A consumer's checkpoint is stored within 200 ms, or at once by
-        ``ack(flush=True)``. Raises ChangeRejectedError as soon as one of them has rejected an
-        event of the commit at ``position``, and NotAppliedError, a TimeoutError, after
-        ``timeout`` seconds; InvalidInputError for one that is negative or without end.
+        ``views`` are table projections in the log's database. Where neither are named, these are
+        all consumers that the log knows, and all views that a runner follows; one that is removed
+        meanwhile is not waited for. Returns the consumers. A consumer's checkpoint is stored within
+        200 ms, or at once by ``ack(flush=True)``. Raises ChangeRejectedError as soon as one of them
+        has rejected an event of the commit at ``position``, ProjectionError where a view has
+        stopped at an event up to it, NotAppliedError, a TimeoutError, after ``timeout`` seconds,
+        and InvalidInputError for one that is negative or without end.
         """
-        return await wait_applied(self._log, position, consumers, timeout)
+        return (await wait_applied(self._log, position, consumers, views, timeout)).consumers
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Redact,
         SlowConsumers,
         Trim,
+        ViewState,
     )
     from eventstore.storage.protocols import MovableLog
     from eventstore.store._writer import Writer
@@ -135,6 +136,10 @@ class LogAccess:
     async def consumers(self, names: Sequence[str] | None = None) -> list[ConsumerState]:
         """Read named consumers with their checkpoints, by name: all, or those of ``names``."""
         return await self.run(self.backend.consumers, names)
+
+    async def views(self) -> list[ViewState]:
+        """Read the table projections in the log's database, by name."""
+        return await self.run(self.backend.views)
 
     async def slowest_consumers(self, limit: int, among: int | None) -> SlowConsumers:
         """Read those that are furthest behind, of all or of the first ``among`` by name."""

@@ -75,7 +75,7 @@ async def _describe_views(log: LogAccess, head: Head, now: int) -> list[dict[str
             if view.failed_us is None
             else seconds_between(view.failed_us, now),
         }
-        for view in await log.run(log.backend.views)
+        for view in await log.views()
     ]
 
 

@@ -77,6 +77,9 @@ class Database(Protocol):
     def transaction(self) -> AbstractContextManager[Connection]:
         """Give a connection in a write transaction: commit at the end, or roll back."""
 
+    def reading(self) -> AbstractContextManager[Connection | None]:
+        """Give a connection that only reads; ``None`` where there is no such file."""
+
     def lock_setup(self, connection: Connection) -> None:
         """Keep other connections from creating tables until the transaction ends."""
 

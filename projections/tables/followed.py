@@ -18,9 +18,11 @@ from eventstore.errors import (
 )
 from eventstore.log.events import Cursor
 from eventstore.log.redaction import read_redaction
+from eventstore.log.validation import check_seconds
 from eventstore.storage.sqlite.paths import database_path
 from eventstore.system.secret_url import SecretUrl
 from projections.protocol import OutdatedViewError
+from projections.tables._at_least import wait_at_least
 from projections.tables.backends import make_database
 from projections.tables.checkpoints import (
     clear_failure,
@@ -101,6 +103,7 @@ class FollowedTables:
     """
 
     def __init__(self, projection: RunnableTables, url: str) -> None:
+        self._url = SecretUrl.of(url)
         self._database = make_database(url)
         self.place = self._database.url
         """Names the database, without a password."""
@@ -122,6 +125,18 @@ class FollowedTables:
     def check_declaration(self) -> None:
         """Raise ConfigError for a name, version, tables or methods that cannot be used."""
         self._projection.check_declaration(self._database.identifier_bytes)
+
+    async def at_least(self, cursor: Cursor, *, timeout: float = 30.0) -> None:
+        """Return once readers see the event at ``cursor``, which a runner in any process applies.
+
+        For reading one's own writes: ``await view.at_least(done.cursor)``. Raises ProjectionError
+        where the projection has stopped at an event before, HistoryDivergedError where it was
+        computed from another log, and NotAppliedError, a TimeoutError, after ``timeout`` seconds.
+        """
+        timeout = check_seconds("timeout", timeout, zero=True)
+        at = self._at
+        if at is None or at.log_id != cursor.log_id or at.position < cursor.position:
+            await wait_at_least(make_database(self._url), self.name, cursor, timeout)
 
     def open(self, log_id: str) -> Cursor | None:
         """Own the projection; return its checkpoint, ``None`` where it has to begin."""

@@ -25,6 +25,7 @@ from projections.tables.hidden import take_over_hidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
 
@@ -84,6 +85,10 @@ class PostgresDatabase:
         """Give a connection in a write transaction: commit at the end, or roll back."""
         with self.connection() as connection, self.within(connection):
             yield connection
+
+    def reading(self) -> AbstractContextManager[Connection | None]:
+        """Give a connection that only reads."""
+        return self.transaction()
 
     @contextmanager
     def within(self, connection: Connection, seconds: float = BATCH_SECONDS) -> Iterator[None]:

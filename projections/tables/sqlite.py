@@ -45,11 +45,11 @@ class SqliteDatabase:
         self.url = str(url)
         self._path = path
         self._files: LogFiles | None = None
+        self._turn: WriteTurn | None = None
 
     def open(self) -> None:
-        """Make ready to connect, and to take the file's write lock in turn."""
+        """Make ready to connect."""
         with translate_errors(str(self._path)):
-            self._turn = WriteTurn(self._path, write_wait_in_force())
             self._engine = make_engine(self._path)
             self._files = None
 
@@ -59,7 +59,9 @@ class SqliteDatabase:
             keep_connections(self._engine)
         with translate_errors(str(self._path)):
             self._engine.dispose()
-        self._turn.close()
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.close()
 
     def drop_idle_connections(self) -> None:
         """Do nothing: connections to a file are not lost."""
@@ -69,7 +71,7 @@ class SqliteDatabase:
         """Give a connection in a write transaction: commit at the end, or roll back."""
         with (
             translate_errors(str(self._path)),
-            self._turn.hold(),
+            self._write_turn().hold(),
             self._engine.connect() as connection,
         ):
             if self._files is None:
@@ -84,6 +86,24 @@ class SqliteDatabase:
                 raise
             connection.exec_driver_sql("COMMIT")
             self._files.check_written()
+
+    def _write_turn(self) -> WriteTurn:
+        if self._turn is None:  # Reading makes no lock file.
+            self._turn = WriteTurn(self._path, write_wait_in_force())
+        return self._turn
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection | None]:
+        """Give a connection that only reads, without a turn; ``None`` where there is no file."""
+        if not self._path.exists():
+            yield None
+            return
+        with translate_errors(str(self._path)), self._engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.exec_driver_sql("ROLLBACK")
 
     def lock_setup(self, connection: Connection) -> None:
         """Do nothing: SQLite lets one write transaction at a time into a file."""

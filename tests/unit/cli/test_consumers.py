@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
+from support.totals import Totals, project
 
 from eventstore import NewEvent
 from eventstore.log.clock import system_clock
@@ -133,3 +135,14 @@ def test_status_says_where_it_did_not_search_all_consumers(
     strict = json.loads(run("status", "--strict", "--json").stdout)
     assert strict["consumer_count"] == 4
     assert "more_consumers" not in strict
+
+
+def test_wait_counts_views_that_a_runner_follows(run: Run, tmp_path: Path) -> None:
+    add_event(tmp_path)
+    url = f"sqlite:///{tmp_path}/eventstore.db"
+    anyio.run(project, url, url, Totals())
+    done = run("wait", "--timeout", "0")
+    assert (done.returncode, done.stdout) == (0, "position 1 is done by view totals\n")
+    add_event(tmp_path)
+    late = run("wait", "--timeout", "0", "--view", "totals")
+    assert (late.returncode, "view totals is at 1" in late.stderr) == (1, True)

@@ -1,0 +1,116 @@
+"""Waiting for a view: by its checkpoint, and in the log's database as for a consumer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from support.totals import Totals, append_numbers, project, read_totals
+from support.waiting import DEADLINE
+
+from eventstore import (
+    Cursor,
+    EventStore,
+    HistoryDivergedError,
+    NewEvent,
+    NotAppliedError,
+    ProjectionError,
+)
+from projections import ProjectionRunner
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+
+
+async def test_a_reader_waits_until_the_view_shows_its_write(log: str, target: str) -> None:
+    async with EventStore.open(log) as store:
+        for _ in range(2):
+            done = await store.append("n/1", [NewEvent("Counted", 1)])
+            reader = Totals().at(target)
+            seen: list[dict[str, int]] = []
+
+            async def read(reader=reader, done=done, seen=seen) -> None:  # type: ignore[no-untyped-def]
+                await reader.at_least(done.cursor, timeout=DEADLINE)
+                seen.append(read_totals(target))
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(read)
+                await anyio.wait_all_tasks_blocked()
+                assert seen == []
+                await ProjectionRunner(store, Totals().at(target)).catch_up()
+            assert seen == [{"n/1": done.position}]
+
+
+async def test_the_runners_own_view_answers_without_its_database(
+    log: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with EventStore.open(log) as store:
+        done = await store.append("n/1", [NewEvent("Counted", 1)])
+        view = Totals().at(target)
+        await ProjectionRunner(store, view).catch_up()
+        monkeypatch.setattr("projections.tables.followed.wait_at_least", None)
+        await view.at_least(done.cursor, timeout=0)
+
+
+async def test_what_is_waited_for_in_vain_is_named(log: str, target: str) -> None:
+    async with EventStore.open(log) as store:
+        await append_numbers(store, 3)
+        early = (await store.head()).cursor
+        with pytest.raises(NotAppliedError, match="view totals was never seen"):
+            await Totals().at(target).at_least(early, timeout=0)
+        await project(log, target, Totals())
+        await store.append("n/1", [NewEvent("Bad", 1)])
+        late = (await store.head()).cursor
+        with pytest.raises(NotAppliedError, match="view totals is at 3"):
+            await Totals().at(target).at_least(late, timeout=0)
+        with pytest.raises(ProjectionError):
+            await project(log, target, Totals())
+        with pytest.raises(ProjectionError, match="position 4: ZeroDivisionError"):
+            await Totals().at(target).at_least(late, timeout=DEADLINE)
+        await Totals().at(target).at_least(early, timeout=0)
+        with pytest.raises(HistoryDivergedError):
+            await Totals().at(target).at_least(Cursor("x" * 32, 1, b""), timeout=0)
+
+
+async def test_waiting_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(NotAppliedError):
+        await Totals().at(f"sqlite:///{tmp_path}/v.db").at_least(Cursor("x", 1, b""), timeout=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("names", [None, ["totals"]])
+async def test_views_of_the_log_are_waited_for_like_consumers(
+    log: str, names: list[str] | None
+) -> None:
+    async with EventStore.open(log) as store:
+        await append_numbers(store, 3)
+        await project(log, log, Totals())
+        assert await store.wait_applied(3, views=names, timeout=0) == []
+        await store.append("n/1", [NewEvent("Counted", 1)])
+        with pytest.raises(NotAppliedError) as late:
+            await store.wait_applied(4, views=names, timeout=0)
+        assert late.value.behind == {"view totals": 3}
+        assert await store.wait_applied(4, consumers=[], timeout=0) == []
+        with pytest.raises(NotAppliedError, match="view ghost was never seen"):
+            await store.wait_applied(1, views=["ghost"], timeout=0)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ProjectionRunner(store, Totals().at(log)).catch_up)
+            await store.wait_applied(4, views=names, timeout=DEADLINE)
+        await store.append("n/1", [NewEvent("Bad", 1)])
+        with pytest.raises(ProjectionError):
+            await project(log, log, Totals())
+        with pytest.raises(ProjectionError, match="position 5"):
+            await store.wait_applied(5, views=names, timeout=DEADLINE)
+
+
+async def test_an_inline_view_is_waited_for_by_name_only(log: str) -> None:
+    async with EventStore.open(log, inline=[Totals()]):
+        pass
+    async with EventStore.open(log) as store:
+        await store.append("n/1", [NewEvent("Counted", 1)])
+        assert await store.wait_applied(1, timeout=0) == []
+        with pytest.raises(NotAppliedError):
+            await store.wait_applied(1, views=["totals"], timeout=0)
