@@ -42,8 +42,11 @@ class ConsumerOwnership:
 
     @property
     def owned(self) -> tuple[tuple[str, int], ...]:
-        """Name and epoch of each consumer that this store owns, for ``Query.consumers``."""
-        return tuple(self._epochs.items())
+        """Name and epoch of each consumer that this store owns, for ``Query.consumers``.
+
+        May be read from any thread.
+        """
+        return tuple(self._epochs.copy().items())
 
     async def open(self, name: str, find_start: Callable[[], Awaitable[Cursor]]) -> ConsumerState:
         """Own a name, which is created at a start where it is new; its owner before loses it.

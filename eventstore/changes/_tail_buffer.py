@@ -193,13 +193,13 @@ class TailBuffer:
                 return
             requests = self._changed.read_requests
             served = self._requests_served >= requests
-            head = self.window.head
-            if head is None or (served and (woken or self.schedule.remaining() > 0)):
+            query = self.next_query()
+            if query is None or (served and (woken or self.schedule.remaining() > 0)):
                 return
             # A batch that is still out of order after this read is of no history that the log has.
             self._out_of_order.clear()
             try:
-                page = await self._read(self._next_query(head))
+                page = await self._read(query)
             except StorageError:
                 raise
             except EventStoreError:
@@ -208,8 +208,18 @@ class TailBuffer:
                 self.reset()
                 return
             self._requests_served, self.reads = requests, self.reads + 1
-            self._after_read(page, before=head.position, woken=woken)
+            self._after_read(page, before=query.after, woken=woken)
             self.read_done.set()
+
+    def add_page(self, page: Page) -> bool:
+        """Add what was read after a wake-up, from the window's end or before it.
+
+        Return whether the window grew.
+        """
+        before, self.reads = self.position, self.reads + 1
+        self._after_read(page, before=before, woken=True)
+        self.read_done.set()
+        return self.position != before
 
     def _after_read(self, page: Page, *, before: int, woken: bool) -> None:
         send_heartbeat = self.schedule.log_read()
@@ -258,7 +268,11 @@ class TailBuffer:
         self._out_of_order.clear()
         self._changed.set(read=False)
 
-    def _next_query(self, head: Head) -> Query:
+    def next_query(self) -> Query | None:
+        """Return the query for what follows the window, if there is one; from any thread."""
+        head = self.window.head
+        if head is None:
+            return None
         return Query(
             after=head.position,
             expect=head.cursor,

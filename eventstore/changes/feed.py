@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from eventstore.log.operations import CommitBatch, Page, Query
     from eventstore.notify.protocol import Notifier
     from eventstore.system.waiting import Call, Waiting
+
+log = logging.getLogger(__name__)
 
 
 class ChangeFeed:
@@ -65,6 +68,7 @@ class ChangeFeed:
         self._notifier = notifier
         self._lift = lift
         self._listening = False
+        self._reading = False
 
     def start(self, call: Call, owner: str) -> None:
         """Begin where coroutines run, in which ``call`` runs a callable from any thread.
@@ -131,9 +135,41 @@ class ChangeFeed:
         self.committed(position, None)
 
     def _hear(self, position: int | None = None, batch: CommitBatch | None = None) -> None:
-        self.wake(position, batch)
+        if batch is not None or position is None or not self._read_here(position):
+            self.wake(position, batch)
         if self.on_wake_up is not None:
             self.on_wake_up()
+
+    def _read_here(self, position: int) -> bool:
+        """Read what follows the window, in the notifier's thread; return False to leave that alone.
+
+        Subscriptions that wait would have it read in another thread: two changes of threads more.
+        One page at a time, and none after false wake-ups, whose reads are delayed.
+        """
+        query = self.tail.next_query()
+        if query is None or position <= query.after or self._reading or not self.changed.awaited:
+            return False
+        if self.tail.back_off.false_wake_ups:
+            return False
+        self._reading = True
+        page: Page | None = None
+        try:
+            page = self.log.page_here(query)
+        except Exception:
+            log.debug("each subscription reads for itself, and meets this error", exc_info=True)
+        self._call(partial(self._take_page, page, query.after))
+        return True
+
+    def _take_page(self, page: Page | None, after: int) -> None:
+        """Give a page that was read in the notifier's thread to the subscriptions that wait."""
+        self._reading = False
+        if page is None or page.lost or self.tail.position < after:
+            # An error, another window, a new owner of a consumer: a read of their own says it.
+            self.changed.set()
+            return
+        self.log.saw(page.head.cursor)
+        if self.tail.add_page(page):
+            self.changed.set(read=False)
 
     def wake(self, position: int | None = None, batch: CommitBatch | None = None) -> None:
         """Take a wake-up from the notifier or the writer, in one of their threads.

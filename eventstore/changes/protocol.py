@@ -60,6 +60,12 @@ class FollowedLog(LogReader, Protocol):
     def closed(self) -> bool:
         """Whether the log was closed."""
 
+    def page_here(self, query: Query) -> Page:
+        """Read one page in the calling thread, which may be any one; raise what ``page`` raises."""
+
+    def saw(self, cursor: Cursor) -> None:
+        """Take note of a head that was read, in the event loop."""
+
     async def write(self, operation: Operation) -> Any:
         """Carry out an operation; return its outcome, once that is durable, or raise its error."""
 

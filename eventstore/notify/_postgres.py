@@ -164,12 +164,13 @@ class PostgresNotifier:
                         self._error = ""
                         backoff.reset()
                     position = _received(connection, self._incarnation)
-                    if position is not None:
-                        beat = time.monotonic() + HEARTBEAT_SECONDS
-                        self._error = ""
-                        backoff.reset()
-                        self._wakes += 1
-                        self._call_wake(position)
+                if position is not None:
+                    beat = time.monotonic() + HEARTBEAT_SECONDS
+                    self._error = ""
+                    backoff.reset()
+                    self._wakes += 1
+                    # Beyond the time limit of the connection: it may read from the log.
+                    self._call_wake(position)
                 if self._closing:
                     continue  # The byte that woke this thread may be older than the last send.
                 wait = max(0.0, beat - time.monotonic())

@@ -127,6 +127,12 @@ class LogAccess:
         self.saw(page.head.cursor)
         return page
 
+    def page_here(self, query: Query) -> Page:
+        """Read one page in the calling thread, which may be any one; :meth:`saw` is not called."""
+        if self.closed:
+            raise StoreClosedError(f"the store {self.url} is {self.state.value}")
+        return self._read_page(query)
+
     async def head(self) -> Head:
         """Read where the log begins and ends."""
         head = await self.run(self.backend.head)
