@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 from support.examples import examples
-from support.logs import LASTING, LOG_URLS, FakeClock
+from support.logs import LASTING, LOG_URLS
 from support.network import HOST
 from support.postgres import shared_log, shared_server
 from support.postgres_programs import PostgresError, find_programs
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from support.postgres import Server
     from support.proxy import Proxy
 
+    from eventstore.testing import FakeClock
+
+
+pytest_plugins = ["eventstore.testing.plugin"]
 
 TESTS = Path(__file__).parent
 
@@ -190,9 +194,9 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
+def clock(event_clock: FakeClock) -> FakeClock:
     """Give a clock that stands still."""
-    return FakeClock()
+    return event_clock
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from support.logs import FakeClock
+    from eventstore.testing import FakeClock
 
 
 RUNNERS = ("asyncio", "trio", "threads")

@@ -6,10 +6,11 @@ from uuid import UUID
 
 import anyio
 import pytest
-from support.logs import START_US, FakeClock, ids, positions, some
+from support.logs import ids, positions, some
 from support.waiting import collect
 
 from eventstore import Appended, ConflictError, EventStore, NewEvent
+from eventstore.testing import START_US, FakeClock
 
 pytestmark = pytest.mark.anyio
 

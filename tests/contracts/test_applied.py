@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from support.logs import FakeClock, some
+from support.logs import some
 from support.waiting import DEADLINE, take
 
 from eventstore import ChangeRejectedError, EventStore, InvalidInputError, NotAppliedError
 
 if TYPE_CHECKING:
     from eventstore import Subscription
+    from eventstore.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from sqlalchemy import insert, text
 from support.event_tables import event_table
-from support.logs import FakeClock, some
+from support.logs import some
 from support.waiting import DEADLINE
 
 from eventstore import EventStore, StorageError, StoreClosedError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from eventstore import Event
     from eventstore.log.operations import Head
+    from eventstore.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
 

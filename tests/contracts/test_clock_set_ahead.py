@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from support.logs import START_US, FakeClock, some
+from support.logs import some
 
 from eventstore.errors import ConfigError
 from eventstore.limits import MAX_TIME_US
@@ -16,6 +16,7 @@ from eventstore.log.events import StreamWrite
 from eventstore.log.validation import check_append
 from eventstore.storage.backends import make_backend
 from eventstore.storage.base import SqlBackend
+from eventstore.testing import START_US, FakeClock
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,11 +3,12 @@
 import anyio
 import pytest
 from support.consumers import assert_lost, stored
-from support.logs import FakeClock, positions, some
+from support.logs import positions, some
 from support.waiting import DEADLINE, collect, eventually, signalled, take
 
 from eventstore import END, EventStore, InvalidInputError, TakenOverError
 from eventstore.changes.rejections import rejection_stream
+from eventstore.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
-from support.logs import FakeClock, positions, some
+from support.logs import positions, some
 from support.postgres import shared_server
 from support.waiting import collect
 
@@ -16,6 +16,8 @@ from eventstore.system.secret_url import SecretUrl
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from eventstore.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
 

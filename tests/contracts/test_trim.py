@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
-from support.logs import START_US, FakeClock, data, positions, some
+from support.logs import data, positions, some
 from support.moving import rows
 from support.waiting import collect, take
 
@@ -21,6 +21,7 @@ from eventstore.errors import (
     InvalidInputError,
     NotEmptyError,
 )
+from eventstore.testing import START_US, FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

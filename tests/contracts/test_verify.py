@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import anyio
 import pytest
-from support.logs import FakeClock, some
+from support.logs import some
 from support.plain import dialect
 from support.tamper import rewrite, superuser
 
 from eventstore import Cursor, EventStore, NewEvent, StreamWrite
 from eventstore.integrity.findings import MAX_FINDINGS, Report
+
+if TYPE_CHECKING:
+    from eventstore.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
 

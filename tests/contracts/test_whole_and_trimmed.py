@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from support.logs import FakeClock, positions, some
+from support.logs import positions, some
 from support.waiting import DEADLINE, collect, signalled, take
 
 from eventstore import (
@@ -22,6 +22,8 @@ from eventstore import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
     from pathlib import Path
+
+    from eventstore.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from support.pairs import anyio_backend, clock, lasting_pair, lasting_url, opened, pair, url
+from support.pairs import anyio_backend, lasting_pair, lasting_url, opened, pair, url
 
 from projections.journal import Journal
 
-__all__ = ["anyio_backend", "clock", "lasting_pair", "lasting_url", "pair", "url"]
+__all__ = ["anyio_backend", "lasting_pair", "lasting_url", "pair", "url"]
 
 
 journal = opened(Journal)

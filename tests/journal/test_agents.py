@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from support.journals import PROJECT
-from support.logs import START_US, FakeClock
 from support.waiting import eventually
 
 from eventstore import ConflictError, InvalidInputError
 from eventstore.log.clock import from_microseconds
+from eventstore.testing import START_US, FakeClock
 from projections.journal import Journal
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 from sqlalchemy import create_engine, text
 from support.journals import PROJECT, entry, fill
-from support.logs import LOG_URLS, FakeClock
+from support.logs import LOG_URLS
 from support.waiting import collect, take
 
 from eventstore import EventStore, NewEvent, ProjectionError
@@ -19,6 +19,9 @@ from projections import ProjectionRunner
 from projections.journal import Journal, JournalChange, JournalTables
 from projections.journal.tables import JournalTables as Tables
 from projections.journal.tables import entries
+
+if TYPE_CHECKING:
+    from eventstore.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,7 @@ from projections import ProjectionRunner
 from projections.journal import EntryConflictError, Journal, JournalTables
 
 if TYPE_CHECKING:
-    from support.logs import FakeClock
+    from eventstore.testing import FakeClock
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("journal")]
 

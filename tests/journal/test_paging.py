@@ -12,8 +12,7 @@ from support.journals import START, entry, fill, ids
 from projections.journal.paging import EXPIRES_US
 
 if TYPE_CHECKING:
-    from support.logs import FakeClock
-
+    from eventstore.testing import FakeClock
     from projections.journal import Journal
 
 pytestmark = pytest.mark.anyio

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from support.journals import PROJECT, entry, fill
-from support.logs import START_US
 from support.signatures import same_signatures
 
 from eventstore import EventStore, InvalidInputError, StoreClosedError
 from eventstore.errors import ConfigError
+from eventstore.testing import START_US
 from projections.journal import Journal, JournalProtocol, JournalTables, UnknownProjectError
 
 if TYPE_CHECKING:
-    from support.logs import FakeClock
+    from eventstore.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
 

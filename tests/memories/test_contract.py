@@ -10,11 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.logs import FakeClock
 from support.memories import Place, exact, some
 from support.signatures import same_signatures
 
 from eventstore import InvalidInputError, LimitExceededError, StoreClosedError
+from eventstore.testing import FakeClock
 from projections.memories import (
     Domain,
     Memory,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from support.logs import FakeClock, data, some, woken
+from support.logs import data, some, woken
 from support.redis import shared_redis
 from support.waiting import collect, eventually, take
 
@@ -21,6 +21,8 @@ from eventstore.storage.incarnation import TABLE
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from eventstore.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
 

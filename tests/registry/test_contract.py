@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
-from support.logs import START_US, FakeClock
 from support.waiting import eventually, take
 
 from eventstore import EventStore, InvalidInputError
+from eventstore.testing import START_US, FakeClock
 from projections import ProjectionRunner
 from projections.registry import Registration, Registry, RegistryTables
 

@@ -14,8 +14,7 @@ from eventstore import InvalidInputError
 from projections.registry import Registry
 
 if TYPE_CHECKING:
-    from support.logs import FakeClock
-
+    from eventstore.testing import FakeClock
     from projections.registry import Registration
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("registry")]

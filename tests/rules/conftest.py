@@ -16,9 +16,9 @@ from projections.rules import RuleSync
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from support.logs import FakeClock
     from support.master import Sync
 
+    from eventstore.testing import FakeClock
     from projections.rules import SyncReport
 
 SIGMA_HISTORY: Final = "EVENTSTORE_SIGMA_HISTORY"

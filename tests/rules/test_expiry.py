@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from support.logs import FakeClock
+    from eventstore.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
 

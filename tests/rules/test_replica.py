@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from support.commands import environment
-from support.logs import FakeClock
 from support.projected_rules import Master, a_master, told
 from support.waiting import eventually, take
 
 from eventstore import EventStore, HistoryDivergedError, StorageError
+from eventstore.testing import FakeClock
 from projections.rules import (
     FeedError,
     ReadOnlyError,

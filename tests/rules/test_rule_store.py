@@ -20,9 +20,8 @@ from projections.rules.store import PINNED_LOADS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.logs import FakeClock
-
     from eventstore.log.operations import Head
+    from eventstore.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
 

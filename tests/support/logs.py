@@ -27,19 +27,6 @@ LOG_URLS: Final[dict[str, Callable[[Path], str]]] = {
 LASTING: Final = ("sqlite", "postgresql")
 """The backends whose log is still there once the store that wrote it is closed."""
 
-START_US: Final = 1_700_000_000_000_000
-"""Where an injected clock begins, in microseconds since the epoch."""
-
-
-class FakeClock:
-    """A clock that moves only when a test says so."""
-
-    def __init__(self) -> None:
-        self.now_us = START_US
-
-    def __call__(self) -> int:
-        return self.now_us
-
 
 def some(count: int, type_: str = "Happened") -> list[NewEvent]:
     """Return ``count`` new events whose data counts from 0."""

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.logs import LASTING, LOG_URLS, FakeClock
+from support.logs import LASTING, LOG_URLS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from eventstore.testing import FakeClock
     from projections.seams.projected_store import ProjectedStore
 
 
@@ -52,12 +53,6 @@ def url(pair: tuple[str, str], tmp_path: Path) -> str:
 def lasting_url(lasting_pair: tuple[str, str], tmp_path: Path) -> str:
     """Name a log that can be opened again, and by two stores at once."""
     return LOG_URLS[lasting_pair[0]](tmp_path)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """Give a clock that stands still."""
-    return FakeClock()
 
 
 def opened(make: Callable[..., ProjectedStore]) -> Any:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from eventstore.testing import FakeClock
     from projections.rules import RuleChange
-    from support.logs import FakeClock
 
 
 class Master:

@@ -7,9 +7,10 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from support.logs import FakeClock, some
+from support.logs import some
 
 from eventstore import EventStore
+from eventstore.testing import FakeClock
 
 if TYPE_CHECKING:
     from pathlib import Path

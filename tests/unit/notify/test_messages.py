@@ -9,7 +9,6 @@ from typing import Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.logs import START_US, FakeClock
 
 from eventstore import Cursor, Event
 from eventstore.log.operations import CommitBatch
@@ -20,6 +19,7 @@ from eventstore.notify._signed_messages import (
     RefusedMessageError,
     Signer,
 )
+from eventstore.testing import START_US, FakeClock
 
 LOG: Final = "01a1fc54-320c-719d-8770-10863a3d59c8"
 KEY: Final = b"k" * 32
@@ -32,11 +32,6 @@ def batch(count: int = 2, size: int = 10, previous: int = 4) -> CommitBatch:
         for at in range(1, count + 1)
     )  # fmt: skip
     return CommitBatch(Cursor(LOG, previous, b"p" * 32), events)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table, select
+from sqlalchemy import Column, Integer, MetaData, String, Table
 
 from eventstore import ConfigError, EventTypes, NewEvent, ProjectionError
-from eventstore.sync import EventStore
 from projections import TableProjection, handles, increment
+from projections.testing import given
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,24 +49,23 @@ class OwedTwice(Owed):
         super().placed(connection, event, placed)
 
 
+def placed(stream: str, total: int | str) -> tuple[str, NewEvent]:
+    return stream, NewEvent("Placed", {"total": total})
+
+
 @pytest.mark.parametrize(("projection", "times"), [(Owed(), 1), (OwedTwice(), 2)])
 def test_each_event_goes_to_its_handler_with_a_value_of_its_class(
     projection: TableProjection, times: int
 ) -> None:
-    with EventStore.open("memory://", inline=[projection], notify="none") as store:
-        for stream, total in (("order/1", 2), ("order/1", 3), ("order/2", 4)):
-            store.append(stream, [NewEvent("Placed", {"total": total}), NewEvent("Seen", None)])
-        store.append("order/2", [NewEvent("Paid", {})])
-        rows = store.query(lambda connection, _: connection.execute(select(owed)).all())
-        assert [tuple(row) for row in rows] == [("order/1", 5 * times)]
+    orders = [placed("order/1", 2), placed("order/1", 3), placed("order/2", 4)]
+    seen, paid = ("order/1", NewEvent("Seen", None)), ("order/2", NewEvent("Paid", {}))
+    rows = [{"stream": "order/1", "total": 5 * times}]
+    given([*orders, seen, paid]).then(projection, rows)
 
 
 def test_data_that_do_not_fit_stop_the_projection_and_say_why() -> None:
-    with (
-        EventStore.open("memory://", inline=[Owed()], notify="none") as store,
-        pytest.raises(ProjectionError, match=r"the 'Placed' at position 1 of 'order/1'"),
-    ):
-        store.append("order/1", [NewEvent("Placed", {"total": "2"})])
+    with pytest.raises(ProjectionError, match=r"the 'Placed' at position 1 of 'order/1'"):
+        given([placed("order/1", "2")]).then(Owed(), [])
 
 
 def handler(*events: Any) -> Any:

@@ -1,0 +1,10 @@
+"""What tests of projections need, beside :mod:`eventstore.testing`: one line from events to rows.
+
+``given(events).then(Totals(), rows)`` checks a projection; :func:`check_replays` demands the same
+rows however the events are delivered, and whatever interrupts it.
+"""
+
+from projections.testing.replays import check_replays
+from projections.testing.scenarios import Given, History, given
+
+__all__ = ["Given", "History", "check_replays", "given"]

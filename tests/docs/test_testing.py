@@ -1,0 +1,47 @@
+"""The tests in docs/testing.md pass, with the plugin as it is installed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from support.commands import REPOSITORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+
+
+def run_tests(directory: Path, *options: str) -> str:
+    """Run the tests of the page as another project would, and return what pytest prints."""
+    text = (REPOSITORY / "docs" / "testing.md").read_text()
+    block = re.search(r"<!-- test_totals\.py -->\n```python\n(.*?)```", text, re.DOTALL)
+    settings = re.search(r"```ini\n(.*?)```", text, re.DOTALL)
+    assert block is not None
+    assert settings is not None
+    (directory / "test_totals.py").write_text(block[1])
+    (directory / "pytest.ini").write_text(settings[1])
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "pytest", "-v", "-p", "no:cacheprovider", *options],
+        cwd=directory,
+        env={"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+def test_the_tests_of_the_page_pass_on_each_database_that_is_named(tmp_path: Path) -> None:
+    printed = run_tests(tmp_path)
+    assert "test_each_day_has_its_total[memory] PASSED" in printed
+    assert "test_each_day_has_its_total[sqlite] PASSED" in printed
+    assert "4 passed" in printed
+    assert "test_each_day_has_its_total[sqlite]" not in run_tests(
+        tmp_path, "--event-store=memory", "-k", "each_day"
+    )
