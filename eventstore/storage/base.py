@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from eventstore.log.events import Cursor
     from eventstore.log.inline_view import Inline
     from eventstore.log.operations import (
+        Append,
         CommitBatch,
         ConsumerState,
         Head,
@@ -110,13 +111,19 @@ class SqlBackend(ABC):
 
     def _append_in(self, *, batch: bool) -> AppendIn:
         """Return what appends within a transaction of :meth:`user_transaction`."""
-        return partial(
-            append_in,
-            inline=self._inline,
-            clock=self._clock,
-            watch=self._watch,
-            known=self._known,
-            batch=batch,
+        return partial(append_in, write=self._write_within, clock=self._clock, batch=batch)
+
+    def _write_within(
+        self,
+        driver: Driver,
+        append: Append,
+        cache: StreamCache,
+        now_us: int,
+        batches: list[CommitBatch] | None,
+    ) -> list[Outcome]:
+        """Carry out an append in the transaction that ``driver`` is in, which is a caller's."""
+        return _writing.write_group(
+            driver, [append], self._inline, now_us, batches, cache, self._watch, self._known
         )
 
     @abstractmethod

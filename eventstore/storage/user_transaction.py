@@ -11,21 +11,24 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from eventstore.errors import EventStoreError
 from eventstore.log.events import Appended
-from eventstore.storage import _writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
     from typing import TypeAlias
 
-    from eventstore.log.clock import Clock, ClockWatch
-    from eventstore.log.inline_view import InlineView
-    from eventstore.log.operations import Append, CommitBatch
+    from eventstore.log.clock import Clock
+    from eventstore.log.operations import Append, CommitBatch, Outcome
+    from eventstore.storage._stream_cache import StreamCache
     from eventstore.storage.driver import Driver
-    from eventstore.storage.incarnation import KnownLog
 
     Translate: TypeAlias = Callable[[], AbstractContextManager[None]]
-    AppendIn: TypeAlias = Callable[[Driver, Append], tuple[Appended, CommitBatch | None]]
+    AppendIn: TypeAlias = Callable[
+        [Driver, Append, StreamCache], tuple[Appended, CommitBatch | None]
+    ]
+    Write: TypeAlias = Callable[
+        [Driver, Append, StreamCache, int, list[CommitBatch] | None], list[Outcome]
+    ]
 
 
 class UserTransaction(Protocol):
@@ -76,20 +79,14 @@ class DriverTransaction:
 
 
 def append_in(
-    driver: Driver,
-    append: Append,
-    inline: Sequence[InlineView],
-    clock: Clock,
-    watch: ClockWatch,
-    known: KnownLog,
-    *,
-    batch: bool,
+    driver: Driver, append: Append, cache: StreamCache, *, write: Write, clock: Clock, batch: bool
 ) -> tuple[Appended, CommitBatch | None]:
-    """Append in the transaction that ``driver`` is in; raise what the append conflicts with."""
+    """Append in the transaction that ``driver`` is in; raise what the append conflicts with.
+
+    ``cache`` is that of the connection, which its transactions use one after another.
+    """
     batches: list[CommitBatch] | None = [] if batch else None
-    (outcome,) = _writing.write_group(
-        driver, [append], inline, clock(), batches, None, watch, known
-    )
+    (outcome,) = write(driver, append, cache, clock(), batches)
     if isinstance(outcome, EventStoreError):
         raise outcome
     if not isinstance(outcome, Appended):

@@ -62,7 +62,7 @@ class Capture(ABC, Generic[TableT]):
 
         Nothing has to be corrected where rows were inserted and none was changed.
         """
-        if not self._has_only_inserts(MANY_ROWS):
+        if not self._has_many(MANY_ROWS) or not self._has_only_inserts():
             return None
         names = list(tables)
         described = [compact_table(tables[name].table) for name in names]
@@ -81,8 +81,12 @@ class Capture(ABC, Generic[TableT]):
         return events
 
     @abstractmethod
-    def _has_only_inserts(self, least: int) -> bool:
-        """Return True if at least that many rows were captured, and all of them are inserts."""
+    def _has_many(self, least: int) -> bool:
+        """Read the first captured rows; return True if there are at least that many."""
+
+    @abstractmethod
+    def _has_only_inserts(self) -> bool:
+        """Return True if all captured rows are inserts."""
 
     @abstractmethod
     def _read_inserted(

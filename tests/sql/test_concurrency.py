@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from support.processes import start
-from support.sql_tables import assert_computed, changes, read_log
+from support.sql_databases import computed_tables, tables_of
+from support.sql_tables import changes, read_log
 from support.waiting import DEADLINE
 
 from eventstore import EventStore, NewEvent
@@ -33,6 +34,7 @@ def count(storage: SqlStorage, errors: list[BaseException]) -> None:
 
 
 @pytest.mark.promise("sql")
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 @pytest.mark.anyio
 async def test_threads_processes_and_a_store_that_write_at_once_all_get_their_turns(
     storage: SqlStorage, migrations: Migrations, url: str
@@ -61,7 +63,7 @@ async def test_threads_processes_and_a_store_that_write_at_once_all_get_their_tu
     events = read_log(url)
     assert [event.position for event in events] == list(range(1, len(events) + 1))
     assert sum(event.type == "Noted" for event in events) == 5 * ROUNDS
-    assert_computed(url)
+    assert computed_tables(url) == tables_of(url)
 
 
 @pytest.mark.anyio

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
@@ -95,6 +95,12 @@ class PostgresDriver(Driver):
         self._connection = connection
         self._limit = limit
         self._deferred: list[Query] = []
+
+    @property
+    def session(self) -> Session:
+        """The session; what was deferred is not executed for it, as for :attr:`raw`."""
+        session: Session = self._raw
+        return session
 
     @property
     def connection(self) -> Connection:
@@ -209,6 +215,11 @@ class PostgresDriver(Driver):
             cursors = [self._send(sql, parameters) for sql, parameters in queries]
         return [cursor.fetchall() for cursor in cursors]
 
+    def take_deferred(self) -> list[Query]:
+        """Return what was deferred, for another driver to execute on this connection."""
+        deferred, self._deferred = self._deferred, []
+        return deferred
+
     def flush(self) -> None:
         """Execute what was deferred."""
         if self._deferred:
@@ -220,6 +231,11 @@ class PostgresDriver(Driver):
             return self._send(sql, parameters)
         with self._pipeline():
             return self._send(sql, parameters)
+
+    def execute_kept(self, text: str, parameters: Sequence[Any]) -> Any:
+        """Execute a statement in psycopg's form, which the session keeps prepared."""
+        with self._pipeline() if self._deferred else nullcontext():
+            return self._raw.execute(text, parameters, binary=True, prepare=True)
 
     @contextmanager
     def _pipeline(self) -> Iterator[None]:

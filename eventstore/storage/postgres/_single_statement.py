@@ -6,7 +6,7 @@ The group is then planned again, in a transaction that locks the head first. So 
 another writer's commit has overtaken, nor a conflict in it.
 
 The statement is a transaction of its own: the row is locked from when it is moved until the commit,
-and never while the server waits for this process.
+and never while the server waits for this process. A caller's transaction runs it before its COMMIT.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class SingleStatement:
             if planned is None:
                 return None
             self._watch.look(planned.head.recorded_us, now_us)
-            stored = self._store(driver.raw, planned, events)
+            stored = self._store(driver, planned, events)
         plan = planned.plan
         if not stored:
             cache.busy = BUSY_GROUPS
@@ -126,8 +126,9 @@ class SingleStatement:
             batches.append(CommitBatch(planned.head.cursor, tuple(events or ())))
         return [outcome() if callable(outcome) else outcome for outcome in planned.outcomes]
 
-    def _store(self, session: Session, planned: _Planned, events: list[Event] | None) -> bool:
-        """Store a group durably, or return False and store nothing."""
+    def _store(self, driver: PostgresDriver, planned: _Planned, events: list[Event] | None) -> bool:
+        """Store a group, or return False and store nothing."""
+        session = driver.session
         types = _row_types(session)
         if types is None or session.head_page >= PAGES:
             return False
@@ -142,9 +143,7 @@ class SingleStatement:
             *values, streams, rows,
         ]  # fmt: skip
         try:
-            cursor = session.execute(
-                _statement(session.schema, condition), parameters, binary=True, prepare=True
-            )
+            cursor = driver.execute_kept(_statement(session.schema, condition), parameters)
         except psycopg.Error as error:
             if is_lost(error) or is_timeout(error):
                 raise
@@ -152,6 +151,8 @@ class SingleStatement:
                 # The transaction that comes next meets it too, unless it is this statement's own.
                 log.warning("appending by several statements instead of one: %s", error)
                 session.row_types = [None, None]
+            if driver.in_transaction:
+                raise  # It was a caller's transaction, which has failed with it.
             return False
         found = cursor.fetchone()
         if found is None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
     from eventstore.log.clock import Clock
     from eventstore.log.inline_view import Inline
-    from eventstore.log.operations import CommitBatch, Operation, Outcome, Page, Query
+    from eventstore.log.operations import Append, CommitBatch, Operation, Outcome, Page, Query
+    from eventstore.storage._stream_cache import StreamCache
     from eventstore.storage.driver import Driver
     from eventstore.storage.postgres.connection import Session
     from eventstore.storage.postgres.watchdog import Limit
@@ -153,6 +154,23 @@ class PostgresBackend(SqlBackend):
             connection = self._user_engine.connect()
         append = self._append_in(batch=batch)
         return PostgresUserTransaction(connection, self._where, self._watchdog, translate, append)
+
+    def _write_within(
+        self,
+        driver: Driver,
+        append: Append,
+        cache: StreamCache,
+        now_us: int,
+        batches: list[CommitBatch] | None,
+    ) -> list[Outcome]:
+        """Carry out an append, by one statement where all that it needs is known."""
+        if not self._inline:
+            use = nullcontext(cast("PostgresDriver", driver))
+            single = SingleStatement(cache, self._known, self._watch, lambda: use)
+            outcomes = single.write([append], now_us, batches)
+            if outcomes is not None:
+                return outcomes
+        return super()._write_within(driver, append, cache, now_us, batches)
 
     def named_lock(self, name: str) -> NamedLock:
         """Return a lock on a connection of its own."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from psycopg.abc import PQGen
 
+    from eventstore.storage._stream_cache import StreamCache
     from eventstore.storage.postgres._row_arrays import RowType
     from eventstore.storage.postgres.watchdog import Watchdog
 
@@ -93,6 +94,8 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
     """The schema of the log's tables, as SQL writes it; empty where there is none."""
     row_types: list[RowType | None] | None = None
     """The row types of the tables that appends write, once they were looked for."""
+    stream_cache: StreamCache | None = None
+    """What the last append of a caller's transaction has left, once there was one."""
     own_settings: dict[str, str]
     """What :func:`connect` has set for the session, as no statement of a caller may leave it."""
 

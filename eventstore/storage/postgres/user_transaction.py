@@ -7,28 +7,31 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.errors import StorageError
+from eventstore.storage._stream_cache import StreamCache
 from eventstore.storage.postgres._driver import PostgresDriver
 from eventstore.storage.postgres._session_reset import LIMITS
 from eventstore.storage.postgres.connection import is_lost
 from eventstore.storage.user_transaction import DriverTransaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection
 
     from eventstore.log.events import Appended
     from eventstore.log.operations import Append, CommitBatch
+    from eventstore.storage.driver import Query
     from eventstore.storage.postgres.watchdog import Watchdog
     from eventstore.storage.user_transaction import AppendIn, Translate
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
@@ -63,6 +66,7 @@ class PostgresUserTransaction(DriverTransaction):
         self._where = where
         self._watchdog = watchdog
         self._open = False
+        self._deferred: list[Query] = []
         session: Any = self.raw
         if not session.has_user_limits:
             with translate():
@@ -94,18 +98,57 @@ class PostgresUserTransaction(DriverTransaction):
         with self.translated():
             return self.raw.execute(f"{BEGIN}; {settings}")
 
+    def begin_with(
+        self, query: str, call: Callable[[Any], T]
+    ) -> tuple[tuple[Any, ...], T | Exception]:
+        """Begin a transaction with a query and the statement of ``call``, in one exchange.
+
+        ``call`` is given the driver's connection. Returns the query's row, and the result of
+        ``call`` or what its statement raised. Raises StorageError where nothing was begun.
+        """
+        self._open = True  # Also where a step fails: then there is something to roll back.
+        first: Any = None
+        with self.translated():
+            try:
+                with self.raw.pipeline():
+                    self.raw.execute(BEGIN)
+                    first = self.raw.execute(query)
+                    done: T | Exception = call(self.raw)
+            except Exception as error:  # Whatever the caller's statement raises.
+                if first is None or first.pgresult is None:
+                    raise
+                done = error
+        return first.fetchone(), done
+
+    def defer(self, sql: str) -> None:
+        """Execute a statement together with the next one of :meth:`append` or :meth:`commit`."""
+        self._deferred.append((sql, ()))
+
     def append(self, append: Append) -> tuple[Appended, CommitBatch | None]:
-        """Lock the log's head, and append within the transaction."""
+        """Lock the log's head, and append within the transaction.
+
+        The last statements of that are sent with the COMMIT.
+        """
+        cache = self.raw.stream_cache
+        if cache is None:
+            cache = self.raw.stream_cache = StreamCache()
         with self.reading() as driver:
+            self._defer_to(driver)
             driver.defer(_WITH_HEAD)
-            appended = self._append(driver, append)
-            driver.flush()
+            appended = self._append(driver, append, cache)
+            self._deferred = driver.take_deferred()
             return appended
+
+    def _defer_to(self, driver: PostgresDriver) -> None:
+        deferred, self._deferred = self._deferred, []
+        for sql, parameters in deferred:
+            driver.defer(sql, parameters)
 
     def commit(self) -> None:
         """Commit, durably. A connection that is lost meanwhile leaves the outcome unknown."""
         try:
             with self.reading() as driver:
+                self._defer_to(driver)
                 driver.commit()
                 # Ends the transaction that SQLAlchemy began for a projection's statements.
                 self._connection.commit()
@@ -115,6 +158,7 @@ class PostgresUserTransaction(DriverTransaction):
 
     def rollback(self) -> None:
         """Roll the transaction back; drop a connection that cannot any more."""
+        self._deferred = []
         if not self._open:
             return
         self._open = False

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from eventstore.errors import StorageError
+from eventstore.storage._stream_cache import StreamCache
 from eventstore.storage.sqlite._driver import SqliteDriver
 from eventstore.storage.sqlite.forked_files import hold_connection, release_connection
 from eventstore.storage.sqlite.write_turn import WriteTurn
@@ -67,6 +68,7 @@ class SqliteUserTransaction(DriverTransaction):
         self._files = files
         self._turn: WriteTurn | None = None
         self._held = ExitStack()
+        self._cache = StreamCache()
         hold_connection(self)
 
     @contextmanager
@@ -102,7 +104,7 @@ class SqliteUserTransaction(DriverTransaction):
     def append(self, append: Append) -> tuple[Appended, CommitBatch | None]:
         """Append within the transaction."""
         with self.reading() as driver:
-            return self._append(driver, append)
+            return self._append(driver, append, self._cache)
 
     def commit(self) -> None:
         """Commit; roll back where that fails, a deferred foreign key for one."""

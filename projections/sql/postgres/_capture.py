@@ -13,8 +13,7 @@ from projections.sql._capture import Capture
 from projections.sql._corrections import same_value, with_corrections
 from projections.sql._identifiers import CAPTURE, quote_name
 from projections.sql.model import Change
-from projections.sql.postgres._row_counts import COUNT_CHANGES, Counts
-from projections.sql.postgres._rows import all_rows
+from projections.sql.postgres._row_counts import COUNTED, Counts, read_counts
 from projections.sql.postgres._schema import PostgresTable, quote_for_parameters
 from projections.sql.postgres._triggers import (
     ROW_TRIGGER,
@@ -25,7 +24,7 @@ from projections.sql.postgres._triggers import (
 from projections.sql.postgres._values import JSON_CASTS, read_row, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from projections.sql.model import CapturedTable, Op, RowValues
 
@@ -38,10 +37,11 @@ _PAGE: Final = 500
 """The same of rows that are encoded at once."""
 
 
-_DECLARE: Final = (
-    f"DECLARE {CAPTURE}_rows NO SCROLL CURSOR FOR SELECT op, tbl, old, new FROM {CAPTURE} "
-    f"ORDER BY id; FETCH {_BATCH} FROM {CAPTURE}_rows"
-)
+_ROWS: Final = f"SELECT op, tbl, old, new FROM {CAPTURE} ORDER BY id"
+_FIRST: Final = f"{_ROWS} LIMIT {_BATCH}"
+_REST: Final = f"DECLARE {CAPTURE}_rows NO SCROLL CURSOR FOR {_ROWS} OFFSET {_BATCH}"
+_RUN_DEFERRED: Final = "SET CONSTRAINTS ALL IMMEDIATE"
+"""Deferred triggers may change rows: they run now."""
 _VERSION: Final = (
     "SELECT pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL, (SELECT oid FROM "
     f"pg_catalog.pg_trigger WHERE tgrelid = {{}}::oid AND tgname = '{ROW_TRIGGER}')"
@@ -59,10 +59,11 @@ class Written(NamedTuple):
 
 
 class PostgresCapture(Capture[PostgresTable]):
-    """See :class:`Capture`."""
+    """See :class:`Capture`. ``defer`` executes a statement together with the next one."""
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Any, defer: Callable[[str], object] | None = None) -> None:
         super().__init__(raw)
+        self._defer = defer or raw.execute
         self._first: list[Any] | None = None
         """The first rows that were captured."""
 
@@ -78,17 +79,17 @@ class PostgresCapture(Capture[PostgresTable]):
         return [name for (name,) in rows]
 
     def look(self, table: int) -> Written:
-        """Return what the transaction has done, in one exchange; open the cursor of its changes.
+        """Return what the transaction has done, in one exchange, which reads its first changes.
 
         Without a captured ``table``, given by its number, there may be no changes to read.
         """
-        # Deferred triggers may change rows: they run now.
-        steps = ["SET CONSTRAINTS ALL IMMEDIATE", _VERSION.format(table), COUNT_CHANGES]
-        if table:
-            steps.append(_DECLARE)
-        (version,), counts, *first = all_rows(self._raw.execute("; ".join(steps)))
-        self._first = first[0] if first else None
-        return Written(version[0], version[1], dict(counts))
+        with self._raw.pipeline():
+            self._raw.execute(_RUN_DEFERRED)
+            looked = self._raw.execute(f"{_VERSION.format(table)}, {COUNTED}")
+            first = self._raw.execute(_FIRST) if table else None
+        self._first = first.fetchall() if first else None
+        any_, version, counts = looked.fetchone()
+        return Written(any_, version, read_counts(counts))
 
     def look_version(self, table: int) -> int | None:
         """Return the version of :class:`Written`."""
@@ -127,11 +128,13 @@ class PostgresCapture(Capture[PostgresTable]):
                 )
             self._raw.execute(f"DROP FUNCTION IF EXISTS {function_name(name)}()")
 
-    def _has_only_inserts(self, least: int) -> bool:
+    def _has_many(self, least: int) -> bool:
         if self._first is None:
-            self._first = _declare(self._raw)
-        if len(self._first) < max(least, _BATCH):
-            return False
+            self._raw.execute(_RUN_DEFERRED)
+            self._first = self._raw.execute(_FIRST).fetchall()
+        return len(self._first) >= least
+
+    def _has_only_inserts(self) -> bool:
         query = f"SELECT 1 FROM {CAPTURE} WHERE op <> 'INSERT' LIMIT 1"
         return self._raw.execute(query).fetchone() is None
 
@@ -169,29 +172,26 @@ class PostgresCapture(Capture[PostgresTable]):
 
     def clear(self) -> None:
         """Delete what was captured, after :meth:`read_changes`."""
-        self._raw.execute(f"CLOSE {CAPTURE}_rows; DELETE FROM {CAPTURE}")
+        self._defer(f"DELETE FROM {CAPTURE}")
         self._first = None
-
-
-def _declare(raw: Any) -> list[Any]:
-    """Open a cursor for what was captured; return its first rows."""
-    # Deferred triggers may change rows: they run now.
-    (first,) = all_rows(raw.execute(f"SET CONSTRAINTS ALL IMMEDIATE; {_DECLARE}"))
-    return first
 
 
 def _read_captured(
     raw: Any, first: list[Any], tables: Mapping[str, PostgresTable]
 ) -> Iterator[Change]:
     rows = first
+    if len(first) == _BATCH:
+        raw.execute(_REST)
     while rows:
         for op, name, old, new in rows:
             change = _make_change(_OPS[op], tables[name], old, new)
             if change is not None:
                 yield change
-        if len(rows) < _BATCH:
-            break
+        if len(first) < _BATCH:
+            return
         rows = raw.execute(f"FETCH {_BATCH} FROM {CAPTURE}_rows").fetchall()
+    if len(first) == _BATCH:
+        raw.execute(f"CLOSE {CAPTURE}_rows")
 
 
 def _make_change(

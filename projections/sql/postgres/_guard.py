@@ -8,12 +8,12 @@ or prevented by the role's rights (docs/postgres.md).
 from __future__ import annotations
 
 import sqlite3
-from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from projections.sql._identifiers import CAPTURE, is_reserved
 from projections.sql.model import SqlRefusedError
 from projections.sql.postgres._functions import refuse_call
+from projections.sql.postgres._lexer import remembered
 from projections.sql.postgres.parser import (
     SqlSyntaxError,
     Statement,
@@ -29,12 +29,6 @@ Kind: TypeAlias = Literal[
 
 Names: TypeAlias = "frozenset[str]"
 NONE: Final[Names] = frozenset()
-
-KNOWN_STATEMENTS: Final = 2048
-"""Verdicts that are remembered by the statement's text."""
-
-MAX_KNOWN_CHARACTERS: Final = 16_384
-"""Longer statements are judged each time: a script of data is no text that comes again."""
 
 MIGRATIONS_ONLY: Final = (
     "the schema is changed by migrations only (apply_migrations), rows by INSERT, UPDATE, DELETE "
@@ -88,7 +82,7 @@ def judge(sql: str, own: Names = NONE) -> Verdict:
     Raises SqlRefusedError for one that may not run, sqlite3.OperationalError for what is no SQL.
     That is a DefinitionRefusedError for a definition that changes nothing where something exists.
     """
-    verdict = (_judge_known if len(sql) <= MAX_KNOWN_CHARACTERS else _judge_text)(sql, own)
+    verdict = _judge_text(sql, own)
     if verdict.made:
         raise DefinitionRefusedError(sql, verdict.refusal, verdict.made)
     if verdict.refusal:
@@ -96,6 +90,7 @@ def judge(sql: str, own: Names = NONE) -> Verdict:
     return verdict
 
 
+@remembered
 def _judge_text(sql: str, own: Names) -> Verdict:
     try:
         found = parse_statements(sql)
@@ -106,9 +101,6 @@ def _judge_text(sql: str, own: Names) -> Verdict:
     if len(found) > 1:
         return Verdict("read", "one statement at a time: use executescript() for several")
     return judge_statement(found[0], own)
-
-
-_judge_known: Final = lru_cache(KNOWN_STATEMENTS)(_judge_text)
 
 
 def judge_statement(statement: Statement, own: Names = NONE) -> Verdict:

@@ -13,10 +13,31 @@ operand, and no parameter does: ``data ? 'key'`` and ``data ?| $names`` are oper
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from functools import lru_cache, wraps
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+KNOWN_STATEMENTS: Final = 2048
+"""What is remembered of statements, by their texts."""
+
+MAX_KNOWN_CHARACTERS: Final = 16_384
+"""Longer statements are read each time: a script of data is no text that comes again."""
+
+
+def remembered(function: Callable[..., T]) -> Callable[..., T]:
+    """Remember what a function of a statement's text, and of little else, returns."""
+    known = lru_cache(KNOWN_STATEMENTS)(function)
+
+    @wraps(function)
+    def call(sql: str, *more: Any) -> T:
+        return known(sql, *more) if len(sql) <= MAX_KNOWN_CHARACTERS else function(sql, *more)
+
+    return call
+
 
 BEFORE_EXPRESSION: Final = frozenset({
     "all", "and", "any", "array", "as", "asc", "between", "by", "call", "case", "cast", "check",
@@ -118,6 +139,7 @@ def _is_operand(token: Token) -> bool:
     return token.kind in _OPERANDS or token.text in {")", "]"}
 
 
+@remembered
 def number_parameters(sql: str) -> tuple[str, int]:
     """Return SQL with ``$1``, ``$2`` … for its parameters, and their number."""
     pieces: list[str] = []
@@ -132,7 +154,8 @@ def number_parameters(sql: str) -> tuple[str, int]:
     return "".join(pieces), count
 
 
-def first_words(sql: str) -> list[str]:
+@remembered
+def first_words(sql: str) -> tuple[str, ...]:
     """Return up to four words that a statement begins with, in lower case."""
     found: list[str] = []
     for token in tokens(sql):
@@ -142,7 +165,7 @@ def first_words(sql: str) -> list[str]:
             break
         if len(found) == 4:
             break
-    return found
+    return tuple(found)
 
 
 def split_script(script: str) -> Iterator[str]:

@@ -43,7 +43,7 @@ class PostgresMigrator(Migrator[PostgresTable]):
 
     def _transaction_word(self, statement: str) -> str:
         words = first_words(statement)[:1]
-        if words not in (["begin"], ["start"], ["commit"], ["end"]):
+        if words not in (("begin",), ("start",), ("commit",), ("end",)):
             return ""
         try:
             verdict = judge(statement)
@@ -52,7 +52,7 @@ class PostgresMigrator(Migrator[PostgresTable]):
         return verdict.kind
 
     def _run(self, statement: str) -> None:
-        word = (first_words(statement) or [""])[0]
+        word = (first_words(statement) or ("",))[0]
         if word in _SQLITE_ONLY:
             raise self._error(f"{word.upper()} is SQLite's own ({excerpt(statement)})")
         makes_room = LEDGER not in self._schema.own and makes_ledger(statement)

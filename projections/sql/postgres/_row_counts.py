@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from projections.sql._identifiers import CAPTURE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 _CATALOG: Final = {
     1249: "pg_attribute", 1261: "pg_auth_members", 1260: "pg_authid", 2605: "pg_cast",
@@ -30,15 +30,23 @@ _CHANGES: Final = (
 # What the view pg_stat_xact_all_tables shows of those that this transaction may have written: it
 # keeps a lock on each of them. The view itself asks for every table of the database. Tables have
 # numbers from FirstNormalObjectId on. It is planned each time: so it names no table.
-COUNT_CHANGES: Final = f"""
-SELECT one, {_CHANGES.format("one")}
+_COUNT_CATALOG: Final = f"""
+SELECT one::bigint, {_CHANGES.format("one")}
 FROM pg_catalog.unnest('{{{",".join(map(str, _CATALOG))}}}'::pg_catalog.oid[]) AS one
 WHERE {_CHANGES.format("one")} > 0
+"""
+_COUNT_CHANGES: Final = f"""{_COUNT_CATALOG}
 UNION ALL SELECT relation, {_CHANGES.format("relation")} FROM pg_catalog.pg_lock_status()
 WHERE pid = pg_catalog.pg_backend_pid() AND relation >= '16384'::pg_catalog.oid
     AND mode <> ALL ('{{AccessShareLock,RowShareLock}}') AND {_CHANGES.format("relation")} > 0
 """
-"""Gives (number of a table, its changed rows)."""
+_COUNTED: Final = "ARRAY(SELECT ARRAY[one, changed] FROM ({}) counted(one, changed))"
+
+COUNTED: Final = _COUNTED.format(_COUNT_CHANGES)
+"""(number of a table, its changed rows) of each as one value, for :func:`read_counts`."""
+
+COUNTED_AT_BEGIN: Final = _COUNTED.format(_COUNT_CATALOG)
+"""The same before the first statement of a transaction, when it has locked no table."""
 
 _NAMES: Final = """
 SELECT c.oid, CASE WHEN n.nspname = current_schema() THEN c.relname
@@ -58,7 +66,12 @@ def count_changes(raw: Any) -> Counts:
     The counts only grow within a transaction; before it, the server may have reset them. Those of
     earlier transactions may be among them.
     """
-    return dict(raw.execute(COUNT_CHANGES).fetchall())
+    return read_counts(raw.execute(f"SELECT {COUNTED}").fetchone()[0])
+
+
+def read_counts(value: Sequence[Sequence[int]]) -> Counts:
+    """Return the counts of what :data:`COUNTED` gives."""
+    return {table: changed for table, changed in value}  # noqa: C416 - typed
 
 
 def only_catalog(counts: Counts) -> Counts:

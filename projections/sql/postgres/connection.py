@@ -22,12 +22,13 @@ from projections.sql.postgres._guard import (
 )
 from projections.sql.postgres._lexer import first_words
 from projections.sql.postgres._row_counts import (
-    COUNT_CHANGES,
+    COUNTED_AT_BEGIN,
     Counts,
     count_changes,
     only_catalog,
+    read_counts,
 )
-from projections.sql.postgres._rows import all_rows, to_sqlite_error, translated_errors
+from projections.sql.postgres._rows import to_sqlite_error, translated_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,14 +50,14 @@ class ChangeRecorder(Publisher, Protocol):
     """Appends the changes of a connection's transactions to the log."""
 
     settings: str
-    """The statements that each transaction begins with."""
+    """What each transaction selects at its beginning."""
     own: Names
     """Reserved names that the program's tables have since before they were reserved."""
 
     def learn_names(self, transaction: UserTransaction) -> bool:
         """Look again which names are the program's; return True if there are more."""
 
-    def record(self, transaction: UserTransaction, counts: Counts) -> Any:
+    def record(self, transaction: PostgresUserTransaction, counts: Counts) -> Any:
         """Append what the transaction did; ``counts`` are of its changed rows at its beginning."""
 
 
@@ -128,8 +129,7 @@ class PostgresConnection(SqlConnection):
                 # A function that writes, a row lock or a sequence: it needs a transaction.
                 log.debug("%.80s writes", sql)
         try:
-            self._prepare(verdict)
-            return call(self._transaction.raw)
+            return self._run_in_transaction(verdict, call)
         except psycopg.Error as error:
             self._undo_statement()
             raise to_sqlite_error(error) from error
@@ -142,9 +142,9 @@ class PostgresConnection(SqlConnection):
     def _judge(self, sql: str, query: str) -> Verdict:
         first = first_words(sql)
         if first[:1] and (
-            first[0] in _SQLITE_ONLY or first[:2] in (["insert", "or"], ["update", "or"])
+            first[0] in _SQLITE_ONLY or first[:2] in (("insert", "or"), ("update", "or"))
         ):
-            words = " ".join(first[:2] if first[1:2] == ["or"] else first[:1]).upper()
+            words = " ".join(first[:2] if first[1:2] == ("or",) else first[:1]).upper()
             raise SqlRefusedError(sql, f"{words} is SQLite's own: write what PostgreSQL has for it")
         try:
             return judge(query, self._recorder.own)
@@ -158,20 +158,20 @@ class PostgresConnection(SqlConnection):
             found = self._transaction.raw.execute(_EXISTS, (made.schema or None, made.name))
             return found.fetchone() is not None
 
-    def _prepare(self, verdict: Verdict) -> None:
-        """Begin a transaction if there is none, and set a savepoint before the next statement."""
+    def _run_in_transaction(self, verdict: Verdict, call: Callable[[Any], Any]) -> Any:
+        """Run a statement in a transaction, which it begins, or else behind a savepoint."""
         self._has_temporary_tables |= verdict.kind == "temporary"
         # On PostgreSQL an error ends the transaction unless there is a savepoint.
         needed = verdict.kind != "savepoint"
         if not self.in_transaction:
-            self._begin(with_savepoint=needed)
-            return
+            return self._begin(call)
         steps = [f"RELEASE {_SAVEPOINT}"] * self._has_savepoint + [
             f"SAVEPOINT {_SAVEPOINT}"
         ] * needed
         if steps:
             self._transaction.raw.execute("; ".join(steps))
         self._has_savepoint = needed
+        return call(self._transaction.raw)
 
     def _undo_statement(self) -> None:
         """Roll a failed statement back; where that is not possible, the transaction."""
@@ -201,10 +201,16 @@ class PostgresConnection(SqlConnection):
             )
         (self.commit if verdict.kind == "commit" else self.rollback)()
 
-    def _begin(self, *, with_savepoint: bool = False) -> None:
-        self._counts, self._has_savepoint = {}, with_savepoint
-        # One exchange. Counted also before a query: it may call a function that writes.
-        steps = f"{self._recorder.settings}; {COUNT_CHANGES}"
-        if with_savepoint:
-            steps += f"; SAVEPOINT {_SAVEPOINT}"
-        self._counts = dict(all_rows(self._transaction.begin(steps))[-1])
+    def _begin(self, call: Callable[[Any], Any] = lambda _: None) -> Any:
+        """Begin, and run a statement, in one exchange; if that fails, begin anew without it."""
+        self._counts, self._has_savepoint = {}, False
+        # Counted also before a query: it may call a function that writes.
+        start = f"SELECT {COUNTED_AT_BEGIN}, {self._recorder.settings}"
+        (counts, *_), done = self._transaction.begin_with(start, call)
+        self._counts = read_counts(counts)
+        if isinstance(done, Exception):
+            if self.in_transaction:  # It is not where the connection was lost.
+                self._transaction.rollback()
+                self._begin()
+            raise done
+        return done

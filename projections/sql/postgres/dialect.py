@@ -27,10 +27,15 @@ if TYPE_CHECKING:
     from eventstore.storage.user_transaction import UserTransaction
 
 # Captured values are texts, and a text has to mean the same when a replay reads it.
-_SETTINGS: Final = (
-    f"SET LOCAL {CAPTURE_SETTING} = 'on'; SET LOCAL DateStyle = 'ISO'; "
-    "SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; "
-    "SET LOCAL extra_float_digits = 1"
+_SETTINGS: Final = ", ".join(
+    f"pg_catalog.set_config('{name}', '{value}', true)"
+    for name, value in {
+        CAPTURE_SETTING: "on",
+        "DateStyle": "ISO",
+        "IntervalStyle": "postgres",
+        "bytea_output": "hex",
+        "extra_float_digits": "1",
+    }.items()
 )
 
 
@@ -66,7 +71,7 @@ class PostgresDialect(SqlDialect):
     migrator_type = PostgresMigrator
     replay_type = PostgresReplay
     settings = _SETTINGS
-    """The statements that each transaction begins with."""
+    """What each transaction selects at its beginning."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -105,14 +110,14 @@ class PostgresDialect(SqlDialect):
     def close(self) -> None:
         """Do nothing: the log's backend pools the connections."""
 
-    def record(self, transaction: UserTransaction, counts: Counts) -> Recorded | None:
+    def record(self, transaction: PostgresUserTransaction, counts: Counts) -> Recorded | None:
         """Append what the transaction did; return ``None`` if it changed no row.
 
         ``counts`` are the changed rows of each table, counted at its beginning. Raises
         SqlRefusedError for writes to tables that are not captured.
         """
         raw: Any = transaction.raw
-        capture = PostgresCapture(raw)
+        capture = PostgresCapture(raw, transaction.defer)
         known = self._known
         written = capture.look(known.one)
         if not written.any:
@@ -134,7 +139,7 @@ class PostgresDialect(SqlDialect):
         """Do nothing: the transaction's own settings suffice."""
 
     def _lock_schema(self, transaction: UserTransaction) -> None:
-        transaction.raw.execute(self.settings)
+        transaction.raw.execute(f"SELECT {self.settings}")
         with transaction.reading() as driver:
             driver.lock_schema()
 

@@ -34,15 +34,17 @@ if TYPE_CHECKING:
 
 _OPS: Final[dict[int, Op]] = {INSERT: "insert", UPDATE: "update", DELETE: "delete"}
 
-_BATCH: Final = 500
-"""Captured rows that are fetched at once."""
+_ROWS: Final = f"SELECT * FROM main.{CAPTURE} WHERE op > {CONFLICTING} ORDER BY id"
 
 _PAGE: Final = 500
-"""The same of rows that are encoded at once."""
+"""Captured rows that are encoded at once."""
 
 
 class SqliteCapture(Capture[SqliteTable]):
     """See :class:`Capture`. Texts are read as :class:`RawText`."""
+
+    _few: list[Any] | None = None
+    """What was captured, where it is read already."""
 
     def list_tables(self) -> list[str]:
         """Return the names of the captured tables."""
@@ -80,15 +82,20 @@ class SqliteCapture(Capture[SqliteTable]):
     def read_changes(self, tables: Mapping[str, SqliteTable]) -> Iterator[Change]:
         """Yield the transaction's row changes in order, corrections included."""
         with _exact_values(self._raw):
-            captured = _read_captured(self._raw, tables)
+            captured = _read_captured(self._raw, tables, self._few)
             yield from with_corrections(captured, tables, partial(_fetch_row, self._raw))
 
-    def _has_only_inserts(self, least: int) -> bool:
-        count, others = self._raw.execute(
-            f"SELECT count(*), count(*) FILTER (WHERE op <> {INSERT}) FROM main.{CAPTURE} "
-            f"WHERE op > {CONFLICTING}"
-        ).fetchone()
-        return bool(count >= least and not others)
+    def _has_many(self, least: int) -> bool:
+        with _exact_values(self._raw):
+            cursor = self._raw.execute(_ROWS)
+            rows = cursor.fetchmany(least)
+            cursor.close()
+        self._few = rows if len(rows) < least else None
+        return self._few is None
+
+    def _has_only_inserts(self) -> bool:
+        query = f"SELECT 1 FROM main.{CAPTURE} WHERE op > {INSERT} LIMIT 1"
+        return self._raw.execute(query).fetchone() is None
 
     def _read_inserted(
         self, places: Mapping[str, int], tables: Mapping[str, SqliteTable]
@@ -108,6 +115,7 @@ class SqliteCapture(Capture[SqliteTable]):
 
     def clear(self) -> None:
         """Delete what was captured."""
+        self._few = None
         self._raw.execute(f"DELETE FROM main.{CAPTURE}")
 
 
@@ -122,13 +130,13 @@ def _exact_values(raw: sqlite3.Connection, texts: type[str | bytes] = RawText) -
         raw.text_factory, raw.row_factory = before
 
 
-def _read_captured(raw: sqlite3.Connection, tables: Mapping[str, SqliteTable]) -> Iterator[Change]:
-    cursor = raw.execute(f"SELECT * FROM main.{CAPTURE} WHERE op > {CONFLICTING} ORDER BY id")
-    while rows := cursor.fetchmany(_BATCH):
-        for _, op, table, *values in rows:
-            change = _make_change(_OPS[op], tables[table.decode()].table, values)
-            if change is not None:
-                yield change
+def _read_captured(
+    raw: sqlite3.Connection, tables: Mapping[str, SqliteTable], few: list[Any] | None
+) -> Iterator[Change]:
+    for _, op, table, *values in raw.execute(_ROWS) if few is None else few:
+        change = _make_change(_OPS[op], tables[table.decode()].table, values)
+        if change is not None:
+            yield change
 
 
 def _make_change(op: Op, table: CapturedTable, values: Sequence[Any]) -> Change | None:

@@ -70,7 +70,8 @@ class SqliteDialect(SqlDialect):
     def record(self, transaction: UserTransaction) -> Recorded | None:
         """Append what the transaction did; return ``None`` if it changed no row."""
         raw: sqlite3.Connection = transaction.raw
-        tables = self._read_schema(raw).tables
+        # Read by writable(): since then the transaction has the file, and its schema, for itself.
+        tables = self._known.tables
         if not tables:
             return None
         events = SqliteCapture(raw).take_events(tables)

@@ -39,4 +39,4 @@ def test_percent_signs_stay_themselves() -> None:
 def test_statements_end_where_the_server_says() -> None:
     script = "SELECT 1; -- ;\nSELECT ';' /* ; */; CREATE FUNCTION f() AS $x$ a; b; $x$;;SELECT 2"
     assert [one.split()[-1] for one in split_script(script)] == ["1", "*/", "$x$", "2"]
-    assert first_words(" -- x\n (SELECT 1)") == ["select"]
+    assert first_words(" -- x\n (SELECT 1)") == ("select",)
