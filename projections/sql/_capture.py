@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Generic
 
-from projections.sql._compact import MANY_ROWS, compact_event, compact_table, encode_rows
+from projections.sql._compact import (
+    MANY_ROWS,
+    CompactTable,
+    compact_event,
+    compact_table,
+    encode_rows,
+)
+from projections.sql._rows_once import RowsOnce
 from projections.sql.events import PART_BYTES, ROWS_CHANGED, rows_events
 from projections.sql.model import TableT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from eventstore import NewEvent
-    from projections.sql.model import Change
+    from projections.sql.model import Change, Op
 
 
 class Capture(ABC, Generic[TableT]):
@@ -51,31 +59,28 @@ class Capture(ABC, Generic[TableT]):
 
     def take_events(self, tables: Mapping[str, TableT]) -> list[NewEvent]:
         """Return the events of what was captured, and delete it."""
-        events = self._inserted_events(tables)
+        events = self._compact_events(tables) if self._has_many(MANY_ROWS) else None
         if events is None:
             events = rows_events(self.read_changes(tables))
         self.clear()
         return events
 
-    def _inserted_events(self, tables: Mapping[str, TableT]) -> list[NewEvent] | None:
-        """Return the events of many inserted rows; ``None`` for anything else.
-
-        Nothing has to be corrected where rows were inserted and none was changed.
-        """
-        if not self._has_many(MANY_ROWS) or not self._has_only_inserts():
-            return None
-        names = list(tables)
-        described = [compact_table(tables[name].table) for name in names]
+    def _compact_events(self, tables: Mapping[str, TableT]) -> list[NewEvent] | None:
+        """Return the events of many rows; ``None`` where they have to be written one by one."""
+        described = [compact_table(tables[name].table, op) for name, op in self._read_kinds()]
+        once = RowsOnce(described)
         events: list[NewEvent] = []
         texts: list[bytes] = []
-        for rows in self._read_inserted({name: place for place, name in enumerate(names)}, tables):
-            text = encode_rows(rows)
-            if text is None or len(text) > PART_BYTES:
-                return None
-            texts.append(text)
-            if sum(map(len, texts)) >= PART_BYTES:
-                events.append(compact_event(ROWS_CHANGED, len(events) + 1, described, texts))
-                texts = []
+        with closing(self._read_rows(described, tables)) as pages:
+            for page in pages:
+                rows = None if page is None else once.take(page)
+                text = None if rows is None else encode_rows(rows)
+                if text is None or len(text) > PART_BYTES:
+                    return None
+                texts += [text] if text else []
+                if sum(map(len, texts)) >= PART_BYTES:
+                    events.append(compact_event(ROWS_CHANGED, len(events) + 1, described, texts))
+                    texts = []
         if texts:
             events.append(compact_event(ROWS_CHANGED, len(events) + 1, described, texts))
         return events
@@ -85,14 +90,14 @@ class Capture(ABC, Generic[TableT]):
         """Read the first captured rows; return True if there are at least that many."""
 
     @abstractmethod
-    def _has_only_inserts(self) -> bool:
-        """Return True if all captured rows are inserts."""
+    def _read_kinds(self) -> Sequence[tuple[str, Op]]:
+        """Return the table, and what was done, of the captured rows, each pair once."""
 
     @abstractmethod
-    def _read_inserted(
-        self, places: Mapping[str, int], tables: Mapping[str, TableT]
-    ) -> Iterator[Sequence[Sequence[Any]]]:
-        """Yield pages of inserted rows in order, each row after its table's place.
+    def _read_rows(
+        self, kinds: Sequence[CompactTable], tables: Mapping[str, TableT]
+    ) -> Generator[Sequence[Sequence[Any]] | None, None, None]:
+        """Yield pages of captured rows in order, each row after its place in ``kinds``.
 
-        Where the driver cannot give a value, a page holds bytes.
+        ``None`` stands for what has to be written one by one.
         """

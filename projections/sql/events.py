@@ -25,7 +25,7 @@ import msgspec
 from eventstore import NewEvent
 from eventstore.errors import CorruptEventError
 from eventstore.log.events import BYTES_CONTENT
-from projections.sql._compact import CompactTable, read_compact
+from projections.sql._compact import NOT_FOR_0_1_0, CompactTable, read_compact
 from projections.sql.model import Change, Op, RawText
 
 if TYPE_CHECKING:
@@ -102,8 +102,11 @@ class _RowsData(msgspec.Struct):
     rows: list[list[Encoded]] | None = None
 
     def __post_init__(self) -> None:
-        given = tuple(one is not None for one in (self.changes, self.tables, self.rows))
-        if given not in {(True, False, False), (False, True, True)}:
+        given = self.tables is not None, self.rows is not None
+        if given == (True, True):
+            if self.changes is not None and msgspec.to_builtins(self.changes) != [NOT_FOR_0_1_0]:
+                raise ValueError("changes beside rows")
+        elif any(given) or self.changes is None:
             raise ValueError("either changes, or tables and rows")
 
 
@@ -229,10 +232,10 @@ class ChangeReader:
         if event.type != ROWS_CHANGED or event.redacted:
             return []
         data = _decode(event, _ROWS)
-        if data.changes is None:
-            changes = read_compact(event, data.tables or (), data.rows or ())
+        if data.rows is not None:
+            changes = read_compact(event, data.tables or (), data.rows)
         else:
-            changes = [_read_change(event, one, self._large) for one in data.changes]
+            changes = [_read_change(event, one, self._large) for one in data.changes or ()]
         self._large.clear()
         return changes
 

@@ -1,4 +1,4 @@
-"""Many inserted rows are written compactly, and mean the same as changes one by one."""
+"""Many changed rows are written compactly, and mean the same as changes one by one."""
 
 from __future__ import annotations
 
@@ -70,6 +70,91 @@ def test_rows_of_several_tables_keep_their_order(items: SqlStorage, url: str) ->
     assert [one[0] for one in found[:4]] == ["item", "other one"] * 2
     assert len(found) == MANY
     check(items, url)
+
+
+@pytest.fixture
+def filled(items: SqlStorage) -> SqlStorage:
+    with items.connection() as c:
+        c.executemany(INSERT, [values(number) for number in range(MANY)])
+    return items
+
+
+@pytest.mark.promise("sql")
+def test_many_updated_and_deleted_rows_are_recorded_compactly(filled: SqlStorage, url: str) -> None:
+    rows = [values(number) for number in range(MANY)]
+    with filled.connection() as c:
+        c.execute("UPDATE item SET name = 'new', n = n + 1 WHERE id >= 2")
+    assert is_compact(url)
+    new = [(id_, "new", n + 1, x) for id_, _, n, x in rows[2:]]
+    pairs = zip(rows[2:], new, strict=True)
+    assert changes(url)[-1] == [("item", "update", old, after) for old, after in pairs]
+    with filled.connection() as c:
+        c.execute("UPDATE item SET id = id + 5000 WHERE id >= 100")
+    assert is_compact(url)
+    check(filled, url)
+    with filled.connection() as c:
+        c.execute("DELETE FROM item WHERE id < 5500")
+    assert is_compact(url)
+    gone = changes(url)[-1]
+    assert len(gone) == 500
+    assert gone[2] == ("item", "delete", new[0], None)
+    check(filled, url)
+
+
+def test_updates_that_change_nothing_are_left_out(filled: SqlStorage, url: str) -> None:
+    with filled.connection() as c:
+        c.execute("UPDATE item SET n = n")
+    assert len(changes(url)) == 1
+    with filled.connection() as c:
+        c.execute("UPDATE item SET name = ? WHERE id <> 7", (values(5)[1],))
+        c.execute("UPDATE item SET name = 'seven' WHERE id = 7")
+    assert len(changes(url)[-1]) == MANY - 1
+    check(filled, url)
+
+
+@pytest.mark.parametrize("kind", ["sqlite"])
+def test_changes_of_several_kinds_keep_their_order(filled: SqlStorage, url: str) -> None:
+    with filled.connection() as c:
+        for number in range(50):
+            c.execute("DELETE FROM item WHERE id = ?", (number,))
+            c.execute("UPDATE item SET x = 1 WHERE id = ?", (number + 100,))
+            c.execute('INSERT INTO "other one" VALUES (?, ?)', (f"a{number}", number))
+    assert is_compact(url)
+    assert [(one[0], one[1]) for one in changes(url)[-1]] == [
+        ("item", "delete"),
+        ("item", "update"),
+        ("other one", "insert"),
+    ] * 50
+    check(filled, url)
+    with filled.connection() as c:
+        c.execute("UPDATE item SET x = 1.0 WHERE x = 1")
+        c.execute("UPDATE item SET x = 'y' WHERE id >= 1000")
+    assert is_compact(url)
+    assert len(changes(url)[-1]) > 200
+    check(filled, url)
+
+
+@pytest.mark.parametrize("again", ["UPDATE item SET id = 0 WHERE id = 6100", "DELETE FROM item"])
+def test_rows_that_are_changed_twice_are_recorded_one_by_one(
+    filled: SqlStorage, url: str, again: str
+) -> None:
+    with filled.connection() as c:
+        c.execute("UPDATE item SET id = id + 5000")
+        c.execute(again)
+    assert not is_compact(url)
+    check(filled, url)
+
+
+def test_a_migration_may_change_many_rows_without_a_compact_form_again_and_again(
+    filled: SqlStorage, migrations: Migrations, url: str, kind: str
+) -> None:
+    blob, value = ("BLOB", "x'00ff'") if kind == "sqlite" else ("BYTEA", "'\\x00ff'")
+    steps = "".join(
+        f"ALTER TABLE item ADD COLUMN b{step} {blob}; UPDATE item SET b{step} = {value};"
+        for step in range(2)
+    )
+    filled.apply_migrations(migrations.write("2", steps))
+    check(filled, url)
 
 
 @pytest.mark.parametrize("kind", ["sqlite"])

@@ -97,12 +97,6 @@ class PostgresDriver(Driver):
         self._deferred: list[Query] = []
 
     @property
-    def session(self) -> Session:
-        """The session; what was deferred is not executed for it, as for :attr:`raw`."""
-        session: Session = self._raw
-        return session
-
-    @property
     def connection(self) -> Connection:
         """SQLAlchemy's connection, for projections that share the transaction."""
         self.flush()

@@ -6,6 +6,7 @@ unlogged: its rows never outlive their transaction.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventstore.storage.postgres.owners import check_owners
@@ -24,8 +25,9 @@ from projections.sql.postgres._triggers import (
 from projections.sql.postgres._values import JSON_CASTS, read_row, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
+    from projections.sql._compact import CompactTable
     from projections.sql.model import CapturedTable, Op, RowValues
 
 _OPS: Final[dict[str, Op]] = {"INSERT": "insert", "UPDATE": "update", "DELETE": "delete"}
@@ -134,31 +136,34 @@ class PostgresCapture(Capture[PostgresTable]):
             self._first = self._raw.execute(_FIRST).fetchall()
         return len(self._first) >= least
 
-    def _has_only_inserts(self) -> bool:
-        query = f"SELECT 1 FROM {CAPTURE} WHERE op <> 'INSERT' LIMIT 1"
-        return self._raw.execute(query).fetchone() is None
+    def _read_kinds(self) -> Sequence[tuple[str, Op]]:
+        found = {(name, op) for op, name, _, _ in self._first or []}
+        if len(self._first or []) == _BATCH:
+            found = set(self._raw.execute(f"SELECT DISTINCT tbl, op FROM {CAPTURE}"))
+        return [(name, _OPS[op]) for name, op in found]
 
-    def _read_inserted(
-        self, places: Mapping[str, int], tables: Mapping[str, PostgresTable]
-    ) -> Iterator[Sequence[Sequence[Any]]]:
-        used = {name for (name,) in self._raw.execute(f"SELECT DISTINCT tbl FROM {CAPTURE}")}
-        if len(used) != 1:
-            yield [[b""]]
+    def _read_rows(
+        self, kinds: Sequence[CompactTable], tables: Mapping[str, PostgresTable]
+    ) -> Generator[Sequence[Sequence[Any]] | None, None, None]:
+        if len(kinds) != 1:
+            yield None  # Their columns have other types.
             return
-        (name,) = used
+        (one,) = kinds
+        rows = {"insert": ["new"], "update": ["old", "new"], "delete": ["old"]}[one.op]
         # The server reads the texts, into what JSON has a kind for.
         values = "".join(
-            f", new[{number}]{JSON_CASTS.get(kind, '')}"
-            for number, kind in enumerate(tables[name].types.values(), 1)
+            f", {row}[{number}]{JSON_CASTS.get(kind, '')}"
+            for row in rows
+            for number, kind in enumerate(tables[one.name].types.values(), 1)
         )
-        rows = f"{CAPTURE}_inserted"
+        name = f"{CAPTURE}_compact"
         self._raw.execute(
-            f"DECLARE {rows} NO SCROLL CURSOR FOR SELECT {places[name]}{values} FROM {CAPTURE} "
-            "ORDER BY id"
+            f"DECLARE {name} NO SCROLL CURSOR FOR SELECT 0{values} FROM {CAPTURE} ORDER BY id"
         )
-        while page := self._raw.execute(f"FETCH {_PAGE} FROM {rows}").fetchall():
-            yield page
-        self._raw.execute(f"CLOSE {rows}")
+        with suppress(GeneratorExit):  # Only a part of them may be wanted.
+            while page := self._raw.execute(f"FETCH {_PAGE} FROM {name}").fetchall():
+                yield page
+        self._raw.execute(f"CLOSE {name}")
 
     def read_changes(self, tables: Mapping[str, PostgresTable]) -> Iterator[Change]:
         """Yield the transaction's row changes in order, corrections included."""

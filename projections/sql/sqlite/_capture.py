@@ -28,8 +28,9 @@ from projections.sql.sqlite._triggers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
+    from projections.sql._compact import CompactTable
     from projections.sql.model import CapturedTable, Op, RowValues
 
 _OPS: Final[dict[int, Op]] = {INSERT: "insert", UPDATE: "update", DELETE: "delete"}
@@ -93,17 +94,23 @@ class SqliteCapture(Capture[SqliteTable]):
         self._few = rows if len(rows) < least else None
         return self._few is None
 
-    def _has_only_inserts(self) -> bool:
-        query = f"SELECT 1 FROM main.{CAPTURE} WHERE op > {INSERT} LIMIT 1"
-        return self._raw.execute(query).fetchone() is None
+    def _read_kinds(self) -> Sequence[tuple[str, Op]]:
+        query = f"SELECT DISTINCT tbl, op FROM main.{CAPTURE} WHERE op > {CONFLICTING}"
+        with _exact_values(self._raw, str):
+            return [(name, _OPS[op]) for name, op in self._raw.execute(query)]
 
-    def _read_inserted(
-        self, places: Mapping[str, int], tables: Mapping[str, SqliteTable]
-    ) -> Iterator[Sequence[Sequence[Any]]]:
-        widths = [len(tables[name].table.columns) for name in places]
-        place = " ".join(f"WHEN {quote_text(name)} THEN {place}" for name, place in places.items())
-        slots = "".join(f", c{number}" for number in range(max(widths)))
-        query = f"SELECT CASE tbl {place} END{slots} FROM main.{CAPTURE} WHERE op > {CONFLICTING}"
+    def _read_rows(
+        self, kinds: Sequence[CompactTable], tables: Mapping[str, SqliteTable]
+    ) -> Generator[Sequence[Sequence[Any]] | None, None, None]:
+        counts = [len(tables[one.name].table.columns) for one in kinds]
+        widths = [n * (1 + (one.op == "update")) for n, one in zip(counts, kinds, strict=True)]
+        number = {op: number for number, op in _OPS.items()}
+        place = " ".join(
+            f"WHEN tbl = {quote_text(one.name)} AND op = {number[one.op]} THEN {place}"
+            for place, one in enumerate(kinds)
+        )
+        slots = "".join(f", c{slot}" for slot in range(max(widths)))
+        query = f"SELECT CASE {place} END{slots} FROM main.{CAPTURE} WHERE op > {CONFLICTING}"
         with _exact_values(self._raw, str):
             cursor = self._raw.execute(f"{query} ORDER BY id")
             try:
@@ -111,7 +118,7 @@ class SqliteCapture(Capture[SqliteTable]):
                     wide = len(set(widths)) == 1
                     yield rows if wide else [row[: 1 + widths[row[0]]] for row in rows]
             except sqlite3.OperationalError:
-                yield [[b""]]  # A text that is not UTF-8.
+                yield None  # A text that is not UTF-8.
 
     def clear(self) -> None:
         """Delete what was captured."""
