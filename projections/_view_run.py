@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from eventstore import Cursor, Event, EventStore, Subscription
     from eventstore.log.operations import Head
     from projections._shared_pages import PageReader
-    from projections.protocol import Healing, Projection
+    from projections.protocol import Healing, Journalled, Projection
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -41,6 +41,10 @@ THREAD: Final = "eventstore-projection"
 
 HEAL_SECONDS: Final = 5.0
 """Seconds between two checks of ``run`` for what another program changed in the projection."""
+
+
+COMPACT_SECONDS: Final = 1.0
+"""Seconds after which ``run`` has a projection write whole what it keeps in a journal."""
 
 
 class ViewRun:
@@ -156,11 +160,27 @@ class ViewRun:
                     raise
 
     async def _follow(self, subscription: Subscription) -> None:
+        heal_at = anyio.current_time() + self._heal_seconds
         while True:
-            with anyio.move_on_after(self._heal_seconds):
+            with anyio.CancelScope(deadline=heal_at) as scope:
+                self._compact_soon(scope)
                 async for reached, events in subscription.commits():
                     await self._write(events, reached)
-            await self._heal()
+                    self._compact_soon(scope)
+            if self._has_journal:
+                with anyio.CancelScope(shield=True):
+                    await self._in_thread(cast("Journalled", self._projection).compact)
+            if anyio.current_time() >= heal_at:
+                await self._heal()
+                heal_at = anyio.current_time() + self._heal_seconds
+
+    def _compact_soon(self, scope: anyio.CancelScope) -> None:
+        if self._has_journal:
+            scope.deadline = min(scope.deadline, anyio.current_time() + COMPACT_SECONDS)
+
+    @property
+    def _has_journal(self) -> bool:
+        return bool(getattr(self._projection, "has_journal", False))
 
     async def rebuild(self, until: int | None = None) -> Cursor:
         """Compute the projection again from the first event."""

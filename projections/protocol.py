@@ -102,6 +102,17 @@ class Healing(Protocol):
         """Restore the effect of these events, those at the positions in ``damaged``."""
 
 
+class Journalled(Protocol):
+    """A projection that keeps what it publishes in a journal for a while."""
+
+    @property
+    def has_journal(self) -> bool:
+        """Whether there is anything for ``compact`` to do."""
+
+    def compact(self) -> None:
+        """Write whole what the journal continues. A runner calls it a second after a commit."""
+
+
 class Reopening(Protocol):
     """A projection that a runner opens again after a failure."""
 

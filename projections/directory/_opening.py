@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import HistoryDivergedError, StorageError
+from projections.directory.content import JournalFormat
 from projections.directory.manifest import (
     ADVICE,
     FORMAT,
@@ -15,7 +16,7 @@ from projections.directory.manifest import (
     MANIFEST,
     ForeignDirectoryError,
     Manifest,
-    decode,
+    published,
 )
 from projections.directory.path_claims import PRIVATE
 from projections.protocol import ProjectionBusyError
@@ -23,6 +24,7 @@ from projections.protocol import ProjectionBusyError
 if TYPE_CHECKING:
     from eventstore.log.events import Cursor
     from projections.directory._safe_tree import SafeTree
+    from projections.directory.commit_journal import Journal
     from projections.directory.content import Companion, CompanionFormat
 
 OWNER: Final = f"{PRIVATE}.owner"
@@ -58,24 +60,24 @@ def write_owner(tree: SafeTree) -> None:
     tree.write_private(OWNER, f"{socket.gethostname()}:{os.getpid()}".encode())
 
 
-def load_manifest(tree: SafeTree, root: Path, name: str, log_id: str) -> Manifest:
-    """Return the manifest, an empty one in an empty directory.
+def load_manifest(
+    tree: SafeTree, root: Path, name: str, log_id: str
+) -> tuple[Manifest, Journal | None]:
+    """Return the manifest as the journal continues it, an empty one in an empty directory.
 
     Raises ForeignDirectoryError where the directory is not this projection's, and
     HistoryDivergedError where it was made from another log.
     """
-    raw = tree.read(MANIFEST)
-    if raw is None:
+    manifest, journal = published(tree, f"{root}/{MANIFEST}")
+    if manifest is None:
         manifest = _first_manifest(tree, root, name, log_id)
-    else:
-        manifest = decode(raw, f"{root}/{MANIFEST}")
     if manifest.projection != name:
         found = f"belongs to the projection {manifest.projection!r}, not {name!r}"
         raise ForeignDirectoryError(str(root), found)
     if manifest.log_id != log_id:
         reason = f"{root} was made from the log {manifest.log_id}; {ADVICE}"
         raise HistoryDivergedError(manifest.position, 0, reason)
-    return manifest
+    return manifest, journal
 
 
 def _first_manifest(tree: SafeTree, root: Path, name: str, log_id: str) -> Manifest:
@@ -91,7 +93,11 @@ def _first_manifest(tree: SafeTree, root: Path, name: str, log_id: str) -> Manif
 
 
 def load_companion(
-    tree: SafeTree, root: Path, format_: CompanionFormat | None, cursor: Cursor
+    tree: SafeTree,
+    root: Path,
+    format_: CompanionFormat | None,
+    cursor: Cursor,
+    journal: Journal | None,
 ) -> Companion | None:
     """Return the companion that belongs to the manifest at ``cursor``; None without one."""
     if format_ is None:
@@ -101,6 +107,10 @@ def load_companion(
     raw = tree.read(format_.name) or b""
     try:
         companion = format_.decode(raw, str(root / format_.name))
+        if companion.cursor != cursor and journal is not None and journal.lines:
+            if not isinstance(format_, JournalFormat) or format_.checksum(raw) != journal.companion:
+                return None
+            companion = format_.continued(companion, journal.lines)
     except StorageError:
         return None
     return companion if companion.cursor == cursor else None

@@ -5,9 +5,17 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-from projections.directory._tree_writer import Seen, clear_leftovers, finish, obstacle, update
+from projections.directory._publisher import Publisher
+from projections.directory._tree_writer import (
+    Seen,
+    announce,
+    clear_leftovers,
+    drop_kept,
+    obstacle,
+    update,
+)
 from projections.directory.file_changes import RejectedError
-from projections.directory.manifest import FORMAT, MANIFEST, Manifest, SetAside, encode
+from projections.directory.manifest import FORMAT, Manifest, SetAside
 from projections.directory.path_claims import PRIVATE, Claims, Entry, kept_name, parents
 
 if TYPE_CHECKING:
@@ -15,7 +23,7 @@ if TYPE_CHECKING:
 
     from eventstore.log.events import Cursor
     from projections.directory._safe_tree import SafeTree
-    from projections.directory.content import Companion
+    from projections.directory.content import Companion, CompanionFormat
 
 
 class Place(NamedTuple):
@@ -27,11 +35,10 @@ class Place(NamedTuple):
 
 
 class LiveTree:
-    """A directory that is owned, and moves from one manifest to the next.
+    """A directory that is owned, and moves from one published state to the next.
 
-    ``manifest`` is the last one that was published, ``claims`` what it was made from. Where
-    there is a ``companion``, it is published with each manifest, as the file
-    ``companion_name``.
+    ``claims`` is what the published manifest was made from. Where there is a ``companion``, it is
+    published with each manifest, in the file that ``format_`` names.
     """
 
     def __init__(
@@ -39,11 +46,11 @@ class LiveTree:
         tree: SafeTree,
         manifest: Manifest,
         companion: Companion | None = None,
-        companion_name: str = "",
+        format_: CompanionFormat | None = None,
+        *,
+        journal: bool = False,
     ) -> None:
-        self.manifest = manifest
-        self.companion = companion
-        self._companion_name = companion_name
+        self._publisher = Publisher(tree, manifest, companion, format_, journal=journal)
         self._tree = tree
         reasons = {record.position: record.reason for record in manifest.set_aside}
         self._obstructed = {
@@ -54,13 +61,32 @@ class LiveTree:
             reasons.pop(waiting.position, None)
         self.claims = Claims(manifest.files | manifest.obstructed, manifest.waiting, reasons)
         self._seen = Seen()
-        self._published: dict[str, bytes] = {}
         self._interrupted = True
 
     @property
     def tree(self) -> SafeTree:
         """The directory itself."""
         return self._tree
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest that is published."""
+        return self._publisher.manifest
+
+    @property
+    def companion(self) -> Companion | None:
+        """The companion that is published; None without one."""
+        return self._publisher.companion
+
+    @property
+    def has_journal(self) -> bool:
+        """Whether manifest and companion on disk are continued by a journal."""
+        return self._publisher.has_journal
+
+    def compact(self) -> None:
+        """Write manifest and companion whole, if a journal continues them."""
+        if self.has_journal:
+            self._seen.forget(self._publisher.compact())
 
     def bring(
         self,
@@ -70,10 +96,12 @@ class LiveTree:
         companion: Companion | None,
         *,
         stop: bool,
+        whole: bool = False,
     ) -> None:
         """Make the files in ``claims.touched`` what ``claims`` says, and publish ``cursor``.
 
-        ``contents`` are by key; without ``companion`` its file stays as it is. With ``stop``,
+        ``contents`` are by key; without ``companion`` its file stays as it is. With ``whole``,
+        nothing of what was published before is left in a file of the projection. With ``stop``,
         raises RejectedError where a file that is not ours is in the way (its ``commit`` is the
         position); otherwise that is recorded.
         """
@@ -81,6 +109,9 @@ class LiveTree:
         if self._interrupted:
             clear_leftovers(self._tree, ours, self._kept)
         self._interrupted = True
+        if self._publisher.adds_any(claims.touched):
+            # Once changed, an earlier version could not tell it from another program's file.
+            self.compact()
         writes, obstructed = self._writes(claims, contents)
         if stop:
             self._refuse(claims, self._obstacles(writes))
@@ -89,7 +120,8 @@ class LiveTree:
             for path in claims.touched
             if path in ours and (path not in claims.files or path in obstructed)
         ]
-        found = update(self._tree, self._seen, ours, writes, removes)
+        fresh = announce(self._tree, ours, writes, self._publisher.announced)
+        found = update(self._tree, self._seen, fresh, writes, removes)
         obstructed |= {path: why for path, why in found.items() if path in claims.files}
         if stop:
             self._refuse(claims, obstructed)
@@ -97,13 +129,17 @@ class LiveTree:
             if path in claims.files and path not in claims.touched:
                 obstructed[path] = reason
         before = self._kept
-        self._publish(claims, obstructed, cursor, companion)
-        finish(self._tree, self._kept, before)
+        manifest = self._manifest(claims, obstructed, cursor)
+        written = self._publisher.publish(manifest, companion, claims.touched, fresh, whole=whole)
+        # The next check for damage reads and hashes them: here each change would pay for it.
+        self._seen.forget(written)
+        self._obstructed, self.claims = obstructed, claims
+        drop_kept(self._tree, self._kept, before)
         self._interrupted = False
 
     def damaged(self) -> list[int]:
         """Return the positions whose file is not as it should be; restore what was published."""
-        for name, published in self._published.items():
+        for name, published in self._publisher.files.items():
             if not self._holds(name, sha256(published).hexdigest(), len(published)):
                 self._tree.write_private(name, published)
         files = self.manifest.files
@@ -199,18 +235,12 @@ class LiveTree:
             position = claims.files[path].position
             raise RejectedError(position, position, obstructed[path])
 
-    def _publish(
-        self,
-        claims: Claims,
-        obstructed: dict[str, str],
-        cursor: Cursor,
-        companion: Companion | None,
-    ) -> None:
+    def _manifest(self, claims: Claims, obstructed: Mapping[str, str], cursor: Cursor) -> Manifest:
         files = claims.files
         blocked = {path: files[path] for path in obstructed}
         if blocked:
             files = {path: entry for path, entry in files.items() if path not in blocked}
-        manifest = Manifest(
+        return Manifest(
             FORMAT,
             self.manifest.projection,
             cursor.log_id,
@@ -221,15 +251,6 @@ class LiveTree:
             claims.waiting,
             blocked,
         )
-        # The companion first: if only it gets there, the next opening knows by its cursor.
-        published = {} if companion is None else {self._companion_name: companion.encode()}
-        published[MANIFEST] = encode(manifest)
-        for name, content in published.items():
-            self._tree.write_private(name, content, synced=name == MANIFEST)
-        # The next check for damage reads and hashes them: here each change would pay for it.
-        self._seen.forget(published)
-        self.manifest, self.companion = manifest, companion or self.companion
-        self._published, self._obstructed, self.claims = published, obstructed, claims
 
 
 def _set_aside(claims: Claims, obstructed: Mapping[str, str]) -> list[SetAside]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from eventstore.errors import ConfigError, StorageError
 from eventstore.system import fork_hooks
 from eventstore.system.file_lock import try_lock
-from eventstore.system.safe_files import create_new, random_token
+from eventstore.system.safe_files import create_new, open_regular, random_token
 from projections.directory._safe_names import (
     ObstructedError,
     clear_directory,
@@ -45,6 +45,7 @@ _READ: Final = (
     | getattr(os, "O_CLOEXEC", 0)
 )
 _NOT_THERE: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+_NO_FILE: Final = _NOT_THERE | {errno.ENXIO, errno.EISDIR, errno.EINVAL}
 _OPEN_DIRECTORIES: Final = 256
 
 
@@ -81,15 +82,18 @@ class SafeTree:
         self._root = os.open(self._path, _DIRECTORY)
         self._open: dict[str, int] = {}
         self._unsynced: set[str] = set()
+        self._owned = False
 
     def lock(self) -> None:
         """Own the directory until :meth:`close`; BlockingIOError where another does."""
         if not try_lock(self._root):
             raise BlockingIOError(errno.EAGAIN, "is locked by another process", str(self._path))
         fork_hooks.track(self)
+        self._owned = True
 
     def after_fork(self) -> None:
         """Open the directory anew, in a forked child: what it inherited keeps the lock."""
+        self._owned = False
         with suppress(OSError):
             fresh = os.open(self._path, _DIRECTORY)
             os.dup2(fresh, self._root, inheritable=False)
@@ -100,6 +104,11 @@ class SafeTree:
         fork_hooks.untrack(self)
         self.release()
         os.close(self._root)
+
+    @property
+    def is_owned(self) -> bool:
+        """Whether this process has the lock."""
+        return self._owned
 
     def release(self) -> None:
         """Close the directories below the root: between calls, others may move them."""
@@ -215,6 +224,31 @@ class SafeTree:
         if synced:
             self.sync()
 
+    def append(self, name: str, content: bytes, *, size: int) -> bool:
+        """Add to one of the projection's own files in the root, durably, after :meth:`sync`.
+
+        Returns False where the file is not as it was left: ``size`` bytes long, with no other name.
+        """
+        path = raw(self._names.get(name, name))
+        try:
+            descriptor = open_regular(path, os.O_WRONLY | os.O_APPEND, directory=self._root)
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                return False
+            raise
+        with open(descriptor, "ab", buffering=0) as file:  # noqa: PTH123 - a descriptor
+            status = os.fstat(descriptor)
+            # Another name may be that of a backup's file, which must not change.
+            if (status.st_size, status.st_nlink) != (size, 1):
+                return False
+            self.sync()
+            rest = memoryview(content)
+            while rest:
+                rest = rest[file.write(rest) :]
+            if self._fsync:
+                os.fdatasync(descriptor)
+        return True
+
     def remove(self, path: str) -> None:
         """Remove a file or a link, if it is there. A directory stays: it is not ours."""
         path = self._names.get(path, path)
@@ -248,13 +282,14 @@ class SafeTree:
         """Note that the directory of ``path`` has to reach the disk."""
         self._unsynced.add(path.rpartition("/")[0])
 
-    def sync(self) -> None:
-        """Force every changed directory to the disk."""
-        if self._fsync:
-            for path in self._unsynced:
-                with suppress(FileNotFoundError, NotADirectoryError):
-                    os.fsync(self._directory(path))
-        self._unsynced.clear()
+    def sync(self, *, root: bool = True) -> None:
+        """Force every changed directory to the disk; with ``root`` false, all but the root."""
+        for path in sorted(self._unsynced):
+            if path or root:
+                if self._fsync:
+                    with suppress(FileNotFoundError, NotADirectoryError):
+                        os.fsync(self._directory(path))
+                self._unsynced.discard(path)
 
     def entries(self, path: str = "") -> list[tuple[str, bool]]:
         """Return the paths in a directory and whether each is one; nothing if it is none."""

@@ -63,18 +63,15 @@ class Seen:
         self._digests.forget(paths)
 
 
-def update(
+def announce(
     tree: SafeTree,
-    seen: Seen,
     ours: Collection[str],
     writes: Mapping[str, bytes],
-    removes: Collection[str],
+    announced: Mapping[str, str],
 ) -> dict[str, str]:
-    """Write and remove files; return the paths where a file that is not ours is, and how.
+    """Announce the paths that are new, with what is ``announced``; return their digests.
 
-    ``ours`` are the paths of the last manifest. Everything is staged before anything
-    changes, so a full disk changes nothing. Files that stand in the way of others go first,
-    the rest only when what is new is there: a file that moves is never missing.
+    ``ours`` are the paths that are published.
     """
     fresh = {
         path: sha256(content).hexdigest()
@@ -82,7 +79,24 @@ def update(
         if path not in ours and not path.startswith(PRIVATE)
     }
     if fresh:
-        tree.write_private(INTENT, msgspec.json.encode(fresh))
+        tree.write_private(INTENT, msgspec.json.encode({**announced, **fresh}))
+    return fresh
+
+
+def update(
+    tree: SafeTree,
+    seen: Seen,
+    fresh: Collection[str],
+    writes: Mapping[str, bytes],
+    removes: Collection[str],
+) -> dict[str, str]:
+    """Write and remove files; return the paths where a file that is not ours is, and how.
+
+    ``fresh`` are the paths that were announced for this. Everything is staged before anything
+    changes, so a full disk changes nothing. Files that stand in the way of others go first,
+    the rest only when what is new is there: a file that moves is never missing. The root reaches
+    the disk with what is published.
+    """
     staged = {path: tree.stage(content) for path, content in writes.items()}
     first = _in_the_way(writes, removes)
     _remove(tree, first)
@@ -98,14 +112,15 @@ def update(
             seen.remember(path, tree.lstat(path), sha256(writes[path]).hexdigest())
     _remove(tree, [path for path in removes if path not in first])
     seen.forget(removes)
-    tree.sync()
+    tree.sync(root=False)
     return obstructed
 
 
 def clear_leftovers(tree: SafeTree, ours: Collection[str], kept: Collection[str]) -> None:
     """Remove what an update that was cut short has left: staged files, and announced ones.
 
-    ``ours`` are the paths of the last manifest, ``kept`` the private files that it needs.
+    ``ours`` are the paths that are published, ``kept`` the private files that they need. Where
+    one that is published was announced, the manifest lacks it: the announcement stays.
     """
     for name, _ in tree.entries():
         if name.startswith(PRIVATE) and (
@@ -120,14 +135,14 @@ def clear_leftovers(tree: SafeTree, ours: Collection[str], kept: Collection[str]
                 tree.remove(path)
     tree.prune(announced)
     tree.sync()
-    tree.remove(INTENT)
+    if not any(path in ours for path in announced):
+        tree.remove(INTENT)
 
 
-def finish(tree: SafeTree, ours: Collection[str], kept: Collection[str]) -> None:
-    """Drop what is not needed once the manifest is published."""
-    tree.remove(INTENT)
+def drop_kept(tree: SafeTree, needed: Collection[str], kept: Collection[str]) -> None:
+    """Remove the private files that were ``kept`` and that nothing published needs now."""
     for name in kept:
-        if name not in ours:
+        if name not in needed:
             tree.remove(name)
 
 

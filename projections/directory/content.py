@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+import msgspec
 
 from eventstore.log.events import Cursor, Event
 from eventstore.picklable import PicklableError
+from projections.directory.path_claims import Entry, Position  # noqa: TC001 - msgspec reads both
 
 if TYPE_CHECKING:
     from eventstore.log.redaction import Redaction
@@ -64,6 +67,32 @@ class CompanionFormat(Protocol):
 
     def decode(self, raw: bytes, where: str) -> Companion:
         """Read the file's content; raise StorageError, naming ``where``, if it is damaged."""
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One publication in a commit journal: where in the log it ends, and the new and changed files.
+
+    ``companion`` is JSON that continues the companion: see JournalFormat.
+    """
+
+    position: Position
+    hash: str
+    files: dict[str, Entry]
+    companion: msgspec.Raw = msgspec.Raw(b"null")
+
+
+@runtime_checkable
+class JournalFormat(CompanionFormat, Protocol):
+    """The format of a companion that the lines of a commit journal can continue."""
+
+    def checksum(self, raw: bytes) -> str:
+        """Return the checksum that stands for this content of the file."""
+
+    def delta(self, before: Companion, after: Companion) -> bytes | None:
+        """Return as JSON what leads from one companion to the other; None if it cannot be told."""
+
+    def continued(self, companion: Companion, lines: Sequence[Line]) -> Companion:
+        """Return the companion after these lines; raise StorageError if one is damaged."""
 
 
 class DirectoryContent(Protocol):

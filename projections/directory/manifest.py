@@ -11,12 +11,15 @@ import msgspec
 
 from eventstore.errors import EventStoreError, StorageError
 from eventstore.log.events import Cursor
+from projections.directory import commit_journal
 from projections.directory._safe_tree import SafeTree, translate_errors
 from projections.directory.file_changes import check_path
 from projections.directory.path_claims import PRIVATE, Entry, Position, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from projections.directory.commit_journal import Journal
 
 MANIFEST: Final = f"{PRIVATE}.json"
 INTENT: Final = f"{PRIVATE}-intent.json"
@@ -122,12 +125,32 @@ def decode(raw: bytes, where: str) -> Manifest:
     return manifest
 
 
+def published(tree: SafeTree, where: str) -> tuple[Manifest | None, Journal | None]:
+    """Read what a directory says: its manifest, continued by its journal, and that journal.
+
+    Raises ManifestError for a manifest that is damaged or of a newer version.
+    """
+    # The journal first: the manifest that it continues is then there, or a newer one.
+    journal = commit_journal.decode(tree.read(commit_journal.JOURNAL))
+    if (raw := tree.read(MANIFEST)) is None:
+        return None, None
+    manifest = decode(raw, where)
+    lines = [] if journal is None else journal.lines_after(manifest=raw)
+    if not lines or lines[0].position <= manifest.position:
+        return manifest, journal
+    files = manifest.files.copy()
+    for line in lines:
+        files |= line.files
+    position, hash_ = lines[-1].position, lines[-1].hash
+    return msgspec.structs.replace(manifest, position=position, hash=hash_, files=files), journal
+
+
 def read_tree(
     root: str | Path, *, attempts: int = 100, pause: float = 0.02
 ) -> tuple[Cursor, dict[str, bytes]]:
     """Read a consistent set of files, and the cursor that they are of.
 
-    It needs no lock and works beside a running projection: the manifest gives the SHA-256
+    It needs no lock and works beside a running projection: manifest and journal give the SHA-256
     of every file, and a set that does not match is read again, ``attempts`` times at most,
     ``pause`` seconds apart. Raises UnsettledTreeError where it never matched, ManifestError
     where the manifest is unusable, and StorageError where there is no projected directory.
@@ -140,10 +163,9 @@ def read_tree(
         with translate_errors(str(root)):
             tree = SafeTree(Path(root))
             try:
-                raw = tree.read(MANIFEST)
-                if raw is None:
+                manifest, _ = published(tree, where)
+                if manifest is None:
                     raise StorageError(str(root), f"has no {MANIFEST}, so nothing projects it")
-                manifest = decode(raw, where)
                 contents = _read_all(tree, manifest.files)
             finally:
                 tree.close()

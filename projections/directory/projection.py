@@ -7,8 +7,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from eventstore.errors import ConfigError, ProjectionError, StoreClosedError
+from eventstore.errors import ConfigError, ProjectionError, StorageError, StoreClosedError
 from eventstore.log.events import Cursor, Event
+from eventstore.log.redaction import read_redaction
 from projections.directory._opening import (
     OWNER,
     check_owner,
@@ -58,6 +59,9 @@ class DirectoryProjection:
     is not in the manifest is never changed, except that a symbolic link or an empty directory
     in the place of a file makes way. Needs a POSIX system.
 
+    With ``journal``, a commit is published as a line of ``.eventstore-journal``, and the manifest
+    is written whole a second later: see :meth:`compact`.
+
     ``private_names`` gives the projection's own files other names on disk, the manifest's first:
     for programs that take each ``*.json`` for theirs. A directory with the usual names is renamed
     when it is opened.
@@ -76,6 +80,7 @@ class DirectoryProjection:
         on_error: Literal["set_aside", "stop"] = "set_aside",
         fsync: bool = True,
         private_names: Mapping[str, str] | None = None,
+        journal: bool = False,
     ) -> None:
         if on_error not in {"set_aside", "stop"}:
             raise ConfigError(f"on_error={on_error!r}: say 'set_aside' or 'stop'")
@@ -86,6 +91,7 @@ class DirectoryProjection:
         self._stop = on_error == "stop"
         self._fsync = fsync
         self._names = private_names
+        self._journal = journal
         self.outdated = False
         """Whether the directory lacks what this version publishes, and has to be rebuilt."""
         self._live: LiveTree | None = None
@@ -122,11 +128,11 @@ class DirectoryProjection:
             try:
                 check_owner(tree, self.name)
                 tree.take_over(lambda content: is_of(content, self.name))
-                manifest = load_manifest(tree, self.root, self.name, log_id)
-                cursor = manifest.cursor
-                companion = load_companion(tree, self.root, self._content.companion, cursor)
-                self.outdated = companion is None and self._content.companion is not None
-                live = LiveTree(tree, manifest, companion, self._companion_name)
+                manifest, journal = load_manifest(tree, self.root, self.name, log_id)
+                cursor, format_ = manifest.cursor, self._content.companion
+                companion = load_companion(tree, self.root, format_, cursor, journal)
+                self.outdated = companion is None and format_ is not None
+                live = LiveTree(tree, manifest, companion, format_, journal=self._journal)
                 # Ends what a killed process has begun, and writes a first manifest.
                 live.bring(live.claims.copy(), {}, cursor, companion, stop=False)
                 write_owner(tree)
@@ -180,9 +186,16 @@ class DirectoryProjection:
             self._rebuild, self.outdated = None, False
 
     def close(self) -> None:
-        """Give the directory up; drop an unfinished rebuild. May be called again."""
+        """Give the directory up; drop an unfinished rebuild. May be called again.
+
+        Writes the manifest whole where it can: the journal says the same.
+        """
         live, self._live, self._rebuild = self._live, None, None
         if live is not None:
+            with suppress(OSError, StorageError):
+                if live.tree.is_owned:
+                    live.tree.check()
+                    live.compact()
             with suppress(OSError):
                 live.tree.remove(OWNER)
             live.tree.close()
@@ -225,6 +238,19 @@ class DirectoryProjection:
             return live.strangers()
 
     @property
+    def has_journal(self) -> bool:
+        """Whether manifest and companion on disk are older than what is published."""
+        return self._live is not None and self._live.has_journal
+
+    def compact(self) -> None:
+        """Write manifest and companion whole, for versions that do not know the journal.
+
+        A ProjectionRunner calls this a second after a journal was begun.
+        """
+        with self._using() as live:
+            live.compact()
+
+    @property
     def _opened(self) -> LiveTree:
         if self._live is None:
             raise StoreClosedError(f"projection {self.name!r} is not open")
@@ -240,10 +266,6 @@ class DirectoryProjection:
             finally:
                 live.tree.release()
 
-    @property
-    def _companion_name(self) -> str:
-        return self._content.companion.name if self._content.companion is not None else ""
-
     def _advance(self, live: LiveTree, events: Sequence[Event], cursor: Cursor) -> None:
         rebuild = self._rebuild
         claims = (live if rebuild is None else rebuild).claims.copy()
@@ -258,7 +280,9 @@ class DirectoryProjection:
         except OutdatedError as error:
             raise OutdatedViewError(self.name, error.position) from error
         if rebuild is None:
-            live.bring(claims, contents, cursor, companion, stop=self._stop)
+            # A journal would leave what was redacted in the files that it continues.
+            whole = any(read_redaction(event) is not None for event in events)
+            live.bring(claims, contents, cursor, companion, stop=self._stop, whole=whole)
         else:
             rebuild.claims, rebuild.contents, rebuild.cursor = claims, contents, cursor
             rebuild.companion = companion

@@ -95,8 +95,12 @@ class ReplicaFold:
     def _put(
         self, event: Event, kind: ChangeKind, rule_id: str, type_: str, value: msgspec.Raw
     ) -> None:
-        self.latest[kind][rule_id] = Standing(event.position, type_, value)
         change = Change(event.position, event.commit, event.hash.hex(), kind, rule_id, value)
+        self.put(type_, change)
+
+    def put(self, type_: str, change: Change) -> None:
+        """Take one change in; ``type_`` is that of its event."""
+        self.latest[change.kind][change.rule_id] = Standing(change.position, type_, change.value)
         self.recent.append(change)
 
 

@@ -29,4 +29,4 @@ class DirectoryProjection(projection.DirectoryProjection):
         on_error: Literal["set_aside", "stop"] = "set_aside",
         fsync: bool = True,
     ) -> None:
-        super().__init__(root, name=name, files=files, on_error=on_error, fsync=fsync)
+        super().__init__(root, name=name, files=files, on_error=on_error, fsync=fsync, journal=True)

@@ -1,8 +1,8 @@
 """Rules and states from a projected directory alone, for hosts that have no way to the log.
 
 The directory may be shared or copied: what is read is one file in it, which says by a checksum
-whether it is whole, and where in the log it is. A file that arrives torn, damaged or not at all
-leaves what was read last.
+whether it is whole, and where in the log it is, and the whole lines of the journal that continues
+it. A file that arrives torn, damaged or not at all leaves what was read last.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from eventstore.system.event_loop import Signal
 from eventstore.system.owners import ProcessGuard, Unpicklable
 from projections.rules._replica_changes import Point, ReplicaChanges, ReplicaCommits, point_of
 from projections.rules._replica_fold import NOTHING
-from projections.rules._replica_reader import read_file
+from projections.rules._replica_reader import ReplicaReader
 from projections.rules.model import (
     CompiledRule,
     RuleChange,
@@ -34,7 +34,7 @@ from projections.rules.model import (
     decode_state,
     removed_rule,
 )
-from projections.rules.replica_file import REPLICA_FORMAT, REPLICA_NAME, ReplicaFileError
+from projections.rules.replica_file import ReplicaFileError
 from projections.rules.rule_types import check_types
 from projections.rules.store import PINNED_LOADS
 
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     import os
 
     from eventstore.log.clock import Clock
-    from eventstore.system.stat_cache import FileStamp
     from projections.rules._replica_fold import Change
     from projections.rules.given_states import RuleStateLike
     from projections.rules.replica_file import ReplicaFile
@@ -96,7 +95,7 @@ class RuleReplica(Unpicklable):
         self._clock = clock
         self._guard = ProcessGuard(f"the replica {root}")
         self._lock = threading.Lock()
-        self._stamp: FileStamp | None = None
+        self._reader = ReplicaReader(self.root)
         self._file: ReplicaFile | None = None
         self._loads: deque[Point] = deque()
         self._started: Point | None = None
@@ -169,10 +168,7 @@ class RuleReplica(Unpicklable):
     def _read(self) -> ReplicaFile:
         with self._lock:
             try:
-                stamp, raw = read_file(self.root / REPLICA_NAME, self._stamp)
-                if raw is not None:
-                    self._file = REPLICA_FORMAT.decode(raw, str(self.root / REPLICA_NAME))
-                    self._stamp = stamp
+                self._file = self._reader.read()
                 self.trouble = ""
             except StorageError as error:
                 if self._file is None:

@@ -14,12 +14,15 @@ import msgspec
 
 from eventstore.errors import StorageError
 from eventstore.log.events import Cursor
+from projections.directory.commit_journal import JOURNAL
+from projections.directory.content import Line
 from projections.rules._replica_fold import Change, ReplicaFold, Standing, newest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from eventstore.log.events import Event
+    from projections.directory.content import Companion
     from projections.rules.model import ChangeKind
 
 REPLICA_NAME: Final = ".eventstore-rules"
@@ -73,6 +76,10 @@ class ReplicaFile(msgspec.Struct, frozen=True):
         fold = ReplicaFold(self.rules, self.states, self.recent)
         for event in events:
             fold.apply(event)
+        return self.with_fold(fold, cursor)
+
+    def with_fold(self, fold: ReplicaFold, cursor: Cursor) -> ReplicaFile:
+        """Return the replica as of ``cursor``, with what the fold has come to."""
         recent, floor = newest(fold.recent, self.floor)
         return ReplicaFile(
             FORMAT,
@@ -107,6 +114,7 @@ class _Version(msgspec.Struct):
 
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(ReplicaFile)
+_STEPS: Final = msgspec.json.Decoder(list[tuple[str, Change]])
 
 
 class ReplicaFormat:
@@ -117,6 +125,39 @@ class ReplicaFormat:
     def empty(self, log_id: str) -> ReplicaFile:
         """Return the replica before the first event."""
         return ReplicaFile(FORMAT, log_id, 0, "")
+
+    def checksum(self, raw: bytes) -> str:
+        """Return the checksum that the file begins with."""
+        return raw[:64].decode("ascii", "replace")
+
+    def delta(self, before: Companion, after: Companion) -> bytes | None:
+        """Return as JSON the changes that lead from one replica to the other, None if they do not.
+
+        They do not where content was redacted, or where there are more than a replica holds.
+        """
+        assert isinstance(before, ReplicaFile)  # noqa: S101 - this format's own
+        assert isinstance(after, ReplicaFile)  # noqa: S101
+        steps = []
+        for change in after.recent:
+            if change.position > before.position:
+                latest = after.rules if change.kind == "definition" else after.states
+                steps.append((latest[change.rule_id].type, change))
+        raw = _ENCODER.encode(steps)
+        line = Line(after.position, after.hash, {}, msgspec.Raw(raw))
+        return raw if self.continued(before, [line]) == after else None
+
+    def continued(self, companion: Companion, lines: Sequence[Line]) -> ReplicaFile:
+        """Return the replica after these lines; raise ReplicaFileError where one is damaged."""
+        assert isinstance(companion, ReplicaFile)  # noqa: S101 - this format's own
+        fold = ReplicaFold(companion.rules, companion.states, companion.recent)
+        try:
+            for line in lines:
+                for type_, change in _STEPS.decode(line.companion):
+                    fold.put(type_, change)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise ReplicaFileError(JOURNAL, f"is damaged ({error})") from error
+        cursor = Cursor(companion.log_id, lines[-1].position, bytes.fromhex(lines[-1].hash))
+        return companion.with_fold(fold, cursor)
 
     def decode(self, raw: bytes, where: str) -> ReplicaFile:
         """Check and read the file's content; raise ReplicaFileError where it is damaged."""

@@ -14,6 +14,7 @@ from typing import Final
 from support.rule_log import LOG_ID, RuleLog, random_commits
 
 from projections import DirectoryProjection
+from projections.directory import _publisher
 
 CHANGES: Final = {"os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "open"}
 
@@ -36,6 +37,7 @@ def main(root: str, seed: int, count: int, fatal: int) -> None:
     log = RuleLog(random_commits(seed, count))
     dice = random.Random(fatal)
     live = DirectoryProjection(root)
+    _publisher.SMALL_BYTES = 0  # type: ignore[misc]  # So that commits are journalled.
     sys.addaudithook(Death(fatal))
     live.open(LOG_ID)
     log.feed(live, [dice.randint(1, 4) for _ in range(8)])

@@ -21,6 +21,7 @@ import eventstore
 from eventstore import ANY, EventStore, EventStoreError, NewEvent
 from programs import version_seams
 from projections import DirectoryProjection, ProjectionRunner
+from projections.directory.manifest import read_tree
 from projections.rules import (
     CompiledRule,
     RuleReplica,
@@ -264,6 +265,15 @@ async def trim(url: str, before: int, archive: str) -> int:
 async def project(url: str, directory: str) -> str:
     async with EventStore.open(url) as store:
         return str(await ProjectionRunner(store, DirectoryProjection(directory)).catch_up())
+
+
+async def tree(directory: str) -> list[Any]:
+    """Read a projected directory as it is: its position and its files, or the error's name."""
+    try:
+        cursor, contents = read_tree(Path(directory), attempts=1)
+    except EventStoreError as error:
+        return [type(error).__name__]
+    return [cursor.position, {path: raw.decode() for path, raw in contents.items()}]
 
 
 async def replica(directory: str) -> list[Any]:

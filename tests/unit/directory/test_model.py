@@ -1,17 +1,26 @@
 """However a log is cut into batches and restarts, the directory is a function of it."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
+from support.journalled import journal_small_ones
 from support.rule_commits import COMMITS
 from support.rule_log import LOG_ID, Change, RuleLog, expected_files, files_below
 
 from projections import DirectoryProjection
 from projections.directory.manifest import MANIFEST, read_tree
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _journalled() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        journal_small_ones(monkeypatch)
+        yield
 
 
 def opened(root: Path) -> DirectoryProjection:
@@ -36,6 +45,7 @@ def test_any_batches_and_restarts_end_in_what_the_model_says(
             live = opened(root)
             log.feed(live, sizes)
             assert files_below(root) == expected_files(log.commits)
+            assert read_tree(root) == (log.cursor(), expected_files(log.commits))
             live.close()
         once = opened(fresh)
         log.feed(once)
