@@ -14,11 +14,11 @@ from eventstore.log.inline_projection import archive_advice, can_rebuild, can_st
 from eventstore.log.operations import Query
 from eventstore.log.redaction import REDACTIONS
 from eventstore.storage.pages import read_page
-from eventstore.storage.reading import check_cursor
+from eventstore.storage.reading import check_cursor, read_head
 from eventstore.storage.transient_errors import is_database_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from eventstore.log.events import Cursor, Event
     from eventstore.log.inline_view import InlineView
@@ -66,6 +66,20 @@ def catch_up_inline(driver: Driver, view: InlineView, head: Head, *, whole: bool
         if redacts(page.events):
             at = inline_position(driver, view, head)
     return True
+
+
+def begin_step(
+    driver: Driver, view: InlineView, begin: Callable[[], None], *, may_reset: bool = True
+) -> tuple[Head, int]:
+    """Wait for the turn to bring a projection up; return the head and the projection's position.
+
+    ``begin`` is called once the turn has come. See :func:`inline_position`.
+    """
+    # Waits for the row of the checkpoint: what is read afterwards is at least as new.
+    read_cursor(driver, view, 0)
+    begin()
+    head = read_head(driver)
+    return head, inline_position(driver, view, head, may_reset=may_reset)
 
 
 def apply_page(

@@ -21,8 +21,8 @@ from eventstore.storage._inline import (
     REST_EVENTS,
     ViewBehindError,
     apply_page,
+    begin_step,
     catch_up_inline,
-    inline_position,
     read_cursor,
 )
 from eventstore.storage._step_size import Progress, StepSize
@@ -138,11 +138,8 @@ class _Steps:
         Raises ViewBehindError where the projection has to be computed anew, hidden.
         """
         view = self._view
-        # Waits for the row of the checkpoint: what is read afterwards is at least as new.
-        read_cursor(driver, view, 0)
-        self.size.begin()
-        head = read_head(driver)
-        at = inline_position(driver, view, head, may_reset=not can_rebuild(view.projection))
+        may_reset = not can_rebuild(view.projection)
+        head, at = begin_step(driver, view, self.size.begin, may_reset=may_reset)
         if at < head.first_position - 1:
             catch_up_inline(driver, view, head, whole=True)
             return at, 0

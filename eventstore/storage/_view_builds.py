@@ -18,8 +18,8 @@ from eventstore.log.inline_projection import BuildGoneError, can_build, can_rebu
 from eventstore.storage._inline import (
     ViewBehindError,
     apply_page,
+    begin_step,
     catch_up_inline,
-    inline_position,
     read_cursor,
 )
 from eventstore.storage._step_size import Progress, StepSize
@@ -179,11 +179,7 @@ class _Building:
 
     def _apply(self, driver: Driver) -> int:
         view, size = self._view, self._size
-        # Waits for the row of the checkpoint: what is read afterwards is at least as new.
-        read_cursor(driver, view, 0)
-        size.begin()
-        head = read_head(driver)
-        at = inline_position(driver, view, head)
+        head, at = begin_step(driver, view, size.begin)
         if at < head.first_position - 1:
             # What trimming has kept has to be applied as a whole, so that a next trim leaves it.
             catch_up_inline(driver, view, head, whole=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 
-from eventstore.log.clock import system_clock
-from eventstore.log.events import ANY, OLDEST, Event, StreamWrite
+from eventstore.log.events import ANY, Event, StreamWrite
 from eventstore.log.validation import check_append, check_seconds
 from eventstore.store.blocking_subscription import Subscription
-from eventstore.store.event_store import POLL_SECONDS
 from eventstore.store.event_store import EventStore as SharedStore
+from eventstore.store.options import FollowOptions, OpenOptions
 from eventstore.system.contexts import ClosingContext
+from eventstore.system.keywords import shows
 from eventstore.system.turn_waiting import TurnWaiting
 
 if TYPE_CHECKING:
@@ -20,12 +20,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import Self
 
-    from eventstore.log.clock import Clock
-    from eventstore.log.events import Appended, Cursor, Expected, NewEvent, Special
-    from eventstore.log.inline_projection import InlineProjection
-    from eventstore.log.inline_view import OnNewerView
+    from eventstore.log.events import Appended, Expected, NewEvent
     from eventstore.log.operations import StreamState
-    from eventstore.log.upcasting import Upcasters
     from eventstore.store._reader import EventReader
 
 P = ParamSpec("P")
@@ -56,6 +52,14 @@ def _reading(
     return call
 
 
+class _TurnStore(SharedStore):
+    """The shared store, whose coroutines wait by blocking the thread that runs them."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        self.turns = TurnWaiting()
+        super().__init__(*given, **options, how=self.turns)
+
+
 class EventStore(ClosingContext):
     """One event log, for programs and threads without an event loop.
 
@@ -66,8 +70,8 @@ class EventStore(ClosingContext):
     StoreClosedError.
     """
 
-    def __init__(self, waiting: TurnWaiting, shared: SharedStore) -> None:
-        self._waiting = waiting
+    def __init__(self, shared: _TurnStore) -> None:
+        self._waiting = shared.turns
         self._shared = shared
         self._log = shared._log  # noqa: SLF001 - this store and that one are one
         self.clock = shared.clock
@@ -78,25 +82,10 @@ class EventStore(ClosingContext):
         """Names the log, without a password."""
 
     @classmethod
-    def open(
-        cls,
-        url: str,
-        *,
-        notify: str = "auto",
-        inline: Sequence[InlineProjection] = (),
-        clock: Clock = system_clock,
-        poll: float = POLL_SECONDS,
-        create: bool = True,
-        upcasters: Upcasters | None = None,
-        notify_keys: Sequence[str] | None = None,
-        write_wait: float | None = None,
-        on_newer_view: OnNewerView = "skip",
-    ) -> Self:
+    @shows(OpenOptions, SharedStore.open)
+    def open(cls, url: str, **options: Unpack[OpenOptions]) -> Self:
         """Name a log to be entered with ``with``; see :meth:`eventstore.EventStore.open`."""
-        waiting = TurnWaiting()
-        options = (upcasters, notify_keys, write_wait, on_newer_view)
-        shared = SharedStore(url, notify, inline, clock, poll, *options, create=create, how=waiting)
-        return cls(waiting, shared)
+        return cls(_TurnStore.open(url, **options))
 
     def __enter__(self) -> Self:
         self._waiting.run(self._shared.__aenter__())
@@ -136,20 +125,9 @@ class EventStore(ClosingContext):
         self._log.saw(appended.cursor)
         return appended
 
+    @shows(FollowOptions, SharedStore.subscribe_changes)
     def subscribe_changes(
-        self,
-        *,
-        after: int | Cursor | Special = OLDEST,
-        streams: str | None = None,
-        types: Iterable[str] | None = None,
-        exclude_streams: str | Iterable[str] | None = None,
-        exclude_types: Iterable[str] | None = None,
-        consumer: str | None = None,
-        follow: bool = True,
-        shard: tuple[int, int] | None = None,
-        kept: bool = False,
-        explicit_ack: bool = False,
-        timeout: float | None = None,
+        self, *, timeout: float | None = None, **options: Unpack[FollowOptions]
     ) -> Subscription:
         """Follow the log; see :meth:`eventstore.EventStore.subscribe_changes`.
 
@@ -157,19 +135,7 @@ class EventStore(ClosingContext):
         """
         if timeout is not None:
             check_seconds("timeout", timeout, zero=True)
-        shared = self._shared.subscribe_changes(
-            after=after,
-            streams=streams,
-            types=types,
-            exclude_streams=exclude_streams,
-            exclude_types=exclude_types,
-            consumer=consumer,
-            follow=follow,
-            shard=shard,
-            kept=kept,
-            explicit_ack=explicit_ack,
-        )
-        return Subscription(shared, self._waiting, timeout)
+        return Subscription(self._shared.subscribe_changes(**options), self._waiting, timeout)
 
     def streams(self, prefix: str = "") -> Iterator[StreamState]:
         """Yield every stream whose name begins with ``prefix``, in the order of names."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
+from eventstore.system.keywords import shows
 from projections.journal.model import PatternTimeoutError, Project
 from projections.journal.paging import EntryPage, Pages, Question
 from projections.journal.queries.entries import count_entries, read_page
 from projections.journal.search import Criteria, Search, by_filters, by_query
 from projections.seams.checks import check_text, check_whole_number
-from projections.seams.keywords import shows
 from projections.seams.projected_store import ProjectedStore
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ class EntryStore(ProjectedStore):
         ``start`` and ``end`` are ISO 8601 and inclusive, in UTC where they have no offset; a
         date as ``end`` includes that whole day. ``agents`` and ``emojis`` match any of their
         values; an empty list does not filter. ``message`` is part of the message
-        (``substring``), all of it (``exact``), or a regular expression of RE2 that matches
-        somewhere (``regex``). That raises PatternError for a wrong expression and
+        (``substring``, the default), all of it (``exact``), or a regular expression of RE2 that
+        matches somewhere (``regex``). That raises PatternError for a wrong expression and
         PatternTimeoutError for a search that takes too long. Without ``case_sensitive`` texts
         are compared after ``str.casefold``. ``meta_filters`` are as ``meta.KEY`` in ``filters``.
         """

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 import msgspec
 
 from eventstore.log.clock import from_microseconds
+from eventstore.system.keywords import shows
 from projections.registry.events import BOTS, Registered, read_bot_id
 from projections.registry.listing import ListOptions, listing_of, read_batch_size
 from projections.registry.model import stored_registration
 from projections.registry.queries import registrations as queries
 from projections.registry.queries.registrations import Row
 from projections.registry.tables import ACCESS
-from projections.seams.keywords import shows
 from projections.seams.projected_store import ProjectedStore
 from projections.tables.access_times import AccessTimes
 

@@ -1,4 +1,4 @@
-"""Keywords that several methods of a store take: written once, and shown by each of them.
+"""Keywords that several methods take: written once, and shown by each of them.
 
 Such a method takes ``**more: Unpack[Keywords]``, with a TypedDict of their types, and hands them to
 one function, which has their defaults.

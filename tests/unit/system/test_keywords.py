@@ -7,7 +7,9 @@ from typing import TypedDict, Unpack
 
 import pytest
 
-from projections.seams.keywords import shows
+from eventstore import EventStore
+from eventstore.store.options import FollowOptions, OpenOptions
+from eventstore.system.keywords import shows
 
 
 class Wanted(TypedDict, total=False):
@@ -38,3 +40,13 @@ def test_a_keyword_that_the_function_does_not_have_is_an_error_where_it_is_writt
 
     with pytest.raises(KeyError, match="size"):
         shows(Unknown, find)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "method"),
+    [(OpenOptions, EventStore.open), (FollowOptions, EventStore.subscribe_changes)],
+)
+def test_every_keyword_of_a_store_is_there_for_threads_too(keywords: type, method: object) -> None:
+    parameters = inspect.signature(method).parameters.values()  # type: ignore[arg-type]
+    own = {one.name for one in parameters if one.kind is one.KEYWORD_ONLY}
+    assert keywords.__annotations__.keys() == own
