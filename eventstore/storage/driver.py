@@ -199,9 +199,13 @@ class Driver(ABC):
         while left := list(islice(source, ROWS)):
             while left:
                 size = 1 << (len(left).bit_length() - 1)  # The largest power of two in it.
-                values = list(chain.from_iterable(left[:size]))
-                self.defer(_insert_rows(sql, len(left[0]), size), values)
+                self.insert_together(sql, left[:size])
                 del left[:size]
+
+    def insert_together(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert at most ``ROWS`` rows by one statement, no later than the next one."""
+        values = list(chain.from_iterable(rows))
+        self.defer(_insert_rows(sql, len(rows[0]), len(rows)), values)
 
 
 @cache

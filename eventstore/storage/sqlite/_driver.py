@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import lru_cache
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.storage.driver import Driver
@@ -25,6 +27,21 @@ SCHEMA: Final = "main"
 
 CHUNK: Final = 500
 """Values per IN list: far below the variable limit of every SQLite build."""
+
+FEW_ROWS: Final = 8
+"""Below this many rows a statement for the values that they share is not worth preparing."""
+
+
+@lru_cache(256)
+def _insert_columns(sql: str, shared: tuple[bool, ...], rows: int) -> str:
+    """Write an INSERT whose parameters are columns: one value where it is shared, or each row's."""
+    numbers = count(1)
+    columns = [
+        [f"?{next(numbers)}"] * rows if one else [f"?{next(numbers)}" for _ in range(rows)]
+        for one in shared
+    ]
+    marks = [f"({', '.join(row)})" for row in zip(*columns, strict=True)]
+    return f"{sql} {', '.join(marks)}"
 
 
 class SqliteDriver(Driver):
@@ -94,6 +111,18 @@ class SqliteDriver(Driver):
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Execute a statement once per row."""
         self._raw.executemany(qualify(sql, SCHEMA), rows)
+
+    def insert_together(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows by one statement; what all of them share is given to SQLite once."""
+        if len(rows) < FEW_ROWS:
+            super().insert_together(sql, rows)
+            return
+        columns = list(zip(*rows, strict=True))
+        shared = tuple([one[0] == one[-1] and one.count(one[0]) == len(rows) for one in columns])
+        values: list[Any] = []
+        for column, is_shared in zip(columns, shared, strict=True):
+            values += column[:1] if is_shared else column
+        self.defer(_insert_columns(sql, shared, len(rows)), values)
 
     def flush(self) -> None:
         """Do nothing: nothing is ever put off."""
