@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from eventstore.system.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from projections.aggregates import Aggregate, Aggregates
+    from projections.folds import Fold, FoldRunner
     from projections.handlers import handles
     from projections.protocol import OutdatedViewError, Projection, ProjectionBusyError
     from projections.rules.directory import DirectoryProjection
@@ -15,7 +17,11 @@ if TYPE_CHECKING:
     from projections.tables.upsert import increment, upsert
 
 __all__ = [
+    "Aggregate",
+    "Aggregates",
     "DirectoryProjection",
+    "Fold",
+    "FoldRunner",
     "OutdatedViewError",
     "Projection",
     "ProjectionBusyError",
@@ -32,7 +38,11 @@ if not TYPE_CHECKING:
         __name__,
         __all__,
         {
+            "Aggregate": "projections.aggregates",
+            "Aggregates": "projections.aggregates",
             "DirectoryProjection": "projections.rules.directory",
+            "Fold": "projections.folds",
+            "FoldRunner": "projections.folds",
             "OutdatedViewError": "projections.protocol",
             "Projection": "projections.protocol",
             "ProjectionBusyError": "projections.protocol",

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventstore.errors import ConfigError
 from eventstore.log.event_types import EventTypes
-from eventstore.log.projection_checks import check_plain
+from eventstore.log.projection_checks import check_plain, check_projection_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from eventstore.log.events import Event
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 _MARK: Final = "__handles__"
+
+MAX_VERSION: Final = 2**31 - 1
+"""The largest version: it is stored in 32 bits."""
 
 
 def handles(*events: str | type) -> Callable[[F], F]:
@@ -76,12 +79,15 @@ class Handlers:
     def call(self, owner: object, target: Any, event: Event) -> Any:
         """Call the handler of an event, if it has one; return what it returns.
 
-        Raises EventDataError where the data do not fit the declared class.
+        Raises EventDataError where the data do not fit the declared class, and TypeError for work
+        that nothing would do.
         """
         method = self._methods.get(event.type)
         if method is None:
             return None
-        return getattr(owner, method)(target, event, self._types.decode(event))
+        answer = getattr(owner, method)(target, event, self._types.decode(event))
+        refuse_deferred(answer)
+        return answer
 
 
 def _marked(class_: type) -> dict[str, tuple[str | type, ...]]:
@@ -122,3 +128,45 @@ def _check_arguments(class_: type, method: str) -> None:
 
 
 NO_HANDLERS: Final = Handlers(object, None)
+
+
+def check_class(class_: type, handlers: Handlers, base: type, methods: Sequence[str]) -> None:
+    """Raise ConfigError for what the class of a projection shows when it is defined.
+
+    ``base`` is the class that all projections have, ``methods`` are its own. One with
+    handlers of single event types names itself and its version; otherwise each object may.
+    """
+    kind = class_.__name__
+    own = {name for one in class_.__mro__ if not issubclass(base, one) for name in vars(one)}
+    if handlers:
+        check_projection_name(kind, getattr(class_, "name", None))
+        if "version" not in own:
+            raise ConfigError(
+                f"projection {kind} has no version: set version = 1 in its class, and raise it "
+                "with each change to tables or meaning"
+            )
+    for name in own & {"name", "version"}:
+        value = inspect.getattr_static(class_, name)
+        if hasattr(value, "__get__"):
+            continue  # Computed for each object.
+        if name == "name":
+            check_projection_name(kind, value)
+        else:
+            check_version(kind, value)
+    check_plain(class_, methods)
+
+
+def check_version(name: str, version: object) -> None:
+    """Raise ConfigError for a version that cannot be stored."""
+    if type(version) is not int or not 1 <= version <= MAX_VERSION:
+        raise ConfigError(
+            f"projection {name!r} has version {version!r:.80}: it is an int from 1 to {MAX_VERSION}"
+        )
+
+
+def refuse_deferred(answer: object) -> None:
+    """Raise TypeError for what a handler returned where it is work that nothing would do."""
+    if inspect.isawaitable(answer) or inspect.isgenerator(answer) or inspect.isasyncgen(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise TypeError(f"handle() returned {type(answer).__name__}: make it a plain function")

@@ -24,7 +24,7 @@ FUNCTIONS: Final = ("event_appended", "event_kept", "kept_below", "log_refuses")
 
 _LATE_KEYED: Final = ("log_incarnation", "named_lock", "schema_migrations")
 
-LATE_TABLES: Final = (*_LATE_KEYED, "touched")
+LATE_TABLES: Final = (*_LATE_KEYED, "projection_snapshot", "touched")
 """Tables that are made when they are first needed."""
 
 _INDEXED: Final = (*TABLES, *CHECKPOINTS, *_LATE_KEYED)
@@ -38,7 +38,7 @@ INDEXES: Final = (
 """Indexes of these tables, as PostgreSQL names them."""
 
 RESERVED: Final = frozenset([*_INDEXED, *LATE_TABLES, *FUNCTIONS, *INDEXES])
-"""Tables of the log, of locks, checkpoints, migrations and access times; in lower case."""
+"""Tables of the log, locks, checkpoints, migrations, snapshots and access times; in lower case."""
 
 PREFIXES: Final = ("pg_", "projection_building_", "projection_dropped_", "sql_capture", "sqlite_")
 """What begins with one of these is a database's own, captures changes by SQL, or holds a version of

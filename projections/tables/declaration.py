@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,15 +10,12 @@ from sqlalchemy import MetaData
 from eventstore.errors import ConfigError, ProjectionTableError
 from eventstore.log.projection_checks import check_plain, check_projection_name
 from eventstore.storage.reserved_names import is_reserved
-from projections.handlers import Handlers
+from projections.handlers import Handlers, check_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Table
-
-MAX_VERSION: Final = 2**31 - 1
-"""The largest version: it is stored in 32 bits."""
 
 METHODS: Final = ("handle", "handle_group", "group", "erase")
 ON_ERROR: Final = ("stop", "set_aside")
@@ -32,7 +28,7 @@ def check_declaration(projection: Any, identifier_bytes: int | None, base: type)
     ``base`` is the class that all projections have.
     """
     name = check_projection_name(type(projection).__name__, getattr(projection, "name", None))
-    _check_version(name, getattr(projection, "version", None))
+    check_version(name, getattr(projection, "version", None))
     if getattr(projection, "on_error", None) not in ON_ERROR:
         raise ConfigError(
             f"projection {name!r} has no on_error of {' or '.join(map(repr, ON_ERROR))}: give one, "
@@ -59,47 +55,6 @@ def check_declaration(projection: Any, identifier_bytes: int | None, base: type)
             raise ProjectionTableError(
                 name, table.name, f"differs from {other!r} in case only: name it otherwise"
             )
-
-
-def check_class(class_: type, handlers: Handlers, base: type) -> None:
-    """Raise ConfigError for what the class of a projection shows when it is defined.
-
-    ``base`` is the class that all projections have. One with handlers of single event types names
-    itself and its version; a name and a version may otherwise be given to each object.
-    """
-    kind = class_.__name__
-    own = {name for one in class_.__mro__ if not issubclass(base, one) for name in vars(one)}
-    if handlers:
-        check_projection_name(kind, getattr(class_, "name", None))
-        if "version" not in own:
-            raise ConfigError(
-                f"projection {kind} has no version: set version = 1 in its class, and raise it "
-                "with each change to tables or meaning"
-            )
-    for name in own & {"name", "version"}:
-        value = inspect.getattr_static(class_, name)
-        if hasattr(value, "__get__"):
-            continue  # Computed for each object.
-        if name == "name":
-            check_projection_name(kind, value)
-        else:
-            _check_version(kind, value)
-    check_plain(class_, METHODS)
-
-
-def _check_version(name: str, version: object) -> None:
-    if type(version) is not int or not 1 <= version <= MAX_VERSION:
-        raise ConfigError(
-            f"projection {name!r} has version {version!r:.80}: it is an int from 1 to {MAX_VERSION}"
-        )
-
-
-def refuse_deferred(answer: object) -> None:
-    """Raise TypeError for what a handler returned where it is work that nothing would do."""
-    if inspect.isawaitable(answer) or inspect.isgenerator(answer) or inspect.isasyncgen(answer):
-        if inspect.iscoroutine(answer):
-            answer.close()
-        raise TypeError(f"handle() returned {type(answer).__name__}: make it a plain function")
 
 
 def _check_table(name: str, table: Table, identifier_bytes: int | None) -> None:

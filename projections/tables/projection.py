@@ -13,7 +13,7 @@ from eventstore.errors import ProjectionError, ProjectionVersionError
 from eventstore.log.events import Cursor
 from eventstore.log.redaction import read_redaction
 from eventstore.storage.transient_errors import is_database_failure
-from projections.handlers import NO_HANDLERS, Handlers
+from projections.handlers import NO_HANDLERS, Handlers, check_class, refuse_deferred
 from projections.tables.building import make_build, recreate_build
 from projections.tables.checkpoints import (
     checkpoint_tables,
@@ -27,7 +27,7 @@ from projections.tables.checkpoints import (
     set_aside_table,
 )
 from projections.tables.columns import storable
-from projections.tables.declaration import check_class, check_declaration, refuse_deferred
+from projections.tables.declaration import METHODS, check_declaration
 from projections.tables.followed import FollowedTables
 from projections.tables.hidden import schemas, take_over_hidden
 from projections.tables.ledger import Ledger, read_columns
@@ -92,15 +92,11 @@ class TableProjection:
         """Find the handlers; raise ConfigError for what cannot be used."""
         super().__init_subclass__(**options)
         cls._handlers = Handlers(cls, cls.event_types)
-        check_class(cls, cls._handlers, TableProjection)
+        check_class(cls, cls._handlers, TableProjection, METHODS)
 
     def handle(self, connection: Connection, event: Event) -> None:
-        """Apply one event: this one calls its handler. Runs within a transaction, to leave open.
-
-        A plain function: one that is asynchronous or a generator is refused.
-        """
-        if (answer := self._handlers.call(self, connection, event)) is not None:
-            refuse_deferred(answer)
+        """Apply one event, in a plain function: neither commit nor roll back. Calls its handler."""
+        self._handlers.call(self, connection, event)
 
     def group(self, event: Event) -> Hashable | None:  # noqa: ARG002
         """Return what events that follow one another have in common, to be applied at once.
