@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
 from eventstore.errors import ConfigError
@@ -70,8 +70,7 @@ def system_clock() -> int:
 
 def from_microseconds(value: int) -> datetime:
     """Turn microseconds since the epoch into an aware UTC time, without rounding."""
-    seconds, micros = divmod(value, 1_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
+    return _EPOCH + timedelta(microseconds=value)
 
 
 def to_microseconds(moment: datetime) -> int:

@@ -174,6 +174,14 @@ class SqlBackend(ABC):
         """Return the rows of queries of this package's own, with head and checkpoint."""
         return limit.within(partial(self._look, lambda driver: driver.look(view, queries), limit))
 
+    def look_briefly(
+        self,
+        view: str,  # noqa: ARG002
+        queries: Sequence[Statement],  # noqa: ARG002
+    ) -> ViewRows | None:
+        """Return ``None``: the answer of a server is waited for."""
+        return None
+
     @abstractmethod
     def _look(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
         """Call ``function``, which changes no setting of the connection, in a snapshot."""

@@ -25,7 +25,10 @@ fewer than 999 values, the limit of old SQLite builds."""
 
 
 VIEW_STATE: Final = "SELECT version, position FROM projection WHERE name = ?"
-_HEAD_CURSOR: Final = "SELECT log_id, position, hash FROM head"
+_HEAD_AND_VIEW: Final = (
+    "SELECT h.log_id, h.position, h.hash, p.version, p.position "
+    "FROM head h LEFT JOIN projection p ON p.name = ?"
+)
 
 MOVE_HEAD: Final = "UPDATE head SET position = ?, recorded_us = ?, hash = ?"
 
@@ -44,14 +47,6 @@ class ViewRows(NamedTuple):
     version: int | None
     position: int
     rows: list[list[tuple[Any, ...]]]
-
-
-def view_rows(
-    head: Cursor, states: Sequence[tuple[Any, ...]], rows: list[list[tuple[Any, ...]]]
-) -> ViewRows:
-    """Return rows beside the head, given what :data:`VIEW_STATE` has found."""
-    version, position = states[0] if states else (None, 0)
-    return ViewRows(head, version, position or 0, rows)
 
 
 def _do_nothing() -> None:
@@ -136,8 +131,8 @@ class Driver(ABC):
 
     def look(self, view: str, queries: Sequence[Query]) -> ViewRows:
         """Return all rows of queries, with the head and a projection's checkpoint beside it."""
-        (head,), states, *rows = self.together((_HEAD_CURSOR, ()), (VIEW_STATE, (view,)), *queries)
-        return view_rows(Cursor(*head), states, rows)
+        [(*head, version, position)], *rows = self.together((_HEAD_AND_VIEW, (view,)), *queries)
+        return ViewRows(Cursor(*head), version, position or 0, rows)
 
     @abstractmethod
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:

@@ -139,6 +139,9 @@ class Backend(IntegrityReader, Protocol):
         They are SQL of our own with ``?`` parameters. On a server all take one exchange.
         """
 
+    def look_briefly(self, view: str, queries: Sequence[Statement]) -> ViewRows | None:
+        """Return what :meth:`look` returns, without a wait; ``None`` where that takes one."""
+
     def stored(self, after: int, limit: int) -> list[StoredEvent]:
         """Return the rows that follow ``after``, in position order, from one snapshot.
 

@@ -52,12 +52,20 @@ class Queries:
         queries: Sequence[Statement],
         make: Callable[[ViewRows], T],
         timeout: float = QUERY_SECONDS,
+        *,
+        brief: bool = False,
     ) -> T:
         """Return what ``make`` makes, in the thread that reads, of an inline projection's rows.
 
-        ``queries`` are SQL with ``?`` parameters and their values, all of one snapshot.
+        ``queries`` are SQL with ``?`` parameters and their values, all of one snapshot. Those of
+        which little is expected are ``brief``: an event loop asks them itself where it need not
+        wait.
         """
         backend = self._log.backend
+        if brief and await self._log.how.give_way():
+            self._log.check_open()
+            if (rows := backend.look_briefly(view, queries)) is not None:
+                return make(rows)
         return await self._run(lambda limit: make(backend.look(view, queries, limit)), timeout)
 
     async def _run(self, query: Callable[[QueryLimit], T], timeout: float) -> T:

@@ -199,6 +199,11 @@ class LoopWaiting:
             return True
         return False
 
+    async def give_way(self) -> bool:
+        """Let other tasks run; return True."""
+        await checkpoint()
+        return True
+
     async def sleep(self, seconds: float) -> None:
         """Return after so many seconds."""
         await anyio.sleep(seconds)

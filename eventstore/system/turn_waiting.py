@@ -132,6 +132,10 @@ class TurnWaiting:
         assert isinstance(event, _TurnEvent)  # noqa: S101 - there are no others here
         return await event.wait(seconds)
 
+    async def give_way(self) -> bool:
+        """Return False: each caller has a thread."""
+        return False
+
     async def sleep(self, seconds: float) -> None:
         """Return after so many seconds."""
         await _TurnEvent(self).wait(seconds)

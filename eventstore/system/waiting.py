@@ -76,6 +76,9 @@ class Waiting(Protocol):
     async def wait(self, event: WaitEvent, seconds: float) -> bool:
         """Return True once ``event`` is set, False after so many seconds."""
 
+    async def give_way(self) -> bool:
+        """Let other tasks run; return whether the caller is one, of an event loop."""
+
     async def sleep(self, seconds: float) -> None:
         """Return after so many seconds."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -20,7 +19,15 @@ from projections.journal.events import (
     session_stream,
 )
 from projections.journal.model import Project, project_name
-from projections.journal.queries.agents import find_assignment, find_session, find_times
+from projections.journal.queries.agents import (
+    AssignmentRow,
+    SessionRow,
+    assignment_of,
+    find_assignment,
+    find_session,
+    find_times,
+    session_of,
+)
 from projections.seams.checks import check_optional_text, check_text, copy_optional_object
 from projections.seams.projected_store import ProjectedStore
 from projections.seams.stream_keys import read_stream_key, stream_key
@@ -120,21 +127,22 @@ class AgentStore(ProjectedStore):
         """
         prefix = stream_key(session_id, "session_id") + "/"
         await self._tools.flush()
-        rows = await self._query(partial(find_times, kind=TOOLS, prefix=prefix, limit=RECENT_TOOLS))
+        query = find_times(self._dialect, TOOLS, prefix, RECENT_TOOLS)
+        rows: list[Any] = await self._look(list, query)
         if not rows:
             return None
-        tools = [read_stream_key(row.key.removeprefix(prefix)) for row in rows]
+        tools = [read_stream_key(key.removeprefix(prefix)) for key, _ in rows]
         return {
             "session_id": session_id,
-            "last_activity_at": _iso(rows[0].at_us),
+            "last_activity_at": _iso(rows[0][1]),
             "last_tool": tools[0],
             "recent_tools": tools,
         }
 
-    async def _session(self, session_id: str) -> Any:
+    async def _session(self, session_id: str) -> SessionRow | None:
         key = stream_key(session_id, "session_id")
-        return await self._query(
-            partial(find_session, session_id=session_id, key=key, kind=HEARTBEATS)
+        return await self._look(
+            session_of, find_session(self._dialect, session_id, key, HEARTBEATS)
         )
 
     async def get_agent_project(self, agent_id: str) -> dict[str, Any] | None:
@@ -144,17 +152,11 @@ class AgentStore(ProjectedStore):
         session_id``. Deleting a project deletes its assignments.
         """
         stream_key(agent_id, "agent_id")
-        row = await self._query(partial(find_assignment, agent_id=agent_id))
-        if row is None:
-            return None
-        data = AssignmentData(
-            agent_id,
-            *(
-                optional_from_column(row[name])
-                for name in ("project_name", "session_id", "updated_by")
-            ),
-        )
-        return data.to_dict(row["version"], _iso(row["updated_us"]))
+        row = await self._assignment(agent_id)
+        return None if row is None else _assignment(agent_id, row)
+
+    async def _assignment(self, agent_id: str) -> AssignmentRow | None:
+        return await self._look(assignment_of, find_assignment(self._dialect, agent_id))
 
     async def set_agent_project(
         self,
@@ -194,14 +196,24 @@ class AgentStore(ProjectedStore):
                 raise InvalidInputError(
                     f"expected_version={expected_version!r:.40}", "use a version, or None"
                 )
-            current = await self.get_agent_project(agent_id)
-            actual = current["version"] if current else 0
+            current = await self._assignment(agent_id)
+            actual = current.version if current else 0
             if actual != expected_version or actual == 0:
                 raise ConflictError(stream, expected_version, actual)
             done = await self._append(stream, event, expected=expected_version)
+        row = await self._assignment(agent_id)
+        if row is not None and row.version == done.version:
+            return _assignment(agent_id, row)
+        # Another writer has changed it since, or has deleted the project.
         written = await anext(self.log.read(after=done.position - 1, until=done.position))
         found = AssignmentData(**event.data)
         return found.to_dict(done.version, written.recorded_at.isoformat())
+
+
+def _assignment(agent_id: str, row: AssignmentRow) -> dict[str, Any]:
+    texts = (row.project_name, row.session_id, row.updated_by)
+    data = AssignmentData(agent_id, *map(optional_from_column, texts))
+    return data.to_dict(row.version, _iso(row.updated_us))
 
 
 def _project_name(project: Project | None) -> str | None:

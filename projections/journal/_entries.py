@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 from eventstore.system.keywords import shows
 from projections.journal.model import PatternTimeoutError, Project
 from projections.journal.paging import EntryPage, Pages, Question
-from projections.journal.queries.entries import count_entries, read_page
+from projections.journal.queries import entries as queries
+from projections.journal.queries.streamed import count_streamed, is_streamed, read_streamed
 from projections.journal.search import Criteria, Search, by_filters, by_query
 from projections.seams.checks import check_text, check_whole_number
-from projections.seams.projected_store import ProjectedStore
+from projections.seams.projected_store import ProjectedStore, is_few
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from eventstore import EventStore
+    from projections.journal.paging import Anchor
     from projections.tables.connection import Connection
 
 T = TypeVar("T")
@@ -114,9 +116,12 @@ class EntryStore(ProjectedStore):
 
     async def _count(self, search: Search) -> int:
         check_text("project", search.project)
-        return await self._search(
-            partial(count_entries, search=search, seconds=self._regex_seconds)
-        )
+        if is_streamed(search):
+            return await self._search(
+                partial(count_streamed, search=search, seconds=self._regex_seconds)
+            )
+        query = queries.count(self._dialect, search)
+        return await self._look(queries.count_of, query, brief=not search.filters)
 
     async def _search(self, function: Callable[[Connection], T]) -> T:
         """Query the tables. A TimeoutError would read as the database's own, so it is returned."""
@@ -155,18 +160,35 @@ class EntryStore(ProjectedStore):
         anchor = (
             self._pages.find(question, check_whole_number("offset", offset)) if at is None else None
         )
-        found = await self._search(
-            partial(
-                read_page,
-                search=search,
-                limit=limit,
-                offset=offset,
-                seconds=self._regex_seconds,
-                as_of=at,
-                anchor=anchor,
-                with_total=with_total,
-            )
-        )
+        found = await self._read_page(question, offset, at, anchor, with_total=with_total)
+        if anchor is not None and found.project_id not in {None, anchor.project_id}:
+            # The project of the pages before was deleted, and made anew.
+            anchor = None
+            found = await self._read_page(question, offset, at, anchor, with_total=with_total)
         if at is None:
             self._pages.store(question, offset, found, anchor)
         return found
+
+    async def _read_page(
+        self,
+        question: Question,
+        offset: int,
+        as_of: int | None,
+        anchor: Anchor | None,
+        *,
+        with_total: bool,
+    ) -> EntryPage:
+        search, limit = question
+        options: dict[str, Any] = {"as_of": as_of, "anchor": anchor, "with_total": with_total}
+        if is_streamed(search):
+            seconds = self._regex_seconds
+            return await self._search(
+                lambda connection: read_streamed(
+                    connection, search, limit, offset, seconds, **options
+                )
+            )
+        return await self._look(
+            partial(queries.page_of, anchor, as_of),
+            *queries.page(self._dialect, search, limit, offset, **options),
+            brief=is_few(limit) and not (with_total and search.filters),
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from eventstore.errors import DuplicateEventError, InvalidInputError
@@ -25,10 +24,14 @@ from projections.journal.model import (
     project_name,
 )
 from projections.journal.queries.projects import (
+    documents_of,
     find_metrics,
     find_project,
     list_documents,
     list_projects,
+    metrics_of,
+    project_of,
+    projects_of,
 )
 from projections.seams.checks import (
     check_flag,
@@ -38,7 +41,7 @@ from projections.seams.checks import (
     copy_object,
     copy_optional_object,
 )
-from projections.seams.projected_store import ProjectedStore
+from projections.seams.projected_store import ProjectedStore, is_few
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,15 +95,15 @@ class ProjectStore(ProjectedStore):
         """
         project_stream(name)
         if project_key:
-            keys = {one.project_key: one for one in await self._query(list_projects)}
+            keys = {one.project_key: one for one in await self.list_projects()}
             return keys.get(project_key)
-        found = await self._query(partial(find_project, name=name))
+        found = await self._find(name)
         return found if found is None or not repo_root or _is_in(found, repo_root) else None
 
     async def list_projects_by_repo(self, repo_root: str | Path) -> list[ProjectRecord]:
         """Return the projects of one repository, by name; paths are compared as absolute ones."""
         check_path("repo_root", repo_root)
-        return [one for one in await self._query(list_projects) if _is_in(one, repo_root)]
+        return [one for one in await self.list_projects() if _is_in(one, repo_root)]
 
     async def update_project_docs(
         self, name: Project, docs_json: Any, *, repo_root: str | Path | None = None
@@ -120,7 +123,10 @@ class ProjectStore(ProjectedStore):
 
     async def list_projects(self) -> list[ProjectRecord]:
         """Return all projects, by name."""
-        return await self._query(list_projects)
+        return await self._look(projects_of, list_projects(self._dialect), brief=False)
+
+    async def _find(self, name: str) -> ProjectRecord | None:
+        return await self._look(project_of, find_project(self._dialect, name))
 
     async def delete_project(self, name: Project) -> bool:
         """Delete a project with its entries, metrics, documents and assignments.
@@ -130,7 +136,7 @@ class ProjectStore(ProjectedStore):
         """
         name = project_name(name)
         stream = project_stream(name)
-        if (record := await self._query(partial(find_project, name=name))) is None:
+        if (record := await self._find(name)) is None:
             return False
         event = self._event(
             PROJECT_DELETED, {"name": name}, event_id=f"journal-project-deleted:{record.id}"
@@ -145,9 +151,8 @@ class ProjectStore(ProjectedStore):
 
         :data:`projections.journal.OUTCOMES` says which emoji means what.
         """
-        return await self._query(
-            partial(find_metrics, name=check_text("project", project_name(project)))
-        )
+        name = check_text("project", project_name(project))
+        return await self._look(metrics_of, find_metrics(self._dialect, name))
 
     async def record_doc_change(
         self,
@@ -208,7 +213,7 @@ class ProjectStore(ProjectedStore):
     async def _record(self, project: Project, type_: str, data: dict[str, Any]) -> None:
         name = project_name(project)
         stream, event = project_stream(name), self._event(type_, data)
-        if await self._query(partial(find_project, name=name)) is None:
+        if await self._find(name) is None:
             raise UnknownProjectError(name)
         await self._append(stream, event)
 
@@ -217,7 +222,8 @@ class ProjectStore(ProjectedStore):
     ) -> list[dict[str, Any]]:
         name = check_text("project", project_name(project))
         most = check_whole_number("limit", limit)
-        return await self._query(partial(list_documents, name=name, kind=kind, limit=most))
+        query = list_documents(self._dialect, name, kind, most)
+        return await self._look(documents_of, query, brief=is_few(most))
 
 
 def _is_in(project: ProjectRecord, repo_root: str | Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -29,8 +28,12 @@ from projections.journal.model import (
     UnknownProjectError,
     project_name,
 )
-from projections.journal.queries.entries import find_entry, find_position
-from projections.journal.queries.projects import find_project
+from projections.journal.queries.entries import (
+    find_entry,
+    find_position,
+    found_entry,
+)
+from projections.journal.queries.projects import find_project, project_of
 from projections.seams.checks import check_text, copy_object, copy_optional_object
 from projections.seams.projected_store import ProjectedStore
 
@@ -99,10 +102,10 @@ class SingleEntryStore(ProjectedStore):
         given: object = entry_id
         if not isinstance(given, str):
             return None
-        known, _ = await self._query(partial(find_entry, name="", entry_id=entry_id))
+        known, _ = await self._find_entry("", entry_id)
         if known is None or project_name not in {None, "", known[0]}:
             return None
-        project = await self._query(partial(find_project, name=known[0]))
+        project = await self._look(project_of, find_project(self._dialect, known[0]))
         if project is None or repo_id not in {None, "", project.repo_id}:
             return None
         more = {"log_type": None, "project_name": known[0], "repo_id": project.repo_id}
@@ -118,7 +121,7 @@ class SingleEntryStore(ProjectedStore):
             "meta": copy_object("meta", {} if meta is None else meta),
         }
         event, stream = self._event(ENTRY_META_SET, data), project_stream(name)
-        known, stands = await self._query(partial(find_entry, name=name, entry_id=entry_id))
+        known, stands = await self._find_entry(name, entry_id)
         if not stands or known is None or known[0] != name:
             return False
         await self._append(stream, event)
@@ -129,7 +132,7 @@ class SingleEntryStore(ProjectedStore):
         stream, after = project_stream(name), 0
         while True:
             event = self._event(ENTRY_INSERTED, data, event_id=entry_event_id(entry_id, after))
-            known, stands = await self._query(partial(find_entry, name=name, entry_id=entry_id))
+            known, stands = await self._find_entry(name, entry_id)
             if known is not None:
                 return await self._check_same(entry_id, known, (name, data))
             if not stands:
@@ -142,6 +145,12 @@ class SingleEntryStore(ProjectedStore):
                 if not done.duplicate:
                     return None
                 after = done.position
+
+    async def _find_entry(
+        self, name: str, entry_id: str
+    ) -> tuple[tuple[str, dict[str, Any]] | None, bool]:
+        """Return an entry with its project's name, and whether ``name`` is a project."""
+        return await self._look(found_entry, find_entry(self._dialect, name, entry_id))
 
     async def _check_same(
         self, entry_id: str, known: tuple[str, dict[str, Any]], new: tuple[str, dict[str, Any]]
@@ -157,10 +166,11 @@ class SingleEntryStore(ProjectedStore):
             raise EntryConflictError(entry_id, (*differ, *fields))
 
     async def _was_inserted_with(self, entry_id: str, meta: object) -> bool:
-        found = await self._query(partial(find_position, entry_id=entry_id))
-        if found is None or found < (await self.log.head()).first_position:
+        found: list[Any] = await self._look(list, find_position(self._dialect, entry_id))
+        if not found or found[0][0] < (await self.log.head()).first_position:
             return False
-        events = [event async for event in self.log.read(after=found - 1, until=found)]
+        [position] = found[0]
+        events = [event async for event in self.log.read(after=position - 1, until=position)]
         return any(
             isinstance(event.data, dict) and _exact(event.data.get("meta")) == _exact(meta)
             for event in events

@@ -91,6 +91,9 @@ class Pages:
         """Store the anchor for the page that follows."""
         if found.project_id is None:
             return
+        is_all = offset == 0 and len(found.entries) < question.limit
+        if is_all and (question, 0) not in self._anchors:
+            return  # No page follows.
         if anchor is None or anchor.project_id != found.project_id:
             anchor = Anchor(found.project_id, found.as_of, self._clock(), -1, 0, None, None, set())
         anchor.served.add(offset)

@@ -12,17 +12,17 @@ from projections.registry.events import BOTS, Registered, read_bot_id
 from projections.registry.listing import ListOptions, listing_of, read_batch_size
 from projections.registry.model import stored_registration
 from projections.registry.queries import registrations as queries
-from projections.registry.queries.registrations import Row
 from projections.registry.tables import ACCESS
-from projections.seams.projected_store import ProjectedStore
+from projections.seams.projected_store import ProjectedStore, is_few
 from projections.tables.access_times import AccessTimes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from eventstore import EventStore
     from projections.registry.listing import Listing
     from projections.registry.model import Registration, Status
+    from projections.registry.queries.registrations import Row
 
 
 class RegistryLists(ProjectedStore):
@@ -63,6 +63,7 @@ class RegistryLists(ProjectedStore):
         return await self._look(
             lambda rows: [read_bot_id(BOTS + key) for (key,) in rows],
             queries.list_keys(self._dialect, "active"),
+            brief=False,
         )
 
     async def count_all(
@@ -121,7 +122,7 @@ class RegistryLists(ProjectedStore):
         after = 0
         while until:
             query = queries.find_batch(self._dialect, listing, after, until)
-            found = await self._look(self._batch, query)
+            found = await self._look(self._batch, query, brief=False)
             for _, registration in found:
                 yield registration
             if not found:
@@ -129,34 +130,37 @@ class RegistryLists(ProjectedStore):
             after = found[-1][0]
 
     def _batch(self, rows: Sequence[Any]) -> list[tuple[int, Registration]]:
-        found = map(Row._make, rows)
-        return [(row.first_position, self._registration(row)) for row in found]
+        return [(row[-1], one) for row, one in zip(rows, self._registrations(rows), strict=True)]
 
     async def _list(self, listing: Listing) -> list[Registration]:
         if any(entry.field == "last_accessed_at" for entry in listing.sort):
             await self._access_times.flush()
         return await self._look(
-            lambda rows: [self._registration(row) for row in map(Row._make, rows)],
+            self._registrations,
             queries.find_all(self._dialect, listing),
+            brief=is_few(listing.limit),
         )
 
     async def _count(self, listing: Listing) -> int:
-        found: int = await self._look(_first_value, queries.count(self._dialect, listing))
+        found: int = await self._look(
+            _first_value, queries.count(self._dialect, listing), brief=False
+        )
         return found
 
-    def _accessed(self, row: Row) -> Any:
-        newest = self._access_times.newest(row.key, row.accessed_us) or 0
-        # An access before the creation was one of an earlier registration with this id.
-        return from_microseconds(max(newest, row.created_us))
-
-    def _registration(self, row: Row) -> Registration:
-        body = _BODY.decode(row.body)
-        created = from_microseconds(row.created_us)
-        updated = created
-        if row.updated_us != row.created_us:
-            updated = from_microseconds(row.updated_us)
-        times = created, updated, self._accessed(row)
-        return stored_registration(body.bot_id, body.config, row.status, body.metadata, times)
+    def _registrations(self, rows: Iterable[Row]) -> list[Registration]:
+        """Return what rows hold; they are plain tuples as good as :class:`Row`."""
+        decode, newest, made = _BODY.decode, self._access_times.newest, []
+        for key, status, text, created_us, updated_us, _, _, accessed_us, _ in rows:
+            body = decode(text)
+            created = updated = accessed = from_microseconds(created_us)
+            if updated_us != created_us:
+                updated = from_microseconds(updated_us)
+            # An access before the creation was one of an earlier registration with this id.
+            if (at := newest(key, accessed_us)) is not None and at > created_us:
+                accessed = from_microseconds(at)
+            times = created, updated, accessed
+            made.append(stored_registration(body.bot_id, body.config, status, body.metadata, times))
+        return made
 
 
 def _first_value(rows: Sequence[Any]) -> Any:

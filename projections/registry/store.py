@@ -86,12 +86,12 @@ class Registry(RegistryLists):
         done = await self._append(stream, event)
         row = await self._find(bot_id)
         if row is not None and row.version == done.version:
-            at = from_microseconds(row.updated_us)
-        else:  # Another writer has replaced it since.
-            read = self.log.read_stream(stream, after_version=done.version - 1)
-            at = (await anext(aiter(read))).recorded_at
+            return self._registrations([row])[0]
+        # Another writer has replaced it since.
+        read = self.log.read_stream(stream, after_version=done.version - 1)
+        at = (await anext(aiter(read))).recorded_at
         created = at if row is None else min(from_microseconds(row.created_us), at)
-        accessed = created if row is None else self._accessed(row)
+        accessed = created if row is None else self._registrations([row])[0].last_accessed_at
         mine = msgspec.json.decode(event.raw_data or b"")
         return Registration(**mine, created_at=created, updated_at=at, last_accessed_at=accessed)
 
@@ -101,7 +101,7 @@ class Registry(RegistryLists):
         if row is None:
             return None
         self._access_times.record(row.key)
-        return self._registration(row)
+        return self._registrations([row])[0]
 
     async def get_config(self, bot_id: str) -> dict[str, Any] | None:
         """Return the configuration of any status, and move the access time."""
@@ -111,7 +111,7 @@ class Registry(RegistryLists):
     async def peek_config(self, bot_id: str) -> dict[str, Any] | None:
         """Return the configuration of any status, and move nothing."""
         row = await self._find(bot_id)
-        return None if row is None else self._registration(row).config
+        return None if row is None else self._registrations([row])[0].config
 
     async def exists(self, bot_id: str) -> bool:
         """Whether there is an active registration."""
@@ -137,7 +137,7 @@ class Registry(RegistryLists):
 
     async def clear(self) -> None:
         """Remove every registration that exists now, in commits of up to 50,000."""
-        rows = await self._look(_all, queries.find_all(self._dialect, Listing()))
+        rows = await self._look(_all, queries.find_all(self._dialect, Listing()), brief=False)
         for first in range(0, len(rows), MAX_COMMIT_EVENTS):
             part = rows[first : first + MAX_COMMIT_EVENTS]
             writes = []

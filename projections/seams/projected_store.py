@@ -9,7 +9,7 @@ callers know) and ``factory`` (the store that the settings choose).
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import anyio
 
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
     from projections.tables.projection import TableProjection
 
 T = TypeVar("T")
+
+
+FEW: Final = 400
+"""Rows that an event loop may read and make values of itself: about a millisecond."""
+
+
+def is_few(limit: int | None) -> bool:
+    """Return whether a list of so many rows is few."""
+    return limit is not None and limit <= FEW
 
 
 class ProjectedStore(AsyncContext):
@@ -163,16 +172,17 @@ class ProjectedStore(AsyncContext):
             return _Answer(False, head.cursor, None)
         return _Answer(True, head.cursor, function(connection))
 
-    async def _look(self, make: Callable[..., T], *queries: Query) -> T:
+    async def _look(self, make: Callable[..., T], *queries: Query, brief: bool = True) -> T:
         """Return what ``make`` makes of the rows of queries, like :meth:`_query`.
 
         ``queries`` are SQL with ``?`` parameters and their values, which take one exchange with
-        a server. ``make`` gets a list of rows for each, in the thread that reads.
+        a server. ``make`` gets a list of rows for each, in the thread that reads. Unless
+        ``brief`` this is never the event loop's: for what may be many rows.
         """
         goal: int | None = None
         while True:
             answer = await self.log.queries.look(
-                self._tables.name, queries, partial(self._made, make, goal)
+                self._tables.name, queries, partial(self._made, make, goal), brief=brief
             )
             if answer.found:
                 self._seen = answer.cursor

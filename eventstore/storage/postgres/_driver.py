@@ -13,7 +13,7 @@ from psycopg.pq import TransactionStatus
 from eventstore.log.operations import Head
 from eventstore.storage import incarnation
 from eventstore.storage.catalog import TABLES, as_catalog
-from eventstore.storage.driver import MOVE_HEAD, VIEW_STATE, Driver, view_rows
+from eventstore.storage.driver import MOVE_HEAD, VIEW_STATE, Driver, ViewRows
 from eventstore.storage.postgres._catalog import QUERIES, read_pattern
 from eventstore.storage.postgres._head import page_of, select_head, update_head
 from eventstore.storage.postgres.engine import LOCK_SCHEMA
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from eventstore.storage.driver import Query, ViewRows
+    from eventstore.storage.driver import Query
     from eventstore.storage.postgres.connection import Session
     from eventstore.storage.postgres.watchdog import Limit
 
@@ -164,7 +164,8 @@ class PostgresDriver(Driver):
     def look(self, view: str, queries: Sequence[Query]) -> ViewRows:
         """Return all rows of queries, with head and checkpoint, in one exchange."""
         head, (states, *rows) = self.read_and_commit((VIEW_STATE, (view,)), *queries)
-        return view_rows(head.cursor, states, rows)
+        version, position = states[0] if states else (None, 0)
+        return ViewRows(head.cursor, version, position or 0, rows)
 
     def move_head(self, position: int, recorded_us: int, hash_: bytes) -> None:
         """Write the head row, which is locked, no later than the next statement."""

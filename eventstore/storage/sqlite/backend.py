@@ -19,6 +19,7 @@ from eventstore.errors import ConfigError, NoLogError, StorageError
 from eventstore.log.operations import Redact
 from eventstore.storage.base import SqlBackend
 from eventstore.storage.sqlite import _file_copy
+from eventstore.storage.sqlite._brief_reads import BriefReads
 from eventstore.storage.sqlite._driver import SqliteDriver
 from eventstore.storage.sqlite._hidden_tables import SqliteHiddenTables
 from eventstore.storage.sqlite._user_engines import UserEngines
@@ -50,7 +51,8 @@ if TYPE_CHECKING:
     from eventstore.log.clock import Clock
     from eventstore.log.inline_view import Inline
     from eventstore.log.operations import CommitBatch, Operation, Outcome
-    from eventstore.storage.driver import Driver
+    from eventstore.storage.driver import Driver, ViewRows
+    from eventstore.storage.driver import Query as Statement
     from eventstore.storage.query_limit import QueryLimit
     from eventstore.storage.user_transaction import UserTransaction
 
@@ -80,7 +82,8 @@ class SqliteBackend(SqlBackend):
         self._wait_check: Callable[[], None] = check_cancelled
         self.url = str(SecretUrl.of(url))
         self.path = database_path(url)
-        self._shared: list[ConnectionPool | UserEngines] = []
+        self._brief: BriefReads | None = None
+        self._shared: list[ConnectionPool | UserEngines | BriefReads] = []
         if self.path is not None:
             self._use_file(self.path)
         self._turn: WriteTurn | None = None
@@ -96,7 +99,8 @@ class SqliteBackend(SqlBackend):
         """Make ready to connect to a file."""
         self.path = path
         self._readers, self._users = ConnectionPool(path), UserEngines(path)
-        self._shared = [self._readers, self._users]
+        self._brief = BriefReads(path, lambda: self._files)
+        self._shared = [self._readers, self._users, self._brief]
 
     def open(self, *, create: bool = True) -> None:
         """Create or check the schema, and bring inline projections up to date.
@@ -370,6 +374,11 @@ class SqliteBackend(SqlBackend):
             return self._query(function, limit)
         with self._snapshot() as driver, interrupting(driver.raw, limit.is_over):
             return function(driver)
+
+    def look_briefly(self, view: str, queries: Sequence[Statement]) -> ViewRows | None:
+        """Return what :meth:`look` returns where that is there at once; ``None`` where not."""
+        brief = None if self._read_only else self._brief
+        return None if brief is None else brief.look(view, queries)
 
     @contextmanager
     def _snapshot(self, *, queries: bool = False) -> Iterator[Driver]:

@@ -36,17 +36,18 @@ USE_WAL: Final = "PRAGMA journal_mode=WAL"
 """Switches the file to a write-ahead log, which it then keeps."""
 
 
-def connect(path: Path | None) -> sqlite3.Connection:
+def connect(path: Path | None, seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
     """Connect, in autocommit mode; ``None`` is a database in memory.
 
-    Raises ForkedError where the parent of this forked child had the file open.
+    ``seconds`` is how long a statement waits for a lock. Raises ForkedError where the parent of
+    this forked child had the file open.
     """
     check_usable()
     if path is not None:
         check_inherited(path)
     connection = sqlite3.connect(
         ":memory:" if path is None else str(path),
-        timeout=BUSY_SECONDS,
+        timeout=seconds,
         isolation_level=None,
         check_same_thread=False,
     )

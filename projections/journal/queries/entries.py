@@ -1,18 +1,28 @@
-"""Questions about entries: one by its id, pages of a search, and counts."""
+"""Questions about entries: one by its id, pages of a search, and counts.
+
+What the database alone answers is SQL with its values. A search by regular expression, or into
+objects, looks at entries one by one: it needs a connection, and is in :mod:`.streamed`.
+"""
 
 from __future__ import annotations
 
-from itertools import islice
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, bindparam, select
+from sqlalchemy import BigInteger, ColumnElement, bindparam, literal, select
 
 from projections.journal.columns import from_column, optional_from_column, to_column
-from projections.journal.message_pattern import matching
 from projections.journal.paging import EntryPage
-from projections.journal.queries.entry_select import EntrySelect
-from projections.journal.queries.projects import find_metrics, find_project
+from projections.journal.queries.entry_select import (
+    SHAPES,
+    WHOLE,
+    EntrySelect,
+    Part,
+    shape_of,
+    shape_of_part,
+    values_of,
+)
 from projections.journal.tables import JournalTables
 from projections.journal.tables.schema import (
     ENTRY_MORE,
@@ -21,194 +31,170 @@ from projections.journal.tables.schema import (
     project_table,
 )
 from projections.tables.checkpoints import projection_table
+from projections.tables.statements import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection, Row
-
     from projections.journal.paging import Anchor
-    from projections.journal.search import MetaFilter, Search
+    from projections.journal.search import Search
 
-STREAMED: Final = 2_000
-"""Rows that are fetched at once where a regular expression filters them."""
+    Query = tuple[str, list[Any]]
 
-_ENTRY: Final[list[ColumnElement[Any]]] = [
-    entry_table.c[name]
-    for name in (
-        "ts_us", "position", "entry_id", "ts", "emoji", "agent", "message", "meta", "raw_line"
-    )
-]  # fmt: skip
+_LIMIT: Final = bindparam("limit", type_=BigInteger)
+_OFFSET: Final = bindparam("offset", type_=BigInteger)
 _MORE: Final = (document_table.c.position == entry_table.c.position) & (
     document_table.c.kind == ENTRY_MORE
 )
-_ENTRY.append(select(document_table.c.json).where(_MORE).scalar_subquery().label("more"))
+ENTRY: Final[tuple[ColumnElement[Any], ...]] = (
+    *(
+        entry_table.c[name]
+        for name in (
+            "ts_us", "position", "entry_id", "ts", "emoji", "agent", "message", "meta", "raw_line"
+        )
+    ),
+    select(document_table.c.json).where(_MORE).scalar_subquery().label("more"),
+)  # fmt: skip
+"""The columns of :func:`read_entry`, which begin with the key of an entry."""
 
-_FIND_IN_PROJECT: Final = (
-    select(project_table.c.id, entry_table.c.project_id, *_ENTRY)
-    .select_from(
-        project_table.outerjoin(entry_table, entry_table.c.entry_id == bindparam("entry_key"))
+_wanted: Final = project_table.alias("wanted")
+_one: Final = select(literal(1).label("one")).subquery("one")
+_FIND: Final = Statement(
+    select(
+        select(_wanted.c.id).where(_wanted.c.name == bindparam("project")).scalar_subquery(),
+        project_table.c.name,
+        *ENTRY,
+    ).select_from(
+        _one.outerjoin(entry_table, entry_table.c.entry_id == bindparam("entry")).outerjoin(
+            project_table, project_table.c.id == entry_table.c.project_id
+        )
     )
-    .where(project_table.c.name == bindparam("key"))
 )
-_FIND_ANYWHERE: Final = select(project_table.c.name, *_ENTRY).join_from(
-    entry_table,
-    project_table,
-    (project_table.c.id == entry_table.c.project_id)
-    & (entry_table.c.entry_id == bindparam("entry_key")),
+_FIND_POSITION: Final = Statement(
+    select(entry_table.c.position).where(entry_table.c.entry_id == bindparam("entry"))
+)
+_STATE: Final = Statement(
+    select(
+        project_table.c.id,
+        project_table.c.total,
+        select(projection_table.c.position)
+        .where(projection_table.c.name == JournalTables.name)
+        .scalar_subquery(),
+    ).where(project_table.c.name == bindparam("project"))
 )
 
 
-def find_entry(
-    connection: Connection, name: str, entry_id: str
-) -> tuple[tuple[str, dict[str, Any]] | None, bool]:
-    """Return the entry of an id with its project's name, and whether ``name`` is a project."""
-    keys = {"key": to_column(name), "entry_key": to_column(entry_id)}
-    row = connection.execute(_FIND_IN_PROJECT, keys).first()
-    if row is not None and row.project_id in {None, row.id}:
-        return (None if row.project_id is None else (name, _entry(row))), True
-    other = connection.execute(_FIND_ANYWHERE, {"entry_key": keys["entry_key"]}).first()
-    return (None if other is None else (from_column(other.name), _entry(other))), row is not None
+def find_entry(dialect: str, name: str, entry_id: str) -> Query:
+    """Ask for the entry of an id, in any project, and whether ``name`` is a project."""
+    return _FIND.ask(dialect, project=to_column(name), entry=to_column(entry_id))
 
 
-def find_position(connection: Connection, entry_id: str) -> int | None:
-    """Return the position of the event that inserted an entry; ``None`` without one."""
-    c = entry_table.c
-    found = select(c.position).where(c.entry_id == to_column(entry_id))
-    position: int | None = connection.execute(found).scalar()
-    return position
+def found_entry(rows: Sequence[Any]) -> tuple[tuple[str, dict[str, Any]] | None, bool]:
+    """Return the entry of :func:`find_entry` with its project's name, and whether ``name`` is."""
+    wanted, owner, *row = rows[0]
+    found = None if owner is None else (from_column(owner), read_entry(row))
+    return found, wanted is not None
 
 
-def _entry(row: Row[Any]) -> dict[str, Any]:
+def find_position(dialect: str, entry_id: str) -> Query:
+    """Ask for the position of the event that inserted an entry."""
+    return _FIND_POSITION.ask(dialect, entry=to_column(entry_id))
+
+
+def read_entry(row: Sequence[Any]) -> dict[str, Any]:
+    """Return an entry as callers get it."""
+    _, _, entry_id, ts, emoji, agent, message, meta, raw_line, more = row
+    if "\1" in f"{entry_id}{ts}{emoji}{agent}{message}{raw_line}":
+        entry_id, ts, message, raw_line = map(from_column, (entry_id, ts, message, raw_line))
+        emoji, agent = optional_from_column(emoji), optional_from_column(agent)
     entry = {
-        "id": from_column(row.entry_id),
-        "ts": from_column(row.ts),
-        "emoji": optional_from_column(row.emoji),
-        "agent": optional_from_column(row.agent),
-        "message": from_column(row.message),
-        "meta": None if row.meta is None else msgspec.json.decode(row.meta),
-        "raw_line": from_column(row.raw_line),
+        "id": entry_id,
+        "ts": ts,
+        "emoji": emoji,
+        "agent": agent,
+        "message": message,
+        "meta": None if meta is None else _decode(meta),
+        "raw_line": raw_line,
     }
-    return entry if row.more is None else entry | msgspec.json.decode(row.more)
+    return entry if more is None else entry | _decode(more)
 
 
-def count_entries(
-    connection: Connection, search: Search, seconds: float, as_of: int | None = None
-) -> int:
-    """Return the exact number of entries that a search finds."""
-    numbers = find_metrics(connection, search.project)
-    project = find_project(connection, search.project)
-    if numbers is None or project is None:
-        return 0
-    if as_of is None and not search.filters:
-        return numbers.total
-    plan = EntrySelect(connection, search, project.id, as_of)
-    if _is_streamed(search):
-        return sum(1 for _ in _matching(connection, plan, search, seconds))
-    total: int = connection.execute(plan.count()).scalar_one()
-    return total
+_decode: Final = msgspec.json.Decoder().decode
 
 
-def read_page(
-    connection: Connection,
+def count(dialect: str, search: Search, part: Part = WHOLE) -> Query:
+    """Ask for the exact number of entries that a search finds, where no one looks at each."""
+    if part == WHOLE and not search.filters:
+        return _TOTAL.ask(dialect, project=to_column(search.project))
+    statement = _counted(shape_of(search), shape_of_part(part), dialect)
+    return statement.ask(dialect, **values_of(search, part))
+
+
+_TOTAL: Final = Statement(
+    select(project_table.c.total).where(project_table.c.name == bindparam("project"))
+)
+
+
+def count_of(rows: Sequence[Any]) -> int:
+    """Return the number that :func:`count` asks for; 0 for an unknown project."""
+    return rows[0][0] if rows else 0
+
+
+def page(
+    dialect: str,
     search: Search,
     limit: int,
     offset: int,
-    seconds: float,
     *,
     as_of: int | None,
     anchor: Anchor | None,
     with_total: bool,
-) -> EntryPage:
-    """Return ``limit`` entries after the ``offset`` newest, as of a position of the log.
+) -> list[Query]:
+    """Ask for ``limit`` entries after the ``offset`` newest, as of a position of the log.
 
     That is ``as_of``, or where the pages of ``anchor`` began, or now.
     """
-    now = _projection_position(connection)
-    project = find_project(connection, search.project)
-    if project is None:
-        return EntryPage([], None, now, None, 0)
-    if anchor is not None and anchor.project_id != project.id:
-        anchor = None
-    below = None
+    part = Part(as_of)
     if anchor is not None:
-        as_of = anchor.as_of
-        if anchor.next_offset == offset:
-            below, offset = anchor.last, 0
-    at = now if as_of is None else as_of
-    entries, last = _entries(
-        connection,
-        search,
-        EntrySelect(connection, search, project.id, None if at >= now else at, below),
-        limit,
-        offset,
-        seconds,
-    )
-    total = -1
-    if with_total and anchor is not None and anchor.total >= 0:
-        total = anchor.total
-    elif with_total:
-        total = count_entries(connection, search, seconds, None if at >= now else at)
-    return EntryPage(entries, project.id, at, last, total)
+        part = Part(anchor.as_of)
+        if anchor.next_offset == offset and anchor.last is not None:
+            part, offset = Part(anchor.as_of, anchor.last), 0
+    statement = _paged(shape_of(search), shape_of_part(part), dialect)
+    found = [
+        _STATE.ask(dialect, project=to_column(search.project)),
+        statement.ask(dialect, limit=limit, offset=offset, **values_of(search, part)),
+    ]
+    if with_total and (anchor is None or anchor.total < 0):
+        found.append(count(dialect, search, Part(part.as_of)))
+    return found
 
 
-def _entries(
-    connection: Connection,
-    search: Search,
-    plan: EntrySelect,
-    limit: int,
-    offset: int,
-    seconds: float,
-) -> tuple[list[dict[str, Any]], tuple[int, int] | None]:
-    if not _is_streamed(search):
-        rows = connection.execute(plan.select(_ENTRY).limit(limit).offset(offset)).all()
-    else:
-        found = _matching(connection, plan, search, seconds)
-        positions = [position for _, position in islice(found, offset, offset + limit)]
-        found.close()
-        rows = _by_position(connection, positions)
-    last = (rows[-1].ts_us, rows[-1].position) if rows else None
-    return [_entry(row) for row in rows], last
+@lru_cache(SHAPES)
+def _paged(shape: Search, part: Part, dialect: str) -> Statement:
+    found = EntrySelect(dialect, shape, part).select(ENTRY)
+    return Statement(found.limit(_LIMIT).offset(_OFFSET))
 
 
-def _is_streamed(search: Search) -> bool:
-    """Whether entries are looked at one by one, after the database has found what it can."""
-    return bool(search.paths) or (search.message is not None and search.mode == "regex")
+@lru_cache(SHAPES)
+def _counted(shape: Search, part: Part, dialect: str) -> Statement:
+    return Statement(EntrySelect(dialect, shape, part).count())
 
 
-def _matching(connection: Connection, plan: EntrySelect, search: Search, seconds: float) -> Any:
-    c, paths = entry_table.c, search.paths
-    statement = plan.select([c.ts_us, c.position, c.message, *([c.meta] if paths else [])])
-    with connection.execute(
-        statement.execution_options(stream_results=True, yield_per=STREAMED)
-    ) as rows:
-        found: Any = rows
-        if paths:
-            found = (row[:3] for row in rows if _leads_to(row.meta, paths))
-        if search.message is None or search.mode != "regex":
-            yield from ((ts_us, position) for ts_us, position, _ in found)
-        else:
-            yield from matching(
-                search.message, found, seconds, case_sensitive=search.case_sensitive
-            )
-
-
-def _leads_to(meta: str | None, paths: Sequence[MetaFilter]) -> bool:
-    values = msgspec.json.decode(meta or "{}")
-    return all(wanted.matches(values) for wanted in paths)
-
-
-def _by_position(connection: Connection, positions: Sequence[int]) -> list[Row[Any]]:
-    rows: list[Row[Any]] = []
-    for start in range(0, len(positions), 500):
-        part = positions[start : start + 500]
-        found = connection.execute(select(*_ENTRY).where(entry_table.c.position.in_(part)))
-        by_position = {row.position: row for row in found}
-        rows += [by_position[position] for position in part]
-    return rows
-
-
-def _projection_position(connection: Connection) -> int:
-    c = projection_table.c
-    found = select(c.position).where(c.name == JournalTables.name)
-    return connection.execute(found).scalar_one_or_none() or 0
+def page_of(
+    anchor: Anchor | None,
+    as_of: int | None,
+    states: Sequence[Any],
+    rows: Sequence[Any],
+    totals: Sequence[Any] | None = None,
+) -> EntryPage:
+    """Return the page that :func:`page` asks for; without entries for an unknown project."""
+    if not states:
+        return EntryPage([], None, 0, None, 0)
+    project_id, _, now = states[0]
+    total = -1 if anchor is None else anchor.total
+    if totals is not None:
+        total = count_of(totals)
+    at = anchor.as_of if anchor is not None else as_of
+    last = (rows[-1][0], rows[-1][1]) if rows else None
+    entries = [read_entry(row) for row in rows]
+    return EntryPage(entries, project_id, (now or 0) if at is None else at, last, total)

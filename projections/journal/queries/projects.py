@@ -1,74 +1,106 @@
-"""Questions about projects and what is recorded of their documents."""
+"""Questions about projects and what is recorded of their documents, as SQL with its values."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, select
+from sqlalchemy import BigInteger, bindparam, select
 
 from eventstore.log.clock import from_microseconds
 from projections.journal.columns import from_column, to_column
 from projections.journal.model import ProjectMetrics, ProjectRecord
 from projections.journal.tables.projects import more_of
 from projections.journal.tables.schema import document_table, project_table
+from projections.tables.statements import Statement
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row
+    from collections.abc import Sequence
 
-_PROJECTS: Final = select(project_table, document_table.c.json).select_from(
-    project_table.outerjoin(document_table, more_of(project_table.c.id))
+    Query = tuple[str, list[Any]]
+
+_c: Final = project_table.c
+_PROJECTS: Final = select(
+    _c.id,
+    _c.name,
+    _c.repo_root,
+    _c.progress_log_path,
+    _c.created_us,
+    _c.updated_us,
+    document_table.c.json,
+).select_from(project_table.outerjoin(document_table, more_of(_c.id)))
+_LIST: Final = Statement(_PROJECTS)
+_FIND: Final = Statement(_PROJECTS.where(_c.name == bindparam("project")))
+_METRICS: Final = Statement(
+    select(_c.total, _c.success, _c.warn, _c.error).where(_c.name == bindparam("project"))
 )
-_FIND_PROJECT: Final = _PROJECTS.where(project_table.c.name == bindparam("key"))
+_DOCUMENTS: Final = Statement(
+    select(document_table.c.json, document_table.c.at_us)
+    .join_from(document_table, project_table, document_table.c.project_id == _c.id)
+    .where(_c.name == bindparam("project"), document_table.c.kind == bindparam("document"))
+    .order_by(document_table.c.position.desc())
+    .limit(bindparam("limit", type_=BigInteger))
+)
 
 
-def find_project(connection: Connection, name: str) -> ProjectRecord | None:
-    """Return a project by its name."""
-    row = connection.execute(_FIND_PROJECT, {"key": to_column(name)}).first()
-    return None if row is None else _project(row)
+def find_project(dialect: str, name: str) -> Query:
+    """Ask for a project by its name."""
+    return _FIND.ask(dialect, project=to_column(name))
 
 
-def list_projects(connection: Connection) -> list[ProjectRecord]:
-    """Return all projects, sorted by the bytes of their names."""
-    rows = connection.execute(_PROJECTS)
-    return sorted(map(_project, rows), key=lambda project: project.name.encode())
+def list_projects(dialect: str) -> Query:
+    """Ask for all projects."""
+    return _LIST.ask(dialect)
 
 
-def _project(row: Row[Any]) -> ProjectRecord:
-    return ProjectRecord(
-        row.id,
-        from_column(row.name),
-        from_column(row.repo_root),
-        from_column(row.progress_log_path),
-        from_microseconds(row.created_us),
-        from_microseconds(row.updated_us),
-        **({} if row.json is None else msgspec.json.decode(row.json)),
-    )
+def find_metrics(dialect: str, name: str) -> Query:
+    """Ask for the numbers of a project's entries."""
+    return _METRICS.ask(dialect, project=to_column(name))
 
 
-def find_metrics(connection: Connection, name: str) -> ProjectMetrics | None:
-    """Return the numbers of a project's entries; ``None`` for an unknown name."""
-    c = project_table.c
-    row = connection.execute(
-        select(c.total, c.success, c.warn, c.error).where(c.name == to_column(name))
-    ).first()
-    return None if row is None else ProjectMetrics(*row)
+def list_documents(dialect: str, name: str, kind: str, limit: int) -> Query:
+    """Ask for changes of documents, or report cards, newest first."""
+    return _DOCUMENTS.ask(dialect, project=to_column(name), document=kind, limit=limit)
 
 
-def list_documents(
-    connection: Connection, name: str, kind: str, limit: int
-) -> list[dict[str, Any]]:
-    """Return changes of documents, or report cards, newest first."""
-    if (project := find_project(connection, name)) is None:
-        return []
-    c = document_table.c
-    rows = connection.execute(
-        select(c.json, c.at_us)
-        .where(c.project_id == project.id, c.kind == kind)
-        .order_by(c.position.desc())
-        .limit(limit)
-    )
+def project_of(rows: Sequence[Any]) -> ProjectRecord | None:
+    """Return the project of :func:`find_project`; ``None`` for an unknown name."""
+    return _project(*rows[0]) if rows else None
+
+
+def projects_of(rows: Sequence[Any]) -> list[ProjectRecord]:
+    """Return the projects of :func:`list_projects`, sorted by the bytes of their names."""
+    return sorted((_project(*row) for row in rows), key=lambda project: project.name.encode())
+
+
+def metrics_of(rows: Sequence[Any]) -> ProjectMetrics | None:
+    """Return the numbers of :func:`find_metrics`; ``None`` for an unknown name."""
+    return ProjectMetrics(*rows[0]) if rows else None
+
+
+def documents_of(rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return what :func:`list_documents` asks for."""
     return [
-        {**msgspec.json.decode(row.json), "at": from_microseconds(row.at_us).isoformat()}
-        for row in rows
+        {**msgspec.json.decode(json), "at": from_microseconds(at_us).isoformat()}
+        for json, at_us in rows
     ]
+
+
+def _project(
+    id_: int,
+    name: str,
+    root: str,
+    path: str,
+    created_us: int,
+    updated_us: int,
+    more: str | None,
+) -> ProjectRecord:
+    return ProjectRecord(
+        id_,
+        from_column(name),
+        from_column(root),
+        from_column(path),
+        from_microseconds(created_us),
+        from_microseconds(updated_us),
+        **({} if more is None else msgspec.json.decode(more)),
+    )
