@@ -1,15 +1,16 @@
 """What capturing costs: the same SQL through ``SqlStorage`` and by the driver alone.
 
 The floor has the same table, indexes and, on SQLite, the same pragmas; one connection that stays
-open, and no log.
+open, or one for each transaction, as programs that speak SQL themselves have; and no log.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import psycopg
 
@@ -25,26 +26,45 @@ TABLE: Final = (
 )
 INSERT: Final = "INSERT INTO item VALUES (?, ?, ?, ?)"
 SIZES: Final = (1, 1_000)
+PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+Rows: TypeAlias = "list[tuple[Any, ...]]"
+
+
+class Floor(NamedTuple):
+    """The driver alone."""
+
+    transact: Callable[[str, Rows], None]
+    transact_alone: Callable[[str, Rows], None]
+    """The same on a connection of its own."""
+    select: Callable[[str, tuple[Any, ...]], list[Any]]
 
 
 async def sql_sqlite(setting: Setting) -> list[Row]:
     """Compare on SQLite."""
-    plain = sqlite3.connect(setting.folder / "plain.db", isolation_level=None)
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
-        plain.execute(f"PRAGMA {pragma}")
-    plain.execute(TABLE)
 
-    def transact(sql: str, rows: list[tuple[Any, ...]]) -> None:
-        plain.execute("BEGIN IMMEDIATE")
-        plain.executemany(sql, rows)
-        plain.execute("COMMIT")
+    def connect() -> sqlite3.Connection:
+        made = sqlite3.connect(setting.folder / "plain.db", isolation_level=None)
+        for pragma in PRAGMAS:
+            made.execute(f"PRAGMA {pragma}")
+        return made
 
-    with closing(plain):
-        url = f"sqlite:///{setting.folder / 'log.db'}"
-        select = plain.execute
-        return await _compare(
-            setting, url, "sqlite", transact, lambda s, p: select(s, p).fetchall()
+    def transact(connection: sqlite3.Connection, sql: str, rows: Rows) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(sql, rows)
+        connection.execute("COMMIT")
+
+    def transact_alone(sql: str, rows: Rows) -> None:
+        with closing(connect()) as connection:
+            transact(connection, sql, rows)
+
+    with closing(connect()) as plain:
+        plain.execute(TABLE)
+        floor = Floor(
+            partial(transact, plain),
+            transact_alone,
+            lambda sql, parameters: plain.execute(sql, parameters).fetchall(),
         )
+        return await _compare(setting, f"sqlite:///{setting.folder / 'log.db'}", "sqlite", floor)
 
 
 async def sql_postgres(setting: Setting) -> list[Row]:
@@ -53,23 +73,22 @@ async def sql_postgres(setting: Setting) -> list[Row]:
         plain.execute("CREATE SCHEMA plain; SET search_path = plain")
         plain.execute(TABLE)
 
-        def transact(sql: str, rows: list[tuple[Any, ...]]) -> None:
-            with plain.transaction(), plain.cursor() as cursor:
+        def transact(connection: psycopg.Connection[Any], sql: str, rows: Rows) -> None:
+            with connection.transaction(), connection.cursor() as cursor:
                 cursor.executemany(sql.replace("?", "%s"), rows)
+
+        def transact_alone(sql: str, rows: Rows) -> None:
+            with psycopg.connect(url, options="-csearch_path=plain") as connection:
+                transact(connection, sql, rows)
 
         def select(sql: str, parameters: tuple[Any, ...]) -> list[Any]:
             return plain.execute(sql.replace("?", "%s"), parameters).fetchall()
 
-        return await _compare(setting, url, "postgres", transact, select)
+        floor = Floor(partial(transact, plain), transact_alone, select)
+        return await _compare(setting, url, "postgres", floor)
 
 
-async def _compare(
-    setting: Setting,
-    url: str,
-    name: str,
-    transact: Callable[[str, list[tuple[Any, ...]]], None],
-    select: Callable[[str, tuple[Any, ...]], list[Any]],
-) -> list[Row]:
+async def _compare(setting: Setting, url: str, name: str, floor: Floor) -> list[Row]:
     migrations = setting.folder / "migrations"
     migrations.mkdir()
     (migrations / "1.sql").write_text(f"{TABLE};")
@@ -77,7 +96,7 @@ async def _compare(
     with SqlStorage(url, notify="none") as storage:
         storage.apply_migrations(migrations)
 
-        def captured(sql: str, rows: list[tuple[Any, ...]]) -> None:
+        def captured(sql: str, rows: Rows) -> None:
             with storage.connection() as c:
                 c.executemany(sql, rows)
 
@@ -87,17 +106,26 @@ async def _compare(
 
         for size in SIZES:
             times = max(2, setting.scaled(200 if size == 1 else 20))
-            pair = {"captured": captured, "floor: driver": transact}
-            contestants = [_writer(who, size, times, how, count(1)) for who, how in pair.items()]
+            ways = {"captured": captured, "floor: driver": floor.transact}
+            if size == 1:
+                # The same table as the floor's: other ids.
+                ways["driver, a connection for each"] = floor.transact_alone
+            contestants = [
+                _writer(who, size, times, how, count(1 + place * 1_000_000))
+                for place, (who, how) in enumerate(ways.items())
+            ]
             title = f"{name}, rows of {size:,} in a transaction"
             found += rate_rows(title, await measure(contestants, setting.rounds), "rows/s")
         times = setting.scaled(1_000)
-        readers = [_reader("connection()", times, read), _reader("floor: driver", times, select)]
+        readers = [
+            _reader("connection()", times, read),
+            _reader("floor: driver", times, floor.select),
+        ]
         found += rate_rows(f"{name}, reads", await measure(readers, setting.rounds), "reads/s")
         with storage.connection() as c:
             within = [
                 _reader("captured", times, lambda sql, values: c.execute(sql, values).fetchall()),
-                _reader("floor: driver", times, select),
+                _reader("floor: driver", times, floor.select),
             ]
             title = f"{name}, reads in one connection"
             found += rate_rows(title, await measure(within, setting.rounds), "reads/s")
@@ -111,7 +139,7 @@ def _writer(
     name: str,
     size: int,
     times: int,
-    how: Callable[[str, list[tuple[Any, ...]]], None],
+    how: Callable[[str, Rows], None],
     numbers: count[int],
 ) -> Contestant:
     def prepare() -> Callable[[], Awaitable[None]]:

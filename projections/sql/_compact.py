@@ -90,8 +90,11 @@ def encode_rows(rows: Sequence[Row]) -> bytes | None:
     kinds = set(map(type, values))
     if not kinds <= _PLAIN:
         return None
-    if float in kinds and not all(map(isfinite, (v for v in values if type(v) is float))):
-        return None
+    if float in kinds:
+        # Their sum is finite where all are, unless it overflows.
+        floats = [value for value in values if type(value) is float]
+        if not isfinite(sum(floats)) and not all(map(isfinite, floats)):
+            return None
     return _encode(rows)[1:-1]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
+from psycopg.pq import ExecStatus
 
 from projections.sql._cursor import SqlCursor
 from projections.sql.postgres._lexer import number_parameters, split_script
@@ -51,7 +52,7 @@ class PostgresCursor(SqlCursor):
 
     def __init__(self, connection: StatementRunner) -> None:
         self.connection = connection
-        self._description: Any = None
+        self._names: list[str] | None = None
         self._rowcount = -1
         self._rows: Iterator[NamedRow] = iter(())
 
@@ -81,18 +82,20 @@ class PostgresCursor(SqlCursor):
         return split_script(script)
 
     def _forget(self) -> None:
-        self._description, self._rowcount, self._rows = None, -1, iter(())
+        self._names, self._rowcount, self._rows = None, -1, iter(())
 
     def _take(self, done: Any) -> None:
         """Take the result of a statement; ``None`` for one that only ended a transaction."""
         self._forget()
         if done is None:
             return
-        if done.description is None:
+        result = done.pgresult
+        if result is None or result.status != ExecStatus.TUPLES_OK:
             self._rowcount = done.rowcount
             return
-        names = [column.name for column in done.description]
-        self._description = [(name, *[None] * 6) for name in names]
+        # The driver's own description asks for the types too, which takes longer than the query.
+        names = [(result.fname(number) or b"").decode() for number in range(result.nfields)]
+        self._names = names
         self._rows = iter([NamedRow(names, values) for values in done.fetchall()])
 
     def __next__(self) -> NamedRow:
@@ -109,7 +112,7 @@ class PostgresCursor(SqlCursor):
     @property
     def description(self) -> Any:
         """The columns of a query, as DB-API has them; ``None`` for other statements."""
-        return self._description
+        return None if self._names is None else [(name, *[None] * 6) for name in self._names]
 
     @property
     def rowcount(self) -> int:
