@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-from importlib.metadata import version
 from typing import Annotated, Any, Final
 
 import typer
@@ -49,11 +48,17 @@ def common(
 ) -> None:
     """Take what every command shares."""
     if show_version:
-        output.write_text(version(DISTRIBUTION))
+        output.write_text(_version())
         raise typer.Exit
     if context.invoked_subcommand is None:
         context.fail("Missing command.")
     context.obj = Options(url, json, config, verbose, utc)
+
+
+def _version() -> str:
+    from importlib.metadata import version  # noqa: PLC0415 - see eventstore.system.entry_points
+
+    return version(DISTRIBUTION)
 
 
 def run_program() -> None:
@@ -85,7 +90,7 @@ def _status(*, json: bool) -> int:
     """Run what the arguments say; return the exit status."""
     if sys.argv[1:] == ["--version"]:
         # typer would import pydantic to read the option.
-        output.write_text(version(DISTRIBUTION))
+        output.write_text(_version())
         return 0
     try:
         status = take_plain_values(get_command(app)).main(prog_name=PROGRAM, standalone_mode=False)

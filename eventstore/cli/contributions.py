@@ -10,17 +10,14 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from eventstore.cli import log_manifest
 from eventstore.cli.manifest import GROUP, Manifest
 from eventstore.errors import ConfigError
+from eventstore.system.entry_points import find_entry_points
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from importlib.metadata import EntryPoint
-
     from eventstore.cli.manifest import (
         Checkpoints,
         Command,
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
         Rebuild,
         StatusSection,
     )
+    from eventstore.system.entry_points import EntryPoint
 
 DISTRIBUTION: Final = "ruletide"
 """The distribution whose names win over those of others."""
@@ -145,7 +143,7 @@ def contributions() -> Contributions:
     found = Contributions()
     found.add(log_manifest.MANIFEST, DISTRIBUTION)
     for entry in _entries():
-        distribution = _distribution(entry)
+        distribution = entry.distribution
         try:
             manifest = entry.load()
             if not isinstance(manifest, Manifest):
@@ -161,14 +159,8 @@ def contributions() -> Contributions:
     return found
 
 
-def _entries() -> Iterator[EntryPoint]:
-    found = entry_points(group=GROUP)
-    return iter(sorted(found, key=lambda one: (_distribution(one) != DISTRIBUTION, _key(one))))
+def _entries() -> list[EntryPoint]:
+    def key(entry: EntryPoint) -> tuple[bool, str, str]:
+        return entry.distribution != DISTRIBUTION, entry.distribution, entry.name
 
-
-def _key(entry: EntryPoint) -> tuple[str, str]:
-    return _distribution(entry), entry.name
-
-
-def _distribution(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist is not None else entry.value.partition(".")[0]
+    return sorted(find_entry_points(GROUP), key=key)

@@ -226,7 +226,7 @@ def test_the_log_has_a_command_line_without_any_other_package(run: Run, tmp_path
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "sitecustomize.py").write_text(
-        "import importlib.metadata as m\nm.entry_points = lambda **_: m.EntryPoints(())\n"
+        "import eventstore.system.entry_points as m\nm.find_entry_points = lambda _: []\n"
     )
     extra = {"PYTHONPATH": f"{environment()['PYTHONPATH']}{os.pathsep}{alone}"}
     for words in (["--help"], ["status"], ["tail", "--no-follow"], ["rebuild", "rules"]):

@@ -12,18 +12,18 @@ import logging
 import re
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeGuard
 
 from eventstore.errors import ConfigError, EventStoreError, InvalidInputError
 from eventstore.log.names import check_stream
+from eventstore.system.entry_points import find_entry_points
 from projections.rules.formats.scratch_names import scratch_kind
 from projections.rules.model import NO_LINKS, Links
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from importlib.metadata import EntryPoint
 
+    from eventstore.system.entry_points import EntryPoint
     from projections.rules.model import CompiledRule
 
 GROUP: Final = "eventstore.rule_formats"
@@ -187,7 +187,7 @@ def load_installed_formats() -> tuple[str, ...]:
         except (Exception, SystemExit) as error:  # Another package may raise anything.
             reason = str(error) if isinstance(error, ConfigError) else _one_line(error)
             warnings.append(
-                f"distribution {_distribution(entry)!r}: its rule format {entry.name!r} "
+                f"distribution {entry.distribution!r}: its rule format {entry.name!r} "
                 f"({entry.value}) cannot be used: {reason}"
             )
             log.warning("%s", warnings[-1])
@@ -196,8 +196,7 @@ def load_installed_formats() -> tuple[str, ...]:
 
 
 def _entries() -> list[EntryPoint]:
-    found = entry_points(group=GROUP)
-    return sorted(found, key=lambda one: (_distribution(one), one.name))
+    return sorted(find_entry_points(GROUP), key=lambda one: (one.distribution, one.name))
 
 
 def _load(entry: EntryPoint) -> RuleFormat:
@@ -211,10 +210,6 @@ def _load(entry: EntryPoint) -> RuleFormat:
     if not callable(rule_format.read):
         raise ConfigError("its read must be a method")
     return rule_format
-
-
-def _distribution(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist is not None else entry.value.partition(".")[0]
 
 
 def _one_line(error: BaseException) -> str:
