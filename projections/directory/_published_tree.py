@@ -84,8 +84,11 @@ class LiveTree:
         return self._publisher.has_journal
 
     def compact(self) -> None:
-        """Write manifest and companion whole, if a journal continues them."""
-        if self.has_journal:
+        """Write manifest and companion whole, if a journal continues them.
+
+        Does nothing after an update that was cut short: what it has left is still announced.
+        """
+        if self.has_journal and not self._interrupted:
             self._seen.forget(self._publisher.compact())
 
     def bring(
@@ -111,7 +114,7 @@ class LiveTree:
         self._interrupted = True
         if self._publisher.adds_any(claims.touched):
             # Once changed, an earlier version could not tell it from another program's file.
-            self.compact()
+            self._seen.forget(self._publisher.compact())
         writes, obstructed = self._writes(claims, contents)
         if stop:
             self._refuse(claims, self._obstacles(writes))

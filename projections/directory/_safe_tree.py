@@ -246,7 +246,7 @@ class SafeTree:
             while rest:
                 rest = rest[file.write(rest) :]
             if self._fsync:
-                os.fdatasync(descriptor)
+                os.fsync(descriptor)
         return True
 
     def remove(self, path: str) -> None:

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.commands import Run, Running, runner
+from support.journalled import journal_small_ones, lines_in
+from support.rule_log import LOG_ID, Change, RuleLog, expected_files
 from support.waiting import wait_until
+
+from eventstore.errors import StorageError
+from projections import DirectoryProjection
+from projections.directory.manifest import read_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,3 +136,40 @@ def test_a_disk_that_is_full_of_log_and_view_is_told_of_all_the_same(
     finally:
         running.process.kill()
         running.process.communicate()
+
+
+def test_a_journal_on_a_full_and_on_a_read_only_disk_loses_nothing(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal_small_ones(monkeypatch)
+    log, live = RuleLog(), DirectoryProjection(disk / "live")
+    live.open(LOG_ID)
+    log.commit_into(live, Change("R1", "a.yml", b"1"))
+    for number in range(3):
+        log.commit_into(live, Change("R2", "b.yml", b"%d" % number))
+    assert lines_in(live.root) > 0
+    ballast = fill(disk)
+    before = read_tree(live.root)
+    log.commit(Change("R1", "a.yml", b"x" * 20_000), Change("R3", "c.yml", b"3"))
+    with pytest.raises(StorageError, match="No space left"):
+        log.feed(live)
+    assert read_tree(live.root) == before
+    ballast.unlink()
+    log.feed(live)
+    assert read_tree(live.root) == (log.cursor(), expected_files(log.commits))
+    log.commit_into(live, Change("R1", "a.yml", b"2"))
+    assert lines_in(live.root) > 0
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    before = read_tree(live.root)
+    log.commit(Change("R1", "a.yml", b"3"))
+    for call in (live.compact, lambda: log.feed(live)):
+        with pytest.raises(StorageError, match=os.strerror(errno.EROFS)):
+            call()
+    live.close()
+    assert read_tree(live.root) == before
+    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+    live.open(LOG_ID)
+    assert (live.position, live.set_aside) == (before[0].position, ())
+    log.feed(live)
+    live.close()
+    assert read_tree(live.root) == (log.cursor(), expected_files(log.commits))

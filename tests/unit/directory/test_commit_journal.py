@@ -265,6 +265,22 @@ def test_a_line_that_the_disk_takes_half_of_is_repeated_whole(
     assert read_tree(root) == (log.cursor(), expected_files(log.commits))
 
 
+def test_closing_after_a_failure_leaves_new_files_announced(
+    log: RuleLog, filled: DirectoryProjection, root: Path
+) -> None:
+    size = (root / JOURNAL).stat().st_size
+    log.commit(Change("R4", "new.yml", b"4"))
+    with most_bytes(size + 20), pytest.raises(StorageError):
+        log.feed(filled)
+    assert (root / "new.yml").exists()
+    filled.close()
+    log.commit(Change("R4", "new.yml", b"5"))
+    filled.open(LOG_ID)
+    log.feed(filled)
+    assert filled.set_aside == ()
+    assert read_tree(root) == (log.cursor(), expected_files(log.commits))
+
+
 @pytest.mark.anyio
 async def test_a_runner_writes_whole_what_its_projection_has_in_a_journal(
     root: Path, monkeypatch: pytest.MonkeyPatch
