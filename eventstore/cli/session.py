@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from eventstore.cli.options import Options
+    from eventstore.log.upcasting import Upcasters
     from eventstore.store.event_store import EventStore
 
 LOOK_SECONDS: Final = 0.2
@@ -39,7 +40,7 @@ class Session:
     settings: Settings
     output: Output
 
-    def open_store(self, *, create: bool = False) -> EventStore:
+    def open_store(self, *, create: bool = False, upcasters: Upcasters | None = None) -> EventStore:
         """Return the log that the settings name, to be entered with ``async with``.
 
         Entering raises NoLogError where there is none, unless ``create``: that is for commands
@@ -56,6 +57,7 @@ class Session:
             poll=settings.poll_seconds,
             write_wait=settings.write_wait_seconds,
             create=create,
+            upcasters=upcasters,
         )
 
     async def has_log(self) -> bool:

@@ -9,13 +9,17 @@ import msgspec
 
 from eventstore.errors import EventStoreError
 from eventstore.log.events import Cursor
-from eventstore.log.inline_projection import can_rebuild, can_start_from_kept
+from eventstore.log.inline_projection import can_build, can_rebuild, can_start_from_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eventstore.log.events import Event
-    from eventstore.log.inline_projection import InlineProjection, RebuildableProjection
+    from eventstore.log.inline_projection import (
+        BuildableProjection,
+        InlineProjection,
+        RebuildableProjection,
+    )
     from eventstore.log.operations import Page, Query
     from eventstore.log.upcasting import Upcasters
 
@@ -84,9 +88,20 @@ class UpcastRebuildable(UpcastProjection):
         self.take_over = projection.take_over
 
 
+class UpcastBuildable(UpcastRebuildable):
+    """One whose next version can also be built in the database, and swapped in."""
+
+    def __init__(self, projection: BuildableProjection, upcasters: Upcasters) -> None:
+        super().__init__(projection, upcasters)
+        self.build_beside = projection.build_beside
+
+
 def _lifted(projection: InlineProjection, upcasters: Upcasters) -> InlineProjection:
-    kind = UpcastRebuildable if can_rebuild(projection) else UpcastProjection
-    return kind(projection, upcasters)  # type: ignore[arg-type]
+    if can_build(projection):
+        return UpcastBuildable(projection, upcasters)
+    if can_rebuild(projection):
+        return UpcastRebuildable(projection, upcasters)
+    return UpcastProjection(projection, upcasters)
 
 
 def upcast_page(upcasters: Upcasters, read: Callable[[Query], Page], query: Query) -> Page:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
@@ -26,7 +27,7 @@ from eventstore.storage._step_size import Progress, StepSize
 from eventstore.storage.reading import read_head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from eventstore.log.inline_projection import BuildableProjection, RebuildableProjection
@@ -107,23 +108,32 @@ def _clear_step(view: InlineView, size: StepSize, driver: Driver) -> bool:
 def compute_beside(place: Place, view: InlineView) -> None:
     """Compute a projection where its readers do not see it, then put it in the old one's place."""
     projection = view.projection
-    if not can_build(projection) or not place.step(partial(_begin, projection)):
+    if not can_build(projection) or not place.step(partial(begin_build, projection)):
         _compute_hidden(place, view)
         return
     log.info("building projection %r anew; its readers see the old one until then", view.name)
     try:
-        _Building(place, view, projection).run()
+        with discarding(place, view, projection):
+            Building(place, view, projection).run()
     except BuildGoneError:
         return  # Another process has finished it, or discarded it: that is looked at next.
+    clear_leftovers(place, view)
+
+
+@contextmanager
+def discarding(place: Place, view: InlineView, projection: BuildableProjection) -> Iterator[None]:
+    """Remove the build where the block fails, unless the database did; the old version stays."""
+    try:
+        yield
     except EventStoreError as error:
         if not isinstance(error, StorageError):
             place.step(partial(_discard, projection))
             clear_leftovers(place, view)
         raise
-    clear_leftovers(place, view)
 
 
-def _begin(projection: BuildableProjection, driver: Driver) -> bool:
+def begin_build(projection: BuildableProjection, driver: Driver) -> bool:
+    """Begin a build, or go on with it; return whether the tables can be built and swapped."""
     driver.lock_schema()
     return projection.build_beside(driver.connection).begin()
 
@@ -137,24 +147,22 @@ class _HeldError(Exception):
     """Readers hold the old version: the transaction is rolled back."""
 
 
-class _Building:
+class Building:
     """One process' part in a build; several of one version take its steps in turn."""
 
     def __init__(self, place: Place, view: InlineView, projection: BuildableProjection) -> None:
         self._place, self._view, self._projection = place, view, projection
         self._size = StepSize(max(place.step_seconds, BUILD_SECONDS))
         self._seconds = 0.0
+        self._least = math.inf
         self._tries = 0
 
     def run(self) -> None:
         """Take steps until little is left; then apply that, and swap."""
-        progress, least = Progress(self._view.name), math.inf
+        progress = Progress(self._view.name)
         while True:
-            while not self._size.leaves_little(left := self._place.step(self._step)):
+            while not self._size.leaves_little(left := self.step()):
                 progress.report(left)
-                if left < least:
-                    least = left
-                    self._place.give_way(self._seconds)
             try:
                 self._place.step(self._finish)
             except ViewBehindError:
@@ -164,6 +172,15 @@ class _Building:
                 self._tries += 1
                 continue
             return
+
+    def step(self) -> int:
+        """Take a step, and give way to those who wait; return how many events are left."""
+        left = self._place.step(self._step)
+        if left < self._least:
+            # Only where it gains: those who wait may append faster than a slow handler applies.
+            self._least = left
+            self._place.give_way(self._seconds)
+        return left
 
     @property
     def _patience(self) -> float:

@@ -11,6 +11,7 @@ from eventstore.errors import ConfigError, NoLogError, ProjectionVersionError
 from eventstore.log.clock import ClockWatch, checked
 from eventstore.log.inline_view import InlineView
 from eventstore.storage import (
+    _builds_by_hand,
     _inline_steps,
     _integrity_reads,
     _trimming,
@@ -254,6 +255,18 @@ class SqlBackend(ABC):
     def views(self) -> list[ViewState]:
         """Return the table projections in the log's database, by name."""
         return self._read(reading.read_views)
+
+    def build_view(self, view: InlineView, tell: Callable[[int], None]) -> bool:
+        """Build a version of a projection beside the live one; return whether there is one."""
+        return _builds_by_hand.build_by_hand(self._open_place, view, tell)
+
+    def swap_view(self, view: InlineView) -> bool:
+        """Put a version in the live one's place; return whether that was another one."""
+        return _builds_by_hand.swap_by_hand(self._open_place, view)
+
+    @property
+    def _open_place(self) -> _builds_by_hand.OpenPlace:
+        return _builds_by_hand.OpenPlace(self, self._writing)
 
     @property
     def skipped(self) -> dict[str, int]:

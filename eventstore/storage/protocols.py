@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eventstore.log.events import Cursor
+    from eventstore.log.inline_view import InlineView
     from eventstore.log.operations import (
         CommitBatch,
         ConsumerState,
@@ -172,6 +173,16 @@ class Backend(IntegrityReader, Protocol):
 
     def views(self) -> list[ViewState]:
         """Return the table projections in the log's database, by name."""
+
+    def build_view(self, view: InlineView, tell: Callable[[int], None]) -> bool:
+        """Build a version of a projection beside the live one, up to the head; do not swap it.
+
+        ``tell`` is called with how many events are left. Returns False where the live version is no
+        older one. Called from any thread; ends between two steps where its task is cancelled.
+        """
+
+    def swap_view(self, view: InlineView) -> bool:
+        """Put a version in the live one's place; return False where that is no older one."""
 
     @property
     def skipped(self) -> Mapping[str, int]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from eventstore.archive.trim import Trimmed
     from eventstore.integrity.findings import Report
     from eventstore.log.events import Appended, Cursor, Event
+    from eventstore.log.inline_projection import InlineProjection
     from eventstore.storage.protocols import LockHolder, NamedLock
     from eventstore.store._maintenance import Maintenance
 
@@ -125,6 +126,28 @@ class Maintained:
         wake-ups of the other. Cursors stay good. Stores that are open keep the old one.
         """
         return await self._maintenance.renew_incarnation()
+
+    async def build_view(
+        self, projection: InlineProjection, *, progress: Progress = no_progress
+    ) -> bool:
+        """Build a version of a table projection beside the live one, without swapping them.
+
+        Its tables are in the log's database. Returns once it is at the head; the next process that
+        opens the log with this version inline, or :meth:`swap_view`, applies the rest and swaps.
+        What is built stays where this is cancelled or killed, and the next call goes on with it.
+        Returns False where the live version is this one. Raises ProjectionVersionError where it is
+        a newer one, ProjectionError where an event cannot be applied (the build is then removed),
+        and ConfigError for tables that cannot be built beside others.
+        """
+        return await self._maintenance.build_view(projection, progress)
+
+    async def swap_view(self, projection: InlineProjection) -> bool:
+        """Put a version of a table projection in the live one's place, in one transaction.
+
+        What is missing of it is built before. Returns False where the live version is this one.
+        Raises what :meth:`build_view` does.
+        """
+        return await self._maintenance.swap_view(projection)
 
     async def backup(
         self, file: FilePath, *, replace: bool = False, progress: Progress = no_progress

@@ -30,16 +30,29 @@ if TYPE_CHECKING:
     from eventstore.changes.feed import ChangeFeed
     from eventstore.integrity.findings import Report
     from eventstore.log.events import Appended, Cursor, Event
+    from eventstore.log.inline_projection import InlineProjection
+    from eventstore.log.inline_view import InlineView
     from eventstore.storage.protocols import LockHolder, MovableLog, NamedLock
     from eventstore.store._log_access import LogAccess
     from eventstore.system.waiting import Waiting
 
 
 class Maintenance:
-    """Maintains an open log. ``lift`` upcasts an event before a trim's policy sees it."""
+    """Maintains an open log.
 
-    def __init__(self, log: LogAccess, feed: ChangeFeed, lift: Callable[[Event], Event]) -> None:
+    ``lift`` upcasts an event before a trim's policy sees it. ``make_view`` checks a projection that
+    is to be built, and lets it get upcast events.
+    """
+
+    def __init__(
+        self,
+        log: LogAccess,
+        feed: ChangeFeed,
+        lift: Callable[[Event], Event],
+        make_view: Callable[[InlineProjection], InlineView],
+    ) -> None:
         self._log = log
+        self._make_view = make_view
         self._feed = feed
         self._lift = lift
 
@@ -115,6 +128,19 @@ class Maintenance:
     async def _begins_before(self, position: int) -> bool:
         head = await self._log.in_thread(self._log.backend.head)
         return head.first_position < position
+
+    async def build_view(self, projection: InlineProjection, progress: Progress) -> bool:
+        """Build a version of a projection beside the live one."""
+        view, head = self._make_view(projection), await self._log.head()
+
+        def tell(left: int) -> None:
+            progress(max(0, head.position - left), head.position)
+
+        return await self._log.run(self._log.backend.build_view, view, tell)
+
+    async def swap_view(self, projection: InlineProjection) -> bool:
+        """Put a version of a projection in the live one's place."""
+        return await self._log.run(self._log.backend.swap_view, self._make_view(projection))
 
     async def backup(
         self, file: str | os.PathLike[str], progress: Progress, *, replace: bool

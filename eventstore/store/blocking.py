@@ -170,6 +170,8 @@ class EventStore(ClosingContext):
     export = _blocking(SharedStore.export)
     import_from = _blocking(SharedStore.import_from)
     trim = _blocking(SharedStore.trim)
+    build_view = _blocking(SharedStore.build_view)
+    swap_view = _blocking(SharedStore.swap_view)
     backup = _blocking(SharedStore.backup)
     renew_incarnation = _blocking(SharedStore.renew_incarnation)
 

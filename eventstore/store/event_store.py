@@ -10,7 +10,7 @@ from eventstore.config import keys_in_force, write_wait_in_force
 from eventstore.limits import QUERY_SECONDS
 from eventstore.log.clock import system_clock
 from eventstore.log.events import ANY, OLDEST, StreamWrite
-from eventstore.log.inline_view import make_views
+from eventstore.log.inline_view import InlineView, make_views
 from eventstore.log.operations import Transact
 from eventstore.log.projection_checks import check_inline
 from eventstore.log.upcast_reads import UpcastReads
@@ -103,7 +103,12 @@ class EventStore(AsyncContext, Consumers, Maintained):
         """What subscriptions share: for projections and tests rather than for programs."""
         if inline:
             self.feed.on_wake_up = ViewRefresh(self._writer.submit_later).heard
-        self._maintenance = Maintenance(self._log, self.feed, reads.lift)
+
+        def make_view(projection: InlineProjection) -> InlineView:
+            checked = check_inline([projection], identifier_bytes=identifier_bytes(url))
+            return InlineView(reads.projections(checked)[0])
+
+        self._maintenance = Maintenance(self._log, self.feed, reads.lift, make_view)
         self.queries = Queries(self._log)
         """Reads of inline projections: for the storage seams rather than for programs."""
         self._lifecycle = Lifecycle(

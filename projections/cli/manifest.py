@@ -54,6 +54,21 @@ MANIFEST: Final = Manifest(
             "List the views, with version, position, size and state.",
             "projections.cli.views:views",
         ),
+        Command(
+            "views build",
+            "Build a new version of a view beside the live one.",
+            "projections.cli.view_builds:build",
+        ),
+        Command(
+            "views swap",
+            "Make a new version of a view the live one.",
+            "projections.cli.view_builds:swap",
+        ),
+        Command(
+            "views drop",
+            "Remove a view, or a version that is built.",
+            "projections.cli.view_builds:drop",
+        ),
         Command("rules", "List the rules and their states.", "projections.cli.rules:rules"),
         Command("state", "Set the operational state of a rule.", "projections.cli.rules:state"),
     ),

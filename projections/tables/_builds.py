@@ -103,6 +103,10 @@ class Build(ABC):
         """Give the new tables their names for good, the old ones being put away."""
 
     @abstractmethod
+    def _drop_old(self) -> None:
+        """Put away the tables that the declared names mean now."""
+
+    @abstractmethod
     def _remove(self, version: int) -> None:
         """Put away the tables of a build, as far as they are there."""
 
@@ -156,6 +160,11 @@ class Build(ABC):
     def discard(self) -> None:
         """Let go of what was built."""
         self._discard(self._projection.version)
+
+    def drop_live(self) -> None:
+        """Remove the live version's tables, and what the ledger says of them."""
+        self._drop_old()
+        self._ledger.forget()
 
     def leftovers(self) -> bool:
         """Whether something is left of builds that this version makes void."""

@@ -128,6 +128,9 @@ class PostgresBuild(Build):
             self._run(f"ALTER TABLE {name} SET SCHEMA {self._quote(self._own)}")
         self._run(f"DROP SCHEMA {self._schema}")
 
+    def _drop_old(self) -> None:
+        self._ledger.drop()
+
     def _remove(self, version: int) -> None:
         self._run(f"DROP SCHEMA IF EXISTS {self._name(version)} CASCADE")
 

@@ -126,6 +126,12 @@ class SqliteBuild(Build):
         self._put_away(self._ledger.present())
         self._rename((self._hidden(table.name), table.name) for table in self._tables)
 
+    def _drop_old(self) -> None:
+        if self._is_movable():
+            self._put_away(self._ledger.present())
+        else:
+            self._ledger.drop()
+
     def _remove(self, version: int) -> None:
         self._put_away(self._named(f"{self._name(version)}_"))
 

@@ -114,7 +114,7 @@ class Ledger:
     def replace(self) -> None:
         """Drop every table of this projection, of any version, and create the declared ones."""
         self.drop()
-        self._forget()
+        self.forget()
         for table in self._declared:
             self._check_free(table.name)
         self.create_missing()
@@ -132,10 +132,11 @@ class Ledger:
 
     def enter_all(self) -> None:
         """Enter the declared tables, which are there, in the place of every other one."""
-        self._forget()
+        self.forget()
         self._enter(self._declared, self._version)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Remove what is known of this projection's tables."""
         c = ledger_table.c
         self._connection.execute(delete(ledger_table).where(c.projection == self._name))
 

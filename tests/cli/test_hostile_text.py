@@ -64,6 +64,8 @@ WORDS = [
     ["wait", "{}"],
     ["consumers", "remove", "{}"],
     ["consumers", "rewind", "{}", "--to", "0"],
+    ["views", "build", "{}", "--from", "{}"],
+    ["views", "drop", "{}"],
     ["verify", "--anchor", "{}"],
     ["verify", "--view", "{}"],
     ["redact", "1", "--reason", "{}", "--by", "{}", "--dry-run"],

@@ -37,6 +37,8 @@ READING = (
     ["project", "live"],
     ["rules"],
     ["views"],
+    ["views", "build", "rules"],
+    ["views", "drop", "rules"],
 )
 
 
