@@ -26,6 +26,7 @@ from benchmarks.old_transaction import pg_old_transaction
 from benchmarks.postgres import pg_batches, pg_concurrent, pg_reading, pg_singles, pg_waking
 from benchmarks.publishing import definitions, publishing
 from benchmarks.reading import reading
+from benchmarks.rule_states import states
 from benchmarks.rules import memory, silencing, swapping, syncing
 from benchmarks.seam_journal import journal_postgres, journal_sqlite
 from benchmarks.seam_memories import memories
@@ -53,6 +54,7 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "publishing": publishing,
     "definitions": definitions,
     "silencing": silencing,
+    "states": states,
     "memory": memory,
     "pg-singles": pg_singles,
     "pg-batches": pg_batches,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from eventstore.errors import HistoryGoneError
+from eventstore.log.operations import Query
 from eventstore.log.redaction import EVENT_REDACTED, read_redaction
 from projections.rules.events import RULE_DEFINED, RULE_REMOVED, RULES, STATE_TYPES, STATES
 from projections.rules.fold import Defined, StateSet, read_erasure, read_event
@@ -15,11 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from eventstore import Cursor, Event, EventStore
+    from eventstore.log.operations import Page
     from eventstore.log.redaction import Redaction
     from projections.rules.model import RuleState
 
 TYPES: Final = frozenset({RULE_DEFINED, RULE_REMOVED, *STATE_TYPES, EVENT_REDACTED})
 """The types of events that change a rule or its state."""
+
+FEW: Final = 64
+"""Events of any type that are read together with the head; more are read by their types."""
 
 
 class RuleIndex:
@@ -38,24 +44,38 @@ class RuleIndex:
 
     async def refresh(self) -> Cursor:
         """Take in what was appended since the last time; return where that ended."""
-        head = await self._store.head()
-        if self._cursor == head.cursor:
-            return head.cursor
-        reader = self._store.read(
-            after=self._cursor or 0, until=head.position, types=TYPES, kept=True
-        )
         latest: dict[str, Event] = {}
-        async for event in reader:
-            if (redaction := read_redaction(event)) is not None:
-                self._erase(redaction)
-            else:
-                latest[event.stream] = event
+        page = None if self._cursor is None else await self._next_page(self._cursor)
+        head = await self._store.head() if page is None else page.head
+        if page is not None and page.through == head.cursor:
+            for event in page.events:
+                if event.type in TYPES:
+                    self._note(event, latest)
+        else:
+            after = self._cursor or 0
+            reader = self._store.read(after=after, until=head.position, types=TYPES, kept=True)
+            async for event in reader:
+                self._note(event, latest)
         for stream, event in latest.items():
             good = event if is_good(event) else await self._last_good(stream)
             if good is not None:
                 self._good[stream] = good
         self._cursor = head.cursor
         return head.cursor
+
+    async def _next_page(self, cursor: Cursor) -> Page | None:
+        """Return the head with the first events after a cursor; ``None`` where they are gone."""
+        query = Query(after=cursor.position, expect=cursor, limit=FEW)
+        try:
+            return await self._store.feed.log.page(query)
+        except HistoryGoneError:
+            return None  # What was kept of them is asked for by another read.
+
+    def _note(self, event: Event, latest: dict[str, Event]) -> None:
+        if (redaction := read_redaction(event)) is not None:
+            self._erase(redaction)
+        else:
+            latest[event.stream] = event
 
     def hold(self, events: Sequence[Event], after: Cursor, until: Cursor) -> None:
         """Take in all events of TYPES in the range ``(after, until]``.
