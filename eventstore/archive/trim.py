@@ -25,6 +25,7 @@ from eventstore.log.clock import from_microseconds, time_ahead, to_microseconds
 from eventstore.log.events import Event, NewEvent, StreamWrite
 from eventstore.log.operations import TRIMS, Append, Trim
 from eventstore.log.records import EventRecord, KeptRecord
+from eventstore.log.validation import OWN_STREAMS
 from eventstore.system.safe_files import permissions, writing
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def _archive(
         for record in records:
             writer.write(record, content_bytes(record))
             if isinstance(record, EventRecord | KeptRecord):
-                if record.stream.startswith(OWN_CATEGORY):
+                if record.stream.startswith(OWN_CATEGORY) or record.stream in OWN_STREAMS:
                     own.append(record.position)
                 yield lift(_event(record))
 

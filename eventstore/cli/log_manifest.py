@@ -63,6 +63,11 @@ MANIFEST: Final = Manifest(
             "Deliver again what an outbox has given up.",
             "eventstore.cli.outbox:retry",
         ),
+        Command("serve", "Serve the log over HTTP.", "eventstore.cli.serve:serve", interrupted=0),
+        Command("tokens", "List who may do what over HTTP.", "eventstore.cli.serve:tokens"),
+        Command("tokens list", "List who may do what over HTTP.", "eventstore.cli.serve:tokens"),
+        Command("tokens create", "Create a token.", "eventstore.cli.serve:create"),
+        Command("tokens revoke", "Revoke a token.", "eventstore.cli.serve:revoke"),
         Command(
             "verify",
             "Check that nothing in the log was changed.",

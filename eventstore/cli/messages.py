@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 
 from eventstore.errors import EventStoreError
 
@@ -56,26 +56,3 @@ def usage_text(message: str) -> str:
 
 def _as_option(found: re.Match[str]) -> str:
     return "--" + found[1].replace("_", "-")
-
-
-def error_values(error: BaseException, text: str) -> dict[str, Any]:
-    """Return an error as JSON-ready values: its type, its message, and its fields by name."""
-    fields = {name: _plain(value) for name, value in vars(error).items() if name[0] != "_"}
-    if isinstance(error, OSError) and error.filename is not None:
-        fields["filename"] = str(error.filename)
-    known = isinstance(error, EventStoreError | OSError)
-    return {
-        "type": type(error).__name__,
-        "message": text,
-        "fields": fields if known else {},
-    }
-
-
-def _plain(value: object) -> Any:
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    return str(value)

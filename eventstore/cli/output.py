@@ -22,7 +22,6 @@ from json import dumps as json_escapes
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from eventstore.cli import signals
-from eventstore.cli.messages import error_values
 from eventstore.cli.standard_streams import (
     PIPE_BYTES,
     InterruptibleInput,
@@ -34,6 +33,7 @@ from eventstore.cli.standard_streams import (
 )
 from eventstore.cli.times import show_time
 from eventstore.errors import EventStoreError
+from eventstore.errors.values import error_values
 from eventstore.system.printable import escape, escape_lines
 from eventstore.system.secret_text import Secrets, conceal
 

@@ -39,11 +39,18 @@ OWN_CATEGORIES: Final = {
 """Categories whose events are acted on as they are, with the only code that writes them."""
 
 
+TOKENS: Final = "audit/tokens"
+"""The stream of the access tokens; see :mod:`eventstore.server.tokens`."""
+
+OWN_STREAMS: Final = {TOKENS: "'eventstore tokens'"}
+"""Streams that give access, with what writes them. Trims keep them whole."""
+
+
 def check_append(writes: Iterable[StreamWrite], *, own: str = "") -> Append:
     """Return a valid append; raise InvalidInputError or LimitExceededError otherwise.
 
     Streams of :data:`OWN_CATEGORIES` are refused but for the category ``own``, which their own
-    code names.
+    code names, and so are :data:`OWN_STREAMS`.
     """
     checked = [_check_write(write, own) for write in _listed("append", writes)]
     if not checked:
@@ -85,6 +92,9 @@ def _check_write(write: object, own: str) -> StreamWrite:
             f"stream {stream!r}",
             f"events of {category} are written by {OWN_CATEGORIES[category]}: name another stream",
         )
+    if stream != own and stream in OWN_STREAMS:
+        reason = f"its events are written by {OWN_STREAMS[stream]}: name another stream"
+        raise InvalidInputError(f"stream {stream!r}", reason)
     expected = write.expected
     valid = expected is ANY or expected is STREAM_EXISTS or type(expected) is int
     if not valid or (isinstance(expected, int) and expected < 0):

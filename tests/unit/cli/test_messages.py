@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from support.commands import REPOSITORY
 
-from eventstore.cli.messages import error_values, operator_text
+from eventstore.cli.messages import operator_text
 from eventstore.cli.times import LONGEST, parse_duration, parse_time, shifted
 from eventstore.errors import ConflictError, HistoryGoneError, InvalidInputError
+from eventstore.errors.values import error_values
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,151 @@
+"""``serve`` and ``tokens``: the log over HTTP, and who may do what there."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eventstore.cli.options import By, user_name
+from eventstore.cli.session import Session
+from eventstore.cli.times import now, parse_duration, parse_time, shifted, show_time
+from eventstore.errors import ConfigError, InvalidInputError
+from eventstore.log.clock import from_microseconds
+from eventstore.server.tokens import Token, create_token, read_tokens, revoke_token
+from eventstore.system.extras import needs_extra
+from eventstore.system.secret_url import show_place
+
+COLUMNS = ("token", "scopes", "streams", "expires", "created", "by")
+
+
+async def serve(
+    session: Session,
+    *,
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 is any.")
+    ] = "127.0.0.1:8080",
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The certificate, in PEM.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key, in PEM.")] = None,
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="A proxy in front encrypts.")
+    ] = False,
+    anonymous_read: Annotated[
+        bool, typer.Option("--anonymous-read", help="Anyone may read, without a token.")
+    ] = False,
+) -> None:
+    """Serve the log over HTTP, to those who have a token."""
+    with needs_extra("server", "serving"):
+        from eventstore.server import serving  # noqa: PLC0415 - an extra
+        from eventstore.server.app import make_app  # noqa: PLC0415
+    if (tls_cert is None) != (tls_key is None):
+        raise ConfigError("--tls-cert and --tls-key go together")
+    encrypted = tls_cert is not None
+    async with session.open_store(create=True) as store:
+        with serving.listen(listen, encrypted=encrypted, behind_proxy=behind_proxy) as opened:
+            host, port = opened.getsockname()[:2]
+            place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            url = f"{'https' if encrypted else 'http'}://{place}"
+
+            def ready() -> None:
+                session.output.value({"url": url}, f"{show_place(store.url)} is served at {url}")
+
+            await serving.serve(
+                make_app(store, anonymous_read=anonymous_read),
+                opened,
+                certificate=tls_cert,
+                key=tls_key,
+                ready=ready,
+            )
+
+
+async def create(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="What the token is for.")],
+    *,
+    scope: Annotated[
+        list[str], typer.Option(help="read, append, ack, state or admin; may be given again.")
+    ],
+    streams: Annotated[
+        list[str] | None,
+        typer.Option(help="Only for this category or stream; may be given again."),
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="TIME|AGE", help="A time, or 90d from now.")
+    ] = None,
+    by: By = None,
+) -> None:
+    """Create a token, and show it: it is stored nowhere."""
+    async with session.open_store() as store:
+        secret = await create_token(
+            store,
+            name,
+            scope,
+            streams=streams or (),
+            expires_at=None if expires is None else _read_end(expires),
+            by=user_name(by),
+        )
+    session.output.value({"name": name, "token": secret}, secret)
+
+
+async def tokens(session: Session) -> None:
+    """List the tokens that were not revoked."""
+    async with session.open_store() as store:
+        book, _ = await read_tokens(store)
+    out, found = session.output, book.all()
+    if out.json:
+        for token in found:
+            out.value(_describe(token), None)
+    elif found:
+        out.table(COLUMNS, [_row(token) for token in found])
+    else:
+        out.line("no tokens: one is made by 'eventstore tokens create NAME --scope read'")
+
+
+async def revoke(
+    session: Session,
+    name: Annotated[str, typer.Argument(help="The token's name.")],
+    *,
+    by: By = None,
+) -> None:
+    """Revoke a token: what it has open ends."""
+    async with session.open_store() as store:
+        await revoke_token(store, name, by=user_name(by))
+    session.output.value({"name": name}, f"token {name} is revoked")
+
+
+def _read_end(text: str) -> datetime:
+    after = parse_duration(text)
+    end = parse_time(text) if after is None else shifted(now(), after)
+    if end is None or end <= now():
+        raise InvalidInputError(f"--expires {text!r:.40}", "give a time to come, or 90d")
+    return end
+
+
+def _time(us: int | None) -> str:
+    return "-" if us is None else show_time(from_microseconds(us))
+
+
+def _describe(token: Token) -> dict[str, object]:
+    return {
+        "name": token.name,
+        "scopes": sorted(token.scopes),
+        "streams": list(token.streams),
+        "expires_at": None if token.expires_us is None else from_microseconds(token.expires_us),
+        "created_at": from_microseconds(token.created_us),
+        "by": token.by,
+    }
+
+
+def _row(token: Token) -> tuple[str, ...]:
+    return (
+        token.name,
+        " ".join(sorted(token.scopes)),
+        " ".join(token.streams) or "all",
+        _time(token.expires_us),
+        _time(token.created_us),
+        token.by,
+    )

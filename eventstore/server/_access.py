@@ -1,0 +1,87 @@
+"""Who asks, and whether they may: tokens of requests, kept up with the log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from eventstore.log.validation import TOKENS
+from eventstore.server._problems import HttpError
+from eventstore.server.tokens import Token, read_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from anyio.abc import TaskStatus
+    from starlette.requests import HTTPConnection
+
+    from eventstore.server.tokens import Scope, TokenBook
+    from eventstore.store.event_store import EventStore
+
+ANYONE: Final = Token("(anyone)", "", frozenset({"read"}))
+"""Who asks without a token, where reading is open to all."""
+
+
+class Access:
+    """The tokens in force, followed as the log tells of them.
+
+    ``on_change`` is called after each change.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        on_change: Callable[[], Awaitable[None]],
+        *,
+        anonymous_read: bool,
+    ) -> None:
+        self._store = store
+        self._on_change = on_change
+        self._anonymous_read = anonymous_read
+        self._book: TokenBook | None = None
+
+    async def follow(self, *, task_status: TaskStatus[None]) -> None:
+        """Keep up with the log until cancelled; started once the tokens are known."""
+        start = (await self._store.head()).cursor
+        self._book, _ = await read_tokens(self._store)
+        task_status.started()
+        async with self._store.subscribe_changes(after=start, streams=TOKENS) as changes:
+            async for _event in changes:
+                # Read anew: what lies between the two reads may have been applied already.
+                self._book, _ = await read_tokens(self._store)
+                await self._on_change()
+
+    def require(self, request: HTTPConnection, scope: Scope) -> Token:
+        """Return who asks; raise HttpError 401 without a token, 403 beyond its scope."""
+        token = self.identify(request)
+        if token is None:
+            raise HttpError(401, "give a token: Authorization: Bearer …", CHALLENGE)
+        if not token.allows(scope):
+            raise HttpError(403, f"this token has not the scope {scope!r}")
+        return token
+
+    def require_streams(self, request: HTTPConnection, scope: Scope, streams: str | None) -> Token:
+        """Do the same for a stream or a category; for all of the log where that is None."""
+        token = self.require(request, scope)
+        if not token.covers(streams):
+            own = ", ".join(token.streams)
+            raise HttpError(403, f"this token is for {own} only: name one of them by streams=")
+        return token
+
+    def identify(self, request: HTTPConnection) -> Token | None:
+        """Return the token of a request that is in force; None where there is none."""
+        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return ANYONE if self._anonymous_read and not scheme else None
+        return self._book.find(secret.strip(), self._store.clock()) if self._book else None
+
+    def holds(self, token: Token) -> bool:
+        """Whether a token that was found before is still in force."""
+        if token is ANYONE:
+            return True
+        assert self._book is not None  # noqa: S101 - it was found there
+        now = self._store.clock()
+        expired = token.expires_us is not None and token.expires_us <= now
+        return not expired and token in self._book.all()
+
+
+CHALLENGE: Final = {"www-authenticate": 'Bearer realm="eventstore"'}

@@ -1,0 +1,56 @@
+"""Cursors and events as they travel: cursors opaque, events exact."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from eventstore.errors import InvalidInputError
+from eventstore.log.events import BYTES_CONTENT, END, OLDEST, Cursor, Special
+
+if TYPE_CHECKING:
+    from eventstore.log.events import Event
+
+
+def encode_cursor(cursor: Cursor) -> str:
+    """Return a cursor as a word that is safe in URLs and headers."""
+    return base64.urlsafe_b64encode(str(cursor).encode()).decode().rstrip("=")
+
+
+def decode_cursor(text: str) -> Cursor | Special:
+    """Return what a request means by a cursor: its own words are ``start`` and ``end``.
+
+    Raises InvalidInputError for anything else.
+    """
+    if text in {"", "start"}:
+        return OLDEST
+    if text == "end":
+        return END
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        return Cursor.parse(raw.decode())
+    except (ValueError, InvalidInputError) as error:
+        raise InvalidInputError(f"cursor {text!r:.60}", "is none that this server gave") from error
+
+
+def event_values(event: Event) -> dict[str, Any]:
+    """Return an event as JSON-ready values, its data as the bytes that are stored."""
+    values: dict[str, Any] = {
+        "position": event.position,
+        "stream": event.stream,
+        "version": event.version,
+        "id": event.id,
+        "type": event.type,
+        "recorded_at": event.recorded_at.isoformat(),
+        "commit": event.commit,
+        "metadata": msgspec.Raw(event.raw_metadata or b"{}"),
+    }
+    if event.raw_data is None:
+        values["redacted"] = True
+    elif event.content == BYTES_CONTENT:
+        values["data_base64"] = base64.b64encode(event.raw_data).decode()
+    else:
+        values["data"] = msgspec.Raw(event.raw_data)
+    return values

@@ -1,0 +1,81 @@
+"""Reading a request: parameters and bodies, checked before anything is done with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from eventstore.errors import InvalidInputError
+from eventstore.log.validation import check_filter
+from eventstore.server._cursors import decode_cursor
+from eventstore.server._problems import HttpError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from eventstore.log.events import Cursor, Special
+    from eventstore.log.operations import Query
+
+T = TypeVar("T")
+
+MAX_BODY: Final = 16 * 1024 * 1024
+"""Bytes of a request's body at the most."""
+
+_FILTERS: Final = frozenset({"streams", "types", "exclude_streams", "exclude_types"})
+
+
+def check_parameters(request: Request, known: frozenset[str]) -> None:
+    """Raise InvalidInputError for a parameter that the route does not know."""
+    for name in request.query_params:
+        if name not in known and name not in _FILTERS:
+            raise InvalidInputError(f"parameter {name!r:.60}", f"use some of {', '.join(known)}")
+
+
+def read_after(request: Request) -> Cursor | Special:
+    """Return the cursor of the parameter ``after``; without it, the oldest event's."""
+    return decode_cursor(request.query_params.get("after", ""))
+
+
+def read_number(request: Request, name: str, default: float, most: float) -> float:
+    """Return a parameter as a number from 0 on; one above ``most`` is ``most``."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.replace(".", "", 1).isdigit()):
+        raise InvalidInputError(f"{name}={text!r:.40}", "use a number from 0 on")
+    return min(float(text), most)
+
+
+def read_filter(request: Request) -> Query:
+    """Return the query for the parameters that filter: each but ``streams`` may be repeated."""
+    given = request.query_params
+    return check_filter(
+        given.get("streams"),
+        given.getlist("types") or None,
+        given.getlist("exclude_streams") or None,
+        given.getlist("exclude_types") or None,
+        kept=False,
+    )
+
+
+async def read_body(request: Request, shape: type[T]) -> T:
+    """Return the JSON body in a shape; raise HttpError 413 and InvalidInputError."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        # A page of another site can send forms and plain text, and nothing else, without asking.
+        raise HttpError(415, "send application/json")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise HttpError(413, f"the body has more than {MAX_BODY} bytes")
+    try:
+        return msgspec.json.decode(bytes(body), type=shape)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise InvalidInputError("body", str(error)[:500]) from error
+
+
+def to_json(value: Any) -> bytes:
+    """Return a value as JSON."""
+    return msgspec.json.encode(value)

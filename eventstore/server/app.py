@@ -1,0 +1,130 @@
+"""The ASGI application: its routes, its life, and what every answer has in common."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+import anyio
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from eventstore.errors import InvalidInputError
+from eventstore.server import _events, _live, _writes
+from eventstore.server._gateway import Gateway
+from eventstore.server._problems import HttpError, answer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from eventstore.store.event_store import EventStore
+
+    Handler = Callable[[Gateway, Request], Awaitable[Response]]
+
+SECURITY: Final = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+}
+"""Headers of each answer."""
+
+
+def make_app(store: EventStore, *, anonymous_read: bool = False) -> Starlette:
+    """Return the application for an open store; it serves within its lifespan alone.
+
+    ``anonymous_read`` lets anyone read; nobody writes without a token.
+    """
+    gateway = Gateway(store, anonymous_read=anonymous_read)
+
+    def route(path: str, handler: Handler, method: str = "GET") -> Route:
+        return Route(path, partial(_handle, gateway, handler), methods=[method])
+
+    app = Starlette(
+        routes=[
+            route("/healthz", _health),
+            route("/readyz", _ready),
+            route("/v1/log", _events.get_log),
+            route("/v1/events", _events.get_events),
+            route("/v1/events/live", _live.get_live),
+            route("/v1/streams/{stream}", _writes.post_stream, "POST"),
+            route("/v1/consumers/{name}", _writes.get_consumer),
+            route("/v1/consumers/{name}", _writes.put_consumer, "PUT"),
+            route("/v1/consumers/{name}", _writes.delete_consumer, "DELETE"),
+            route("/v1/consumers/{name}/ack", _writes.post_ack, "POST"),
+            route("/v1/consumers/{name}/wait", _writes.get_wait),
+        ],
+        lifespan=partial(_lifespan, gateway),
+        exception_handlers={404: _no_route, 405: _no_route},
+        middleware=[Middleware(RawPaths)],
+    )
+    app.router.redirect_slashes = False
+    app.state.gateway = gateway
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(gateway: Gateway, _app: Starlette) -> AsyncIterator[None]:
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(gateway.access.follow)
+        yield
+        await gateway.stop()
+        tasks.cancel_scope.cancel()
+
+
+async def _handle(gateway: Gateway, handler: Handler, request: Request) -> Response:
+    try:
+        _decode_segments(request)
+        response = await handler(gateway, request)
+    except Exception as error:
+        response = answer(error)
+    response.headers.update(SECURITY)
+    return response
+
+
+class RawPaths:
+    """Routes by the path as it was sent, so that ``%2F`` within a segment parts no segments.
+
+    What the segments stand for is decoded by the routes, once.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] == "http" and (raw := scope.get("raw_path")):
+            scope = {**scope, "path": raw.decode("latin-1")}
+        await self._app(scope, receive, send)
+
+
+def _decode_segments(request: Request) -> None:
+    for name, value in request.path_params.items():
+        try:
+            request.path_params[name] = unquote(value, errors="strict")
+        except UnicodeError as error:
+            raise InvalidInputError(f"path {value!r:.60}", "is not UTF-8") from error
+
+
+async def _health(_gateway: Gateway, _request: Request) -> Response:
+    return PlainTextResponse("alive\n")
+
+
+async def _ready(gateway: Gateway, _request: Request) -> Response:
+    await gateway.store.head()
+    return PlainTextResponse("ready\n")
+
+
+async def _no_route(_request: Request, error: Exception) -> Response:
+    status = getattr(error, "status_code", 404)
+    known = {404: "there is nothing here", 405: "this path takes another method"}
+    headers = getattr(error, "headers", None)
+    response = answer(HttpError(status, known.get(status, "this is no request"), headers))
+    response.headers.update(SECURITY)
+    return response

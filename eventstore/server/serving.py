@@ -1,0 +1,142 @@
+"""Serving the application over HTTP, in this process, until the caller is cancelled."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import uvicorn
+
+from eventstore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
+    from pathlib import Path
+
+    from starlette.applications import Starlette
+
+GRACE_SECONDS: Final = 10
+"""Seconds that requests have to end once the server stops."""
+
+MAX_HEADERS: Final = 32 * 1024
+"""Bytes of a request's line and headers, at the most."""
+
+KEEP_ALIVE_SECONDS: Final = 75
+"""Seconds that a connection without a request stays open."""
+
+BACKLOG: Final = 2_048
+"""Connections that wait to be taken, at the most."""
+
+
+def listen(address: str, *, encrypted: bool, behind_proxy: bool) -> socket.socket:
+    """Return a socket that listens at ``HOST:PORT``; port 0 is any.
+
+    Raises ConfigError for an address that cannot be used, and for one that other hosts reach while
+    the connection is neither encrypted nor a proxy's: tokens would be read on the way.
+    """
+    host, colon, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isdecimal() or int(port) > 65_535:
+        raise ConfigError(f"--listen {address!r:.60}: give HOST:PORT, such as 127.0.0.1:8080")
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            host, int(port), type=socket.SOCK_STREAM
+        )[0]
+    except OSError as error:
+        raise ConfigError(f"--listen {address}: {error.strerror}") from error
+    if not (encrypted or behind_proxy or ipaddress.ip_address(place[0]).is_loopback):
+        raise ConfigError(
+            f"--listen {address}: other hosts reach it, and tokens would travel in clear: "
+            "give --tls-cert and --tls-key, or --behind-proxy where a proxy encrypts"
+        )
+    opened = socket.socket(family, kind, protocol)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(place)
+        opened.listen(BACKLOG)
+    except OSError as error:
+        opened.close()
+        raise ConfigError(f"--listen {address}: {error.strerror}") from error
+    return opened
+
+
+async def serve(
+    app: Starlette,
+    listening: socket.socket,
+    *,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve what ``make_app`` made until cancelled; then let requests end.
+
+    They have :data:`GRACE_SECONDS`. ``ready`` is called once it answers. Runs on asyncio alone, as
+    uvicorn does.
+    """
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        lifespan="on",
+        h11_max_incomplete_event_size=MAX_HEADERS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+    )
+    server = _Server(config, app.state.gateway.stop, ready)
+
+    async def run() -> None:
+        with anyio.CancelScope(shield=True):
+            await server.serve(sockets=[listening])
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        try:
+            await server.ended.wait()
+        finally:
+            server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server, which leaves signals to the program and ends those that follow."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        stop: Callable[[], Awaitable[None]],
+        ready: Callable[[], None],
+    ) -> None:
+        super().__init__(config)
+        self._stop = stop
+        self._ready = ready
+        self.ended = anyio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Take no signals: the program has its own way to end."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer until told to exit."""
+        try:
+            await super().serve(sockets)
+        finally:
+            self.ended.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End those that follow first: they would not end by themselves."""
+        await self._stop()
+        await super().shutdown(sockets)
