@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import sqlite3
@@ -42,8 +43,14 @@ UPSERT: Final = (
 )
 
 
+_turns: Final = itertools.count()
+
+
 def memory(number: int, floats: int = 0) -> Memory:
-    """Return a memory of about 600 bytes of JSON, and 20 more for each of ``floats``."""
+    """Return a memory of about 600 bytes of JSON, and 20 more for each of ``floats``.
+
+    No two are equal: SQLite writes nothing, and waits for no disk, where a row stays as it is.
+    """
     numbers = [random.uniform(-1, 1) for _ in range(floats)] or None
     return Memory(
         f"memory-{number:06d}",
@@ -51,7 +58,7 @@ def memory(number: int, floats: int = 0) -> Memory:
         Namespace.LEARNINGS,
         tags=["one", "two"],
         created_at=1_700_000_000.5,
-        updated_at=1_700_000_000.5,
+        updated_at=1_700_000_000.5 + next(_turns),
         embedding=numbers,
     )
 
@@ -212,20 +219,24 @@ async def _fill(url: str, store: MemoryStore, plain: Plain) -> None:
 def _samples(store: MemoryStore, plain: Plain, count: int) -> dict[str, dict[str, list[float]]]:
     numbers = random.Random(1).choices(range(COUNT), k=count)
     some = [f"memory-{number:06d}" for number in random.Random(2).sample(range(COUNT), BATCH)]
-    works: dict[str, Callable[[Any, int], object]] = {
-        "write": lambda one, number: one.store(memory(number)),
-        f"write with {FLOATS:,} floats": lambda one, number: one.store(memory(number, FLOATS)),
-        "read by id": lambda one, number: one.get(f"memory-{number:06d}"),
-        f"read {BATCH} by id": lambda one, _: one.get_batch(some),
-        f"list {COUNT:,} ids": lambda one, _: one.list_ids(),
+    works: dict[str, tuple[Callable[[int], Any], Callable[[Any, Any], object]]] = {
+        "write": (memory, lambda one, made: one.store(made)),
+        f"write with {FLOATS:,} floats": (
+            lambda number: memory(number, FLOATS),
+            lambda one, made: one.store(made),
+        ),
+        "read by id": (lambda number: f"memory-{number:06d}", lambda one, key: one.get(key)),
+        f"read {BATCH} by id": (lambda _: some, lambda one, keys: one.get_batch(keys)),
+        f"list {COUNT:,} ids": (lambda _: None, lambda one, _: one.list_ids()),
     }
     samples: dict[str, dict[str, list[float]]] = {}
-    for name, work in works.items():
+    for name, (make, work) in works.items():
         taken: dict[str, list[float]] = {"ours": [], "plain": []}
-        for number in numbers[: count if name.startswith(("write", "read by")) else count // 4]:
+        for number in numbers:
             for who, one in (("ours", store), ("plain", plain)):
+                made = make(number)
                 began = time.perf_counter_ns()
-                work(one, number)
+                work(one, made)
                 taken[who].append((time.perf_counter_ns() - began) / 1e6)
         samples[name] = taken
     return samples

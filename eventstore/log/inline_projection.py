@@ -77,6 +77,40 @@ class RebuildableProjection(InlineProjection, Protocol):
         """
 
 
+@runtime_checkable
+class StatedProjection(InlineProjection, Protocol):
+    """A projection whose checkpoint, and perhaps its changes, are SQL that is known beforehand.
+
+    The SQL has ``?`` for values. An append asks for the checkpoint together with the log's head,
+    and changes it together with the log's own tables.
+    """
+
+    def ask_checkpoint(self, dialect: str) -> tuple[str, Sequence[Any]]:
+        """Return the query for the checkpoint's row; on PostgreSQL it locks the row."""
+
+    def is_checkpoint(self, row: Sequence[Any], cursor: Cursor) -> bool:
+        """Whether the row says that tables of this version are at ``cursor``."""
+
+    def move_checkpoint(self, cursor: Cursor) -> tuple[str, Sequence[Any]]:
+        """Return the statement that stores ``cursor`` as the checkpoint."""
+
+    def handle_appended(self, connection: Any, events: Sequence[Event]) -> bool:
+        """Apply whole commits, and leave the checkpoint; False where it has emptied itself."""
+
+    def append_statements(
+        self, dialect: str, events: Sequence[Event]
+    ) -> Sequence[tuple[str, Sequence[Any]]] | None:
+        """Return what :meth:`handle_appended` would execute; ``None`` where it has to be called.
+
+        No event is redacted, and none is a redaction.
+        """
+
+
+def is_stated(projection: InlineProjection) -> TypeGuard[StatedProjection]:
+    """Whether a projection's checkpoint is SQL that is known beforehand."""
+    return isinstance(projection, StatedProjection)
+
+
 class BuildGoneError(Exception):
     """A build is not there any more: another process has finished or discarded it."""
 

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from eventstore.errors import ConfigError
+from eventstore.log.inline_projection import is_stated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +35,8 @@ class InlineView:
     def __init__(self, projection: InlineProjection, *, refuse: bool = False) -> None:
         self.projection = projection
         self.name = projection.name
+        self.stated = projection if is_stated(projection) else None
+        """The projection, where its checkpoint is SQL that is known beforehand."""
         self.most: int | None = None
         self.newer: int | None = None
         self._refuse = refuse

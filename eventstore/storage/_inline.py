@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from eventstore.errors import (
@@ -18,7 +19,7 @@ from eventstore.storage.reading import check_cursor, read_head
 from eventstore.storage.transient_errors import is_database_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from eventstore.log.events import Cursor, Event
     from eventstore.log.inline_view import InlineView
@@ -130,10 +131,50 @@ def read_cursor(driver: Driver, view: InlineView, position: int) -> Cursor | Non
         raise ProjectionError(view.name, position, repr(error)) from error
 
 
+def ask_checkpoints(driver: Driver, views: Sequence[InlineView]) -> None:
+    """Ask for the checkpoints together with the next statement."""
+    for view in views:
+        if view.stated is not None:
+            driver.ahead(view.stated.ask_checkpoint(driver.dialect))
+
+
+def is_at(driver: Driver, view: InlineView, cursor: Cursor) -> bool:
+    """Whether a projection is known to be at ``cursor``, its checkpoint's row locked."""
+    if view.stated is None:
+        return False
+    row = driver.row(*view.stated.ask_checkpoint(driver.dialect))
+    if row is None or not view.stated.is_checkpoint(row, cursor):
+        return False
+    view.resume()
+    return True
+
+
+def apply_appended(
+    driver: Driver, view: InlineView, events: Sequence[Event], cursor: Cursor
+) -> None:
+    """Apply what the transaction appends to a projection that is at the head before it."""
+    stated = view.stated
+    if stated is None:
+        apply_inline(driver, view, events, cursor)
+        return
+    with _blaming(view, events, cursor):
+        wanted = None if redacts(events) else stated.append_statements(driver.dialect, events)
+        if wanted is None and not stated.handle_appended(driver.connection, events):
+            return
+    for statement in (*(wanted or ()), stated.move_checkpoint(cursor)):
+        driver.defer(*statement)
+
+
 def apply_inline(driver: Driver, view: InlineView, events: Sequence[Event], cursor: Cursor) -> None:
     """Apply events to a projection; raise ProjectionError for what its own code raises."""
-    try:
+    with _blaming(view, events, cursor):
         view.projection.apply(driver.connection, events, cursor)
+
+
+@contextmanager
+def _blaming(view: InlineView, events: Sequence[Event], cursor: Cursor) -> Iterator[None]:
+    try:
+        yield
     except EventStoreError:
         raise
     except BaseException as error:

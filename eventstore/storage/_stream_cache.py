@@ -40,6 +40,13 @@ class StreamCache:
         self._versions: dict[str, int] = {}
         self._last_id: int | None = None
 
+    def ask(self, driver: Driver, names: Collection[str]) -> None:
+        """Ask for what :meth:`begin` reads if the head is unmoved, together with the head."""
+        if self._head is None:
+            return
+        missing = sorted([name for name in names if self.full or name not in self._ids])
+        driver.ahead(*driver.listed(_STREAMS, missing))
+
     def begin(self, driver: Driver, head: Head, names: Collection[str]) -> dict[str, int]:
         """Return the versions of these streams at ``head``, without those that are not there."""
         known = self._head == head

@@ -28,7 +28,13 @@ from eventstore.log.operations import (
 from eventstore.storage import _erasure, _trimming
 from eventstore.storage._consumers import write_consumer
 from eventstore.storage._erasure import Erasure
-from eventstore.storage._inline import apply_inline, catch_up_inline, redacts
+from eventstore.storage._inline import (
+    apply_appended,
+    ask_checkpoints,
+    catch_up_inline,
+    is_at,
+    redacts,
+)
 from eventstore.storage._stream_cache import StreamCache
 from eventstore.storage.driver import ROWS
 from eventstore.storage.reading import read_head
@@ -71,6 +77,9 @@ def write_group(
     """
     cache = StreamCache() if cache is None else cache
     kinds = {type(operation) for operation in group}
+    if kinds == {Append}:
+        ask_checkpoints(driver, inline)
+        cache.ask(driver, {write.stream for step in group for write in _writes(step)})
     head = read_head(driver, lock=kinds != {Acknowledge}, known=known)
     steps = [
         _erasure.prepare(driver, head, operation) if isinstance(operation, Redact) else operation
@@ -130,9 +139,9 @@ def _apply_to_inline(
 ) -> None:
     """Apply what was appended after ``head`` to the inline projections."""
     for view in inline:
-        if not catch_up_inline(driver, view, head):
+        if not is_at(driver, view, head.cursor) and not catch_up_inline(driver, view, head):
             continue
-        apply_inline(driver, view, events, plan.head.cursor)
+        apply_appended(driver, view, events, plan.head.cursor)
         if redacts(events):
             # A projection that cannot erase content has reset itself to the beginning.
             catch_up_inline(driver, view, plan.head, whole=True)

@@ -56,6 +56,9 @@ def _do_nothing() -> None:
 class Driver(ABC):
     """Runs SQL with ``?`` parameters on a DBAPI connection."""
 
+    dialect: ClassVar[str]
+    """The database's name, as SQLAlchemy and the backend call it."""
+
     table_mark: ClassVar[str]
     """An expression that changes once the table of incarnations is made, or at any such change."""
 
@@ -131,8 +134,18 @@ class Driver(ABC):
 
     def look(self, view: str, queries: Sequence[Query]) -> ViewRows:
         """Return all rows of queries, with the head and a projection's checkpoint beside it."""
-        [(*head, version, position)], *rows = self.together((_HEAD_AND_VIEW, (view,)), *queries)
+        place, *rows = self.together((_HEAD_AND_VIEW, (view,)), *queries)
+        if not place:
+            raise LookupError("the head row is missing")
+        *head, version, position = place[0]
         return ViewRows(Cursor(*head), version, position or 0, rows)
+
+    def ahead(self, *queries: Query) -> None:  # noqa: B027
+        """Ask queries together with the next statement, where that saves an exchange.
+
+        Their answers are those of :meth:`row`, :meth:`rows` and :meth:`together` for the same SQL
+        and values later in the transaction: nothing may change what they read before that.
+        """
 
     @abstractmethod
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -190,12 +203,8 @@ class Driver(ABC):
         gives it back after 5 ms: with one step per row, a batch of 1,000 beside such a loop held
         the turn to write for seconds.
         """
-        source = iter(rows)
-        while left := list(islice(source, ROWS)):
-            while left:
-                size = 1 << (len(left).bit_length() - 1)  # The largest power of two in it.
-                self.insert_together(sql, left[:size])
-                del left[:size]
+        for part in _in_parts(rows):
+            self.insert_together(sql, part)
 
     def insert_together(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Insert at most ``ROWS`` rows by one statement, no later than the next one."""
@@ -203,8 +212,24 @@ class Driver(ABC):
         self.defer(_insert_rows(sql, len(rows[0]), len(rows)), values)
 
 
+def _in_parts(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
+    source = iter(rows)
+    while left := list(islice(source, ROWS)):
+        while left:
+            size = 1 << (len(left).bit_length() - 1)  # The largest power of two in it.
+            yield left[:size]
+            del left[:size]
+
+
+def rows_together(sql: str, rows: Iterable[Sequence[Any]], end: str) -> Iterator[Query]:
+    """Yield the statements that insert rows, many in each: ``sql`` and ``end`` around the rows."""
+    for part in _in_parts(rows):
+        values = list(chain.from_iterable(part))
+        yield _insert_rows(sql, len(part[0]), len(part), end), values
+
+
 @cache
-def _insert_rows(sql: str, columns: int, rows: int) -> str:
+def _insert_rows(sql: str, columns: int, rows: int, end: str = "") -> str:
     """Write the marks of an INSERT of several rows."""
     marks = f"({', '.join('?' * columns)})"
-    return f"{sql} {', '.join([marks] * rows)}"
+    return f"{sql} {', '.join([marks] * rows)}{end}"

@@ -103,6 +103,12 @@ class LogAccess:
                 "use it inside the block of 'EventStore.open(…) as store'"
             )
 
+    def check_thread(self) -> None:
+        """Raise what :meth:`check_open` raises, for a thread that needs no event loop."""
+        self.guard.check_process()
+        if self.state is not State.OPEN:
+            raise StoreClosedError(f"the store {self.url} is {self.state.value}")
+
     @property
     def writer(self) -> Writer:
         """The writer's queue."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from inspect import iscoroutine
+from threading import Semaphore
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventstore.errors import InvalidInputError, StorageError
-from eventstore.limits import QUERY_SECONDS
+from eventstore.limits import QUERY_SECONDS, QUERY_THREADS
 from eventstore.log.validation import check_seconds
 from eventstore.storage.query_limit import QueryLimit
 
@@ -27,6 +28,7 @@ class Queries:
     def __init__(self, log: LogAccess) -> None:
         self._log = log
         self._running: set[QueryLimit] = set()
+        self._threads = Semaphore(QUERY_THREADS)
 
     async def run(self, function: Callable[[Any, Head], T], timeout: float) -> T:
         """Return ``function(connection, head)``; see :meth:`eventstore.EventStore.query`."""
@@ -67,6 +69,29 @@ class Queries:
             if (rows := backend.look_briefly(view, queries)) is not None:
                 return make(rows)
         return await self._run(lambda limit: make(backend.look(view, queries, limit)), timeout)
+
+    def look_here(
+        self, view: str, queries: Sequence[Statement], *, brief: bool = False
+    ) -> ViewRows:
+        """Return rows as :meth:`look` reads them, in the calling thread, whichever that is."""
+        log = self._log
+        log.check_thread()
+        if brief and (rows := log.backend.look_briefly(view, queries)) is not None:
+            return rows
+        limit = QueryLimit(log.url, QUERY_SECONDS)
+        self._running.add(limit)
+        try:
+            if not self._threads.acquire(timeout=QUERY_SECONDS):
+                raise limit.timeout()
+            try:
+                return log.backend.look(view, queries, limit)
+            finally:
+                self._threads.release()
+        except StorageError:
+            log.check_thread()
+            raise
+        finally:
+            self._running.discard(limit)
 
     async def _run(self, query: Callable[[QueryLimit], T], timeout: float) -> T:
         log, began = self._log, False

@@ -27,6 +27,7 @@ from eventstore.store._reader import EventReader, read_range, read_stream, read_
 from eventstore.store._view_refresh import ViewRefresh
 from eventstore.store._writer import Writer
 from eventstore.store.status import SEARCHED_CONSUMERS, SHOWN_CONSUMERS, describe_store
+from eventstore.store.thread_calls import ThreadCalls
 from eventstore.system.contexts import AsyncContext
 from eventstore.system.event_loop import LoopWaiting
 from eventstore.system.owners import warn_unclosed
@@ -322,6 +323,11 @@ class EventStore(AsyncContext, Consumers, Maintained):
         when the caller is cancelled. A function that computes without a statement is not ended.
         """
         return await self.queries.run(function, timeout)
+
+    @property
+    def in_threads(self) -> ThreadCalls:
+        """What threads do with this store beside its event loop, while it is open."""
+        return ThreadCalls(self._log, self._writer, self.queries)
 
     async def transact(self, function: Callable[[Any], None] = lambda _: None) -> None:
         """Bring inline projections to the head, then call ``function(connection)``.

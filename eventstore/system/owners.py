@@ -84,6 +84,10 @@ class LoopGuard(ProcessGuard):
             # Set while the loop runs. Its type is not declared.
             self.home = cast("_Elsewhere", self.loop)
 
+    def check_process(self) -> None:
+        """Raise ForkedError in a forked child."""
+        super().check()
+
     def after_fork(self) -> None:
         """Notice that the loop of this thread is the parent's."""
         self.home = _ELSEWHERE

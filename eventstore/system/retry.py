@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
@@ -51,17 +52,42 @@ async def retry(function: Callable[[], Awaitable[T]], seconds: float) -> T:
     first failure. ``function`` must be idempotent: the try that failed may have succeeded in the
     database. Appends of the same events are.
     """
-    backoff, deadline = Backoff(), 0.0
+    tries = _Tries(seconds)
     while True:
         try:
             return await function()
         except StorageError as error:
-            if not (error.transient or error.timed_out):
-                raise
-            now = anyio.current_time()
-            deadline = deadline or now + seconds
-            pause = backoff.next()
-            if now + pause >= deadline:
-                raise
-            log.info("trying again in %.1f s: %s", pause, error)
+            pause = tries.pause(error)
         await anyio.sleep(pause)
+
+
+def retry_here(
+    function: Callable[[], T], seconds: float, sleep: Callable[[float], None] = time.sleep
+) -> T:
+    """Do what :func:`retry` does with a plain function, in the calling thread."""
+    tries = _Tries(seconds)
+    while True:
+        try:
+            return function()
+        except StorageError as error:
+            pause = tries.pause(error)
+        sleep(pause)
+
+
+class _Tries:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._backoff = Backoff()
+        self._deadline = 0.0
+
+    def pause(self, error: StorageError) -> float:
+        """Return how long to wait until the next try; raise ``error`` where there is none."""
+        if not (error.transient or error.timed_out):
+            raise error
+        now = time.monotonic()
+        self._deadline = self._deadline or now + self._seconds
+        pause = self._backoff.next()
+        if now + pause >= self._deadline:
+            raise error
+        log.info("trying again in %.1f s: %s", pause, error)
+        return pause

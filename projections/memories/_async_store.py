@@ -1,4 +1,4 @@
-"""The store of memories for one event loop: what the blocking store runs."""
+"""The store of memories in the background loop, with the calls that threads make."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventstore.errors import ConflictError
-from eventstore.system.retry import retry
+from eventstore.system.retry import retry, retry_here
 from projections.memories import queries
 from projections.memories.events import (
     MEMORIES,
@@ -21,13 +21,13 @@ from projections.seams.projected_store import ProjectedStore
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from eventstore import Appended, Cursor, NewEvent
+    from eventstore.storage.driver import Query
     from projections.memories.model import Memory, MemoryChange
     from projections.seams.changes import Changes
-    from projections.tables.connection import Connection
 
 T = TypeVar("T")
 
@@ -74,32 +74,39 @@ class AsyncMemoryStore(ProjectedStore):
         finally:
             await super().close()
 
-    async def store(self, stream: str, data: dict[str, Any]) -> None:
-        """Append a memory."""
-        await self._write(stream, self._event(MEMORY_STORED, data))
+    def store(self, stream: str, data: dict[str, Any]) -> Appended:
+        """Append a memory, in any thread."""
+        return self._append_here(stream, self._event(MEMORY_STORED, data))
 
-    async def delete(self, memory_id: str) -> bool:
-        """Append a deletion; False where no memory is stored."""
+    def delete(self, memory_id: str) -> Appended | None:
+        """Append a deletion, in any thread; ``None`` where no memory is stored."""
         gone = self._event(MEMORY_DELETED, {"id": memory_id})
-        while True:
-            found = await self._query(partial(queries.find, memory_id=memory_id))
-            if found is None:
-                return False
+        while rows := self.ask(queries.find(memory_id), brief=True):
+            _, version = rows[0]
             try:
-                await self._write(MEMORIES + memory_id, gone, expected=found.version)
+                return self._append_here(MEMORIES + memory_id, gone, expected=version)
             except ConflictError:
                 continue  # Stored or deleted meanwhile: the table says which.
-            return True
+        return None
 
-    async def list_ids(self) -> list[str]:
-        """Return all ids, and keep the cursor for the next subscription."""
-        ids = await self._query(queries.list_ids)
-        self._listed = self._seen
-        return ids
+    def list_ids(self) -> list[str]:
+        """Return all ids, in any thread, and keep the cursor for the next subscription."""
+        (rows,), self._listed = self._retry_here(partial(self.look_here, queries.LIST_IDS))
+        return [memory_id for (memory_id,) in rows]
 
-    async def ask(self, question: Callable[[Connection], T]) -> T:
-        """Query the table; the caller's thread decodes the answer, not this one."""
-        return await self._query(question)
+    def ask(self, query: Query, *, brief: bool = False) -> list[tuple[Any, ...]]:
+        """Return the rows of a query of the table, in any thread: ``brief`` for one at the most."""
+        (rows,), _ = self._retry_here(partial(self.look_here, query, brief=brief))
+        return rows
+
+    def find_many(self, ids: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return the stored ones of these memories, each id with JSON text, in any thread."""
+        return self.ask(queries.find_many(self._dialect, ids))
+
+    async def write_files(self, appended: Appended | None) -> None:
+        """Return once the files are as of an append."""
+        if self._files is not None and appended is not None:
+            await self._files.catch_up(appended.position)
 
     async def history(self, memory_id: str) -> list[MemoryChange]:
         """Return all changes of one memory, the oldest first."""
@@ -128,18 +135,12 @@ class AsyncMemoryStore(ProjectedStore):
             after = self._listed or (await self.log.head()).cursor
         return self._follow(read_change, streams=None, after=after, types=TYPES)
 
-    async def _write(self, stream: str, event: NewEvent, **options: Any) -> None:
-        appended = await self._append(stream, event, **options)
-        if self._files is not None:
-            await self._files.catch_up(appended.position)
+    def _append_here(self, stream: str, event: NewEvent, **options: Any) -> Appended:
+        # A retry appends an event with the same id, so it is stored once.
+        return self._retry_here(partial(self.append_here, stream, event, **options))
 
-    async def _append(self, stream: str, *events: NewEvent, **options: Any) -> Appended:
-        # A retry appends events with the same ids, so they are stored once.
-        append = partial(super()._append, stream, *events, **options)
-        return await retry(append, self._retry_seconds)
-
-    async def _query(self, function: Callable[[Connection], T]) -> T:
-        return await retry(partial(super()._query, function), self._retry_seconds)
+    def _retry_here(self, function: Callable[[], T]) -> T:
+        return retry_here(function, self._retry_seconds)
 
 
 async def _collect(events: Any) -> list[MemoryChange]:

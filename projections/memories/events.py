@@ -41,7 +41,7 @@ TYPES: Final = frozenset({MEMORY_STORED, MEMORY_DELETED, EVENT_REDACTED})
 MEMORIES: Final = "memory/"
 
 
-class _Data(msgspec.Struct):
+class MemoryData(msgspec.Struct):
     """The data of ``MemoryStored``; defaults are those of ``Memory``."""
 
     id: str
@@ -64,7 +64,7 @@ class _Data(msgspec.Struct):
     consolidation_timestamp: Seconds | None = None
 
 
-_DECODER: Final = msgspec.json.Decoder(_Data)
+_DECODER: Final = msgspec.json.Decoder(MemoryData)
 
 
 def memory_stream(memory_id: object) -> str:
@@ -80,18 +80,28 @@ def encode_memory(memory: Memory) -> dict[str, Any]:
 
 def decode_memory(raw: bytes | str) -> Memory:
     """Undo :func:`encode_memory`, from JSON text; raise ValueError for what is no memory."""
-    return Memory(**msgspec.structs.asdict(_DECODER.decode(raw)))
+    return _as_memory(_DECODER.decode(raw))
+
+
+def _as_memory(data: MemoryData) -> Memory:
+    return Memory(**msgspec.structs.asdict(data))
+
+
+def read_data(event: Event) -> MemoryData | None:
+    """Return the data of the memory that an event stores; ``None`` for any other event."""
+    if event.type != MEMORY_STORED or event.raw_data is None:
+        return None
+    try:
+        data = _DECODER.decode(event.raw_data)
+    except ValueError:
+        return None
+    return data if MEMORIES + data.id == event.stream else None
 
 
 def read_memory(event: Event) -> Memory | None:
     """Return the memory that an event stores; ``None`` for any other event."""
-    if event.type != MEMORY_STORED or event.raw_data is None:
-        return None
-    try:
-        memory = decode_memory(event.raw_data)
-    except ValueError:
-        return None
-    return memory if MEMORIES + memory.id == event.stream else None
+    data = read_data(event)
+    return None if data is None else _as_memory(data)
 
 
 def read_change(event: Event) -> MemoryChange | None:

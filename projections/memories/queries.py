@@ -1,59 +1,41 @@
-"""Questions that the store of memories asks of its table; each is one snapshot."""
+"""Questions that the store of memories asks of its table, as SQL for the driver."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from sqlalchemy import func, select, text
-
-from projections.memories.tables import memory_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
+    from eventstore.storage.driver import Query
+
+LIST_IDS: Final[Query] = ("SELECT id FROM memory ORDER BY id", ())
+COUNT: Final[Query] = ("SELECT count(*) FROM memory", ())
+
+_FIND: Final = "SELECT memory, version FROM memory WHERE id = ?"
+_HAS: Final = "SELECT version FROM memory WHERE id = ?"
 
 # One parameter, however many ids there are; an id has no comma in it.
-_IN_IDS: Final = {
-    "sqlite": text("id IN (SELECT value FROM json_each(:ids))"),
-    "postgresql": text("id = ANY(string_to_array(CAST(:ids AS text), ','))"),
+_FIND_MANY: Final = {
+    "sqlite": "SELECT id, memory FROM memory WHERE id IN (SELECT value FROM json_each(?))",
+    "postgresql": "SELECT id, memory FROM memory "
+    "WHERE id = ANY(string_to_array(CAST(? AS text), ','))",
 }
 
 
-class Stored(NamedTuple):
-    """A memory as JSON text, and the version of its stream at which it was stored."""
-
-    memory: str
-    version: int
+def find(memory_id: str) -> Query:
+    """Ask for one memory, as JSON text, and the version of its stream at which it was stored."""
+    return _FIND, (memory_id,)
 
 
-def find(connection: Connection, memory_id: str) -> Stored | None:
-    """Return one memory; ``None`` where there is none."""
-    c = memory_table.c
-    row = connection.execute(select(c.memory, c.version).where(c.id == memory_id)).one_or_none()
-    return None if row is None else Stored(*row)
-
-
-def find_many(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
-    """Return the stored ones of these memories, as JSON text by id, in one query."""
-    c, dialect = memory_table.c, connection.dialect.name
+def find_many(dialect: str, ids: Sequence[str]) -> Query:
+    """Ask for the stored ones of these memories, each id with JSON text, in one query."""
     given = ",".join(ids) if dialect == "postgresql" else msgspec.json.encode(ids).decode()
-    rows = connection.execute(select(c.id, c.memory).where(_IN_IDS[dialect]), {"ids": given})
-    return {memory_id: memory for memory_id, memory in rows}  # noqa: C416 - rows are no pairs
+    return _FIND_MANY[dialect], (given,)
 
 
-def list_ids(connection: Connection) -> list[str]:
-    """Return the ids of all memories, sorted."""
-    return list(connection.execute(select(memory_table.c.id).order_by(memory_table.c.id)).scalars())
-
-
-def has(connection: Connection, memory_id: str) -> bool:
-    """Whether the memory is stored."""
-    c = memory_table.c
-    return connection.execute(select(c.version).where(c.id == memory_id)).first() is not None
-
-
-def count(connection: Connection) -> int:
-    """Return the number of memories."""
-    return connection.execute(select(func.count()).select_from(memory_table)).scalar_one()
+def has(memory_id: str) -> Query:
+    """Ask whether the memory is stored: a row where it is."""
+    return _HAS, (memory_id,)

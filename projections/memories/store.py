@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.errors import InvalidInputError
 from eventstore.system.contexts import BlockingContext
@@ -15,16 +15,14 @@ from projections.seams.background_store import BackgroundStore
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from datetime import datetime
     from typing import Self
 
     from eventstore import Cursor
+    from eventstore.storage.driver import Query
     from projections.memories.model import Memory, MemoryChange
     from projections.seams.background_store import BackgroundChanges
-    from projections.tables.connection import Connection
-
-T = TypeVar("T")
 
 RETRY_SECONDS: Final = 30.0
 """For how long transient errors of the database are retried."""
@@ -37,7 +35,7 @@ class MemoryStore(BlockingContext):
     ``directory`` there is also a JSON file for each memory, written before ``store`` returns.
     ``by`` names the writer in each event; by default that is the process. ``options`` are
     those of ``EventStore.open``. It opens at its first use, or with :meth:`open` or ``with``,
-    and runs in the one background event loop of the process; a forked child opens it anew.
+    with the one background event loop of the process; a forked child opens it anew.
 
     What a call has written, every later call of any thread and process reads. A write that
     raised left nothing behind, except that after a StorageError that is ``transient`` it may
@@ -64,6 +62,7 @@ class MemoryStore(BlockingContext):
             retry_seconds=retry_seconds,
             **options,
         )
+        self._then = None if directory is None else AsyncMemoryStore.write_files
         make()  # Names what is wrong with the arguments at once; nothing is opened.
         self._background = BackgroundStore(
             make, "the store of memories", reopenable=url != "memory://"
@@ -78,16 +77,14 @@ class MemoryStore(BlockingContext):
         """
         # Encoded here and now: what the caller changes afterwards changes nothing.
         data = encode_memory(memory)
-        self._background.run(
-            partial(AsyncMemoryStore.store, stream=MEMORIES + data["id"], data=data)
-        )
+        self._background.here(lambda store: store.store(MEMORIES + data["id"], data), self._then)
 
     def get(self, memory_id: str) -> Memory | None:
         """Return a memory, ``None`` where there is none, or its id could be none."""
         if not is_id(memory_id):
             return None
-        found = self._ask(partial(queries.find, memory_id=memory_id))
-        return None if found is None else decode_memory(found.memory)
+        rows = self._ask(queries.find(memory_id), brief=True)
+        return decode_memory(rows[0][0]) if rows else None
 
     def delete(self, memory_id: str) -> bool:
         """Delete a memory; True for the one caller that deleted it.
@@ -96,11 +93,12 @@ class MemoryStore(BlockingContext):
         """
         if not is_id(memory_id):
             return False
-        return self._background.run(partial(AsyncMemoryStore.delete, memory_id=memory_id))
+        gone = self._background.here(lambda store: store.delete(memory_id), self._then)
+        return gone is not None
 
     def list_ids(self) -> list[str]:
         """Return the ids of all memories, sorted; the next subscription starts from there."""
-        return self._background.run(AsyncMemoryStore.list_ids)
+        return self._background.here(AsyncMemoryStore.list_ids)
 
     def get_batch(self, ids: Iterable[str]) -> list[Memory]:
         """Return several memories in the order asked, by one query, all as of one moment.
@@ -108,16 +106,17 @@ class MemoryStore(BlockingContext):
         Those that are missing are left out; an id that is asked twice is given twice.
         """
         asked = [memory_id for memory_id in ids if is_id(memory_id)]
-        found = self._ask(partial(queries.find_many, ids=asked))
+        found = dict(self._background.here(lambda store: store.find_many(asked)))
         return [decode_memory(found[memory_id]) for memory_id in asked if memory_id in found]
 
     def exists(self, memory_id: str) -> bool:
         """Whether the memory is stored."""
-        return is_id(memory_id) and self._ask(partial(queries.has, memory_id=memory_id))
+        return is_id(memory_id) and bool(self._ask(queries.has(memory_id), brief=True))
 
     def count(self) -> int:
         """Return the number of memories."""
-        return self._ask(queries.count)
+        count: int = self._ask(queries.COUNT)[0][0]
+        return count
 
     def history(self, memory_id: str) -> list[MemoryChange]:
         """Return all changes of a memory, the oldest first; it may be deleted since."""
@@ -149,8 +148,8 @@ class MemoryStore(BlockingContext):
         """Wait for running calls, then release the log and the directory."""
         self._background.close()
 
-    def _ask(self, question: Callable[[Connection], T]) -> T:
-        return self._background.run(partial(AsyncMemoryStore.ask, question=question))
+    def _ask(self, query: Query, *, brief: bool = False) -> list[tuple[Any, ...]]:
+        return self._background.here(lambda store: store.ask(query, brief=brief))
 
     @property
     def closed(self) -> bool:

@@ -21,7 +21,7 @@ from projections.memories.events import (
     MEMORIES,
     MEMORY_DELETED,
     MEMORY_STORED,
-    read_memory,
+    read_data,
 )
 from projections.tables.columns import (
     ByteOrder,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from eventstore.log.events import Event
-    from projections.memories.model import Memory
+    from eventstore.storage.driver import Query
 
 _tables = MetaData()
 
@@ -76,8 +76,20 @@ class MemoryTables(TableProjection):
 
     def handle_group(self, connection: Connection, events: Sequence[Event]) -> None:
         """Store memories."""
-        found = [(event, read_memory(event)) for event in events]
-        _upsert(connection, [(event, memory) for event, memory in found if memory is not None])
+        if rows := [row for event in events if (row := _row(event)) is not None]:
+            _UPSERT.execute(connection, rows)
+
+    def statements(self, dialect: str, events: Sequence[Event]) -> list[Query]:  # noqa: ARG002
+        """Return what stores and deletes these memories: of each what was done to it last."""
+        latest: dict[str, dict[str, Any] | None] = {}
+        for event in events:
+            if (row := _row(event)) is not None:
+                latest[event.stream] = row
+            elif event.type == MEMORY_DELETED and event.stream.startswith(MEMORIES):
+                latest[event.stream] = None
+        gone = [stream.removeprefix(MEMORIES) for stream, row in latest.items() if row is None]
+        rows = [row for row in latest.values() if row is not None]
+        return [*((_DELETE, (key,)) for key in gone), *_UPSERT.queries(rows)]
 
     def handle(self, connection: Connection, event: Event) -> None:
         """Apply one event; a memory whose content was redacted is as if deleted."""
@@ -86,8 +98,8 @@ class MemoryTables(TableProjection):
         if event.redacted or event.type == MEMORY_DELETED:
             key = event.stream.removeprefix(MEMORIES)
             connection.execute(delete(memory_table).where(memory_table.c.id == key))
-        elif event.type == MEMORY_STORED and (memory := read_memory(event)) is not None:
-            _upsert(connection, [(event, memory)])
+        elif (row := _row(event)) is not None:
+            _UPSERT.execute(connection, row)
 
     def erase(self, connection: Connection, position: int, stream: str) -> None:
         """Take out the memory that the event stored; a later one stays.
@@ -107,25 +119,25 @@ class MemoryTables(TableProjection):
 
 
 _UPSERT: Final = Upsert(memory_table, ["id"])
+_DELETE: Final = "DELETE FROM memory WHERE id = ?"
 
 
-def _upsert(connection: Connection, stored: Sequence[tuple[Event, Memory]]) -> None:
-    """Store memories in order; of several with one id the last one stays."""
-    if stored:
-        rows = [_row(event, memory) for event, memory in stored]
-        _UPSERT.execute(connection, rows)
-
-
-def _row(event: Event, memory: Memory) -> dict[str, Any]:
-    return {
-        "id": memory.id,
-        "namespace": memory.namespace.value,
-        "status": memory.status.value,
-        "project_id": None if memory.project_id is None else escape_nul(memory.project_id),
-        "created_at": float(memory.created_at),
-        "updated_at": float(memory.updated_at),
-        "expires_at": None if memory.expires_at is None else float(memory.expires_at),
-        "memory": (event.raw_data or b"").decode(),
-        "version": event.version,
-        "position": event.position,
-    }
+def _row(event: Event) -> dict[str, Any] | None:
+    """Return the row of the memory that an event stores; ``None`` for any other event."""
+    memory = read_data(event)
+    return (
+        None
+        if memory is None
+        else {
+            "id": memory.id,
+            "namespace": memory.namespace.value,
+            "status": memory.status.value,
+            "project_id": None if memory.project_id is None else escape_nul(memory.project_id),
+            "created_at": float(memory.created_at),
+            "updated_at": float(memory.updated_at),
+            "expires_at": None if memory.expires_at is None else float(memory.expires_at),
+            "memory": (event.raw_data or b"").decode(),
+            "version": event.version,
+            "position": event.position,
+        }
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -45,6 +46,19 @@ def _unchanged(item: Any) -> Any:
     return item
 
 
+def _finish(loop: BackgroundLoop, call: BackgroundCall[T]) -> T:
+    """Wait for a call; cancel it where that is interrupted, as by Ctrl-C."""
+    try:
+        return call.result()
+    finally:
+        if not call.done:
+            loop.cancel(call)
+
+
+async def _nothing(_: object) -> None:
+    """Do nothing."""
+
+
 class BackgroundStore(Unpicklable, Generic[S]):
     """Opens a store in the process's background loop at its first use, and runs calls there.
 
@@ -70,12 +84,32 @@ class BackgroundStore(Unpicklable, Generic[S]):
         loop, store = self._get()
         if loop.is_current_thread():
             raise StoreClosedError(f"{self._what}: this call blocks, and would wait for itself")
-        call: BackgroundCall[T] = loop.start(partial(store.use, function))
+        return _finish(loop, loop.start(partial(store.use, function)))
+
+    def here(
+        self, function: Callable[[S], T], then: Callable[[S, T], Awaitable[object]] | None = None
+    ) -> T:
+        """Return what ``function`` returns in the calling thread, with the store open meanwhile.
+
+        ``then`` is awaited in the background loop before this returns. Raises what :meth:`run`
+        raises.
+        """
+        loop, store = self._get()
+        if loop.is_current_thread():
+            raise StoreClosedError(f"{self._what}: this call blocks, and would wait for itself")
+        if not store.enter():
+            self.run(_nothing)  # Opens it.
+            if not store.enter():
+                raise StoreClosedError(f"{self._what} was closed meanwhile")
         try:
-            return call.result()
+            result = function(store.store)
+            if then is not None:
+                _finish(loop, loop.start(partial(then, store.store, result)))
+            return result
         finally:
-            if not call.done:  # Interrupted, as by Ctrl-C.
-                loop.cancel(call)
+            if store.leave():
+                with suppress(StoreClosedError):
+                    loop.call_soon(store.left)
 
     async def call(self, function: Callable[[S], Awaitable[T]]) -> T:
         """Return what ``function`` returns in the background loop, to a caller of any loop.
@@ -143,9 +177,12 @@ class _LoopStore(Generic[S]):
 
     def __init__(self, tasks: TaskGroup, store: S, what: str) -> None:
         self._tasks = tasks
-        self._store = store
+        self.store = store
         self._what = what
+        self._threads = 0
+        self._lock = threading.Lock()
         self._opening: anyio.Lock | None = None
+        self._idle: anyio.Event
         self._open = False
         self._running = 0
         self._ended = False
@@ -154,6 +191,25 @@ class _LoopStore(Generic[S]):
     def is_open(self) -> bool:
         """Whether the store is open; False after an opening that failed."""
         return self._open
+
+    def enter(self) -> bool:
+        """Begin a call in a thread; False, and no call, where the store is not open."""
+        with self._lock:
+            if not self._open or self._ended:
+                return False
+            self._threads += 1
+            return True
+
+    def leave(self) -> bool:
+        """End a call in a thread; return whether :meth:`end` waits for it, by :meth:`left`."""
+        with self._lock:
+            self._threads -= 1
+            return self._ended and not self._threads
+
+    def left(self) -> None:
+        """Wake what waits for the last call; called in the loop."""
+        self._idle.set()
+        self._idle = anyio.Event()
 
     async def use(self, function: Callable[[S], Awaitable[T]]) -> T:
         """Open the store unless it is open, and run a function with it."""
@@ -166,17 +222,17 @@ class _LoopStore(Generic[S]):
             async with self._opening:
                 if not self._open:
                     await self._tasks.start(self._serve)
-            return await function(self._store)
+            return await function(self.store)
         finally:
             self._running -= 1
             if not self._running:
-                self._idle.set()
-                self._idle = anyio.Event()
+                self.left()
 
     async def end(self) -> None:
         """Close the store once no call runs any more."""
-        self._ended = True
-        while self._running:
+        with self._lock:
+            self._ended = True
+        while self._running or self._threads:
             await self._idle.wait()
         if self._open:
             self._end.set()
@@ -184,12 +240,12 @@ class _LoopStore(Generic[S]):
 
     async def _serve(self, *, task_status: TaskStatus[None]) -> None:
         """Keep the store open, with its work, until it is ended or the loop is closed."""
-        await self._store.open()
+        await self.store.open()
         self._end, self._closed = anyio.Event(), anyio.Event()
         self._open = True
         try:
             async with anyio.create_task_group() as work:
-                work.start_soon(self._store.work)
+                work.start_soon(self.store.work)
                 task_status.started()
                 await self._end.wait()
                 work.cancel_scope.cancel()
@@ -202,7 +258,7 @@ class _LoopStore(Generic[S]):
 
     async def _close(self) -> None:
         try:
-            await self._store.close()
+            await self.store.close()
         finally:
             self._closed.set()
 

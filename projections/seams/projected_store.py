@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from eventstore.log.events import Expected
     from eventstore.log.operations import Head
     from eventstore.storage.driver import Query, ViewRows
+    from eventstore.store.thread_calls import ThreadCalls
     from projections.tables.connection import Connection
     from projections.tables.projection import TableProjection
 
@@ -64,6 +65,7 @@ class ProjectedStore(AsyncContext):
         self._guard = LoopGuard(f"the {tables.name} in {log if isinstance(log, str) else log.url}")
         self._opening = anyio.Lock()
         self._opened: EventStore | None = None
+        self._calls: ThreadCalls | None = None
         self._seen: Cursor | None = None
         if isinstance(log, EventStore):
             if tables.name not in log.inline:
@@ -84,6 +86,12 @@ class ProjectedStore(AsyncContext):
                 f"the {self._tables.name} in {self._given} is not open: call open() first"
             )
         return self._opened
+
+    @property
+    def _threads(self) -> ThreadCalls:
+        if self._calls is None:
+            self._calls = self.log.in_threads
+        return self._calls
 
     @property
     def _dialect(self) -> str:
@@ -125,7 +133,7 @@ class ProjectedStore(AsyncContext):
                     try:
                         await self._opened.aclose()
                     finally:
-                        self._opened = None
+                        self._opened = self._calls = None
                         self._guard.release()
 
     async def _enter(self) -> None:
@@ -146,6 +154,10 @@ class ProjectedStore(AsyncContext):
 
     async def _append(self, stream: str, *events: NewEvent, expected: Expected = ANY) -> Appended:
         return await self.log.append(stream, events, expected=expected)
+
+    def append_here(self, stream: str, *events: NewEvent, expected: Expected = ANY) -> Appended:
+        """Append in the calling thread, whichever that is."""
+        return self._threads.append(stream, events, expected=expected)
 
     async def _query(self, function: Callable[[Connection], T]) -> T:
         """Query the tables, once they hold everything that was committed before this call."""
@@ -191,6 +203,20 @@ class ProjectedStore(AsyncContext):
             goal = answer.cursor.position if goal is None else goal
             await self.log.transact()
 
+    def look_here(
+        self, *queries: Query, brief: bool = False
+    ) -> tuple[list[list[tuple[Any, ...]]], Cursor]:
+        """Return the rows of queries like :meth:`_look`, in the calling thread, and the head."""
+        calls, goal = self._threads, None
+        while True:
+            answer = self._made(
+                _as_they_are, goal, calls.look(self._tables.name, queries, brief=brief)
+            )
+            if answer.found:
+                return answer.result, answer.cursor
+            goal = answer.cursor.position if goal is None else goal
+            calls.bring_up()
+
     def _made(self, make: Callable[..., Any], goal: int | None, rows: ViewRows) -> _Answer:
         at = self._tables.position_of(rows.version, rows.position)
         if at < (rows.head.position if goal is None else goal):
@@ -208,6 +234,10 @@ class ProjectedStore(AsyncContext):
         """Follow what ``read`` makes of events; by default from what this store read last."""
         start = after if after is not None else (self._seen or self.log.feed.log.newest)
         return Changes(self.log.subscribe_changes(after=start, streams=streams, **options), read)
+
+
+def _as_they_are(*rows: list[tuple[Any, ...]]) -> list[list[tuple[Any, ...]]]:
+    return [*rows]
 
 
 class _Answer(NamedTuple):

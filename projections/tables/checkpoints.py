@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
+    from eventstore.log.events import Cursor
+
 checkpoint_tables: Final = MetaData()
 
 BUILDING: Final = "projection_building_"
@@ -60,6 +62,19 @@ _READ: Final = {
     for table in (projection_table, building_table)
 }
 """Reads a checkpoint, and locks its row; made once, because each append executes it."""
+
+_STORE: Final = {
+    table.name: update(table)
+    .where(table.c.name == bindparam("projection_name"))
+    .values({name: bindparam(f"new_{name}") for name in ("log_id", "position", "hash")})
+    for table in (projection_table, building_table)
+}
+"""Stores a checkpoint."""
+
+_CHECKPOINT: Final = "SELECT log_id, position, hash, version FROM projection WHERE name = ?"
+CHECKPOINT: Final = {"sqlite": _CHECKPOINT, "postgresql": f"{_CHECKPOINT} FOR UPDATE"}
+MOVE_CHECKPOINT: Final = "UPDATE projection SET log_id = ?, position = ?, hash = ? WHERE name = ?"
+"""The same for the driver, for appends: they mean the projection's own row, not that of a build."""
 
 set_aside_table: Final = Table(
     "projection_set_aside",
@@ -109,6 +124,13 @@ def read_checkpoint(connection: Connection, name: str) -> Row[Any] | None:
     """Return log id, position, hash and version of a checkpoint, its row locked."""
     table, key = place_of(connection, name)
     return connection.execute(_READ[table.name], {"projection_name": key}).one_or_none()
+
+
+def store_checkpoint(connection: Connection, name: str, cursor: Cursor) -> None:
+    """Store a cursor as the checkpoint."""
+    table, key = place_of(connection, name)
+    new = {"new_log_id": cursor.log_id, "new_position": cursor.position, "new_hash": cursor.hash}
+    connection.execute(_STORE[table.name], {"projection_name": key, **new})
 
 
 def copy_checkpoint(connection: Connection, name: str, schema: str) -> None:

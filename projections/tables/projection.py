@@ -25,12 +25,14 @@ from projections.tables.checkpoints import (
     read_checkpoint,
     redacted_table,
     set_aside_table,
+    store_checkpoint,
 )
 from projections.tables.columns import storable
 from projections.tables.declaration import METHODS, check_declaration
 from projections.tables.followed import FollowedTables
 from projections.tables.hidden import schemas, take_over_hidden
 from projections.tables.ledger import Ledger, read_columns
+from projections.tables.stated import StatedTables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
@@ -52,7 +54,7 @@ class _EmptiedError(Exception):
     """The projection was emptied while events were applied to it."""
 
 
-class TableProjection:
+class TableProjection(StatedTables):
     """A projection in database tables: a name, tables, and what each event does to them.
 
     Subclass it with ``name``, ``version``, ``metadata`` (an SQLAlchemy MetaData that holds its own
@@ -283,14 +285,6 @@ class TableProjection:
         row = connection.execute(found).one_or_none()
         return self.position_of(None, 0) if row is None else self.position_of(row[1], row[0])
 
-    def position_of(self, version: int | None, position: int | None) -> int:
-        """Return :meth:`position` of what the checkpoint's row says; ``None`` is no row."""
-        if version is None or version < self.version:
-            return 0
-        if version > self.version:
-            raise ProjectionVersionError(self.name, self.version, version)
-        return position or 0
-
     def apply(self, connection: Connection, events: Sequence[Event], cursor: Cursor) -> None:
         """Apply whole commits and store ``cursor``, within the caller's transaction.
 
@@ -298,29 +292,29 @@ class TableProjection:
         Where a redaction emptied the projection, its cursor is ``None`` afterwards: every event
         has to be applied again.
         """
-        connection.exec_driver_sql("SAVEPOINT projection_apply")
-        try:
-            self._apply(connection, events)
-        except _EmptiedError:
-            connection.exec_driver_sql("RELEASE SAVEPOINT projection_apply")
-            return
-        connection.exec_driver_sql("RELEASE SAVEPOINT projection_apply")
-        place, key = place_of(connection, self.name)
-        connection.execute(
-            update(place)
-            .where(place.c.name == key)
-            .values(log_id=cursor.log_id, position=cursor.position, hash=cursor.hash)
-        )
+        if self.handle_appended(connection, events):
+            store_checkpoint(connection, self.name, cursor)
 
-    def _apply(self, connection: Connection, events: Sequence[Event]) -> None:
+    def handle_appended(self, connection: Connection, events: Sequence[Event]) -> bool:
+        """Apply whole commits, and leave the checkpoint; False where a redaction emptied it."""
+        try:
+            if self.on_error == "stop":
+                self._handle_all(connection, events)
+            else:
+                self._handle_or_set_aside_all(connection, events)
+        except _EmptiedError:
+            return False
+        return True
+
+    def _handle_or_set_aside_all(self, connection: Connection, events: Sequence[Event]) -> None:
+        connection.exec_driver_sql("SAVEPOINT projection_apply")
         try:
             self._handle_all(connection, events)
         except ProjectionError:
-            if self.on_error == "stop":
-                raise
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT projection_apply")
             for event in events:
                 self._handle_or_set_aside(connection, event)
+        connection.exec_driver_sql("RELEASE SAVEPOINT projection_apply")
 
     def _handle_all(self, connection: Connection, events: Sequence[Event]) -> None:
         """Apply events in order; where it raises and events are set aside, each by itself."""

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import func
 from sqlalchemy.dialects import postgresql, sqlite
 
+from eventstore.storage.driver import rows_together
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Connection, CursorResult, Table
+
+    from eventstore.storage.driver import Query
 
 _INSERTS: Final[Mapping[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -43,6 +47,25 @@ class Upsert:
                 set_={name: _new_value(table, statement, name, add=add) for name in names},
                 where=None if where is None else where(statement.excluded),
             )
+        self._key = list(key)
+        self._columns = [c.name for c in table.columns]
+        quote = sqlite.dialect().identifier_preparer.quote
+        into = ", ".join(map(quote, self._columns))
+        self._insert = f"INSERT INTO {quote(table.name)} ({into}) VALUES "  # noqa: S608 - our names
+        taken = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in names)
+        self._known = f" ON CONFLICT ({', '.join(map(quote, key))}) DO UPDATE SET {taken}"
+        self._plain = where is None and not add
+
+    def queries(self, rows: Sequence[Mapping[str, Any]]) -> list[Query]:
+        """Return what :meth:`execute` does as SQL for the driver, many rows to a statement."""
+        if not self._plain:
+            raise NotImplementedError("an upsert with a condition is SQLAlchemy's")
+        # A statement must not meet a key twice.
+        last = {tuple(row[name] for name in self._key): row for row in rows}
+        values = [[row[name] for name in self._columns] for row in last.values()]
+        if any("\0" in value for row in values for value in row if isinstance(value, str)):
+            raise ValueError("a text has a NUL character, which no projection may hold: escape it")
+        return list(rows_together(self._insert, values, self._known))
 
     def execute(
         self, connection: Connection, rows: Mapping[str, Any] | Sequence[Mapping[str, Any]]

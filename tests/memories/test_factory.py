@@ -12,10 +12,13 @@ import anyio
 import pytest
 import trio
 from support.memories import Place, some
+from support.totals import read_table
 from support.waiting import DEADLINE, take
 
-from eventstore import ConfigError, EventStore, StoreClosedError
-from projections.memories import MemoryStore, get_memory_store
+from eventstore import ConfigError, EventStore, NewEvent, StoreClosedError, StreamWrite
+from projections.memories import MemoryStore, MemoryTables, get_memory_store
+from projections.memories.tables import memory_table
+from projections.runner import ProjectionRunner
 from projections.seams.background_loop import close_background_loop, get_background_loop
 
 if TYPE_CHECKING:
@@ -292,10 +295,62 @@ def test_a_directory_without_a_name_is_refused(
         get_memory_store()
 
 
-def test_events_that_no_store_writes_change_nothing(lasting: Place) -> None:
-    from eventstore import NewEvent
-    from projections.memories import MemoryTables
+@pytest.mark.promise("memories")
+def test_a_commit_of_many_events_ends_as_a_rebuild_of_it_does(lasting: Place) -> None:
+    def good(number: int, content: str = "x") -> NewEvent:
+        fields: dict[str, Any] = {
+            "namespace": "help",
+            "status": "active",
+            "created_at": number,
+            "updated_at": 1,
+        }
+        return NewEvent("MemoryStored", {"id": f"m-{number}", "content": content, **fields})
 
+    def bad() -> NewEvent:
+        return NewEvent("MemoryStored", {})
+
+    def gone() -> NewEvent:
+        return NewEvent("MemoryDeleted", {"id": "?"})
+
+    stories = [
+        [good(0), bad()],
+        [good(1), gone(), good(1, "newer")],
+        [good(2), gone(), bad()],
+        [bad(), gone(), good(3)],
+    ]
+
+    async def append() -> list[tuple[Any, ...]]:
+        async with EventStore.open(lasting.url, inline=[MemoryTables()]) as log:
+            await log.append_many(
+                StreamWrite(f"memory/m-{number}", story) for number, story in enumerate(stories)
+            )
+            followed = MemoryTables().at(f"sqlite:///{lasting.where / 'followed.db'}")
+            await ProjectionRunner(log, followed).catch_up()
+        return read_table(f"sqlite:///{lasting.where / 'followed.db'}", memory_table)
+
+    followed = asyncio.run(append())
+    assert sorted(read_table(lasting.url, memory_table)) == sorted(followed)
+    with lasting.open() as memories:
+        assert memories.list_ids() == ["m-0", "m-1", "m-3"]
+        assert [one.content for one in memories.get_batch(["m-1"])] == ["newer"]
+
+
+@pytest.mark.promise("memories")
+def test_what_a_program_without_the_table_appends_is_read_at_once(lasting: Place) -> None:
+    async def append(*events: NewEvent) -> None:
+        async with EventStore.open(lasting.url) as log:
+            await log.append("memory/m-1", events)
+
+    with lasting.open() as memories:
+        memories.store(some())
+        asyncio.run(append(NewEvent("MemoryDeleted", {"id": "m-1"})))
+        assert memories.get("m-1") is None
+        asyncio.run(append(NewEvent("MemoryDeleted", {"id": "m-1"})))
+        memories.store(some(content="again"))
+        assert memories.list_ids() == ["m-1"]
+
+
+def test_events_that_no_store_writes_change_nothing(lasting: Place) -> None:
     whole: dict[str, Any] = {"id": "m-1", "content": "x", "namespace": "help", "status": "active",
              "created_at": 1, "updated_at": 1}  # fmt: skip
     strange: list[Any] = [

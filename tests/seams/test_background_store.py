@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import anyio
@@ -125,3 +126,53 @@ def test_a_store_in_memory_is_not_opened_again_without_its_content() -> None:
     close_background_loop()
     with pytest.raises(StoreClosedError, match="no more"):
         store.run(nothing)
+
+
+def test_a_call_in_its_own_thread_opens_the_store_and_is_waited_for() -> None:
+    log: list[str] = []
+    inside, leave = threading.Event(), threading.Event()
+    store = BackgroundStore(lambda: Recorder(log), "the store")
+
+    def call(opened: Recorder) -> threading.Thread:
+        assert opened.log == ["open"]
+        inside.set()
+        assert leave.wait(DEADLINE)
+        opened.log.append("called")
+        return threading.current_thread()
+
+    with ThreadPoolExecutor(2) as pool:
+        called = pool.submit(store.here, call)
+        assert inside.wait(DEADLINE)
+        closed = pool.submit(store.close)
+        with pytest.raises(TimeoutError):
+            closed.result(0.05)
+        with pytest.raises(StoreClosedError, match="the store is closed"):
+            store.here(call)
+        leave.set()
+        assert called.result(DEADLINE) is not threading.current_thread()
+        closed.result(DEADLINE)
+    assert log == ["open", "called", "close"]
+
+
+def test_what_follows_a_call_is_done_in_the_loop_before_it_returns() -> None:
+    store = BackgroundStore(lambda: Recorder([]), "the store")
+    done: list[object] = []
+
+    async def then(_: Recorder, result: object) -> None:
+        await anyio.lowlevel.checkpoint()
+        done.append((result, threading.current_thread().name))
+
+    assert store.here(lambda _: 7, then) == 7
+    assert done == [(7, "eventstore-background")]
+    store.close()
+
+
+def test_a_call_in_its_own_thread_is_refused_in_the_loops_own() -> None:
+    store = BackgroundStore(lambda: Recorder([]), "the store")
+
+    async def call(_: Recorder) -> None:
+        store.here(lambda _: None)
+
+    with pytest.raises(StoreClosedError, match="would wait for itself"):
+        store.run(call)
+    store.close()

@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from support.logs import LOG_URLS, positions, some
 from support.threaded import ThreadedStore
+from support.totals import Totals
 from support.waiting import collect, take
 
 from eventstore import EventStore, LogReplacedError
@@ -50,6 +52,18 @@ async def opened(kind: Any, url: str, *, copy: bool) -> AsyncIterator[Any]:
             await first.renew_incarnation()
     async with kind.open(url, notify="none", poll=0.01) as store:
         yield store
+
+
+async def test_a_log_in_its_place_that_lacks_its_projections_is_named(tmp_path: Path) -> None:
+    url = LOG_URLS["postgresql"](tmp_path)
+    async with EventStore.open(url, inline=[Totals()]) as store:
+        await store.append("a/1", some(1))
+        await renew(url, tmp_path)
+        with psycopg.connect(url) as connection:
+            connection.execute("DROP TABLE projection")
+        for _ in range(2):
+            with pytest.raises(LogReplacedError):
+                await store.append("a/1", some(1))
 
 
 @pytest.mark.parametrize("copy", [False, True], ids=["original", "copy"])

@@ -24,6 +24,7 @@ class Place:
 
     def __init__(self, kind: str, where: Path) -> None:
         self.kind = kind
+        self.where = where
         self.directory = where / "memories" if kind == "files" else None
         self.url = LOG_URLS["sqlite" if kind == "files" else kind](where)
 

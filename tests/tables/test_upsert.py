@@ -92,3 +92,23 @@ def test_a_long_key_is_short_and_still_its_own() -> None:
     assert first.startswith("éé…")
     assert first != second
     assert len(first.encode()) == len("éé…".encode()) + 64
+
+
+def test_rows_for_the_driver_are_those_of_sqlalchemy(connection: Connection) -> None:
+    upsert = Upsert(things, ["key"])
+    upsert.execute(connection, {"key": "k-1", "first": 0, "last": 0})
+    keys = [f"k-{number % 70}" for number in range(150)]
+    queries = upsert.queries([{"key": key, "first": n, "last": -n} for n, key in enumerate(keys)])
+    assert [len(values) for _, values in queries] == [3 * 64, 3 * 4, 3 * 2]
+    for sql, values in queries:
+        text = sql if connection.dialect.name == "sqlite" else sql.replace("?", "%s")
+        connection.exec_driver_sql(text, tuple(values))
+    newest = {key: (key, n, -n) for n, key in enumerate(keys)}
+    assert rows(connection) == [newest[key] for key in sorted(newest)]
+
+
+def test_rows_for_the_driver_are_refused_where_sqlalchemys_are() -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        Upsert(things, ["key"]).queries([{"key": "a\0", "first": 1, "last": 1}])
+    with pytest.raises(NotImplementedError):
+        Upsert(things, ["key"], add=True).queries([{"key": "a", "first": 1, "last": 1}])

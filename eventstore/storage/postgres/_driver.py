@@ -85,6 +85,8 @@ class PostgresDriver(Driver):
     ``limit`` hears of every statement: time is limited for each, not for all of them.
     """
 
+    dialect = "postgresql"
+
     table_mark = (
         "pg_catalog.to_regclass(pg_catalog.concat(pg_catalog.quote_ident("
         f"pg_catalog.current_schema()), '.{incarnation.TABLE}'))::pg_catalog.oid::pg_catalog.int8"
@@ -95,6 +97,9 @@ class PostgresDriver(Driver):
         self._connection = connection
         self._limit = limit
         self._deferred: list[Query] = []
+        self.asks_ahead = True
+        self._ahead: list[Query] = []
+        self._answers: list[tuple[Query, list[tuple[Any, ...]]]] = []
 
     @property
     def connection(self) -> Connection:
@@ -131,13 +136,29 @@ class PostgresDriver(Driver):
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""
+        if self._answers and (known := self._take_answer((sql, parameters))) is not None:
+            return known
         found: list[tuple[Any, ...]] = self._execute(sql, parameters).fetchall()
         return found
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """Return the first row of a query, or ``None``."""
+        if self._answers and (known := self._take_answer((sql, parameters))) is not None:
+            return known[0] if known else None
         found: tuple[Any, ...] | None = self._execute(sql, parameters).fetchone()
         return found
+
+    def ahead(self, *queries: Query) -> None:
+        """Ask queries together with the next statement, and keep their answers for later."""
+        if self.asks_ahead:
+            self._ahead += queries
+
+    def _take_answer(self, query: Query) -> list[tuple[Any, ...]] | None:
+        for index, (asked, rows) in enumerate(self._answers):
+            if asked == query:
+                del self._answers[index]
+                return rows
+        return None
 
     def head_row(self, columns: str, *, lock: bool) -> tuple[Any, ...] | None:
         """Return these columns of the head row, or ``None``; ``lock`` keeps it as it is."""
@@ -204,11 +225,15 @@ class PostgresDriver(Driver):
 
     def together(self, *queries: Query) -> list[list[tuple[Any, ...]]]:
         """Return all rows of several queries, in one exchange."""
+        known = [self._take_answer(query) if self._answers else None for query in queries]
+        if None not in known:
+            return [rows for rows in known if rows is not None]
         if len(queries) < 2 and not self._deferred:
             return [self.rows(*query) for query in queries]
         with self._pipeline():
-            cursors = [self._send(sql, parameters) for sql, parameters in queries]
-        return [cursor.fetchall() for cursor in cursors]
+            asked = [self._send(*q) for q, rows in zip(queries, known, strict=True) if rows is None]
+        found = iter(asked)
+        return [next(found).fetchall() if rows is None else rows for rows in known]
 
     def take_deferred(self) -> list[Query]:
         """Return what was deferred, for another driver to execute on this connection."""
@@ -222,10 +247,14 @@ class PostgresDriver(Driver):
                 pass
 
     def _execute(self, sql: str, parameters: Sequence[Any]) -> Any:
-        if not self._deferred:
+        if not self._deferred and not self._ahead:
             return self._send(sql, parameters)
+        ahead, self._ahead = self._ahead, []
         with self._pipeline():
-            return self._send(sql, parameters)
+            cursor = self._send(sql, parameters)
+            found = [(query, self._send(*query)) for query in ahead]
+        self._answers = [(query, answer.fetchall()) for query, answer in found]
+        return cursor
 
     def execute_kept(self, text: str, parameters: Sequence[Any]) -> Any:
         """Execute a statement in psycopg's form, which the session keeps prepared."""

@@ -14,10 +14,12 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from psycopg.errors import UndefinedTable
 from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 
 from eventstore.errors import StorageError
+from eventstore.limits import QUERY_THREADS
 from eventstore.storage.base import SqlBackend
 from eventstore.storage.postgres import owners
 from eventstore.storage.postgres._advisory_lock import SessionLock, read_held
@@ -91,11 +93,14 @@ class PostgresBackend(SqlBackend):
             url, self._watchdog, pool_size=USER_CONNECTIONS, max_overflow=-1
         )
         reset_between_callers(self._user_engine, self._watchdog)
-        self._query_engine = make_engine(url, self._watchdog, max_overflow=-1)
+        self._query_engine = make_engine(
+            url, self._watchdog, pool_size=QUERY_THREADS, max_overflow=-1
+        )
         for engine in (self._engine, self._query_engine):
             event.listen(engine, "checkout", self._drop_old)
         self._writer: Connection | None = None
         self._writer_lock = threading.Lock()
+        self._asks_ahead = True
         self._lost_at = 0.0
         self._closed = False
         using = self._streams, self._known, self._watch, self._writing_driver
@@ -185,7 +190,19 @@ class PostgresBackend(SqlBackend):
     ) -> list[Outcome]:
         """Carry out a group, by one statement where all that it needs is known."""
         outcomes = None if self._inline else self._single.write(group, self._clock(), batches)
-        return super()._write_group(group, batches) if outcomes is None else outcomes
+        if outcomes is not None:
+            return outcomes
+        try:
+            return super()._write_group(group, batches)
+        except StorageError as error:
+            if not isinstance(error.__cause__, UndefinedTable) or not self._asks_ahead:
+                raise
+        # What was asked ahead has no table: asked in its own turn, it says what has happened.
+        self._asks_ahead = False
+        try:
+            return super()._write_group(group, batches)
+        finally:
+            self._asks_ahead = True
 
     @contextmanager
     def _writing_driver(self) -> Iterator[PostgresDriver]:
@@ -197,6 +214,7 @@ class PostgresBackend(SqlBackend):
         """Call ``function`` in a transaction that writes: commit, or leave nothing."""
         with self._writing_connection() as writer:
             with self._transaction(writer, WRITE) as driver:
+                driver.asks_ahead = self._asks_ahead
                 result = function(driver)
                 driver.commit()
             # Ends the transaction that SQLAlchemy began for a projection's statements.

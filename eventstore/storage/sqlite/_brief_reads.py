@@ -50,7 +50,7 @@ class BriefReads:
             return None
         try:
             return None if self._closed else self._look(view, queries)
-        except (sqlite3.Error, OSError):
+        except (sqlite3.Error, OSError, LookupError):
             return None
         finally:
             self._lock.release()

@@ -47,6 +47,8 @@ def _insert_columns(sql: str, shared: tuple[bool, ...], rows: int) -> str:
 class SqliteDriver(Driver):
     """SQL on a connection of the module sqlite3."""
 
+    dialect = "sqlite"
+
     # The number of the schema, with which SQLite itself knows whether statements are up to date.
     table_mark = "(SELECT schema_version FROM main.pragma_schema_version)"
 
