@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE: Final = "docker-compose.yml"
+PATIENCE: Final = 10
+"""How many times as long as in earnest a health check may take, on a machine that is busy."""
+
 NAME: Final = "[_a-zA-Z][_a-zA-Z0-9]*"
 VARIABLE: Final = re.compile(
     rf"\$(?:(?P<dollar>\$)|(?P<plain>{NAME})|"
@@ -152,7 +155,7 @@ class Service:
         assert self.process is None or self.process.poll() is None, self.describe()
 
     def check(self) -> subprocess.CompletedProcess[str]:
-        """Run the health check; one that takes longer than it may ends with status -9."""
+        """Run the health check; one that takes far longer than it may ends with status -9."""
         health = self.told["healthcheck"]
         kind, *words = (self.adapt(word) for word in health["test"])
         assert kind in {"CMD", "CMD-SHELL"}
@@ -164,17 +167,17 @@ class Service:
                 env=self.environment,
                 capture_output=True,
                 text=True,
-                timeout=int(health["timeout"].removesuffix("s")),
+                timeout=PATIENCE * int(health["timeout"].removesuffix("s")),
                 check=False,
             )
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(words, -signal.SIGKILL, "", "too late")
 
 
-def until(condition: Callable[[], object], within: float, *services: Service) -> None:
-    """Return once the condition holds; fail at once where a service has ended, else after a time.
+def until(condition: Callable[[], object], *services: Service) -> None:
+    """Return once the condition holds; fail at once where a service has ended.
 
-    ``within`` is in seconds.
+    While they run there is no limit but that of the test: a busy machine may take long.
     """
 
     def holds() -> bool:
@@ -184,7 +187,7 @@ def until(condition: Callable[[], object], within: float, *services: Service) ->
             service.check_runs()
         return False
 
-    fleet.until(holds, within)
+    fleet.until(holds)
 
 
 def mounts(told: Mapping[str, Any], project: Path) -> dict[str, str]:

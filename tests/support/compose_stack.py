@@ -26,8 +26,8 @@ class Stack:
         self.started: set[str] = set()
         self.redis_port = free_port()
         ports = {"postgres": ("5432", server.port), "redis": ("6379", self.redis_port)}
-        # Seconds in which nothing that arrives was looked for: it was woken by Redis.
-        variables = compose.programs(project / "bin", EVENTSTORE_POLL_SECONDS="60")
+        # Nothing that arrives was looked for within an hour: it was woken by Redis.
+        variables = compose.programs(project / "bin", EVENTSTORE_POLL_SECONDS="3600")
         self.services = {
             name: Service(
                 name,
@@ -78,11 +78,11 @@ class Stack:
 
     def await_health(self, name: str) -> None:
         """Return once a service is healthy; fail once it has ended."""
-        self.until(lambda: self[name].check().returncode == 0, 60, name)
+        self.until(lambda: self[name].check().returncode == 0, name)
 
-    def until(self, condition: Callable[[], object], within: float, *names: str) -> None:
-        """Return once the condition holds; fail after so many seconds, or once one has ended."""
-        compose.until(condition, within, *(self[name] for name in names))
+    def until(self, condition: Callable[[], object], *names: str) -> None:
+        """Return once the condition holds; fail once one of the services has ended."""
+        compose.until(condition, *(self[name] for name in names))
 
     def describe(self) -> str:
         """Say of each service whether it runs, or its exit status, with the end of its output."""
