@@ -65,7 +65,7 @@ def decode(raw: bytes | None) -> Journal | None:
     bodies = _bodies(raw or b"")
     try:
         first = _FIRST.decode(next(bodies, b""))
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     if first.format != FORMAT:
         return None

@@ -98,7 +98,7 @@ def is_of(raw: bytes, projection: str) -> bool:
     """Return whether a manifest, in any format, is that of a projection."""
     try:
         return msgspec.json.decode(raw, type=_Owner).projection == projection
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return False
 
 

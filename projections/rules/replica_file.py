@@ -154,7 +154,7 @@ class ReplicaFormat:
             for line in lines:
                 for type_, change in _STEPS.decode(line.companion):
                     fold.put(type_, change)
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise ReplicaFileError(JOURNAL, f"is damaged ({error})") from error
         cursor = Cursor(companion.log_id, lines[-1].position, bytes.fromhex(lines[-1].hash))
         return companion.with_fold(fold, cursor)

@@ -22,7 +22,8 @@ from eventstore.log.operations import OpenConsumer
 from eventstore.log.validation import check_append
 from eventstore.notify._signed_messages import Signer
 from eventstore.storage.sqlite.backend import SqliteBackend
-from projections.directory import manifest
+from projections.directory import commit_journal, manifest
+from projections.directory.content import Line
 from projections.directory.path_claims import Entry, Waiting
 from projections.rules._replica_fold import Change, Standing
 from projections.rules.replica_file import REPLICA_FORMAT, ReplicaFile
@@ -104,6 +105,17 @@ def replicas() -> list[bytes]:
     )
     files = [REPLICA_FORMAT.empty("log"), full]
     return [file.encode().partition(b"\n")[2] for file in files]
+
+
+def commit_journals() -> list[bytes]:
+    """Return the lines of a journal without their checksums."""
+    digest = sha256(b"one").hexdigest()
+    steps = b'[["RuleDefined",[5,6,"%s","definition","R1",{"rule_id":"R1"}]]]' % digest.encode()
+    start = commit_journal.first_line(b"manifest", digest)
+    raw = start + commit_journal.next_line(start, Line(5, digest, {}))
+    entry = Entry("R1", 6, digest, 3)
+    raw += commit_journal.next_line(raw, Line(6, digest, {"a.yml": entry}, msgspec.Raw(steps)))
+    return [b"\n".join(line[65:] for line in raw.splitlines())]
 
 
 def messages() -> list[bytes]:

@@ -34,7 +34,7 @@ from eventstore.integrity.checks import Checker
 from eventstore.log.events import NewEvent
 from eventstore.notify._signed_messages import RefusedMessageError, Signer
 from fuzz import seeds
-from projections.directory import manifest
+from projections.directory import commit_journal, manifest
 from projections.rules.formats.base import RuleFormatError, get_format, read_rules
 from projections.rules.model import encode_rule
 from projections.rules.replica_file import REPLICA_FORMAT, ReplicaFileError
@@ -106,6 +106,7 @@ def read_manifest(content: bytes) -> None:
     with suppress(manifest.ManifestError):
         found = manifest.decode(content, "fuzz")
         assert manifest.decode(manifest.encode(found), "fuzz") == found
+    manifest.is_of(content, "rules")
 
 
 def read_replica(content: bytes) -> None:
@@ -116,6 +117,22 @@ def read_replica(content: bytes) -> None:
             assert REPLICA_FORMAT.decode(found.encode(), "fuzz") == found
             assert found.cursor.position == found.position
             found.since(0)
+
+
+def read_journal(content: bytes) -> None:
+    """Read a directory's journal as it is, and its lines with the checksums that they say."""
+    before, signed = b"", b""
+    for body in content.split(b"\n"):
+        before = sha256(before + body).hexdigest().encode()
+        signed += b"%s %s\n" % (before, body)
+    for raw in (content, signed):
+        journal = commit_journal.decode(raw)
+        if journal is None or not journal.lines:
+            continue
+        assert len(journal.lines) < raw.count(b"\n")
+        with suppress(ReplicaFileError):
+            found = REPLICA_FORMAT.continued(REPLICA_FORMAT.empty("log"), journal.lines)
+            assert REPLICA_FORMAT.decode(found.encode(), "fuzz") == found
 
 
 def read_message(content: bytes) -> None:
@@ -214,6 +231,7 @@ TARGETS: Final[dict[str, Target]] = {
     "records": Target(read_records, seeds.records),
     "manifest": Target(read_manifest, seeds.manifests),
     "replica": Target(read_replica, seeds.replicas),
+    "journal": Target(read_journal, seeds.commit_journals),
     "message": Target(read_message, seeds.messages),
     "settings": Target(read_settings, seeds.settings),
     "rules": Target(read_rule_file, seeds.rules),
