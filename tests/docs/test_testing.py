@@ -19,11 +19,12 @@ pytestmark = pytest.mark.slow
 def run_tests(directory: Path, *options: str) -> str:
     """Run the tests of the page as another project would, and return what pytest prints."""
     text = (REPOSITORY / "docs" / "testing.md").read_text()
-    block = re.search(r"<!-- test_totals\.py -->\n```python\n(.*?)```", text, re.DOTALL)
+    blocks = re.findall(r"<!-- (test_\w+\.py) -->\n```python\n(.*?)```", text, re.DOTALL)
     settings = re.search(r"```ini\n(.*?)```", text, re.DOTALL)
-    assert block is not None
+    assert len(blocks) == text.count("```python") == 2
     assert settings is not None
-    (directory / "test_totals.py").write_text(block[1])
+    for name, block in blocks:
+        (directory / name).write_text(block)
     (directory / "pytest.ini").write_text(settings[1])
     run = subprocess.run(
         [sys.executable, "-W", "error", "-m", "pytest", "-v", "-p", "no:cacheprovider", *options],
@@ -41,7 +42,9 @@ def test_the_tests_of_the_page_pass_on_each_database_that_is_named(tmp_path: Pat
     printed = run_tests(tmp_path)
     assert "test_each_day_has_its_total[memory] PASSED" in printed
     assert "test_each_day_has_its_total[sqlite] PASSED" in printed
-    assert "4 passed" in printed
+    assert "4 passed" in run_tests(tmp_path, "test_totals.py")
+    assert "TestMyFormat::test_any_content_is_a_live_rule_or_a_typed_refusal PASSED" in printed
+    assert "failed" not in printed
     assert "test_each_day_has_its_total[sqlite]" not in run_tests(
         tmp_path, "--event-store=memory", "-k", "each_day"
     )

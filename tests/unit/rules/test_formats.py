@@ -4,12 +4,10 @@ import hashlib
 import re
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from support.commands import REPOSITORY
 
 from eventstore import errors
 from projections.rules.formats import (
-    ParsedRule,
     RuleFormat,
     RuleFormatError,
     files_ending,
@@ -18,46 +16,8 @@ from projections.rules.formats import (
     known_formats,
     register,
 )
+from projections.testing.rule_formats import SCRATCH, RuleFormatContract
 
-SCRATCH = [
-    ".x.yml.swp",
-    ".x.yml.swx",
-    "4913",
-    "x.yml~",
-    "#x.yml#",
-    ".#x.yml",
-    ".hidden.yml",
-    ".goutputstream-AB12CD",
-    "x.yml___jb_tmp___",
-    "x.yml___jb_old___",
-    ".",
-    "..data",
-    "x.yml.bak",
-    "x.yml.orig",
-    "x.yml.save.1",
-    "x.yml.swp",
-    "x.yml.vsctmp",
-    "x.yml.tmp",
-    "x.yml.tmp.4711",
-    "sedAb3dE9",
-    "new.yar.filepart",
-    "new.yar.part",
-    "new.yar.crdownload",
-    "new.yar.PARTIAL",
-    "x.yml.dpkg-new",
-    "x.yml.rpmsave",
-    "x.yml.pacnew",
-    "x.yml.r12",
-    "x_BACKUP_4711.yml",
-    ".x.yml.aB3xYz",
-    ".syncthing.x.yml.tmp",
-    "~syncthing~x.yml.tmp",
-    ".nfs0000000001",
-    "~$rules.docx",
-    "Thumbs.db",
-    "Desktop.ini",
-    "Icon\r",
-]
 EVERY_FORMAT = pytest.mark.parametrize(
     "rule_format", [get_format(name) for name in known_formats()]
 )
@@ -81,12 +41,6 @@ def test_an_unknown_format_is_refused_naming_the_known_ones(name: str) -> None:
 def test_a_name_that_is_taken_cannot_be_registered_again() -> None:
     with pytest.raises(errors.ConfigError, match="'ttp' is registered already"):
         register(get_format("ttp"))
-
-
-@EVERY_FORMAT
-@pytest.mark.parametrize("name", SCRATCH)
-def test_scratch_files_never_count(rule_format: RuleFormat, name: str) -> None:
-    assert not is_rule_file(name, rule_format.filename)
 
 
 @pytest.mark.parametrize("name", SCRATCH)
@@ -117,22 +71,24 @@ def test_other_names_do_not_count_as_ttp_rules(name: str) -> None:
     assert not is_rule_file(name, get_format("ttp").filename)
 
 
-@EVERY_FORMAT
-@given(content=st.binary(max_size=120))
-def test_any_content_is_a_live_rule_or_a_typed_refusal(
-    rule_format: RuleFormat, content: bytes
-) -> None:
-    outcome: ParsedRule | RuleFormatError
-    try:
-        outcome = rule_format.read("folder/r.yml", content)
-    except RuleFormatError as error:
-        outcome = error
-    if isinstance(outcome, ParsedRule):
-        assert not outcome.compiled.removed
-        assert outcome.compiled.rule_id == outcome.rule_id
-        assert rule_format.read("folder/r.yml", content) == outcome
-    else:
-        assert str(outcome).startswith("folder/r.yml:")
+GOOD = {
+    "raw": ("a.txt", b"text"),
+    "sigma": (
+        "a.yml",
+        b"title: t\nlogsource: {product: p}\ndetection: {s: {a: b}, condition: s}\n",
+    ),
+    "ttp": ("R1.yml", (REPOSITORY / "config/rules/ttp/dns_tunnel_long_labels.yml").read_bytes()),
+}
+
+
+class TestEveryFormat(RuleFormatContract):
+    @pytest.fixture(params=known_formats())
+    def rule_format(self, request: pytest.FixtureRequest) -> RuleFormat:
+        return get_format(request.param)
+
+    @pytest.fixture
+    def good_file(self, rule_format: RuleFormat) -> tuple[str, bytes]:
+        return GOOD[rule_format.name]
 
 
 def test_a_format_may_be_made_of_endings() -> None:
