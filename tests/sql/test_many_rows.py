@@ -134,7 +134,13 @@ def test_changes_of_several_kinds_keep_their_order(filled: SqlStorage, url: str)
     check(filled, url)
 
 
-@pytest.mark.parametrize("again", ["UPDATE item SET id = 0 WHERE id = 6100", "DELETE FROM item"])
+@pytest.mark.parametrize(
+    "again",
+    [
+        "UPDATE item SET id = 0 WHERE id = 6100",
+        pytest.param("DELETE FROM item", marks=pytest.mark.slow),
+    ],
+)
 def test_rows_that_are_changed_twice_are_recorded_one_by_one(
     filled: SqlStorage, url: str, again: str
 ) -> None:
@@ -145,6 +151,7 @@ def test_rows_that_are_changed_twice_are_recorded_one_by_one(
     check(filled, url)
 
 
+@pytest.mark.slow
 def test_a_migration_may_change_many_rows_without_a_compact_form_again_and_again(
     filled: SqlStorage, migrations: Migrations, url: str, kind: str
 ) -> None:
