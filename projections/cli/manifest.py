@@ -65,6 +65,11 @@ MANIFEST: Final = Manifest(
             "projections.cli.view_builds:swap",
         ),
         Command(
+            "views retry",
+            "Apply events again that a view has set aside.",
+            "projections.cli.view_builds:retry",
+        ),
+        Command(
             "views drop",
             "Remove a view, or a version that is built.",
             "projections.cli.view_builds:drop",

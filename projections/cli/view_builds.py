@@ -1,4 +1,4 @@
-"""``views build``, ``swap`` and ``drop``: versions of views in the log's database, by hand."""
+"""``views build``, ``swap``, ``drop`` and ``retry``: views in the log's database, by hand."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from eventstore.cli.session import Session
 from eventstore.errors import ConfigError, InvalidInputError
 from projections.tables.dropping import drop_view
 from projections.tables.projection import TableProjection
+from projections.tables.retrying import retry_set_aside
 from projections.tables.view_facts import read_views
 
 if TYPE_CHECKING:
@@ -95,6 +96,36 @@ async def swap(
         {"view": name, "version": version, "swapped": swapped},
         f"version {version} of {name} is the live one{' now' if swapped else ' already'}",
     )
+
+
+async def retry(
+    session: Session,
+    name: Name,
+    *,
+    position: Annotated[
+        list[int] | None,
+        typer.Option(help="Only the event at this position; may be given again."),
+    ] = None,
+    from_: From = None,
+    upcasters: Upcast = None,
+) -> int:
+    """Apply events again that a view has set aside; status 1 where one still cannot be applied.
+
+    They come after the events that were applied since: where the order matters, raise the view's
+    version instead.
+    """
+    projection, lift = _load(name, from_), _load_upcasters(upcasters)
+    async with session.open_store(upcasters=lift) as store:
+        await _find(store, name)
+        done = await retry_set_aside(store, projection, position)
+    left = [{"position": at, "reason": reason} for at, reason in done.left.items()]
+    session.output.value(
+        {"view": name, "applied": done.applied, "left": left},
+        f"{len(done.applied)} events are applied now, {len(left)} are still set aside",
+    )
+    for at, reason in done.left.items():
+        session.output.line(f"{at}: {reason}")
+    return 1 if left else 0
 
 
 async def drop(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
 import pytest
 from sqlalchemy import BigInteger, Connection, MetaData, String, text
 from support.event_tables import event_table
@@ -13,6 +14,7 @@ from eventstore import Event, EventStore, NewEvent, ProjectionError
 from eventstore.errors import StorageError
 from projections import ProjectionRunner, TableProjection
 from projections.tables.checkpoints import projection_table, set_aside_table
+from projections.tables.retrying import retry_set_aside
 
 if TYPE_CHECKING:
     from support.postgres import Server
@@ -149,3 +151,21 @@ async def test_a_database_that_fails_sets_no_event_aside(log: str, target: str) 
         projection.fails = False
         await ProjectionRunner(store, projection.at(target)).catch_up()
     assert read_totals(target) == {"n/1": 1}
+
+
+@pytest.mark.slow
+async def test_what_was_set_aside_is_applied_again_once_the_handler_is_mended(log: str) -> None:
+    class Mended(Totals):
+        def handle(self, connection: Connection, event: Event) -> None:
+            if event.position == 4:
+                raise ZeroDivisionError("not yet")
+            super().handle(connection, msgspec.structs.replace(event, type="Counted"))
+
+    async with EventStore.open(log, inline=[Totals(on_error="set_aside")]) as store:
+        await store.append("n/1", [NewEvent(t, 1) for t in ("Counted", "Bad", "Counted", "Bad")])
+        done = await retry_set_aside(store, Mended())
+        assert (done.applied, done.left) == ([2], {4: "ZeroDivisionError('not yet')"})
+        assert read_totals(log) == {"n/1": 3}
+        assert [row[1] for row in read_table(log, set_aside_table)] == [4]
+        await store.append("n/1", [NewEvent("Counted", 1)])
+        assert read_totals(log) == {"n/1": 4}

@@ -7,17 +7,21 @@ import sys
 from typing import TYPE_CHECKING
 
 import anyio
+import msgspec
 import pytest
 from support.commands import refused
 from support.totals import DoubledTotals, Totals, append_numbers, read_totals
 
-from eventstore import EventStore
+from eventstore import EventStore, NewEvent
 from projections.cli.view_builds import _reporter
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sqlalchemy import Connection
     from support.commands import Run
+
+    from eventstore import Event
 
 NEWER = "support.totals:DoubledTotals"
 
@@ -91,6 +95,45 @@ def test_a_build_that_fails_names_the_event(run: Run, url: str) -> None:
     failed = refused(run, "views", "build", "totals", "--from", f"{__name__}:Broken")
     assert "projection 'totals' stopped at position 1: ZeroDivisionError" in failed
     assert (listed(run), read_totals(url)) == ([(1, "live")], old)
+
+
+class Mended(Totals):
+    """Counts what the first program could not, but for the fourth event."""
+
+    def handle(self, connection: Connection, event: Event) -> None:
+        """Add the number."""
+        if event.position == 4:
+            raise ZeroDivisionError("not yet")
+        super().handle(connection, msgspec.structs.replace(event, type="Counted"))
+
+
+async def set_aside(url: str) -> None:
+    async with EventStore.open(url, inline=[Totals(on_error="set_aside")], notify="none") as store:
+        for kind in ("Counted", "Bad", "Counted", "Bad"):
+            await store.append("n/1", [NewEvent(kind, 1)])
+
+
+@pytest.mark.parametrize("on_error", ["stop", "set_aside"])
+def test_events_that_were_set_aside_are_applied_again(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_error: str
+) -> None:
+    url = f"sqlite:///{tmp_path}/eventstore.db"
+    anyio.run(set_aside, url)
+    monkeypatch.setattr(Mended.__init__, "__kwdefaults__", {"on_error": on_error})
+    where = ["--from", f"{__name__}:Mended"]
+    assert run("views", "retry", "totals", "--position", "4", *where).returncode == 1
+    done = run("views", "retry", "totals", *where)
+    assert (done.returncode, done.stdout) == (
+        1,
+        "1 events are applied now, 1 are still set aside\n4: ZeroDivisionError('not yet')\n",
+    )
+    assert read_totals(url) == {"n/1": 3}
+    (line,) = run("views", "--json").stdout.splitlines()
+    values = json.loads(line)
+    assert (values["state"], values["position"]) == ("live", 4)
+    assert [one["position"] for one in values["set_aside"]] == [4]
+    again = json.loads(run("views", "retry", "totals", "--json", *where).stdout)
+    assert (again["applied"], len(again["left"])) == ([], 1)
 
 
 def test_the_rest_of_a_build_is_estimated_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
