@@ -58,6 +58,7 @@ def _schemas(postgres: Server) -> set[str]:
 
 
 @pytest.mark.anyio
+@pytest.mark.slow
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_on_postgresql_a_log_has_a_schema_that_is_dropped(
     postgres: Server, tmp_path: Path
