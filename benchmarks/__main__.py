@@ -28,6 +28,7 @@ from benchmarks.publishing import definitions, publishing
 from benchmarks.reading import reading
 from benchmarks.rule_states import states
 from benchmarks.rules import memory, silencing, swapping, syncing
+from benchmarks.seam_calls import journal_calls, registry_calls
 from benchmarks.seam_journal import journal_postgres, journal_sqlite
 from benchmarks.seam_memories import memories
 from benchmarks.seam_registry import registry
@@ -70,6 +71,8 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "asking": asking,
     "memories": memories,
     "registry": registry,
+    "registry-calls": registry_calls,
+    "journal-calls": journal_calls,
     "sql": sql_sqlite,
     "pg-sql": sql_postgres,
 }

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+import msgspec
 import psycopg
 
 from benchmarks.measure import Row, Setting
@@ -110,6 +111,60 @@ class Plain:
         found: list[tuple[Any, ...]] = self._run(sql.replace("?", self._mark), values).fetchall()
         return found
 
+    def newest(self, limit: int) -> list[dict[str, Any]]:
+        """Return the newest entries, as a program works with them."""
+        return self._entries(f"{MINE} {NEWEST} ?", self.project, limit)
+
+    def by_message(self, text: str, limit: int) -> list[dict[str, Any]]:
+        """Return the newest entries with part of a message."""
+        sql = f"{MINE} AND {self.within}(folded, ?) > 0 {NEWEST} ?"
+        return self._entries(sql, self.project, text, limit)
+
+    def by_meta(self, key: str, value: str, limit: int) -> list[dict[str, Any]]:
+        """Return the newest entries with a value of metadata."""
+        return self._entries(
+            f"SELECT {COLUMNS} FROM journal_meta m JOIN journal_entry e USING (position) "
+            "WHERE m.project_id = ? AND key = ? AND value = ? "
+            "ORDER BY m.ts_us DESC, position DESC LIMIT ?",
+            self.project, key, value, limit,
+        )  # fmt: skip
+
+    def _entries(self, sql: str, *values: object) -> list[dict[str, Any]]:
+        decode = msgspec.json.decode
+        return [
+            {"id": id_, "ts": ts, "emoji": emoji, "agent": agent, "message": message,
+             "meta": decode(meta), "raw_line": line}
+            for id_, ts, emoji, agent, message, meta, line in self.rows(sql, *values)
+        ]  # fmt: skip
+
+    def add_agents(self) -> None:
+        """Make the tables of agents."""
+        self._do(
+            "CREATE TABLE assignment (agent_id TEXT PRIMARY KEY, project_name TEXT, "
+            "version BIGINT, updated_us BIGINT, updated_by TEXT, session_id TEXT)"
+        )
+        self._do("CREATE TABLE session (session_id TEXT PRIMARY KEY, at_us BIGINT)")
+        self._do("INSERT INTO session VALUES (?, ?)", "session", 0)
+
+    def assign(self, agent: str, project: str, by: str, session: str) -> dict[str, Any]:
+        """Assign an agent in one durable transaction."""
+        now = time.time_ns() // 1000
+        self._do("BEGIN")
+        [(version,)] = self.rows(
+            "INSERT INTO assignment VALUES (?,?,1,?,?,?) ON CONFLICT (agent_id) DO UPDATE SET "
+            "project_name = excluded.project_name, version = assignment.version + 1, "
+            "updated_us = excluded.updated_us, updated_by = excluded.updated_by, "
+            "session_id = excluded.session_id RETURNING version",
+            agent, project, now, by, session,
+        )  # fmt: skip
+        self._do("COMMIT")
+        return {"agent_id": agent, "project_name": project, "version": version, "at": now}
+
+    def heartbeat(self, session: str) -> None:
+        """Store a heartbeat in one durable transaction."""
+        now = time.time_ns() // 1000
+        self._do("UPDATE session SET at_us = ? WHERE session_id = ?", now, session)
+
     def insert(self, one: dict[str, Any]) -> None:
         """Insert an entry in one durable transaction."""
         self._position += 1
@@ -119,7 +174,8 @@ class Plain:
             "INSERT INTO journal_entry (position, project_id, ts_us, agent, emoji, folded, "
             "message, entry_id, ts, meta, raw_line) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
             at, self.project, ts_us, one["agent"], one["emoji"], fold(one["message"]),
-            one["message"], one["entry_id"], one["ts"], str(one["meta"]), one["raw_line"],
+            one["message"], one["entry_id"], one["ts"],
+            msgspec.json.encode(one["meta"]).decode(), one["raw_line"],
         )  # fmt: skip
         for key, value in one["meta"].items():
             text, is_text = meta_value(value)

@@ -18,12 +18,16 @@ import psycopg
 from benchmarks.measure import Row, Setting, latency_rows
 from benchmarks.postgres import server
 from eventstore import NewEvent, StreamWrite
+from eventstore.log.clock import from_microseconds
 from projections.registry import Registry
 from projections.registry.events import BOT_REGISTERED, bot_stream
+from projections.registry.model import stored_registration
 from projections.registry.tables import metadata_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from projections.registry import Registration
 
 BOTS: Final = 1_000_000
 LIST: Final = 10_000
@@ -33,6 +37,7 @@ COLUMNS: Final = (
     "first_position BIGINT, position BIGINT, version BIGINT"
 )
 
+SELECT: Final = "SELECT status, body, created_us, updated_us FROM plain"
 INSERT: Final = "INSERT INTO plain VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 UPSERT: Final = (
     f"{INSERT} ON CONFLICT (key) DO UPDATE SET status = excluded.status, body = excluded.body, "
@@ -87,18 +92,19 @@ class Plain:
 
     def read(self, number: int) -> Any:
         """Read one."""
-        return self._decoded("SELECT body FROM plain WHERE key = ?", f"bot-{number:06d}")
+        return self._found(f"{SELECT} WHERE key = ?", f"bot-{number:06d}")
 
-    def newest(self) -> Any:
-        """List 10,000."""
-        return self._decoded(f"SELECT body FROM plain ORDER BY first_position LIMIT {LIST}")
+    def newest(self, limit: int = LIST) -> Any:
+        """List 10,000, or so many."""
+        return self._found(f"{SELECT} ORDER BY first_position LIMIT ?", limit)
 
-    def of_team(self, team: str) -> Any:
-        """List the first fifty of a team."""
-        return self._decoded(
-            "SELECT body FROM plain WHERE key IN (SELECT key FROM plain_meta WHERE value = ?) "
-            "ORDER BY first_position LIMIT 50",
+    def of_team(self, team: str, limit: int = 50) -> Any:
+        """List the first fifty of a team, or so many."""
+        return self._found(
+            f"{SELECT} WHERE key IN (SELECT key FROM plain_meta WHERE value = ?) "
+            "ORDER BY first_position LIMIT ?",
             metadata_digest("team", team),
+            limit,
         )
 
     def count(self, team: str) -> Any:
@@ -106,8 +112,20 @@ class Plain:
         sql = "SELECT count(*) FROM plain_meta WHERE value = ?"
         return self._execute(sql, (metadata_digest("team", team),))
 
-    def _decoded(self, sql: str, *values: Any) -> list[Any]:
-        return [msgspec.json.decode(row[0]) for row in self._execute(sql, values)]
+    def _found(self, sql: str, *values: Any) -> list[Registration]:
+        """Return what a program works with, as the registry does."""
+        return [_registration(*row) for row in self._execute(sql, values)]
+
+
+def _registration(status: str, body: str, created_us: int, updated_us: int) -> Registration:
+    one, created = msgspec.json.decode(body), from_microseconds(created_us)
+    return stored_registration(
+        one["bot_id"],
+        one["config"],
+        status,  # type: ignore[arg-type]
+        one["metadata"],
+        (created, from_microseconds(updated_us), created),
+    )
 
 
 def _row(number: int, one: dict[str, Any]) -> tuple[Any, ...]:
@@ -165,7 +183,7 @@ async def registry(setting: Setting) -> list[Row]:
         for kind, (url, plain) in found.items():
             async with Registry(url) as ours:
                 count = BOTS // 10 if setting.quick else BOTS
-                rate = await _fill(ours, count)
+                rate = await fill(ours, count)
                 plain.fill(count)
                 rows.append(Row(f"{kind}: filling, many to a commit", "ours", "bots/s", rate, rate))
                 for name, samples in (await _samples(ours, plain, count, setting)).items():
@@ -173,7 +191,8 @@ async def registry(setting: Setting) -> list[Row]:
     return rows
 
 
-async def _fill(ours: Registry, count: int) -> float:
+async def fill(ours: Registry, count: int) -> float:
+    """Register many bots, 2,000 to a commit; return bots/s."""
     began = time.perf_counter()
     for start in range(0, count, FILL):
         await ours.log.append_many(

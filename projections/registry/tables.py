@@ -27,6 +27,7 @@ from projections.registry.events import (
 )
 from projections.tables.access_times import ProjectionWithAccessTimes
 from projections.tables.columns import ByteOrder, ByteOrderText, keys, required
+from projections.tables.statements import MOST_STATED, Statement, run_queries
 from projections.tables.upsert import Upsert
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from eventstore.log.events import Event
+    from eventstore.storage.driver import Query
     from projections.registry.events import Registered
 
 _tables = MetaData()
@@ -90,19 +92,13 @@ class RegistryTables(ProjectionWithAccessTimes):
 
     def handle(self, connection: Connection, event: Event) -> None:
         """Apply one event."""
-        if not event.stream.startswith(BOTS):
-            return
-        key = event.stream.removeprefix(BOTS)
-        if event.type == BOT_UNREGISTERED or (event.redacted and event.type == BOT_REGISTERED):
-            _remove(connection, key)
-        elif event.type == BOT_DEACTIVATED:
-            connection.execute(
-                update(bot_table)
-                .where(bot_table.c.key == key)
-                .values(status="inactive", **_mark(event))
-            )
-        elif event.type == BOT_REGISTERED and (found := read_registered(event)) is not None:
-            _register(connection, [(event, found)])
+        run_queries(connection, _changes(connection.dialect.name, event))
+
+    def statements(self, dialect: str, events: Sequence[Event]) -> list[Query] | None:
+        """Return what :meth:`handle` executes for a few events; ``None`` for many."""
+        if len(events) > MOST_STATED:
+            return None
+        return [query for event in events for query in _changes(dialect, event)]
 
     def erase(self, connection: Connection, position: int, stream: str) -> None:  # noqa: ARG002
         """Empty the projection, unless the registration is gone: later rows depend on the event."""
@@ -121,9 +117,33 @@ def _mark(event: Event) -> dict[str, int]:
     }
 
 
-def _remove(connection: Connection, key: str) -> None:
-    for table in (bot_table, metadata_table):
-        connection.execute(delete(table).where(table.c.key == key))
+def _changes(dialect: str, event: Event) -> list[Query]:
+    """Return what one event does to the tables."""
+    if not event.stream.startswith(BOTS):
+        return []
+    key = event.stream.removeprefix(BOTS)
+    if event.type == BOT_UNREGISTERED or (event.redacted and event.type == BOT_REGISTERED):
+        return [_REMOVE.ask(dialect, of=key), _REMOVE_METADATA.ask(dialect, of=key)]
+    if event.type == BOT_DEACTIVATED:
+        return [_DEACTIVATE.ask(dialect, of=key, **_mark(event))]
+    if event.type != BOT_REGISTERED or (found := read_registered(event)) is None:
+        return []
+    row = _row(event, found)
+    # The first event of a stream finds nothing of its bot.
+    queries: list[Query] = []
+    if row["version"] == 1:
+        queries.append(_STORE_NEW.ask(dialect, **row))
+    else:
+        queries += [_STORE.ask(dialect, **row), _REMOVE_METADATA.ask(dialect, of=key)]
+    queries += [_STORE_METADATA.ask(dialect, **one) for one in _metadata_rows(key, found)]
+    return queries
+
+
+def _metadata_rows(key: str, found: Registered) -> list[dict[str, str]]:
+    return [
+        {"key": key, "name": metadata_digest(name), "value": metadata_digest(name, value)}
+        for name, value in found.metadata.items()
+    ]
 
 
 _UPSERT: Final = Upsert(
@@ -132,6 +152,20 @@ _UPSERT: Final = Upsert(
 _INSERT: Final = insert(bot_table)
 _INSERT_METADATA: Final = insert(metadata_table)
 _DELETE_METADATA: Final = delete(metadata_table).where(metadata_table.c.key == bindparam("of"))
+
+_STORE_NEW: Final = Statement(_INSERT)
+_STORE: Final = Statement(_UPSERT.statements)
+_STORE_METADATA: Final = Statement(_INSERT_METADATA)
+_REMOVE: Final = Statement(delete(bot_table).where(bot_table.c.key == bindparam("of")))
+_REMOVE_METADATA: Final = Statement(_DELETE_METADATA)
+_DEACTIVATE: Final = Statement(
+    update(bot_table)
+    .where(bot_table.c.key == bindparam("of"))
+    .values(
+        status="inactive",
+        **{name: bindparam(name) for name in ("updated_us", "position", "version")},
+    )
+)
 
 
 def _register(connection: Connection, registrations: Sequence[tuple[Event, Registered]]) -> None:
@@ -146,11 +180,7 @@ def _register(connection: Connection, registrations: Sequence[tuple[Event, Regis
         _UPSERT.execute(connection, old)
         connection.execute(_DELETE_METADATA, [{"of": row["key"]} for row in old])
     last = {row["key"]: found for row, (_, found) in zip(rows, registrations, strict=True)}
-    metadata = [
-        {"key": key, "name": metadata_digest(name), "value": metadata_digest(name, value)}
-        for key, found in last.items()
-        for name, value in found.metadata.items()
-    ]
+    metadata = [row for key, found in last.items() for row in _metadata_rows(key, found)]
     if metadata:
         connection.execute(_INSERT_METADATA, metadata)
 

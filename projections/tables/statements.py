@@ -7,6 +7,7 @@ each database, and a call only gives its values.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy.dialects import sqlite
@@ -14,7 +15,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql.elements import CompilerElement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection, Dialect
 
@@ -22,6 +23,10 @@ _DIALECTS: Final[Mapping[str, Dialect]] = {
     "sqlite": sqlite.dialect(),
     "postgresql": PGDialect_psycopg(paramstyle="qmark"),  # type: ignore[no-untyped-call]
 }
+
+
+MOST_STATED: Final = 16
+"""Events of a commit whose statements are sent one by one; more are applied many at once."""
 
 
 class _Compiled(NamedTuple):
@@ -48,39 +53,9 @@ class Statement:
         self._known: dict[str, _Compiled] = {}
 
     def ask(self, dialect: str, **values: Any) -> tuple[str, list[Any]]:
-        """Return SQL with ``?`` parameters and their values, for a store's own reads."""
+        """Return SQL with ``?`` parameters and their values."""
         compiled = self._known.get(dialect) or self._compile(dialect)
         return compiled.sql, compiled.values(values)
-
-    def rows(self, connection: Connection, **values: Any) -> list[Any]:
-        """Return all rows, as plain tuples."""
-        found: list[Any] = self._execute(connection, values).fetchall()
-        return found
-
-    def row(self, connection: Connection, **values: Any) -> Any:
-        """Return the first row, or ``None``."""
-        return self._execute(connection, values).fetchone()
-
-    def run(self, connection: Connection, **values: Any) -> int:
-        """Execute it; return how many rows it touched."""
-        count: int = self._execute(connection, values).rowcount
-        return count
-
-    def run_each(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute it for each of several rows."""
-        name = connection.dialect.name
-        compiled = self._known.get(name) or self._compile(name)
-        cursor = _raw(connection).cursor()
-        cursor.executemany(self._text(compiled, name), [compiled.values(row) for row in rows])
-
-    def _execute(self, connection: Connection, values: Mapping[str, Any]) -> Any:
-        name = connection.dialect.name
-        compiled = self._known.get(name) or self._compile(name)
-        return _raw(connection).execute(self._text(compiled, name), compiled.values(values))
-
-    @staticmethod
-    def _text(compiled: _Compiled, dialect: str) -> str:
-        return compiled.sql if dialect == "sqlite" else compiled.sql.replace("?", "%s")
 
     def _compile(self, dialect: str) -> _Compiled:
         clause = self._clause
@@ -90,6 +65,19 @@ class Statement:
         found = _Compiled(compiled.string, tuple(compiled.positiontup or ()), dict(compiled.params))
         self._known[dialect] = found
         return found
+
+
+def run_queries(connection: Connection, queries: Iterable[tuple[str, Sequence[Any]]]) -> None:
+    """Execute SQL with ``?`` parameters, in order."""
+    raw, dialect = _raw(connection), connection.dialect.name
+    for sql, values in queries:
+        raw.execute(_marked(sql, dialect), values)
+
+
+@lru_cache(1_024)
+def _marked(sql: str, dialect: str) -> str:
+    """Return SQL with the driver's own marks."""
+    return sql if dialect == "sqlite" else sql.replace("?", "%s")
 
 
 def _raw(connection: Connection) -> Any:

@@ -39,10 +39,11 @@ class Upsert:
         add: bool = False,
     ) -> None:
         names = [c.name for c in table.columns if c.name not in key] if update is None else update
-        self._statements: dict[str, Any] = {}
+        self.statements: dict[str, Any] = {}
+        """The statement for each database, by its name."""
         for dialect, insert in _INSERTS.items():
             statement = insert(table)
-            self._statements[dialect] = statement.on_conflict_do_update(
+            self.statements[dialect] = statement.on_conflict_do_update(
                 index_elements=list(key),
                 set_={name: _new_value(table, statement, name, add=add) for name in names},
                 where=None if where is None else where(statement.excluded),
@@ -71,7 +72,7 @@ class Upsert:
         self, connection: Connection, rows: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     ) -> None:
         """Store one row or several, in order; of several with one key the last one stays."""
-        connection.execute(self._statements[connection.dialect.name], rows)
+        connection.execute(self.statements[connection.dialect.name], rows)
 
 
 def _new_value(table: Table, statement: Any, name: str, *, add: bool) -> Any:

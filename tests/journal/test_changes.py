@@ -18,7 +18,7 @@ from eventstore.log.clock import from_microseconds
 from projections import ProjectionRunner
 from projections.journal import Journal, JournalChange, JournalTables
 from projections.journal.tables import JournalTables as Tables
-from projections.journal.tables import entries
+from projections.journal.tables import entries, stated
 
 if TYPE_CHECKING:
     from eventstore.testing import FakeClock
@@ -171,14 +171,15 @@ async def test_what_the_journal_did_not_write_is_passed_over(url: str) -> None:
 async def test_a_batch_with_what_a_table_cannot_take_fails_or_is_set_aside_alone(
     lasting_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = entries._entry_row
+    row = entries.entry_row
 
     def refuse(position: int, project_id: int, data: Any) -> Any:
         if data.entry_id == "bad":
             raise ZeroDivisionError
         return row(position, project_id, data)
 
-    monkeypatch.setattr(entries, "_entry_row", refuse)
+    for module in (entries, stated):
+        monkeypatch.setattr(module, "entry_row", refuse)
     tables = JournalTables(on_error="set_aside")
     async with EventStore.open(lasting_url, inline=[tables]) as store:
         journal = Journal(store)

@@ -26,6 +26,7 @@ from eventstore.storage.postgres._advisory_lock import SessionLock, read_held
 from eventstore.storage.postgres._driver import PostgresDriver
 from eventstore.storage.postgres._facts import read_facts
 from eventstore.storage.postgres._hidden_tables import PostgresHiddenTables
+from eventstore.storage.postgres._lone_query import look_alone, may_be_alone
 from eventstore.storage.postgres._session_reset import reset_between_callers
 from eventstore.storage.postgres._short_read import may_be_short, read_short
 from eventstore.storage.postgres._single_statement import SingleStatement
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
     from eventstore.log.inline_view import Inline
     from eventstore.log.operations import Append, CommitBatch, Operation, Outcome, Page, Query
     from eventstore.storage._stream_cache import StreamCache
-    from eventstore.storage.driver import Driver
+    from eventstore.storage.driver import Driver, ViewRows
+    from eventstore.storage.driver import Query as Statement
     from eventstore.storage.postgres.connection import Session
     from eventstore.storage.postgres.watchdog import Limit
     from eventstore.storage.protocols import LockHolder, NamedLock
@@ -299,6 +301,23 @@ class PostgresBackend(SqlBackend):
         """Call ``function``, which changes no setting of the connection, in a snapshot."""
         return self._twice(partial(self._look_once, function, limit), limit)
 
+    def look(self, view: str, queries: Sequence[Statement], limit: QueryLimit) -> ViewRows:
+        """Return the rows of queries, with head and checkpoint: of one by a single statement."""
+        if len(queries) > 1 or not may_be_alone(queries[0]):
+            return super().look(view, queries, limit)
+        alone = partial(self._look_alone, view, queries[0], limit)
+        return limit.within(partial(self._twice, alone, limit))
+
+    def _look_alone(self, view: str, query: Statement, limit: QueryLimit) -> ViewRows:
+        with (
+            translate_errors(self._where),
+            self._query_engine.connect() as connection,
+            self._limited(connection, limit.left + PATIENCE_SECONDS) as (session, watched),
+            session.interrupting(limit.is_over),
+            self._kept_while_open(connection),
+        ):
+            return look_alone(PostgresDriver(connection, watched), view, query)
+
     def _look_once(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
         with (
             self._snapshot(self._query_engine, limit.left + PATIENCE_SECONDS) as driver,
@@ -310,15 +329,24 @@ class PostgresBackend(SqlBackend):
     def _snapshot(
         self, engine: Engine | None = None, seconds: float | None = None
     ) -> Iterator[PostgresDriver]:
-        with translate_errors(self._where), (engine or self._engine).connect() as connection:
-            try:
-                with self._transaction(connection, READ, seconds) as driver:
-                    yield driver
-                    if driver.in_transaction:
-                        driver.commit()
-            finally:
-                if self._closed and not connection.invalidated:
-                    connection.invalidate()
+        with (
+            translate_errors(self._where),
+            (engine or self._engine).connect() as connection,
+            self._kept_while_open(connection),
+            self._transaction(connection, READ, seconds) as driver,
+        ):
+            yield driver
+            if driver.in_transaction:
+                driver.commit()
+
+    @contextmanager
+    def _kept_while_open(self, connection: Connection) -> Iterator[None]:
+        """Drop a connection that was read from while the log was closed."""
+        try:
+            yield
+        finally:
+            if self._closed and not connection.invalidated:
+                connection.invalidate()
 
     @contextmanager
     def _transaction(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import update
 
@@ -22,7 +22,7 @@ _UPSERT_SESSION: Final = Upsert(
     ["session_id"],
     update=["agent_id", "metadata", "updated_us", "ended_us", "position"],
 )
-_UPSERT_ASSIGNMENT: Final = Upsert(assignment_table, ["agent_id"])
+UPSERT_ASSIGNMENT: Final = Upsert(assignment_table, ["agent_id"])
 
 
 def set_session(connection: Connection, event: Event, session_id: str, data: SessionData) -> None:
@@ -50,9 +50,9 @@ def end_session(connection: Connection, event: Event, session_id: str) -> None:
     )
 
 
-def assign(connection: Connection, event: Event, agent_id: str, data: AssignmentData) -> None:
-    """Set what an agent is assigned to; the version is that of the agent's stream."""
-    row = {
+def assignment_row(event: Event, agent_id: str, data: AssignmentData) -> dict[str, Any]:
+    """Return the assignment of an agent; its version is that of the agent's stream."""
+    return {
         "agent_id": to_column(agent_id),
         "project_name": optional_to_column(data.project_name),
         "version": event.version,
@@ -61,4 +61,3 @@ def assign(connection: Connection, event: Event, agent_id: str, data: Assignment
         "session_id": optional_to_column(data.session_id),
         "position": event.position,
     }
-    _UPSERT_ASSIGNMENT.execute(connection, row)

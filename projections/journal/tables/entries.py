@@ -29,7 +29,7 @@ from projections.tables.columns import json_text
 from projections.tables.upsert import InsertIfAbsent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -41,26 +41,23 @@ _INSERT_META: Final = insert(meta_table)
 _INSERT_DOCUMENT: Final = insert(document_table)
 
 
-def insert_entry(connection: Connection, event: Event, name: str, data: EntryData) -> None:
-    """Insert one entry into the project ``name``."""
-    insert_entries(connection, name, [(event, data)])
-
-
 def insert_entries(
     connection: Connection, name: str, entries: Sequence[tuple[Event, EntryData]]
 ) -> None:
     """Insert entries of one project; an entry whose id is known is ignored."""
     if (project_id := find_project_id(connection, name)) is None:
         return
-    rows = [_entry_row(event.position, project_id, data) for event, data in entries]
+    rows = [entry_row(event.position, project_id, data) for event, data in entries]
     done = _INSERT_ENTRY.execute(connection, rows)
     fresh = set(done.scalars())
     new = [(row, data) for row, (_, data) in zip(rows, entries, strict=True)]
     new = [(row, data) for row, data in new if row["position"] in fresh]
     count_entries(connection, name, [data.emoji for _, data in new])
-    found = [one for row, data in new for one in _meta_rows(row, data.meta or {})]
+    found = [one for row, data in new for one in _value_rows(row, meta_values(data.meta or {}))]
     more = [(row, data.more) for row, data in new if data.more is not None]
-    if found := found + [one for row, fields in more for one in _field_rows(row, fields)]:
+    if found := found + [
+        one for row, fields in more for one in _value_rows(row, field_values(fields))
+    ]:
         connection.execute(_INSERT_META, found)
     if more:
         at = {event.position: event.recorded_us for event, _ in entries}
@@ -91,7 +88,7 @@ def set_meta(connection: Connection, event: Event, name: str, data: EntryMetaDat
     of_entry = (meta.project_id == project_id, meta.position == row.position)
     connection.execute(delete(meta_table).where(meta.key.in_(keys), *of_entry))
     shared = {"project_id": project_id, "ts_us": row.ts_us, "position": row.position}
-    if rows := list(_meta_rows(shared, data.meta)):
+    if rows := _value_rows(shared, meta_values(data.meta)):
         connection.execute(_INSERT_META, rows)
     note = {"entry": row.position}
     connection.execute(
@@ -127,7 +124,8 @@ def delete_entry(connection: Connection, position: int, name: str) -> bool:
     return True
 
 
-def _entry_row(position: int, project_id: int, data: EntryData) -> dict[str, Any]:
+def entry_row(position: int, project_id: int, data: EntryData) -> dict[str, Any]:
+    """Return the row of an entry."""
     return {
         "position": position,
         "project_id": project_id,
@@ -143,18 +141,25 @@ def _entry_row(position: int, project_id: int, data: EntryData) -> dict[str, Any
     }
 
 
-def _field_rows(row: Mapping[str, Any], more: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a row for each value of the newer fields; a list of tags has one for each tag."""
-    shared = {name: row[name] for name in ("project_id", "ts_us", "position")}
+def field_values(more: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
+    """Yield each value of the newer fields with its key; a list of tags gives each tag."""
     for name, value in more.items():
         values = [value, *value] if isinstance(value, list) else [value]
         found = {meta_value(one) for one in values if one is not None}
         for text, is_text in dict(found).items():
-            yield {**shared, "key": field_key(name), "value": text, "is_text": is_text}
+            yield field_key(name), text, is_text
 
 
-def _meta_rows(row: Mapping[str, Any], meta: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    shared = {name: row[name] for name in ("project_id", "ts_us", "position")}
+def meta_values(meta: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
+    """Yield each key of metadata with its value, and 1 where that is a text."""
     for key, value in meta.items():
-        text, is_text = meta_value(value)
-        yield {**shared, "key": meta_key(key), "value": text, "is_text": is_text}
+        yield meta_key(key), *meta_value(value)
+
+
+def _value_rows(
+    row: Mapping[str, Any], values: Iterable[tuple[str, str, int]]
+) -> list[dict[str, Any]]:
+    shared = {name: row[name] for name in ("project_id", "ts_us", "position")}
+    return [
+        {**shared, "key": key, "value": value, "is_text": is_text} for key, value, is_text in values
+    ]

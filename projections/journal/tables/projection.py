@@ -19,11 +19,10 @@ from projections.journal.events import (
     SessionData,
     read_event,
 )
-from projections.journal.tables.agents import assign, end_session, set_session
+from projections.journal.tables.agents import end_session, set_session
 from projections.journal.tables.entries import (
     delete_entry,
     insert_entries,
-    insert_entry,
     set_meta,
 )
 from projections.journal.tables.projects import (
@@ -42,8 +41,10 @@ from projections.journal.tables.schema import (
     project_table,
     session_table,
 )
+from projections.journal.tables.stated import assign, insert_entry
 from projections.seams.stream_keys import read_stream_key
 from projections.tables.access_times import ProjectionWithAccessTimes
+from projections.tables.statements import MOST_STATED, run_queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from eventstore.log.events import Event
+    from eventstore.storage.driver import Query
 
 
 class JournalTables(ProjectionWithAccessTimes):
@@ -71,8 +73,24 @@ class JournalTables(ProjectionWithAccessTimes):
         kind, key, data = found
         if data is None:
             _ENDS[kind](connection, event, key)
+        elif (stated := _STATED.get(type(data))) is not None:
+            run_queries(connection, stated(connection.dialect.name, event, key, data))
         else:
             _HANDLERS[type(data)](connection, event, key, data)
+
+    def statements(self, dialect: str, events: Sequence[Event]) -> list[Query] | None:
+        """Return what :meth:`handle` executes; ``None`` for many events and for rarer kinds."""
+        if len(events) > MOST_STATED:
+            return None
+        queries: list[Query] = []
+        for event in events:
+            if (found := read_event(event)) is None:
+                continue
+            _, key, data = found
+            if data is None or type(data) not in _STATED:
+                return None
+            queries += _STATED[type(data)](dialect, event, key, data)
+        return queries
 
     def group(self, event: Event) -> str | None:
         """Return the project that an event inserts an entry into, as its stream has it."""
@@ -118,14 +136,18 @@ class JournalTables(ProjectionWithAccessTimes):
 
 _HANDLERS: Final[dict[type, Callable[[Connection, Event, str, Any], None]]] = {
     ProjectData: set_project,
-    EntryData: insert_entry,
     EntryMetaData: set_meta,
     ProjectDocsData: set_docs,
     DocChangeData: insert_document,
     ReportCardData: insert_document,
     SessionData: set_session,
+}
+
+_STATED: Final[dict[type, Callable[[str, Event, str, Any], list[Query]]]] = {
+    EntryData: insert_entry,
     AssignmentData: assign,
 }
+"""What is SQL that is known beforehand, by the data of its event."""
 
 _ENDS: Final[dict[str, Callable[[Connection, Event, str], None]]] = {
     "project": delete_project,

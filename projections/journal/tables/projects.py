@@ -33,11 +33,11 @@ _UPSERT: Final = Upsert(
     project_table, ["name"], update=["repo_root", "progress_log_path", "updated_us", "position"]
 )
 _FIND_PROJECT: Final = select(project_table.c.id).where(project_table.c.name == bindparam("key"))
-_COUNTS: Final = ("total", "success", "warn", "error")
+COUNTS: Final = ("total", "success", "warn", "error")
 _COUNT: Final = (
     update(project_table)
     .where(project_table.c.name == bindparam("key"))
-    .values({name: project_table.c[name] + bindparam(f"more_{name}") for name in _COUNTS})
+    .values({name: project_table.c[name] + bindparam(f"more_{name}") for name in COUNTS})
 )
 
 
@@ -52,7 +52,7 @@ def set_project(connection: Connection, event: Event, name: str, data: ProjectDa
         "updated_us": event.recorded_us,
         "position": event.position,
     }
-    _UPSERT.execute(connection, row | dict.fromkeys(_COUNTS, 0))
+    _UPSERT.execute(connection, row | dict.fromkeys(COUNTS, 0))
     given = {
         "docs_json": data.docs_json,
         "bridge_id": data.bridge_id,
@@ -115,12 +115,18 @@ def count_entries(
     connection: Connection, name: str, emojis: Sequence[str | None], *, by: int = 1
 ) -> None:
     """Add entries with these emojis to a project's counts, ``by`` times."""
-    more = dict.fromkeys((f"more_{one}" for one in _COUNTS), 0)
-    more["more_total"] = len(emojis) * by
-    for outcome in filter(None, map(outcome_of, emojis)):
-        more[f"more_{outcome}"] += by
     if emojis:
+        more = {f"more_{one}": count * by for one, count in counts_of(emojis).items()}
         connection.execute(_COUNT, {"key": to_column(name), **more})
+
+
+def counts_of(emojis: Sequence[str | None]) -> dict[str, int]:
+    """Return how many entries with these emojis there are, by their outcomes."""
+    found = dict.fromkeys(COUNTS, 0)
+    found["total"] = len(emojis)
+    for outcome in filter(None, map(outcome_of, emojis)):
+        found[outcome] += 1
+    return found
 
 
 def insert_document(

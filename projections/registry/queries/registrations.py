@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, and_, bindparam, case, func, select
+from sqlalchemy import BigInteger, bindparam, case, func, select
 
 from projections.registry.queries.metadata_order import metadata_order
 from projections.registry.sorting import METADATA, SortEntry
@@ -42,10 +42,7 @@ class Row(NamedTuple):
 
 
 def _rows() -> Select[Any]:
-    c, access = bot_table.c, access_time_table.c
-    joined = bot_table.outerjoin(
-        access_time_table, and_(access.kind == ACCESS, access.key == c.key)
-    )
+    c = bot_table.c
     return select(
         c.key,
         c.status,
@@ -54,9 +51,18 @@ def _rows() -> Select[Any]:
         c.updated_us,
         c.position,
         c.version,
-        access.at_us,
+        _AT_US,
         c.first_position,
-    ).select_from(joined)
+    )
+
+
+# A look-up for each row: joined, a server that has not counted the times yet compares each with
+# each.
+_AT_US: Final = (
+    select(access_time_table.c.at_us)
+    .where(access_time_table.c.kind == ACCESS, access_time_table.c.key == bot_table.c.key)
+    .scalar_subquery()
+)
 
 
 _FIND: Final = Statement(_rows().where(bot_table.c.key == bindparam("of")))
@@ -110,7 +116,7 @@ def delete_access_times(connection: Connection, keys: Sequence[str]) -> None:
 _NO_LIMIT: Final = 2**63 - 1
 _SHAPES: Final = 256
 _ACCESSED: Final = case(
-    (access_time_table.c.at_us > bot_table.c.created_us, access_time_table.c.at_us),
+    (bot_table.c.created_us < _AT_US, _AT_US),
     else_=bot_table.c.created_us,
 )
 _FIELDS: Final[dict[str, ColumnElement[Any]]] = {
