@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,7 @@ from eventstore.storage._view_builds import Building, begin_build, compute_besid
 from eventstore.system.event_loop import check_cancelled
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
@@ -100,3 +102,30 @@ def _is_needed(view: InlineView, driver: Driver) -> bool:
     driver.lock_schema()
     projection.setup(driver.connection)
     return projection.outdated(driver.connection)
+
+
+class BuildsByHand(ABC):
+    """What a backend does by hand with versions of projections; it is the place itself."""
+
+    step_seconds: float
+    _writing: threading.Lock
+
+    @abstractmethod
+    def step(self, function: Callable[[Driver], T]) -> T:
+        """Call ``function`` in a transaction that writes."""
+
+    @abstractmethod
+    def give_way(self, seconds: float) -> None:
+        """Pause after a step that took so long, where others wait for their turn to write."""
+
+    @abstractmethod
+    def hidden(self) -> AbstractContextManager[HiddenTables] | None:
+        """Give a session for temporary tables; ``None`` where there is one session only."""
+
+    def build_view(self, view: InlineView, tell: Callable[[int], None]) -> bool:
+        """Build a version of a projection beside the live one; return whether there is one."""
+        return build_by_hand(OpenPlace(self, self._writing), view, tell)
+
+    def swap_view(self, view: InlineView) -> bool:
+        """Put a version in the live one's place; return whether that was another one."""
+        return swap_by_hand(OpenPlace(self, self._writing), view)

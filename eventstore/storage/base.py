@@ -11,7 +11,6 @@ from eventstore.errors import ConfigError, NoLogError, ProjectionVersionError
 from eventstore.log.clock import ClockWatch, checked
 from eventstore.log.inline_view import InlineView
 from eventstore.storage import (
-    _builds_by_hand,
     _inline_steps,
     _integrity_reads,
     _trimming,
@@ -23,6 +22,7 @@ from eventstore.storage import (
     pages,
     reading,
 )
+from eventstore.storage._builds_by_hand import BuildsByHand
 from eventstore.storage._inline import REST_EVENTS, ViewBehindError
 from eventstore.storage._step_size import STEP_SECONDS
 from eventstore.storage._stream_cache import StreamCache
@@ -65,7 +65,7 @@ LIMITS: Final = (REST_EVENTS, 10 * REST_EVENTS)
 and in its second attempt. A third one has no limit, so that other writers cannot starve it."""
 
 
-class SqlBackend(ABC):
+class SqlBackend(BuildsByHand, ABC):
     """A log in a database; :class:`eventstore.storage.protocols.Backend` says what is promised."""
 
     dialect: ClassVar[str]
@@ -97,7 +97,7 @@ class SqlBackend(ABC):
     def close(self) -> None:
         """Release every connection."""
 
-    def watch_waits(self, check: Callable[[], None]) -> None:  # noqa: B027
+    def watch_waits(self, check: Callable[[], None]) -> None:
         """Call ``check`` while a write waits for its turn; what it raises ends the wait.
 
         Does nothing where a server decides whose turn it is: it limits the wait itself.
@@ -256,18 +256,6 @@ class SqlBackend(ABC):
         """Return the table projections in the log's database, by name."""
         return self._read(reading.read_views)
 
-    def build_view(self, view: InlineView, tell: Callable[[int], None]) -> bool:
-        """Build a version of a projection beside the live one; return whether there is one."""
-        return _builds_by_hand.build_by_hand(self._open_place, view, tell)
-
-    def swap_view(self, view: InlineView) -> bool:
-        """Put a version in the live one's place; return whether that was another one."""
-        return _builds_by_hand.swap_by_hand(self._open_place, view)
-
-    @property
-    def _open_place(self) -> _builds_by_hand.OpenPlace:
-        return _builds_by_hand.OpenPlace(self, self._writing)
-
     @property
     def skipped(self) -> dict[str, int]:
         """Inline projections that appends go on without, with the newer version of their tables."""
@@ -277,7 +265,7 @@ class SqlBackend(ABC):
         """Call ``function`` in a transaction that writes."""
         return self._write(function)
 
-    def give_way(self, seconds: float) -> None:  # noqa: B027
+    def give_way(self, seconds: float) -> None:
         """Do nothing: on a server no writer waits for a step."""
 
     def hidden(self) -> AbstractContextManager[_view_builds.HiddenTables] | None:
