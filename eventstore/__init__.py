@@ -12,6 +12,7 @@ from eventstore.errors import (
     ConsumerRemovedError,
     CorruptEventError,
     DuplicateEventError,
+    EventDataError,
     EventStoreError,
     FileChangedError,
     ForkedError,
@@ -40,7 +41,7 @@ from eventstore.system.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from eventstore.changes.subscription import Subscription
-    from eventstore.log.event_types import EventDataError, EventTypes
+    from eventstore.log.event_types import EventTypes
     from eventstore.log.events import (
         ANY,
         END,
@@ -110,7 +111,6 @@ if not TYPE_CHECKING:
         __name__,
         __all__,
         {
-            "EventDataError": "eventstore.log.event_types",
             "EventStore": "eventstore.store.event_store",
             "EventTypes": "eventstore.log.event_types",
             "Head": "eventstore.log.operations",

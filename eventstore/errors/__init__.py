@@ -21,6 +21,7 @@ from eventstore.errors._log import UpcastError as UpcastError
 from eventstore.errors._owners import ForkedError as ForkedError
 from eventstore.errors._owners import StoreClosedError as StoreClosedError
 from eventstore.errors._owners import WrongLoopError as WrongLoopError
+from eventstore.errors._projections import EventDataError as EventDataError
 from eventstore.errors._projections import ProjectionError as ProjectionError
 from eventstore.errors._projections import ProjectionTableError as ProjectionTableError
 from eventstore.errors._projections import ProjectionVersionError as ProjectionVersionError

@@ -51,3 +51,21 @@ class ProjectionTableError(ConfigError):
         self.projection = projection
         self.table = table
         self.reason = reason
+
+
+class EventDataError(EventStoreError):
+    """The data of an event do not fit the class that is declared for its type.
+
+    ``type`` is the event's, ``stream`` and ``position`` say where it is, ``reason`` what does not
+    fit.
+    """
+
+    def __init__(self, type_: str, stream: str, position: int, reason: str) -> None:
+        super().__init__(
+            f"the {type_!r} at position {position} of {stream!r} does not fit the class of its "
+            f"type: {reason}. Lift older shapes with an upcaster, or give new fields a default"
+        )
+        self.type = type_
+        self.stream = stream
+        self.position = position
+        self.reason = reason

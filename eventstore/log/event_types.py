@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from eventstore.errors import ConfigError, EventStoreError, InvalidInputError
+from eventstore.errors import ConfigError, EventDataError, InvalidInputError
 from eventstore.log.events import NewEvent
 
 if TYPE_CHECKING:
@@ -19,24 +19,6 @@ T = TypeVar("T")
 
 _KINDS: Final = ("__struct_fields__", "__dataclass_fields__", "model_validate")
 """What marks a struct of msgspec, a dataclass and a model of pydantic."""
-
-
-class EventDataError(EventStoreError):
-    """The data of an event do not fit the class that is declared for its type.
-
-    ``type`` is the event's, ``stream`` and ``position`` say where it is, ``reason`` what does not
-    fit.
-    """
-
-    def __init__(self, type_: str, stream: str, position: int, reason: str) -> None:
-        super().__init__(
-            f"the {type_!r} at position {position} of {stream!r} does not fit the class of its "
-            f"type: {reason}. Lift older shapes with an upcaster, or give new fields a default"
-        )
-        self.type = type_
-        self.stream = stream
-        self.position = position
-        self.reason = reason
 
 
 class EventTypes:

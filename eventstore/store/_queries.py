@@ -64,6 +64,7 @@ class Queries:
         wait.
         """
         backend = self._log.backend
+        self._log.check_open()  # Before the first wait: that needs the store's own event loop.
         if brief and await self._log.how.give_way():
             self._log.check_open()
             if (rows := backend.look_briefly(view, queries)) is not None:

@@ -17,7 +17,7 @@ INTENDED = {
     "TakenOverError", "UnknownConsumerError", "UpcastError", "WrongLoopError",
     "FileChangedError", "LinkedFileError", "LogReplacedError",
     "ProjectionTableError", "ProjectionVersionError",
-    "QueryTimeoutError",
+    "QueryTimeoutError", "EventTypes", "EventDataError",
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
 
-ONLY_ASYNC = {"aclose", "feed", "named_lock", "named_locks", "restore"}
+ONLY_ASYNC = {"aclose", "feed", "in_threads", "named_lock", "named_locks", "restore"}
 """What the blocking store does without: ``close`` is its name for the first of them."""
 
 

@@ -57,6 +57,7 @@ ARGUMENTS: Final[dict[str, Any]] = {
     "progress_log_path": "l",
     "project": "p",
     "project_name": "p",
+    "projection": Totals(),
     "raw_line": "r",
     "reason": "because",
     "repo_root": "r",

@@ -38,6 +38,7 @@ VALUES: Final[dict[str, Any]] = {
     "Sequence[str]": ["a", "b"],
     "tuple[str, ...]": ("a", "b"),
     "Mapping[str, int | None]": {"a": 1, "b": None},
+    "Mapping[str, str] | None": {"a": "b"},
 }
 """A value for each annotation of an argument. A new one in an error's ``__init__`` adds a line."""
 
