@@ -69,14 +69,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Unit tests are those of tests/unit, and each contract on the log in memory with asyncio. What
     starts no process and no server either, but is more than a unit, is marked ``in_process``: the
     contracts in memory with trio and with the blocking store, and whole commands on a log of their
-    own. Of what runs on both event loops, and with the blocking store, the further runs are left to
-    the slow lane: threads do what they wait for. So are
-    the runs on PostgreSQL of what stands on the contracts (``ON_CONTRACTS``), and of all
-    contracts but the first (``FIRST_CONTRACTS``), and the contracts on a log that was trimmed.
-    An event loop meets a database in threads alone. So what all of these do on PostgreSQL with trio
-    is left to the soak, and of the contracts but the first also the runs on SQLite with trio and on
-    PostgreSQL with threads: each contract is run in memory in every way, on every database with
-    asyncio, and on SQLite with threads. The soak is left out unless ``-m`` names it.
+    own. Of what runs on both event loops, and with the blocking store, the further runs are
+    left to the slow lane: threads do what they wait for. So are the runs on PostgreSQL of what
+    stands on the contracts (``ON_CONTRACTS``) and of all contracts but the first
+    (``FIRST_CONTRACTS``), and the contracts on a log that was trimmed. An event loop meets a
+    database in threads alone. So what all of these do on PostgreSQL with trio is left to the
+    soak, and of the contracts but the first also the runs on SQLite with trio and on both
+    databases with threads: each contract is run in memory in every way, and on every database
+    with asyncio. A trimmed log on PostgreSQL is left to the soak too, which is left out unless
+    ``-m`` names it.
     """
     for item in items:
         if _is_further_pair(item):
@@ -138,9 +139,12 @@ def _runners(item: pytest.Item) -> set[object]:
 def _is_further_pair(item: pytest.Item) -> bool:
     """Tell whether an item pairs a way to run and a database that others pair with others."""
     runners, names = _runners(item), item.name.partition("[")[2].lower()
+    parameters = _parameters(item)
     if "trio" in runners and _stands_on_contracts(item, first=False):
         return True
-    pairs = ("trio", "sqlite"), ("threads", "postgres")
+    if parameters.get("past") == "trimmed" and parameters.get("url") == "postgresql":
+        return True
+    pairs = ("trio", "sqlite"), ("threads", "sqlite"), ("threads", "postgres")
     return _is_further_contract(_place(item.path)) and any(
         runner in runners and database in names for runner, database in pairs
     )

@@ -78,6 +78,7 @@ async def reads(store: EventStore, count: int) -> None:
     await signalled(tail.read_done, lambda: tail.reads >= goal)
 
 
+@pytest.mark.slow
 @pytest.mark.promise("subscription")
 async def test_what_one_process_finds_by_polling_reaches_the_others(
     make: partial[EventStore], log: str

@@ -55,6 +55,7 @@ async def test_a_subscription_behind_that_stands_still_holds_one_slice(
         assert positions(await take(slow, 3 * PAGE_EVENTS - 1))[-1] == 3 * PAGE_EVENTS
 
 
+@pytest.mark.slow
 @pytest.mark.promise("slow-follower")
 async def test_the_cache_stays_small_however_many_subscriptions_stand_still(
     lasting_url: str,
@@ -73,6 +74,7 @@ async def test_the_cache_stays_small_however_many_subscriptions_stand_still(
             assert rest == list(range(number + 51, 20_001, 50))
 
 
+@pytest.mark.slow
 async def test_catching_up_reads_no_more_than_whole_pages_did(lasting_url: str) -> None:
     async with EventStore.open(lasting_url) as store:
         await store.append("a/1", some(10 * PAGE_EVENTS))

@@ -83,6 +83,7 @@ async def test_waiting_subscriptions_share_polls(
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.slow
 async def test_a_subscription_outside_the_window_reads_for_itself_and_misses_nothing(
     lasting_url: str,
 ) -> None:

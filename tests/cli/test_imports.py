@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
+import pytest
 from support.commands import SAMPLES, environment
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ NEEDED: Final[dict[str, set[str]]] = {
 and the checks of the tables of a SQL storage need SQLAlchemy, which imports email."""
 
 
+@pytest.mark.slow
 def test_a_command_imports_no_heavy_package_that_it_does_not_need(tmp_path: Path) -> None:
     target = tmp_path / "imports.json"
     words = json.dumps([command.split() for command in NEEDED])

@@ -110,6 +110,7 @@ def test_what_is_no_event_is_said_and_passed_over(engine: Engine) -> None:
     assert engine.judge(GUESSING).startswith("finding")
 
 
+@pytest.mark.slow
 def test_states_take_effect_while_it_runs(engine: Engine, rules: Path) -> None:
     set_state(rules, "R1008", RuleState("clipped", 0.1))
     assert engine.line() == "state      R1008  clipped"
@@ -123,6 +124,7 @@ def test_states_take_effect_while_it_runs(engine: Engine, rules: Path) -> None:
     assert engine.end() == (0, "", "")
 
 
+@pytest.mark.slow
 def test_rules_change_while_it_runs(engine: Engine, rules: Path) -> None:
     (rules / "ssh_password_guessing.yml").unlink()
     assert engine.line() == "definition R1008  removed"
@@ -144,6 +146,7 @@ def test_a_match_in_another_language_is_an_error_of_that_rule_only(
     assert engine.line().startswith("error      R2000")
 
 
+@pytest.mark.slow
 def test_it_loads_from_a_url(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/events.db"
     samples = REPOSITORY / "config" / "rules" / "ttp"

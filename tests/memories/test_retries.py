@@ -46,6 +46,7 @@ def test_each_cut_is_got_over_and_nothing_is_stored_twice(postgres: Server, prox
         assert memories.list_ids() == ["m-1"]
 
 
+@pytest.mark.slow
 @pytest.mark.promise("memories")
 @pytest.mark.parametrize("sender", ["client", "server"])
 def test_a_commit_whose_outcome_is_lost_is_stored_once(

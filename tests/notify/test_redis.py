@@ -200,6 +200,7 @@ async def test_without_any_server_followers_read_on_a_timer(url: str) -> None:
         assert positions(await take(subscription, 3)) == [1, 2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.promise("redis")
 async def test_nothing_that_a_forger_sends_is_delivered(url: str) -> None:
     redis = shared_redis()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 from support.commands import runner
 from support.receivers import webhook
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
 def test_events_arrive_and_what_is_given_up_can_be_tried_again(tmp_path: Path) -> None:
     run = runner(tmp_path)
     with webhook() as hook:

@@ -60,6 +60,7 @@ def run_workers(url: str, folder: Path, seconds: float) -> list[list[Any]]:
     return [json.loads(line) for line in lines_of_two("registry_rivals", url, folder, seconds)]
 
 
+@pytest.mark.slow
 @pytest.mark.promise("registry")
 @lengths("seconds", 1.0, soak=60.0, timeout=600)
 async def test_nothing_is_lost_and_one_removes(

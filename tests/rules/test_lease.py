@@ -245,6 +245,7 @@ def end_owner(url: str) -> str:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.promise("owner")
 async def test_an_owner_whose_connection_was_lost_stands_by(
     postgres: Server, root: Path, caplog: pytest.LogCaptureFixture
@@ -299,6 +300,7 @@ async def test_an_owner_that_lost_its_session_appends_nothing_more(
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.slow
 async def test_an_owner_follows_again_after_the_server_was_away(root: Path) -> None:
     with private_server() as server:
         async with EventStore.open(server.url()) as store, anyio.create_task_group() as tasks:

@@ -219,6 +219,7 @@ FOLLOW, REDACT_LAST, REDACT_FIRST = Act("follow"), Act("redact", 1.0), Act("reda
 REVIEWED = Said("rule/A", "Reviewed", {})
 
 
+@pytest.mark.slow
 @pytest.mark.promise("projection")
 @settings(max_examples=examples(60), deadline=None)
 @given(st.lists(STEPS, min_size=1, max_size=25))

@@ -113,6 +113,7 @@ async def test_a_redacted_removal_still_removes(tmp_path: Path) -> None:
             assert await reader.load_compiled() == []
 
 
+@pytest.mark.slow
 @pytest.mark.promise("redaction")
 @pytest.mark.parametrize(
     "seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 12))]

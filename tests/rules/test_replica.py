@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.slow
 async def test_a_replica_says_what_the_log_says(master: Master) -> None:
     rng = random.Random(5)
     reader = RuleReplica(master.live)

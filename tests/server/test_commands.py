@@ -16,6 +16,7 @@ from support.network import free_port
 PAGE = Path(__file__).parents[2] / "docs" / "server.md"
 
 
+@pytest.mark.slow
 def test_the_session_of_the_documentation_works(tmp_path: Path) -> None:
     block = re.search(r"<!-- server session -->\n```bash\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert block is not None
@@ -38,6 +39,7 @@ def test_the_session_of_the_documentation_works(tmp_path: Path) -> None:
         assert said in done.stdout.replace('{"total":12}', '{"total": 12}'), done
 
 
+@pytest.mark.slow
 def test_tokens_are_listed_without_their_secrets_and_revoked(tmp_path: Path) -> None:
     run = runner(tmp_path)
     run("init")

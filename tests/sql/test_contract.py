@@ -378,6 +378,7 @@ async def test_a_copy_of_a_log_whose_migration_was_redacted_stays_as_it_was(
     assert tables_of(there, ["person"]) == before
 
 
+@pytest.mark.slow
 def test_a_schema_with_nothing_but_a_function_is_no_place_for_a_copy() -> None:
     there = shared_server().fresh_schema()
     with psycopg.connect(there, autocommit=True) as raw:

@@ -128,6 +128,7 @@ def test_a_transaction_too_large_for_one_event_goes_on_in_others(
     assert_computed(url)
 
 
+@pytest.mark.slow
 def test_large_values_are_events_of_their_own(people: SqlStorage, url: str, tmp_path: Path) -> None:
     text = "\0é" * LARGE_BYTES
     with people.connection() as c:

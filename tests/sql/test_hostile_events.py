@@ -100,6 +100,7 @@ def people(storage: SqlStorage, migrations: Migrations) -> SqlStorage:
     return storage
 
 
+@pytest.mark.slow
 @pytest.mark.promise("sql")
 def test_a_hostile_event_of_rows_stops_a_rebuild_at_its_position(
     people: SqlStorage, url: str

@@ -30,6 +30,7 @@ def measure(url: str, seconds: float) -> dict[str, tuple[int, int, float]]:
     return {name: (int(size), int(calls), float(worst)) for name, size, calls, worst in words}
 
 
+@pytest.mark.slow
 @pytest.mark.promise("order")
 @pytest.mark.parametrize("seconds", [1.5, pytest.param(20.0, marks=pytest.mark.soak)])
 def test_appenders_beside_a_batch_writer_all_get_their_turns(

@@ -85,6 +85,7 @@ def test_a_loop_that_ends_with_appends_pending_leaves_the_log_whole(path: Path, 
     assert audit(path) % 3 == 0
 
 
+@pytest.mark.slow
 def test_a_reader_dropped_half_way_under_trio_leaves_no_warning(url: str) -> None:
     async def leave() -> None:
         async with EventStore.open(url) as store:

@@ -75,6 +75,7 @@ def test_a_server_that_crashes_loses_nothing_it_acknowledged(
             all_.report(f"{stops} crashes")
 
 
+@pytest.mark.slow
 @pytest.mark.promise("durable")
 @lengths(
     ("writers", "followers", "faults"),

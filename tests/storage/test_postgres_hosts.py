@@ -43,6 +43,7 @@ async def test_the_second_host_answers_where_the_first_refuses(postgres: Server,
         assert f"{HOST}:{postgres.port}" in store.url
 
 
+@pytest.mark.slow
 async def test_the_first_host_that_writes_is_chosen(postgres: Server, url: str) -> None:
     secret = psycopg.conninfo.conninfo_to_dict(url)["password"]
     with private_server() as reads:
@@ -92,6 +93,7 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server
         yield server, right, wrong
 
 
+@pytest.mark.slow
 async def test_tls_with_the_right_root_works(encrypted: tuple[Server, Path, Path]) -> None:
     server, right, _ = encrypted
     url = f"{server.fresh_schema()}&sslmode=verify-full&sslrootcert={right}"

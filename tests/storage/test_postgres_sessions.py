@@ -32,6 +32,7 @@ def sessions(postgres: Server, name: str) -> int:
     return int(rows[0][0])
 
 
+@pytest.mark.slow
 @pytest.mark.promise("slow-follower")
 async def test_a_hundred_followers_use_ten_connections_at_the_most(
     postgres: Server, url: str

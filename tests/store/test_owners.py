@@ -170,6 +170,7 @@ async def test_what_was_queued_is_written_where_the_store_is_never_closed(path: 
     assert later.exception() is None
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_subscription_keeps_its_store_open(path: Path) -> None:
     store = await EventStore.open(f"sqlite:///{path}").__aenter__()
@@ -190,6 +191,7 @@ def _collect(held: list[Any]) -> None:
     gc.collect()
 
 
+@pytest.mark.slow
 def test_blocking_stores_that_are_never_closed_are_warned_about(path: Path) -> None:
     storage = SqlStorage(f"sqlite:///{path}").open()
     held: list[Any] = [storage]
