@@ -46,12 +46,8 @@ class UnknownTokenError(EventStoreError):
         self.name = name
 
 
-class Token(msgspec.Struct, frozen=True):
-    """A token as the log has it, without its secret.
-
-    ``streams`` are the categories and streams that it is for; empty is all of them. Times are in
-    microseconds since the epoch.
-    """
+class _Created(msgspec.Struct, frozen=True):
+    """The data of a creation."""
 
     name: str
     sha256: str
@@ -60,6 +56,15 @@ class Token(msgspec.Struct, frozen=True):
     expires_us: int | None = None
     by: str = ""
     incarnation: str = ""
+
+
+class Token(_Created, frozen=True):
+    """A token as the log has it, without its secret.
+
+    ``streams`` are the categories and streams that it is for; empty is all of them. Times are in
+    microseconds since the epoch.
+    """
+
     created_us: int = 0
 
     def allows(self, scope: Scope) -> bool:
@@ -75,16 +80,6 @@ class Token(msgspec.Struct, frozen=True):
         return any(
             streams.startswith(own) if own.endswith("/") else streams == own for own in self.streams
         )
-
-
-class _Created(msgspec.Struct):
-    name: str
-    sha256: str
-    scopes: frozenset[Scope]
-    streams: tuple[str, ...] = ()
-    expires_us: int | None = None
-    by: str = ""
-    incarnation: str = ""
 
 
 class _Revoked(msgspec.Struct):

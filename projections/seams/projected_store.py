@@ -20,7 +20,7 @@ from eventstore.system.owners import LoopGuard
 from projections.seams.changes import Changes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from eventstore import Appended, Cursor, Event
     from eventstore.log.events import Expected
@@ -161,13 +161,19 @@ class ProjectedStore(AsyncContext):
 
     async def _query(self, function: Callable[[Connection], T]) -> T:
         """Query the tables, once they hold everything that was committed before this call."""
+        result: T = await self._once_current(
+            lambda goal: self.log.query(partial(self._ask, function, goal))
+        )
+        return result
+
+    async def _once_current(self, ask: Callable[[int | None], Awaitable[_Answer]]) -> Any:
+        """Ask until the tables are at the goal, which is the head of the first answer."""
         goal: int | None = None
         while True:
-            answer = await self.log.query(partial(self._ask, function, goal))
+            answer = await ask(goal)
             if answer.found:
                 self._seen = answer.cursor
-                result: T = answer.result
-                return result
+                return answer.result
             # A process that does not keep the projection has appended.
             goal = answer.cursor.position if goal is None else goal
             await self.log.transact()
@@ -191,17 +197,12 @@ class ProjectedStore(AsyncContext):
         a server. ``make`` gets a list of rows for each, in the thread that reads. Unless
         ``brief`` this is never the event loop's: for what may be many rows.
         """
-        goal: int | None = None
-        while True:
-            answer = await self.log.queries.look(
+        result: T = await self._once_current(
+            lambda goal: self.log.queries.look(
                 self._tables.name, queries, partial(self._made, make, goal), brief=brief
             )
-            if answer.found:
-                self._seen = answer.cursor
-                result: T = answer.result
-                return result
-            goal = answer.cursor.position if goal is None else goal
-            await self.log.transact()
+        )
+        return result
 
     def look_here(
         self, *queries: Query, brief: bool = False

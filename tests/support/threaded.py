@@ -100,8 +100,8 @@ class ThreadedSubscription(ThreadedIterator):
     def commits(self) -> ThreadedIterator:
         return ThreadedIterator(self._iterator.commits())
 
-    async def ack(self, *, flush: bool = False) -> None:
-        await in_thread(self._iterator.ack, flush=flush)
+    async def ack(self, one: Any = None, *, flush: bool = False) -> None:
+        await in_thread(self._iterator.ack, one, flush=flush)
 
     async def reject(self, *args: Any) -> None:
         await in_thread(self._iterator.reject, *args)
