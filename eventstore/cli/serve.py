@@ -44,11 +44,12 @@ async def serve(
     if (tls_cert is None) != (tls_key is None):
         raise ConfigError("--tls-cert and --tls-key go together")
     encrypted = tls_cert is not None
-    async with session.open_store(create=True) as store:
-        with serving.listen(listen, encrypted=encrypted, behind_proxy=behind_proxy) as opened:
-            host, port = opened.getsockname()[:2]
-            place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            url = f"{'https' if encrypted else 'http'}://{place}"
+    # Before the log is opened: an address that cannot be used begins none.
+    with serving.listen(listen, encrypted=encrypted, behind_proxy=behind_proxy) as opened:
+        host, port = opened.getsockname()[:2]
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        url = f"{'https' if encrypted else 'http'}://{place}"
+        async with session.open_store(create=True) as store:
 
             def ready() -> None:
                 session.output.value({"url": url}, f"{show_place(store.url)} is served at {url}")

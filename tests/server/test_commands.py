@@ -84,3 +84,4 @@ def test_an_address_that_others_reach_is_one_clear_line(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert "tokens would travel in clear" in done.stderr
     assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
