@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 
 from benchmarks.measure import Row, Setting, latency_rows
+from benchmarks.plain_journal import TABLES, plain_postgres, plain_sqlite
 from benchmarks.postgres import server
-from benchmarks.seam_journal import TABLES, entry, opened, plain_postgres, plain_sqlite, seed
+from benchmarks.seam_journal import entry, opened, seed
 from benchmarks.seam_registry import bot, fill, places
 from projections.registry import Registry
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from benchmarks.seam_journal import Plain as PlainJournal
+    from benchmarks.plain_journal import Plain as PlainJournal
     from benchmarks.seam_registry import Plain as PlainBots
     from projections.journal import Journal
 

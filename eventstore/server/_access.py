@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
+import anyio
+
+from eventstore.errors import EventStoreError
 from eventstore.log.validation import TOKENS
 from eventstore.server._problems import HttpError
 from eventstore.server.tokens import Token, read_tokens
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
 
     from eventstore.server.tokens import Scope, TokenBook
     from eventstore.store.event_store import EventStore
+
+log = logging.getLogger(__name__)
 
 ANYONE: Final = Token("(anyone)", "", frozenset({"read"}))
 """Who asks without a token, where reading is open to all."""
@@ -40,15 +46,31 @@ class Access:
         self._book: TokenBook | None = None
 
     async def follow(self, *, task_status: TaskStatus[None]) -> None:
-        """Keep up with the log until cancelled; started once the tokens are known."""
+        """Keep up with the log until cancelled; started once the tokens are known.
+
+        Where that ends by an error, as with a log that was restored from another copy, nothing
+        is known of tokens any more: no token is in force from then on.
+        """
         start = (await self._store.head()).cursor
         self._book, _ = await read_tokens(self._store)
         task_status.started()
-        async with self._store.subscribe_changes(after=start, streams=TOKENS) as changes:
-            async for _event in changes:
-                # Read anew: what lies between the two reads may have been applied already.
-                self._book, _ = await read_tokens(self._store)
+        try:
+            async with self._store.subscribe_changes(after=start, streams=TOKENS) as changes:
+                async for _event in changes:
+                    # Read anew: what lies between the two reads may have been applied already.
+                    self._book, _ = await read_tokens(self._store)
+                    await self._on_change()
+        except EventStoreError:
+            log.exception("tokens are not followed any more, every request is refused")
+        finally:
+            self._book = None
+            with anyio.CancelScope(shield=True):
                 await self._on_change()
+
+    def check(self) -> None:
+        """Raise HttpError 503 where tokens are not known: start the server again."""
+        if self._book is None:
+            raise HttpError(503, "the tokens of the log cannot be followed: restart the server")
 
     def require(self, request: HTTPConnection, scope: Scope) -> Token:
         """Return who asks; raise HttpError 401 without a token, 403 beyond its scope."""
@@ -72,16 +94,14 @@ class Access:
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return ANYONE if self._anonymous_read and not scheme else None
+        self.check()
         return self._book.find(secret.strip(), self._store.clock()) if self._book else None
 
     def holds(self, token: Token) -> bool:
         """Whether a token that was found before is still in force."""
         if token is ANYONE:
             return True
-        assert self._book is not None  # noqa: S101 - it was found there
-        now = self._store.clock()
-        expired = token.expires_us is not None and token.expires_us <= now
-        return not expired and token in self._book.all()
+        return self._book is not None and self._book.holds(token, self._store.clock())
 
 
 CHALLENGE: Final = {"www-authenticate": 'Bearer realm="eventstore"'}

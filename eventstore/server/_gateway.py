@@ -76,6 +76,11 @@ class Following:
         self._token = token
         self._changes = changes
 
+    @property
+    def in_force(self) -> bool:
+        """Whether the request's token is neither revoked nor expired."""
+        return self._gateway.access.holds(self._token)
+
     async def __aenter__(self) -> Subscription:
         self._gateway.enter(self._changes, self._token)
         try:

@@ -3,8 +3,8 @@
 Each has its cursor as ``id``, so that a client which connects again goes on behind the last one
 (``Last-Event-ID``). A client that does not read stands still by itself: what it has not taken is
 not read from the log. After ``MAX_AGE`` seconds the stream ends, so that proxies and load
-balancers may let go; so it does where the token is revoked, and where the server stops. An error
-in between is an event ``problem``, and the end.
+balancers may let go; so it does where the token is revoked or expires, and where the server stops.
+An error in between is an event ``problem``, and the end.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ async def _stream(following: Following, changes: Subscription) -> AsyncIterator[
     end = anyio.current_time() + MAX_AGE
     try:
         yield b": connected\n\n"
-        while (left := end - anyio.current_time()) > 0:
+        while (left := end - anyio.current_time()) > 0 and following.in_force:
             event: Event | None = None
             with anyio.move_on_after(min(left, HEARTBEAT)):
                 try:

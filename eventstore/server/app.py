@@ -39,7 +39,7 @@ SECURITY: Final = {
 def make_app(store: EventStore, *, anonymous_read: bool = False) -> Starlette:
     """Return the application for an open store; it serves within its lifespan alone.
 
-    ``anonymous_read`` lets anyone read; nobody writes without a token.
+    ``anonymous_read`` opens reading to all requests; every write needs a token.
     """
     gateway = Gateway(store, anonymous_read=anonymous_read)
 
@@ -117,6 +117,7 @@ async def _health(_gateway: Gateway, _request: Request) -> Response:
 
 
 async def _ready(gateway: Gateway, _request: Request) -> Response:
+    gateway.access.check()
     await gateway.store.head()
     return PlainTextResponse("ready\n")
 

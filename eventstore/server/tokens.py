@@ -95,7 +95,7 @@ class TokenBook:
         self._by_hash: dict[str, Token] = {}
 
     def apply(self, event: Event) -> None:
-        """Apply an event of :data:`TOKENS`; what has another shape gives nobody access."""
+        """Apply an event of :data:`TOKENS`; data of another shape give no access."""
         try:
             if event.type == TOKEN_CREATED:
                 self._create(msgspec.convert(event.data, _Created), event.recorded_us)
@@ -117,9 +117,12 @@ class TokenBook:
     def find(self, secret: str, now_us: int) -> Token | None:
         """Return the token with this secret, unless it has expired."""
         token = self._by_hash.get(sha256(secret.encode(errors="replace")).hexdigest())
-        if token is None or (token.expires_us is not None and token.expires_us <= now_us):
-            return None
-        return token
+        return token if token is not None and self.holds(token, now_us) else None
+
+    def holds(self, token: Token, now_us: int) -> bool:
+        """Whether a token was neither revoked nor has expired."""
+        expired = token.expires_us is not None and token.expires_us <= now_us
+        return not expired and self._by_name.get(token.name) == token
 
     def named(self, name: str) -> Token:
         """Return a token by its name; raise UnknownTokenError."""

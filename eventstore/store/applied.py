@@ -48,7 +48,7 @@ async def wait_applied(
         _Consumers(log, position, _named(consumers, views)),
         _Views(log, position, _named(views, consumers)),
     )
-    await log.head()  # Raises where the log is not open, whatever is waited for.
+    await log.head()  # Raises where the log is not open, also with no name to wait for.
     deadline = time.monotonic() + timeout
     while True:
         done = [await one.look() for one in waits]

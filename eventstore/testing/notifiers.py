@@ -85,7 +85,7 @@ class NotifierContract:
     def test_nothing_is_woken_once_it_is_closed(
         self, start: Start, make_notifier: Callable[[], Notifier]
     ) -> None:
-        """Closing ends the wake-ups, whatever others publish."""
+        """Closing ends the wake-ups, also while others publish."""
         closed, open_ = _Wakes(), _Wakes()
         first = make_notifier()
         first.start(LOG, closed)

@@ -78,7 +78,7 @@ async def test_changes_are_in_force_at_once_and_can_be_searched(event_store: Eve
     assert [flag["retired"] for flag in await service.all()] == [True]
     assert [row["what"] for row in await service.search("ana", "first")] == ["set to 100 %"]
     assert len(await service.search("0% of")) == 1
-    assert await service.search("nobody") == []
+    assert await service.search("unheard") == []
     assert len(await service.search()) == 2
 
 

@@ -1,7 +1,7 @@
 """What tests of projections need, beside :mod:`eventstore.testing`: one line from events to rows.
 
 ``given(events).then(Totals(), rows)`` checks a projection; :func:`check_replays` demands the same
-rows however the events are delivered, and whatever interrupts it.
+rows in each order of deliveries and interruptions.
 """
 
 from projections.testing.replays import check_replays

@@ -10,8 +10,8 @@ import pytest
 from support.logs import some
 from support.waiting import until
 
-from eventstore import ConfigError, EventStore, InvalidInputError, NewEvent
-from eventstore.server import serving
+from eventstore import ConfigError, EventStore, InvalidInputError, NewEvent, StorageError
+from eventstore.server import _live, serving
 from eventstore.server.tokens import (
     UnknownTokenError,
     create_token,
@@ -196,3 +196,42 @@ async def test_a_server_that_stops_ends_those_that_follow(server: Server) -> Non
             server.stop()
             with anyio.CancelScope(shield=True):
                 await until(lambda: ended[-1] == "end")
+
+
+async def test_a_live_stream_ends_with_its_token_s_time(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_live, "HEARTBEAT", 0.01)
+    async with (
+        await server.client("read", name="short") as client,
+        client.stream("GET", "/v1/events/live?after=end") as stream,
+    ):
+        lines = stream.aiter_lines()
+        assert await anext(lines) == ": connected"
+        monkeypatch.setattr(server.gateway.access, "holds", lambda _: False)
+        with anyio.fail_after(60):
+            assert not [line async for line in lines if line.startswith("data")]
+
+
+async def test_tokens_that_cannot_be_followed_open_nothing(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where the log is restored from another copy beneath the server."""
+    async with (
+        await server.client("read") as client,
+        client.stream("GET", "/v1/events/live?after=end") as stream,
+    ):
+        lines = stream.aiter_lines()
+        assert await anext(lines) == ": connected"
+
+        async def broken(_: object) -> None:
+            raise StorageError("memory://", "another history")
+
+        monkeypatch.setattr("eventstore.server._access.read_tokens", broken)
+        await create_token(server.store, "next", ["read"])
+        with anyio.fail_after(60):
+            assert not [line async for line in lines if line.startswith("data")]
+        for path in ("/v1/log", "/readyz"):
+            assert (await client.get(path)).status_code == 503
+        assert (await client.get("/healthz")).status_code == 200
+    assert "every request is refused" in caplog.text

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
 from eventstore import EventStore
 from projections.tables.checkpoints import building_table
-from support.totals import NotedTotals, Totals, append_commits, reader_of
+from support.totals import DoubledTotals, NotedTotals, Totals, append_commits, reader_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from eventstore import Event
 
 COMMIT: Final = 200
 """Events of a commit: more than the first steps apply."""
@@ -23,6 +28,15 @@ SCHEMAS: Final = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table'",
     "postgresql": "SELECT nspname FROM pg_namespace",
 }
+
+
+class FailingTotals(DoubledTotals):
+    """A version that fails in the middle of the first commit."""
+
+    def handle(self, connection: Connection, event: Event) -> None:
+        if event.position == COMMIT - 1:
+            raise ZeroDivisionError
+        super().handle(connection, event)
 
 
 def identities(url: str) -> dict[str, set[int]]:

@@ -6,13 +6,19 @@ import threading
 from collections import Counter
 from itertools import islice
 from random import Random
-from typing import TYPE_CHECKING
 
 import pytest
-from support.builds import COMMIT, bring_up, identities, leftovers, live, with_old_version
+from support.builds import (
+    COMMIT,
+    FailingTotals,
+    bring_up,
+    identities,
+    leftovers,
+    live,
+    with_old_version,
+)
 from support.processes import child, lines, lines_until_killed
 from support.totals import (
-    DoubledTotals,
     NotedTotals,
     TimesTotals,
     append_commits,
@@ -22,12 +28,9 @@ from support.totals import (
     reader_of,
 )
 
-from eventstore import Event, EventStore, NewEvent, ProjectionError
+from eventstore import EventStore, NewEvent, ProjectionError
 from eventstore.sync import EventStore as SyncStore
 from projections.tables.checkpoints import building_table, projection_table
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 pytestmark = [
     pytest.mark.anyio,
@@ -90,16 +93,10 @@ async def test_a_build_that_has_lost_a_table_begins_again(log: str) -> None:
 
 
 async def test_a_handler_that_fails_ends_the_build_and_leaves_the_old_version(log: str) -> None:
-    class Broken(DoubledTotals):
-        def handle(self, connection: Connection, event: Event) -> None:
-            if event.position == COMMIT - 1:
-                raise ZeroDivisionError
-            super().handle(connection, event)
-
     before = frozenset(leftovers(log))
     old = await with_old_version(log)
     with pytest.raises(ProjectionError):
-        async with EventStore.open(log, inline=[Broken()], notify="none"):
+        async with EventStore.open(log, inline=[FailingTotals()], notify="none"):
             pass
     assert (read_totals(log), leftovers(log, before)) == (old, set())
     assert (await bring_up(log, 2))[0][0] == 1, "rows of the failed handler were kept"

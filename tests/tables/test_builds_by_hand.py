@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import anyio
 import pytest
-from support.builds import COMMIT, bring_up, identities, leftovers, live, with_old_version
+from support.builds import (
+    COMMIT,
+    FailingTotals,
+    bring_up,
+    identities,
+    leftovers,
+    live,
+    with_old_version,
+)
 from support.processes import lines_until_killed
 from support.totals import (
     DoubledTotals,
@@ -26,11 +32,6 @@ from projections.tables.checkpoints import building_table, projection_table
 from projections.tables.dropping import drop_view
 from projections.tables.ledger import ledger_table
 from projections.tables.view_facts import ViewVersion, read_views
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from eventstore import Event
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
@@ -110,18 +111,12 @@ async def test_a_build_by_hand_goes_on_with_that_of_a_killed_process(log: str) -
 
 @pytest.mark.slow
 async def test_a_build_that_fails_leaves_the_old_version_and_nothing_else(log: str) -> None:
-    class Broken(DoubledTotals):
-        def handle(self, connection: Connection, event: Event) -> None:
-            if event.position == COMMIT - 1:
-                raise ZeroDivisionError
-            super().handle(connection, event)
-
     before = frozenset(leftovers(log))
     old = await with_old_version(log)
     async with EventStore.open(log) as store:
         for method in (store.build_view, store.swap_view):
             with pytest.raises(ProjectionError, match=f"position {COMMIT - 1}"):
-                await method(Broken())
+                await method(FailingTotals())
             assert await versions(store) == [(1, COMMIT, False)]
     assert (read_totals(log), leftovers(log, before)) == (old, set())
 

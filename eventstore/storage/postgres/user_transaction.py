@@ -114,7 +114,7 @@ class PostgresUserTransaction(DriverTransaction):
                     self.raw.execute(BEGIN)
                     first = self.raw.execute(query)
                     done: T | Exception = call(self.raw)
-            except Exception as error:  # Whatever the caller's statement raises.
+            except Exception as error:  # Any error that the caller's statement raises.
                 if first is None or first.pgresult is None:
                     raise
                 done = error

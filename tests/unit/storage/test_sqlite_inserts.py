@@ -1,4 +1,4 @@
-"""Rows that one statement inserts on SQLite, whatever their values share."""
+"""Rows that one statement inserts on SQLite, with values that they share and without."""
 
 from __future__ import annotations
 
