@@ -219,7 +219,7 @@ async def test_tokens_that_cannot_be_followed_open_nothing(
     """As where the log is restored from another copy beneath the server."""
     async with (
         await server.client("read") as client,
-        client.stream("GET", "/v1/events/live?after=end") as stream,
+        client.stream("GET", "/v1/events/live?streams=a/") as stream,
     ):
         lines = stream.aiter_lines()
         assert await anext(lines) == ": connected"
