@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Keeper,
         LogCheck,
         Rebuild,
+        Routes,
         StatusSection,
     )
     from eventstore.system.entry_points import EntryPoint
@@ -86,6 +87,7 @@ class Contributions:
     checkpoints: dict[str, Contribution[Checkpoints]] = field(default_factory=dict)
     keepers: list[Contribution[Keeper]] = field(default_factory=list)
     log_checks: list[Contribution[LogCheck]] = field(default_factory=list)
+    routes: list[Contribution[Routes]] = field(default_factory=list)
     history_categories: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
@@ -111,6 +113,7 @@ class Contributions:
                 self._put(self.checkpoints, scheme, of(checkpoints), "the scheme")
         self.keepers += [of(keeper) for keeper in manifest.keepers]
         self.log_checks += [of(check) for check in manifest.log_checks]
+        self.routes += [of(routes) for routes in manifest.routes]
         self.history_categories += manifest.history_categories
 
     def _put_section(

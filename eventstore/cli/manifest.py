@@ -7,8 +7,7 @@ A package names its manifest in the entry point group ``eventstore.commands``::
 
 Every start of the command line imports every manifest, so that module imports nothing but this
 one. All code is named by import paths, ``"package.module:name"``, and is imported at its first
-use. Later versions add further kinds of contributions (HTTP routes, metrics) as fields with
-defaults.
+use. Later versions add further kinds of contributions as fields with defaults.
 """
 
 from __future__ import annotations
@@ -182,6 +181,20 @@ class LogCheck:
         _check_path(self.path)
 
 
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """What ``serve`` answers besides: ``path`` names a function that returns routes.
+
+    It is given the open :class:`~eventstore.EventStore`, and returns a sequence of
+    :class:`~eventstore.server.routes.Route`.
+    """
+
+    path: str
+
+    def __post_init__(self) -> None:
+        _check_path(self.path)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """Everything that one package adds; ``title`` heads its commands in ``--help``.
@@ -198,6 +211,7 @@ class Manifest:
     checkpoints: tuple[Checkpoints, ...] = ()
     keepers: tuple[Keeper, ...] = ()
     log_checks: tuple[LogCheck, ...] = ()
+    routes: tuple[Routes, ...] = ()
     history_categories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -215,6 +229,7 @@ _KINDS: Final = {
     "checkpoints": Checkpoints,
     "keepers": Keeper,
     "log_checks": LogCheck,
+    "routes": Routes,
     "history_categories": str,
 }
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eventstore.cli.contributions import contributions
 from eventstore.cli.options import By, user_name
 from eventstore.cli.session import Session
 from eventstore.cli.times import now, parse_duration, parse_time, shifted, show_time
@@ -16,6 +17,10 @@ from eventstore.log.clock import from_microseconds
 from eventstore.server.tokens import Token, create_token, read_tokens, revoke_token
 from eventstore.system.extras import needs_extra
 from eventstore.system.secret_url import show_place
+
+if TYPE_CHECKING:
+    from eventstore.server.routes import Route
+    from eventstore.store.event_store import EventStore
 
 COLUMNS = ("token", "scopes", "streams", "expires", "created", "by")
 
@@ -55,7 +60,7 @@ async def serve(
                 session.output.value({"url": url}, f"{show_place(store.url)} is served at {url}")
 
             await serving.serve(
-                make_app(store, anonymous_read=anonymous_read),
+                make_app(store, anonymous_read=anonymous_read, routes=contributed_routes(store)),
                 opened,
                 certificate=tls_cert,
                 key=tls_key,
@@ -116,6 +121,14 @@ async def revoke(
     async with session.open_store() as store:
         await revoke_token(store, name, by=user_name(by))
     session.output.value({"name": name}, f"token {name} is revoked")
+
+
+def contributed_routes(store: EventStore) -> list[Route]:
+    """Return the routes that the installed packages add."""
+    found: list[Route] = []
+    for one in contributions().routes:
+        found += one.load(one.item.path)(store)
+    return found
 
 
 def _read_end(text: str) -> datetime:

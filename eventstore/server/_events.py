@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import msgspec
-from starlette.responses import Response
 
 from eventstore.log.events import END, OLDEST, Cursor
 from eventstore.server._cursors import encode_cursor, event_values
 from eventstore.server._requests import (
-    check_parameters,
+    FILTERS,
     read_after,
     read_filter,
     read_number,
-    to_json,
 )
+from eventstore.server.routes import Route, json_answer
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from eventstore.log.events import Special
     from eventstore.log.operations import Page, Query
@@ -33,8 +33,6 @@ LARGEST_PAGE: Final = 1_024
 LONGEST_WAIT: Final = 60.0
 """Seconds that a request waits for an event, at the most."""
 
-_PARAMETERS: Final = frozenset({"after", "limit", "wait"})
-
 
 async def get_log(gateway: Gateway, request: Request) -> Response:
     """Answer with the log's id, its ends, and the cursor of its head."""
@@ -46,7 +44,7 @@ async def get_log(gateway: Gateway, request: Request) -> Response:
         "position": head.position,
         "cursor": encode_cursor(head.cursor),
     }
-    return _json(values)
+    return json_answer(values)
 
 
 async def get_events(gateway: Gateway, request: Request) -> Response:
@@ -54,7 +52,6 @@ async def get_events(gateway: Gateway, request: Request) -> Response:
 
     ``wait`` seconds pass before an answer without events, and no longer than the server runs.
     """
-    check_parameters(request, _PARAMETERS)
     query = read_filter(request)
     token = gateway.access.require_streams(request, "read", query.streams)
     limit = int(read_number(request, "limit", LARGEST_PAGE, LARGEST_PAGE))
@@ -70,7 +67,7 @@ async def get_events(gateway: Gateway, request: Request) -> Response:
         "cursor": encode_cursor(page.through),
         "caught_up": page.through.position >= page.head.position,
     }
-    return _json(values)
+    return json_answer(values)
 
 
 async def read_page(store: EventStore, query: Query, after: Cursor | Special) -> Page:
@@ -93,7 +90,13 @@ async def _wait_for_event(
                 return
 
 
-def _json(values: dict[str, Any]) -> Response:
-    return Response(
-        to_json(values), headers={"cache-control": "no-store"}, media_type="application/json"
-    )
+ROUTES: Final = (
+    Route("GET", "/v1/log", get_log),
+    Route(
+        "GET",
+        "/v1/events",
+        get_events,
+        parameters=("after", "streams", "limit", "wait"),
+        repeated=FILTERS,
+    ),
+)

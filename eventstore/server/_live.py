@@ -18,7 +18,8 @@ from eventstore.errors import EventStoreError
 from eventstore.log.events import Cursor
 from eventstore.server._cursors import decode_cursor, encode_cursor, event_values
 from eventstore.server._problems import problem_body
-from eventstore.server._requests import check_parameters, read_after, read_filter, to_json
+from eventstore.server._requests import FILTERS, read_after, read_filter, to_json
+from eventstore.server.routes import Route
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,13 +36,11 @@ MAX_AGE: Final = 900.0
 HEARTBEAT: Final = 15.0
 """Seconds without an event after which a comment says that the stream is alive."""
 
-_PARAMETERS: Final = frozenset({"after"})
 _HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
 async def get_live(gateway: Gateway, request: Request) -> StreamingResponse:
     """Answer with a stream of events after a cursor, without an end of its own."""
-    check_parameters(request, _PARAMETERS)
     query = read_filter(request)
     token = gateway.access.require_streams(request, "read", query.streams)
     last = request.headers.get("last-event-id")
@@ -77,3 +76,8 @@ async def _stream(following: Following, changes: Subscription) -> AsyncIterator[
     finally:
         with anyio.CancelScope(shield=True):
             await following.__aexit__(None, None, None)
+
+
+ROUTES: Final = (
+    Route("GET", "/v1/events/live", get_live, parameters=("after", "streams"), repeated=FILTERS),
+)

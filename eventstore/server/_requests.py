@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from eventstore.errors import InvalidInputError
+from eventstore.log.events import ANY, NO_STREAM, STREAM_EXISTS, Expected
 from eventstore.log.validation import check_filter
 from eventstore.server._cursors import decode_cursor
 from eventstore.server._problems import HttpError
@@ -22,14 +23,37 @@ T = TypeVar("T")
 MAX_BODY: Final = 16 * 1024 * 1024
 """Bytes of a request's body at the most."""
 
-_FILTERS: Final = frozenset({"streams", "types", "exclude_streams", "exclude_types"})
+FILTERS: Final = ("types", "exclude_streams", "exclude_types")
+"""Parameters that filter events, and may be repeated."""
+
+_EXPECTED: Final[dict[str, Expected]] = {
+    "any": ANY,
+    "exists": STREAM_EXISTS,
+    "no-stream": NO_STREAM,
+}
+
+ExpectedBody: TypeAlias = int | Literal["any", "exists", "no-stream"]
+"""An expected version as a body has it."""
 
 
-def check_parameters(request: Request, known: frozenset[str]) -> None:
-    """Raise InvalidInputError for a parameter that the route does not know."""
-    for name in request.query_params:
-        if name not in known and name not in _FILTERS:
-            raise InvalidInputError(f"parameter {name!r:.60}", f"use some of {', '.join(known)}")
+def read_expected(given: ExpectedBody) -> Expected:
+    """Return what a body expects of a stream."""
+    return _EXPECTED[given] if isinstance(given, str) else given
+
+
+def check_parameters(request: Request, once: tuple[str, ...], repeated: tuple[str, ...]) -> None:
+    """Raise InvalidInputError for a parameter that the route does not know, or that is twice there.
+
+    Of two values one program would take the first and another the last.
+    """
+    seen: set[str] = set()
+    for name, _ in request.query_params.multi_items():
+        if name not in once and name not in repeated:
+            known = ", ".join((*once, *repeated)) or "none"
+            raise InvalidInputError(f"parameter {name!r:.60}", f"use some of: {known}")
+        if name in seen and name in once:
+            raise InvalidInputError(f"parameter {name!r:.60}", "is given twice")
+        seen.add(name)
 
 
 def read_after(request: Request) -> Cursor | Special:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from starlette.responses import Response
@@ -12,33 +12,30 @@ from starlette.responses import Response
 from eventstore import limits
 from eventstore.errors import InvalidInputError, UnknownConsumerError
 from eventstore.log.events import (
-    ANY,
     END,
-    NO_STREAM,
-    STREAM_EXISTS,
     Cursor,
     NewEvent,
 )
 from eventstore.log.names import check_name
 from eventstore.log.operations import Acknowledge, OpenConsumer, Query
 from eventstore.server._cursors import decode_cursor, encode_cursor
-from eventstore.server._requests import read_body, read_number, to_json
+from eventstore.server._requests import (
+    ExpectedBody,
+    read_body,
+    read_expected,
+    read_number,
+)
+from eventstore.server.routes import Route, json_answer
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from eventstore.log.events import Expected, Special
+    from eventstore.log.events import Special
     from eventstore.log.operations import ConsumerState
     from eventstore.server._gateway import Gateway
 
 LONGEST_WAIT: Final = 60.0
 """Seconds that ``/wait`` waits, at the most."""
-
-_EXPECTED: Final[dict[str, Expected]] = {
-    "any": ANY,
-    "exists": STREAM_EXISTS,
-    "no-stream": NO_STREAM,
-}
 
 
 class NewEventBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -67,7 +64,7 @@ class AppendBody(msgspec.Struct, forbid_unknown_fields=True):
     """The body of an append."""
 
     events: list[NewEventBody]
-    expected: int | Literal["any", "exists", "no-stream"] = "any"
+    expected: ExpectedBody = "any"
 
 
 class OpenBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -88,11 +85,10 @@ async def post_stream(gateway: Gateway, request: Request) -> Response:
     stream = request.path_params["stream"]
     gateway.access.require_streams(request, "append", stream)
     body = await read_body(request, AppendBody)
-    expected = body.expected
     done = await gateway.store.append(
         stream,
         [one.event() for one in body.events],
-        expected=_EXPECTED[expected] if isinstance(expected, str) else expected,
+        expected=read_expected(body.expected),
     )
     values = {
         "position": done.position,
@@ -100,13 +96,13 @@ async def post_stream(gateway: Gateway, request: Request) -> Response:
         "duplicate": done.duplicate,
         "cursor": encode_cursor(done.cursor),
     }
-    return _json(values, 200 if done.duplicate else 201)
+    return json_answer(values, 200 if done.duplicate else 201)
 
 
 async def get_consumer(gateway: Gateway, request: Request) -> Response:
     """Answer with a consumer's checkpoint."""
     gateway.access.require(request, "read")
-    return _json(_state(await _find(gateway, request.path_params["name"])))
+    return json_answer(_state(await _find(gateway, request.path_params["name"])))
 
 
 async def put_consumer(gateway: Gateway, request: Request) -> Response:
@@ -120,7 +116,7 @@ async def put_consumer(gateway: Gateway, request: Request) -> Response:
         state = await log.write(OpenConsumer(name, owner, None))
     except UnknownConsumerError:
         state = await log.write(OpenConsumer(name, owner, start))
-    return _json(_state(state))
+    return json_answer(_state(state))
 
 
 async def _start(gateway: Gateway, after: Cursor | Special) -> Cursor:
@@ -159,7 +155,7 @@ async def get_wait(gateway: Gateway, request: Request) -> Response:
     position = int(read_number(request, "position", 0, 2.0**53))
     seconds = read_number(request, "timeout", 30.0, LONGEST_WAIT)
     states = await gateway.store.wait_applied(position, [name], timeout=seconds)
-    return _json(_state(states[0]))
+    return json_answer(_state(states[0]))
 
 
 async def _find(gateway: Gateway, name: str) -> ConsumerState:
@@ -178,6 +174,11 @@ def _state(state: ConsumerState) -> dict[str, Any]:
     }
 
 
-def _json(values: dict[str, Any], status: int = 200) -> Response:
-    headers = {"cache-control": "no-store"}
-    return Response(to_json(values), status, headers, media_type="application/json")
+ROUTES: Final = (
+    Route("POST", "/v1/streams/{stream}", post_stream, "append", body=AppendBody),
+    Route("GET", "/v1/consumers/{name}", get_consumer),
+    Route("PUT", "/v1/consumers/{name}", put_consumer, "ack", body=OpenBody),
+    Route("DELETE", "/v1/consumers/{name}", delete_consumer, "ack"),
+    Route("POST", "/v1/consumers/{name}/ack", post_ack, "ack", body=AckBody),
+    Route("GET", "/v1/consumers/{name}/wait", get_wait, parameters=("position", "timeout")),
+)

@@ -11,22 +11,22 @@ import anyio
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route as Mapped
 
 from eventstore.errors import InvalidInputError
 from eventstore.server import _events, _live, _writes
 from eventstore.server._gateway import Gateway
 from eventstore.server._problems import HttpError, answer
+from eventstore.server._requests import check_parameters
+from eventstore.server.routes import Route, check_routes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Iterable
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from eventstore.store.event_store import EventStore
-
-    Handler = Callable[[Gateway, Request], Awaitable[Response]]
 
 SECURITY: Final = {
     "x-content-type-options": "nosniff",
@@ -36,29 +36,19 @@ SECURITY: Final = {
 """Headers of each answer."""
 
 
-def make_app(store: EventStore, *, anonymous_read: bool = False) -> Starlette:
+def make_app(
+    store: EventStore, *, anonymous_read: bool = False, routes: Iterable[Route] = ()
+) -> Starlette:
     """Return the application for an open store; it serves within its lifespan alone.
 
-    ``anonymous_read`` opens reading to all requests; every write needs a token.
+    ``anonymous_read`` opens reading to all requests; every write needs a token. ``routes`` are
+    those of other packages, beside the log's own. Raises ConfigError for one that is there twice.
     """
     gateway = Gateway(store, anonymous_read=anonymous_read)
-
-    def route(path: str, handler: Handler, method: str = "GET") -> Route:
-        return Route(path, partial(_handle, gateway, handler), methods=[method])
-
     app = Starlette(
         routes=[
-            route("/healthz", _health),
-            route("/readyz", _ready),
-            route("/v1/log", _events.get_log),
-            route("/v1/events", _events.get_events),
-            route("/v1/events/live", _live.get_live),
-            route("/v1/streams/{stream}", _writes.post_stream, "POST"),
-            route("/v1/consumers/{name}", _writes.get_consumer),
-            route("/v1/consumers/{name}", _writes.put_consumer, "PUT"),
-            route("/v1/consumers/{name}", _writes.delete_consumer, "DELETE"),
-            route("/v1/consumers/{name}/ack", _writes.post_ack, "POST"),
-            route("/v1/consumers/{name}/wait", _writes.get_wait),
+            Mapped(route.path, partial(_handle, gateway, route), methods=[route.method])
+            for route in check_routes([*OWN_ROUTES, *routes])
         ],
         lifespan=partial(_lifespan, gateway),
         exception_handlers={404: _no_route, 405: _no_route},
@@ -78,10 +68,13 @@ async def _lifespan(gateway: Gateway, _app: Starlette) -> AsyncIterator[None]:
         tasks.cancel_scope.cancel()
 
 
-async def _handle(gateway: Gateway, handler: Handler, request: Request) -> Response:
+async def _handle(gateway: Gateway, route: Route, request: Request) -> Response:
     try:
+        if route.scope is not None:
+            gateway.access.require(request, route.scope)
+            check_parameters(request, route.parameters, route.repeated)
         _decode_segments(request)
-        response = await handler(gateway, request)
+        response = await route.handler(gateway, request)
     except Exception as error:
         response = answer(error)
     response.headers.update(SECURITY)
@@ -129,3 +122,13 @@ async def _no_route(_request: Request, error: Exception) -> Response:
     response = answer(HttpError(status, known.get(status, "this is no request"), headers))
     response.headers.update(SECURITY)
     return response
+
+
+OWN_ROUTES: Final = (
+    Route("GET", "/healthz", _health, None),
+    Route("GET", "/readyz", _ready, None),
+    *_events.ROUTES,
+    *_live.ROUTES,
+    *_writes.ROUTES,
+)
+"""The routes of the log itself."""

@@ -12,6 +12,7 @@ from eventstore.cli.manifest import (
     LogCheck,
     Manifest,
     Rebuild,
+    Routes,
     StatusSection,
 )
 
@@ -116,5 +117,9 @@ MANIFEST: Final = Manifest(
     ),
     keepers=(Keeper("projections.rules.trim_policy:keep_rules"),),
     log_checks=(LogCheck("projections.sql.check:check_events"),),
+    routes=(
+        Routes("projections.rules.http_routes:rule_routes"),
+        Routes("projections.tables.http_routes:view_routes"),
+    ),
     history_categories=("rule/", "rule-state/"),
 )

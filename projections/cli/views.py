@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import anyio
 
 from eventstore.cli.session import Session
-from projections.cli.view_states import COLUMNS, Look, describe_views, has_builds, row_of
-from projections.tables.view_facts import read_views
+from projections.cli.view_states import COLUMNS, row_of
+from projections.tables.view_states import describe_views, has_builds, look_at_views
 from projections.troubles import read_troubles
-
-if TYPE_CHECKING:
-    from eventstore import EventStore
-    from eventstore.log.operations import Head
 
 LOOK_SECONDS: Final = 1.0
 """Time between two looks at a build, from which its speed is known."""
@@ -31,10 +26,10 @@ async def views(session: Session) -> None:
     the log knows only those whose runs fail.
     """
     async with session.open_store() as store:
-        look, before = await _look(store), None
+        look, before = await look_at_views(store), None
         if has_builds(look):
             await pause(LOOK_SECONDS)
-            look, before = await _look(store), look
+            look, before = await look_at_views(store), look
         listed = describe_views(look, before, await read_troubles(store), store.url)
     output = session.output
     if output.json:
@@ -44,10 +39,3 @@ async def views(session: Session) -> None:
         output.table(COLUMNS, [row_of(values) for values in listed])
     else:
         output.line("no views: the log's database holds none, and none is known to fail")
-
-
-async def _look(store: EventStore) -> Look:
-    def read(connection: Any, head: Head) -> Look:
-        return Look(head.position, read_views(connection), monotonic())
-
-    return await store.query(read)

@@ -101,6 +101,12 @@ class RuleIndex:
             if isinstance(says, Defined):
                 yield says
 
+    def definition(self, rule_id: str) -> tuple[Event, Defined] | None:
+        """Return the definition of a rule that stands, with its event; None where there is none."""
+        event = self._good.get(RULES + rule_id)
+        says = None if event is None else read_event(event)
+        return (event, says) if event is not None and isinstance(says, Defined) else None
+
     def state(self, rule_id: str) -> RuleState | None:
         """Return the state that was set last, None where none was, or it was redacted."""
         event = self._good.get(STATES + rule_id)

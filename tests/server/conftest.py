@@ -13,6 +13,7 @@ from support.network import HOST
 from support.waiting import eventually
 
 from eventstore import EventStore
+from eventstore.cli.serve import contributed_routes
 from eventstore.server import serving
 from eventstore.server.app import make_app
 from eventstore.server.tokens import create_token
@@ -59,7 +60,7 @@ async def served(store: EventStore, **options: Any) -> AsyncIterator[Server]:
     listening = serving.listen(f"{HOST}:0", encrypted=False, behind_proxy=False)
     port = listening.getsockname()[1]
     ready = anyio.Event()
-    scope, app = anyio.CancelScope(), make_app(store, **options)
+    scope, app = anyio.CancelScope(), make_app(store, routes=contributed_routes(store), **options)
     with listening:
         async with anyio.create_task_group() as tasks:
 

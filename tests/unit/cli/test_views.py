@@ -13,7 +13,7 @@ from support.totals import DoubledTotals, Totals, append_numbers, reader_of
 from eventstore import EventStore, NewEvent, ProjectionError
 from projections import ProjectionRunner
 from projections.cli import views as command
-from projections.cli.view_states import Look, describe_views, row_of
+from projections.cli.view_states import row_of
 from projections.tables import view_facts
 from projections.tables._builds import SEPARATOR
 from projections.tables.checkpoints import (
@@ -23,6 +23,7 @@ from projections.tables.checkpoints import (
     projection_table,
 )
 from projections.tables.view_facts import SetAside, Size, ViewVersion
+from projections.tables.view_states import Look, describe_views
 from projections.troubles import Trouble
 
 if TYPE_CHECKING:
