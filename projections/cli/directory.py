@@ -11,6 +11,7 @@ from eventstore.cli.options import WaitForLog
 from eventstore.cli.output import without_secrets
 from eventstore.cli.positions import check_position
 from eventstore.cli.session import Session
+from projections.cli.directory_check import check_directory
 from projections.rules.directory import DirectoryProjection
 from projections.runner import ProjectionRunner
 
@@ -28,16 +29,26 @@ async def project(
         int | None,
         typer.Option(min=0, help="Make it as of this position, and end."),
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Report what differs from the log; change nothing.")
+    ] = False,
     wait_for_log: WaitForLog = 0.0,
-) -> None:
-    """Turn events into files: once, as of a position, or until interrupted."""
+) -> int:
+    """Turn events into files: once, as of a position, or until interrupted.
+
+    With --check, each path that is not what the log says is a line; status 1 where there are any.
+    """
+    if check and (once or at is not None):
+        raise typer.BadParameter("--check goes without --once and --at")
     output = session.output
     await session.wait_for_log(wait_for_log)
     async with session.open_store() as store:
+        if check:
+            return await check_directory(session, store, directory)
         if not once and at is None:
             output.line(f"keeping {directory} equal to the log")
             await directory_runner(session, store, directory).run()
-            return
+            return 0
         if at is not None:
             await check_position(store, "--at", at)
         with output.progress(f"projecting {directory}") as progress:
@@ -47,6 +58,7 @@ async def project(
         {"directory": without_secrets(str(directory)), "position": reached.position},
         f"{directory} is at position {reached.position}",
     )
+    return 0
 
 
 def directory_runner(

@@ -48,7 +48,7 @@ MANIFEST: Final = Manifest(
             "Turn events into files, now or as of any position.",
             "projections.cli.directory:project",
             interrupted=0,
-            one_shot=("--once", "--at"),
+            one_shot=("--once", "--at", "--check"),
         ),
         Command(
             "views",

@@ -12,11 +12,12 @@ from projections.directory._tree_writer import (
     clear_leftovers,
     drop_kept,
     obstacle,
+    strangers,
     update,
 )
 from projections.directory.file_changes import RejectedError
 from projections.directory.manifest import FORMAT, Manifest, SetAside
-from projections.directory.path_claims import PRIVATE, Claims, Entry, kept_name, parents
+from projections.directory.path_claims import PRIVATE, Claims, Entry, kept_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -175,18 +176,7 @@ class LiveTree:
 
     def strangers(self) -> list[str]:
         """Return what no manifest entry lists; a directory without files ends in ``/``."""
-        needed = {parent for path in self.manifest.files for parent in parents(path)}
-        found, todo = [], [""]
-        while todo:
-            entries = self._tree.entries(above := todo.pop())
-            if not entries and above and above not in needed:
-                found.append(f"{above}/")
-            for path, is_directory in entries:
-                if is_directory:
-                    todo.append(path)
-                elif path not in self.manifest.files and not path.startswith(PRIVATE):
-                    found.append(path)
-        return sorted(found)
+        return strangers(self._tree, self.manifest.files)
 
     @property
     def _kept(self) -> set[str]:

@@ -162,6 +162,22 @@ def obstacle(tree: SafeTree, ours: Collection[str], path: str) -> str | None:
     return _strange_below(tree, ours, path)
 
 
+def strangers(tree: SafeTree, ours: Collection[str]) -> list[str]:
+    """Return the paths that are not among ``ours``, sorted; an empty directory ends in ``/``."""
+    needed = {parent for path in ours for parent in parents(path)}
+    found, todo = [], [""]
+    while todo:
+        entries = tree.entries(above := todo.pop())
+        if not entries and above and above not in needed:
+            found.append(f"{above}/")
+        for path, is_directory in entries:
+            if is_directory:
+                todo.append(path)
+            elif path not in ours and not path.startswith(PRIVATE):
+                found.append(path)
+    return sorted(found)
+
+
 def _strange_below(tree: SafeTree, ours: Collection[str], path: str) -> str | None:
     needed = {parent for each in ours for parent in parents(each)}
     todo = [path]
