@@ -14,6 +14,7 @@ from eventstore.cli.session import Session
 from eventstore.cli.times import now, parse_duration, parse_time, shifted, show_time
 from eventstore.errors import ConfigError, InvalidInputError
 from eventstore.log.clock import from_microseconds
+from eventstore.server.settings import DEFAULTS, ServerSettings
 from eventstore.server.tokens import Token, create_token, read_tokens, revoke_token
 from eventstore.system.extras import needs_extra
 from eventstore.system.secret_url import show_place
@@ -41,6 +42,16 @@ async def serve(
     anonymous_read: Annotated[
         bool, typer.Option("--anonymous-read", help="Anyone may read, without a token.")
     ] = False,
+    page_max_age: Annotated[
+        int, typer.Option(metavar="SECONDS", min=0, help="How long caches may keep pages.")
+    ] = DEFAULTS.page_max_age,
+    shared_pages: Annotated[
+        bool,
+        typer.Option(
+            "--shared-pages",
+            help="A cache for all clients may keep pages: it asks /v1/auth for each request.",
+        ),
+    ] = False,
 ) -> None:
     """Serve the log over HTTP, to those who have a token."""
     with needs_extra("server", "serving"):
@@ -49,6 +60,7 @@ async def serve(
     if (tls_cert is None) != (tls_key is None):
         raise ConfigError("--tls-cert and --tls-key go together")
     encrypted = tls_cert is not None
+    settings = ServerSettings(page_max_age=page_max_age, shared_pages=shared_pages)
     # Before the log is opened: an address that cannot be used begins none.
     with serving.listen(listen, encrypted=encrypted, behind_proxy=behind_proxy) as opened:
         host, port = opened.getsockname()[:2]
@@ -60,7 +72,12 @@ async def serve(
                 session.output.value({"url": url}, f"{show_place(store.url)} is served at {url}")
 
             await serving.serve(
-                make_app(store, anonymous_read=anonymous_read, routes=contributed_routes(store)),
+                make_app(
+                    store,
+                    anonymous_read=anonymous_read,
+                    settings=settings,
+                    routes=contributed_routes(store),
+                ),
                 opened,
                 certificate=tls_cert,
                 key=tls_key,

@@ -9,6 +9,7 @@ import msgspec
 
 from eventstore.log.events import END, OLDEST, Cursor
 from eventstore.server._cursors import encode_cursor, event_values
+from eventstore.server._pages import PAGE_SIZE, read_generation
 from eventstore.server._requests import (
     FILTERS,
     read_after,
@@ -35,7 +36,7 @@ LONGEST_WAIT: Final = 60.0
 
 
 async def get_log(gateway: Gateway, request: Request) -> Response:
-    """Answer with the log's id, its ends, and the cursor of its head."""
+    """Answer with the log's id and ends, the cursor of its head, and how its pages are named."""
     gateway.access.require(request, "read")
     head = await gateway.store.head()
     values = {
@@ -43,6 +44,8 @@ async def get_log(gateway: Gateway, request: Request) -> Response:
         "first_position": head.first_position,
         "position": head.position,
         "cursor": encode_cursor(head.cursor),
+        "generation": await read_generation(gateway.store, head),
+        "page_size": PAGE_SIZE,
     }
     return json_answer(values)
 

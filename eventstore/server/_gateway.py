@@ -11,6 +11,7 @@ from eventstore.server._problems import HttpError
 if TYPE_CHECKING:
     from eventstore.changes.subscription import Subscription
     from eventstore.log.events import Cursor, Special
+    from eventstore.server.settings import ServerSettings
     from eventstore.server.tokens import Token
     from eventstore.store.event_store import EventStore
 
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 class Gateway:
     """The routes' common state, in one event loop."""
 
-    def __init__(self, store: EventStore, *, anonymous_read: bool) -> None:
+    def __init__(
+        self, store: EventStore, settings: ServerSettings, *, anonymous_read: bool
+    ) -> None:
         self.store = store
+        self.settings = settings
         self.access = Access(store, self._end_revoked, anonymous_read=anonymous_read)
         self._stopping = False
         self._following: dict[Subscription, Token] = {}

@@ -14,11 +14,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route as Mapped
 
 from eventstore.errors import InvalidInputError
-from eventstore.server import _events, _live, _writes
+from eventstore.server import _auth, _events, _live, _pages, _writes
 from eventstore.server._gateway import Gateway
 from eventstore.server._problems import HttpError, answer
 from eventstore.server._requests import check_parameters
 from eventstore.server.routes import Route, check_routes
+from eventstore.server.settings import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from eventstore.server.settings import ServerSettings
     from eventstore.store.event_store import EventStore
 
 SECURITY: Final = {
@@ -37,14 +39,18 @@ SECURITY: Final = {
 
 
 def make_app(
-    store: EventStore, *, anonymous_read: bool = False, routes: Iterable[Route] = ()
+    store: EventStore,
+    *,
+    anonymous_read: bool = False,
+    settings: ServerSettings = DEFAULTS,
+    routes: Iterable[Route] = (),
 ) -> Starlette:
     """Return the application for an open store; it serves within its lifespan alone.
 
     ``anonymous_read`` opens reading to all requests; every write needs a token. ``routes`` are
     those of other packages, beside the log's own. Raises ConfigError for one that is there twice.
     """
-    gateway = Gateway(store, anonymous_read=anonymous_read)
+    gateway = Gateway(store, settings, anonymous_read=anonymous_read)
     app = Starlette(
         routes=[
             Mapped(route.path, partial(_handle, gateway, route), methods=[route.method])
@@ -129,6 +135,8 @@ OWN_ROUTES: Final = (
     Route("GET", "/readyz", _ready, None),
     *_events.ROUTES,
     *_live.ROUTES,
+    *_pages.ROUTES,
+    *_auth.ROUTES,
     *_writes.ROUTES,
 )
 """The routes of the log itself."""
