@@ -53,6 +53,8 @@ class TreeEvents(EventQueue):
         self._paths: set[str] = set()
         self._everything = True
         self._twice = False
+        self._watched: tuple[int, int] | None = None
+        """The root whose watch this is, by device and inode; None once it sees nothing more."""
         self._flags = 0
         self._failure: OSError | None = None
         self._taking = threading.Lock()
@@ -60,9 +62,11 @@ class TreeEvents(EventQueue):
 
     def begin(self) -> None:
         """Watch the root, and what is below it."""
+        root = _identity(self._root)
         self._top = self.add(self._root, _WANTED)
         self._below[self._top] = b""
         self._watch_all(b"")
+        self._watched = root
 
     def wait(self, seconds: float) -> Changes:
         """Return once there are changes, after ``interrupt``, or after some seconds."""
@@ -78,7 +82,8 @@ class TreeEvents(EventQueue):
         """Return the paths that have changed since the last call, relative to the root, with ``/``.
 
         None means that everything may have changed: at the first call, after changes of
-        directories, and where the system has lost events.
+        directories, where the system has lost events, and at each call once the path of the root
+        leads to another directory, of which these watches see nothing.
         """
         with self._taking:
             if self._file == CLOSED:
@@ -86,7 +91,15 @@ class TreeEvents(EventQueue):
             self._read_all()
             everything = self._everything or self._twice or self._failure is not None
             paths, self._paths, self._everything = self._paths, set(), False
+            if self._watched is None or self._watched != _identity(self._root):
+                self._end()
+                return None
         return None if everything else frozenset(paths)
+
+    def _end(self) -> None:
+        """Tell the waiting thread to watch anew: it is not woken by what ``take`` has read."""
+        self._watched, self._flags = None, self._flags | SELF_GONE
+        self.interrupt()
 
     def close(self) -> None:
         """Close the watches, once no other thread reads from them. May be called twice."""
@@ -115,8 +128,8 @@ class TreeEvents(EventQueue):
         below = self._below.get(event.watch)
         if below is None:
             return  # Of a watch that was taken away.
-        if event.watch == self._top:
-            self._flags |= event.flags & (SELF_GONE | WATCH_ENDED)
+        if event.watch == self._top and event.flags & (SELF_GONE | WATCH_ENDED):
+            self._end()
         self._flags |= event.flags & ~(SELF_GONE | WATCH_ENDED)
         if event.flags & REMOVED:
             del self._below[event.watch]
@@ -182,3 +195,11 @@ class TreeEvents(EventQueue):
             if error.errno in _NOT_THERE:
                 return []
             raise
+
+
+def _identity(directory: bytes) -> tuple[int, int] | None:
+    try:
+        status = os.stat(directory)  # noqa: PTH116 - bytes
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import threading
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import pytest
 from support.commands import command, environment
 from support.master import fill
-from support.waiting import eventually
+from support.waiting import eventually, until
 
 from eventstore import EventStore
+from eventstore.system.inotify_tree import TreeEvents
 from projections.rules import RuleSync
+from projections.rules.sources._source_reader import SourceReader
 
 if TYPE_CHECKING:
     from eventstore import Event
+    from eventstore.system.inotify import Changes
+    from projections.rules.sources.reconcile import Verdict
 
 pytestmark = pytest.mark.anyio
 
@@ -125,10 +132,7 @@ async def test_no_look_takes_half_of_a_checkout(tmp_path: Path, files: int, roun
                 await anyio.sleep(random.uniform(0, 1))
                 await anyio.to_thread.run_sync(git, tmp_path, "checkout", "-q", branch)
 
-            async def arrived(expected: set[str] = trees[branch]) -> bool:
-                return (await sets.read_on()).found[-1] == expected
-
-            await eventually(arrived, 60)
+            await eventually(partial(arrived, sets, trees[branch]))
         following.cancel_scope.cancel()
     found = sets.found
     whole = list(trees.values())
@@ -137,3 +141,67 @@ async def test_no_look_takes_half_of_a_checkout(tmp_path: Path, files: int, roun
     assert [len(one) for one in loaded if one not in whole] == []
     assert len(loaded) == rounds
     print(f"{rounds} checkouts of {files} rules: {len(found)} commits, {len(loaded)} engines")
+
+
+async def test_a_checkout_that_removes_the_root_and_makes_it_again_is_one_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, lock = tmp_path / "rules", tmp_path / ".git" / "index.lock"
+    fill(root, {f"old{n}.yar": f"rule r{n}\n" for n in range(5)})
+    new = {f"new{n}.yar": f"rule r{n}\n" for n in range(5)}
+    lock.parent.mkdir()
+    url = f"sqlite:///{tmp_path}/rules.eventstore.db"
+    looks, watching = spied(monkeypatch), HeldThread(monkeypatch)
+    async with EventStore.open(url) as store, anyio.create_task_group() as following:
+        master = RuleSync(store, root, source="rules", format="raw", rescan_seconds=0.05)
+        await master.sync_once()
+        following.start_soon(master.run)
+        sets = Sets(store)
+        await until(lambda: len(looks) > 2)
+        watching.free.clear()  # As on a machine that is busy: looks read what happens before it.
+        await until(watching.stands.is_set)
+        lock.touch()
+        shutil.rmtree(root)
+        fill(root, {"new0.yar": new["new0.yar"]})
+        await until(lambda: looks[-1] == {"new0.yar"})
+        fill(root, new)
+        lock.unlink()
+        await eventually(lambda: arrived(sets, set(new)))
+        watching.free.set()
+        following.cancel_scope.cancel()
+    assert sets.found == [{f"old{n}.yar" for n in range(5)}, set(new)]
+
+
+class HeldThread:
+    """Lets the thread that watches stand still unless it is ``free``; ``stands`` once it does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.free, self.stands = threading.Event(), threading.Event()
+        self.free.set()
+        self._wait = TreeEvents.wait
+        monkeypatch.setattr(TreeEvents, "wait", lambda events, _: self.wait(events))
+
+    def wait(self, events: TreeEvents) -> Changes:
+        if not self.free.is_set():
+            self.stands.set()
+            self.free.wait()
+        return self._wait(events, 0.01)
+
+
+def spied(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+    """Return the list of which files each look has found."""
+    looks: list[set[str]] = []
+    look = SourceReader.look
+
+    def noted(self: SourceReader, *given: Any) -> Verdict:
+        verdict = look(self, *given)
+        looks.append(set(self.files))
+        return verdict
+
+    monkeypatch.setattr(SourceReader, "look", noted)
+    return looks
+
+
+async def arrived(sets: Sets, expected: set[str]) -> bool:
+    """Read on, and return whether these rules stand."""
+    return (await sets.read_on()).found[-1] == expected

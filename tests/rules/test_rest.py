@@ -14,6 +14,7 @@ from support.master import QUICK, fill, logged, standing, told, ttp
 from support.waiting import eventually
 
 from projections.rules import GitLockError, RuleSync, SourceError
+from projections.rules.sources._source_reader import SourceReader
 from projections.rules.sources.debounce import DebounceTimes
 from projections.rules.sources.git_lock import STALE_SECONDS
 from projections.rules.sources.lease import source_owners
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from eventstore import EventStore
     from projections.rules import SyncReport
+    from projections.rules.sources.reconcile import Verdict
 
 pytestmark = pytest.mark.anyio
 
@@ -87,6 +89,28 @@ async def test_a_single_look_goes_on_as_soon_as_the_lock_is_gone(
         fill(root, {"r0.yml": ttp("R0"), "r1.yml": ttp("R1"), "r2.yml": ttp("R2", "second")})
         (root / ".git" / "index.lock").unlink()
     assert [(report.defined, report.removed) for report in reports] == [(1, 0)]
+
+
+async def test_a_root_that_a_checkout_has_made_again_meanwhile_fails_no_look(
+    five: EventStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deleted(root, 0)
+    away, look = root.with_name("away"), SourceReader.look
+    times: list[int] = []
+
+    def between(self: SourceReader, *given: Any) -> Verdict:
+        times.append(len(times))
+        if len(times) > 1:
+            return look(self, *given)
+        root.rename(away)
+        try:
+            return look(self, *given)
+        finally:
+            away.rename(root)
+
+    monkeypatch.setattr(SourceReader, "look", between)
+    assert (await sync(five, root).sync_once()).removed == 1
+    assert len(times) > 1
 
 
 @pytest.mark.parametrize("place", ["below", "link", "worktree", "submodule", "nested"])

@@ -219,24 +219,29 @@ class DirectoryLook:
         if self.watch is not None:
             self._hints, changed = self.watch.count, self.watch.take()
         began, self._is_told = time.monotonic(), changed is not None
+        changed = None if self.at_everything else changed
+        self._compare(changed)
+        if self._failure is not None and self._lock is None:
+            # A checkout may have removed the root and ended since: what is there now counts.
+            self._compare(None)
+        # The rest begins at the end of this look: what changed meanwhile is not known yet, and a
+        # checkout may have ended, and let go of its lock, between the watch and the lock.
+        self._named = self._reader.by_paths and not (changed or frozenset()).isdisjoint(
+            self._reader.files
+        )
+        self._took = time.monotonic() - began
+
+    def _compare(self, changed: frozenset[str] | None) -> None:
         # The lock is read before the files and after them: git may begin or end meanwhile.
         before = self._find_lock()
         self._failure = None
-        if self.at_everything:
-            changed = None
         try:
             self.verdict = self._reader.look(self.standing, changed)
         except SourceError as error:
             self.verdict, self._failure = Verdict(), error
         else:
             self.at_everything = False
-        # The rest begins at the end of this look: what changed meanwhile is not known yet, and a
-        # checkout may have ended, and let go of its lock, between the watch and the lock.
-        self._named = self._reader.by_paths and not (changed or frozenset()).isdisjoint(
-            self._reader.files
-        )
         self._lock = self._find_lock() or before
-        self._took = time.monotonic() - began
 
     def _find_lock(self) -> GitLock | None:
         """Return the lock that git holds; a stale one is noted once and ignored."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.waiting import DEADLINE
 
 if sys.platform != "linux":
     pytest.skip("inotify is Linux's", allow_module_level=True)
@@ -99,6 +100,35 @@ def test_a_folder_that_left_is_watched_no_more(
     shutil.rmtree(root)
     assert events.wait(0).ended
     assert events.take() is None
+
+
+@pytest.mark.parametrize("how", ["deleted", "renamed", "its link leads elsewhere"])
+def test_of_another_root_at_the_path_everything_may_have_changed_at_each_look(
+    tmp_path: Path, how: str
+) -> None:
+    root, at, other = tmp_path / "tree", tmp_path / "tree", tmp_path / "other"
+    for one in (root, other):
+        one.mkdir()
+    if how == "its link leads elsewhere":
+        at = tmp_path / "link"
+        at.symlink_to(root)
+    with TreeEvents(at) as events:
+        assert events.take() is None
+        assert events.take() == frozenset()
+        if how == "deleted":
+            root.rmdir()
+            root.mkdir()
+        elif how == "renamed":
+            root.rename(tmp_path / "away")
+            other.rename(root)
+        else:
+            (tmp_path / "next").symlink_to(other)
+            (tmp_path / "next").rename(at)
+        assert events.take() is None
+        (at / "file").write_text("x")
+        assert events.take() is None, "these watches see nothing of what is there now"
+        # What was read above wakes no thread any more: without an interrupt this waits on.
+        assert events.wait(10 * DEADLINE).ended
 
 
 def test_many_paths_mean_that_everything_may_have_changed(
