@@ -314,7 +314,8 @@ class EventStore(AsyncContext, Consumers, Maintained):
     ) -> T:
         """Return ``function(connection, head)`` from one snapshot of the log's database.
 
-        For reading inline projections: it runs in a thread, and must change nothing. A
+        For reading inline projections: it runs in a thread, and must change nothing. It is called
+        again where the connection was lost, or a projection's tables were replaced meanwhile. A
         projection is as far as its checkpoint, which is behind ``head`` where a program without
         it has appended; :meth:`transact` brings it up to date.
 

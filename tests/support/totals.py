@@ -94,6 +94,16 @@ def reader_of(url: str) -> Engine:
     return create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
 
 
+def one_moment(connection: Connection, *tables: str) -> None:
+    """Let the statements that follow see one moment of these tables."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN")  # Its driver begins none for a SELECT.
+    else:
+        # The lock before the snapshot: a table that was replaced after a snapshot is empty in it.
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        connection.exec_driver_sql(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")
+
+
 def read_totals(url: str) -> dict[str, int]:
     """Return the totals as a reader of their database sees them, none where no table is there."""
     engine = reader_of(url)

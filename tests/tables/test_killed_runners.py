@@ -1,6 +1,7 @@
-"""Runners that are killed at random moments end in the view that was never killed.
+"""Runners and writers that are killed at random moments leave the view that was never killed.
 
-``pytest -m soak -s tests/tables/test_killed_runners.py`` kills 50 of each kind.
+``pytest -m soak -s tests/tables/test_killed_runners.py`` kills 50 of each kind on each database:
+200 of views in tables, 100 of directories.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ COMMITS = 40
 
 MOST_LINES = 16
 """What a runner says before it is killed: two lines a batch."""
+
+MOST_EVENTS = 200
+"""What a writer says before it is killed: a line an event that it catches up, two an append."""
 
 
 def path_of(dice: Random) -> str:
@@ -99,7 +103,7 @@ class Numbers:
 
 @pytest.mark.promise("projection")
 @pytest.mark.parametrize("view", ["directory", "database"])
-@lengths("kills", 1, slow=6, soak=50, timeout=1800)
+@lengths("kills", 1, slow=4, soak=50, timeout=1800)
 async def test_runners_killed_at_random_moments_end_in_an_equal_view(
     log: str, target: str, tmp_path: Path, view: str, kills: int
 ) -> None:
@@ -115,3 +119,29 @@ async def test_runners_killed_at_random_moments_end_in_an_equal_view(
         assert model.read(model.place) == model.expected
         position = (await store.head()).position
     print(f"\n{view} of {log.partition(':')[0]}: {kills} runners killed, equal at {position}")
+
+
+@pytest.mark.promise("projection")
+@pytest.mark.slow
+@lengths("kills", 4, soak=50, timeout=1800)
+async def test_writers_killed_at_random_moments_leave_an_inline_view_that_is_right(
+    log: str, kills: int
+) -> None:
+    dice, mine = Random(SEED), 0
+    model = Numbers(dice, log)
+    for _ in range(kills):
+        async with EventStore.open(log, notify="none") as store:
+            for _ in range(COMMITS):
+                await store.append_many(model.commit())
+        said = lines_until_killed(dice.randint(1, MOST_EVENTS), "killed_writer", log)
+        acknowledged = [line.split()[1] for line in said if line.startswith("acknowledged")]
+        async with EventStore.open(log, inline=[Totals()], notify="none") as store:
+            stored = [event async for event in store.read(streams="mine/")]
+            assert {event.data for event in stored} <= {3}
+            assert {int(position) for position in acknowledged} <= {e.position for e in stored}
+            assert len(stored) - mine - len(acknowledged) in {0, 1}
+            mine = len(stored)
+            position = (await store.head()).position
+        ours = {"mine/1": 3 * mine} if mine else {}
+        assert read_totals(log) == model.expected | ours
+    print(f"\ninline in {log.partition(':')[0]}: {kills} writers killed, equal at {position}")

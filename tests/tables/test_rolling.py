@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select
 from support.processes import child, lines, wait_for
-from support.totals import Totals, counts, reader_of
+from support.totals import Totals, counts, one_moment, reader_of
 from support.waiting import collect, eventually
 
 from eventstore import EventStore, NewEvent
@@ -20,8 +20,6 @@ from projections.tables.checkpoints import projection_table
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import AsyncIterator
-
-    from sqlalchemy import Connection
 
 pytestmark = [
     pytest.mark.anyio,
@@ -65,7 +63,7 @@ class Rollout:
         """Return version and position of the tables; fail where a row is not what they say."""
         engine = reader_of(self.database)
         with engine.connect() as connection:
-            one_moment(connection)
+            one_moment(connection, "counts")
             version, position = connection.execute(
                 select(projection_table.c.version, projection_table.c.position)
             ).one()
@@ -91,16 +89,6 @@ class Rollout:
             return found == (version, await self.head())
 
         await eventually(there, within=120)
-
-
-def one_moment(connection: Connection) -> None:
-    """Let the statements that follow see one moment."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("BEGIN")  # Its driver begins none for a SELECT.
-    else:
-        # The lock before the snapshot: a table that was replaced after a snapshot is empty in it.
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        connection.exec_driver_sql("LOCK TABLE counts IN ACCESS SHARE MODE")
 
 
 def tell(process: subprocess.Popen[str], line: str) -> None:

@@ -16,6 +16,7 @@ from eventstore.storage.catalog import TABLES, as_catalog
 from eventstore.storage.driver import MOVE_HEAD, VIEW_STATE, Driver, ViewRows
 from eventstore.storage.postgres._catalog import QUERIES, read_pattern
 from eventstore.storage.postgres._head import page_of, select_head, update_head
+from eventstore.storage.postgres._replaced_tables import ReplacedError, replaced
 from eventstore.storage.postgres.engine import LOCK_SCHEMA
 from eventstore.storage.qualified import qualify
 from eventstore.storage.reading import HEAD
@@ -184,7 +185,11 @@ class PostgresDriver(Driver):
 
     def look(self, view: str, queries: Sequence[Query]) -> ViewRows:
         """Return all rows of queries, with head and checkpoint, in one exchange."""
-        head, (states, *rows) = self.read_and_commit((VIEW_STATE, (view,)), *queries)
+        head, (states, *rows, gone) = self.read_and_commit(
+            (VIEW_STATE, (view,)), *queries, replaced(self._raw, view)
+        )
+        if gone:
+            raise ReplacedError("")
         version, position = states[0] if states else (None, 0)
         return ViewRows(head.cursor, version, position or 0, rows)
 

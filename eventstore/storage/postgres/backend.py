@@ -27,6 +27,7 @@ from eventstore.storage.postgres._driver import PostgresDriver
 from eventstore.storage.postgres._facts import read_facts
 from eventstore.storage.postgres._hidden_tables import PostgresHiddenTables
 from eventstore.storage.postgres._lone_query import look_alone, may_be_alone
+from eventstore.storage.postgres._replaced_tables import ReplacedError, unreplaced
 from eventstore.storage.postgres._session_reset import reset_between_callers
 from eventstore.storage.postgres._short_read import may_be_short, read_short
 from eventstore.storage.postgres._single_statement import SingleStatement
@@ -279,20 +280,28 @@ class PostgresBackend(SqlBackend):
         return self._twice(partial(self._query_once, function, limit), limit)
 
     def _twice(self, query: Callable[[], T], limit: QueryLimit) -> T:
-        """Return what a query returns; repeat it once where the connection was lost."""
-        try:
-            return query()
-        except StorageError as error:
-            if not error.transient or limit.interrupted:
-                raise
-            return query()
+        """Return what a query returns; repeat it where the connection was lost.
+
+        Once, and as often as tables were replaced meanwhile, until its time is over.
+        """
+        lost = False
+        while True:
+            try:
+                return query()
+            except ReplacedError:
+                if limit.interrupted:
+                    raise
+            except StorageError as error:
+                if not error.transient or limit.interrupted or lost:
+                    raise
+                lost = True
 
     def _query_once(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
         with self._snapshot(self._query_engine, limit.left + PATIENCE_SECONDS) as driver:
             server_limit = f"{math.ceil((limit.left + GRACE_SECONDS) * 1000)}ms"
             driver.defer(_QUERY_LIMITS, (server_limit, server_limit))
             session = driver.raw
-            with session.interrupting(limit.is_over):
+            with session.interrupting(limit.is_over), unreplaced(driver, self._where):
                 result = function(driver)
             driver.leave()
             return result

@@ -92,6 +92,8 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
     """The page that the log's head row was on when it was last read."""
     schema = ""
     """The schema of the log's tables, as SQL writes it; empty where there is none."""
+    has_ledger = False
+    """Whether a table in the log's database is known to name those of projections."""
     row_types: list[RowType | None] | None = None
     """The row types of the tables that appends write, once they were looked for."""
     stream_cache: StreamCache | None = None
