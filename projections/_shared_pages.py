@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import anyio
-import msgspec
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 PAGES: Final = 4
 """Pages that are kept for those that follow, at the most."""
+
+PAGE_EVENTS: Final = 16_384
+"""Events that are read at once, at the most."""
+
+BATCH_PAGES: Final = 4
+"""Pages that are given out as one, at the most: what bounds the memory of a batch."""
 
 PATIENCE: Final = 2.0
 """How many times as long as its own last page took a projection waits for others."""
@@ -104,7 +110,7 @@ class SharedPages:
             at = next((i for i, one in enumerate(page.events) if one.position == query.after), None)
             if at is None or query.expect is None or page.events[at].hash != query.expect.hash:
                 return None
-            return msgspec.structs.replace(page, events=page.events[at + 1 :])
+            return replace(page, events=page.events[at + 1 :])
         return None
 
     def _is_behind(self, query: Query) -> bool:
@@ -142,11 +148,30 @@ class PageReader:
         self._pages.move(self, -1)
 
     async def page(self, query: Query) -> Page:
-        """Return the next page. Raises what reading raises."""
+        """Return what follows; pages as one, where the query asks for more than a page's events.
+
+        What trimming has kept comes a page at a time. Raises what reading raises.
+        """
         took = self._clock() - self._served
-        page = await self._pages.page(self, query, max(PATIENCE * took, LEAST_SECONDS))
+        patience = max(PATIENCE * took, LEAST_SECONDS)
+        whole = await self._page(query, query.limit, patience)
+        more = 0 if query.kept or query.limit <= PAGE_EVENTS else BATCH_PAGES - 1
+        for _ in range(more):
+            left, reached = query.limit - len(whole.events), whole.through
+            if left <= 0 or reached.position >= (query.until or 0):
+                break
+            next_ = replace(query, after=reached.position, expect=reached)
+            page = await self._page(next_, left, patience)
+            if page.through == reached:
+                break  # The rest of the range is the beginning of a commit that ends past it.
+            events = [*whole.events, *page.events]
+            whole = replace(page, events=events, ends={**whole.ends, **page.ends})
         self._served = self._clock()
-        return page
+        return whole
+
+    async def _page(self, query: Query, most: int, patience: float) -> Page:
+        limited = replace(query, limit=min(most, PAGE_EVENTS))
+        return await self._pages.page(self, limited, patience)
 
     def leave(self) -> None:
         """Need no more pages for now."""

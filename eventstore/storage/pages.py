@@ -57,7 +57,7 @@ def read_page(driver: Driver, query: Query) -> Page:
     ends: dict[int, bytes] = {}
     if query.whole_commits:
         end = _to_commit_end(driver, query, events, end)
-        ends = _missing_ends(driver, events)
+        ends = _missing_ends(driver, events) if query.filtered else {}
     through = Cursor(head.log_id, end, hash_at(driver, head, end))
     return Page(events, through, head, ends=ends, lost=read_lost(driver, query.consumers))
 

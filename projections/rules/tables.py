@@ -117,7 +117,7 @@ class RuleTables(TableProjection):
 
     name = "rules"
     from_snapshot = True
-    batch_events = 16_384
+    batch_events = 65_536
     metadata: ClassVar[MetaData] = _tables
     takes_redacted = True
 
@@ -211,7 +211,7 @@ def _rule_row(event: Event, rule: Defined) -> Row:
 
 def _store(connection: Connection, upsert: Upsert, rows: Sequence[Row]) -> None:
     if rows:
-        upsert.execute(connection, rows)
+        upsert.execute_plain(connection, rows)
 
 
 def _delete(connection: Connection, table: Table, rule_ids: Sequence[str]) -> None:

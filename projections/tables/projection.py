@@ -79,8 +79,8 @@ class TableProjection(StatedTables):
     from_snapshot: bool = False
     """Whether the events that trimming keeps, and those since, give the same tables."""
     batch_events: ClassVar[int] = 0
-    """Events that a runner gives it at once while it catches up: more than usual, where
-    :meth:`handle_group` then has less to do for each."""
+    """Events that a runner gives it at once while it catches up, up to 65,536: more than usual,
+    where :meth:`handle_group` then has less to do for each."""
     event_types: ClassVar[EventTypes | Collection[str] | None] = None
     """The events that handlers may name, with their classes or without; ``None`` for any."""
     _handlers: ClassVar[Handlers] = NO_HANDLERS

