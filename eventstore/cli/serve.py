@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eventstore.cli import serve_options
 from eventstore.cli.contributions import contributions
 from eventstore.cli.options import By, user_name
 from eventstore.cli.session import Session
@@ -42,16 +43,18 @@ async def serve(
     anonymous_read: Annotated[
         bool, typer.Option("--anonymous-read", help="Anyone may read, without a token.")
     ] = False,
-    page_max_age: Annotated[
-        int, typer.Option(metavar="SECONDS", min=0, help="How long caches may keep pages.")
-    ] = DEFAULTS.page_max_age,
-    shared_pages: Annotated[
-        bool,
-        typer.Option(
-            "--shared-pages",
-            help="A cache for all clients may keep pages: it asks /v1/auth for each request.",
-        ),
-    ] = False,
+    page_max_age: serve_options.PageMaxAge = DEFAULTS.page_max_age,
+    shared_pages: serve_options.SharedPages = DEFAULTS.shared_pages,
+    max_body: serve_options.MaxBody = DEFAULTS.max_body,
+    max_headers: serve_options.MaxHeaders = DEFAULTS.max_headers,
+    header_seconds: serve_options.HeaderSeconds = DEFAULTS.header_seconds,
+    body_seconds: serve_options.BodySeconds = DEFAULTS.body_seconds,
+    write_seconds: serve_options.WriteSeconds = DEFAULTS.write_seconds,
+    connections: serve_options.Connections = DEFAULTS.connections,
+    token_requests: serve_options.TokenRequests = DEFAULTS.token_requests,
+    streams: serve_options.Streams = DEFAULTS.streams,
+    token_streams: serve_options.TokenStreams = DEFAULTS.token_streams,
+    rate: serve_options.Rate = DEFAULTS.rate,
 ) -> None:
     """Serve the log over HTTP, to those who have a token."""
     with needs_extra("server", "serving"):
@@ -60,7 +63,20 @@ async def serve(
     if (tls_cert is None) != (tls_key is None):
         raise ConfigError("--tls-cert and --tls-key go together")
     encrypted = tls_cert is not None
-    settings = ServerSettings(page_max_age=page_max_age, shared_pages=shared_pages)
+    settings = ServerSettings(
+        page_max_age=page_max_age,
+        shared_pages=shared_pages,
+        max_body=max_body,
+        max_headers=max_headers,
+        header_seconds=header_seconds,
+        body_seconds=body_seconds,
+        write_seconds=write_seconds,
+        connections=connections,
+        token_requests=token_requests,
+        streams=streams,
+        token_streams=token_streams,
+        rate=rate,
+    )
     # Before the log is opened: an address that cannot be used begins none.
     with serving.listen(listen, encrypted=encrypted, behind_proxy=behind_proxy) as opened:
         host, port = opened.getsockname()[:2]

@@ -63,7 +63,7 @@ async def get_events(gateway: Gateway, request: Request) -> Response:
     page = await read_page(gateway.store, query, after)
     wait = read_number(request, "wait", 0.0, LONGEST_WAIT)
     if not page.events and wait:
-        await _wait_for_event(gateway, token, query, page.through, wait)
+        await _wait_for_event(gateway, request, token, query, page.through, wait)
         page = await read_page(gateway.store, query, page.through)
     values: dict[str, Any] = {
         "events": [event_values(event) for event in page.events],
@@ -85,9 +85,9 @@ async def read_page(store: EventStore, query: Query, after: Cursor | Special) ->
 
 
 async def _wait_for_event(
-    gateway: Gateway, token: Token, query: Query, after: Cursor, seconds: float
+    gateway: Gateway, request: Request, token: Token, query: Query, after: Cursor, seconds: float
 ) -> None:
-    async with gateway.following(token, query, after) as changes:
+    async with gateway.following(request, token, query, after) as changes:
         with anyio.move_on_after(seconds):
             async for _event in changes:
                 return

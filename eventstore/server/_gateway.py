@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import anyio
+
 from eventstore.log.operations import Query
-from eventstore.server._access import Access
+from eventstore.server._access import ANYONE, Access
+from eventstore.server._limits import Limits
 from eventstore.server._problems import HttpError
 
 if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
+
     from eventstore.changes.subscription import Subscription
     from eventstore.log.events import Cursor, Special
     from eventstore.server.settings import ServerSettings
@@ -24,16 +29,25 @@ class Gateway:
     ) -> None:
         self.store = store
         self.settings = settings
+        self.limits = Limits(settings, anyio.current_time)
         self.access = Access(store, self._end_revoked, anonymous_read=anonymous_read)
         self._stopping = False
-        self._following: dict[Subscription, Token] = {}
+        self._following: dict[Subscription, tuple[Token, str]] = {}
 
     @property
     def followers(self) -> int:
         """How many requests follow the log now."""
         return len(self._following)
 
-    def following(self, token: Token, query: Query, after: Cursor | Special) -> Following:
+    def client(self, request: HTTPConnection, token: Token | None) -> str:
+        """Return whose limits a request counts towards: a token's, or an address's without one."""
+        if token is not None and token is not ANYONE:
+            return f"token {token.name}"
+        return f"address {request.client.host if request.client is not None else ''}"
+
+    def following(
+        self, request: HTTPConnection, token: Token, query: Query, after: Cursor | Special
+    ) -> Following:
         """Return a subscription that also ends with its token and with the server."""
         changes = self.store.subscribe_changes(
             after=after,
@@ -42,7 +56,7 @@ class Gateway:
             exclude_streams=query.exclude_streams or None,
             exclude_types=query.exclude_types or None,
         )
-        return Following(self, token, changes)
+        return Following(self, token, self.client(request, token), changes)
 
     async def check_history(self, cursor: Cursor) -> Cursor:
         """Return a cursor of this history; raise HistoryDivergedError or HistoryGoneError."""
@@ -50,15 +64,17 @@ class Gateway:
         await self.store.feed.page(Query(after=at, until=at, limit=1, expect=cursor))
         return cursor
 
-    def enter(self, changes: Subscription, token: Token) -> None:
-        """Note who follows; raise HttpError 503 once the server stops."""
+    def enter(self, changes: Subscription, token: Token, client: str) -> None:
+        """Note who follows; raise HttpError 429 for one too many, 503 once the server stops."""
         if self._stopping:
             raise HttpError(503, "the server stops: ask again", {"retry-after": "1"})
-        self._following[changes] = token
+        self.limits.enter_stream(client)
+        self._following[changes] = token, client
 
     def leave(self, changes: Subscription) -> None:
         """Forget who has followed."""
-        self._following.pop(changes, None)
+        if (known := self._following.pop(changes, None)) is not None:
+            self.limits.leave_stream(known[1])
 
     async def stop(self) -> None:
         """End everyone that follows, and those who come."""
@@ -67,7 +83,7 @@ class Gateway:
             await changes.aclose()
 
     async def _end_revoked(self) -> None:
-        for changes, token in list(self._following.items()):
+        for changes, (token, _) in list(self._following.items()):
             if not self.access.holds(token):
                 await changes.aclose()
 
@@ -75,9 +91,10 @@ class Gateway:
 class Following:
     """An async context: the subscription of one request."""
 
-    def __init__(self, gateway: Gateway, token: Token, changes: Subscription) -> None:
+    def __init__(self, gateway: Gateway, token: Token, client: str, changes: Subscription) -> None:
         self._gateway = gateway
         self._token = token
+        self._client = client
         self._changes = changes
 
     @property
@@ -86,7 +103,7 @@ class Following:
         return self._gateway.access.holds(self._token)
 
     async def __aenter__(self) -> Subscription:
-        self._gateway.enter(self._changes, self._token)
+        self._gateway.enter(self._changes, self._token, self._client)
         try:
             return await self._changes.__aenter__()
         except BaseException:

@@ -47,7 +47,7 @@ async def get_live(gateway: Gateway, request: Request) -> StreamingResponse:
     after = read_after(request) if last is None else decode_cursor(last)
     if isinstance(after, Cursor):
         await gateway.check_history(after)  # A cursor of another history is no broken stream.
-    following = gateway.following(token, query, after)
+    following = gateway.following(request, token, query, after)
     changes = await following.__aenter__()
     body = _stream(following, changes)
     return StreamingResponse(body, headers=_HEADERS, media_type="text/event-stream")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
+import anyio
 import msgspec
+from starlette.requests import ClientDisconnect
 
 from eventstore.errors import InvalidInputError
 from eventstore.log.events import ANY, NO_STREAM, STREAM_EXISTS, Expected
@@ -17,11 +19,9 @@ if TYPE_CHECKING:
 
     from eventstore.log.events import Cursor, Special
     from eventstore.log.operations import Query
+    from eventstore.server.settings import ServerSettings
 
 T = TypeVar("T")
-
-MAX_BODY: Final = 16 * 1024 * 1024
-"""Bytes of a request's body at the most."""
 
 FILTERS: Final = ("types", "exclude_streams", "exclude_types")
 """Parameters that filter events, and may be repeated."""
@@ -89,15 +89,31 @@ async def read_body(request: Request, shape: type[T]) -> T:
     if kind != "application/json":
         # A page of another site can send forms and plain text, and nothing else, without asking.
         raise HttpError(415, "send application/json")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise HttpError(413, f"the body has more than {MAX_BODY} bytes")
+    body = await _receive(request)
     try:
-        return msgspec.json.decode(bytes(body), type=shape)
+        return msgspec.json.decode(body, type=shape)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise InvalidInputError("body", str(error)[:500]) from error
+
+
+async def _receive(request: Request) -> bytes:
+    settings: ServerSettings = request.app.state.gateway.settings
+    too_large = HttpError(413, f"the body has more than {settings.max_body} bytes")
+    length = request.headers.get("content-length", "0")
+    if not length.isdecimal() or int(length[:20]) > settings.max_body:
+        raise too_large
+    body = bytearray()
+    try:
+        with anyio.fail_after(settings.body_seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > settings.max_body:
+                    raise too_large
+    except TimeoutError as error:
+        raise HttpError(408, "the body did not come in time", {"connection": "close"}) from error
+    except ClientDisconnect as error:
+        raise HttpError(400, "the body has ended early") from error
+    return bytes(body)
 
 
 def to_json(value: Any) -> bytes:

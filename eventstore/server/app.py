@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from eventstore.server.settings import ServerSettings
+    from eventstore.server.tokens import Scope as TokenScope
     from eventstore.store.event_store import EventStore
 
 SECURITY: Final = {
@@ -76,15 +77,23 @@ async def _lifespan(gateway: Gateway, _app: Starlette) -> AsyncIterator[None]:
 
 async def _handle(gateway: Gateway, route: Route, request: Request) -> Response:
     try:
-        if route.scope is not None:
-            gateway.access.require(request, route.scope)
-            check_parameters(request, route.parameters, route.repeated)
-        _decode_segments(request)
-        response = await route.handler(gateway, request)
+        if route.scope is None:
+            response = await route.handler(gateway, request)
+        else:
+            response = await _answer(gateway, route, route.scope, request)
     except Exception as error:
         response = answer(error)
     response.headers.update(SECURITY)
     return response
+
+
+async def _answer(gateway: Gateway, route: Route, scope: TokenScope, request: Request) -> Response:
+    client = gateway.client(request, gateway.access.identify(request))
+    with gateway.limits.request(client):
+        gateway.access.require(request, scope)
+        check_parameters(request, route.parameters, route.repeated)
+        _decode_segments(request)
+        return await route.handler(gateway, request)
 
 
 class RawPaths:

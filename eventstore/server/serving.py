@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, cast
 
 import anyio
 import uvicorn
 
 from eventstore.errors import ConfigError
+from eventstore.server._connection import Connection
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable, Generator
     from pathlib import Path
 
@@ -20,9 +23,6 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS: Final = 10
 """Seconds that requests have to end once the server stops."""
-
-MAX_HEADERS: Final = 32 * 1024
-"""Bytes of a request's line and headers, at the most."""
 
 KEEP_ALIVE_SECONDS: Final = 75
 """Seconds that a connection without a request stays open."""
@@ -76,15 +76,17 @@ async def serve(
     They have :data:`GRACE_SECONDS`. ``ready`` is called once it answers. Runs on asyncio alone, as
     uvicorn does.
     """
+    settings = app.state.gateway.settings
     config = uvicorn.Config(
         app,
+        http=cast("type[asyncio.Protocol]", partial(Connection, settings)),  # Uvicorn calls it.
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
         ws="none",
         lifespan="on",
-        h11_max_incomplete_event_size=MAX_HEADERS,
+        h11_max_incomplete_event_size=settings.max_headers,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
         ssl_certfile=certificate,

@@ -13,10 +13,13 @@ from support.logs import some
 from support.waiting import until
 
 from eventstore import EventStore, NewEvent
-from eventstore.server import _live, _requests
+from eventstore.server import _live
+from eventstore.server.settings import ServerSettings
 from server.conftest import Server, served
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     import httpx
 
 pytestmark = pytest.mark.anyio
@@ -246,10 +249,17 @@ async def test_a_consumer_has_one_owner_and_a_durable_checkpoint(server: Server)
         assert (gone.status_code, gone.json()["title"]) == (404, "UnknownConsumerError")
 
 
+@pytest.fixture
+async def small_bodies() -> AsyncIterator[Server]:
+    settings = ServerSettings(max_body=10_000)
+    async with EventStore.open("memory://") as store, served(store, settings=settings) as server:
+        yield server
+
+
 async def test_requests_that_make_no_sense_are_refused_and_change_nothing(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    small_bodies: Server,
 ) -> None:
-    monkeypatch.setattr(_requests, "MAX_BODY", 10_000)
+    server = small_bodies
     path = "/v1/streams/a%2F1"
     good = b'{"events":[{"type":"X","data":1}]}'
     headers = {"content-type": "application/json"}
