@@ -260,9 +260,10 @@ class ViewRun:
         return cursor
 
     async def _write(self, events: Sequence[Event], cursor: Cursor) -> None:
-        # A cancelled wait would leave the thread running without its result.
-        async with self._write_turn():
-            with anyio.CancelScope(shield=True):
+        # A cancelled wait would leave the thread running without its result. One for the turn
+        # would lose the events: the subscription has given them out, and goes on after them.
+        with anyio.CancelScope(shield=True):
+            async with self._write_turn():
                 await self._in_thread(self._projection.apply, events, cursor)
 
     @asynccontextmanager

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table
 from support.logs import some
+from support.many_totals import other_totals, read_count
 from support.positions import Positions
-from support.totals import append_numbers, reader_of
+from support.totals import append_numbers
 from support.waiting import DEADLINE, until
 
 from eventstore import ConfigError, EventStore, ProjectionError, StorageError
-from projections import ProjectionRunner, TableProjection, _shared_pages, _view_run
+from projections import ProjectionRunner, _shared_pages, _view_run
 from projections.cli.projection_status import projections
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
-
-    from sqlalchemy import Connection
 
     from eventstore import Cursor, Event
     from eventstore.log.operations import Page, Query
@@ -154,20 +154,6 @@ async def test_a_runner_is_refused_that_has_none_or_one_twice(
         ProjectionRunner(store, *[Positions() for _ in range(given)])
 
 
-def other_totals(name: str) -> TableProjection:
-    """Return totals in a table of another name."""
-    table = Table(name, MetaData(), Column("key", String, primary_key=True), Column("n", Integer))
-
-    class Other(TableProjection):
-        metadata = table.metadata
-
-        def handle(self, connection: Connection, event: Event) -> None:
-            connection.execute(table.insert().values(key=str(event.position), n=event.data))
-
-    Other.name = name
-    return Other()
-
-
 async def test_views_in_one_file_are_rebuilt_in_turns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,9 +170,30 @@ async def test_views_in_one_file_are_rebuilt_in_turns(
         assert read_count(place, name) == 20
 
 
-def read_count(url: str, name: str) -> int:
-    engine = reader_of(url)
-    with engine.connect() as connection:
-        found = connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar_one()
-    engine.dispose()
-    return int(found)
+async def test_no_commit_is_lost_where_a_check_comes_due_before_its_turn_to_write(
+    store: EventStore,
+) -> None:
+    heal_seconds = 0.02
+
+    class Slow(Named):
+        """Shares its place, and takes longer for a commit than two checks are apart."""
+
+        one_writer, place = True, "here"
+
+        def apply(self, events: Sequence[Event], cursor: Cursor) -> None:
+            super().apply(events, cursor)
+            if self.begun.is_set():
+                time.sleep(2 * heal_seconds)
+
+        begun = threading.Event()
+
+    view = Slow("slow")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ProjectionRunner(store, view, heal_seconds=heal_seconds).run)
+        await until(lambda: view.seen == ALL)
+        view.begun.set()
+        for _ in range(8):
+            await store.append("a/1", some(1))
+        await until(lambda: view.seen[-1:] == [18])
+        tasks.cancel_scope.cancel()
+    assert view.seen == [*ALL, *range(11, 19)]
