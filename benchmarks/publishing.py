@@ -25,6 +25,15 @@ ROUNDS: Final = 5
 DEFINED: Final = 1_000
 
 
+FORMS: Final = {
+    "ours": {},
+    "ours, atomic": {"atomic": True, "grace_seconds": 1e-9},
+    "ours, atomic, within the grace period": {"atomic": True, "grace_seconds": 3_600.0},
+}
+"""The forms of a directory: the second has an earlier generation that becomes the next one, the
+third gives each file another name."""
+
+
 async def publishing(setting: Setting) -> list[Row]:
     """Publish 3,780 rules in an empty directory, then one at a time that changed: ms.
 
@@ -35,27 +44,50 @@ async def publishing(setting: Setting) -> list[Row]:
     async with EventStore.open(f"sqlite:///{folder / 'log.db'}", notify="none") as store:
         sync = RuleSync(store, rules)
         await sync.sync_once()
-        whole: dict[str, list[float]] = {"ours": [], "floor: write, fsync, rename": []}
+        whole: dict[str, list[float]] = {"ours": [], "ours, atomic": []}
+        floor = whole["floor: write, fsync, rename"] = []
         for turn in range(1 if setting.quick else ROUNDS):
             events, cursor = await _since(store, 0)
-            published = DirectoryProjection(folder / f"live{turn}")
-            published.open(cursor.log_id)
-            whole["ours"].append(_apply(published, events, cursor))
-            whole["floor: write, fsync, rename"].append(_copy(rules, folder / f"copy{turn}"))
-            if turn < (0 if setting.quick else ROUNDS - 1):
+            for name in ("ours", "ours, atomic"):
+                published = _open(folder / f"{name} {turn}", name, cursor)
+                whole[name].append(_apply(published, events, cursor))
                 published.close()
-        one: dict[str, list[float]] = {"ours": []}
-        for at in range(1, setting.scaled(EDITS) + 1):
-            content = RULE.format(number=at % RULES, edit=at)
-            rule_path(rules, at % RULES).write_text(content)
-            await sync.sync_once()
-            events, cursor = await _since(store, cursor.position)
-            one["ours"].append(_apply(published, events, cursor))
-        published.close()
+            floor.append(_copy(rules, folder / f"copy{turn}"))
+        one = await _one_at_a_time(setting, store, sync)
     return [
         *latency_rows(f"{RULES:,} rules published", whole),
         *latency_rows(f"one rule of {RULES:,} published", one),
     ]
+
+
+async def _one_at_a_time(
+    setting: Setting, store: EventStore, sync: RuleSync
+) -> dict[str, list[float]]:
+    """Publish an edit in directories of all forms, one after another; return the times of each."""
+    events, cursor = await _since(store, 0)
+    kept = {name: _open(setting.folder / name, name, cursor) for name in FORMS}
+    for published in kept.values():
+        published.apply(events, cursor)
+    times: dict[str, list[float]] = {name: [] for name in FORMS}
+    for at in range(1, setting.scaled(EDITS) + 2):
+        content = RULE.format(number=at % RULES, edit=at)
+        rule_path(setting.folder / "rules", at % RULES).write_text(content)
+        await sync.sync_once()
+        events, cursor = await _since(store, cursor.position)
+        for name, published in kept.items():
+            taken = _apply(published, events, cursor)
+            if at > 1:  # The first edit makes what the next ones begin with.
+                times[name].append(taken)
+    for published in kept.values():
+        published.close()
+    return times
+
+
+def _open(root: Path, form: str, cursor: Cursor) -> DirectoryProjection:
+    how: dict[str, Any] = FORMS[form]
+    published = DirectoryProjection(root, **how)
+    published.open(cursor.log_id)
+    return published
 
 
 async def _since(store: EventStore, after: int) -> tuple[list[Event], Cursor]:

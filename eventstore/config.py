@@ -62,6 +62,7 @@ class ProjectionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
     on_error: Literal["set_aside", "stop"] = "set_aside"
     heal_seconds: Seconds = 5.0
+    grace_seconds: Seconds = 60.0
 
 
 class OutboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

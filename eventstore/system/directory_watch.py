@@ -135,6 +135,7 @@ class Watcher:
                 if changes.any:
                     self._tell()
                     self._stop.wait(pauses.next(time.monotonic()))
+                    check = 0.0  # The path may be a link that leads elsewhere now.
                 if changes.ended:
                     break
         if not self._stop.is_set():

@@ -1,26 +1,21 @@
 """Linux's inotify: a wait that ends with a change and costs nothing until then.
 
 One directory is watched here, with what is below it in :mod:`eventstore.system.inotify_tree`.
-
-Called through ctypes: the small library for it, inotify-simple, starts a program (``ldconfig``)
-to find the C library that this process has loaded already.
 """
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import os
 import select
 import struct
 from contextlib import suppress
-from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from eventstore.system.c_library import call
 from eventstore.system.fork_hooks import ForkLock, track, untrack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
     from typing import Self
 
@@ -169,21 +164,3 @@ class DirectoryEvents(EventQueue):
 
     def take(self) -> None:
         """Return None: which files have changed is not kept."""
-
-
-@cache
-def _library() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def call(name: str, *arguments: object) -> int:
-    """Call a function of the C library; raise OSError where it fails."""
-    function: Callable[..., int] | None = getattr(_library(), name, None)
-    if function is None:
-        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
-    result = function(*arguments)
-    if result < 0:
-        number = ctypes.get_errno()
-        number = errno.ENOTSUP if number == errno.ENOSYS else number
-        raise OSError(number, os.strerror(number))
-    return result

@@ -29,6 +29,13 @@ async def project(
         int | None,
         typer.Option(min=0, help="Make it as of this position, and end."),
     ] = None,
+    atomic: Annotated[
+        bool | None,
+        typer.Option(
+            "--atomic/--no-atomic",
+            help="Switch a link between whole directories; without either, as it is now.",
+        ),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Report what differs from the log; change nothing.")
     ] = False,
@@ -38,8 +45,8 @@ async def project(
 
     With --check, each path that is not what the log says is a line; status 1 where there are any.
     """
-    if check and (once or at is not None):
-        raise typer.BadParameter("--check goes without --once and --at")
+    if check and (once or at is not None or atomic is not None):
+        raise typer.BadParameter("--check goes without --once, --at and --atomic")
     output = session.output
     await session.wait_for_log(wait_for_log)
     async with session.open_store() as store:
@@ -47,12 +54,12 @@ async def project(
             return await check_directory(session, store, directory)
         if not once and at is None:
             output.line(f"keeping {directory} equal to the log")
-            await directory_runner(session, store, directory).run()
+            await directory_runner(session, store, directory, atomic=atomic).run()
             return 0
         if at is not None:
             await check_position(store, "--at", at)
         with output.progress(f"projecting {directory}") as progress:
-            runner = directory_runner(session, store, directory, progress)
+            runner = directory_runner(session, store, directory, progress, atomic=atomic)
             reached = await runner.catch_up(until=at)
     output.value(
         {"directory": without_secrets(str(directory)), "position": reached.position},
@@ -62,13 +69,23 @@ async def project(
 
 
 def directory_runner(
-    session: Session, store: EventStore, directory: Path, progress: Progress | None = None
+    session: Session,
+    store: EventStore,
+    directory: Path,
+    progress: Progress | None = None,
+    *,
+    atomic: bool | None = None,
 ) -> ProjectionRunner:
-    """Return the runner that keeps a directory equal to the log."""
+    """Return the runner that keeps a directory equal to the log; None leaves its form."""
     settings = session.settings.projection
     return ProjectionRunner(
         store,
-        DirectoryProjection(directory, on_error=settings.on_error),
+        DirectoryProjection(
+            directory,
+            on_error=settings.on_error,
+            atomic=atomic,
+            grace_seconds=settings.grace_seconds,
+        ),
         progress=progress,
         heal_seconds=settings.heal_seconds,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,8 +16,9 @@ from projections.directory._tree_writer import (
     strangers,
     update,
 )
+from projections.directory.commit_journal import JOURNAL
 from projections.directory.file_changes import RejectedError
-from projections.directory.manifest import FORMAT, Manifest, SetAside
+from projections.directory.manifest import FORMAT, INTENT, Manifest, SetAside
 from projections.directory.path_claims import PRIVATE, Claims, Entry, kept_name
 
 if TYPE_CHECKING:
@@ -84,6 +86,34 @@ class LiveTree:
         """Whether manifest and companion on disk are continued by a journal."""
         return self._publisher.has_journal
 
+    def share(self, tree: SafeTree, has: Mapping[str, Entry]) -> LiveTree:
+        """Publish the same in another tree, and return that; no file is copied where that can be.
+
+        ``has`` are the files that are in that tree already, and all that are.
+        """
+        ours = self.manifest.files
+        other = [
+            path
+            for path, entry in has.items()
+            if (new := ours.get(path)) is not entry and not _is_same(new, entry)
+        ]
+        for path in other:
+            tree.remove(path)
+        tree.prune(other)
+        for path, entry in ours.items():
+            if (old := has.get(path)) is not entry and not _is_same(old, entry):
+                tree.share(self._tree, path)
+        for name in {*self._publisher.files, *self._kept, INTENT} - {JOURNAL}:
+            tree.share(self._tree, name)
+        if (journal := self._publisher.files.get(JOURNAL)) is not None:
+            # It grows in place: a second name would let it grow in both trees.
+            staged = tree.stage(journal, private=True, synced=False)
+            tree.place(staged, JOURNAL, ours=True)
+        twin = copy.copy(self)
+        twin._tree = tree  # noqa: SLF001 - of the same class
+        twin._publisher = self._publisher.on(tree)  # noqa: SLF001
+        return twin
+
     def compact(self) -> None:
         """Write manifest and companion whole, if a journal continues them.
 
@@ -140,6 +170,18 @@ class LiveTree:
         self._obstructed, self.claims = obstructed, claims
         drop_kept(self._tree, self._kept, before)
         self._interrupted = False
+
+    def changes_files(self, claims: Claims) -> bool:
+        """Return whether ``claims`` means other files than those that are published."""
+        ours = self.manifest.files
+        for path in claims.touched:
+            entry, before = claims.files.get(path), ours.get(path)
+            if entry is None or before is None:
+                if entry is not before:
+                    return True
+            elif not _is_same(before, entry):
+                return True
+        return False
 
     def damaged(self) -> list[int]:
         """Return the positions whose file is not as it should be; restore what was published."""
@@ -244,6 +286,10 @@ class LiveTree:
             claims.waiting,
             blocked,
         )
+
+
+def _is_same(one: Entry | None, other: Entry) -> bool:
+    return one is not None and one.sha256 == other.sha256
 
 
 def _set_aside(claims: Claims, obstructed: Mapping[str, str]) -> list[SetAside]:

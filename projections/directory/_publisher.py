@@ -6,6 +6,7 @@ see docs/decisions/0060-commit-journal.md.
 
 from __future__ import annotations
 
+import copy
 import stat
 import time
 from typing import TYPE_CHECKING, Final
@@ -62,6 +63,14 @@ class Publisher:
         self._appendable = False
         self._whole_at = 0.0
         self._added: set[str] = set()
+
+    def on(self, tree: SafeTree) -> Publisher:
+        """Return the same state for another tree in which the same is published."""
+        twin = copy.copy(self)
+        twin._tree = tree  # noqa: SLF001 - of the same class
+        twin.files, twin.announced = self.files.copy(), self.announced.copy()
+        twin._added = self._added.copy()  # noqa: SLF001
+        return twin
 
     @property
     def has_journal(self) -> bool:

@@ -8,7 +8,8 @@ import stat
 from contextlib import suppress
 from typing import Final
 
-_NO_HARD_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+NO_HARD_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""What a file system without hard links says, or one that has no more of them for a file."""
 
 
 class ObstructedError(Exception):
@@ -75,7 +76,7 @@ def link(root: int, staged: str, above: int, name: str) -> None:
     except FileExistsError as error:
         raise ObstructedError(f"{name!r} is a file that is not ours") from error
     except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
+        if error.errno not in NO_HARD_LINKS:
             raise
         os.replace(staged, raw(name), src_dir_fd=root, dst_dir_fd=above)
     else:

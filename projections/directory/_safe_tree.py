@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from eventstore.errors import ConfigError, StorageError
 from eventstore.system import fork_hooks
 from eventstore.system.file_lock import try_lock
-from eventstore.system.safe_files import create_new, open_regular, random_token
+from eventstore.system.safe_files import DEFAULT_MODE, create_new, open_regular, random_token
 from projections.directory._safe_names import (
     ObstructedError,
     clear_directory,
@@ -26,6 +26,7 @@ from projections.directory._safe_names import (
     make_directory,
     raw,
 )
+from projections.directory._second_names import give_second_name
 from projections.directory.path_claims import PRIVATE, parents
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ _NOT_THERE: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 _NO_FILE: Final = _NOT_THERE | {errno.ENXIO, errno.EISDIR, errno.EINVAL}
 _OPEN_DIRECTORIES: Final = 256
 
+READ_ONLY: Final = 0o444
+"""Permissions, less the umask, of a file that no program may write to."""
+
 
 @contextmanager
 def translate_errors(where: str) -> Iterator[None]:
@@ -68,16 +72,23 @@ class SafeTree:
     Methods raise OSError where the system fails. Directories below stay open until
     :meth:`release`. With ``fsync`` false nothing is forced to the disk: for tests, and for
     trees that are cheaper to rebuild than to keep. ``names`` gives the projection's own files in
-    the root other names on disk.
+    the root other names on disk. With ``read_only`` its files are made so that no program may
+    write into them: they may have names in other trees.
     """
 
     def __init__(
-        self, root: Path, *, fsync: bool = True, names: Mapping[str, str] | None = None
+        self,
+        root: Path,
+        *,
+        fsync: bool = True,
+        names: Mapping[str, str] | None = None,
+        read_only: bool = False,
     ) -> None:
         if os.open not in os.supports_dir_fd:
             raise ConfigError("a directory projection needs a POSIX system")
         self._path = Path(os.path.realpath(root))
         self._fsync = fsync
+        self._mode = READ_ONLY if read_only else DEFAULT_MODE
         self._names = names or {}
         self._root = os.open(self._path, _DIRECTORY)
         self._open: dict[str, int] = {}
@@ -184,15 +195,19 @@ class SafeTree:
         finally:
             os.close(descriptor)
 
-    def stage(self, content: bytes) -> str:
-        """Write ``content`` under a private name in the root, durably; return the name."""
+    def stage(self, content: bytes, *, private: bool = False, synced: bool = True) -> str:
+        """Write ``content`` under a private name in the root; return the name.
+
+        A ``private`` file may be written to again. Unless ``synced``, it is not durable yet.
+        """
         name = f"{PRIVATE}-{random_token()}.tmp"
-        descriptor = create_new(name, directory=self._root)
+        mode = DEFAULT_MODE if private else self._mode
+        descriptor = create_new(name, mode, directory=self._root)
         with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 - a descriptor
             rest = memoryview(content)
             while rest:
                 rest = rest[file.write(rest) :]
-            if self._fsync:
+            if self._fsync and synced:
                 os.fsync(descriptor)
         return name
 
@@ -218,11 +233,38 @@ class SafeTree:
         Unless ``synced``, its new name is durable with the next file's only.
         """
         try:
-            self.place(self.stage(content), self._names.get(name, name), ours=True)
+            staged = self.stage(content, private=True)
+            self.place(staged, self._names.get(name, name), ours=True)
         except ObstructedError as error:
             raise StorageError(str(self._path), f"{error}: move it away") from error
         if synced:
             self.sync()
+
+    def share(self, other: SafeTree, path: str) -> None:
+        """Give a file of another tree the same path here, without a copy where that can be.
+
+        What is here under that path has to be removed before. A file that is missing there is
+        passed over.
+        """
+        directory, _, name = path.rpartition("/")
+        target = self._directory(directory, create=True)
+        try:
+            above = other._directory(directory)
+            give_second_name(above, target, name, mode=self._mode, fsync=self._fsync)
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
+        self.touch(path)
+
+    def set_mode(self, path: str, mode: int) -> None:
+        """Take from a file's permissions what ``mode`` has not; its content may have more names."""
+        directory, _, name = path.rpartition("/")
+        with suppress(FileNotFoundError):
+            descriptor = open_regular(raw(name), directory=self._directory(directory))
+            try:
+                os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode) & mode)
+            finally:
+                os.close(descriptor)
 
     def append(self, name: str, content: bytes, *, size: int) -> bool:
         """Add to one of the projection's own files in the root, durably, after :meth:`sync`.
@@ -302,6 +344,11 @@ class SafeTree:
         prefix = f"{path}/" if path else ""
         with os.scandir(descriptor) as found:
             return [(prefix + e.name, e.is_dir(follow_symlinks=False)) for e in found]
+
+    def names(self, path: str = "") -> list[str]:
+        """Return the paths in a directory."""
+        found = os.listdir(self._directory(path))  # noqa: PTH208 - a descriptor
+        return [f"{path}/{name}" for name in found] if path else found
 
     def _directory(self, path: str, *, create: bool = False) -> int:
         if not path:

@@ -178,6 +178,26 @@ def strangers(tree: SafeTree, ours: Collection[str]) -> list[str]:
     return sorted(found)
 
 
+def private_names(tree: SafeTree, ours: Collection[str]) -> list[str] | None:
+    """Return the projection's own files in the root; None where not just ``ours`` are beside them.
+
+    What the files hold is not looked at.
+    """
+    found, private, todo = 0, [], [""]
+    while todo:
+        for path in tree.names(todo.pop()):
+            if path in ours:
+                found += 1
+            elif path.startswith(PRIVATE):
+                private.append(path)
+            else:
+                status = tree.lstat(path)
+                if status is None or not stat.S_ISDIR(status.st_mode):
+                    return None
+                todo.append(path)
+    return private if found == len(ours) else None
+
+
 def _strange_below(tree: SafeTree, ours: Collection[str], path: str) -> str | None:
     needed = {parent for each in ours for parent in parents(each)}
     todo = [path]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from eventstore.errors import StorageError
+from projections.directory._atomic_link import AtomicLink
 from projections.directory._safe_tree import SafeTree, translate_errors
 from projections.directory._tree_writer import strangers
 from projections.directory.file_changes import fold
@@ -37,6 +38,7 @@ _KINDS: Final = {
     stat.S_IFBLK: "a device",
 }
 _EXECUTABLE: Final = 0o111
+_WRITABLE: Final = 0o222
 _SPECIAL: Final = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 
 
@@ -104,12 +106,13 @@ def find_drift(root: str | os.PathLike[str], expected: Mapping[str, Entry]) -> l
     directory cannot be read.
     """
     with translate_errors(str(root)):
+        shared = AtomicLink(Path(root)).number() is not None
         tree = SafeTree(Path(root))
         try:
             found = [
                 drift
                 for path, entry in expected.items()
-                if (drift := _drift_of(tree, path, entry)) is not None
+                if (drift := _drift_of(tree, path, entry, shared=shared)) is not None
             ]
             wrong = {drift.path for drift in found if drift.kind == "type"}
             found += [
@@ -122,7 +125,7 @@ def find_drift(root: str | os.PathLike[str], expected: Mapping[str, Entry]) -> l
     return sorted(found)
 
 
-def _drift_of(tree: SafeTree, path: str, entry: Entry) -> Drift | None:
+def _drift_of(tree: SafeTree, path: str, entry: Entry, *, shared: bool) -> Drift | None:
     """Return how one file differs from its entry, if it does."""
     status = tree.lstat(path)
     if status is None:
@@ -138,14 +141,17 @@ def _drift_of(tree: SafeTree, path: str, entry: Entry) -> Drift | None:
         return Drift(path, "mode", f"cannot be read: its mode is {_octal(status.st_mode)}")
     if content is None or sha256(content).hexdigest() != entry.sha256:
         return Drift(path, "changed", "is not what the log says")
-    return _wrong_mode(path, status.st_mode)
+    return _wrong_mode(path, status.st_mode, shared=shared)
 
 
-def _wrong_mode(path: str, mode: int) -> Drift | None:
+def _wrong_mode(path: str, mode: int, *, shared: bool) -> Drift | None:
+    """Return whether a mode is none that a projection gives; ``shared`` files are read-only."""
     if mode & (_EXECUTABLE | _SPECIAL):
         return Drift(path, "mode", f"has mode {_octal(mode)}: no file here is executable")
     if not mode & stat.S_IRUSR:
         return Drift(path, "mode", f"has mode {_octal(mode)}: its owner cannot read it")
+    if shared and mode & _WRITABLE:
+        return Drift(path, "mode", f"has mode {_octal(mode)}: a program may write into it")
     return None
 
 

@@ -5,24 +5,17 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from eventstore.errors import ConfigError, ProjectionError, StorageError, StoreClosedError
 from eventstore.log.events import Cursor, Event
 from eventstore.log.redaction import read_redaction
-from projections.directory._opening import (
-    OWNER,
-    check_owner,
-    load_companion,
-    load_manifest,
-    make_root,
-    write_owner,
-)
+from projections.directory._forms import Form
+from projections.directory._opening import OWNER, load_companion, load_manifest, write_owner
 from projections.directory._published_tree import LiveTree, Place
-from projections.directory._safe_tree import SafeTree, translate_errors
+from projections.directory._safe_tree import translate_errors
 from projections.directory.content import FunctionContent, OutdatedError
 from projections.directory.file_changes import RejectedError, fold, read_change
-from projections.directory.manifest import is_of
 from projections.directory.path_claims import Claims
 from projections.protocol import OutdatedViewError
 
@@ -30,8 +23,13 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping, Sequence
 
+    from projections.directory._generations import Generations
     from projections.directory.content import Companion, DirectoryContent, FileChange, Files
     from projections.directory.manifest import SetAside
+
+
+GRACE_SECONDS: Final = 60.0
+"""How long an earlier generation of an atomic directory stays."""
 
 
 class _Rebuild:
@@ -59,6 +57,10 @@ class DirectoryProjection:
     is not in the manifest is never changed, except that a symbolic link or an empty directory
     in the place of a file makes way. Needs a POSIX system.
 
+    With ``atomic``, ``root`` is a link to a whole generation of the directory, and is switched to
+    the next one; earlier ones stay for ``grace_seconds`` (docs/directories.md). False makes it a
+    plain directory, None leaves the form that is there.
+
     With ``journal``, a commit is published as a line of ``.eventstore-journal``, and the manifest
     is written whole a second later: see :meth:`compact`.
 
@@ -81,6 +83,8 @@ class DirectoryProjection:
         fsync: bool = True,
         private_names: Mapping[str, str] | None = None,
         journal: bool = False,
+        atomic: bool | None = None,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         if on_error not in {"set_aside", "stop"}:
             raise ConfigError(f"on_error={on_error!r}: say 'set_aside' or 'stop'")
@@ -89,13 +93,21 @@ class DirectoryProjection:
         self._content = FunctionContent(files) if callable(files) else files
         self.from_snapshot = self._content.from_snapshot
         self._stop = on_error == "stop"
-        self._fsync = fsync
-        self._names = private_names
+        self._form = Form(
+            self.root,
+            name,
+            atomic=atomic,
+            fsync=fsync,
+            names=private_names,
+            grace_seconds=grace_seconds,
+        )
         self._journal = journal
         self.outdated = False
         """Whether the directory lacks what this version publishes, and has to be rebuilt."""
         self._live: LiveTree | None = None
+        self._generations: Generations | None = None
         self._rebuild: _Rebuild | None = None
+        self._redacted = False
 
     @property
     def set_aside(self) -> Sequence[SetAside]:
@@ -124,10 +136,8 @@ class DirectoryProjection:
         log, ManifestError where its manifest is damaged or of a newer version.
         """
         with translate_errors(str(self.root)):
-            tree = SafeTree(make_root(self.root), fsync=self._fsync, names=self._names)
+            tree, generations = self._form.open(log_id)
             try:
-                check_owner(tree, self.name)
-                tree.take_over(lambda content: is_of(content, self.name))
                 manifest, journal = load_manifest(tree, self.root, self.name, log_id)
                 cursor, format_ = manifest.cursor, self._content.companion
                 companion = load_companion(tree, self.root, format_, cursor, journal)
@@ -138,8 +148,13 @@ class DirectoryProjection:
                 write_owner(tree)
             except BaseException:
                 tree.close()
+                if generations is not None:
+                    generations.close()
                 raise
             tree.release()
+        if generations is not None and not generations.is_published:
+            self.outdated = True  # A first generation that is complete comes of a rebuild.
+        self._generations = generations
         self._live, self._rebuild = live, None
         return cursor if cursor.position or cursor.hash else None
 
@@ -180,10 +195,17 @@ class DirectoryProjection:
             claims = done.claims.copy()
             claims.touched = claims.files.keys() | live.manifest.files.keys()
             try:
-                live.bring(claims, done.contents, done.cursor, done.companion, stop=self._stop)
+                self._bring(
+                    live,
+                    claims,
+                    done.contents,
+                    done.cursor,
+                    done.companion,
+                    whole=self._redacted,
+                )
             except RejectedError as error:
                 raise ProjectionError(self.name, error.position, error.reason) from error
-            self._rebuild, self.outdated = None, False
+            self._rebuild, self.outdated, self._redacted = None, False, False
 
     def close(self) -> None:
         """Give the directory up; drop an unfinished rebuild. May be called again.
@@ -199,6 +221,9 @@ class DirectoryProjection:
             with suppress(OSError):
                 live.tree.remove(OWNER)
             live.tree.close()
+        generations, self._generations = self._generations, None
+        if generations is not None:
+            generations.close()
 
     def damaged(self) -> Sequence[int]:
         """Return the positions of events whose file is missing or changed.
@@ -207,6 +232,8 @@ class DirectoryProjection:
         missing or changed manifest is written again at once.
         """
         with self._using() as live:
+            if (generations := self._generations) is not None:
+                generations.expire()
             return live.damaged()
 
     def mend(self, events: Sequence[Event]) -> None:
@@ -216,6 +243,8 @@ class DirectoryProjection:
         applied: then the directory has to be rebuilt.
         """
         with self._using() as live:
+            if self._generations is not None:
+                self._generations.distrust()
             claims, contents = live.claims.copy(), dict[str, bytes]()
             places = live.places()
             for event in events:
@@ -261,10 +290,12 @@ class DirectoryProjection:
         live = self._opened
         with translate_errors(str(self.root)):
             live.tree.check()
+            if self._generations is not None:
+                self._generations.check()
             try:
                 yield live
             finally:
-                live.tree.release()
+                self._opened.tree.release()
 
     def _advance(self, live: LiveTree, events: Sequence[Event], cursor: Cursor) -> None:
         rebuild = self._rebuild
@@ -278,14 +309,43 @@ class DirectoryProjection:
             if companion is not None:
                 companion = companion.after(events, cursor)
         except OutdatedError as error:
+            self._redacted = True
             raise OutdatedViewError(self.name, error.position) from error
         if rebuild is None:
             # A journal would leave what was redacted in the files that it continues.
             whole = any(read_redaction(event) is not None for event in events)
-            live.bring(claims, contents, cursor, companion, stop=self._stop, whole=whole)
+            self._bring(live, claims, contents, cursor, companion, whole=whole)
         else:
             rebuild.claims, rebuild.contents, rebuild.cursor = claims, contents, cursor
             rebuild.companion = companion
+
+    def _bring(
+        self,
+        live: LiveTree,
+        claims: Claims,
+        contents: Mapping[str, bytes],
+        cursor: Cursor,
+        companion: Companion | None,
+        *,
+        whole: bool = False,
+    ) -> None:
+        """Publish the next state: in the directory, or in a generation of its own."""
+        generations = self._generations
+        if generations is None or (generations.is_published and not live.changes_files(claims)):
+            live.bring(claims, contents, cursor, companion, stop=self._stop, whole=whole)
+        else:
+            following = generations.begin(live)
+            try:
+                following.bring(claims, contents, cursor, companion, stop=self._stop, whole=whole)
+                generations.publish(following)
+            finally:
+                if generations.is_current():
+                    self._live = following
+                    generations.leave(live)
+                else:
+                    generations.drop(following)
+        if generations is not None and whole:
+            generations.erase()
 
     def _meaning(self, event: Event, place: Place) -> FileChange:
         """Return what ``event`` means today, if that is what it meant when it was applied."""

@@ -28,5 +28,16 @@ class DirectoryProjection(projection.DirectoryProjection):
         files: DirectoryContent | Files = RULE_FILES,
         on_error: Literal["set_aside", "stop"] = "set_aside",
         fsync: bool = True,
+        atomic: bool | None = None,
+        grace_seconds: float = projection.GRACE_SECONDS,
     ) -> None:
-        super().__init__(root, name=name, files=files, on_error=on_error, fsync=fsync, journal=True)
+        super().__init__(
+            root,
+            name=name,
+            files=files,
+            on_error=on_error,
+            fsync=fsync,
+            journal=True,
+            atomic=atomic,
+            grace_seconds=grace_seconds,
+        )

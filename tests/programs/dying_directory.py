@@ -1,6 +1,7 @@
 """Project random commits into a directory, and die at a chosen change of the file system.
 
-Arguments: directory, seed, number of commits, number of the change that is the last.
+Arguments: directory, seed, number of commits, number of the change that is the last, and whether
+the directory is atomic (1), with generations that become others at once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from support.rule_log import LOG_ID, RuleLog, random_commits
 from projections import DirectoryProjection
 from projections.directory import _publisher
 
-CHANGES: Final = {"os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "open"}
+CHANGES: Final = {"os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "open"}
 
 
 class Death:
@@ -33,10 +34,10 @@ class Death:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(root: str, seed: int, count: int, fatal: int) -> None:
+def main(root: str, seed: int, count: int, fatal: int, atomic: int = 0) -> None:
     log = RuleLog(random_commits(seed, count))
     dice = random.Random(fatal)
-    live = DirectoryProjection(root)
+    live = DirectoryProjection(root, atomic=bool(atomic), grace_seconds=0.001)
     _publisher.SMALL_BYTES = 0  # type: ignore[misc]  # So that commits are journalled.
     sys.addaudithook(Death(fatal))
     live.open(LOG_ID)

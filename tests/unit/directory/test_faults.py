@@ -34,10 +34,10 @@ async def test_a_failure_of_the_file_system_is_waited_for(
     fail = False
     real = SafeTree.stage
 
-    def stage(tree: SafeTree, content: bytes) -> str:
+    def stage(tree: SafeTree, content: bytes, **how: bool) -> str:
         if fail:
             raise OSError(code, os.strerror(code))
-        return real(tree, content)
+        return real(tree, content, **how)
 
     monkeypatch.setattr(SafeTree, "stage", stage)
     async with EventStore.open("memory://") as store, anyio.create_task_group() as tasks:

@@ -213,10 +213,10 @@ def test_a_disk_that_fills_half_way_leaves_the_old_view(
 ) -> None:
     real, left = SafeTree.stage, iter(range(3))
 
-    def stage(tree: SafeTree, content: bytes) -> str:
+    def stage(tree: SafeTree, content: bytes, **how: bool) -> str:
         if next(left, None) is None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return real(tree, content)
+        return real(tree, content, **how)
 
     before = read_tree(root)
     log.commit(Change("R1", "a.yml", b"9"), Change("R2"), *(Change(f"N{n}", f"n{n}") for n in "ab"))
