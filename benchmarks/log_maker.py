@@ -21,7 +21,7 @@ from eventstore.log.hash_chain import SALT_BYTES, content_digest, link
 from eventstore.sync import EventStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from eventstore.log.operations import Head
@@ -41,11 +41,12 @@ BLOCK: Final = ACTIVE * STREAM
 STRIDE: Final = 100_000
 """Rows that are handed over together."""
 
-_INSERT: Final = (
-    "INSERT INTO event (position, stream_id, version, id, type, commit_position, content, "
-    "data, metadata, recorded_us, salt, digest, hash) "
-    "VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)"
+COLUMNS: Final = (
+    "position, stream_id, version, id, type, commit_position, data, metadata, recorded_us, salt, "
+    "digest, hash, content"
 )
+INSERT: Final = f"INSERT INTO event ({COLUMNS}) VALUES ({'?, ' * 12}0)"
+MOVE_HEAD: Final = "UPDATE head SET position = ?, recorded_us = ?, hash = ?"
 _BEGAN_US: Final = 1_700_000_000_000_000
 _METADATA: Final = b""
 
@@ -65,6 +66,21 @@ def make_log(path: Path, count: int) -> float:
         head = store.head()
     if head.position >= count:
         return 0.0
+    streams = (
+        (number + 1, stream_name(number), STREAM)
+        for number in range(head.position // STREAM, count // STREAM)
+    )
+    insert_log(path, _rows(head, count), streams)
+    return time.perf_counter() - began
+
+
+def insert_log(
+    path: Path, rows: Iterator[tuple[Any, ...]], streams: Iterable[tuple[int, str, int]]
+) -> None:
+    """Insert rows of events in bulk, then those of their streams; verify pages of them.
+
+    ``streams`` is asked once the rows are there.
+    """
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("PRAGMA synchronous=OFF")
         database.execute("PRAGMA journal_mode=OFF")
@@ -75,26 +91,22 @@ def make_log(path: Path, count: int) -> float:
         ).fetchone()
         database.execute("DROP TRIGGER event_appended")
         database.execute("BEGIN")
-        database.executemany(
-            "INSERT INTO stream (id, name, version) VALUES (?, ?, ?)",
-            (
-                (number + 1, stream_name(number), STREAM)
-                for number in range(head.position // STREAM, count // STREAM)
-            ),
-        )
-        rows, last = _rows(head, count), cast("tuple[Any, ...]", ())
+        last = cast("tuple[Any, ...]", ())
         while part := list(islice(rows, STRIDE)):
-            database.executemany(_INSERT, part)
+            database.executemany(INSERT, part)
             last = part[-1]
-        database.execute(
-            "UPDATE head SET position = ?, recorded_us = ?, hash = ?", (count, last[8], last[11])
-        )
+        database.executemany("INSERT INTO stream (id, name, version) VALUES (?, ?, ?)", streams)
+        database.execute(MOVE_HEAD, head_of(last))
         database.execute(trigger)
         database.execute("COMMIT")
         database.execute("PRAGMA synchronous=FULL")
         database.execute("PRAGMA journal_mode=WAL")
-        verify_sample(database, count)
-    return time.perf_counter() - began
+        verify_sample(database, last[0])
+
+
+def head_of(last: tuple[Any, ...]) -> tuple[int, int, bytes]:
+    """Return the values of the head row, after the row of the last event."""
+    return last[0], last[8], last[11]
 
 
 def _rows(head: Head, count: int) -> Iterator[tuple[Any, ...]]:
@@ -123,7 +135,7 @@ def _rows(head: Head, count: int) -> Iterator[tuple[Any, ...]]:
 
 def verify_sample(database: sqlite3.Connection, count: int, pages: int = 20) -> None:
     """Verify pages of 1,000 events by the chain's own rules: content, digest and hash."""
-    size = 1_000
+    size = min(1_000, count - 1)
     starts = {0, count - size, *(random.randrange(count - size) for _ in range(pages))}
     for start in starts:
         rows = database.execute(

@@ -254,6 +254,7 @@ class ViewRun:
                 break  # The rest of the range is the beginning of a commit that ends past it.
             await self._write(page.events, page.through)
             cursor = page.through
+            del page  # It may be large, and is not kept while the next one is read.
             if self._progress is not None:
                 self._progress(cursor.position, target)
         self.pages.leave()  # Also where the projection goes on being owned.
