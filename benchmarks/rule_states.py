@@ -61,12 +61,17 @@ class PlainStates:
 
 
 @contextmanager
-def _places(setting: Setting) -> Iterator[dict[str, tuple[str, PlainStates]]]:
-    """Give a log of each kind, and its floor."""
+def _places(setting: Setting) -> Iterator[dict[str, tuple[str, str, PlainStates]]]:
+    """Give two logs of each kind, and their floor."""
     in_file = sqlite3.connect(setting.folder / "plain.db", isolation_level=None)
     in_file.execute("PRAGMA journal_mode=WAL")
     in_file.execute("PRAGMA synchronous=FULL")
-    with server() as url, server() as other, psycopg.connect(other, autocommit=True) as on_server:
+    with (
+        server() as url,
+        server() as second,
+        server() as other,
+        psycopg.connect(other, autocommit=True) as on_server,
+    ):
 
         def on_postgres(sql: str, values: Sequence[Any]) -> list[Any]:
             cursor = on_server.execute(sql.replace("?", "%s"), values)
@@ -75,9 +80,10 @@ def _places(setting: Setting) -> Iterator[dict[str, tuple[str, PlainStates]]]:
         yield {
             "SQLite": (
                 f"sqlite:///{setting.folder / 'log.db'}",
+                f"sqlite:///{setting.folder / 'second.db'}",
                 PlainStates(lambda sql, values: in_file.execute(sql, values).fetchall()),
             ),
-            "PostgreSQL": (url, PlainStates(on_postgres)),
+            "PostgreSQL": (url, second, PlainStates(on_postgres)),
         }
     in_file.close()
 
@@ -85,22 +91,26 @@ def _places(setting: Setting) -> Iterator[dict[str, tuple[str, PlainStates]]]:
 async def states(setting: Setting) -> list[Row]:
     """Set a state of one of 1,000 rules and get one: ms; by a store of the loop, and a shared one.
 
-    The shared one is what ``get_rule_store()`` gives: it runs in a loop of its own.
+    The shared one is what ``get_rule_store()`` gives: it runs in a loop of its own, and has a log
+    of its own here. Two stores that append to one log in turn each find it moved by the other.
     """
     rows: list[Row] = []
     with _places(setting) as found:
-        for kind, (url, plain) in found.items():
+        for kind, (url, second, plain) in found.items():
             async with EventStore.open(url) as log:
-                make: Any = partial(EventStore.open, url)
-                stores = {
-                    "ours": RuleStore(log),
-                    "ours, shared": SharedRuleStore(make, None),
-                    "plain": plain,
-                }
-                for name, samples in (await _samples(stores, setting.scaled(SAMPLES))).items():
-                    rows += latency_rows(f"{kind}: {name}", samples)
+                rows += await _measured(kind, {"ours": RuleStore(log), "plain": plain}, setting)
+            make: Any = partial(EventStore.open, second)
+            shared = {"ours, shared": SharedRuleStore(make, None), "plain": plain}
+            rows += await _measured(f"{kind}, shared", shared, setting)
             close_background_loop()
     return rows
+
+
+async def _measured(kind: str, stores: dict[str, Any], setting: Setting) -> list[Row]:
+    samples = await _samples(stores, setting.scaled(SAMPLES))
+    return [
+        row for name, taken in samples.items() for row in latency_rows(f"{kind}: {name}", taken)
+    ]
 
 
 async def _samples(stores: dict[str, Any], count: int) -> dict[str, dict[str, list[float]]]:
