@@ -111,7 +111,7 @@ async def _compare(setting: Setting, url: str, name: str, floor: Floor) -> list[
                 # The same table as the floor's: other ids.
                 ways["driver, a connection for each"] = floor.transact_alone
             contestants = [
-                _writer(who, size, times, how, count(1 + place * 1_000_000))
+                _writer(who, size, times, how, count(1 + place * _APART))
                 for place, (who, how) in enumerate(ways.items())
             ]
             title = f"{name}, rows of {size:,} in a transaction"
@@ -119,13 +119,13 @@ async def _compare(setting: Setting, url: str, name: str, floor: Floor) -> list[
         times = setting.scaled(1_000)
         readers = [
             _reader("connection()", times, read),
-            _reader("floor: driver", times, floor.select),
+            _reader("floor: driver", times, floor.select, _APART),
         ]
         found += rate_rows(f"{name}, reads", await measure(readers, setting.rounds), "reads/s")
         with storage.connection() as c:
             within = [
                 _reader("captured", times, lambda sql, values: c.execute(sql, values).fetchall()),
-                _reader("floor: driver", times, floor.select),
+                _reader("floor: driver", times, floor.select, _APART),
             ]
             title = f"{name}, reads in one connection"
             found += rate_rows(title, await measure(within, setting.rounds), "reads/s")
@@ -133,6 +133,11 @@ async def _compare(setting: Setting, url: str, name: str, floor: Floor) -> list[
 
 
 _OFFSETS: Final = {1: 0, 1_000: 10_000_000}
+_APART: Final = 1_000_000
+"""Between the ids of one way to write and those of the next."""
+
+_READ: Final = 50
+"""Rows that are read; so many have been written one by one, by each way."""
 
 
 def _writer(
@@ -157,11 +162,15 @@ def _writer(
     return Contestant(name, times * size, prepare)
 
 
-def _reader(name: str, times: int, how: Callable[[str, tuple[Any, ...]], list[Any]]) -> Contestant:
+def _reader(
+    name: str, times: int, how: Callable[[str, tuple[Any, ...]], list[Any]], before: int = 0
+) -> Contestant:
+    """Read rows that are there, the first of which has the id after ``before``."""
+
     def prepare() -> Callable[[], Awaitable[None]]:
         async def run() -> None:
             for number in range(times):
-                how("SELECT * FROM item WHERE id = ?", (number % 100 + 1,))
+                [_] = how("SELECT * FROM item WHERE id = ?", (before + number % _READ + 1,))
 
         return run
 

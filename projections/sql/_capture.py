@@ -81,6 +81,8 @@ class Capture(ABC, Generic[TableT]):
                 if sum(map(len, texts)) >= PART_BYTES:
                     events.append(compact_event(ROWS_CHANGED, len(events) + 1, described, texts))
                     texts = []
+        if not once.all_once():
+            return None
         if texts:
             events.append(compact_event(ROWS_CHANGED, len(events) + 1, described, texts))
         return events

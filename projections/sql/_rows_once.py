@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from projections.sql._corrections import same_value
 
@@ -13,6 +14,13 @@ if TYPE_CHECKING:
     from projections.sql._compact import CompactTable
 
     Row = Sequence[Any]
+
+
+_PARTS: Final = 64
+"""Parts of the keys' hashes, one of which at a time is made a set: it takes the most memory."""
+
+_FIRST_CHECK: Final = 1_000
+"""Keys after which they are compared, and again whenever there are twice as many."""
 
 
 class RowsOnce:
@@ -27,17 +35,29 @@ class RowsOnce:
         self._old_key = [_key_getter(one, 0) for one in tables]
         self._new_key = [_key_getter(one, len(one.columns)) for one in tables]
         self._columns = [len(one.columns) if one.op == "update" else 0 for one in tables]
-        self._seen: set[int] = set()
+        self._hashes = [array("q") for _ in range(_PARTS)]
+        self._count, self._check_at = 0, _FIRST_CHECK
 
     def take(self, rows: Sequence[Row]) -> Sequence[Row] | None:
-        """Return the rows of a page that were changed; ``None`` where one was changed before."""
+        """Return the rows of a page that were changed.
+
+        ``None`` where one was found to be changed twice: :meth:`all_once` finds all of them.
+        """
         if self._only_inserts:
             return rows
         kept = [row for row in rows if self._is_changed(row)] if any(self._columns) else rows
-        keys = [hash(key) for row in kept for key in self._keys(row)]
-        known = len(self._seen)
-        self._seen.update(keys)
-        return kept if len(self._seen) == known + len(keys) else None
+        for row in kept:
+            for key in self._keys(row):
+                self._count += 1
+                self._hashes[(found := hash(key)) % _PARTS].append(found)
+        if self._count >= self._check_at:
+            self._check_at = 2 * self._count
+            return kept if self.all_once() else None
+        return kept
+
+    def all_once(self) -> bool:
+        """Return whether no row of all pages was changed twice."""
+        return all(len(set(part)) == len(part) for part in self._hashes)
 
     def _is_changed(self, row: Row) -> bool:
         count = self._columns[row[0]]

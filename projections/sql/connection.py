@@ -6,8 +6,9 @@ import sqlite3
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
+from eventstore.errors import ForkedError
 from eventstore.system import fork_hooks
-from eventstore.system.owners import ProcessGuard, keep_for_ever
+from eventstore.system.owners import keep_for_ever
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +37,8 @@ class SqlConnection(ABC):
         self._transaction = transaction
         self._publisher = publisher
         self._closed = False
-        self._guard = ProcessGuard("the connection of a SQL storage")
+        self.forked = False
+        """True in a forked child of the process that opened it."""
         fork_hooks.track(self)
 
     @property
@@ -112,13 +114,16 @@ class SqlConnection(ABC):
 
     def after_fork(self) -> None:
         """Stay open in the child: what is collected there would roll the parent back."""
+        self.forked = True
         keep_for_ever(self)
 
     def check_process(self) -> None:
         """Raise ForkedError in a forked child."""
-        self._guard.check()
+        if self.forked:
+            raise ForkedError("the connection of a SQL storage")
 
     def _check_open(self) -> None:
-        self.check_process()
+        if self.forked:
+            self.check_process()
         if self._closed:
             raise sqlite3.ProgrammingError("Cannot operate on a closed database.")

@@ -98,7 +98,7 @@ class StatementAuthorizer:
 
     The notes (``refusal``, ``taken``, ``transaction``, ``writes``, ``defines``, ``made``) are
     those of the statement that was compiled last; ``taken`` is the name that is another's,
-    ``made`` the table that a migration makes.
+    ``made`` the table that a migration makes. ``noted`` is False where there are none.
     """
 
     def __init__(self) -> None:
@@ -117,6 +117,7 @@ class StatementAuthorizer:
 
     def reset(self) -> None:
         """Clear the notes, before another statement is compiled."""
+        self.noted = False
         self.refusal = ""
         self.taken = ""
         self.transaction = ""
@@ -136,6 +137,7 @@ class StatementAuthorizer:
         """Return SQLITE_OK or SQLITE_DENY for one action of a statement."""
         if self.mode is Mode.OWN or action in _READS:
             return sqlite3.SQLITE_OK
+        self.noted = True
         if action == sqlite3.SQLITE_FUNCTION:
             return self._authorize_call(second or "")
         if action in _WRITES and self.mode is not Mode.MIGRATE:

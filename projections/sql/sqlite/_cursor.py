@@ -22,7 +22,10 @@ class StatementRunner(Protocol):
         """Run a statement by ``call(sql, *arguments)``; return True if it writes."""
 
     def add_reader(self, cursor: SqliteCursor) -> None:
-        """Remember a cursor that has rows left."""
+        """Remember a cursor that may have rows left."""
+
+    forked: bool
+    """True in a forked child of the process that opened it."""
 
     def check_process(self) -> None:
         """Raise ForkedError in a forked child."""
@@ -38,13 +41,12 @@ class SqliteCursor(SqlCursor):
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> Self:
         """Execute one statement, which may give rows."""
-        self._buffer = None
-        writes = self.connection.run(self._raw.execute, sql, parameters)
-        if writes:
+        self._buffer, connection = None, self.connection
+        if connection.run(self._raw.execute, sql, parameters):
             # RETURNING: SQLite commits no transaction while such a statement has rows left.
             self.buffer()
-        elif self._raw.description is not None:
-            self.connection.add_reader(self)
+        else:
+            connection.add_reader(self)
         return self
 
     def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> Self:
@@ -67,8 +69,7 @@ class SqliteCursor(SqlCursor):
     def __next__(self) -> Any:
         if self._buffer is not None:
             return next(self._buffer)
-        self.connection.check_process()
-        return next(self._raw)
+        return next(self._left())
 
     def fetchone(self) -> Any:
         """Return the next row, ``None`` where there is none."""
@@ -82,10 +83,13 @@ class SqliteCursor(SqlCursor):
 
     def fetchall(self) -> list[Any]:
         """Return the rows that are left."""
-        return super().fetchall() if self._buffer is not None else self._left().fetchall()
+        if self._buffer is not None or self.connection.forked:
+            return super().fetchall()
+        return self._raw.fetchall()
 
     def _left(self) -> sqlite3.Cursor:
-        self.connection.check_process()
+        if self.connection.forked:
+            self.connection.check_process()
         return self._raw
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from weakref import WeakSet
+from weakref import ref
 
 from projections.sql.connection import Publisher, SqlConnection
 from projections.sql.model import SqlRefusedError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from eventstore.storage.user_transaction import UserTransaction
+    from projections.sql._cursor import Parameters
     from projections.sql.sqlite._connection_pool import ConnectionPool
 
 _OF_CALLERS: Final = "\t \t"
@@ -31,6 +32,9 @@ _OF_CALLERS: Final = "\t \t"
 The driver keeps statements compiled, by their texts: what was compiled for the storage, a COMMIT
 for one, would run for a caller without being authorized.
 """
+
+_MANY_READERS: Final = 1_000
+"""Cursors after which those that are gone are forgotten, or twice as many as were left then."""
 
 _VIRTUAL_TABLE_FAILED: Final = "vtable constructor failed"
 
@@ -60,7 +64,9 @@ class SqliteConnection(SqlConnection):
         self._known_writes = pooled.known_writes
         self._raw: sqlite3.Connection = pooled.transaction.raw
         self._recorder = recorder
-        self._readers: WeakSet[SqliteCursor] = WeakSet()
+        self._readers: list[ref[SqliteCursor]] = []
+        """Cursors that may have rows left, of which some may be gone."""
+        self._many_readers = _MANY_READERS
 
     @property
     def in_transaction(self) -> bool:
@@ -110,9 +116,8 @@ class SqliteConnection(SqlConnection):
             self._transaction.rollback()
 
     def _release(self) -> None:
-        if self._readers:
-            for cursor in list(self._readers):
-                cursor.close()
+        for cursor in self._take_readers():
+            cursor.close()
         if self._transaction.active:
             self._roll_back()
         self._pool.give_back(self._pooled)
@@ -140,14 +145,24 @@ class SqliteConnection(SqlConnection):
                 raise
 
     def _finish_reading(self) -> None:
-        if self._readers:
-            for cursor in list(self._readers):
-                cursor.buffer()
-            self._readers.clear()
+        for cursor in self._take_readers():
+            cursor.buffer()
+
+    def _take_readers(self) -> list[SqliteCursor]:
+        readers, self._readers = self._readers, []
+        return [cursor for one in readers if (cursor := one()) is not None]
 
     def add_reader(self, cursor: SqliteCursor) -> None:
-        """Remember a cursor that has rows left."""
-        self._readers.add(cursor)
+        """Remember a cursor that may have rows left."""
+        readers = self._readers
+        readers.append(ref(cursor))
+        if len(readers) >= self._many_readers:
+            self._readers = list(dict.fromkeys(one for one in readers if one() is not None))
+            self._many_readers = max(_MANY_READERS, 2 * len(self._readers))
+
+    def execute(self, sql: str, parameters: Parameters = (), /) -> SqliteCursor:
+        """Execute one statement on a new cursor, and return that."""
+        return SqliteCursor(self, self._raw.cursor()).execute(sql, parameters)
 
     def run(self, call: Callable[..., Any], sql: str, *arguments: Any) -> bool:
         """Run a caller's statement, in a transaction if it writes; return True if it does."""
@@ -155,30 +170,40 @@ class SqliteConnection(SqlConnection):
         authorizer = self._authorizer
         if authorizer.mode is Mode.READ and sql in self._known_writes:
             self._begin()
-        authorizer.reset()
+        if authorizer.noted:
+            authorizer.reset()
         try:
-            self._attempt(call, sql, arguments)
+            call(_OF_CALLERS + sql, *arguments)
+        except sqlite3.DatabaseError as error:
+            self._try_again(error, call, sql, arguments)
         finally:
             if authorizer.writes:
                 self._known_writes.add(sql)
             if authorizer.mode is Mode.WRITE and not self._transaction.active:
                 # The failed statement has rolled back the whole transaction (OR ROLLBACK).
                 self._roll_back()
-        return sql in self._known_writes
+        return authorizer.mode is Mode.WRITE and sql in self._known_writes
 
-    def _attempt(self, call: Callable[..., Any], sql: str, arguments: tuple[Any, ...]) -> None:
+    def _try_again(
+        self,
+        error: sqlite3.DatabaseError,
+        call: Callable[..., Any],
+        sql: str,
+        arguments: tuple[Any, ...],
+    ) -> None:
         # Up to three times: SQLite may have to load virtual tables, then a transaction has to
         # begin, and what only a transaction allows may name further virtual tables.
         for _ in range(3):
+            if not self._handle(error, sql):
+                return
+            self._authorizer.reset()
             try:
                 call(_OF_CALLERS + sql, *arguments)
-            except sqlite3.DatabaseError as error:
-                if not self._handle(error, sql):
-                    return
-                self._authorizer.reset()
+            except sqlite3.DatabaseError as another:
+                error = another
             else:
                 return
-        call(_OF_CALLERS + sql, *arguments)
+        raise error
 
     def _handle(self, error: sqlite3.DatabaseError, sql: str) -> bool:
         """Deal with a statement that was not compiled; return True if it has to run again.
