@@ -13,7 +13,7 @@ import anyio
 import msgspec
 
 from eventstore.system.safe_files import open_regular, read_regular
-from projections.directory import DirectoryProjection, FileChange
+from projections.directory import DirectoryProjection, FileChange, commit_journal
 from projections.directory.manifest import INTENT, MANIFEST
 from projections.directory.path_claims import PRIVATE
 from projections.memories.events import MEMORIES, MEMORY_DELETED, MEMORY_STORED, read_memory
@@ -22,6 +22,7 @@ from projections.runner import ProjectionRunner
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from eventstore import Cursor, Event, EventStore
 
@@ -77,7 +78,7 @@ def memory_file(event: Event) -> FileChange | None:
 def memory_directory(root: str | os.PathLike[str]) -> DirectoryProjection:
     """Return the directory projection that has a file for each memory."""
     return DirectoryProjection(
-        root, name="memories", files=memory_file, private_names=PRIVATE_NAMES
+        root, name="memories", files=memory_file, private_names=PRIVATE_NAMES, journal=True
     )
 
 
@@ -178,10 +179,21 @@ class MemoryFiles:
         """Request the directory; return the position that it has published."""
         try:
             os.close(open_regular(self._wanted, os.O_WRONLY | os.O_CREAT))
+            # The journal first: the manifest that it continues is then there, or a newer one.
+            journal = commit_journal.decode(_read(self._directory.root / commit_journal.JOURNAL))
             raw = read_regular(self._directory.root / PRIVATE_NAMES[MANIFEST])
-            return msgspec.json.decode(raw, type=_Published).position
+            at = msgspec.json.decode(raw, type=_Published).position
         except (OSError, msgspec.MsgspecError, RecursionError):
             return 0  # Its owner is creating it.
+        lines = [] if journal is None else journal.lines_after(manifest=raw)
+        return max([at, *(line.position for line in lines)])
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return read_regular(path)
+    except FileNotFoundError:
+        return None
 
 
 class _Published(msgspec.Struct):
