@@ -7,7 +7,7 @@ checked before expected versions, so that a retry is recognised as one.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -172,7 +172,7 @@ class Plan:
     def _again(self, commit: int) -> Callable[[], Appended]:
         def result() -> Appended:
             first = self._results.get(commit) or self.earlier(commit)
-            return Appended(first.position, first.versions, first.cursor, True, first.version)
+            return replace(first, duplicate=True)
 
         return result
 
@@ -220,7 +220,7 @@ class Plan:
                         extra, now, salt, digest, previous,
                     )  # fmt: skip
             cursor = Cursor(self.head.log_id, commit, previous)
-            self._results[commit] = Appended(commit, versions, cursor, False, version)
+            self._results[commit] = Appended(commit, versions, cursor, False, version, now)
         self.head = msgspec.structs.replace(
             self.head, position=position, recorded_us=now, hash=previous
         )

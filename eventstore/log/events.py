@@ -260,6 +260,7 @@ class Appended:
     ``position`` and ``version`` are those of the last event; ``versions`` gives the new
     version of each stream; ``cursor`` is the cursor of the last event. ``duplicate`` is True
     where an earlier, equal call stored the events; the other fields are those of its result.
+    ``recorded_us`` is when the events were recorded, in microseconds since the epoch.
     """
 
     position: int
@@ -267,3 +268,9 @@ class Appended:
     cursor: Cursor
     duplicate: bool
     version: int
+    recorded_us: int
+
+    @property
+    def recorded_at(self) -> datetime:
+        """When the events were recorded: an aware time, in UTC."""
+        return from_microseconds(self.recorded_us)

@@ -25,8 +25,8 @@ _TARGET: Final = (
 )
 _ERASE: Final = "UPDATE {} SET data = NULL, metadata = NULL, salt = NULL WHERE position = ?"
 _KEPT_REDACTION: Final = (
-    "SELECT e.position, e.version, e.hash FROM kept e JOIN stream s ON s.id = e.stream_id "
-    "WHERE e.id = ? AND s.name = ?"
+    "SELECT e.position, e.version, e.hash, e.recorded_us FROM kept e "
+    "JOIN stream s ON s.id = e.stream_id WHERE e.id = ? AND s.name = ?"
 )
 
 
@@ -73,9 +73,9 @@ def _trimmed_redaction(driver: Driver, head: Head, raw_id: bytes) -> Appended | 
     row = driver.row(_KEPT_REDACTION, (raw_id, REDACTIONS))
     if row is None:
         return None
-    position, version, digest = row
+    position, version, digest, recorded_us = row
     cursor = Cursor(head.log_id, position, digest)
-    return Appended(position, {REDACTIONS: version}, cursor, True, version)
+    return Appended(position, {REDACTIONS: version}, cursor, True, version, recorded_us)
 
 
 def erase(driver: Driver, plan: Plan, erasure: Erasure) -> Callable[[], Appended]:

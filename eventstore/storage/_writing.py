@@ -218,13 +218,15 @@ def _read_known(
 def _earlier_call(driver: Driver, head: Head, commit: int) -> Appended:
     """Return the result of the call whose last event is at ``commit``."""
     rows = driver.rows(
-        "SELECT s.name, e.version, e.hash FROM event e JOIN stream s ON s.id = e.stream_id "
+        "SELECT s.name, e.version, e.hash, e.recorded_us FROM event e "
+        "JOIN stream s ON s.id = e.stream_id "
         "WHERE e.position > ? AND e.position <= ? ORDER BY e.position",
         (_commit_before(driver, commit), commit),
     )
-    versions = {name: version for name, version, _ in rows}
-    _, version, digest = rows[-1]
-    return Appended(commit, versions, Cursor(head.log_id, commit, digest), True, version)
+    versions = {name: version for name, version, *_ in rows}
+    _, version, digest, recorded_us = rows[-1]
+    cursor = Cursor(head.log_id, commit, digest)
+    return Appended(commit, versions, cursor, True, version, recorded_us)
 
 
 def _commit_before(driver: Driver, commit: int) -> int:

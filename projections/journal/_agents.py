@@ -201,13 +201,8 @@ class AgentStore(ProjectedStore):
             if actual != expected_version or actual == 0:
                 raise ConflictError(stream, expected_version, actual)
             done = await self._append(stream, event, expected=expected_version)
-        row = await self._assignment(agent_id)
-        if row is not None and row.version == done.version:
-            return _assignment(agent_id, row)
-        # Another writer has changed it since, or has deleted the project.
-        written = await anext(self.log.read(after=done.position - 1, until=done.position))
-        found = AssignmentData(**event.data)
-        return found.to_dict(done.version, written.recorded_at.isoformat())
+        # What was written: another writer may have changed it since, or deleted the project.
+        return AssignmentData(**event.data).to_dict(done.version, _iso(done.recorded_us))
 
 
 def _assignment(agent_id: str, row: AssignmentRow) -> dict[str, Any]:

@@ -27,6 +27,8 @@ async def test_an_append_returns_position_version_and_cursor(store: EventStore, 
     assert (done.position - start, done.version, done.versions) == (3, 3, {"rule/R1": 3})
     assert done.duplicate is False
     assert done.cursor == head.cursor
+    [*_, last] = await collect(store.read(after=start))
+    assert (done.recorded_us, done.recorded_at) == (last.recorded_us, last.recorded_at)
 
 
 @pytest.mark.promise("durable")
