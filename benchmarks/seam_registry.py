@@ -124,7 +124,9 @@ def _registration(status: str, body: str, created_us: int, updated_us: int) -> R
         one["config"],
         status,  # type: ignore[arg-type]
         one["metadata"],
-        (created, from_microseconds(updated_us), created),
+        created,
+        from_microseconds(updated_us),
+        created,
     )
 
 

@@ -70,7 +70,7 @@ def system_clock() -> int:
 
 def from_microseconds(value: int) -> datetime:
     """Turn microseconds since the epoch into an aware UTC time, without rounding."""
-    return _EPOCH + timedelta(microseconds=value)
+    return _EPOCH + timedelta(0, 0, value)
 
 
 def to_microseconds(moment: datetime) -> int:

@@ -24,7 +24,6 @@ ROWS: Final = 64
 fewer than 999 values, the limit of old SQLite builds."""
 
 
-VIEW_STATE: Final = "SELECT version, position FROM projection WHERE name = ?"
 _HEAD_AND_VIEW: Final = (
     "SELECT h.log_id, h.position, h.hash, p.version, p.position "
     "FROM head h LEFT JOIN projection p ON p.name = ?"

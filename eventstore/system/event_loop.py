@@ -214,8 +214,11 @@ class LoopWaiting:
 
     async def in_query_thread(self, function: Callable[[], T], seconds: float) -> T:
         """Return ``function()`` from one of the store's threads for queries."""
-        with anyio.fail_after(seconds):
-            await self._query_turns.acquire()
+        try:
+            self._query_turns.acquire_nowait()
+        except anyio.WouldBlock:
+            with anyio.fail_after(seconds):
+                await self._query_turns.acquire()
         try:
             return await anyio.to_thread.run_sync(function, limiter=self._query_threads)
         finally:

@@ -130,7 +130,8 @@ class RegistryLists(ProjectedStore):
             after = found[-1][0]
 
     def _batch(self, rows: Sequence[Any]) -> list[tuple[int, Registration]]:
-        return [(row[-1], one) for row, one in zip(rows, self._registrations(rows), strict=True)]
+        found = self._registrations([row[:-1] for row in rows])
+        return [(row[-1], one) for row, one in zip(rows, found, strict=True)]
 
     async def _list(self, listing: Listing) -> list[Registration]:
         if any(entry.field == "last_accessed_at" for entry in listing.sort):
@@ -150,7 +151,7 @@ class RegistryLists(ProjectedStore):
     def _registrations(self, rows: Iterable[Row]) -> list[Registration]:
         """Return what rows hold; they are plain tuples as good as :class:`Row`."""
         decode, newest, made = _BODY.decode, self._access_times.newest, []
-        for key, status, text, created_us, updated_us, _, _, accessed_us, _ in rows:
+        for key, status, text, created_us, updated_us, accessed_us, _ in rows:
             body = decode(text)
             created = updated = accessed = from_microseconds(created_us)
             if updated_us != created_us:
@@ -158,8 +159,11 @@ class RegistryLists(ProjectedStore):
             # An access before the creation was one of an earlier registration with this id.
             if (at := newest(key, accessed_us)) is not None and at > created_us:
                 accessed = from_microseconds(at)
-            times = created, updated, accessed
-            made.append(stored_registration(body.bot_id, body.config, status, body.metadata, times))
+            made.append(
+                stored_registration(
+                    body.bot_id, body.config, status, body.metadata, created, updated, accessed
+                )
+            )
         return made
 
 

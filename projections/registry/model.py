@@ -104,12 +104,14 @@ def stored_registration(
     config: dict[str, Any],
     status: Status,
     metadata: dict[str, Any],
-    times: tuple[datetime, datetime, datetime],
+    created_at: datetime,
+    updated_at: datetime,
+    last_accessed_at: datetime,
 ) -> Registration:
     """Return a registration without checking it: it was checked before it was stored."""
     one = object.__new__(Registration)
     one.bot_id, one.config, one.status, one.metadata = bot_id, config, status, metadata
-    one.created_at, one.updated_at, one.last_accessed_at = times
+    one.created_at, one.updated_at, one.last_accessed_at = created_at, updated_at, last_accessed_at
     return one
 
 

@@ -19,6 +19,8 @@ def stream_key(text: object, what: str = "name") -> str:
     if not isinstance(text, str) or not text:
         raise InvalidInputError(what, f"must be a text that is not empty, not {text!r:.80}")
     check_key_size(what, text)
+    if text.isprintable() and "/" not in text and "%" not in text:
+        return text
     return "".join(
         quote(one, safe="") if one in "%/" or unicodedata.category(one) == "Cc" else one
         for one in text

@@ -39,6 +39,7 @@ access_time_table: Final = Table(
     _tables,
     *keys(ByteOrder, "kind", "key"),
     *required(BigInteger, "at_us"),
+    sqlite_with_rowid=False,
 )
 """The newest time of each key, in microseconds since the epoch. No projection of the log."""
 
@@ -98,7 +99,9 @@ class AccessTimes:
     def newest(self, key: str, stored: int | None) -> int | None:
         """Return the newer of the stored time and the one recorded here, or ``None``."""
         fresh = self._fresh.get(key)
-        return max(fresh or 0, stored or 0) or None
+        if fresh is None or (stored is not None and stored > fresh):
+            return stored
+        return fresh
 
     def forget(self, key: str) -> None:
         """Drop the time that is recorded here."""

@@ -54,6 +54,39 @@ async def test_a_long_statement_is_given_up_and_answered_by_a_thread(registry: R
     assert look(registry) is not None
 
 
+async def test_a_short_statement_is_never_given_up_however_often_it_is_asked(
+    registry: Registry,
+) -> None:
+    some = (
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) "
+        "SELECT count(*) FROM n"
+    )
+    assert [look(registry, some).rows for _ in range(60)] == [[[(500,)]]] * 60
+
+
+async def test_a_statement_that_was_given_up_is_compiled_once_again_and_not_at_each_call(
+    registry: Registry,
+) -> None:
+    rows = (
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
+        "SELECT count(*) FROM n"
+    )
+    backend: Any = registry.log._backend
+    assert backend.look_briefly("registry", [(rows, [100_000])]) is None
+    compiled: list[int] = []
+    assert backend.look_briefly("registry", [(rows, [10])]) is not None
+
+    def note(*_: object) -> int:
+        compiled.append(1)
+        return sqlite3.SQLITE_OK
+
+    backend._brief._driver._raw.set_authorizer(note)
+    assert backend.look_briefly("registry", [(rows, [10])]) is not None
+    known = len(compiled)
+    assert backend.look_briefly("registry", [(rows, [10])]) is not None
+    assert len(compiled) == known
+
+
 async def test_a_lock_is_not_waited_for(registry: Registry, tmp_path: Path) -> None:
     path = tmp_path / "bots.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:

@@ -12,8 +12,10 @@ from psycopg.pq import TransactionStatus
 
 from eventstore.log.operations import Head
 from eventstore.storage import incarnation
+from eventstore.storage.beside_head import HEAD as HEAD_BESIDE
+from eventstore.storage.beside_head import ask_beside, may_be_beside, read_beside
 from eventstore.storage.catalog import TABLES, as_catalog
-from eventstore.storage.driver import MOVE_HEAD, VIEW_STATE, Driver, ViewRows
+from eventstore.storage.driver import MOVE_HEAD, Driver, ViewRows
 from eventstore.storage.postgres._catalog import QUERIES, read_pattern
 from eventstore.storage.postgres._head import page_of, select_head, update_head
 from eventstore.storage.postgres._replaced_tables import ReplacedError, replaced
@@ -35,6 +37,7 @@ COPY_ROWS: Final = 8
 
 
 _LISTED: Final = "= ANY(?)"
+_NOTHING: Final[Query] = ("SELECT 1 WHERE false", ())
 
 
 @cache
@@ -184,14 +187,32 @@ class PostgresDriver(Driver):
         return Head(*self._without_place(rows[0])), found
 
     def look(self, view: str, queries: Sequence[Query]) -> ViewRows:
-        """Return all rows of queries, with head and checkpoint, in one exchange."""
-        head, (states, *rows, gone) = self.read_and_commit(
-            (VIEW_STATE, (view,)), *queries, replaced(self._raw, view)
-        )
-        if gone:
+        """Return all rows of queries, with head and checkpoint, and commit, in one exchange."""
+        first = queries[0] if queries and may_be_beside(queries[0]) else _NOTHING
+        others = queries if first is _NOTHING else queries[1:]
+        with self._pipeline():
+            beside = self._send(*self._beside(view, first))
+            cursors = [self._send(*query) for query in others]
+            gone = self._send(*replaced(self._raw, view))
+            self._send("COMMIT", ())
+        if gone.fetchall():
             raise ReplacedError("")
-        version, position = states[0] if states else (None, 0)
-        return ViewRows(head.cursor, version, position or 0, rows)
+        found = self._read_beside(beside.fetchall())
+        rows = [cursor.fetchall() for cursor in cursors]
+        return found._replace(rows=rows if first is _NOTHING else [*found.rows, *rows])
+
+    def look_alone(self, view: str, query: Query) -> ViewRows:
+        """Return the rows of a query with head and checkpoint, by one statement."""
+        return self._read_beside(self.rows(*self._beside(view, query)))
+
+    def _beside(self, view: str, query: Query) -> Query:
+        head = select_head(HEAD_BESIDE, self._raw.head_page, lock=False)
+        return ask_beside(head, view, query)
+
+    def _read_beside(self, rows: list[tuple[Any, ...]]) -> ViewRows:
+        found = read_beside(rows)
+        self._raw.head_page = page_of(found.place)
+        return ViewRows(found.head, found.version, found.position, [found.rows])
 
     def move_head(self, position: int, recorded_us: int, hash_: bytes) -> None:
         """Write the head row, which is locked, no later than the next statement."""

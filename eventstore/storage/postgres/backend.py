@@ -21,12 +21,12 @@ from sqlalchemy.exc import DisconnectionError
 from eventstore.errors import StorageError
 from eventstore.limits import QUERY_THREADS
 from eventstore.storage.base import SqlBackend
+from eventstore.storage.beside_head import may_be_beside
 from eventstore.storage.postgres import owners
 from eventstore.storage.postgres._advisory_lock import SessionLock, read_held
 from eventstore.storage.postgres._driver import PostgresDriver
 from eventstore.storage.postgres._facts import read_facts
 from eventstore.storage.postgres._hidden_tables import PostgresHiddenTables
-from eventstore.storage.postgres._lone_query import look_alone, may_be_alone
 from eventstore.storage.postgres._replaced_tables import ReplacedError, unreplaced
 from eventstore.storage.postgres._session_reset import reset_between_callers
 from eventstore.storage.postgres._short_read import may_be_short, read_short
@@ -312,7 +312,7 @@ class PostgresBackend(SqlBackend):
 
     def look(self, view: str, queries: Sequence[Statement], limit: QueryLimit) -> ViewRows:
         """Return the rows of queries, with head and checkpoint: of one by a single statement."""
-        if len(queries) > 1 or not may_be_alone(queries[0]):
+        if len(queries) > 1 or not may_be_beside(queries[0]):
             return super().look(view, queries, limit)
         alone = partial(self._look_alone, view, queries[0], limit)
         return limit.within(partial(self._twice, alone, limit))
@@ -325,7 +325,7 @@ class PostgresBackend(SqlBackend):
             session.interrupting(limit.is_over),
             self._kept_while_open(connection),
         ):
-            return look_alone(PostgresDriver(connection, watched), view, query)
+            return PostgresDriver(connection, watched).look_alone(view, query)
 
     def _look_once(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
         with (

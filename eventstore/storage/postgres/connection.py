@@ -63,6 +63,10 @@ GRACE_SECONDS: Final = 10.0
 """Seconds that an answer may take beyond the server's own ``statement_timeout``."""
 
 
+TICK_SECONDS: Final = 0.1
+"""How often a wait for an answer looks whether to end the statement: psycopg's own interval."""
+
+
 class _Pipeline(psycopg.Pipeline):
     """A pipeline that sends nothing after its last Sync.
 
@@ -120,21 +124,24 @@ class Session(psycopg.Connection[tuple[Any, ...]]):
         return super().wait(gen, *args, **options)
 
     def _watched(self, steps: PQGen[Any], is_over: Callable[[], bool]) -> PQGen[Any]:
-        """Take the steps of a wait; at the first one after ``is_over()`` ask the server to stop.
+        """Take the steps of a wait; at a tick after ``is_over()`` ask the server to stop.
 
         Where it is over before the first step, which sends the statement, nothing is sent.
         """
         if is_over():
             raise psycopg.errors.QueryCanceled("ended before it was sent")
-        asked = False
+        asked, looked = False, time.monotonic()
         try:
             wanted = next(steps)
             while True:
                 ready = yield wanted
-                if not asked and is_over():
-                    asked = True
-                    with suppress(psycopg.Error):
-                        self.cancel_safe(timeout=CANCEL_SECONDS)
+                # Nothing is ready at a tick; while answers go on, it looks as often.
+                if not asked and (not ready or time.monotonic() >= looked + TICK_SECONDS):
+                    looked = time.monotonic()
+                    if is_over():
+                        asked = True
+                        with suppress(psycopg.Error):
+                            self.cancel_safe(timeout=CANCEL_SECONDS)
                 wanted = steps.send(ready)
         except StopIteration as end:
             return end.value

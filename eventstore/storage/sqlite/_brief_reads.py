@@ -12,6 +12,8 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING, Final
 
+from eventstore.storage.beside_head import HEAD, ask_beside, may_be_beside, read_beside
+from eventstore.storage.driver import ViewRows
 from eventstore.storage.sqlite._driver import SqliteDriver
 from eventstore.storage.sqlite.connection import SqliteConnection, connect
 from eventstore.system.owners import keep_for_ever
@@ -20,11 +22,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from eventstore.storage.driver import Query, ViewRows
+    from eventstore.storage.driver import Query
     from eventstore.storage.sqlite.file_identity import LogFiles
 
-BRIEF_STEPS: Final = 30_000
-"""Steps of SQLite's machine after which a statement is given up: one or two milliseconds."""
+_HEAD: Final = f"SELECT {HEAD}, NULL AS place FROM head"  # noqa: S608 - our own names
+
+BRIEF_STEPS: Final = 10_000
+"""Steps of SQLite's machine between two calls of its handler; the first comes sooner.
+
+SQLite counts them for as long as a statement is kept, over all its runs.
+"""
+
+BRIEF_CALLS: Final = 4
+"""Calls of the handler at which a read is given up: after one or two milliseconds."""
 
 
 class BriefReads:
@@ -38,6 +48,7 @@ class BriefReads:
         self._files = files
         self._driver: SqliteDriver | None = None
         self._closed = False
+        self._calls = 0
         self._lock = threading.Lock()
 
     def look(self, view: str, queries: Sequence[Query]) -> ViewRows | None:
@@ -50,7 +61,11 @@ class BriefReads:
             return None
         try:
             return None if self._closed else self._look(view, queries)
-        except (sqlite3.Error, OSError, LookupError):
+        except sqlite3.Error:
+            # A statement that has failed counts as in use: it would be compiled at each call.
+            self._disconnect()
+            return None
+        except (OSError, LookupError):
             return None
         finally:
             self._lock.release()
@@ -60,29 +75,41 @@ class BriefReads:
         if files is not None:
             files.check()
         driver = self._driver or self._connect()
-        driver.run("BEGIN")
-        try:
-            rows = driver.look(view, queries)
-            if files is not None:
-                files.attach()
-            return rows
-        finally:
-            driver.run("ROLLBACK")
+        self._calls = 0
+        if len(queries) == 1 and may_be_beside(queries[0]):
+            found = read_beside(driver.rows(*ask_beside(_HEAD, view, queries[0])))
+            rows = ViewRows(found.head, found.version, found.position, [found.rows])
+        else:
+            driver.run("BEGIN")
+            try:
+                rows = driver.look(view, queries)
+            finally:
+                driver.run("ROLLBACK")
+        if files is not None:
+            files.attach()
+        return rows
 
     def _connect(self) -> SqliteDriver:
         connection = connect(self._path, 0)
         connection.execute("PRAGMA query_only=ON")
-        connection.set_progress_handler(_give_up, BRIEF_STEPS)
+        connection.set_progress_handler(self._is_long, BRIEF_STEPS)
         self._driver = SqliteDriver(SqliteConnection(connection))
         return self._driver
+
+    def _is_long(self) -> bool:
+        self._calls += 1
+        return self._calls >= BRIEF_CALLS
+
+    def _disconnect(self) -> None:
+        if self._driver is not None:
+            self._driver.session.close()
+            self._driver = None
 
     def close(self) -> None:
         """Close the connection."""
         with self._lock:
             self._closed = True
-            if self._driver is not None:
-                self._driver.session.close()
-                self._driver = None
+            self._disconnect()
 
     def keep(self) -> None:
         """Never close the connection; see :func:`keep_for_ever`."""
@@ -91,7 +118,3 @@ class BriefReads:
             if self._driver is not None:
                 keep_for_ever(self._driver)
                 self._driver = None
-
-
-def _give_up() -> bool:
-    return True

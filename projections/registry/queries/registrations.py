@@ -35,25 +35,14 @@ class Row(NamedTuple):
     body: str
     created_us: int
     updated_us: int
-    position: int
-    version: int
     accessed_us: int | None
-    first_position: int
+    version: int
 
 
-def _rows() -> Select[Any]:
+def _rows(*more: ColumnElement[Any]) -> Select[Any]:
+    """Select the columns of :class:`Row`, and others after them."""
     c = bot_table.c
-    return select(
-        c.key,
-        c.status,
-        c.body,
-        c.created_us,
-        c.updated_us,
-        c.position,
-        c.version,
-        _AT_US,
-        c.first_position,
-    )
+    return select(c.key, c.status, c.body, c.created_us, c.updated_us, _AT_US, c.version, *more)
 
 
 # A look-up for each row: joined, a server that has not counted the times yet compares each with
@@ -83,7 +72,7 @@ def find_all(dialect: str, listing: Listing) -> Query:
 
 
 def find_batch(dialect: str, listing: Listing, after: int, until: int) -> Query:
-    """Ask for the next registrations of a stream.
+    """Ask for the next registrations of a stream, each row with its first position at its end.
 
     ``after`` is the first position of the one before, ``until`` that of the last one at all.
     """
@@ -166,7 +155,8 @@ def _listed(
 @lru_cache(_SHAPES)
 def _batch(shape: _Shape) -> Statement:
     first = bot_table.c.first_position
-    query = _filtered(_rows(), shape).where(first > bindparam("after"), first <= bindparam("until"))
+    rows = _filtered(_rows(first), shape)
+    query = rows.where(first > bindparam("after"), first <= bindparam("until"))
     return Statement(query.order_by(first).limit(bindparam("limit", type_=BigInteger)))
 
 

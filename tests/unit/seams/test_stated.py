@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eventstore.log.events import Event
-from eventstore.storage.postgres._lone_query import may_be_alone
+from eventstore.storage.beside_head import may_be_beside
 from projections.journal import JournalTables
 from projections.registry import RegistryTables
 from projections.registry.listing import listing_of
@@ -57,9 +57,9 @@ def test_many_events_and_rarer_kinds_are_applied_by_the_projection() -> None:
 
 
 def test_only_rows_without_an_order_are_joined_to_the_head() -> None:
-    assert may_be_alone(registrations.find("postgresql", "a"))
+    assert may_be_beside(registrations.find("postgresql", "a"))
     listing = listing_of(None, filter_metadata={"team": "red"}, limit=20)
-    assert not may_be_alone(registrations.find_all("postgresql", listing))
+    assert not may_be_beside(registrations.find_all("postgresql", listing))
 
 
 def test_a_shape_of_a_listing_is_compiled_once() -> None:
