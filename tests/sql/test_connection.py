@@ -49,6 +49,25 @@ def test_a_query_can_be_read_while_its_rows_are_changed(people: SqlStorage) -> N
         assert other.execute("SELECT count(*) FROM person WHERE note = 2").fetchone()[0] == 499
 
 
+def test_a_cursor_with_rows_left_gives_those_of_its_next_statement(people: SqlStorage) -> None:
+    for number in (1, 2, 3):
+        _add(people, number)
+    with people.connection() as c:
+        cursor = c.cursor()
+        for number in (10, 20):  # The second statement is known to write.
+            assert next(cursor.execute("SELECT id FROM person ORDER BY id"))["id"] == 1
+            _add(people, number)
+            found = cursor.execute(f"{INSERT} RETURNING id", (number + 1, str(number + 1), None))
+            assert [row["id"] for row in found.fetchall()] == [number + 1]
+            c.commit()
+        assert next(cursor.execute("SELECT id FROM person ORDER BY id"))["id"] == 1
+        cursor.executemany(INSERT, [(30, "30", None)])
+        assert cursor.fetchall() == []
+    with people.connection() as c:
+        rows = c.execute("SELECT id FROM person ORDER BY id").fetchall()
+        assert [row["id"] for row in rows] == [1, 2, 3, 10, 11, 20, 21, 30]
+
+
 def _add(storage: SqlStorage, number: int) -> None:
     with storage.connection() as c:
         c.execute(INSERT, (number, str(number), None))

@@ -41,11 +41,14 @@ class SqliteCursor(SqlCursor):
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> Self:
         """Execute one statement, which may give rows."""
+        # Rows that are left of the statement before are read, and dropped, where this one begins a
+        # transaction.
         self._buffer, connection = None, self.connection
         if connection.run(self._raw.execute, sql, parameters):
             # RETURNING: SQLite commits no transaction while such a statement has rows left.
-            self.buffer()
+            self._buffer = iter(self._raw.fetchall())
         else:
+            self._buffer = None
             connection.add_reader(self)
         return self
 
@@ -53,6 +56,7 @@ class SqliteCursor(SqlCursor):
         """Execute one statement once for each set of parameters."""
         self._buffer = None
         self.connection.run(self._raw.executemany, sql, parameters)
+        self._buffer = iter(())
         return self
 
     def _split(self, script: str) -> Iterator[str]:
