@@ -11,11 +11,8 @@ import pytest
 from support.memories import Place, some
 from support.processes import child, lines, wait_for
 
-from eventstore import EventStore, NewEvent, StorageError, StreamWrite
-from eventstore.sync import EventStore as BlockingStore
+from eventstore import EventStore, StorageError
 from projections.directory import ForeignDirectoryError
-from projections.memories import MemoryTables
-from projections.memories.events import MEMORIES, MEMORY_STORED, encode_memory
 from projections.memories.files import MemoryFiles
 
 if TYPE_CHECKING:
@@ -121,35 +118,28 @@ def test_a_directory_of_an_older_version_gets_the_names_of_today(files: Place, r
         assert files.files().keys() == {"a", "b", "d"}
 
 
-def test_one_of_many_memories_is_published_by_a_line_and_not_by_the_whole_manifest(
-    files: Place, root: Path
+def test_one_memory_is_published_by_a_line_and_not_by_the_whole_manifest(
+    files: Place, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(files.url, 600)
+    # Neither because the manifest is small, nor for the time that a busy machine takes.
+    monkeypatch.setattr("projections.directory._publisher.SMALL_BYTES", 0)
+    monkeypatch.setattr("projections.directory._publisher.WHOLE_SECONDS", 3600.0)
+    monkeypatch.setattr("projections.memories.files.HOLD_SECONDS", 3600.0)
     with files.open() as memories:
-        memories.store(some("m-0", "first"))  # The directory is written for the first time.
+        memories.store(some("a", "first"))  # The directory is written for the first time.
         whole = (root / ".eventstore-manifest").read_bytes()
-        memories.store(some("m-1", "second"))
-        memories.store(some("m-2", "third"))
+        memories.store(some("b", "second"))
+        memories.store(some("c", "third"))
         assert (root / ".eventstore-manifest").read_bytes() == whole
-        assert b'"m-2.json"' in (root / ".eventstore-journal").read_bytes()
-        assert files.files()["m-2"]["content"] == "third"
+        assert b'"c.json"' in (root / ".eventstore-journal").read_bytes()
+        assert files.files()["c"]["content"] == "third"
         # What another process reads that waits for its own write.
         neighbour = MemoryFiles(EventStore.open(files.url), root)
-        assert neighbour._request() == memories.history("m-2")[-1].position
+        assert neighbour._request() == memories.history("c")[-1].position
     assert not (root / ".eventstore-journal").exists()
     with files.open() as memories:
         memories.count()
-        assert len(files.files()) == 600
-
-
-def fill(url: str, count: int) -> None:
-    """Store memories of which all are in one commit."""
-    new = [some(f"m-{number}") for number in range(count)]
-    with BlockingStore.open(url, inline=[MemoryTables()]) as log:
-        log.append_many(
-            StreamWrite(MEMORIES + one.id, [NewEvent(MEMORY_STORED, encode_memory(one))])
-            for one in new
-        )
+        assert files.files().keys() == {"a", "b", "c"}
 
 
 def test_the_directory_of_another_projection_is_left_alone(files: Place, root: Path) -> None:
