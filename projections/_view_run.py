@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 import anyio
 
-from eventstore.errors import HistoryGoneError
+from eventstore.errors import HistoryGoneError, StorageError
 from eventstore.log.inline_projection import archive_advice
 from eventstore.log.operations import TRIMS, Query
 from eventstore.system.event_loop import run_to_end
 from projections._retries import Retries
+from projections.elsewhere import ElsewhereNote
 from projections.protocol import OutdatedViewError
 from projections.troubles import TroubleNote
 
@@ -75,6 +76,7 @@ class ViewRun:
         self._limiter = anyio.CapacityLimiter(1)
         self._turn = threading.Lock()
         self._retries = Retries(projection.name)
+        self._elsewhere = ElsewhereNote(store, projection)
 
     @property
     def trouble(self) -> str:
@@ -136,6 +138,7 @@ class ViewRun:
             await self._heal()
             if self._retries.succeeded():
                 await self._in_thread(note.tell, "")
+            await self._elsewhere.tell(self._in_thread)
             subscription = self._store.subscribe_changes(after=cursor)
             try:
                 async with subscription:
@@ -170,6 +173,8 @@ class ViewRun:
             if self._has_journal:
                 with anyio.CancelScope(shield=True):
                     await self._in_thread(cast("Journalled", self._projection).compact)
+            if self._elsewhere.is_due:
+                await self._elsewhere.tell(self._in_thread)
             if anyio.current_time() >= heal_at:
                 await self._heal()
                 heal_at = anyio.current_time() + self._heal_seconds
@@ -266,6 +271,8 @@ class ViewRun:
         with anyio.CancelScope(shield=True):
             async with self._write_turn():
                 await self._in_thread(self._projection.apply, events, cursor)
+        if self._elsewhere.is_due:
+            await self._elsewhere.tell(self._in_thread)
 
     @asynccontextmanager
     async def _write_turn(self) -> AsyncIterator[None]:
@@ -326,11 +333,18 @@ class ViewRun:
         except BaseException:
             self.pages.leave()
             raise
+        self._elsewhere.begin(head.log_id)
+        works = True
         try:
             yield cursor
+        except (StorageError, OSError):
+            works = False
+            raise
         finally:
             self.pages.leave()
             with anyio.CancelScope(shield=True):
+                if works:
+                    await self._elsewhere.tell(self._in_thread)
                 await run_to_end(close, name=THREAD)
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:

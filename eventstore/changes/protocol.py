@@ -8,7 +8,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventstore.log.events import Cursor
-    from eventstore.log.operations import ConsumerState, Head, Operation, Page, Query, ViewState
+    from eventstore.log.operations import (
+        ConsumerState,
+        Head,
+        Operation,
+        Page,
+        Query,
+        ToldView,
+        ViewState,
+    )
     from eventstore.system.owners import LoopGuard
     from eventstore.system.waiting import Waiting
 
@@ -36,6 +44,9 @@ class LogReader(Protocol):
 
     async def views(self) -> list[ViewState]:
         """Read the table projections in the log's database, by name."""
+
+    async def told_views(self) -> list[ToldView]:
+        """Read what the log was told of table projections in other databases, by name."""
 
 
 class LogWriter(Protocol):

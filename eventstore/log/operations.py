@@ -157,6 +157,15 @@ class ViewState(msgspec.Struct, frozen=True):
     """Whether a runner has owned it; of an inline projection none has."""
 
 
+class ToldView(msgspec.Struct, frozen=True):
+    """A table projection in another database, as its runner has told the log of it."""
+
+    name: str
+    told_us: int
+    facts: str
+    """What the runner has told, as JSON; see :mod:`projections.elsewhere`."""
+
+
 class ConsumerState(msgspec.Struct, frozen=True):
     """A consumer as the log stores it. ``seen_us`` is in microseconds since the epoch."""
 

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
         SlowConsumers,
         StoredEvent,
         StreamState,
-        ViewState,
     )
     from eventstore.log.records import KeptRecord, Record, StreamRecord
     from eventstore.storage.driver import Driver, ViewRows
@@ -252,9 +251,9 @@ class SqlBackend(BuildsByHand, ABC):
                 _inline_steps.bring_up(self, self._inline)
         raise AssertionError("without a limit no projection is too far behind")
 
-    def views(self) -> list[ViewState]:
-        """Return the table projections in the log's database, by name."""
-        return self._read(reading.read_views)
+    def read(self, function: Callable[[Driver], T]) -> T:
+        """Return what ``function`` reads in a snapshot, by statements of the driver."""
+        return self._read(function)
 
     @property
     def skipped(self) -> dict[str, int]:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
         SlowConsumers,
         StoredEvent,
         StreamState,
-        ViewState,
     )
     from eventstore.log.records import KeptRecord, Record, StreamRecord
     from eventstore.storage.driver import Query as Statement
@@ -171,8 +170,8 @@ class Backend(IntegrityReader, Protocol):
     def stream_states(self, prefix: str, after: str, limit: int) -> list[StreamState]:
         """Return the streams whose names begin with ``prefix`` and follow ``after``, by name."""
 
-    def views(self) -> list[ViewState]:
-        """Return the table projections in the log's database, by name."""
+    def read(self, function: Callable[[Any], T]) -> T:
+        """Return what ``function(driver)`` reads in a snapshot, by statements of the driver."""
 
     def build_view(self, view: InlineView, tell: Callable[[int], None]) -> bool:
         """Build a version of a projection beside the live one, up to the head; do not swap it.

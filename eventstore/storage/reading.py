@@ -17,6 +17,7 @@ from eventstore.log.operations import (
     SlowConsumers,
     StoredEvent,
     StreamState,
+    ToldView,
     ViewState,
     ownership_error,
 )
@@ -174,6 +175,16 @@ def read_views(driver: Driver) -> list[ViewState]:
         at, reason, when = failures.get(name, (None, None, None))
         views.append(ViewState(name, version, position, at, reason, when, bool(followed)))
     return views
+
+
+_TOLD: Final = "SELECT name, told_us, facts FROM projection_elsewhere ORDER BY name, place"
+
+
+def read_told_views(driver: Driver) -> list[ToldView]:
+    """Read what the log was told of projections in other databases, by name."""
+    if not driver.has_table("projection_elsewhere"):
+        return []
+    return [ToldView(*row) for row in driver.rows(_TOLD)]
 
 
 _STREAMS = (

@@ -24,7 +24,7 @@ FUNCTIONS: Final = ("event_appended", "event_kept", "kept_below", "log_refuses")
 
 _LATE_KEYED: Final = ("log_incarnation", "named_lock", "schema_migrations")
 
-LATE_TABLES: Final = (*_LATE_KEYED, "projection_snapshot", "touched")
+LATE_TABLES: Final = (*_LATE_KEYED, "projection_elsewhere", "projection_snapshot", "touched")
 """Tables that are made when they are first needed."""
 
 _INDEXED: Final = (*TABLES, *CHECKPOINTS, *_LATE_KEYED)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventstore.errors import StorageError, StoreClosedError
 from eventstore.log.events import Cursor
+from eventstore.storage.reading import read_told_views, read_views
 from eventstore.system.owners import LoopGuard
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         Query,
         Redact,
         SlowConsumers,
+        ToldView,
         Trim,
         ViewState,
     )
@@ -151,7 +153,11 @@ class LogAccess:
 
     async def views(self) -> list[ViewState]:
         """Read the table projections in the log's database, by name."""
-        return await self.run(self.backend.views)
+        return await self.run(self.backend.read, read_views)
+
+    async def told_views(self) -> list[ToldView]:
+        """Read what the log was told of table projections in other databases, by name."""
+        return await self.run(self.backend.read, read_told_views)
 
     async def slowest_consumers(self, limit: int, among: int | None) -> SlowConsumers:
         """Read those that are furthest behind, of all or of the first ``among`` by name."""

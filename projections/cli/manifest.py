@@ -97,6 +97,7 @@ MANIFEST: Final = Manifest(
             missing="is followed by no master",
         ),
         StatusSection("projections", "projections.cli.projection_status:projections"),
+        StatusSection("elsewhere", "projections.cli.projection_status:elsewhere"),
         StatusSection("rejections", "projections.cli.rejection_status:rejections"),
         StatusSection("ignored", "projections.cli.source_status:ignored"),
     ),

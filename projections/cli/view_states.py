@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from eventstore.cli.consumers import show_age
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterator, Mapping
 
 COLUMNS = ("view", "version", "state", "position", "behind", "size", "notes")
 BYTE_UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
@@ -15,7 +15,7 @@ BYTE_UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 
 def row_of(values: Mapping[str, Any]) -> tuple[str, ...]:
     """Return a line of the table for people."""
-    if values["place"] is not None:
+    if "version" not in values:
         where = f"in {values['place']}: {_trouble(values)}"
         return values["name"], "-", values["state"], "-", "-", "-", where
     return (
@@ -25,13 +25,17 @@ def row_of(values: Mapping[str, Any]) -> tuple[str, ...]:
         str(values["position"]),
         str(values["lag"]) if values["lag"] else "-",
         _size(values),
-        "; ".join(_remarks(values)),
+        "; ".join(remarks(values)),
     )
 
 
-def _remarks(values: Mapping[str, Any]) -> Iterable[str]:
+def remarks(values: Mapping[str, Any]) -> Iterator[str]:
+    """Say what is notable of a version."""
     if values["kept"] is not None:
         yield values["kept"]
+    if values["place"] is not None:
+        yield f"in {values['place']}"
+        yield f"told {show_age(values['told_seconds_ago'])} ago by {values['owner']}"
     if values["seconds_left"] is not None:
         done = 100 * values["position"] // (values["position"] + values["lag"])
         yield f"{done} %, {show_age(values['seconds_left'])} left"

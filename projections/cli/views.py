@@ -1,15 +1,25 @@
-"""``views``: every version of every view that the log's database holds."""
+"""``views``: every version of every view, in the log's database and in others."""
 
 from __future__ import annotations
 
-from typing import Final
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from eventstore.cli.session import Session
+from projections.cli.view_places import Database
 from projections.cli.view_states import COLUMNS, row_of
-from projections.tables.view_states import describe_views, has_builds, look_at_views
+from projections.elsewhere import read_elsewhere
+from projections.tables.places import place_at
+from projections.tables.view_facts import look_at_views, read_views
+from projections.tables.view_model import Look
+from projections.tables.view_states import describe_views, has_builds
 from projections.troubles import read_troubles
+
+if TYPE_CHECKING:
+    from eventstore import EventStore
+    from projections.tables.places import ViewPlace
 
 LOOK_SECONDS: Final = 1.0
 """Time between two looks at a build, from which its speed is known."""
@@ -18,19 +28,24 @@ pause: Final = anyio.sleep
 """Waits between two looks; a test that goes on meanwhile puts its own in the place."""
 
 
-async def views(session: Session) -> None:
+async def views(session: Session, *, database: Database = None) -> None:
     """List every version of every view, with position, size and state.
 
     "behind" counts events. Where a version is being built, the command looks twice, a second apart,
-    and says how long the rest takes at that speed. Of views in directories and in other databases
-    the log knows only those whose runs fail.
+    and says how long the rest takes at that speed. Of views in other databases the log knows what
+    their runners have told it; --database looks into one. Of views in directories it knows only
+    those whose runs fail.
     """
     async with session.open_store() as store:
-        look, before = await look_at_views(store), None
+        place = await place_at(store, database)
+        look, before = await _look(store, place), None
         if has_builds(look):
             await pause(LOOK_SECONDS)
-            look, before = await look_at_views(store), look
-        listed = describe_views(look, before, await read_troubles(store), store.url)
+            look, before = await _look(store, place), look
+        told = [] if place.name else await read_elsewhere(store)
+        troubles = [one for one in await read_troubles(store) if place.name in {"", one.place}]
+        where = place.name or store.url
+        listed = describe_views(look, before, troubles, where, told, store.clock())
     output = session.output
     if output.json:
         for values in listed:
@@ -38,4 +53,12 @@ async def views(session: Session) -> None:
     elif listed:
         output.table(COLUMNS, [row_of(values) for values in listed])
     else:
-        output.line("no views: the log's database holds none, and none is known to fail")
+        where = place.name or "the log's database"
+        output.line(f"no views: {where} holds none, and none is known to fail")
+
+
+async def _look(store: EventStore, place: ViewPlace) -> Look:
+    if place.name:
+        views = await place.query(read_views)
+        return Look((await store.head()).position, views, monotonic())
+    return await look_at_views(store)

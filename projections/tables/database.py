@@ -65,6 +65,9 @@ class Database(Protocol):
     one_writer: bool
     """Whether one transaction at a time writes to it, a whole rebuild being one."""
 
+    def reach(self, schema: str) -> str:
+        """Return a URL that names it and a schema from any directory, without user and password."""
+
     def open(self) -> None:
         """Make ready to connect."""
 

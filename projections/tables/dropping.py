@@ -22,6 +22,7 @@ from projections.tables.checkpoints import (
     set_aside_table,
 )
 from projections.tables.ledger import Ledger
+from projections.tables.places import LogPlace
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from eventstore import EventStore
     from eventstore.log.events import Cursor
     from projections.tables._builds import Build
+    from projections.tables.places import ViewPlace
 
 CLEARED_ROWS: Final = 1_000
 """Rows that one transaction takes out of a table that was dropped, on SQLite."""
@@ -51,13 +53,21 @@ class _Named:
         raise NotImplementedError
 
 
-async def drop_view(store: EventStore, name: str, version: int | None = None) -> bool:
+async def drop_view(
+    store: EventStore,
+    name: str,
+    version: int | None = None,
+    *,
+    place: ViewPlace | None = None,
+) -> bool:
     """Remove a version that is built beside the live one, or without ``version`` the whole view.
 
-    Of a table projection in the log's database. Returns False where there is none. A program that
-    keeps the view cannot append any more, until it opens the log again and so begins the view anew.
+    Of a table projection in the log's database, or in ``place``. Returns False where there is
+    none. A program that keeps the view cannot append any more, until it opens the log again and so
+    begins the view anew.
     """
     dropped: list[bool] = []
+    place = place or LogPlace(store)
 
     def drop(connection: Connection) -> None:
         with own_schema_only(connection):
@@ -68,10 +78,10 @@ async def drop_view(store: EventStore, name: str, version: int | None = None) ->
             )
         dropped.append(found)
 
-    await store.transact(drop)
+    await place.transact(drop)
     more = [dropped[-1]]
     while more[-1]:
-        await store.transact(partial(_clear, name=name, more=more))
+        await place.transact(partial(_clear, name=name, more=more))
     return dropped[-1]
 
 

@@ -31,6 +31,7 @@ from projections.tables.checkpoints import (
     record_failure,
 )
 from projections.tables.database import Rebuildable
+from projections.tables.elsewhere import read_facts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from eventstore.log.events import Event
     from projections.tables.database import Rebuild
+    from projections.tables.view_model import ElsewhereView
 
 log = logging.getLogger(__name__)
 
@@ -186,6 +188,10 @@ class FollowedTables:
             rebuild.finish()
             self._at, self.outdated = self._rebuilt, False
             self._stored = self._projection.version
+
+    def facts(self, log_id: str, owner: str) -> ElsewhereView | None:
+        """Return what the database knows of the projection; ``None`` where it is the log's own."""
+        return read_facts(self._database, self.name, log_id, owner)
 
     def close(self) -> None:
         """Release the projection; an unfinished rebuild is dropped."""

@@ -1,11 +1,13 @@
-"""``/v1/views``: every version of every view that the log's database holds, over HTTP."""
+"""``/v1/views``: every version of every view, in the log's database and in others, over HTTP."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from eventstore.server.routes import Gateway, Route, tagged
-from projections.tables.view_states import describe_views, look_at_views
+from projections.elsewhere import read_elsewhere
+from projections.tables.view_facts import look_at_views
+from projections.tables.view_states import describe_views
 from projections.troubles import read_troubles
 
 if TYPE_CHECKING:
@@ -25,5 +27,6 @@ async def get_views(gateway: Gateway, request: Request) -> Response:
     gateway.access.require_streams(request, "read", None)  # A view may tell of any stream.
     store = gateway.store
     look = await look_at_views(store)
-    views = describe_views(look, None, await read_troubles(store), store.url)
+    told, troubles = await read_elsewhere(store), await read_troubles(store)
+    views = describe_views(look, None, troubles, store.url, told, store.clock())
     return tagged(request, {"position": look.head, "views": views})

@@ -10,8 +10,10 @@ drops the old tables, and readers wait while the rows are copied.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -59,6 +61,12 @@ class PostgresDatabase:
         connection_info(url)  # Names what is wrong with a URL at once.
         self.url = str(SecretUrl.of(url))
         self._given = url
+
+    def reach(self, schema: str) -> str:
+        """Return a URL that names it and a schema, without user and password."""
+        name = schema if schema.isidentifier() and schema.islower() else f'"{schema}"'
+        option = re.sub(r"([\\ ])", r"\\\1", name)
+        return f"{self.url}?options={quote(f'-csearch_path={option}')}"
 
     def open(self) -> None:
         """Make ready to connect."""

@@ -9,6 +9,7 @@ from sqlalchemy import delete, inspect, select
 
 from eventstore.errors import ProjectionError
 from projections.tables.checkpoints import own_schema, own_schema_only, set_aside_table
+from projections.tables.places import LogPlace
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from eventstore import Event, EventStore
+    from projections.tables.places import ViewPlace
     from projections.tables.projection import TableProjection
 
 
@@ -27,16 +29,20 @@ class Retried(NamedTuple):
 
 
 async def retry_set_aside(
-    store: EventStore, projection: TableProjection, positions: Collection[int] | None = None
+    store: EventStore,
+    projection: TableProjection,
+    positions: Collection[int] | None = None,
+    *,
+    place: ViewPlace | None = None,
 ) -> Retried:
     """Give events that were set aside to the handler again, in order, each in its own transaction.
 
-    Of a projection in the log's database; all of its events, or those at ``positions``. They come
-    after events that were applied since. Raises ProjectionVersionError where the tables are of
-    another version.
+    Of a projection in the log's database, or in ``place``; all of its events, or those at
+    ``positions``. They come after events that were applied since. Raises ProjectionVersionError
+    where the tables are of another version.
     """
-    done = Retried([], {})
-    known = await store.query(lambda connection, _head: _positions(connection, projection.name))
+    done, place = Retried([], {}), place or LogPlace(store)
+    known = await place.query(lambda connection: _positions(connection, projection.name))
     for position in known:
         if positions is not None and position not in positions:
             continue
@@ -45,7 +51,7 @@ async def retry_set_aside(
             done.left[position] = "the event was trimmed"
             continue
         try:
-            await store.transact(partial(_retry, projection=projection, event=events[0]))
+            await place.transact(partial(_retry, projection=projection, event=events[0]))
         except ProjectionError as error:
             done.left[position] = error.reason
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from eventstore.config import write_wait_in_force
 from eventstore.errors import ConfigError
@@ -46,6 +47,10 @@ class SqliteDatabase:
         self._path = path
         self._files: LogFiles | None = None
         self._turn: WriteTurn | None = None
+
+    def reach(self, schema: str) -> str:  # noqa: ARG002 - a file has one
+        """Return a URL that names the file from any directory."""
+        return f"sqlite:///{quote(str(self._path))}"
 
     def open(self) -> None:
         """Make ready to connect."""

@@ -6,7 +6,7 @@ bytes are what the server knows without a look at the rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, inspect, literal_column, select, table, text
@@ -22,11 +22,15 @@ from projections.tables.checkpoints import (
     set_aside_table,
 )
 from projections.tables.ledger import ledger_table, read_columns
+from projections.tables.view_model import Look, SetAside, Size, ViewVersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Connection, Table
+
+    from eventstore import EventStore
+    from eventstore.log.operations import Head
 
 COUNTED_ROWS: Final = 100_000
 """Rows that are counted, in all tables of a projection together, at the most."""
@@ -42,55 +46,36 @@ _BYTES: Final = text(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SetAside:
-    """An event that a projection could not apply and has passed over."""
+async def look_at_views(store: EventStore) -> Look:
+    """Look at the database of an open log."""
 
-    position: int
-    reason: str
+    def read(connection: Connection, head: Head) -> Look:
+        return Look(head.position, read_views(connection), monotonic())
 
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How much a projection's tables hold: ``more`` where not all rows were counted."""
-
-    rows: int
-    more: bool
-    bytes: int | None
-    """What the tables take with their indexes; ``None`` where the database does not know it."""
+    return await store.query(read)
 
 
-@dataclass(frozen=True, slots=True)
-class ViewVersion:
-    """One version of a table projection: the live one, or one that is built beside it."""
+def read_views(
+    connection: Connection, name: str | None = None, *, sizes: bool = True
+) -> list[ViewVersion]:
+    """Return each version of each table projection in the database, by name and version.
 
-    name: str
-    version: int
-    position: int
-    is_build: bool
-    is_followed: bool
-    """Whether a runner has owned it; of an inline projection none has."""
-    failed_at: int | None
-    """The event at which a runner has stopped, until one is past it."""
-    failure: str | None
-    set_aside: tuple[SetAside, ...]
-    set_aside_count: int
-    tables: tuple[str, ...]
-    size: Size | None
-    """``None`` for a build."""
-
-
-def read_views(connection: Connection) -> list[ViewVersion]:
-    """Return each version of each table projection in the database, by name and version."""
+    Or of the one called ``name``. Without ``sizes`` no row of its tables is counted.
+    """
     schema = own_schema(connection)
     with own_schema_only(connection, schema):
-        return sorted(_read(connection, schema), key=lambda one: (one.name, one.version))
+        found = _read(connection, schema, name, sizes=sizes)
+        return sorted(found, key=lambda one: (one.name, one.version))
 
 
-def _read(connection: Connection, schema: str) -> Iterator[ViewVersion]:
+def _read(
+    connection: Connection, schema: str, name: str | None, *, sizes: bool
+) -> Iterator[ViewVersion]:
     has = set(inspect(connection).get_table_names(schema=schema))
     failures = {row.name: row for row in _rows(connection, failure_table, has)}
     for row in _rows(connection, projection_table, has):
+        if name not in {None, row.name}:
+            continue
         tables = _tables(connection, row.name, has)
         failure = failures.get(row.name)
         yield ViewVersion(
@@ -104,9 +89,11 @@ def _read(connection: Connection, schema: str) -> Iterator[ViewVersion]:
             set_aside=_set_aside(connection, row.name, has),
             set_aside_count=_count_set_aside(connection, row.name, has),
             tables=tables,
-            size=_size(connection, schema, tables),
+            size=_size(connection, schema, tables) if sizes else None,
         )
     for row in _rows(connection, building_table, has):
+        if name not in {None, row.name.partition(SEPARATOR)[0]}:
+            continue
         yield ViewVersion(
             row.name.partition(SEPARATOR)[0],
             row.version,

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from projections.tables.view_facts import read_views
+from eventstore.store.status import seconds_between
+from projections.elsewhere import TELL_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from eventstore import EventStore
-    from eventstore.log.operations import Head
-    from projections.tables.view_facts import ViewVersion
+    from projections.tables.view_model import ElsewhereView, Look, ViewVersion
     from projections.troubles import Trouble
 
 State: TypeAlias = Literal[
@@ -30,23 +27,8 @@ does not, ``built`` at the head, and ``left over`` where the live version is as 
 
 Key: TypeAlias = "tuple[str, int, bool]"
 
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What one look at the log's database has found; ``seconds`` are those of a monotonic clock."""
-
-    head: int
-    views: Sequence[ViewVersion]
-    seconds: float
-
-
-async def look_at_views(store: EventStore) -> Look:
-    """Look at the database of an open log."""
-
-    def read(connection: Any, head: Head) -> Look:
-        return Look(head.position, read_views(connection), monotonic())
-
-    return await store.query(read)
+STEADY_SECONDS: Final = 3 * TELL_SECONDS
+"""A build in another database, of which the log was told so many seconds ago, goes on."""
 
 
 def has_builds(look: Look) -> bool:
@@ -55,12 +37,17 @@ def has_builds(look: Look) -> bool:
 
 
 def describe_views(
-    look: Look, before: Look | None, troubles: Iterable[Trouble], place: str
+    look: Look,
+    before: Look | None,
+    troubles: Iterable[Trouble],
+    place: str,
+    elsewhere: Sequence[ElsewhereView] = (),
+    now: int = 0,
 ) -> list[dict[str, Any]]:
     """Return each version of each view, and failing views of other places, as JSON-ready values.
 
     ``before`` is an earlier look, from which speeds are known. ``place`` is the log's, as troubles
-    name it.
+    name it. ``elsewhere`` are the views of which the log was told, ``now`` is its time.
     """
     failing = list(troubles)
     here = {one.projection: one for one in failing if one.place == place}
@@ -70,10 +57,35 @@ def describe_views(
         _describe(view, look.head, live, None if view.is_build else here.get(view.name), speeds)
         for view in look.views
     ]
-    known = {view.name for view in look.views if not view.is_build}
+    described += [values for told in elsewhere for values in _told(told, look.head, failing, now)]
+    known = {(view.name, place) for view in look.views if not view.is_build}
+    known |= {(told.projection, told.place) for told in elsewhere if told.versions}
     return described + [
-        _elsewhere(one) for one in failing if one.place != place or one.projection not in known
+        _only_failing(one) for one in failing if (one.projection, one.place) not in known
     ]
+
+
+def _told(
+    told: ElsewhereView, head: int, failing: Iterable[Trouble], now: int
+) -> Iterator[dict[str, Any]]:
+    """Describe a view in another database, as its runner has told the log of it."""
+    mine = (one for one in failing if (one.projection, one.place) == (told.projection, told.place))
+    trouble = next(mine, None)
+    live = {view.name: view.version for view in told.versions if not view.is_build}
+    seconds = seconds_between(told.told_us, now)
+    # Of a build elsewhere one look is known, and no speed.
+    speed = float(seconds < STEADY_SECONDS)
+    for view in told.versions:
+        values = _describe(view, head, live, None if view.is_build else trouble, {})
+        yield values | {
+            "state": state_of(
+                view, head, live.get(view.name), speed, failing=values["trouble"] is not None
+            ),
+            "place": told.place,
+            "schema": told.schema,
+            "owner": values["owner"] or told.owner,
+            "told_seconds_ago": seconds,
+        }
 
 
 def _speeds(before: Look, after: Look) -> dict[Key, float]:
@@ -120,6 +132,8 @@ def _describe(
         "trouble": trouble and trouble.reason,
         "owner": trouble and trouble.owner,
         "place": None,
+        "schema": None,
+        "told_seconds_ago": None,
         "set_aside_count": view.set_aside_count,
         "set_aside": [{"position": one.position, "reason": one.reason} for one in view.set_aside],
     }
@@ -148,7 +162,7 @@ def _state_of_build(view: ViewVersion, head: int, live: int | None, speed: float
     return "building" if speed > 0 else "paused"
 
 
-def _elsewhere(trouble: Trouble) -> dict[str, Any]:
+def _only_failing(trouble: Trouble) -> dict[str, Any]:
     """Describe a view of which the log knows only that its run fails."""
     return {
         "name": trouble.projection,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import anyio
 import pytest
 from support.builds import (
@@ -31,7 +33,10 @@ from projections import ProjectionRunner
 from projections.tables.checkpoints import building_table, projection_table
 from projections.tables.dropping import drop_view
 from projections.tables.ledger import ledger_table
-from projections.tables.view_facts import ViewVersion, read_views
+from projections.tables.view_facts import read_views
+
+if TYPE_CHECKING:
+    from projections.tables.view_model import ViewVersion
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 

@@ -87,7 +87,7 @@ def test_what_cannot_be_built_or_dropped_is_one_line(run: Run, tmp_path: Path) -
     assert "is the view 'totals'" in refused(run, "views", "swap", "sums", "--from", NEWER)
     assert "there are totals" in refused(run, "views", "build", "rules")
     assert "of version 9 of totals: is not in" in refused(run, "views", "drop", "totals@9")
-    assert "view x@y" in refused(run, "views", "drop", "x@y")
+    assert "view 'x@y'" in refused(run, "views", "drop", "x@y")
 
 
 def test_a_build_that_fails_names_the_event(run: Run, url: str) -> None:

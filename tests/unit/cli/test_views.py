@@ -22,8 +22,8 @@ from projections.tables.checkpoints import (
     failure_table,
     projection_table,
 )
-from projections.tables.view_facts import SetAside, Size, ViewVersion
-from projections.tables.view_states import Look, describe_views
+from projections.tables.view_model import Look, SetAside, Size, ViewVersion
+from projections.tables.view_states import describe_views
 from projections.troubles import Trouble
 
 if TYPE_CHECKING:

@@ -1,0 +1,232 @@
+"""Where the tables of a projection are: in the log's own database, or in another one.
+
+What an operator does with a projection by hand is the same in both: look, build, swap, retry, drop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+import anyio
+
+from eventstore.errors import StorageError
+from eventstore.log.inline_projection import BuildGoneError
+from eventstore.log.operations import Query
+from projections.elsewhere import read_elsewhere
+from projections.protocol import OutdatedViewError
+from projections.runner import ProjectionRunner
+from projections.tables._building_elsewhere import (
+    FAILS,
+    SWAP_SECONDS,
+    BuildElsewhere,
+    NotSwappedError,
+)
+from projections.tables.backends import make_database
+from projections.tables.elsewhere import (
+    holds_log,
+    read_facts,
+    remove_elsewhere,
+    store_elsewhere,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from eventstore import Cursor, Event, EventStore
+    from projections.tables.database import Database
+    from projections.tables.projection import TableProjection
+
+T = TypeVar("T")
+Progress = Callable[[int, int], None]
+
+REST_EVENTS: Final = 2_000
+"""Events that the swap may apply itself, at the most."""
+
+SWAP_TRIES: Final = 10
+"""Tries to swap after which each waits for readers twice as long."""
+
+
+class ViewPlace(Protocol):
+    """A database that holds projections of a log."""
+
+    name: str
+    """Names it in messages, without a password; empty for the log's own."""
+
+    async def query(self, function: Callable[[Connection], T]) -> T:
+        """Return what ``function(connection)`` reads, in one transaction."""
+
+    async def transact(self, function: Callable[[Connection], None]) -> None:
+        """Call ``function(connection)`` in a transaction that commits before this returns."""
+
+    async def build(self, projection: TableProjection, progress: Progress) -> bool:
+        """Build a version beside the live one, up to the head; return whether there is one."""
+
+    async def swap(self, projection: TableProjection) -> bool:
+        """Put a version in the live one's place; return whether that was another one."""
+
+    async def tell(self, name: str) -> None:
+        """Let the log know how a projection is now, where its own database does not say it."""
+
+
+class LogPlace:
+    """The log's own database; see :class:`ViewPlace`."""
+
+    name = ""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+
+    async def query(self, function: Callable[[Connection], T]) -> T:
+        """Return what a function reads."""
+        return await self._store.query(lambda connection, _head: function(connection))
+
+    async def transact(self, function: Callable[[Connection], None]) -> None:
+        """Call a function in a transaction that commits."""
+        await self._store.transact(function)
+
+    async def build(self, projection: TableProjection, progress: Progress) -> bool:
+        """Build a version beside the live one."""
+        return await self._store.build_view(projection, progress=progress)
+
+    async def swap(self, projection: TableProjection) -> bool:
+        """Put a version in the live one's place."""
+        return await self._store.swap_view(projection)
+
+    async def tell(self, name: str) -> None:
+        """Do nothing: the log's database knows it."""
+
+
+class OtherPlace:
+    """Another database, at ``url``; see :class:`ViewPlace`."""
+
+    def __init__(self, store: EventStore, url: str) -> None:
+        self._store = store
+        self._url = url
+        self.name = make_database(url).url
+
+    async def query(self, function: Callable[[Connection], T]) -> T:
+        """Return what a function reads. Raises StorageError where there is no such file."""
+        return await self._in_thread(partial(self._read, function))
+
+    def _read(self, function: Callable[[Connection], T], database: Database) -> T:
+        with database.reading() as connection:
+            if connection is None:
+                raise StorageError(self.name, "there is no such file with projections in it")
+            return function(connection)
+
+    async def transact(self, function: Callable[[Connection], None]) -> None:
+        """Call a function in a transaction that commits."""
+
+        def write(database: Database) -> None:
+            with database.transaction() as connection:
+                function(connection)
+
+        await self._in_thread(write)
+
+    async def build(self, projection: TableProjection, progress: Progress | None = None) -> bool:
+        """Build a version beside the live one: what is built stays where this is cancelled."""
+        view = BuildElsewhere(projection, make_database(self._url))
+        while await self._is_needed(view):
+            try:
+                await ProjectionRunner(self._store, view, progress=progress).catch_up()
+            except BuildGoneError:
+                continue  # Another process has swapped it, or discarded it.
+            except FAILS:
+                await anyio.to_thread.run_sync(view.discard)
+                raise
+            return True
+        return False
+
+    async def swap(self, projection: TableProjection) -> bool:
+        """Build what is missing, and put the version in the live one's place."""
+        view, swapped = BuildElsewhere(projection, make_database(self._url)), False
+        while await self._is_needed(view):
+            swapped = True
+            try:
+                async with ProjectionRunner(self._store, view).held() as advance:
+                    await self._swap(view, advance)
+            except BuildGoneError:
+                continue
+            except FAILS:
+                await anyio.to_thread.run_sync(view.discard)
+                raise
+        return swapped
+
+    async def _swap(self, view: BuildElsewhere, advance: Callable[[], Any]) -> None:
+        tries = 0
+        while True:
+            await advance()
+            seconds = SWAP_SECONDS * 2 ** (tries // SWAP_TRIES)
+            try:
+                await anyio.to_thread.run_sync(view.swap, seconds, self._rest)
+            except (NotSwappedError, OutdatedViewError):
+                tries += 1
+                await anyio.sleep(4 * seconds)
+            else:
+                await anyio.to_thread.run_sync(view.clear)
+                return
+
+    def _rest(self, at: Cursor, until: Cursor) -> Sequence[Event]:
+        """Read the events between two cursors, in the thread that swaps."""
+        query = Query(
+            after=at.position,
+            until=until.position,
+            limit=REST_EVENTS,
+            whole_commits=True,
+            expect=at,
+        )
+        page = anyio.from_thread.run(self._store.feed.page, query)
+        if page.through != until:
+            raise NotSwappedError(f"the build is more than {REST_EVENTS} events behind")
+        events: Sequence[Event] = page.events
+        return events
+
+    async def tell(self, name: str) -> None:
+        """Let the log know how a projection is now."""
+        log_id = (await self._store.head()).log_id
+        told = await self._in_thread(
+            lambda database: read_facts(database, name, log_id, self._store.owner)
+        )
+        if told is not None and told.versions:
+            await store_elsewhere(self._store, told)
+        elif told is not None:
+            await forget_elsewhere(self._store, name, told.url)
+
+    async def _is_needed(self, view: BuildElsewhere) -> bool:
+        log_id = (await self._store.head()).log_id
+        return await anyio.to_thread.run_sync(view.is_needed, log_id)
+
+    async def _in_thread(self, function: Callable[[Database], T]) -> T:
+        def run() -> T:
+            database = make_database(self._url)
+            database.open()
+            try:
+                return function(database)
+            finally:
+                database.close()
+
+        return await anyio.to_thread.run_sync(run)
+
+
+async def place_at(store: EventStore, url: str | None) -> ViewPlace:
+    """Return the place at a URL; the log's own where that is none, or names the same database."""
+    if url is None:
+        return LogPlace(store)
+    other, log_id = OtherPlace(store, url), (await store.head()).log_id
+    is_own = await other.query(lambda connection: holds_log(connection, log_id))
+    return LogPlace(store) if is_own else other
+
+
+async def forget_elsewhere(store: EventStore, name: str, url: str | None = None) -> bool:
+    """Let the log forget a projection elsewhere, at ``url`` or anywhere; the other database stays.
+
+    Returns whether the log knew it.
+    """
+    known = [one.url for one in await read_elsewhere(store, name) if url in {None, one.url}]
+    if known:
+        await remove_elsewhere(store, name, known)
+    return bool(known)
