@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Rebuild,
         Routes,
         StatusSection,
+        View,
     )
     from eventstore.system.entry_points import EntryPoint
 
@@ -88,6 +89,7 @@ class Contributions:
     keepers: list[Contribution[Keeper]] = field(default_factory=list)
     log_checks: list[Contribution[LogCheck]] = field(default_factory=list)
     routes: list[Contribution[Routes]] = field(default_factory=list)
+    views: dict[str, Contribution[View]] = field(default_factory=dict)
     history_categories: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
@@ -114,6 +116,8 @@ class Contributions:
         self.keepers += [of(keeper) for keeper in manifest.keepers]
         self.log_checks += [of(check) for check in manifest.log_checks]
         self.routes += [of(routes) for routes in manifest.routes]
+        for view in manifest.views:
+            self._put(self.views, view.name, of(view), "the view")
         self.history_categories += manifest.history_categories
 
     def _put_section(

@@ -195,6 +195,25 @@ class Routes:
         _check_path(self.path)
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """A table projection that ``views build``, ``swap`` and ``retry`` know by its name.
+
+    ``path`` names its class, a function that makes it, or the projection itself. ``upcasters``
+    names the :class:`~eventstore.Upcasters` that the package opens its log with.
+    """
+
+    name: str
+    path: str
+    upcasters: str = ""
+
+    def __post_init__(self) -> None:
+        _check_text("the view", self.name)
+        _check_path(self.path)
+        if self.upcasters:
+            _check_path(self.upcasters)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """Everything that one package adds; ``title`` heads its commands in ``--help``.
@@ -212,6 +231,7 @@ class Manifest:
     keepers: tuple[Keeper, ...] = ()
     log_checks: tuple[LogCheck, ...] = ()
     routes: tuple[Routes, ...] = ()
+    views: tuple[View, ...] = ()
     history_categories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -230,6 +250,7 @@ _KINDS: Final = {
     "keepers": Keeper,
     "log_checks": LogCheck,
     "routes": Routes,
+    "views": View,
     "history_categories": str,
 }
 

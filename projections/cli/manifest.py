@@ -14,6 +14,7 @@ from eventstore.cli.manifest import (
     Rebuild,
     Routes,
     StatusSection,
+    View,
 )
 
 MANIFEST: Final = Manifest(
@@ -121,6 +122,12 @@ MANIFEST: Final = Manifest(
     routes=(
         Routes("projections.rules.http_routes:rule_routes"),
         Routes("projections.tables.http_routes:view_routes"),
+    ),
+    views=(
+        View("journal", "projections.journal.tables:JournalTables"),
+        View("memories", "projections.memories.tables:MemoryTables"),
+        View("registry", "projections.registry.tables:RegistryTables"),
+        View("rules", "projections.rules.tables:RuleTables"),
     ),
     history_categories=("rule/", "rule-state/"),
 )

@@ -42,7 +42,7 @@ async def build(
 
     What is built stays if this is interrupted, and the next build goes on with it.
     """
-    projection, lift = load_view(name, from_), load_upcasters(upcasters)
+    projection, lift = load_view(name, from_), load_upcasters(name, from_, upcasters)
     async with session.open_store(upcasters=lift) as store:
         place = await find_view(store, name, database)
         with session.output.progress(f"building {name}") as bar:
@@ -72,7 +72,7 @@ async def swap(
     upcasters: Upcast = None,
 ) -> None:
     """Make a new version of a view the live one, in one transaction, once it is built."""
-    projection, lift = load_view(name, from_), load_upcasters(upcasters)
+    projection, lift = load_view(name, from_), load_upcasters(name, from_, upcasters)
     async with session.open_store(upcasters=lift) as store:
         place = await find_view(store, name, database)
         async with _telling(place, name):
@@ -101,7 +101,7 @@ async def retry(
     They come after the events that were applied since: where the order matters, raise the view's
     version instead.
     """
-    projection, lift = load_view(name, from_), load_upcasters(upcasters)
+    projection, lift = load_view(name, from_), load_upcasters(name, from_, upcasters)
     async with session.open_store(upcasters=lift) as store:
         place = await find_view(store, name, database)
         async with _telling(place, name):

@@ -5,22 +5,24 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
+from eventstore.cli.contributions import contributions
 from eventstore.errors import ConfigError, InvalidInputError
 from projections.tables.projection import TableProjection
 
-KNOWN: Final = {
-    "journal": "projections.journal.tables:JournalTables",
-    "memories": "projections.memories.tables:MemoryTables",
-    "registry": "projections.registry.tables:RegistryTables",
-    "rules": "projections.rules.tables:RuleTables",
-}
-"""Where the views of this package are defined."""
 
-Name = Annotated[str, typer.Argument(help="The view, as 'eventstore views' lists it.")]
+def view_names() -> list[str]:
+    """Return the names of the views that installed packages define."""
+    return list(contributions().views)
+
+
+Name = Annotated[
+    str,
+    typer.Argument(help="The view, as 'eventstore views' lists it.", autocompletion=view_names),
+]
 From = Annotated[
     str | None,
     typer.Option(
@@ -38,27 +40,43 @@ Upcast = Annotated[
 
 
 def load_view(name: str, given: str | None) -> TableProjection:
-    """Return the view that is to be built; raise ConfigError for what is none."""
-    path = given or KNOWN.get(name)
-    if path is None:
+    """Return the view that is to be built; raise ConfigError for what is none.
+
+    ``given`` says where it is defined; by default the manifest of a package that is installed.
+    """
+    known = contributions().views.get(name)
+    if given is not None:
+        path, found = f"--from {given}", _import("--from", given)
+    elif known is not None:
+        path, found = known.item.path, known.load(known.item.path)
+    else:
         raise InvalidInputError(
-            f"view {name!r}", "is not known: say with --from where it is defined"
+            f"view {name!r}",
+            "is not known: say with --from where it is defined, or name it in the manifest of its "
+            "package (docs/extending.md)",
         )
-    found = _import("--from", path)
     try:
         projection = found() if callable(found) else found
     except Exception as error:
-        raise ConfigError(f"--from {path}: calling it raised {error!r}") from error
+        raise ConfigError(f"{path}: calling it raised {error!r}") from error
     if not isinstance(projection, TableProjection):
-        raise ConfigError(f"--from {path} is no TableProjection, and returns none")
+        raise ConfigError(f"{path} is no TableProjection, and returns none")
     if projection.name != name:
         raise InvalidInputError(f"view {name!r}", f"{path} is the view {projection.name!r}")
     return projection
 
 
-def load_upcasters(given: str | None) -> Any:
-    """Return the upcasters that a program opens its log with."""
-    return None if given is None else _import("--upcasters", given)
+def load_upcasters(name: str, from_: str | None, given: str | None) -> Any:
+    """Return the upcasters that a view's program opens its log with.
+
+    ``given`` names them; by default, without ``from_``, the manifest of the view's package.
+    """
+    if given is not None:
+        return _import("--upcasters", given)
+    known = contributions().views.get(name)
+    if from_ is None and known is not None and known.item.upcasters:
+        return known.load(known.item.upcasters)
+    return None
 
 
 def _import(option: str, path: str) -> Any:

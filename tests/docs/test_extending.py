@@ -55,7 +55,7 @@ def run(words: str, cwd: Path, extra: dict[str, str]) -> str:
 
 def test_the_session_prints_what_is_shown(tmp_path: Path, installed: dict[str, str]) -> None:
     steps = re.findall(r"^\$ eventstore (.*)\n(.*)$", block("shop session"), re.MULTILINE)
-    assert len(steps) == 4
+    assert len(steps) == 5
     for words, shown in steps:
         said = run(words, tmp_path, installed)
         pattern = ".*".join(re.escape(part.strip()) for part in shown.split("…"))

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ BLOCKS = dict(re.findall(r"<!-- ([^\n]*) -->\n```\w+\n(.*?)```", TEXT, re.DOTALL
 def run(directory: Path, *words: str) -> str:
     """Run a program in the directory of the page's files, and return what it prints."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = {"PATH": path, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "error"}
+    found = f"{REPOSITORY}{os.pathsep}{directory}"
+    env = {"PATH": path, "PYTHONPATH": found, "PYTHONWARNINGS": "error"}
     done = subprocess.run(
         words, cwd=directory, env=env, capture_output=True, text=True, check=False
     )
@@ -37,8 +39,22 @@ def check_session(directory: Path, session: str) -> None:
         assert re.fullmatch(pattern, printed.rstrip("\n"), re.DOTALL), (command, printed)
 
 
+def install(directory: Path) -> None:
+    """Install the page's package into the directory, as pip would."""
+    (directory / "shop_manifest.py").write_text(BLOCKS["shop_manifest.py"])
+    project = tomllib.loads(BLOCKS["pyproject.toml"])["project"]
+    name, version, entries = project["name"], project["version"], project["entry-points"]
+    metadata = directory / f"{name}-{version}.dist-info"
+    metadata.mkdir()
+    head = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    (metadata / "METADATA").write_text(head)
+    ((group, lines),) = entries.items()
+    text = "".join(f"{key} = {value}\n" for key, value in lines.items())
+    (metadata / "entry_points.txt").write_text(f"[{group}]\n{text}")
+
+
 def test_every_block_of_the_page_has_its_place() -> None:
-    assert len(BLOCKS) == TEXT.count("\n```") // 2 == 9
+    assert len(BLOCKS) == TEXT.count("\n```") // 2 == 12
 
 
 def test_the_page_does_what_it_says(tmp_path: Path) -> None:
@@ -48,5 +64,7 @@ def test_the_page_does_what_it_says(tmp_path: Path) -> None:
     check_session(tmp_path, BLOCKS["version 1"])
     check_session(tmp_path, BLOCKS["following"])
     (tmp_path / "revenue.py").write_text(BLOCKS["revenue.py, version 2"])
+    install(tmp_path)
+    check_session(tmp_path, BLOCKS["building"])
     check_session(tmp_path, BLOCKS["version 2"])
     check_session(tmp_path, BLOCKS["watching"])

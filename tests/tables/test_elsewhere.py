@@ -109,6 +109,7 @@ async def test_a_view_in_the_logs_own_database_is_not_told_again(log: str) -> No
         assert (await place_at(store, log)).name == ""
 
 
+@pytest.mark.slow
 async def test_a_runner_goes_on_where_the_log_cannot_be_told(
     log: str, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +124,7 @@ async def test_a_runner_goes_on_where_the_log_cannot_be_told(
         assert (read_totals(target), await read_elsewhere(store)) == (expected, [])
 
 
+@pytest.mark.slow
 async def test_a_live_run_tells_the_log_again(
     log: str, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +174,7 @@ async def test_a_next_version_is_built_and_swapped_elsewhere(log: str, target: s
     assert leftovers(target, before) == set()
 
 
+@pytest.mark.slow
 async def test_a_swap_beside_a_live_run_never_takes_rows_back(log: str, target: str) -> None:
     seen: list[int] = []
     async with EventStore.open(log) as store, EventStore.open(log) as writer:
@@ -208,6 +211,7 @@ async def test_a_swap_beside_a_live_run_never_takes_rows_back(log: str, target: 
     assert seen == sorted(seen)
 
 
+@pytest.mark.slow
 async def test_a_build_elsewhere_that_fails_is_removed(log: str, target: str) -> None:
     class Broken(DoubledTotals):
         def handle(self, connection: Connection, event: Event) -> None:

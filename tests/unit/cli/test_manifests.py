@@ -20,7 +20,7 @@ def test_every_path_of_our_own_manifests_can_be_imported() -> None:
     found = contributions()
     every = [*found.commands.values(), *found.event_lines.values(), *found.keepers,
              *found.status_sections.values(), *found.rebuilds.values(),
-             *found.checkpoints.values()]  # fmt: skip
+             *found.checkpoints.values(), *found.views.values()]  # fmt: skip
     assert len(every) > 30
     for one in every:
         assert callable(one.load(one.item.path))  # type: ignore[attr-defined]
@@ -73,6 +73,8 @@ def test_two_manifests_of_one_event_type_in_two_categories_are_both_kept() -> No
         lambda: manifests.Rebuild("totals", "a.b:c", directory=False, database=False),
         lambda: manifests.Checkpoints((), "a.b:c"),
         lambda: manifests.Keeper(""),
+        lambda: manifests.View("two\nlines", "a.b:c"),
+        lambda: manifests.View("totals", "a.b:c", upcasters="a.b"),
         lambda: manifests.Manifest(title=""),
         lambda: manifests.Manifest(title="x", commands=[]),  # type: ignore[arg-type]
         lambda: manifests.Manifest(title="x", keepers=(1,)),  # type: ignore[arg-type]
@@ -89,6 +91,8 @@ def test_two_manifests_of_one_event_type_in_two_categories_are_both_kept() -> No
         "no-place",
         "no-schemes",
         "no-path",
+        "view-name",
+        "upcasters",
         "no-title",
         "a-list",
         "no-keeper",

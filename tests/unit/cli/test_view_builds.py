@@ -12,7 +12,9 @@ import pytest
 from support.commands import refused
 from support.totals import DoubledTotals, Totals, append_numbers, read_totals
 
-from eventstore import EventStore, NewEvent
+from eventstore import EventStore, NewEvent, Upcasters
+from eventstore.cli.contributions import Contribution, contributions
+from eventstore.cli.manifest import View
 from projections.cli.view_builds import _reporter
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from eventstore import Event
 
 NEWER = "support.totals:DoubledTotals"
+
+TRIPLING = Upcasters()
+TRIPLING.register("Counted")(lambda data, _metadata: 3 * data)
 
 
 class Broken(DoubledTotals):
@@ -88,6 +93,20 @@ def test_what_cannot_be_built_or_dropped_is_one_line(run: Run, tmp_path: Path) -
     assert "there are totals" in refused(run, "views", "build", "rules")
     assert "of version 9 of totals: is not in" in refused(run, "views", "drop", "totals@9")
     assert "view 'x@y'" in refused(run, "views", "drop", "x@y")
+
+
+def test_a_view_of_a_manifest_is_known_by_its_name(
+    run: Run, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = View("totals", NEWER, upcasters=f"{__name__}:TRIPLING")
+    monkeypatch.setitem(contributions().views, "totals", Contribution(one, "acme", "Totals"))
+    old = read_totals(url)
+    assert run("views", "swap", "totals").returncode == 0
+    assert read_totals(url) == {key: 6 * total for key, total in old.items()}
+    other = View("totals", "support.totals:nothing")
+    monkeypatch.setitem(contributions().views, "totals", Contribution(other, "acme", "Totals"))
+    said = refused(run, "views", "swap", "totals")
+    assert "distribution 'acme': support.totals:nothing cannot be imported" in said
 
 
 def test_a_build_that_fails_names_the_event(run: Run, url: str) -> None:
