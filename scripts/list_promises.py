@@ -47,6 +47,16 @@ def promises(path: Path) -> Iterator[tuple[str, str]]:
             for decorator in node.decorator_list:
                 for promise in marks(decorator):
                     yield promise, f"- `{name}::{node.name}`"
+        if isinstance(node, ast.ClassDef):
+            yield from _promises_of_suite(name, node)
+
+
+def _promises_of_suite(path: str, suite: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    """Yield the promises of a suite that other programs use too: its marks are assigned here."""
+    for node in suite.body:
+        if isinstance(node, ast.Assign):
+            for promise in marks(node.value):
+                yield promise, f"- `{path}::{suite.name}::{ast.unparse(node.targets[0])}`"
 
 
 def collect(tests: Path) -> dict[str, list[str]]:

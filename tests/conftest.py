@@ -41,6 +41,7 @@ REDIS = {("notify", "test_redis.py"), ("notify", "test_forgery.py")}
 FIRST_CONTRACTS = {
     "append",
     "append_many",
+    "backend",
     "commits",
     "consumers",
     "expected",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from eventstore.errors import ConfigError
 from eventstore.limits import MAX_IDENTIFIER_BYTES
 from eventstore.storage.sqlite.backend import SqliteBackend
 from eventstore.storage.sqlite.write_turn import WAIT_SECONDS
+from eventstore.system.entry_points import find_entry_points
 from eventstore.system.extras import needs_extra
 from eventstore.system.secret_url import SecretUrl
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from eventstore.log.clock import Clock
     from eventstore.log.inline_view import Inline
     from eventstore.storage.protocols import MovableLog
+
+    Make: TypeAlias = Callable[[str | SecretUrl, Clock, Inline, float], MovableLog]
+    """Makes a backend: of a URL, a clock, inline projections and the longest wait to write."""
 
 
 def _postgres(
@@ -30,7 +34,10 @@ def _postgres(
     return PostgresBackend(url, clock, inline)
 
 
-BACKENDS: Final[dict[str, Callable[[str | SecretUrl, Clock, Inline, float], MovableLog]]] = {
+GROUP: Final = "eventstore.backends"
+"""The entry point group that names backends of other packages by their URL scheme."""
+
+BACKENDS: Final[dict[str, Make]] = {
     "sqlite": SqliteBackend,
     "memory": SqliteBackend,
     "postgresql": _postgres,
@@ -49,10 +56,26 @@ def make_backend(
     ``write_wait`` is the longest wait for the turn to write a file, in seconds.
     """
     url = SecretUrl.of(url)
-    if url.scheme not in BACKENDS:
+    make = BACKENDS.get(url.scheme) or _installed(url.scheme)
+    if make is None:
         known = ", ".join(f"{name}://" for name in BACKENDS)
         raise ConfigError(f"the log's URL {url!r} is not known: it begins with one of {known}")
-    return BACKENDS[url.scheme](url, clock, inline, write_wait)
+    return make(url, clock, inline, write_wait)
+
+
+def _installed(scheme: str) -> Make | None:
+    """Return what makes the backend of a scheme in an installed package, if one does."""
+    for entry in find_entry_points(GROUP):
+        if entry.name == scheme:
+            try:
+                make: Make = entry.load()
+            except (Exception, SystemExit) as error:
+                raise ConfigError(
+                    f"distribution {entry.distribution!r}: its backend {entry.value} cannot be "
+                    f"imported: {type(error).__name__}: {error}"
+                ) from error
+            return make
+    return None
 
 
 def identifier_bytes(url: str | SecretUrl) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from itertools import count
+from itertools import count, groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -19,11 +19,12 @@ from eventstore.log.events import Cursor
 from eventstore.sync import EventStore
 from eventstore.system.extras import needs_extra
 from eventstore.testing.clock import FakeClock
+from projections.protocol import OutdatedViewError
 from projections.tables.backends import make_database
 from projections.testing.scenarios import as_writes, in_order, read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from eventstore.log.events import Event
     from projections.tables.followed import FollowedTables
@@ -46,6 +47,7 @@ class Do(Enum):
     RESTART = "end the program, and start it again"
     REBUILD = "compute the tables again from the first event"
     DROP = "begin to compute them again, and end the program"
+    REDACT = "erase the events that are to be redacted, for good"
     NEW_VERSION = "start a program with a newer version"
 
     def __repr__(self) -> str:
@@ -69,13 +71,17 @@ def check_replays(
     events: History,
     *,
     earlier: Callable[[], TableProjection] | None = None,
+    redacted: Collection[int] = (),
     url: Callable[[], str] | None = None,
     examples: int = 25,
 ) -> None:
     """Fail unless a projection has the same rows however the events are delivered.
 
     ``make`` returns the projection anew, as each start of a program does. ``earlier`` returns an
-    earlier version of it, with whose tables each example then begins. ``url`` names a database
+    earlier version of it, with whose tables each example then begins. ``redacted`` are places in
+    the log, from 1 on: in each example these events are erased at some time, after they were
+    applied or before, and at the end the rows have to be those that a projection has that never
+    saw them. ``url`` names a database
     that has no tables yet, one for each of ``examples``; by default each is a SQLite file of its
     own. The rows that are demanded are those of an inline projection that is given the events one
     commit after the other. Needs hypothesis, which shows the shortest steps that lead to others.
@@ -84,8 +90,10 @@ def check_replays(
         from hypothesis import HealthCheck, given, settings  # noqa: PLC0415 - not all have it
         from hypothesis import strategies as st  # noqa: PLC0415
 
-    log_id, commits, wanted = _log_of(make, events)
-    kinds = [do for do in Do if do is not Do.NEW_VERSION or earlier is None]
+    log_id, commits, erased, wanted = _log_of(make, events, redacted)
+    left_out = {Do.NEW_VERSION} if earlier is not None else set()
+    left_out |= set() if redacted else {Do.REDACT}
+    kinds = [do for do in Do if do not in left_out]
     step = st.builds(Step, st.sampled_from(kinds), st.integers(1, min(3, len(commits))))
 
     memory = FILES if Path(FILES).is_dir() else None
@@ -94,7 +102,7 @@ def check_replays(
 
         def check(steps: list[Step]) -> None:
             place = next(files) if url is None else url()
-            replay = _Replay(make, earlier, place, log_id, commits)
+            replay = _Replay(make, earlier, place, log_id, commits, erased)
             found = replay.run(steps)
             assert found == wanted, f"the rows are {found}, not {wanted}"  # noqa: S101
 
@@ -109,20 +117,29 @@ def check_replays(
 
 
 def _log_of(
-    make: Callable[[], TableProjection], events: History
-) -> tuple[str, list[list[Event]], dict[str, Any]]:
-    """Return a log's id, its commits, and the rows that an inline projection has of them."""
-    projection, commits = make(), []
+    make: Callable[[], TableProjection], events: History, redacted: Collection[int]
+) -> tuple[str, list[list[Event]], list[list[Event]], dict[str, Any]]:
+    """Return a log's id, its commits, these with events erased, and the rows of an inline view.
+
+    The rows are those of the erased log.
+    """
+    projection = make()
     with EventStore.open(
         "memory://", inline=[projection], clock=FakeClock(), notify="none"
     ) as store:
         for write in as_writes(events):
-            after = store.append_many([write]).position - len(write.events)
-            commits.append(list(store.read(after=after)))
+            store.append_many([write])
+        commits = _commits(store)
         if not commits:
             raise ConfigError("check_replays is given no events: give it some that matter")
+        for position in redacted:
+            store.redact(position, reason="check_replays", by="check_replays")
         rows = store.query(lambda connection, _: read_rows(connection, projection))
-        return store.head().log_id, commits, _sorted(rows)
+        return store.head().log_id, commits, _commits(store), _sorted(rows)
+
+
+def _commits(store: EventStore) -> list[list[Event]]:
+    return [list(events) for _, events in groupby(store.read(), key=lambda event: event.commit)]
 
 
 def _sorted(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -139,11 +156,13 @@ class _Replay:
         url: str,
         log_id: str,
         commits: Sequence[Sequence[Event]],
+        erased: Sequence[Sequence[Event]],
     ) -> None:
         self._make = make
         self._url = url
         self._log_id = log_id
         self._commits = commits
+        self._erased = erased
         self._newer = 0
         self._crashing = False
         self._start(make if earlier is None else earlier)
@@ -156,6 +175,7 @@ class _Replay:
         try:
             for step in steps:
                 self._do(step)
+            self._commits = self._erased
             self._deliver(len(self._commits))
         finally:
             self._followed.close()
@@ -169,6 +189,8 @@ class _Replay:
         elif step.do is Do.REPEAT:
             if self._last is not None:
                 self._followed.apply(*self._last)
+        elif step.do is Do.REDACT:
+            self._commits = self._erased
         elif step.do is Do.REBUILD:
             self._rebuild(step.commits)
         elif step.do is Do.DROP:
@@ -221,12 +243,15 @@ class _Replay:
         batch = [event for commit in self._commits[done : done + commits] for event in commit]
         if batch:
             self._last = batch, Cursor(self._log_id, batch[-1].position, batch[-1].hash)
-            self._followed.apply(*self._last)
+            try:
+                self._followed.apply(*self._last)
+            except OutdatedViewError:  # A redaction has emptied it: as a runner does.
+                self._rebuild(commits, min(done + commits, len(self._commits)))
         return min(done + commits, len(self._commits))
 
-    def _rebuild(self, commits: int) -> None:
+    def _rebuild(self, commits: int, until: int | None = None) -> None:
         """Compute the tables again, in batches of so many commits, as far as they were."""
-        until = self._done
+        until = self._done if until is None else until
         self._followed.begin_rebuild()
         self._done = 0
         while self._done < until:

@@ -19,30 +19,6 @@ def stored_late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eventstore.store._write_queue.ACK_SECONDS", 3_600.0)
 
 
-@pytest.mark.promise("subscription")
-async def test_a_consumer_resumes_at_the_event_it_did_not_finish(
-    store: EventStore, start: int
-) -> None:
-    await store.append("a/1", some(5))
-    async with store.subscribe_changes(after=start, consumer="w") as first:
-        assert positions(await take(first, 3), start) == [1, 2, 3]
-    async with store.subscribe_changes(after=start, consumer="w") as second:
-        assert positions(await take(second, 3), start) == [3, 4, 5]
-
-
-async def test_a_consumer_resumes_after_reopening(lasting_url: str) -> None:
-    async with EventStore.open(lasting_url) as store:
-        await store.append("a/1", some(5))
-        async with store.subscribe_changes(consumer="w") as subscription:
-            await take(subscription, 3)
-            await subscription.ack()
-    async with (
-        EventStore.open(lasting_url) as store,
-        store.subscribe_changes(consumer="w") as subscription,
-    ):
-        assert positions(await take(subscription, 2)) == [4, 5]
-
-
 async def test_asking_for_the_next_event_stores_the_one_before_soon(
     store: EventStore, start: int
 ) -> None:

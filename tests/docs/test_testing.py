@@ -21,7 +21,7 @@ def run_tests(directory: Path, *options: str) -> str:
     text = (REPOSITORY / "docs" / "testing.md").read_text()
     blocks = re.findall(r"<!-- (test_\w+\.py) -->\n```python\n(.*?)```", text, re.DOTALL)
     settings = re.search(r"```ini\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == text.count("```python") == 2
+    assert len(blocks) == text.count("```python") == 3
     assert settings is not None
     for name, block in blocks:
         (directory / name).write_text(block)
@@ -44,6 +44,7 @@ def test_the_tests_of_the_page_pass_on_each_database_that_is_named(tmp_path: Pat
     assert "test_each_day_has_its_total[sqlite] PASSED" in printed
     assert "4 passed" in run_tests(tmp_path, "test_totals.py")
     assert "TestMyFormat::test_any_content_is_a_live_rule_or_a_typed_refusal PASSED" in printed
+    assert "TestTotals::test_its_rows_depend_on_the_log_alone PASSED" in printed
     assert "failed" not in printed
     assert "test_each_day_has_its_total[sqlite]" not in run_tests(
         tmp_path, "--event-store=memory", "-k", "each_day"

@@ -57,6 +57,31 @@ def test_a_projection_that_is_a_function_of_the_log_passes() -> None:
     check_replays(Totals, NUMBERS, examples=examples(10))
 
 
+class OnlyCounted(Totals):
+    """Passes over what is no number."""
+
+    def handle(self, connection: Connection, event: Event) -> None:
+        if event.type == "Counted":
+            super().handle(connection, event)
+
+
+class ErasesNothing(OnlyCounted):
+    """Leaves in its rows what a redaction has erased."""
+
+    def erase(self, connection: Connection, position: int, stream: str) -> None:
+        """Do nothing."""
+
+
+def test_what_a_redaction_erases_is_gone_at_the_end() -> None:
+    check_replays(OnlyCounted, NUMBERS, redacted=[2, 5], examples=examples(10))
+
+
+@pytest.mark.usefixtures("at_once")
+def test_rows_that_keep_what_was_erased_are_found() -> None:
+    with pytest.raises(AssertionError, match="the rows are"):
+        check_replays(ErasesNothing, NUMBERS, redacted=[2], examples=50)
+
+
 def test_the_tables_of_an_earlier_version_are_computed_again() -> None:
     check_replays(DoubledTotals, NUMBERS, earlier=Totals, examples=examples(5))
 
