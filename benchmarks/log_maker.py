@@ -95,7 +95,10 @@ def insert_log(
         while part := list(islice(rows, STRIDE)):
             database.executemany(INSERT, part)
             last = part[-1]
-        database.executemany("INSERT INTO stream (id, name, version) VALUES (?, ?, ?)", streams)
+        for number, name, version in streams:
+            update = "UPDATE stream SET version = ? WHERE id = ?"
+            if not database.execute(update, (version, number)).rowcount:
+                database.execute("INSERT INTO stream VALUES (?, ?, ?)", (number, name, version))
         database.execute(MOVE_HEAD, head_of(last))
         database.execute(trigger)
         database.execute("COMMIT")

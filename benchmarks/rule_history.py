@@ -36,17 +36,17 @@ _MARK: Final = 987_654_321
 
 
 def make_history(url: str, events: int) -> None:
-    """Make a log of so many events in an empty database; leave one that has them as it is.
+    """Make a log of so many events, or go on with one of fewer that an earlier call has made.
 
-    Its streams are those of rules and of their states in turn.
+    Its streams are those of rules and of their states in turn. On PostgreSQL it has to be empty.
     """
     with EventStore.open(url, notify="none") as store:
         head = store.head()
-    if head.position:
-        if head.position != events:
-            raise ValueError(f"{url} has {head.position} events, not {events}: name another file")
+    if head.position == events:
         return
-    history = History(head.hash)
+    if head.position > events:
+        raise ValueError(f"{url} has {head.position} events, not {events}: name another file")
+    history = History(head.hash, head.position)
     rows = history.rows(events)
     if (path := log_file(url)) is not None:
         insert_log(path, rows, history.streams())
@@ -63,10 +63,11 @@ def make_history(url: str, events: int) -> None:
 
 
 class History:
-    """The rows of a history whose chain goes on after ``previous``."""
+    """The rows of a history whose chain goes on from ``start`` with ``previous``."""
 
-    def __init__(self, previous: bytes) -> None:
+    def __init__(self, previous: bytes, start: int) -> None:
         self._previous = previous
+        self._start = start
         self._versions = [0] * (2 * RULES)
 
     def rows(self, events: int) -> Iterator[tuple[Any, ...]]:
@@ -82,6 +83,8 @@ class History:
             else:
                 stream, type_, data = 2 * rule + 1, "RuleStateSet", _STATE
             self._versions[stream] += 1
+            if position <= self._start:
+                continue
             version = self._versions[stream]
             commit = min((position - 1) // COMMIT * COMMIT + COMMIT, events)
             at, salt = _BEGAN_US + commit, os.urandom(SALT_BYTES)
