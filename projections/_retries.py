@@ -5,7 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from eventstore.errors import CorruptEventError, StorageError, StoreClosedError
+from eventstore.errors import (
+    CorruptEventError,
+    ProjectionGoneError,
+    ProjectionTableError,
+    StorageError,
+    StoreClosedError,
+)
 from eventstore.system.backoff import Backoff
 from eventstore.system.retry import may_pass
 from eventstore.system.secret_text import conceal
@@ -67,6 +73,8 @@ class Retries:
     def _is_ours(self, error: Exception, *, persist: bool) -> bool:
         if not self._opened or isinstance(error, StoreClosedError):
             return False
+        if isinstance(error, ProjectionTableError | ProjectionGoneError):
+            return True  # Opening it again computes what is missing, or names what was altered.
         lasting = isinstance(error, CorruptEventError) or not isinstance(error, StorageError)
         return persist or not lasting
 

@@ -23,6 +23,8 @@ from eventstore.errors._owners import StoreClosedError as StoreClosedError
 from eventstore.errors._owners import WrongLoopError as WrongLoopError
 from eventstore.errors._projections import EventDataError as EventDataError
 from eventstore.errors._projections import ProjectionError as ProjectionError
+from eventstore.errors._projections import ProjectionGoneError as ProjectionGoneError
+from eventstore.errors._projections import ProjectionHeldError as ProjectionHeldError
 from eventstore.errors._projections import ProjectionTableError as ProjectionTableError
 from eventstore.errors._projections import ProjectionVersionError as ProjectionVersionError
 from eventstore.errors._root import ConfigError as ConfigError

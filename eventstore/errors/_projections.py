@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from eventstore.errors._root import ConfigError, EventStoreError
+from eventstore.errors._storage import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class ProjectionError(EventStoreError):
@@ -51,6 +57,42 @@ class ProjectionTableError(ConfigError):
         self.projection = projection
         self.table = table
         self.reason = reason
+
+
+class ProjectionGoneError(EventStoreError):
+    """A projection has no checkpoint any more: it was dropped while a program keeps it.
+
+    ``projection`` is its name. Nothing was applied; a store and a runner
+    begin it anew by themselves.
+    """
+
+    def __init__(self, projection: str) -> None:
+        super().__init__(
+            f"projection {projection!r} has no checkpoint: it was dropped while this program keeps "
+            "it, and is computed from the first event where the program writes or opens it next"
+        )
+        self.projection = projection
+
+
+class ProjectionHeldError(StorageError):
+    """Other sessions hold a projection's tables, so that they cannot be replaced or removed.
+
+    ``projection`` is its name, ``seconds`` how long it was waited for, ``pids`` are the server's
+    processes that hold them, as far as known. Nothing was changed. ``timed_out`` is True.
+    """
+
+    def __init__(self, projection: str, seconds: float, pids: Sequence[int] = ()) -> None:
+        holders = f"process {', '.join(map(str, pids))} of the server" if pids else "other sessions"
+        super().__init__(
+            f"projection {projection!r}",
+            f"its tables were held by {holders} for {seconds:.1f} s, and nothing was changed: let "
+            "the transactions end that read them (pg_stat_activity shows which, and "
+            "pg_terminate_backend ends one), and try again",
+            timed_out=True,
+        )
+        self.projection = projection
+        self.seconds = seconds
+        self.pids = tuple(pids)
 
 
 class EventDataError(EventStoreError):

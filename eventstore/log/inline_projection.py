@@ -122,6 +122,9 @@ class Build(Protocol):
     processes of one version build it together. Builds of other versions are others.
     """
 
+    holders: Sequence[int]
+    """The server's processes that held the old version when :meth:`swap` was last in vain."""
+
     def begin(self) -> bool:
         """Begin, or go on with what is there; False where the tables could not be swapped."""
 

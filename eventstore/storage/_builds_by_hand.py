@@ -82,15 +82,16 @@ def build_by_hand(place: Place, view: InlineView, tell: Callable[[int], None]) -
     return True
 
 
-def swap_by_hand(place: Place, view: InlineView) -> bool:
+def swap_by_hand(place: Place, view: InlineView, wait: float | None) -> bool:
     """Build what is missing of a version, and put it in the live one's place.
 
-    Returns whether the live one was another version.
+    Returns whether the live one was another version. Raises ProjectionHeldError where readers hold
+    that for ``wait`` seconds; what is built stays.
     """
     if not place.step(partial(_is_needed, view)):
         return False
     while place.step(partial(_is_needed, view)):
-        compute_beside(place, view)
+        compute_beside(place, view, wait)
     return True
 
 
@@ -126,6 +127,6 @@ class BuildsByHand(ABC):
         """Build a version of a projection beside the live one; return whether there is one."""
         return build_by_hand(OpenPlace(self, self._writing), view, tell)
 
-    def swap_view(self, view: InlineView) -> bool:
+    def swap_view(self, view: InlineView, wait: float | None) -> bool:
         """Put a version in the live one's place; return whether that was another one."""
-        return swap_by_hand(OpenPlace(self, self._writing), view)
+        return swap_by_hand(OpenPlace(self, self._writing), view, wait)

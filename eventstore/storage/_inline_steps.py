@@ -11,11 +11,19 @@ A projection whose tables hold rows of another version is built beside them
 
 from __future__ import annotations
 
+import logging
 import math
 from functools import partial
 from typing import TYPE_CHECKING
 
-from eventstore.errors import ProjectionVersionError
+from eventstore.errors import (
+    EventStoreError,
+    ProjectionError,
+    ProjectionGoneError,
+    ProjectionTableError,
+    ProjectionVersionError,
+    StorageError,
+)
 from eventstore.log.inline_projection import can_rebuild
 from eventstore.storage._inline import (
     REST_EVENTS,
@@ -26,7 +34,7 @@ from eventstore.storage._inline import (
     read_cursor,
 )
 from eventstore.storage._step_size import Progress, StepSize
-from eventstore.storage._view_builds import clear_leftovers, compute_beside
+from eventstore.storage._view_builds import clear_leftovers, compute_beside, has_leftovers
 from eventstore.storage.reading import read_head
 
 if TYPE_CHECKING:
@@ -36,6 +44,57 @@ if TYPE_CHECKING:
     from eventstore.log.operations import Head
     from eventstore.storage._view_builds import Place
     from eventstore.storage.driver import Driver
+
+log = logging.getLogger(__name__)
+
+
+def set_up(views: Sequence[InlineView], limited: Sequence[InlineView], driver: Driver) -> bool:
+    """Make the tables of projections; return whether they are at the head, with nothing left over.
+
+    ``limited`` are the same ones, with the limit of one transaction.
+    """
+    driver.lock_schema()
+    for view in views:
+        try:
+            view.projection.setup(driver.connection)
+        except ProjectionVersionError as error:
+            view.step_aside(error)
+    return bring_to_head(driver, limited) and not any(has_leftovers(driver, v) for v in views)
+
+
+def mend(place: Place, views: Sequence[InlineView], error: EventStoreError) -> None:
+    """Make anew what was removed of projections while the log was open, after ``error``.
+
+    Raises ``error`` where nothing of them is missing, and ProjectionTableError where a table was
+    altered: the event that could not be applied is not at fault.
+    """
+    if not views or not _may_miss_tables(error):
+        raise error
+    if not place.step(partial(_make_missing, views)) and not isinstance(error, ProjectionGoneError):
+        raise error
+    log.warning("%s; it is computed anew", error)
+    bring_up(place, views)
+
+
+def _may_miss_tables(error: EventStoreError) -> bool:
+    if isinstance(error, StorageError):
+        # Such as of a statement that a projection has given to the append to execute.
+        return type(error) is StorageError and not (error.transient or error.timed_out)
+    return isinstance(error, ProjectionError | ProjectionGoneError | ProjectionTableError)
+
+
+def _make_missing(views: Sequence[InlineView], driver: Driver) -> bool:
+    """Make checkpoints and first tables; return whether a projection has to be computed again."""
+    driver.lock_schema()
+    missing = False
+    for view in views:
+        try:
+            view.projection.setup(driver.connection)
+        except ProjectionVersionError as error:
+            view.step_aside(error)
+        else:
+            missing = missing or _is_outdated(driver, view)
+    return missing
 
 
 def bring_up(place: Place, views: Sequence[InlineView]) -> None:

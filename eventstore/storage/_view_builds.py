@@ -24,6 +24,7 @@ from eventstore.storage._inline import (
     read_cursor,
 )
 from eventstore.storage._step_size import Progress, StepSize
+from eventstore.storage.held_wait import HeldError, HeldWait
 from eventstore.storage.reading import read_head
 
 if TYPE_CHECKING:
@@ -43,12 +44,6 @@ HIDDEN_STEP: Final = 1_000
 
 BUILD_SECONDS: Final = 0.02
 """How long a step of a build should take, besides giving the tables their names and taking them."""
-
-SWAP_SECONDS: Final = 0.05
-SWAP_TRIES: Final = 10
-"""How long a try to swap waits for readers, and all writers with it; twice as long after so many.
-
-Between two tries writers have four times as long."""
 
 
 class HiddenTables(Protocol):
@@ -105,8 +100,11 @@ def _clear_step(view: InlineView, size: StepSize, driver: Driver) -> bool:
     return more
 
 
-def compute_beside(place: Place, view: InlineView) -> None:
-    """Compute a projection where its readers do not see it, then put it in the old one's place."""
+def compute_beside(place: Place, view: InlineView, wait: float | None = None) -> None:
+    """Compute a projection where its readers do not see it, then put it in the old one's place.
+
+    Raises ProjectionHeldError where readers hold the old one for ``wait`` seconds.
+    """
     projection = view.projection
     if not can_build(projection) or not place.step(partial(begin_build, projection)):
         _compute_hidden(place, view)
@@ -114,7 +112,7 @@ def compute_beside(place: Place, view: InlineView) -> None:
     log.info("building projection %r anew; its readers see the old one until then", view.name)
     try:
         with discarding(place, view, projection):
-            Building(place, view, projection).run()
+            Building(place, view, projection, wait).run()
     except BuildGoneError:
         return  # Another process has finished it, or discarded it: that is looked at next.
     clear_leftovers(place, view)
@@ -143,19 +141,21 @@ def _discard(projection: BuildableProjection, driver: Driver) -> None:
     projection.build_beside(driver.connection).discard()
 
 
-class _HeldError(Exception):
-    """Readers hold the old version: the transaction is rolled back."""
-
-
 class Building:
     """One process' part in a build; several of one version take its steps in turn."""
 
-    def __init__(self, place: Place, view: InlineView, projection: BuildableProjection) -> None:
+    def __init__(
+        self,
+        place: Place,
+        view: InlineView,
+        projection: BuildableProjection,
+        wait: float | None = None,
+    ) -> None:
         self._place, self._view, self._projection = place, view, projection
         self._size = StepSize(max(place.step_seconds, BUILD_SECONDS))
         self._seconds = 0.0
         self._least = math.inf
-        self._tries = 0
+        self._held = HeldWait(view.name, wait)
 
     def run(self) -> None:
         """Take steps until little is left; then apply that, and swap."""
@@ -167,9 +167,8 @@ class Building:
                 self._place.step(self._finish)
             except ViewBehindError:
                 continue
-            except _HeldError:
-                time.sleep(4 * self._patience)
-                self._tries += 1
+            except HeldError as held:
+                time.sleep(self._held.pause(held.pids))
                 continue
             return
 
@@ -181,10 +180,6 @@ class Building:
             self._least = left
             self._place.give_way(self._seconds)
         return left
-
-    @property
-    def _patience(self) -> float:
-        return float(SWAP_SECONDS * 2 ** (self._tries // SWAP_TRIES))
 
     def _step(self, driver: Driver) -> int:
         """Apply some events to the new tables; return how many are left."""
@@ -214,8 +209,8 @@ class Building:
         build = self._projection.build_beside(driver.connection)
         with build.inside():
             catch_up_inline(driver, self._view.limited(self._size.rest()), head)
-        if not build.swap(self._patience):
-            raise _HeldError
+        if not build.swap(self._held.patience):
+            raise HeldError(build.holders)
 
 
 def _compute_hidden(place: Place, view: InlineView) -> None:

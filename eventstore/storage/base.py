@@ -7,14 +7,13 @@ from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
-from eventstore.errors import ConfigError, NoLogError, ProjectionVersionError
+from eventstore.errors import ConfigError, EventStoreError, NoLogError
 from eventstore.log.clock import ClockWatch, checked
 from eventstore.log.inline_view import InlineView
 from eventstore.storage import (
     _inline_steps,
     _integrity_reads,
     _trimming,
-    _view_builds,
     _writing,
     bulk,
     incarnation,
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
         StreamState,
     )
     from eventstore.log.records import KeptRecord, Record, StreamRecord
+    from eventstore.storage._view_builds import HiddenTables
     from eventstore.storage.driver import Driver, ViewRows
     from eventstore.storage.driver import Query as Statement
     from eventstore.storage.protocols import LockHolder, NamedLock
@@ -232,6 +232,16 @@ class SqlBackend(BuildsByHand, ABC):
     def _write_group(
         self, group: Sequence[Operation], batches: list[CommitBatch] | None
     ) -> list[Outcome]:
+        """Carry out a group; make anew what was removed of its projections, and repeat it then."""
+        try:
+            return self._write_in_steps(group, batches)
+        except EventStoreError as error:
+            _inline_steps.mend(self, self._inline, error)
+        return self._write_in_steps(group, batches)
+
+    def _write_in_steps(
+        self, group: Sequence[Operation], batches: list[CommitBatch] | None
+    ) -> list[Outcome]:
         """Carry out a group; first bring up projections that are far behind, beside others."""
         for inline in self._limits:
             try:
@@ -267,7 +277,7 @@ class SqlBackend(BuildsByHand, ABC):
     def give_way(self, seconds: float) -> None:
         """Do nothing: on a server no writer waits for a step."""
 
-    def hidden(self) -> AbstractContextManager[_view_builds.HiddenTables] | None:
+    def hidden(self) -> AbstractContextManager[HiddenTables] | None:
         """Give a session for temporary tables; ``None`` where there is one session only."""
         return None
 
@@ -379,19 +389,8 @@ class SqlBackend(BuildsByHand, ABC):
         """Make the tables of inline projections, and bring them to the head."""
         if not self._inline:
             return
-        up = self._write(self._set_up_inline)
+        up = self._write(partial(_inline_steps.set_up, self._inline, self._limits[0]))
         for views in (*self._limits, self._inline):
             if not up:
                 _inline_steps.bring_up(self, self._inline)
                 up = self._write(partial(_inline_steps.bring_to_head, views=views))
-
-    def _set_up_inline(self, driver: Driver) -> bool:
-        """Make the tables of inline projections; return whether they are at the head."""
-        driver.lock_schema()
-        for view in self._inline:
-            try:
-                view.projection.setup(driver.connection)
-            except ProjectionVersionError as error:
-                view.step_aside(error)
-        up = _inline_steps.bring_to_head(driver, self._limits[0])
-        return up and not any(_view_builds.has_leftovers(driver, view) for view in self._inline)

@@ -180,8 +180,11 @@ class Backend(IntegrityReader, Protocol):
         older one. Called from any thread; ends between two steps where its task is cancelled.
         """
 
-    def swap_view(self, view: InlineView) -> bool:
-        """Put a version in the live one's place; return False where that is no older one."""
+    def swap_view(self, view: InlineView, wait: float | None) -> bool:
+        """Put a version in the live one's place; return False where that is no older one.
+
+        Raises ProjectionHeldError where readers hold that for ``wait`` seconds.
+        """
 
     @property
     def skipped(self) -> Mapping[str, int]:

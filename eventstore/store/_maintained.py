@@ -141,13 +141,14 @@ class Maintained:
         """
         return await self._maintenance.build_view(projection, progress)
 
-    async def swap_view(self, projection: InlineProjection) -> bool:
+    async def swap_view(self, projection: InlineProjection, *, wait: float = 30.0) -> bool:
         """Put a version of a table projection in the live one's place, in one transaction.
 
         What is missing of it is built before. Returns False where the live version is this one.
-        Raises what :meth:`build_view` does.
+        Raises what :meth:`build_view` does, and on PostgreSQL ProjectionHeldError where other
+        sessions hold the old tables for ``wait`` seconds; it names them, and what is built stays.
         """
-        return await self._maintenance.swap_view(projection)
+        return await self._maintenance.swap_view(projection, wait)
 
     async def backup(
         self, file: FilePath, *, replace: bool = False, progress: Progress = no_progress

@@ -17,7 +17,7 @@ from eventstore.archive.trim import make_request, prepare_trim
 from eventstore.errors import StorageError
 from eventstore.integrity.verify import verify
 from eventstore.log.clock import system_clock
-from eventstore.log.validation import check_redact
+from eventstore.log.validation import check_redact, check_seconds
 from eventstore.storage.backends import make_backend
 
 if TYPE_CHECKING:
@@ -138,9 +138,10 @@ class Maintenance:
 
         return await self._log.run(self._log.backend.build_view, view, tell)
 
-    async def swap_view(self, projection: InlineProjection) -> bool:
+    async def swap_view(self, projection: InlineProjection, wait: float) -> bool:
         """Put a version of a projection in the live one's place."""
-        return await self._log.run(self._log.backend.swap_view, self._make_view(projection))
+        wait = check_seconds("wait", wait, zero=True)
+        return await self._log.run(self._log.backend.swap_view, self._make_view(projection), wait)
 
     async def backup(
         self, file: str | os.PathLike[str], progress: Progress, *, replace: bool

@@ -134,7 +134,7 @@ async def drop(
 ) -> None:
     """Remove a view with its tables, or a version that is built beside the live one.
 
-    Stop the programs that keep the view before: without its tables they cannot append.
+    Stop the programs that keep the view before: otherwise they begin it anew.
     """
     async with session.open_store() as store:
         if forget:

@@ -29,7 +29,7 @@ from projections.tables.checkpoints import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection, MetaData
 
@@ -72,6 +72,7 @@ class Build(ABC):
         self._quote = connection.dialect.identifier_preparer.quote
         self._own = own_schema(connection)
         seed = f"{self._own}{SEPARATOR}{projection.name}"
+        self.holders: Sequence[int] = ()
         self._digest = sha256(seed.encode()).hexdigest()[:16]
 
     @abstractmethod
@@ -161,10 +162,16 @@ class Build(ABC):
         """Let go of what was built."""
         self._discard(self._projection.version)
 
-    def drop_live(self) -> None:
-        """Remove the live version's tables, and what the ledger says of them."""
+    def drop_live(self, seconds: float) -> bool:
+        """Remove the live version's tables, and what the ledger says of them.
+
+        Returns False where readers hold them for so long: the transaction is to be rolled back.
+        """
+        if not self._lock_old(seconds):
+            return False
         self._drop_old()
         self._ledger.forget()
+        return True
 
     def leftovers(self) -> bool:
         """Whether something is left of builds that this version makes void."""

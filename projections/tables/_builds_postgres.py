@@ -46,6 +46,13 @@ _COLUMNS: Final = text(
     "WHERE n.nspname = :schema AND c.relname = :table AND c.relkind IN ('r', 'p') "
     "AND a.attnum > 0 AND NOT a.attisdropped"
 )
+_HOLDERS: Final = text(
+    "SELECT DISTINCT pid FROM pg_catalog.pg_locks WHERE granted AND locktype = 'relation' "
+    "AND pid <> pg_catalog.pg_backend_pid() AND relation = "
+    "ANY (CAST(:tables AS pg_catalog.text[])::pg_catalog.regclass[]::pg_catalog.oid[]) ORDER BY pid"
+)
+"""Finds the server's processes that have a lock on tables."""
+
 _UNMOVABLE: Final = text(
     "WITH here AS (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = :schema) "
     "SELECT 1 FROM pg_catalog.pg_proc WHERE pronamespace IN (TABLE here) UNION ALL "
@@ -111,13 +118,16 @@ class PostgresBuild(Build):
         if not names:
             return True
         limit = self._connection.exec_driver_sql("SHOW lock_timeout").scalar_one()
-        self._run(f"SET LOCAL lock_timeout = {int(1000 * seconds)}")
+        self._run("SAVEPOINT projection_lock")
+        self._run(f"SET LOCAL lock_timeout = {max(1, int(1000 * seconds))}")
         try:
             self._run(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE")
         except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", "") == _NO_LOCK:
-                return False
-            raise
+            if getattr(error.orig, "sqlstate", "") != _NO_LOCK:
+                raise
+            self._run("ROLLBACK TO SAVEPOINT projection_lock")
+            self.holders = list(self._connection.execute(_HOLDERS, {"tables": names}).scalars())
+            return False
         self._run(f"SET LOCAL lock_timeout = '{limit}'")
         return True
 

@@ -150,6 +150,13 @@ def copy_checkpoint(connection: Connection, name: str, schema: str) -> None:
         connection.execute(insert(table).from_select(new.c.keys(), select(new)))
 
 
+def set_aside(connection: Connection, name: str, position: int, reason: str) -> None:
+    """Store that a projection has passed over an event, and why."""
+    _, key = place_of(connection, name)
+    row = {"projection": key, "position": position, "reason": storable(reason)}
+    connection.execute(insert(set_aside_table), row)
+
+
 def record_failure(connection: Connection, name: str, position: int, reason: str) -> None:
     """Store that a projection has stopped at an event, and why."""
     clear_failure(connection, name)

@@ -8,8 +8,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import anyio
 from sqlalchemy import MetaData, delete, inspect, select
 
+from eventstore.log.validation import check_seconds
+from eventstore.storage.held_wait import HeldError, HeldWait
 from projections.tables._builds import SEPARATOR
 from projections.tables.building import make_build
 from projections.tables.checkpoints import (
@@ -59,33 +62,39 @@ async def drop_view(
     version: int | None = None,
     *,
     place: ViewPlace | None = None,
+    wait: float = 30.0,
 ) -> bool:
     """Remove a version that is built beside the live one, or without ``version`` the whole view.
 
     Of a table projection in the log's database, or in ``place``. Returns False where there is
-    none. A program that keeps the view cannot append any more, until it opens the log again and so
-    begins the view anew.
+    none. A program that keeps the view begins it anew with its next append, or next event. Raises
+    ProjectionHeldError on PostgreSQL where other sessions hold the tables for ``wait`` seconds.
     """
     dropped: list[bool] = []
+    held = HeldWait(name, check_seconds("wait", wait, zero=True))
     place = place or LogPlace(store)
 
     def drop(connection: Connection) -> None:
         with own_schema_only(connection):
             found = (
-                _drop(connection, name)
+                _drop(connection, name, held.patience)
                 if version is None
                 else _drop_build(connection, name, version)
             )
         dropped.append(found)
 
-    await place.transact(drop)
+    while not dropped:
+        try:
+            await place.transact(drop)
+        except HeldError as error:
+            await anyio.sleep(held.pause(error.pids))
     more = [dropped[-1]]
     while more[-1]:
         await place.transact(partial(_clear, name=name, more=more))
     return dropped[-1]
 
 
-def _drop(connection: Connection, name: str) -> bool:
+def _drop(connection: Connection, name: str, seconds: float) -> bool:
     has = inspect(connection).get_table_names(schema=own_schema(connection))
     if projection_table.name not in has:
         return False
@@ -100,7 +109,9 @@ def _drop(connection: Connection, name: str) -> bool:
         ).all():
             if row.name.rpartition(SEPARATOR)[0] == name:
                 _build(connection, name, row.version).discard()
-    _build(connection, name, version).drop_live()
+    live = _build(connection, name, version)
+    if not live.drop_live(seconds):
+        raise HeldError(live.holders)
     for table, column in (
         (projection_table, projection_table.c.name),
         (failure_table, failure_table.c.name),

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from eventstore.errors import (
     HistoryDivergedError,
     ProjectionError,
+    ProjectionGoneError,
     ProjectionVersionError,
     StorageError,
     TakenOverError,
@@ -82,6 +83,9 @@ class RunnableTables(Rebuildable, Protocol):
 
     def checkpoint(self, connection: Connection) -> tuple[Cursor | None, int]:
         """Return the checkpoint and the version of the tables, the row locked."""
+
+    def check_tables(self, connection: Connection) -> None:
+        """Raise ProjectionTableError where a table was altered or removed since it was made."""
 
     def cursor(self, connection: Connection) -> Cursor | None:
         """Return the checkpoint, its row locked; ``None`` before the first event.
@@ -165,6 +169,7 @@ class FollowedTables:
         try:
             self._apply_with_retry(events, cursor)
         except ProjectionError as error:
+            self._check_tables()
             # What came before the commit that cannot be applied is kept.
             bad = next(event.commit for event in events if event.position >= error.position)
             good = [event for event in events if event.commit < bad]
@@ -243,6 +248,12 @@ class FollowedTables:
         self._at = cursor
         self._failed = self._failed and not events
 
+    def _check_tables(self) -> None:
+        """Raise ProjectionTableError where a table is not as it was made: no event is at fault."""
+        with self._database.transaction() as connection:
+            self._check_owner(connection)
+            self._projection.check_tables(connection)
+
     def _record_failure(self, error: ProjectionError) -> None:
         """Store which event could not be applied, where ``status`` finds it."""
         with suppress(StorageError), self._database.transaction() as connection:
@@ -273,7 +284,10 @@ class FollowedTables:
         """Lock the checkpoint's row, so that owners take turns; raise for any but the newest."""
         c = projection_table.c
         found = select(c.epoch, c.version).where(c.name == self.name).with_for_update()
-        epoch, version = connection.execute(found).one()
+        row = connection.execute(found).one_or_none()
+        if row is None:
+            raise ProjectionGoneError(self.name)
+        epoch, version = row
         mine = self._projection.version
         if version > max(mine, self._stored):
             raise ProjectionVersionError(self.name, mine, version)

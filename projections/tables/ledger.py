@@ -101,6 +101,17 @@ class Ledger:
             missing |= not found.names
         return missing
 
+    def check_present(self, version: int) -> None:
+        """Raise ProjectionTableError where a table of this version was altered or removed."""
+        self.check(version)
+        for table in self._declared:
+            if not read_columns(self._connection, table.name).names:
+                raise ProjectionTableError(
+                    self._name,
+                    table.name,
+                    "was removed: it is computed again once the projection is opened again",
+                )
+
     def _rows(self) -> list[tuple[str, int, str]]:
         c = ledger_table.c
         found = select(c.table_name, c.version, c.columns).where(c.projection == self._name)

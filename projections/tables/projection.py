@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from sqlalchemy import MetaData, delete, insert, select, update
 
-from eventstore.errors import ProjectionError, ProjectionVersionError
+from eventstore.errors import ProjectionError, ProjectionGoneError, ProjectionVersionError
 from eventstore.log.events import Cursor
 from eventstore.log.redaction import read_redaction
 from eventstore.storage.transient_errors import is_database_failure
@@ -19,11 +19,13 @@ from projections.tables.checkpoints import (
     checkpoint_tables,
     copy_checkpoint,
     is_hidden,
+    own_schema,
     own_schema_only,
     place_of,
     projection_table,
     read_checkpoint,
     redacted_table,
+    set_aside,
     set_aside_table,
     store_checkpoint,
 )
@@ -239,6 +241,12 @@ class TableProjection(StatedTables):
         """Return the record of the tables that this projection has made."""
         return Ledger(connection, self.name, self.version, self.metadata.sorted_tables)
 
+    def check_tables(self, connection: Connection) -> None:
+        """Raise ProjectionTableError where a live table was altered or removed."""
+        place, _ = place_of(connection, self.name)
+        if place is projection_table and not is_hidden(own_schema(connection)):
+            self.ledger(connection).check_present(self.version)
+
     def _version(self, connection: Connection) -> int | None:
         c = projection_table.c
         found = select(c.version).where(c.name == self.name)
@@ -270,7 +278,7 @@ class TableProjection(StatedTables):
         # Always locked before the tables are: writers of the projection take turns here.
         row = read_checkpoint(connection, self.name)
         if row is None:
-            raise LookupError(f"projection {self.name!r} has no checkpoint: its row was removed")
+            raise ProjectionGoneError(self.name)
         cursor = None if row.log_id is None else Cursor(row.log_id, row.position, row.hash)
         return cursor, row.version
 
@@ -383,11 +391,7 @@ class TableProjection(StatedTables):
             self._handle(connection, event)
         except ProjectionError as error:
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT projection_event")
+            self.check_tables(connection)
             log.warning("%s; it is set aside", storable(str(error)))
-            _, key = place_of(connection, self.name)
-            connection.execute(
-                insert(set_aside_table).values(
-                    projection=key, position=event.position, reason=storable(error.reason)
-                )
-            )
+            set_aside(connection, self.name, event.position, error.reason)
         connection.exec_driver_sql("RELEASE SAVEPOINT projection_event")

@@ -16,7 +16,7 @@ INTENDED = {
     "NotAppliedError", "NotEmptyError", "ProjectionError", "StorageError", "StoreClosedError",
     "TakenOverError", "UnknownConsumerError", "UpcastError", "WrongLoopError",
     "FileChangedError", "LinkedFileError", "LogReplacedError",
-    "ProjectionTableError", "ProjectionVersionError",
+    "ProjectionGoneError", "ProjectionHeldError", "ProjectionTableError", "ProjectionVersionError",
     "QueryTimeoutError", "EventTypes", "EventDataError",
 }  # fmt: skip
 
