@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDERS = "eventstore|projections|tests|config|docs|benchmarks|examples|scripts"
 FILE = re.compile(rf"`((?:{FOLDERS})/[\w./-]*)(?:::\w+)?`")
 NAME = re.compile(r"`((?:eventstore|projections)(?:\.\w+)+)`")
-ENTRY_POINTS = frozenset({"eventstore.commands", "eventstore.rule_formats"})
+ENTRY_POINTS = frozenset({"eventstore.backends", "eventstore.commands", "eventstore.rule_formats"})
 """Groups of entry points, which are no modules."""
 PLACEHOLDER = re.compile(r"(?<![A-Za-z])[A-Z]{4,}(?![A-Za-z])")
 """A part of a path that stands for any name, as in `formats/NAME.py`."""
