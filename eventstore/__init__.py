@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eventstore.errors import (
+    AccessDeniedError,
     ArchiveError,
     ChangeRejectedError,
     ConfigError,
@@ -26,6 +27,7 @@ from eventstore.errors import (
     NoLogError,
     NotAppliedError,
     NotEmptyError,
+    NotServedError,
     ProjectionError,
     ProjectionGoneError,
     ProjectionHeldError,
@@ -64,6 +66,7 @@ __all__ = [
     "END",
     "NO_STREAM",
     "STREAM_EXISTS",
+    "AccessDeniedError",
     "Appended",
     "ArchiveError",
     "ChangeRejectedError",
@@ -92,6 +95,7 @@ __all__ = [
     "NoLogError",
     "NotAppliedError",
     "NotEmptyError",
+    "NotServedError",
     "ProjectionError",
     "ProjectionGoneError",
     "ProjectionHeldError",

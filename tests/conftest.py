@@ -78,10 +78,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     soak, and of the contracts but the first also the runs on SQLite with trio and on both
     databases with threads: each contract is run in memory in every way, and on every database
     with asyncio. A trimmed log on PostgreSQL is left to the soak too, which is left out unless
-    ``-m`` names it.
+    ``-m`` names it. Behind a server the contracts are run with asyncio in the slow lane.
     """
     for item in items:
-        if _is_further_pair(item):
+        if _is_further_pair(item) or _is_further_served(item):
             item.add_marker(pytest.mark.soak)
     _leave_out_the_soak(config, items)
     _leave_out(config, items, _is_further_past)
@@ -101,7 +101,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.unit)
         elif item.get_closest_marker("soak") is not None:
             continue  # It has a lane of its own.
-        elif further or _stands_on_contracts(item, first=True):
+        elif further or _stands_on_contracts(item, first=True) or _is_served(item):
             item.add_marker(pytest.mark.slow)
 
 
@@ -110,6 +110,23 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.option.markexpr == "unit" and collection_path.parent == TESTS:
         return collection_path.name not in {"unit", "contracts"} or None
     return None
+
+
+def _is_served(item: pytest.Item) -> bool:
+    """Tell whether an item runs a contract behind a server, but for the shortest of the first."""
+    return _parameters(item).get("url") == "http" and _place(item.path)[-1] != "test_expected.py"
+
+
+def _is_further_served(item: pytest.Item) -> bool:
+    """Tell whether an item runs a contract behind a server in a way that others run with others.
+
+    Each is run there with asyncio, subscriptions with trio and in threads too.
+    """
+    parameters = _parameters(item)
+    if parameters.get("url") != "http":
+        return False
+    further = FURTHER & _runners(item) and _place(item.path)[-1] != "test_subscriptions.py"
+    return bool(further)
 
 
 def _leave_out_the_soak(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -157,9 +174,9 @@ def _is_further_contract(place: tuple[str, ...]) -> bool:
 
 
 def _is_further_past(item: pytest.Item) -> bool:
-    """Tell whether an item runs a contract on a trimmed log, in memory or not with asyncio."""
+    """Tell whether an item runs a contract on a trimmed log where others with asyncio do so."""
     parameters = _parameters(item)
-    further = parameters.get("runner") in FURTHER or parameters.get("url") == "memory"
+    further = parameters.get("runner") in FURTHER or parameters.get("url") in {"memory", "http"}
     return parameters.get("past") == "trimmed" and further
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
         Operation,
         Page,
         Query,
+        SlowConsumers,
+        StreamState,
         ToldView,
         ViewState,
     )
@@ -42,8 +44,14 @@ class LogReader(Protocol):
     async def consumers(self, names: Sequence[str] | None = None) -> list[ConsumerState]:
         """Read named consumers with their checkpoints, by name: all, or those of ``names``."""
 
+    async def slowest_consumers(self, limit: int, among: int | None) -> SlowConsumers:
+        """Read those that are furthest behind, of all or of the first ``among`` by name."""
+
     async def views(self) -> list[ViewState]:
         """Read the table projections in the log's database, by name."""
+
+    async def stream_states(self, prefix: str, after: str, limit: int) -> list[StreamState]:
+        """Read the streams whose names begin with ``prefix`` and follow ``after``, by name."""
 
     async def told_views(self) -> list[ToldView]:
         """Read what the log was told of table projections in other databases, by name."""

@@ -18,7 +18,7 @@ from eventstore.log.clock import from_microseconds
 from eventstore.server.settings import DEFAULTS, ServerSettings
 from eventstore.server.tokens import Token, create_token, read_tokens, revoke_token
 from eventstore.system.extras import needs_extra
-from eventstore.system.secret_url import show_place
+from eventstore.system.secret_url import SecretUrl, show_place
 
 if TYPE_CHECKING:
     from eventstore.server.routes import Route
@@ -62,6 +62,11 @@ async def serve(
         from eventstore.server.app import make_app  # noqa: PLC0415
     if (tls_cert is None) != (tls_key is None):
         raise ConfigError("--tls-cert and --tls-key go together")
+    if SecretUrl(session.settings.url).scheme in {"http", "https"}:
+        raise ConfigError(
+            f"{show_place(session.settings.url)} is a server already: serve the log by the URL of "
+            "its database"
+        )
     encrypted = tls_cert is not None
     settings = ServerSettings(
         page_max_age=page_max_age,

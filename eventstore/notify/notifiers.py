@@ -27,12 +27,17 @@ def make_notifier(
     """Make the notifier that ``notify`` names, for the log at ``url``.
 
     ``"auto"`` follows from the log: a watched file beside a log in the file ``database``, LISTEN
-    on PostgreSQL, none for a log in memory. ``"file"``, ``"postgres"`` and ``"none"`` name one;
-    ``"redis://…"`` (``rediss://``, ``unix://``) is that server, with messages signed by the first
-    of ``keys``. Raises ConfigError for anything else, and where an extra is not installed.
+    on PostgreSQL, the server of a log behind one, none for a log in memory. ``"file"``,
+    ``"postgres"`` and ``"none"`` name one; ``"redis://…"`` (``rediss://``, ``unix://``) is that
+    server, with messages signed by the first of ``keys``. Raises ConfigError for anything else, and
+    where an extra is not installed.
     """
     url = SecretUrl.of(url)
     on_server = url.scheme == "postgresql"
+    if notify == "auto" and url.scheme in {"http", "https"}:
+        with needs_extra("http", "a log behind a server"):
+            from eventstore.notify._http import HttpNotifier  # noqa: PLC0415 - optional
+        return HttpNotifier(url)
     if notify == "auto":
         notify = "file" if database is not None else "postgres" if on_server else "none"
     if notify == "none":

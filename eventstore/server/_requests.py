@@ -89,14 +89,15 @@ async def read_body(request: Request, shape: type[T]) -> T:
     if kind != "application/json":
         # A page of another site can send forms and plain text, and nothing else, without asking.
         raise HttpError(415, "send application/json")
-    body = await _receive(request)
+    body = await receive(request)
     try:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise InvalidInputError("body", str(error)[:500]) from error
 
 
-async def _receive(request: Request) -> bytes:
+async def receive(request: Request) -> bytes:
+    """Return the body within the server's limits; raise HttpError 408 and 413."""
     settings: ServerSettings = request.app.state.gateway.settings
     too_large = HttpError(413, f"the body has more than {settings.max_body} bytes")
     length = request.headers.get("content-length", "0")

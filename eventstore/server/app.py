@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route as Mapped
 
 from eventstore.errors import InvalidInputError
-from eventstore.server import _auth, _events, _live, _pages, _writes
+from eventstore.server import _auth, _events, _live, _pages, _store, _writes
 from eventstore.server._gateway import Gateway
 from eventstore.server._problems import HttpError, answer
 from eventstore.server._requests import check_parameters
@@ -147,5 +147,6 @@ OWN_ROUTES: Final = (
     *_pages.ROUTES,
     *_auth.ROUTES,
     *_writes.ROUTES,
+    *_store.ROUTES,
 )
 """The routes of the log itself."""

@@ -34,6 +34,12 @@ def _postgres(
     return PostgresBackend(url, clock, inline)
 
 
+def _http(url: str | SecretUrl, clock: Clock, inline: Inline, write_wait: float) -> MovableLog:
+    with needs_extra("http", "a log behind a server"):
+        from eventstore.storage.http.backend import HttpBackend  # noqa: PLC0415
+    return HttpBackend(url, clock, inline, write_wait)
+
+
 GROUP: Final = "eventstore.backends"
 """The entry point group that names backends of other packages by their URL scheme."""
 
@@ -41,6 +47,8 @@ BACKENDS: Final[dict[str, Make]] = {
     "sqlite": SqliteBackend,
     "memory": SqliteBackend,
     "postgresql": _postgres,
+    "https": _http,
+    "http": _http,
 }
 """URL scheme to backend. Every one of them is in the contract suite."""
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Query,
         Redact,
         SlowConsumers,
+        StreamState,
         ToldView,
         Trim,
         ViewState,
@@ -162,6 +163,10 @@ class LogAccess:
     async def slowest_consumers(self, limit: int, among: int | None) -> SlowConsumers:
         """Read those that are furthest behind, of all or of the first ``among`` by name."""
         return await self.run(self.backend.slowest_consumers, limit, among)
+
+    async def stream_states(self, prefix: str, after: str, limit: int) -> list[StreamState]:
+        """Read the streams whose names begin with ``prefix`` and follow ``after``, by name."""
+        return await self.run(self.backend.stream_states, prefix, after, limit)
 
     async def read_newest(self) -> None:
         """Read the head anew, also where it is lower than what was read before."""

@@ -171,7 +171,7 @@ async def read_streams(
     except UnicodeEncodeError as error:
         raise InvalidInputError("prefix", f"{prefix!r:.80} cannot be written as UTF-8") from error
     after = ""
-    while page := await log.run(log.backend.stream_states, prefix, after, STREAMS_PAGE):
+    while page := await log.stream_states(prefix, after, STREAMS_PAGE):
         for stream in page:
             log.guard.check()
             yield stream

@@ -134,9 +134,10 @@ class EventStore(AsyncContext, Consumers, Maintained):
         """Name a log to be entered with ``async with``.
 
         ``url`` is ``sqlite:///events.db`` (four slashes for an absolute path),
-        ``postgresql://user:password@host/database`` (with any of libpq's parameters) or
-        ``memory://``. What is not there is created; with ``create=False`` entering raises
-        NoLogError instead and leaves nothing behind. ``notify`` wakes
+        ``postgresql://user:password@host/database`` (with any of libpq's parameters),
+        ``https://TOKEN@host`` for a log behind a server (docs/remote.md) or ``memory://``. What
+        is not there is created; with ``create=False`` entering raises NoLogError instead and
+        leaves nothing behind. ``notify`` wakes
         subscriptions in other processes: ``"auto"``, ``"file"``, ``"postgres"``, ``"none"`` or
         the URL of a Redis. Messages to it are signed with the first of ``notify_keys``
         (default: those of the environment) and accepted if signed with any of them. ``inline``

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.logs import LOG_URLS, some
+from support.served import serving_log
 from support.threaded import ThreadedStore
 
 from eventstore import EventStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from eventstore.testing import FakeClock
@@ -35,22 +36,61 @@ def anyio_backend(runner: str) -> str:
     return "asyncio" if runner == "threads" else runner
 
 
-@pytest.fixture(params=sorted(LOG_URLS))
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Name a log that is not there yet."""
-    return LOG_URLS[request.param](tmp_path)
+NOT_SERVED = {
+    "beside": "query transact transaction",
+    "clock_set_ahead": "time_that_no_event trim_by_time",
+    "consumer_life": "holds_back_neither below_the_first_position",
+    "damaged_exports": "",
+    "export": "",
+    "inline": "",
+    "opening": "not_there",
+    "queries": "",
+    "redact": "",
+    "strange_values": "head_that_no_log missing_twice first_findings",
+    "trim": "",
+    "upcasting": "inline",
+    "upcasting_errors": "inline",
+    "verify": "",
+    "whole_and_trimmed": "",
+}
+"""Contracts that no server offers, by module, and words of the tests' names; empty for all.
+
+They are about the log's database: its tables, its file, its clock, and where a log begins. What
+their calls raise on a store by URL is tested in tests/remote/test_refusals.py.
+"""
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[str]:
+    """Name a log that is not there yet; with ``http`` one in memory, behind a server."""
+    if request.param != "http":
+        yield LOG_URLS[request.param](tmp_path)
+        return
+    with serving_log("memory://", with_token=False, clock=clock) as served:
+        yield served.url
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what asks for an open store on a log that was trimmed before, too.
+    """Choose the logs of a test, and run what asks for an open store on a trimmed log, too.
 
     A test of an empty log, or of a first trim, is marked ``from_one`` and runs on a whole log
     alone, as does one whose result no event of the log can change (``any_past``). The runs on a
     trimmed one are left to the slow lane, with asyncio, on SQLite and on PostgreSQL.
     """
+    if "url" in metafunc.fixturenames:
+        logs = [*sorted(LOG_URLS), *(["http"] if _is_served(metafunc) else [])]
+        metafunc.parametrize("url", logs, indirect=True)
     marks = {mark.name for mark in metafunc.definition.iter_markers()}
     if "past" in metafunc.fixturenames and not marks & {"from_one", "any_past"}:
         metafunc.parametrize("past", ["whole", "trimmed"], indirect=True)
+
+
+def _is_served(metafunc: pytest.Metafunc) -> bool:
+    module = metafunc.module.__name__.rpartition(".test_")[2]
+    words = NOT_SERVED.get(module)
+    return words is None or (
+        words != "" and not any(word in metafunc.function.__name__ for word in words.split())
+    )
 
 
 @pytest.fixture

@@ -5,15 +5,19 @@ from support.logs import LASTING, LOG_URLS
 import eventstore
 from eventstore.storage.backends import BACKENDS
 
+SERVED = {"http", "https"}
+"""Schemes of logs behind a server: `http` joins the suite, `tests/remote/test_tls.py` has both."""
+
 INTENDED = {
     "ANY", "END", "NO_STREAM", "STREAM_EXISTS",
     "Appended", "Cursor", "Event", "EventStore", "Head", "NewEvent", "StreamWrite",
     "Subscription", "Upcasters",
-    "ArchiveError", "ChangeRejectedError", "ConfigError", "ConflictError",
+    "AccessDeniedError", "ArchiveError", "ChangeRejectedError", "ConfigError", "ConflictError",
     "ConsumerRemovedError", "CorruptEventError",
     "DuplicateEventError", "EventStoreError", "ForkedError", "HistoryDivergedError",
     "HistoryGoneError", "HistoryHeldError", "InvalidInputError", "LimitExceededError", "NoLogError",
-    "NotAppliedError", "NotEmptyError", "ProjectionError", "StorageError", "StoreClosedError",
+    "NotAppliedError", "NotEmptyError", "NotServedError", "ProjectionError",
+    "StorageError", "StoreClosedError",
     "TakenOverError", "UnknownConsumerError", "UpcastError", "WrongLoopError",
     "FileChangedError", "LinkedFileError", "LogReplacedError",
     "ProjectionGoneError", "ProjectionHeldError", "ProjectionTableError", "ProjectionVersionError",
@@ -22,8 +26,8 @@ INTENDED = {
 
 
 def test_every_backend_is_in_the_contract_suite() -> None:
-    assert set(LOG_URLS) == set(BACKENDS)
-    assert set(LASTING) == set(BACKENDS) - {"memory"}
+    assert {*LOG_URLS, *SERVED} == set(BACKENDS)
+    assert set(LASTING) == set(LOG_URLS) - {"memory"}
 
 
 def test_the_public_names_are_exactly_the_intended_ones() -> None:

@@ -1,0 +1,33 @@
+"""Errors of a log that is reached through a server."""
+
+from __future__ import annotations
+
+from eventstore.errors._root import EventStoreError
+
+
+class AccessDeniedError(EventStoreError):
+    """A server refuses the token: it is unknown, revoked, expired (401), or not for this (403).
+
+    ``where`` is the server, ``status`` its answer's, ``reason`` the server's own words. Asking
+    again does not help: create another token, by 'eventstore tokens create'.
+    """
+
+    def __init__(self, where: str, status: int, reason: str) -> None:
+        super().__init__(f"{where} refuses access ({status}): {reason}")
+        self.where = where
+        self.status = status
+        self.reason = reason
+
+
+class NotServedError(EventStoreError):
+    """A store by URL was asked for what servers do not offer; nothing was done.
+
+    ``what`` names it, ``where`` is the server. It is done where the log is.
+    """
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(
+            f"{where} does not offer {what}: open the log by the URL of its database for that"
+        )
+        self.where = where
+        self.what = what

@@ -1,0 +1,1 @@
+"""A log that a server has, reached over HTTP."""

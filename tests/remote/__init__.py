@@ -1,0 +1,1 @@
+"""Stores by URL, on servers over real sockets."""

@@ -1,0 +1,1 @@
+"""Stores by URL, without a server."""
