@@ -39,6 +39,7 @@ from eventstore.errors import (
     TakenOverError,
     UnknownConsumerError,
     UpcastError,
+    ViewNotKeptError,
     WrongLoopError,
 )
 from eventstore.system.lazy_exports import lazy_exports
@@ -110,6 +111,7 @@ __all__ = [
     "UnknownConsumerError",
     "UpcastError",
     "Upcasters",
+    "ViewNotKeptError",
     "WrongLoopError",
 ]
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 import anyio
 
 from eventstore.errors import HistoryGoneError, StorageError
-from eventstore.log.inline_projection import archive_advice
+from eventstore.log.inline_projection import archive_advice, is_named_by_trims
 from eventstore.log.operations import TRIMS, Query
+from eventstore.log.trim_notices import keeps_for
 from eventstore.system.event_loop import run_to_end
 from projections._retries import Retries
 from projections.elsewhere import ElsewhereNote
@@ -233,7 +234,7 @@ class ViewRun:
         target = head.position if until is None else min(until, head.position)
         kept = head.first_position - 1 if cursor is None else 0
         if cursor is None:
-            self._check_start(head, target)
+            await self._check_start(head, target)
             page = await self._store.feed.page(Query(after=0, until=0, kept=True))
             cursor = page.through
             await self._write([], cursor)
@@ -287,7 +288,7 @@ class ViewRun:
             finally:
                 self._has_turn = False
 
-    def _check_start(self, head: Head, target: int) -> None:
+    async def _check_start(self, head: Head, target: int) -> None:
         """Raise HistoryGoneError where the projection needs events that were trimmed."""
         first = head.first_position
         if first == 1:
@@ -297,6 +298,10 @@ class ViewRun:
         if target < first - 1:
             reason = f"the projection as of {target} is in the archive that {TRIMS!r} names"
             raise HistoryGoneError(target, first, reason)
+        if is_named_by_trims(self._projection):
+            async for notice in self._store.read(streams=TRIMS, kept=True):
+                if not keeps_for(notice, self._projection.name):
+                    raise HistoryGoneError(0, first, archive_advice(self._projection.name))
 
     async def _heal(self) -> None:
         if not hasattr(self._projection, "damaged"):

@@ -8,28 +8,29 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import IO, TYPE_CHECKING, Final
 
 import msgspec
 
 from eventstore.archive.export import content_bytes, describe_prefix, export_records
 from eventstore.archive.file_format import ArchiveWriter
+from eventstore.archive.keepers import Keep, Needs, read_needs
 from eventstore.archive.targets import check_target
-from eventstore.errors import InvalidInputError
+from eventstore.errors import InvalidInputError, ViewNotKeptError
 from eventstore.log.clock import from_microseconds, time_ahead, to_microseconds
 from eventstore.log.events import Event, NewEvent, StreamWrite
 from eventstore.log.operations import TRIMS, Append, Trim
 from eventstore.log.records import EventRecord, KeptRecord
+from eventstore.log.trim_notices import VIEWS
 from eventstore.log.validation import OWN_STREAMS
 from eventstore.system.safe_files import permissions, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from os import PathLike
 
     from eventstore.archive.progress import Progress
@@ -41,10 +42,6 @@ HISTORY_TRIMMED: Final = "HistoryTrimmed"
 
 OWN_CATEGORY: Final = "log/"
 """What the log says about itself, earlier trims above all, is always kept."""
-
-Keep: TypeAlias = Callable[[Iterable[Event]], Iterable[int]]
-"""Given what was kept before and the events to be trimmed, in order and once, returns the
-positions of those that projections still need."""
 
 
 class Trimmed(msgspec.Struct, frozen=True):
@@ -75,9 +72,10 @@ class TrimRequest:
     archive: Path | None
     reason: str
     by: str
-    keep: Keep
+    keep: Keep | None
     force: bool
-    dry_run: bool = False
+    dry_run: bool
+    forgo_rebuild: frozenset[str]
 
 
 def make_request(
@@ -85,10 +83,11 @@ def make_request(
     archive: str | PathLike[str] | None,
     reason: str,
     by: str,
-    keep: Keep,
+    keep: Keep | None,
     *,
     force: bool,
-    dry_run: bool = False,
+    dry_run: bool,
+    forgo_rebuild: Collection[str],
 ) -> TrimRequest:
     """Check the arguments of a trim; raise InvalidInputError for what makes no sense."""
     position = time = None
@@ -100,34 +99,11 @@ def make_request(
         position = before
     else:
         raise InvalidInputError(f"before={before!r:.40}", "is neither a position nor a time")
+    if isinstance(forgo_rebuild, str):
+        raise InvalidInputError("forgo_rebuild", "is a text: give a list of names of views")
     path = None if archive is None else Path(archive)
-    return TrimRequest(position, time, path, reason, by, keep, force, dry_run)
-
-
-K = TypeVar("K", bound=Keep)
-
-
-def serving(*projections: str) -> Callable[[K], K]:
-    """Say of a policy that projections of these names can be computed from what it keeps.
-
-    A trim then does not wait for them. Used as a decorator.
-    """
-
-    def mark(keep: K) -> K:
-        keep.serves = frozenset(projections)  # type: ignore[attr-defined]
-        return keep
-
-    return mark
-
-
-def served_by(keep: Keep) -> frozenset[str]:
-    """Return the names of the projections that can be computed from what a policy keeps."""
-    return getattr(keep, "serves", frozenset())
-
-
-def keep_nothing(_: Iterable[Event]) -> Iterable[int]:
-    """Keep no event: trimmed history is gone but for its archive."""
-    return ()
+    forgone = frozenset(forgo_rebuild)
+    return TrimRequest(position, time, path, reason, by, keep, force, dry_run, forgone)
 
 
 def prepare_trim(
@@ -136,26 +112,28 @@ def prepare_trim(
     """Write the archive and decide the trim; ``None`` where there is nothing to take away.
 
     A dry run reads and decides the same and writes nothing: no archive, and ``None`` to be done.
-    Raises HistoryHeldError where a consumer or a projection needs what would go, NotEmptyError
-    where the archive's name is taken.
+    Raises HistoryHeldError where a consumer or a projection has not come so far, ViewNotKeptError
+    where a view could not be computed again, NotEmptyError where the archive's name is taken.
     """
+    needs = read_needs(request.keep)
     head = log.head()
     cut = log.cut(request.before, request.before_us)
     ahead = time_ahead(head.recorded_us, log.now()) // 1_000_000
     if cut.position < head.first_position:
         return None, Trimmed(head.first_position, ahead_seconds=ahead)
     if not request.force:
-        log.check_held(cut.position, served_by(request.keep))
+        _check_declared(needs, request.forgo_rebuild)
+        log.check_held(cut.position, needs.served, request.forgo_rebuild)
     archive = _archive_path(log, request.archive, head, cut)
     events = cut.position - head.first_position + 1
     last = from_microseconds(describe_prefix(log, head, cut).recorded_us).isoformat()
     if request.dry_run:
         with Path(os.devnull).open("wb") as nothing:
-            keep, _ = _archive(log, head, cut, nothing, request.keep, lift, progress)
+            keep, _ = _archive(log, head, cut, nothing, needs.keep, lift, progress)
         planned = Trimmed(cut.position + 1, events, len(keep), str(archive))
         return None, msgspec.structs.replace(planned, recorded_at=last, ahead_seconds=ahead)
     with writing(archive, mode=permissions(log.path)) as file:
-        keep, checksum = _archive(log, head, cut, file, request.keep, lift, progress)
+        keep, checksum = _archive(log, head, cut, file, needs.keep, lift, progress)
     done = Trimmed(
         cut.position + 1,
         events,
@@ -165,9 +143,23 @@ def prepare_trim(
         last,
         ahead,
     )
-    notice = _notice(log, request, cut, done, keep)
-    served = served_by(request.keep)
-    return Trim(cut, head.first_position, keep, request.force, notice, served), done
+    notice = _notice(log, request, needs, cut, done, keep)
+    operation = Trim(
+        cut,
+        head.first_position,
+        keep,
+        request.force,
+        notice,
+        served=needs.served,
+        forgone=request.forgo_rebuild,
+    )
+    return operation, done
+
+
+def _check_declared(needs: Needs, forgone: Collection[str]) -> None:
+    for view in needs.undeclared:
+        if view not in needs.served and view not in forgone:
+            raise ViewNotKeptError(view)
 
 
 def _archive_path(log: MovableLog, given: Path | None, head: Head, cut: Cursor) -> Path:
@@ -226,7 +218,12 @@ def _event(record: EventRecord | KeptRecord) -> Event:
 
 
 def _notice(
-    log: MovableLog, request: TrimRequest, cut: Cursor, done: Trimmed, keep: list[int]
+    log: MovableLog,
+    request: TrimRequest,
+    needs: Needs,
+    cut: Cursor,
+    done: Trimmed,
+    keep: list[int],
 ) -> Append:
     event = NewEvent(
         HISTORY_TRIMMED,
@@ -236,6 +233,7 @@ def _notice(
             "events": done.events,
             "kept": done.kept,
             "kept_sha256": kept_checksum(log.hashes(keep)),
+            VIEWS: sorted(needs.served),
             "archive": Path(done.archive).name,
             "archive_sha256": done.sha256,
             "reason": request.reason,

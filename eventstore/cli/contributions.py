@@ -7,22 +7,19 @@ warning; the rest works.
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from eventstore.cli import log_manifest
 from eventstore.cli.manifest import GROUP, Manifest
-from eventstore.errors import ConfigError
-from eventstore.system.entry_points import find_entry_points
+from eventstore.system.entry_points import find_entry_points, import_path
 
 if TYPE_CHECKING:
     from eventstore.cli.manifest import (
         Checkpoints,
         Command,
         EventLines,
-        Keeper,
         LogCheck,
         Rebuild,
         Routes,
@@ -65,16 +62,7 @@ class Contribution(Generic[T]):
 
         Raises ConfigError, which names the distribution, for anything that goes wrong.
         """
-        module, _, name = path.partition(":")
-        try:
-            return getattr(importlib.import_module(module), name)
-        except ConfigError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise ConfigError(
-                f"distribution {self.distribution!r}: {path} cannot be imported: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        return import_path(self.distribution, path)
 
 
 @dataclass(slots=True)
@@ -86,14 +74,11 @@ class Contributions:
     status_sections: dict[str, Contribution[StatusSection]] = field(default_factory=dict)
     rebuilds: dict[str, Contribution[Rebuild]] = field(default_factory=dict)
     checkpoints: dict[str, Contribution[Checkpoints]] = field(default_factory=dict)
-    keepers: list[Contribution[Keeper]] = field(default_factory=list)
     log_checks: list[Contribution[LogCheck]] = field(default_factory=list)
     routes: list[Contribution[Routes]] = field(default_factory=list)
     views: dict[str, Contribution[View]] = field(default_factory=dict)
     history_categories: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
-    """Distributions whose manifest could not be read; what they would keep is not known."""
 
     def add(self, manifest: Manifest, distribution: str) -> None:
         """Take in a manifest; a name that is taken stays with its first owner."""
@@ -113,7 +98,6 @@ class Contributions:
         for checkpoints in manifest.checkpoints:
             for scheme in checkpoints.schemes:
                 self._put(self.checkpoints, scheme, of(checkpoints), "the scheme")
-        self.keepers += [of(keeper) for keeper in manifest.keepers]
         self.log_checks += [of(check) for check in manifest.log_checks]
         self.routes += [of(routes) for routes in manifest.routes]
         for view in manifest.views:
@@ -156,7 +140,6 @@ def contributions() -> Contributions:
             if not isinstance(manifest, Manifest):
                 raise TypeError(f"{entry.value} is no Manifest")  # noqa: TRY301
         except (Exception, SystemExit) as error:
-            found.unreadable.append(distribution)
             found.warnings.append(
                 f"distribution {distribution!r}: its manifest {entry.value} cannot be used: "
                 f"{type(error).__name__}: {error}"

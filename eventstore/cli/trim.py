@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from eventstore.archive.keepers import read_needs
 from eventstore.cli.consumers import show_age
-from eventstore.cli.keepers import keep_for_all, load_keepers
 from eventstore.cli.options import By, DryRun, Yes, user_name
 from eventstore.cli.output import without_secrets
 from eventstore.cli.session import Session
@@ -44,15 +44,22 @@ async def trim(
     ] = None,
     reason: Annotated[str, typer.Option(help="Why.")] = "",
     by: By = None,
+    forgo_rebuild: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VIEW",
+            help="A view that may be computed again from the archives only; may be given again.",
+        ),
+    ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Also what named consumers have not seen.")
+        bool, typer.Option("--force", help="Also what consumers have not seen, and views need.")
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
     """Archive the oldest events and remove them; what projections need of them is kept."""
     place = _parse_before(before)
-    keep = keep_for_all(load_keepers())
+    read_needs(None)  # Where a package cannot be asked, the log is not looked at.
     async with session.open_store() as store:
         await _check_before(store, place, before)
 
@@ -63,7 +70,7 @@ async def trim(
                     archive=archive,
                     reason=reason,
                     by=user_name(by),
-                    keep=keep,
+                    forgo_rebuild=forgo_rebuild or (),
                     force=force,
                     dry_run=dry,
                     progress=progress,

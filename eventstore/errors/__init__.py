@@ -18,6 +18,7 @@ from eventstore.errors._log import HistoryHeldError as HistoryHeldError
 from eventstore.errors._log import NoLogError as NoLogError
 from eventstore.errors._log import NotEmptyError as NotEmptyError
 from eventstore.errors._log import UpcastError as UpcastError
+from eventstore.errors._log import ViewNotKeptError as ViewNotKeptError
 from eventstore.errors._owners import ForkedError as ForkedError
 from eventstore.errors._owners import StoreClosedError as StoreClosedError
 from eventstore.errors._owners import WrongLoopError as WrongLoopError

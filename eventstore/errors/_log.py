@@ -96,6 +96,22 @@ class HistoryHeldError(EventStoreError):
         self.position = position
 
 
+class ViewNotKeptError(EventStoreError):
+    """A trim would leave a view that cannot be computed again; nothing was trimmed.
+
+    ``view`` is its name: a projection in the log's database, a fold with a snapshot there, or one
+    that an installed package offers to rebuild.
+    """
+
+    def __init__(self, view: str, reason: str = "nothing says which events it needs") -> None:
+        super().__init__(
+            f"view {view!r} could not be computed again after the trim, for {reason}: declare what "
+            f"it needs, by a Keeper in its package's manifest or by keep= with serving({view!r}), "
+            f"or have it computed from the archives only (--forgo-rebuild {view}, forgo_rebuild=)"
+        )
+        self.view = view
+
+
 class NoLogError(EventStoreError):
     """There is no log to open, and none was to be created; ``where`` is a path or a URL."""
 

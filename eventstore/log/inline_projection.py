@@ -174,6 +174,11 @@ def can_start_from_kept(projection: InlineProjection) -> TypeGuard[SnapshotProje
     return isinstance(projection, SnapshotProjection) and projection.from_snapshot
 
 
+def is_named_by_trims(projection: object) -> bool:
+    """Whether a view begins with kept events only where each trim says that it kept its own."""
+    return bool(getattr(projection, "named_by_trims", False))
+
+
 def archive_advice(view: str) -> str:
     """Return how to rebuild a projection that needs events which were trimmed."""
     return (

@@ -257,7 +257,8 @@ class Trim:
     ``first_position`` is the log's when this was decided; ``notice`` is the append that
     records it, in the same transaction. Without ``force`` a consumer that has not reached the
     cut raises HistoryHeldError, and so does a projection that is not among the ``served``: those
-    that can be computed from what is kept. The result is the notice's Appended.
+    that can be computed from what is kept. A view that is neither among them nor among the
+    ``forgone`` raises ViewNotKeptError. The result is the notice's Appended.
     """
 
     cut: Cursor
@@ -266,6 +267,7 @@ class Trim:
     force: bool
     notice: Append
     served: Collection[str] = ()
+    forgone: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

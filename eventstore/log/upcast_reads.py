@@ -9,7 +9,12 @@ import msgspec
 
 from eventstore.errors import EventStoreError
 from eventstore.log.events import Cursor
-from eventstore.log.inline_projection import can_build, can_rebuild, can_start_from_kept
+from eventstore.log.inline_projection import (
+    can_build,
+    can_rebuild,
+    can_start_from_kept,
+    is_named_by_trims,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,6 +62,7 @@ class UpcastProjection:
     def __init__(self, projection: InlineProjection, upcasters: Upcasters) -> None:
         self.name = projection.name
         self.from_snapshot = can_start_from_kept(projection)
+        self.named_by_trims = is_named_by_trims(projection)
         self._projection = projection
         self._lift = upcasters.lift
 

@@ -11,9 +11,15 @@ from eventstore.errors import (
     ProjectionError,
     ProjectionVersionError,
 )
-from eventstore.log.inline_projection import archive_advice, can_rebuild, can_start_from_kept
+from eventstore.log.inline_projection import (
+    archive_advice,
+    can_rebuild,
+    can_start_from_kept,
+    is_named_by_trims,
+)
 from eventstore.log.operations import Query
 from eventstore.log.redaction import REDACTIONS
+from eventstore.storage.kept_views import check_start
 from eventstore.storage.pages import read_page
 from eventstore.storage.reading import check_cursor, read_head
 from eventstore.storage.transient_errors import is_database_failure
@@ -112,6 +118,8 @@ def inline_position(driver: Driver, view: InlineView, head: Head, *, may_reset: 
         projection = view.projection
         if not can_start_from_kept(projection):
             raise HistoryGoneError(at, head.first_position, archive_advice(view.name))
+        if is_named_by_trims(projection):
+            check_start(driver, head.first_position, view.name)
         if not may_reset and can_rebuild(projection):
             raise ViewBehindError
         projection.reset(driver.connection)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from eventstore.errors import HistoryGoneError, HistoryHeldError
 from eventstore.log import hash_chain as chain
 from eventstore.log.events import Cursor
+from eventstore.storage.kept_views import check_kept
 from eventstore.storage.reading import check_cursor, hash_at, read_head, read_views
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def trim(driver: Driver, head: Head, operation: Trim) -> None:
     check_cursor(driver, head, cursor=cut)
     if not operation.force:
         check_held(driver, cut.position, operation.served)
+        check_kept(driver, cut.position, {*operation.served, *operation.forgone})
     driver.run("UPDATE head SET first_position = ?, base_hash = ?", (cut.position + 1, cut.hash))
     _keep(driver, head, operation)
     for start in range(head.first_position - 1, cut.position, BATCH):

@@ -25,6 +25,7 @@ from eventstore.storage._builds_by_hand import BuildsByHand
 from eventstore.storage._inline import REST_EVENTS, ViewBehindError
 from eventstore.storage._step_size import STEP_SECONDS
 from eventstore.storage._stream_cache import StreamCache
+from eventstore.storage.kept_views import check_kept
 from eventstore.storage.user_transaction import append_in
 
 if TYPE_CHECKING:
@@ -337,10 +338,15 @@ class SqlBackend(BuildsByHand, ABC):
 
         return self._read(read)
 
-    def check_held(self, last: int, served: Collection[str]) -> None:
-        """Raise HistoryHeldError where a consumer or a projection still needs an event up to it."""
+    def check_held(self, last: int, served: Collection[str], forgone: Collection[str]) -> None:
+        """Raise where a consumer or a view still needs an event up to ``last``."""
         brought_up = {view.name for view in self._inline} - self.skipped.keys()
-        self._read(lambda driver: _trimming.check_held(driver, last, brought_up.union(served)))
+
+        def check(driver: Driver) -> None:
+            _trimming.check_held(driver, last, brought_up.union(served))
+            check_kept(driver, last, {*served, *forgone})
+
+        self._read(check)
 
     def renew_incarnation(self) -> str:
         """Give this log a new incarnation, and return it."""

@@ -230,11 +230,12 @@ class Portable(Protocol):
         That of the last event before the first position where there is none.
         """
 
-    def check_held(self, last: int, served: Collection[str]) -> None:
+    def check_held(self, last: int, served: Collection[str], forgone: Collection[str]) -> None:
         """Raise HistoryHeldError where a consumer, or a projection of others, lacks events.
 
         These are the events up to ``last``, which the ``served`` projections do not need. A trim
-        brings a projection of this store up itself.
+        brings a projection of this store up itself. Raises ViewNotKeptError for a view that is
+        neither served nor ``forgone``.
         """
 
     def renew_incarnation(self) -> str:

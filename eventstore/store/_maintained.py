@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING, TypeAlias
 
 from eventstore.archive.progress import no_progress
-from eventstore.archive.trim import Keep, keep_nothing
+from eventstore.archive.trim import make_request
 from eventstore.store._maintenance import restore
 from eventstore.system.event_loop import LoopWaiting
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
+    from eventstore.archive.keepers import Keep
     from eventstore.archive.progress import Moved, Progress
     from eventstore.archive.trim import Trimmed
     from eventstore.integrity.findings import Report
@@ -97,26 +98,39 @@ class Maintained:
         archive: FilePath | None = None,
         reason: str = "",
         by: str = "",
-        keep: Keep = keep_nothing,
+        keep: Keep | None = None,
+        forgo_rebuild: Collection[str] = (),
         force: bool = False,
         dry_run: bool = False,
         progress: Progress = no_progress,
     ) -> Trimmed:
         """Remove the commits that lie wholly before a position, or before an aware time.
 
-        They go into an archive first: an export, by default beside the log's file. ``keep``
-        chooses those of their events that projections still need; by default none. Then one
-        transaction keeps these, raises the first position and appends ``HistoryTrimmed`` to the
-        stream ``log/trims``. From then on reading below it raises HistoryGoneError. ``dry_run``
-        returns what would be done, without a checksum, and changes and writes nothing.
+        They go into an archive first: an export, by default beside the log's file. Kept are the
+        events that views of installed packages need to be computed again, and those that ``keep``
+        chooses besides, for views of the program itself: ``serving`` of
+        :mod:`eventstore.archive.keepers` says for which. One transaction keeps these, raises the
+        first position and appends ``HistoryTrimmed`` to the stream ``log/trims``. From then on
+        reading below it raises HistoryGoneError. ``dry_run`` returns what would be done, without a
+        checksum, and changes and writes nothing.
 
-        Raises HistoryHeldError where a named consumer, or a projection in the log's database that
-        this store does not keep, has not come so far, unless ``force``, and NotEmptyError where
-        the archive exists.
+        Raises ViewNotKeptError for a view in the log's database, or of an installed package, for
+        which no keeper says what it needs, unless ``forgo_rebuild`` names it: it can then be
+        computed again only with the archives. Raises HistoryHeldError where a named consumer, or a
+        projection in the log's database that this store does not keep, has not come so far.
+        ``force`` passes all of these over. Raises NotEmptyError where the archive exists.
         """
-        return await self._maintenance.trim(
-            before, archive, reason, by, keep, progress, force=force, dry_run=dry_run
+        request = make_request(
+            before,
+            archive,
+            reason,
+            by,
+            keep,
+            force=force,
+            dry_run=dry_run,
+            forgo_rebuild=forgo_rebuild,
         )
+        return await self._maintenance.trim(request, progress)
 
     async def renew_incarnation(self) -> str:
         """Tell this log apart from the one that it was copied from; return its new incarnation.

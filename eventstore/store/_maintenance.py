@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 from eventstore.archive.export import export_to
 from eventstore.archive.log_import import NAMED, import_file, refuse_export
 from eventstore.archive.targets import check_target
-from eventstore.archive.trim import make_request, prepare_trim
+from eventstore.archive.trim import prepare_trim
 from eventstore.errors import StorageError
 from eventstore.integrity.verify import verify
 from eventstore.log.clock import system_clock
@@ -23,10 +23,9 @@ from eventstore.storage.backends import make_backend
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from eventstore.archive.progress import Moved, Progress
-    from eventstore.archive.trim import Keep, Trimmed
+    from eventstore.archive.trim import Trimmed, TrimRequest
     from eventstore.changes.feed import ChangeFeed
     from eventstore.integrity.findings import Report
     from eventstore.log.events import Appended, Cursor, Event
@@ -97,20 +96,8 @@ class Maintenance:
         await self._log.read_newest()
         return self._log.incarnation
 
-    async def trim(
-        self,
-        before: int | datetime,
-        archive: str | os.PathLike[str] | None,
-        reason: str,
-        by: str,
-        keep: Keep,
-        progress: Progress,
-        *,
-        force: bool,
-        dry_run: bool,
-    ) -> Trimmed:
+    async def trim(self, request: TrimRequest, progress: Progress) -> Trimmed:
         """Archive and remove the beginning of the log."""
-        request = make_request(before, archive, reason, by, keep, force=force, dry_run=dry_run)
         prepare = partial(prepare_trim, self._log.backend, request, self._lift)
         operation, trimmed = await self._log.run(self._log.how.cancellable(prepare), progress)
         if operation is not None:

@@ -15,6 +15,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from eventstore.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -50,6 +52,23 @@ def find_entry_points(group: str) -> list[EntryPoint]:
         EntryPoint(one.dist.name if one.dist else _first_part(one.value), one.name, one.value)
         for one in entry_points(group=group)
     ]
+
+
+def import_path(distribution: str, path: str) -> Any:
+    """Import what a package's manifest names as ``module:name``.
+
+    Raises ConfigError, which names the distribution, for anything that goes wrong.
+    """
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ConfigError(
+            f"distribution {distribution!r}: {path} cannot be imported: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _only_directories() -> bool:

@@ -117,7 +117,13 @@ MANIFEST: Final = Manifest(
             "projections.cli.checkpoints:database",
         ),
     ),
-    keepers=(Keeper("projections.rules.trim_policy:keep_rules"),),
+    keepers=(
+        Keeper("projections.rules.trim_policy:keep_rules"),
+        Keeper("projections.registry.trim_policy:keep_registry"),
+        Keeper("projections.journal.trim_policy:keep_journal"),
+        Keeper("projections.memories.trim_policy:keep_memories"),
+        Keeper("projections.sql.trim_policy:keep_sql"),
+    ),
     log_checks=(LogCheck("projections.sql.check:check_events"),),
     routes=(
         Routes("projections.rules.http_routes:rule_routes"),

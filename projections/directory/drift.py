@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from eventstore.errors import StorageError
+from eventstore.log.inline_projection import is_named_by_trims
 from projections.directory._atomic_link import AtomicLink
 from projections.directory._safe_tree import SafeTree, translate_errors
 from projections.directory._tree_writer import strangers
@@ -72,6 +73,7 @@ class ExpectedFiles:
     def __init__(self, content: DirectoryContent) -> None:
         self.name = "directory check"
         self.from_snapshot = content.from_snapshot
+        self.named_by_trims = is_named_by_trims(content)
         self._content = content
         self._claims = Claims()
 

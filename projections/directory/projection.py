@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from eventstore.errors import ConfigError, ProjectionError, StorageError, StoreClosedError
 from eventstore.log.events import Cursor, Event
+from eventstore.log.inline_projection import is_named_by_trims
 from eventstore.log.redaction import read_redaction
 from projections.directory._forms import Form
 from projections.directory._opening import OWNER, load_companion, load_manifest, write_owner
@@ -92,6 +93,7 @@ class DirectoryProjection:
         self.root = Path(root)
         self._content = FunctionContent(files) if callable(files) else files
         self.from_snapshot = self._content.from_snapshot
+        self.named_by_trims = is_named_by_trims(self._content)
         self._stop = on_error == "stop"
         self._form = Form(
             self.root,

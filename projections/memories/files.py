@@ -14,6 +14,7 @@ import msgspec
 
 from eventstore.system.safe_files import open_regular, read_regular
 from projections.directory import DirectoryProjection, FileChange, commit_journal
+from projections.directory.content import FunctionContent
 from projections.directory.manifest import INTENT, MANIFEST
 from projections.directory.path_claims import PRIVATE
 from projections.memories.events import MEMORIES, MEMORY_DELETED, MEMORY_STORED, read_memory
@@ -75,10 +76,21 @@ def memory_file(event: Event) -> FileChange | None:
     return FileChange(event.stream, file_name(memory.id), (event.raw_data or b"") + b"\n")
 
 
+class _MemoryContent(FunctionContent):
+    """The content of a directory of memories, which is what trims keep of them."""
+
+    from_snapshot = True
+    named_by_trims = True
+
+
 def memory_directory(root: str | os.PathLike[str]) -> DirectoryProjection:
     """Return the directory projection that has a file for each memory."""
     return DirectoryProjection(
-        root, name="memories", files=memory_file, private_names=PRIVATE_NAMES, journal=True
+        root,
+        name="memories",
+        files=_MemoryContent(memory_file),
+        private_names=PRIVATE_NAMES,
+        journal=True,
     )
 
 

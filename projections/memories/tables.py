@@ -69,6 +69,8 @@ class MemoryTables(TableProjection):
     name = "memories"
     metadata: ClassVar[MetaData] = _tables
     takes_redacted = True
+    from_snapshot = True
+    named_by_trims = True
 
     def group(self, event: Event) -> str | None:
         """Apply memories that follow one another together."""

@@ -80,6 +80,8 @@ class RegistryTables(ProjectionWithAccessTimes):
     name = "registry"
     metadata: ClassVar[MetaData] = _tables
     takes_redacted = True
+    from_snapshot = True
+    named_by_trims = True
 
     def group(self, event: Event) -> str | None:
         """Apply registrations that follow one another together."""

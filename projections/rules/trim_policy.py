@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Final
 
-from eventstore.archive.trim import serving
+from eventstore.archive.keepers import serving
 from projections.directory.file_changes import fold
 from projections.directory.path_claims import Claims
 from projections.rules.events import RULE_DEFINED, RULE_REMOVED, RULES, SOURCES, STATES
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from eventstore.log.events import Event
 
 
-@serving("rules")
+@serving("rules", "directory")
 def keep_rules(events: Iterable[Event]) -> Iterable[int]:
     """Choose the events of rules, states and sources that must stay; for ``store.trim``.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from eventstore.errors import CorruptEventError
 from eventstore.log.operations import Query
+from eventstore.storage.kept_views import check_start
 from eventstore.storage.pages import read_page
 from eventstore.storage.reading import read_head
 from projections.sql._identifiers import CAPTURE, LATER_RESERVED
@@ -260,15 +261,18 @@ def replay_log(
 ) -> int:
     """Apply the whole log, read in the same transaction; return its last position.
 
-    ``check`` is called before each page; what it raises ends the replay.
+    ``check`` is called before each page; what it raises ends the replay. Raises HistoryGoneError
+    where a trim has not kept the tables' events.
     """
     with transaction.reading() as driver:
-        head = read_head(driver).position
-    at = 0
+        found = read_head(driver)
+        if found.first_position > 1:
+            check_start(driver, found.first_position, "sql")
+    at, head = 0, found.position
     while at < head:
         if check is not None:
             check()
-        query = Query(after=at, until=head, streams=STREAM, whole_commits=True)
+        query = Query(after=at, until=head, streams=STREAM, whole_commits=True, kept=True)
         with transaction.reading() as driver:
             page = read_page(driver, query)
         replay.apply(page.events)

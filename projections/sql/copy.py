@@ -22,6 +22,9 @@ class SqlCopy:
     else in it. Other programs only read it.
     """
 
+    from_snapshot = True
+    named_by_trims = True
+
     def __init__(self, url: str, *, name: str = "sql") -> None:
         self.name = name
         self._database = make_copy(url, name)

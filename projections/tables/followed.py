@@ -73,6 +73,7 @@ class RunnableTables(Rebuildable, Protocol):
     """What a runner needs of a table projection; see :class:`projections.TableProjection`."""
 
     from_snapshot: bool
+    named_by_trims: bool
     batch_events: ClassVar[int]
 
     def check_declaration(self, identifier_bytes: int | None = None) -> None:
@@ -116,6 +117,7 @@ class FollowedTables:
         self.one_writer = self._database.one_writer
         self.name = projection.name
         self.from_snapshot = projection.from_snapshot
+        self.named_by_trims = projection.named_by_trims
         self.batch_events = projection.batch_events
         self.outdated = False
         self._projection = projection

@@ -80,6 +80,8 @@ class TableProjection(StatedTables):
     version: ClassVar[int] = 1
     from_snapshot: bool = False
     """Whether the events that trimming keeps, and those since, give the same tables."""
+    named_by_trims: bool = False
+    """Whether that is so only where each trim says that it kept what this view needs."""
     batch_events: ClassVar[int] = 0
     """Events that a runner gives it at once while it catches up, up to 65,536: more than usual,
     where :meth:`handle_group` then has less to do for each."""

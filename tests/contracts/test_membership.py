@@ -21,7 +21,7 @@ INTENDED = {
     "TakenOverError", "UnknownConsumerError", "UpcastError", "WrongLoopError",
     "FileChangedError", "LinkedFileError", "LogReplacedError",
     "ProjectionGoneError", "ProjectionHeldError", "ProjectionTableError", "ProjectionVersionError",
-    "QueryTimeoutError", "EventTypes", "EventDataError",
+    "QueryTimeoutError", "EventTypes", "EventDataError", "ViewNotKeptError",
 }  # fmt: skip
 
 

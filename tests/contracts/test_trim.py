@@ -65,6 +65,7 @@ async def test_what_is_trimmed_is_gone_and_the_rest_stays(store: EventStore, arc
         "events": 12,
         "kept": 0,
         "kept_sha256": sha256(b"").hexdigest(),
+        "views": ["directory", "journal", "memories", "registry", "rules", "sql"],
         "archive": archive.name,
         "archive_sha256": sha256(archive.read_bytes()).hexdigest(),
         "reason": "old",

@@ -21,7 +21,7 @@ from support import sql_random_postgres, sql_random_sqlite
 from support.examples import examples
 from support.postgres import shared_server
 from support.sql_databases import computed_tables, tables_of
-from support.sql_tables import read_log
+from support.sql_tables import read_log, trim_log
 
 from projections.sql import SqlStorage
 
@@ -85,6 +85,7 @@ class RandomSql(RuleBasedStateMachine):
         self.url = self.dialect.make_url(root)
         self.storage = SqlStorage(self.url, notify="none")
         self.storage.apply_migrations(migrations)
+        self._trims = 0
 
     @rule(data=st.data(), count=st.integers(1, 6), fails=st.booleans())
     def transact(self, data: st.DataObject, count: int, fails: bool) -> None:
@@ -108,6 +109,11 @@ class RandomSql(RuleBasedStateMachine):
         before = tables_of(self.url)
         self.storage.rebuild()
         assert tables_of(self.url) == before
+
+    @rule(share=st.floats(0.1, 1))
+    def trim(self, share: float) -> None:
+        self._trims += 1
+        trim_log(self.url, share, Path(self._directory.name) / f"{self._trims}.export")
 
     @invariant()
     def computed_from_the_log_they_are_the_same(self) -> None:

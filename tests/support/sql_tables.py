@@ -82,14 +82,27 @@ def dump_file(path: Path) -> Tables:
 
 
 def read_log(url: str) -> list[Event]:
-    """Return all events of a log; also callable where an event loop is running."""
+    """Return all events of a log, kept ones too; also callable where an event loop is running."""
 
     async def read() -> list[Event]:
         async with EventStore.open(url, notify="none") as store:
-            return [event async for event in store.read()]
+            return [event async for event in store.read(kept=True)]
 
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(anyio.run, read).result()
+
+
+def trim_log(url: str, share: float, archive: Path) -> None:
+    """Trim about that share of what a log has; also callable where an event loop is running."""
+
+    async def trim() -> None:
+        async with EventStore.open(url, notify="none") as store:
+            head = await store.head()
+            count = head.position + 1 - head.first_position
+            await store.trim(head.first_position + round(share * count), archive=archive)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(anyio.run, trim).result()
 
 
 def computed(url: str, ask: Callable[[sqlite3.Connection], Any] = dump) -> Any:

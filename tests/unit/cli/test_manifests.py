@@ -18,7 +18,7 @@ from projections.rules import events as rule_events
 
 def test_every_path_of_our_own_manifests_can_be_imported() -> None:
     found = contributions()
-    every = [*found.commands.values(), *found.event_lines.values(), *found.keepers,
+    every = [*found.commands.values(), *found.event_lines.values(),
              *found.status_sections.values(), *found.rebuilds.values(),
              *found.checkpoints.values(), *found.views.values()]  # fmt: skip
     assert len(every) > 30

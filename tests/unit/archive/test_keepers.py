@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from eventstore.cli.keepers import CHUNK, keep_for_all
+from eventstore.archive.keepers import CHUNK, keep_for_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
