@@ -69,6 +69,7 @@ async def serve(
         )
     encrypted = tls_cert is not None
     settings = ServerSettings(
+        behind_proxy=behind_proxy,
         page_max_age=page_max_age,
         shared_pages=shared_pages,
         max_body=max_body,

@@ -9,6 +9,7 @@ import anyio
 from eventstore.log.operations import Query
 from eventstore.server._access import ANYONE, Access
 from eventstore.server._limits import Limits
+from eventstore.server._metrics import Metrics
 from eventstore.server._problems import HttpError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Gateway:
         self.store = store
         self.settings = settings
         self.limits = Limits(settings, anyio.current_time)
+        self.metrics = Metrics()
         self.access = Access(store, self._end_revoked, anonymous_read=anonymous_read)
         self._stopping = False
         self._following: dict[Subscription, tuple[Token, str]] = {}

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import asynccontextmanager
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 import anyio
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route as Mapped
 
 from eventstore.errors import InvalidInputError
-from eventstore.server import _auth, _events, _live, _pages, _store, _writes
+from eventstore.server import _auth, _events, _health, _live, _pages, _store, _writes
 from eventstore.server._gateway import Gateway
 from eventstore.server._problems import HttpError, answer
 from eventstore.server._requests import check_parameters
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from eventstore.server.settings import ServerSettings
     from eventstore.server.tokens import Scope as TokenScope
     from eventstore.store.event_store import EventStore
+
+log = logging.getLogger(__name__)
 
 SECURITY: Final = {
     "x-content-type-options": "nosniff",
@@ -76,6 +80,7 @@ async def _lifespan(gateway: Gateway, _app: Starlette) -> AsyncIterator[None]:
 
 
 async def _handle(gateway: Gateway, route: Route, request: Request) -> Response:
+    begun = perf_counter()
     try:
         if route.scope is None:
             response = await route.handler(gateway, request)
@@ -84,6 +89,9 @@ async def _handle(gateway: Gateway, route: Route, request: Request) -> Response:
     except Exception as error:
         response = answer(error)
     response.headers.update(SECURITY)
+    gateway.metrics.answered(route.method, route.path, response.status_code, begun)
+    milliseconds = 1_000 * (perf_counter() - begun)
+    log.info("%s %s %d %.1f ms", route.method, route.path, response.status_code, milliseconds)
     return response
 
 
@@ -120,16 +128,6 @@ def _decode_segments(request: Request) -> None:
             raise InvalidInputError(f"path {value!r:.60}", "is not UTF-8") from error
 
 
-async def _health(_gateway: Gateway, _request: Request) -> Response:
-    return PlainTextResponse("alive\n")
-
-
-async def _ready(gateway: Gateway, _request: Request) -> Response:
-    gateway.access.check()
-    await gateway.store.head()
-    return PlainTextResponse("ready\n")
-
-
 async def _no_route(_request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 404)
     known = {404: "there is nothing here", 405: "this path takes another method"}
@@ -140,8 +138,7 @@ async def _no_route(_request: Request, error: Exception) -> Response:
 
 
 OWN_ROUTES: Final = (
-    Route("GET", "/healthz", _health, None),
-    Route("GET", "/readyz", _ready, None),
+    *_health.ROUTES,
     *_events.ROUTES,
     *_live.ROUTES,
     *_pages.ROUTES,

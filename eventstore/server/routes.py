@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from eventstore.server.tokens import Scope
 
 __all__ = [
+    "NO_STORE",
     "ExpectedBody",
     "Gateway",
     "Handler",

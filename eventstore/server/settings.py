@@ -17,6 +17,8 @@ class ServerSettings:
     Raises ConfigError for a limit that lets nothing through.
     """
 
+    behind_proxy: bool = False
+    """Whether all requests come through a proxy: then no address tells whose they are."""
     page_max_age: int = 3_600
     """Seconds that a cache may keep a page: the longest that redacted content may survive there."""
     shared_pages: bool = False
@@ -44,7 +46,7 @@ class ServerSettings:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            least = 0 if field.name in {"page_max_age", "shared_pages"} else 1e-6
+            least = 0 if field.name in {"behind_proxy", "page_max_age", "shared_pages"} else 1e-6
             if not least <= getattr(self, field.name) < float("inf"):
                 name = field.name.replace("_", "-")
                 raise ConfigError(f"--{name} {getattr(self, field.name)}: give a number above 0")

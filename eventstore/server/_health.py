@@ -1,0 +1,44 @@
+"""``/healthz``, ``/readyz``, ``/metrics``: what those ask who run the server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from starlette.responses import PlainTextResponse, Response
+
+from eventstore.server.routes import NO_STORE, Route
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from eventstore.server._gateway import Gateway
+
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
+
+
+async def get_health(_gateway: Gateway, _request: Request) -> Response:
+    """Answer while the process lives."""
+    return PlainTextResponse("alive\n")
+
+
+async def get_ready(gateway: Gateway, _request: Request) -> Response:
+    """Answer while the database does, and the tokens of the log are known."""
+    gateway.access.check()
+    await gateway.store.head()
+    return PlainTextResponse("ready\n")
+
+
+async def get_metrics(gateway: Gateway, request: Request) -> Response:
+    """Answer with the numbers of the log and of the server, as text for Prometheus."""
+    host = request.client.host if request.client is not None else ""
+    if gateway.settings.behind_proxy or host not in _LOOPBACK:
+        gateway.access.require_streams(request, "read", None)
+    body, media_type = await gateway.metrics.text(gateway.store, gateway.followers)
+    return Response(body, headers={**NO_STORE, "content-type": media_type})
+
+
+ROUTES: Final = (
+    Route("GET", "/healthz", get_health, None),
+    Route("GET", "/readyz", get_ready, None),
+    Route("GET", "/metrics", get_metrics, None),
+)
