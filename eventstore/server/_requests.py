@@ -92,7 +92,7 @@ async def read_body(request: Request, shape: type[T]) -> T:
     body = await receive(request)
     try:
         return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise InvalidInputError("body", str(error)[:500]) from error
 
 

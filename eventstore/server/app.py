@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route as Mapped
 
 from eventstore.errors import InvalidInputError
-from eventstore.server import _auth, _events, _health, _live, _pages, _store, _writes
+from eventstore.server import _auth, _events, _health, _live, _openapi, _pages, _store, _writes
 from eventstore.server._gateway import Gateway
 from eventstore.server._problems import HttpError, answer
 from eventstore.server._requests import check_parameters
@@ -55,11 +55,12 @@ def make_app(
     ``anonymous_read`` opens reading to all requests; every write needs a token. ``routes`` are
     those of other packages, beside the log's own. Raises ConfigError for one that is there twice.
     """
+    every = check_routes([*OWN_ROUTES, *routes])
     gateway = Gateway(store, settings, anonymous_read=anonymous_read)
     app = Starlette(
         routes=[
             Mapped(route.path, partial(_handle, gateway, route), methods=[route.method])
-            for route in check_routes([*OWN_ROUTES, *routes])
+            for route in every
         ],
         lifespan=partial(_lifespan, gateway),
         exception_handlers={404: _no_route, 405: _no_route},
@@ -67,6 +68,7 @@ def make_app(
     )
     app.router.redirect_slashes = False
     app.state.gateway = gateway
+    app.state.routes = every
     return app
 
 
@@ -143,6 +145,7 @@ OWN_ROUTES: Final = (
     *_live.ROUTES,
     *_pages.ROUTES,
     *_auth.ROUTES,
+    *_openapi.ROUTES,
     *_writes.ROUTES,
     *_store.ROUTES,
 )
