@@ -78,7 +78,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     soak, and of the contracts but the first also the runs on SQLite with trio and on both
     databases with threads: each contract is run in memory in every way, and on every database
     with asyncio. A trimmed log on PostgreSQL is left to the soak too, which is left out unless
-    ``-m`` names it. Behind a server the contracts are run with asyncio in the slow lane.
+    ``-m`` names it. Behind a server those of appends are run with asyncio, the others in the soak.
     """
     for item in items:
         if _is_further_pair(item) or _is_further_served(item):
@@ -118,15 +118,14 @@ def _is_served(item: pytest.Item) -> bool:
 
 
 def _is_further_served(item: pytest.Item) -> bool:
-    """Tell whether an item runs a contract behind a server in a way that others run with others.
+    """Tell whether an item runs a contract behind a server that is left to the soak.
 
-    Each is run there with asyncio, subscriptions with trio and in threads too.
+    Appends are tried there with asyncio in the lanes, everything else on other logs alone.
     """
-    parameters = _parameters(item)
-    if parameters.get("url") != "http":
+    if _parameters(item).get("url") != "http":
         return False
-    further = FURTHER & _runners(item) and _place(item.path)[-1] != "test_subscriptions.py"
-    return bool(further)
+    first = {"test_append.py", "test_append_many.py", "test_expected.py", "test_idempotency.py"}
+    return bool(FURTHER & _runners(item)) or _place(item.path)[-1] not in first
 
 
 def _leave_out_the_soak(config: pytest.Config, items: list[pytest.Item]) -> None:
