@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeVar
 
 from eventstore.errors import ConfigError, EventStoreError, NoLogError
 from eventstore.log.clock import ClockWatch, checked
@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from eventstore.storage.protocols import LockHolder, NamedLock
     from eventstore.storage.query_limit import QueryLimit
     from eventstore.storage.user_transaction import AppendIn, UserTransaction
+
+    _Batches: TypeAlias = list[CommitBatch] | None
 
 T = TypeVar("T")
 
@@ -223,16 +225,14 @@ class SqlBackend(BuildsByHand, ABC):
         self, group: Sequence[Operation], tell: Callable[[CommitBatch], None] | None = None
     ) -> list[Outcome]:
         """Carry out a group in one durable transaction."""
-        batches: list[CommitBatch] | None = [] if tell is not None else None
+        batches: _Batches = [] if tell is not None else None
         with self._writing:
             outcomes = self._write_group(group, batches)
         if tell is not None and batches:
             tell(batches[-1])
         return outcomes
 
-    def _write_group(
-        self, group: Sequence[Operation], batches: list[CommitBatch] | None
-    ) -> list[Outcome]:
+    def _write_group(self, group: Sequence[Operation], batches: _Batches) -> list[Outcome]:
         """Carry out a group; make anew what was removed of its projections, and repeat it then."""
         try:
             return self._write_in_steps(group, batches)
@@ -240,9 +240,7 @@ class SqlBackend(BuildsByHand, ABC):
             _inline_steps.mend(self, self._inline, error)
         return self._write_in_steps(group, batches)
 
-    def _write_in_steps(
-        self, group: Sequence[Operation], batches: list[CommitBatch] | None
-    ) -> list[Outcome]:
+    def _write_in_steps(self, group: Sequence[Operation], batches: _Batches) -> list[Outcome]:
         """Carry out a group; first bring up projections that are far behind, beside others."""
         for inline in self._limits:
             try:

@@ -1,4 +1,4 @@
-"""An atomic directory: whole generations behind a link, beside strangers and failures."""
+"""An atomic directory: whole generations behind a link, beside strangers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 import random
 import shutil
 import stat
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from support.atomic_directory import Time, atomic, generations, held, refuse
 from support.journalled import journal_small_ones
 from support.rule_log import LOG_ID, Change, RuleLog, expected_files, files_below, random_commits
 
@@ -21,64 +21,15 @@ from projections.directory import (
     ForeignDirectoryError,
     _atomic_link,
     _forms,
-    _generations,
     read_tree,
 )
 from projections.directory._atomic_link import AtomicLink
-from projections.directory._published_tree import LiveTree
 from projections.directory._safe_tree import SafeTree
 from projections.protocol import ProjectionBusyError
 from projections.rules import RuleReplica
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-
-class Time:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.seconds = 1e9
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
-    clock = Time()
-    monkeypatch.setattr(_generations, "now", clock)
-    return clock
-
-
-def atomic(root: Path, **more: Any) -> DirectoryProjection:
-    """Return an atomic directory that earlier generations leave after ten seconds; not open."""
-    return DirectoryProjection(
-        root, **{"atomic": True, "fsync": False, "grace_seconds": 10, **more}
-    )
-
-
-@pytest.fixture
-def live(root: Path, clock: Time) -> Iterator[DirectoryProjection]:
-    projection = atomic(root)
-    projection.open(LOG_ID)
-    yield projection
-    projection.close()
-
-
-@pytest.fixture
-def filled(log: RuleLog, live: DirectoryProjection) -> DirectoryProjection:
-    log.commit_into(live, Change("R1", "a.yml", b"1"), Change("R2", "d/b.yml", b"2"))
-    return live
-
-
-def generations(root: Path) -> list[str]:
-    return sorted(one.name for one in AtomicLink(root).home.iterdir() if one.name.isdecimal())
-
-
-def held(descriptor: int) -> dict[str, bytes]:
-    """Return the files of a directory that is held open."""
-    return files_below(Path(f"/proc/self/fd/{descriptor}"))
+    from pathlib import Path
 
 
 def test_a_change_is_a_generation_that_shares_the_other_files(
@@ -160,102 +111,6 @@ def test_any_commits_and_restarts_end_in_what_the_model_says(
                 live.close()
                 live.open(LOG_ID)
         live.close()
-
-
-def refuse(number: int) -> Callable[..., Any]:
-    def call(*_: Any, **__: Any) -> Any:
-        raise OSError(number, os.strerror(number))
-
-    return call
-
-
-COMMITS = [
-    [Change("R1", "a.yml", b"1"), Change("R2", "d/b.yml", b"2")],
-    [Change("R2", "d/b.yml", b"3")],
-    [Change("R3", "e/new.yml", b"3"), Change("R1", "a.yml", b"3")],
-    [Change("R2"), Change("R4", "d", b"5")],
-]
-STEPS = [
-    *((SafeTree, name) for name in ("stage", "place", "share", "append", "remove", "sync", "lock")),
-    *((AtomicLink, name) for name in ("switch", "sync", "_make")),
-    (LiveTree, "share"),
-]
-
-
-class Failure:
-    """Fails the ``at``-th step of publishing; ``late``, once it is done."""
-
-    def __init__(self, at: int, number: int, *, late: bool) -> None:
-        self.left = at
-        self._number = number
-        self._late = late
-
-    def failing(self, real: Any) -> Any:
-        def step(*args: Any, **how: Any) -> Any:
-            self.left -= 1
-            fails = self.left == 0
-            done = real(*args, **how) if self._late or not fails else None
-            if fails:
-                raise OSError(self._number, os.strerror(self._number))
-            return done
-
-        return step
-
-
-def feed_with(failure: Failure, log: RuleLog, live: DirectoryProjection) -> bool:
-    """Apply what is new while a step fails; return whether that was told of."""
-    with pytest.MonkeyPatch.context() as patch:
-        for owner, name in STEPS:
-            patch.setattr(owner, name, failure.failing(getattr(owner, name)))
-        try:
-            log.feed(live)
-        except StorageError:
-            return True
-    return False
-
-
-def feed_again(log: RuleLog, live: DirectoryProjection) -> None:
-    try:
-        log.feed(live)
-    except StorageError:  # The link was switched, and its directory then not synced.
-        live.close()
-        live.open(LOG_ID)
-        log.feed(live)
-
-
-@pytest.mark.parametrize(("number", "late"), [(errno.ENOSPC, False), (errno.EIO, True)])
-@pytest.mark.parametrize("stride", [11, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_step_that_fails_leaves_a_whole_set_and_is_repeated(
-    stride: int,
-    number: int,
-    late: bool,
-    tmp_path: Path,
-    clock: Time,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    journal_small_ones(monkeypatch)
-    whole = [expected_files(COMMITS[:count]) for count in range(len(COMMITS) + 1)]
-    at, failed = 1, True
-    while failed:
-        root = tmp_path / str(at)
-        log, live = RuleLog(), atomic(root)
-        live.open(LOG_ID)
-        failure, failed = Failure(at, number, late=late), False
-        for changes in COMMITS:
-            log.commit(*changes)
-            failed |= feed_with(failure, log, live)
-            assert not root.is_symlink() or files_below(root) in whole
-            clock.seconds += 6
-            feed_again(log, live)
-            assert read_tree(root, attempts=1) == (log.cursor(), expected_files(log.commits))
-        live.close()
-        clock.seconds += 10
-        live.open(LOG_ID)
-        assert (live.damaged(), live.strangers(), live.set_aside) == ([], [], ())
-        live.close()
-        assert generations(root) == [root.resolve().name]
-        at += stride
-    assert at > 30
 
 
 def test_a_link_that_was_replaced_is_a_typed_error_and_nothing_of_it_is_touched(
