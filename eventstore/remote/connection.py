@@ -163,8 +163,9 @@ def _parse(url: SecretUrl) -> tuple[httpx.URL, str]:
         raise ConfigError(f"the log's URL {url!r}: {reason}")
     try:
         base = httpx.URL(f"{url.scheme}://{place}{url.path.rstrip('/')}")
-    except (httpx.InvalidURL, ValueError) as error:
-        raise ConfigError(f"the log's URL {url!r}: it names no host") from error
+    except (httpx.InvalidURL, ValueError):
+        # httpx quotes the part that it cannot take, which may be the token.
+        raise ConfigError(f"the log's URL {url!r}: it names no host") from None
     if not base.host:
         raise ConfigError(f"the log's URL {url!r}: it names no host")
     if base.scheme == "http" and not _is_loopback(base.host):
