@@ -71,7 +71,7 @@ class ViewContract:
     def test_a_trim_leaves_it_as_it_is_and_no_rebuild_is_wrong(
         self, make_view: MakeView, history: History, keep: Keep | None, tmp_path: Path
     ) -> None:
-        """Computed from what was kept it has the same rows; a trim that keeps too little says so."""
+        """Computed from what was kept it has the same rows; a trim that keeps less says so."""
         anyio.run(_trim, make_view, list(history), keep, tmp_path)
 
 
