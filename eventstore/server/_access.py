@@ -72,13 +72,14 @@ class Access:
         if self._book is None:
             raise HttpError(503, "the tokens of the log cannot be followed: restart the server")
 
-    def require(self, request: HTTPConnection, scope: Scope) -> Token:
-        """Return who asks; raise HttpError 401 without a token, 403 beyond its scope."""
+    def require(self, request: HTTPConnection, *scopes: Scope) -> Token:
+        """Return who asks; raise HttpError 401 without a token, 403 without one of the scopes."""
         token = self.identify(request)
         if token is None:
             raise HttpError(401, "give a token: Authorization: Bearer …", CHALLENGE)
-        if not token.allows(scope):
-            raise HttpError(403, f"this token has not the scope {scope!r}")
+        if not any(map(token.allows, scopes)):
+            wanted = " or ".join(map(repr, scopes))
+            raise HttpError(403, f"this token has not the scope {wanted}")
         return token
 
     def require_streams(self, request: HTTPConnection, scope: Scope, streams: str | None) -> Token:

@@ -72,7 +72,7 @@ def _operation(route: Route, bodies: dict[type, dict[str, Any]]) -> dict[str, An
         "summary": " ".join(text[0].split()),
         "parameters": [*_segments(route), *_parameters(route)],
         "responses": {"2XX": {"description": "It is done."}, "default": _PROBLEM},
-        "security": [] if route.scope is None else [{"token": [route.scope]}],
+        "security": [{"token": [scope]} for scope in route.scopes],
     }
     if route.body is not None:
         content = {"application/json": {"schema": bodies[route.body]}}

@@ -109,7 +109,6 @@ def _checked(asked: wire.ReadPage) -> Query:
 
 async def post_write(gateway: Gateway, request: Request) -> Response:
     """Carry out operations side by side; answer with the outcome of each."""
-    _require_writer(gateway, request)
     group = await _read_body(request, wire.Group)
     _check_identity(gateway, group)
     outcomes: list[wire.SentOutcome | None] = [None] * len(group.operations)
@@ -131,13 +130,6 @@ async def post_write(gateway: Gateway, request: Request) -> Response:
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from errors
     return _answer(outcomes)
-
-
-def _require_writer(gateway: Gateway, request: Request) -> None:
-    """Raise HttpError before a body is read for who may write nothing at all."""
-    token = gateway.access.identify(request)
-    if token is None or not token.allows("ack"):
-        gateway.access.require(request, "append")
 
 
 def _check_identity(gateway: Gateway, group: wire.Group) -> None:
@@ -247,6 +239,6 @@ def _answer(value: Any) -> Response:
 
 ROUTES: Final = (
     Route("POST", wire.READ_PATH, post_read),
-    Route("POST", wire.WRITE_PATH, post_write, None),
+    Route("POST", wire.WRITE_PATH, post_write, ("append", "ack")),
     Route("GET", wire.LIVE_PATH, get_live),
 )

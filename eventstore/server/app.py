@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from eventstore.server.settings import ServerSettings
-    from eventstore.server.tokens import Scope as TokenScope
     from eventstore.store.event_store import EventStore
 
 log = logging.getLogger(__name__)
@@ -84,10 +83,10 @@ async def _lifespan(gateway: Gateway, _app: Starlette) -> AsyncIterator[None]:
 async def _handle(gateway: Gateway, route: Route, request: Request) -> Response:
     begun = perf_counter()
     try:
-        if route.scope is None:
-            response = await route.handler(gateway, request)
+        if route.scopes:
+            response = await _answer(gateway, route, request)
         else:
-            response = await _answer(gateway, route, route.scope, request)
+            response = await route.handler(gateway, request)
     except Exception as error:
         response = answer(error)
     response.headers.update(SECURITY)
@@ -97,10 +96,10 @@ async def _handle(gateway: Gateway, route: Route, request: Request) -> Response:
     return response
 
 
-async def _answer(gateway: Gateway, route: Route, scope: TokenScope, request: Request) -> Response:
+async def _answer(gateway: Gateway, route: Route, request: Request) -> Response:
     client = gateway.client(request, gateway.access.identify(request))
     with gateway.limits.request(client):
-        gateway.access.require(request, scope)
+        gateway.access.require(request, *route.scopes)
         check_parameters(request, route.parameters, route.repeated)
         _decode_segments(request)
         return await route.handler(gateway, request)

@@ -60,18 +60,26 @@ class Route:
     """One method of one path.
 
     ``path`` has its variable segments in braces, percent-encoded by clients. ``scope`` is what a
-    token needs; None is open to all. ``parameters`` are those of the query: a request with another
-    one, or with one of them twice, is refused; those in ``repeated`` may be given again. ``body``
-    is the shape of the JSON body.
+    token needs, one of them where there are several; None is open to all, and has no limit of
+    requests. ``parameters`` are those of the query: a request with another one, or with one of
+    them twice, is refused; those in ``repeated`` may be given again. ``body`` is the shape of the
+    JSON body.
     """
 
     method: str
     path: str
     handler: Handler
-    scope: Scope | None = "read"
+    scope: Scope | tuple[Scope, ...] | None = "read"
     parameters: tuple[str, ...] = ()
     repeated: tuple[str, ...] = ()
     body: type | None = None
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """The scopes of which a token needs one; empty where the route is open to all."""
+        if self.scope is None:
+            return ()
+        return (self.scope,) if isinstance(self.scope, str) else self.scope
 
 
 def check_routes(routes: Iterable[Route]) -> list[Route]:

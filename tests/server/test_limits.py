@@ -157,6 +157,8 @@ async def test_a_token_has_its_rate_and_its_streams() -> None:
             late = await client.get("/v1/log")
             assert late.status_code == 429
             assert 1 <= int(late.headers["retry-after"]) <= 1_000
+            written = await client.post("/v1/store/write", content=b"")
+            assert written.status_code == 429, "stores by URL have the same rate"
             assert (await client.get("/healthz")).status_code == 200
         async with server.stranger() as other:  # An address, with a rate of its own.
             assert (await other.get("/v1/log")).status_code == 401

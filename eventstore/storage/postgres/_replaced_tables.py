@@ -1,8 +1,9 @@
 """Noticing that a projection's tables were replaced while a snapshot of them was read.
 
-The server resolves a table's name when a statement uses it, whatever the snapshot: rows of a new
-version would stand beside the checkpoint of the old one. The catalog as of the snapshot and as of
-now tell it, for what a statement has used stays where it is until the transaction ends.
+PostgreSQL looks up the name of a table at each statement, and not as of the snapshot: rows of a
+new version would stand beside the checkpoint of the old one. A query that compares the catalog as
+of the snapshot with the catalog of now finds such a table. No table that a statement has used can
+be replaced before its transaction ends.
 """
 
 from __future__ import annotations

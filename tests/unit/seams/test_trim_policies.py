@@ -1,4 +1,4 @@
-"""What trims keep of each seam makes the same tables as all events: whatever the events are."""
+"""The events that a trim keeps of a seam give the same tables as all events, for random events."""
 
 from __future__ import annotations
 
