@@ -56,7 +56,13 @@ class Webhook:
     ) -> None:
         with needs_extra("http", "a webhook"):
             import httpx  # noqa: PLC0415 - only deliveries by HTTP need it
+
+            from eventstore.system.http_url import read_http_url  # noqa: PLC0415 - as httpx
         self._url, self._place = str(url), _place(SecretUrl(url))
+        try:
+            read_http_url(self._url)
+        except ValueError as error:
+            raise ConfigError(f"webhook {self._place}: {error}") from None
         self._key = _key(secret)
         self._client = client or httpx.AsyncClient(follow_redirects=False, timeout=30.0)
         self._errors = (httpx.TransportError,)
@@ -120,8 +126,8 @@ def encode_event(event: Event) -> bytes:
 
 def _place(url: SecretUrl) -> str:
     """Return scheme and host: the path of a webhook's URL is often its secret."""
-    host = url.authority.rpartition("@")[2]
-    if url.scheme not in {"http", "https"} or not host:
+    host = SecretUrl(str(url)).authority
+    if url.scheme not in {"http", "https"} or not host or HIDDEN in host:
         raise ConfigError(f"webhook {url.scheme}://{HIDDEN}: use a URL of http:// or https://")
     return f"{url.scheme}://{host}"
 

@@ -13,6 +13,7 @@ import httpx
 from eventstore.errors import ConfigError, StorageError
 from eventstore.remote.problems import error_of_answer
 from eventstore.remote.wire import MAX_ANSWER, MEDIA_TYPE, READ_PATH, decode, encode
+from eventstore.system.http_url import read_http_url
 from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
@@ -162,10 +163,9 @@ def _parse(url: SecretUrl) -> tuple[httpx.URL, str]:
         reason = "a token before the '@' is letters, digits, '-' and '_' alone"
         raise ConfigError(f"the log's URL {url!r}: {reason}")
     try:
-        base = httpx.URL(f"{url.scheme}://{place}{url.path.rstrip('/')}")
-    except (httpx.InvalidURL, ValueError):
-        # httpx quotes the part that it cannot take, which may be the token.
-        raise ConfigError(f"the log's URL {url!r}: it names no host") from None
+        base = read_http_url(f"{url.scheme}://{place}{url.path.rstrip('/')}")
+    except ValueError as error:
+        raise ConfigError(f"the log's URL {url!r}: {error}") from None
     if not base.host:
         raise ConfigError(f"the log's URL {url!r}: it names no host")
     if base.scheme == "http" and not _is_loopback(base.host):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import hmac
 import subprocess
+import traceback
 from typing import TYPE_CHECKING
 
 import anyio
+import httpx
 import pytest
 from support.logs import some
 from support.network import HOST, free_port
@@ -152,3 +154,38 @@ async def test_an_outbox_that_is_killed_goes_on_and_nothing_is_lost(
     for stream in range(7):
         firsts = [one for one in dict.fromkeys(arrived) if one % 7 == stream]
         assert firsts == sorted(firsts)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://u:QZXJ",
+        "https://u:QZXJ@h:port/",
+        "https://[QZXJ/",
+        "https://h:QZXJ/a",
+        "https://h/QZ\nXJ",
+        "https://h:99999/QZXJ",
+        "https://u:QZ/XJ@h/a",
+        "QZXJ",
+        "ftp://u:QZXJ@h/",
+    ],
+)
+def test_a_url_that_is_none_is_refused_at_once_and_not_quoted(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Webhook(url)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "QZ" not in shown.replace(repr(url), "")
+    assert "XJ" not in shown.replace(repr(url), "")
+
+
+@pytest.mark.parametrize("url", ["https://u:QZXJ@h/a", "https://h/a?k=QZXJ"])
+async def test_a_delivery_that_fails_names_the_host_alone(store: EventStore, url: str) -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    event = await appended(store, some(1)[0])
+    client = httpx.AsyncClient(transport=httpx.MockTransport(refuse))
+    async with Webhook(url, client=client) as deliver:
+        with pytest.raises(RetryLaterError, match=r"https://h: ConnectError: refused") as caught:
+            await deliver(event)
+    assert "QZ" not in str(caught.value)

@@ -112,3 +112,13 @@ async def test_an_unknown_token_is_refused_and_not_shown(served: Served) -> None
         await EventStore.open(url).__aenter__()
     assert refused.value.status == 401
     assert "not-a-token" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://SECRET@h:99999", "https://h:SECRET", "https://h:1:SECRET"]
+)
+def test_a_url_that_is_none_is_refused_and_not_quoted(url: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        EventStore.open(url)
+    assert "SECRET" not in str(refused.value)
+    assert refused.value.__cause__ is None
