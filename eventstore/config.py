@@ -61,6 +61,7 @@ class ProjectionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """The section ``[projection]``: how events become files."""
 
     on_error: Literal["set_aside", "stop"] = "set_aside"
+    form: Literal["keep", "plain", "atomic"] = "keep"
     heal_seconds: Seconds = 5.0
     grace_seconds: Seconds = 60.0
 

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from eventstore import EventStore
     from projections.runner import Progress
 
+Atomic = Annotated[
+    bool | None,
+    typer.Option(
+        "--atomic/--no-atomic",
+        help="Switch a link between whole directories; without either, as the settings say.",
+    ),
+]
+
 
 async def project(
     session: Session,
@@ -29,13 +37,7 @@ async def project(
         int | None,
         typer.Option(min=0, help="Make it as of this position, and end."),
     ] = None,
-    atomic: Annotated[
-        bool | None,
-        typer.Option(
-            "--atomic/--no-atomic",
-            help="Switch a link between whole directories; without either, as it is now.",
-        ),
-    ] = None,
+    atomic: Atomic = None,
     check: Annotated[
         bool, typer.Option("--check", help="Report what differs from the log; change nothing.")
     ] = False,
@@ -76,16 +78,25 @@ def directory_runner(
     *,
     atomic: bool | None = None,
 ) -> ProjectionRunner:
-    """Return the runner that keeps a directory equal to the log; None leaves its form."""
-    settings = session.settings.projection
+    """Return the runner that keeps a directory equal to the log."""
     return ProjectionRunner(
         store,
-        DirectoryProjection(
-            directory,
-            on_error=settings.on_error,
-            atomic=atomic,
-            grace_seconds=settings.grace_seconds,
-        ),
+        directory_projection(session, directory, atomic=atomic),
         progress=progress,
-        heal_seconds=settings.heal_seconds,
+        heal_seconds=session.settings.projection.heal_seconds,
+    )
+
+
+def directory_projection(
+    session: Session, directory: Path, *, atomic: bool | None = None
+) -> DirectoryProjection:
+    """Return the projection into a directory; with None in the form that the settings name."""
+    settings = session.settings.projection
+    if atomic is None and settings.form != "keep":
+        atomic = settings.form == "atomic"
+    return DirectoryProjection(
+        directory,
+        on_error=settings.on_error,
+        atomic=atomic,
+        grace_seconds=settings.grace_seconds,
     )

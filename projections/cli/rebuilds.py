@@ -38,11 +38,11 @@ async def rebuild_tables(session: Session, target: Target, tables: TableProjecti
 
 async def directory(session: Session, target: Target) -> Rebuilt:
     """Rebuild a projected directory of rule files."""
-    from projections.rules.directory import DirectoryProjection  # noqa: PLC0415 - only what is rebuilt
+    from projections.cli.directory import directory_projection  # noqa: PLC0415 - only what is rebuilt
 
     if target.directory is None:
         raise InvalidInputError("--to", "names the directory")
-    files = DirectoryProjection(target.directory, on_error=session.settings.projection.on_error)
+    files = directory_projection(session, target.directory)
     return await rebuild_projection(session, files, str(target.directory))
 
 

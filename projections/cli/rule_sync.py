@@ -12,7 +12,7 @@ import typer
 
 from eventstore.cli.event_lines import show_event
 from eventstore.cli.session import Session
-from projections.cli.directory import directory_runner
+from projections.cli.directory import Atomic, directory_runner
 from projections.cli.rejected_lines import show_rejected
 from projections.cli.rule_options import (
     AllowEmpty,
@@ -42,12 +42,15 @@ async def up(
         Path | None,
         typer.Option(help="A directory to keep equal to the log."),
     ] = None,
+    atomic: Atomic = None,
     format: Format = None,  # noqa: A002 - the word that users write
     source: Source = None,
     allow_empty: AllowEmpty = False,
     by: By = None,
 ) -> None:
     """Do the main job: follow a directory of rules, project it, print each change."""
+    if to is None and atomic is not None:
+        raise typer.BadParameter("--atomic and --no-atomic go with --to")
     opening = session.open_store(create=True)
     # What is wrong with the arguments ends the command before a log is made.
     master = rule_sync(
@@ -62,7 +65,7 @@ async def up(
         ):
             if to is not None:
                 session.output.line(f"keeping {to} equal to the log")
-                runner = directory_runner(session, store, to)
+                runner = directory_runner(session, store, to, atomic=atomic)
                 group.start_soon(partial(runner.run, persist=True))
             group.start_soon(_print_changes, session, changes)
             group.start_soon(StateExpiry(store).run)

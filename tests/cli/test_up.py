@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -9,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.commands import REPOSITORY, SAMPLES, Run, Running
+from support.waiting import wait_until
+
+from projections.directory import read_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,17 +74,26 @@ def test_the_projected_directory_follows(here: Path, start: Start, run: Run) -> 
     assert {path.name for path in (here / "live").glob("*.yml")} == names
 
 
-def test_pulling_the_plug_loses_nothing(here: Path, start: Start, run: Run) -> None:
-    up = start("up", "--rules", "config/rules/ttp", "--to", "live")
+def test_pulling_the_plug_of_an_atomic_directory_loses_nothing(
+    here: Path, start: Start, run: Run
+) -> None:
+    live, words = here / "live", ("up", "--rules", "config/rules/ttp", "--to", "live")
+    up = start(*words, "--atomic")
     up.lines_until("    16  ")
+    wait_until(live.is_symlink)
     up.process.kill()
     up.process.wait()
     (here / "config/rules/ttp/encoded_powershell.yml").unlink()
-    again = start("up", "--rules", "config/rules/ttp", "--to", "live")
+    again = start(*words)
     assert "removed   R1001" in again.lines_until("    17  ")[-1]
+    wait_until(lambda: not (live / "encoded_powershell.yml").exists())
+    status = json.loads(run("status", "--json").stdout)
+    assert (status["position"], status["projections"]) == (17, [])
+    assert read_tree(live)[0].position == 17
     assert again.interrupt() == 0
-    assert run("project", "live", "--once").returncode == 0
-    assert not (here / "live" / "encoded_powershell.yml").exists()
+    assert live.is_symlink()
+    assert run("project", "live", "--check").returncode == 0
+    assert run("verify", "--view", "live").returncode == 0
 
 
 def test_two_runners_on_one_directory_are_told_apart(here: Path, start: Start, run: Run) -> None:

@@ -112,7 +112,10 @@ def test_what_is_no_projected_directory_is_an_error(run: Run, live: Path, tmp_pa
 def test_an_atomic_directory_is_switched_checked_and_made_plain_again(
     run: Run, live: Path, tmp_path: Path
 ) -> None:
-    assert run("project", "live", "--atomic", "--once").returncode == 0
+    atomic = {"EVENTSTORE_PROJECTION_FORM": "atomic"}
+    assert run("project", "live", "--once", "--no-atomic", **atomic).returncode == 0
+    assert not live.is_symlink()
+    assert run("project", "live", "--once", **atomic).returncode == 0
     assert str(live.readlink()).startswith(".live.generations/")
     assert run("project", "live", "--once").returncode == 0
     done = run("project", "live", "--check")
@@ -130,7 +133,9 @@ def test_an_atomic_directory_is_switched_checked_and_made_plain_again(
     (live / "new.yml").unlink()
     assert run("rebuild", "directory", "--to", "live").returncode == 0
     assert live.is_symlink()
-    assert run("project", "live", "--no-atomic", "--once").returncode == 0
+    plain = {"EVENTSTORE_PROJECTION_FORM": "plain"}
+    assert run("rebuild", "directory", "--to", "live", **plain).returncode == 0
     assert not live.is_symlink()
     assert run("project", "live", "--check").returncode == 0
     assert run("project", "live", "--check", "--atomic").returncode == 2
+    assert "go with --to" in run("up", "--rules", "rules", "--atomic").stderr
