@@ -17,6 +17,7 @@ from projections.memories.events import (
 )
 from projections.memories.files import MemoryFiles
 from projections.memories.tables import MemoryTables
+from projections.seams.past import check_position_is_known, check_time_is_known
 from projections.seams.projected_store import ProjectedStore
 
 if TYPE_CHECKING:
@@ -109,9 +110,10 @@ class AsyncMemoryStore(ProjectedStore):
             await self._files.catch_up(appended.position)
 
     async def history(self, memory_id: str) -> list[MemoryChange]:
-        """Return all changes of one memory, the oldest first."""
+        """Return all changes of one memory that the log has or has kept, the oldest first."""
         return await retry(
-            lambda: _collect(self.log.read_stream(MEMORIES + memory_id)), self._retry_seconds
+            lambda: _collect(self.log.read(streams=MEMORIES + memory_id, kept=True)),
+            self._retry_seconds,
         )
 
     async def memories_at(self, at: int | datetime) -> list[Memory]:
@@ -119,7 +121,7 @@ class AsyncMemoryStore(ProjectedStore):
         until, when = (at, None) if isinstance(at, int) else (None, at)
         memories: dict[str, Memory] = {}
         for change in await retry(
-            lambda: _collect(self.log.read(after=0, until=until, streams=MEMORIES)),
+            lambda: _collect(self.log.read(until=until, streams=MEMORIES, kept=True)),
             self._retry_seconds,
         ):
             if when is not None and change.at > when:
@@ -127,6 +129,10 @@ class AsyncMemoryStore(ProjectedStore):
             memories.pop(change.memory_id, None)
             if change.memory is not None:
                 memories[change.memory_id] = change.memory
+        if until is not None:
+            await check_position_is_known(self.log, until)
+        if when is not None:
+            await check_time_is_known(self.log, when)
         return [memories[memory_id] for memory_id in sorted(memories)]
 
     async def subscribe(self, after: int | Cursor | None) -> Changes[MemoryChange]:

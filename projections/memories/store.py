@@ -119,7 +119,10 @@ class MemoryStore(BlockingContext):
         return count
 
     def history(self, memory_id: str) -> list[MemoryChange]:
-        """Return all changes of a memory, the oldest first; it may be deleted since."""
+        """Return all changes of a memory, the oldest first; it may be deleted since.
+
+        In a log that was trimmed they begin with what the trim kept of it.
+        """
         if not is_id(memory_id):
             return []
         return self._background.run(partial(AsyncMemoryStore.history, memory_id=memory_id))
@@ -127,7 +130,7 @@ class MemoryStore(BlockingContext):
     def memories_at(self, at: int | datetime) -> list[Memory]:
         """Return all memories as they were at a position of the log, or an aware time, by id.
 
-        Raises HistoryGoneError where the log's beginning was trimmed.
+        Raises HistoryGoneError where a trim removed what would say it.
         """
         if not isinstance(at, int) and at.tzinfo is None:
             raise InvalidInputError(f"at={at}", "must be a position or an aware time")

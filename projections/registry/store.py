@@ -28,7 +28,8 @@ from projections.registry.model import Registration, check_status
 from projections.registry.queries import registrations as queries
 from projections.registry.queries.registrations import Row
 from projections.registry.tables import RegistryTables
-from projections.seams.checks import copy_object
+from projections.seams.checks import check_whole_number, copy_object
+from projections.seams.past import check_position_is_known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -167,16 +168,23 @@ class Registry(RegistryLists):
         return self._follow(mine, streams=None, after=after, types=TYPES)
 
     async def history(self, bot_id: str) -> list[RegistryChange]:
-        """Return everything that happened to a registration, from the first to the last."""
-        found = self.log.read_stream(bot_stream(bot_id))
+        """Return everything that happened to a registration, from the first to the last.
+
+        In a log that was trimmed it begins with what the trim kept of it.
+        """
+        found = self.log.read(streams=bot_stream(bot_id), kept=True)
         return [change async for event in found if (change := read_change(event)) is not None]
 
     async def get_as_of(self, bot_id: str, position: int) -> Registration | None:
         """Return the registration as it was at a position of the log; ``None`` without one.
 
-        Its access time is that of its creation: access times have no history.
+        Its access time is that of its creation: access times have no history. Raises
+        HistoryGoneError where a trim removed what would say it.
         """
-        return registration_as_of(await self.history(bot_id), position)
+        check_whole_number("position", position)
+        found = registration_as_of(await self.history(bot_id), position)
+        await check_position_is_known(self.log, position)
+        return found
 
     async def _find(self, bot_id: str) -> Row | None:
         try:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.memories import Place, exact, some
 from support.signatures import same_signatures
 
-from eventstore import InvalidInputError, LimitExceededError, StoreClosedError
+from eventstore import HistoryGoneError, InvalidInputError, LimitExceededError, StoreClosedError
+from eventstore.sync import EventStore
 from eventstore.testing import FakeClock
 from projections.memories import (
     Domain,
@@ -23,6 +24,9 @@ from projections.memories import (
     Namespace,
     Status,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FULL = Memory(
     id="Full_memory-1",
@@ -316,6 +320,31 @@ def test_memories_can_be_seen_as_they_were(place: Place) -> None:
         assert memories.memories_at(start - timedelta(seconds=1)) == []
         with pytest.raises(InvalidInputError, match="aware"):
             memories.memories_at(datetime(2024, 1, 1))  # noqa: DTZ001
+
+
+def test_a_trim_hides_nothing_of_what_stands_and_refuses_what_it_removed(
+    lasting: Place, tmp_path: Path
+) -> None:
+    clock = FakeClock()
+    start = clock.now_us
+    with lasting.open(clock=clock) as memories:
+        for memory in (some("b"), some("a"), some("b", "newer"), some("c")):
+            memories.store(memory)
+            clock.now_us += 1_000_000
+        memories.delete("c")
+        clock.now_us += 1_000_000
+        stands = memories.memories_at(5)
+    with EventStore.open(lasting.url, clock=clock) as log:
+        log.trim(6, archive=tmp_path / "old")
+    with lasting.open(clock=clock) as memories:
+        trimmed = datetime.fromtimestamp((start + 5_000_000) / 1e6, UTC)
+        assert stands == memories.memories_at(5) == memories.memories_at(10**9)
+        assert stands == memories.memories_at(trimmed)
+        assert [change.memory for change in memories.history("b")] == [some("b", "newer")]
+        assert memories.history("c") == []
+        for at in (0, 4, trimmed - timedelta(microseconds=1)):
+            with pytest.raises(HistoryGoneError, match="what stood before position 5 is unknown"):
+                memories.memories_at(at)
 
 
 def test_what_is_closed_says_so(place: Place) -> None:

@@ -9,12 +9,14 @@ import pytest
 from sqlalchemy import text
 from support.waiting import eventually, take
 
-from eventstore import EventStore, InvalidInputError
+from eventstore import EventStore, HistoryGoneError, InvalidInputError
 from eventstore.testing import START_US, FakeClock
 from projections import ProjectionRunner
 from projections.registry import Registration, Registry, RegistryTables
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from projections.registry.queries.registrations import Row
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("registry")]
@@ -193,6 +195,27 @@ async def test_history_and_what_was(registry: Registry) -> None:
     assert [one and (one.config["v"], one.status) for one in was] == [
         None, (1, "active"), (2, "active"), (2, "inactive"), None, (3, "active"),
     ]  # fmt: skip
+
+
+async def test_a_trim_hides_nothing_of_what_stands_and_refuses_what_it_removed(
+    registry: Registry, tmp_path: Path
+) -> None:
+    await registry.register("a", {"v": 1})
+    await registry.register("a", {"v": 2}, metadata={"m": 1})
+    await registry.register("a", {"v": 3}, metadata={"m": 2})
+    await registry.deactivate("a")
+    await registry.register("gone", {"v": 4})
+    await registry.unregister("gone")
+    before = await registry.get_as_of("a", 6)
+    await registry.log.trim((await registry.log.head()).position + 1, archive=tmp_path / "old")
+    assert before == await registry.get_as_of("a", 6)
+    assert before == await registry.get_as_of("a", 10**9)
+    assert await registry.get_as_of("gone", 6) is None
+    assert [change.config for change in await registry.history("a")] == [{"v": 1}, {"v": 3}, None]
+    assert await registry.history("gone") == []
+    for position in (0, 1, 5):
+        with pytest.raises(HistoryGoneError, match="what stood before position 6 is unknown"):
+            await registry.get_as_of("a", position)
 
 
 async def test_redacted_content_is_gone_from_the_tables(registry: Registry) -> None:
