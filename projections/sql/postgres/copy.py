@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -48,6 +49,8 @@ _LOCK: Final = (
     "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtext("
     "pg_catalog.concat('sql copy ', current_schema()))::int8)"
 )
+ANSWER_SECONDS: Final = 5.0
+"""How long a server may take to end a copy's transaction and to release its lock."""
 # A rebuild is one transaction, which is idle while the log is read.
 _SETTINGS: Final = (
     "SET idle_in_transaction_session_timeout = 0; SET DateStyle = 'ISO'; "
@@ -88,6 +91,10 @@ class PostgresCopy(CopyDatabase):
     def _disconnect(self, raw: Any) -> None:
         if raw is None:
             return
+        # A server may learn of a closed connection later than the next runner asks for the lock.
+        with suppress(psycopg.Error, OSError), self._watchdog.limit(raw, ANSWER_SECONDS):
+            raw.rollback()
+            raw.execute("SELECT pg_catalog.pg_advisory_unlock_all()")
         try:
             raw.close()
         except psycopg.Error as error:
