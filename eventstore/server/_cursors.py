@@ -12,6 +12,7 @@ from eventstore.log.events import BYTES_CONTENT, END, OLDEST, Cursor, Special
 
 if TYPE_CHECKING:
     from eventstore.log.events import Event
+    from eventstore.log.operations import Page
 
 
 def encode_cursor(cursor: Cursor) -> str:
@@ -54,3 +55,13 @@ def event_values(event: Event) -> dict[str, Any]:
     else:
         values["data"] = msgspec.Raw(event.raw_data)
     return values
+
+
+def page_body(page: Page) -> bytes:
+    """Return a page as JSON: its events, the cursor after them, whether there are more."""
+    values: dict[str, Any] = {
+        "events": [event_values(event) for event in page.events],
+        "cursor": encode_cursor(page.through),
+        "caught_up": page.through.position >= page.head.position,
+    }
+    return msgspec.json.encode(values)

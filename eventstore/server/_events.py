@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import msgspec
+from starlette.responses import Response
 
 from eventstore.log.events import END, OLDEST, Cursor
-from eventstore.server._cursors import encode_cursor, event_values
+from eventstore.server._cursors import encode_cursor, page_body
 from eventstore.server._pages import PAGE_SIZE, read_generation
 from eventstore.server._requests import (
     FILTERS,
@@ -16,17 +17,15 @@ from eventstore.server._requests import (
     read_filter,
     read_number,
 )
-from eventstore.server.routes import Route, json_answer
+from eventstore.server.routes import NO_STORE, Route, json_answer
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.responses import Response
 
     from eventstore.log.events import Special
     from eventstore.log.operations import Page, Query
     from eventstore.server._gateway import Gateway
     from eventstore.server.tokens import Token
-    from eventstore.store.event_store import EventStore
 
 LARGEST_PAGE: Final = 1_024
 """Events of a page, at the most."""
@@ -60,37 +59,48 @@ async def get_events(gateway: Gateway, request: Request) -> Response:
     limit = int(read_number(request, "limit", LARGEST_PAGE, LARGEST_PAGE))
     query = msgspec.structs.replace(query, limit=max(1, limit))
     after = read_after(request)
-    page = await read_page(gateway.store, query, after)
     wait = read_number(request, "wait", 0.0, LONGEST_WAIT)
+    page = await _read_page(gateway, query, after)
+    body = page_body(page)
     if not page.events and wait:
-        await _wait_for_event(gateway, request, token, query, page.through, wait)
-        page = await read_page(gateway.store, query, page.through)
-    values: dict[str, Any] = {
-        "events": [event_values(event) for event in page.events],
-        "cursor": encode_cursor(page.through),
-        "caught_up": page.through.position >= page.head.position,
-    }
-    return json_answer(values)
+        found = await _wait_for_page(gateway, request, token, query, page.through, wait)
+        # What was read for all that wait is for those whose token is still in force.
+        gateway.access.require_streams(request, "read", query.streams)
+        body = found or body
+    return Response(body, headers=NO_STORE, media_type="application/json")
 
 
-async def read_page(store: EventStore, query: Query, after: Cursor | Special) -> Page:
-    """Read the page that follows a cursor."""
+async def _read_page(gateway: Gateway, query: Query, after: Cursor | Special) -> Page:
     if after is END:
-        after = (await store.head()).cursor
+        after = (await gateway.store.head()).cursor
     if isinstance(after, Cursor):
         query = msgspec.structs.replace(query, after=after.position, expect=after, oldest=False)
     else:
         assert after is OLDEST  # noqa: S101 - decode_cursor gives no other
-    return await store.feed.page(query)
+    return await gateway.reads.page(query)
 
 
-async def _wait_for_event(
+async def _wait_for_page(
     gateway: Gateway, request: Request, token: Token, query: Query, after: Cursor, seconds: float
-) -> None:
-    async with gateway.following(request, token, query, after) as changes:
-        with anyio.move_on_after(seconds):
-            async for _event in changes:
-                return
+) -> bytes | None:
+    """Return what has come behind a cursor; None where the wait has ended without it."""
+    found: bytes | None = None
+    try:
+        with gateway.waiting(request, token, seconds):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_end_when_gone, request, tasks.cancel_scope)
+                found = await gateway.waits.answer(query, after)
+                tasks.cancel_scope.cancel()
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+    return found
+
+
+async def _end_when_gone(request: Request, scope: anyio.CancelScope) -> None:
+    """End the wait of a client that has closed its connection: it is read for no more."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
 
 
 ROUTES: Final = (

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
 
 from eventstore.log.operations import Query
 from eventstore.server._access import ANYONE, Access
+from eventstore.server._cursors import page_body
 from eventstore.server._limits import Limits
 from eventstore.server._metrics import Metrics
 from eventstore.server._problems import HttpError
+from eventstore.server._shared_reads import SharedReads, SharedWaits
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
     from starlette.requests import HTTPConnection
 
     from eventstore.changes.subscription import Subscription
@@ -33,13 +39,15 @@ class Gateway:
         self.limits = Limits(settings, anyio.current_time)
         self.metrics = Metrics()
         self.access = Access(store, self._end_revoked, anonymous_read=anonymous_read)
+        self.reads = SharedReads(store.feed.page)
+        self.waits = SharedWaits(self.reads, self.subscribe, page_body)
         self._stopping = False
-        self._following: dict[Subscription, tuple[Token, str]] = {}
+        self._followers: set[Follower] = set()
 
     @property
     def followers(self) -> int:
         """How many requests follow the log now."""
-        return len(self._following)
+        return len(self._followers)
 
     def client(self, request: HTTPConnection, token: Token | None) -> str:
         """Return whose limits a request counts towards: a token's, or an address's without one."""
@@ -51,14 +59,32 @@ class Gateway:
         self, request: HTTPConnection, token: Token, query: Query, after: Cursor | Special
     ) -> Following:
         """Return a subscription that also ends with its token and with the server."""
-        changes = self.store.subscribe_changes(
+        changes = self.subscribe(query, after)
+        return Following(self, token, self.client(request, token), changes)
+
+    def subscribe(self, query: Query, after: Cursor | Special) -> Subscription:
+        """Return a subscription to what a query filters."""
+        return self.store.subscribe_changes(
             after=after,
             streams=query.streams,
             types=query.types,
             exclude_streams=query.exclude_streams or None,
             exclude_types=query.exclude_types or None,
         )
-        return Following(self, token, self.client(request, token), changes)
+
+    @contextmanager
+    def waiting(self, request: HTTPConnection, token: Token, seconds: float) -> Iterator[None]:
+        """Let the block wait: it is cut short by its time, by its token's end, by the server's."""
+        with anyio.move_on_after(seconds) as scope:
+
+            async def end() -> None:
+                scope.cancel()
+
+            follower = self.enter(token, self.client(request, token), end)
+            try:
+                yield
+            finally:
+                self.leave(follower)
 
     async def check_history(self, cursor: Cursor) -> Cursor:
         """Return a cursor of this history; raise HistoryDivergedError or HistoryGoneError."""
@@ -66,28 +92,43 @@ class Gateway:
         await self.store.feed.page(Query(after=at, until=at, limit=1, expect=cursor))
         return cursor
 
-    def enter(self, changes: Subscription, token: Token, client: str) -> None:
-        """Note who follows; raise HttpError 429 for one too many, 503 once the server stops."""
+    def enter(self, token: Token, client: str, end: Callable[[], Awaitable[None]]) -> Follower:
+        """Note who follows; raise HttpError 429 for one too many, 503 once the server stops.
+
+        ``end`` is called where the token is revoked, and where the server stops.
+        """
         if self._stopping:
             raise HttpError(503, "the server stops: ask again", {"retry-after": "1"})
         self.limits.enter_stream(client)
-        self._following[changes] = token, client
+        follower = Follower(token, client, end)
+        self._followers.add(follower)
+        return follower
 
-    def leave(self, changes: Subscription) -> None:
+    def leave(self, follower: Follower) -> None:
         """Forget who has followed."""
-        if (known := self._following.pop(changes, None)) is not None:
-            self.limits.leave_stream(known[1])
+        if follower in self._followers:
+            self._followers.remove(follower)
+            self.limits.leave_stream(follower.client)
 
     async def stop(self) -> None:
         """End everyone that follows, and those who come."""
         self._stopping = True
-        for changes in list(self._following):
-            await changes.aclose()
+        for follower in list(self._followers):
+            await follower.end()
 
     async def _end_revoked(self) -> None:
-        for changes, (token, _) in list(self._following.items()):
-            if not self.access.holds(token):
-                await changes.aclose()
+        for follower in list(self._followers):
+            if not self.access.holds(follower.token):
+                await follower.end()
+
+
+@dataclass(frozen=True, eq=False)
+class Follower:
+    """A request that follows the log, and how it is ended."""
+
+    token: Token
+    client: str
+    end: Callable[[], Awaitable[None]]
 
 
 class Following:
@@ -105,13 +146,13 @@ class Following:
         return self._gateway.access.holds(self._token)
 
     async def __aenter__(self) -> Subscription:
-        self._gateway.enter(self._changes, self._token, self._client)
+        self._follower = self._gateway.enter(self._token, self._client, self._changes.aclose)
         try:
             return await self._changes.__aenter__()
         except BaseException:
-            self._gateway.leave(self._changes)
+            self._gateway.leave(self._follower)
             raise
 
     async def __aexit__(self, *_: object) -> None:
-        self._gateway.leave(self._changes)
+        self._gateway.leave(self._follower)
         await self._changes.aclose()

@@ -74,6 +74,7 @@ def make_app(
 @asynccontextmanager
 async def _lifespan(gateway: Gateway, _app: Starlette) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
+        gateway.waits.start(tasks)
         await tasks.start(gateway.access.follow)
         yield
         await gateway.stop()
