@@ -25,6 +25,7 @@ from eventstore.log.clock import from_microseconds, time_ahead, to_microseconds
 from eventstore.log.events import Event, NewEvent, StreamWrite
 from eventstore.log.operations import TRIMS, Append, Trim
 from eventstore.log.records import EventRecord, KeptRecord
+from eventstore.log.tags import TAGS
 from eventstore.log.trim_notices import VIEWS
 from eventstore.log.validation import OWN_STREAMS
 from eventstore.system.safe_files import permissions, writing
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 
 HISTORY_TRIMMED: Final = "HistoryTrimmed"
 
-OWN_CATEGORY: Final = "log/"
-"""What the log says about itself, earlier trims above all, is always kept."""
+OWN_CATEGORIES: Final = ("log/", TAGS)
+"""What the log says about itself is always kept: earlier trims above all, and tags."""
 
 
 class Trimmed(msgspec.Struct, frozen=True):
@@ -190,7 +191,7 @@ def _archive(
         for record in records:
             writer.write(record, content_bytes(record))
             if isinstance(record, EventRecord | KeptRecord):
-                if record.stream.startswith(OWN_CATEGORY) or record.stream in OWN_STREAMS:
+                if record.stream.startswith(OWN_CATEGORIES) or record.stream in OWN_STREAMS:
                     own.append(record.position)
                 yield lift(_event(record))
 

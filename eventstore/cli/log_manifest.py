@@ -20,6 +20,7 @@ MANIFEST: Final = Manifest(
             interrupted=0,
             one_shot=("--no-follow",),
         ),
+        Command("tag", "Give a moment a name, or list the names.", "eventstore.cli.moments:tag"),
         Command("history", "Show the events of one stream.", "eventstore.cli.events:history"),
         Command(
             "status",
@@ -91,5 +92,8 @@ MANIFEST: Final = Manifest(
             "eventstore.cli.trim:trim",
         ),
     ),
-    event_lines=(EventLines(("EventRedacted",), "eventstore.cli.event_lines:describe_redaction"),),
+    event_lines=(
+        EventLines(("EventRedacted",), "eventstore.cli.event_lines:describe_redaction"),
+        EventLines(("MomentTagged",), "eventstore.cli.moments:describe", "tag/"),
+    ),
 )

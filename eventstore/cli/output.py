@@ -173,6 +173,23 @@ class Output:
         console.print(table)
         _write(sys.stdout, shown.getvalue().rstrip("\n"))
 
+    def styled(self, lines: Iterable[tuple[str, str]]) -> None:
+        """Print lines for people, each with a style of rich's, which only a terminal shows."""
+        if self.json:
+            return
+        shown = [(escape(conceal(text)), style) for text, style in lines]
+        if not sys.stdout.isatty():
+            _write(sys.stdout, "\n".join(text for text, _ in shown))
+            return
+        from rich.console import Console  # noqa: PLC0415 - see :meth:`table`
+        from rich.text import Text  # noqa: PLC0415
+
+        coloured = io.StringIO()
+        console = Console(file=coloured, force_terminal=True, highlight=False, emoji=False)
+        for text, style in shown:
+            console.print(Text(text, style), soft_wrap=True)
+        _write(sys.stdout, coloured.getvalue().rstrip("\n"))
+
     @contextmanager
     def progress(self, what: str, unit: str = "events") -> Iterator[Callable[[int, int], None]]:
         """Show a progress bar on stderr; it is there on a terminal only, and not with ``--json``.

@@ -12,13 +12,14 @@ from eventstore.cli import serve_options
 from eventstore.cli.contributions import contributions
 from eventstore.cli.options import By, user_name
 from eventstore.cli.session import Session
-from eventstore.cli.times import now, parse_duration, parse_time, shifted, show_time
+from eventstore.cli.times import now, show_time
 from eventstore.errors import ConfigError, InvalidInputError
 from eventstore.log.clock import from_microseconds
 from eventstore.server.settings import DEFAULTS, ServerSettings
 from eventstore.server.tokens import Token, create_token, read_tokens, revoke_token
 from eventstore.system.extras import needs_extra
 from eventstore.system.secret_url import SecretUrl, show_place
+from eventstore.system.time_text import parse_duration, parse_time, shifted
 
 if TYPE_CHECKING:
     from eventstore.server.routes import Route

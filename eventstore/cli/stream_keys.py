@@ -13,6 +13,7 @@ import typer
 from eventstore.cli.contributions import contributions
 from eventstore.errors import InvalidInputError
 from eventstore.log.names import canonical_uuid
+from eventstore.moments.resolve import resolve_moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,20 +27,25 @@ Stream = Annotated[
 ]
 
 
-async def read_named(session: Session, text: str, advice: str, **read: Any) -> list[Event]:
-    """Return the events of each stream that ``text`` may name.
+async def read_named(
+    session: Session, text: str, advice: str, *, at: str | None = None, **read: Any
+) -> list[Event]:
+    """Return the events of each stream that ``text`` may name, those up to the moment ``at``.
 
     ``read`` are options of ``EventStore.read``, for each stream. Raises InvalidInputError, which
-    ends with ``advice``, where there are no events.
+    ends with ``advice``, where there are no events, and MomentError.
     """
     async with session.open_store() as store:
+        if at is not None:
+            read["until"] = (await resolve_moment(store, at)).position
         events = [
             event
             for name in await find_streams(store, text)
             async for event in store.read(streams=name, kept=True, **read)
         ]
     if not events:
-        raise InvalidInputError(f"stream {text!r}", f"has no events; {advice}")
+        when = "has no events" if at is None else f"had no events at {at}"
+        raise InvalidInputError(f"stream {text!r}", f"{when}; {advice}")
     return events
 
 

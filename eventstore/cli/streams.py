@@ -10,6 +10,7 @@ import typer
 
 from eventstore.cli.contributions import contributions
 from eventstore.cli.event_lines import UNREADABLE, describe, show_event
+from eventstore.cli.moments import At
 from eventstore.cli.output import binary_stdin, to_json, write_warning
 from eventstore.cli.session import Session
 from eventstore.cli.stream_keys import Stream, read_named
@@ -113,10 +114,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-async def show(session: Session, stream: Stream) -> None:
-    """Show what a stream is now: its version and its last event, with all of its data."""
+async def show(session: Session, stream: Stream, *, at: At = None) -> None:
+    """Show what a stream is, now or then: its version and its last event, with all of its data."""
     advice = "'eventstore streams' lists the streams"
-    for event in await read_named(session, stream, advice, backwards=True, limit=1):
+    for event in await read_named(session, stream, advice, at=at, backwards=True, limit=1):
         _show_event(session, event)
 
 

@@ -14,15 +14,9 @@ from eventstore.cli.consumers import show_age
 from eventstore.cli.options import By, DryRun, Yes, user_name
 from eventstore.cli.output import without_secrets
 from eventstore.cli.session import Session
-from eventstore.cli.times import (
-    now,
-    parse_duration,
-    parse_time,
-    shifted,
-    show_stored_time,
-    show_time,
-)
+from eventstore.cli.times import now, show_stored_time, show_time
 from eventstore.errors import InvalidInputError
+from eventstore.system.time_text import parse_duration, parse_time, shifted
 
 if TYPE_CHECKING:
     from eventstore.archive.trim import Trimmed

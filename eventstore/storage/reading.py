@@ -192,13 +192,19 @@ _STREAMS = (
     "coalesce(e.recorded_us, k.recorded_us) FROM stream s "
     "LEFT JOIN event e ON e.stream_id = s.id AND e.version = s.version "
     "LEFT JOIN kept k ON k.stream_id = s.id AND k.version = s.version AND e.position IS NULL "
-    "WHERE substr(s.name, 1, length(?)) = ? AND s.name > ? ORDER BY s.name LIMIT ?"
+    "WHERE substr(s.name, 1, length(?)) = ? AND s.name > ? "
 )
+_STREAMS_PAGE = "ORDER BY s.name LIMIT ?"
 
 
 def read_streams(driver: Driver, prefix: str, after: str, limit: int) -> list[StreamState]:
     """Read the streams whose names begin with ``prefix`` and follow ``after``, by name."""
-    return [StreamState(*row) for row in driver.rows(_STREAMS, [prefix, prefix, after, limit])]
+    sql, parameters = _STREAMS, [prefix, prefix, after]
+    if prefix.endswith("/"):
+        # No name outside of a category is looked at: "0" is the character after "/".
+        sql += "AND s.name >= ? AND s.name < ? "
+        parameters += [prefix, prefix[:-1] + "0"]
+    return [StreamState(*row) for row in driver.rows(sql + _STREAMS_PAGE, [*parameters, limit])]
 
 
 def read_stored(driver: Driver, after: int, limit: int) -> list[StoredEvent]:

@@ -53,7 +53,7 @@ class Maintenance:
         self._log = log
         self._make_view = make_view
         self._feed = feed
-        self._lift = lift
+        self.lift = lift
 
     async def verify(
         self, anchor: Cursor | None, progress: Progress | None, redactions: Sequence[Event]
@@ -98,7 +98,7 @@ class Maintenance:
 
     async def trim(self, request: TrimRequest, progress: Progress) -> Trimmed:
         """Archive and remove the beginning of the log."""
-        prepare = partial(prepare_trim, self._log.backend, request, self._lift)
+        prepare = partial(prepare_trim, self._log.backend, request, self.lift)
         operation, trimmed = await self._log.run(self._log.how.cancellable(prepare), progress)
         if operation is not None:
             try:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eventstore.cli.moments import At
 from eventstore.cli.options import WaitForLog
 from eventstore.cli.output import without_secrets
-from eventstore.cli.positions import check_position
 from eventstore.cli.session import Session
+from eventstore.moments.resolve import resolve_moment
 from projections.cli.directory_check import check_directory
 from projections.rules.directory import DirectoryProjection
 from projections.runner import ProjectionRunner
@@ -33,17 +34,14 @@ async def project(
     directory: Annotated[Path, typer.Argument(help="The directory to keep equal to the log.")],
     *,
     once: Annotated[bool, typer.Option("--once", help="Catch up and end.")] = False,
-    at: Annotated[
-        int | None,
-        typer.Option(min=0, help="Make it as of this position, and end."),
-    ] = None,
+    at: At = None,
     atomic: Atomic = None,
     check: Annotated[
         bool, typer.Option("--check", help="Report what differs from the log; change nothing.")
     ] = False,
     wait_for_log: WaitForLog = 0.0,
 ) -> int:
-    """Turn events into files: once, as of a position, or until interrupted.
+    """Turn events into files: once, as of a moment, or until interrupted.
 
     With --check, each path that is not what the log says is a line; status 1 where there are any.
     """
@@ -58,11 +56,10 @@ async def project(
             output.line(f"keeping {directory} equal to the log")
             await directory_runner(session, store, directory, atomic=atomic).run()
             return 0
-        if at is not None:
-            await check_position(store, "--at", at)
+        until = None if at is None else (await resolve_moment(store, at)).position
         with output.progress(f"projecting {directory}") as progress:
             runner = directory_runner(session, store, directory, progress, atomic=atomic)
-            reached = await runner.catch_up(until=at)
+            reached = await runner.catch_up(until=until)
     output.value(
         {"directory": without_secrets(str(directory)), "position": reached.position},
         f"{directory} is at position {reached.position}",

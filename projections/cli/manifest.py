@@ -77,6 +77,12 @@ MANIFEST: Final = Manifest(
             "projections.cli.view_builds:drop",
         ),
         Command("rules", "List the rules and their states.", "projections.cli.rules:rules"),
+        Command("diff", "Show what differs between two moments.", "projections.cli.diffs:diff"),
+        Command(
+            "blame",
+            "Show who wrote each line of a rule, when and why.",
+            "projections.cli.blame:blame",
+        ),
         Command("state", "Set the operational state of a rule.", "projections.cli.rules:state"),
     ),
     event_lines=(

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from eventstore.cli.event_lines import show_event
+from eventstore.cli.moments import At
 from eventstore.cli.options import By, user_name
 from eventstore.cli.session import Session
 from eventstore.cli.stream_keys import find_key
-from eventstore.cli.times import now, parse_duration, parse_time, shifted, show_time
+from eventstore.cli.times import now, show_time
 from eventstore.errors import InvalidInputError
 from eventstore.log.names import check_stream
+from eventstore.moments.resolve import resolve_moment
+from eventstore.system.time_text import parse_duration, parse_time, shifted
 from projections.rules import CompiledRule, RuleReplica, RuleState, RuleStore
 from projections.rules.events import RULES, STATES
 from projections.rules.model import encode_rule, encode_state
+from projections.rules.rules_at import read_rules_at
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,9 +35,16 @@ async def rules(
         Path | None,
         typer.Option("--from", help="A projected directory, or a copy of one, instead of a log."),
     ] = None,
+    at: At = None,
 ) -> None:
-    """List the current rules with their states."""
-    if replica is not None:
+    """List the rules with their states, now or as of a moment."""
+    if replica is not None and at is not None:
+        raise typer.BadParameter("--at goes without --from: a directory has no history")
+    if at is not None:
+        async with session.open_store() as store:
+            moment = await resolve_moment(store, at)
+            found = (await read_rules_at(store, moment.position)).compiled()
+    elif replica is not None:
         found = await RuleReplica(replica).load_compiled()
     else:
         async with session.open_store() as store:
@@ -44,6 +55,8 @@ async def rules(
             output.value({**encode_rule(rule), "state": encode_state(rule.state)}, None)
     elif found:
         output.table(COLUMNS, [_row(rule) for rule in found])
+    elif at is not None:
+        output.line(f"there were no rules at {at}")
     else:
         output.line("no rules yet: sync a directory with 'eventstore sync DIR --once'")
 

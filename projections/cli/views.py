@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from eventstore.cli.moments import At
 from eventstore.cli.session import Session
+from eventstore.errors import InvalidInputError
 from projections.cli.view_places import Database
 from projections.cli.view_states import COLUMNS, row_of
 from projections.elsewhere import read_elsewhere
@@ -24,11 +26,16 @@ if TYPE_CHECKING:
 LOOK_SECONDS: Final = 1.0
 """Time between two looks at a build, from which its speed is known."""
 
+NO_PAST: Final = (
+    "the tables of a view hold its present state only: 'rules --at' and 'project --at' compute an "
+    "earlier one from the log, and so does ProjectionRunner.catch_up(until=…) into a new database"
+)
+
 pause: Final = anyio.sleep
 """Waits between two looks; a test that goes on meanwhile puts its own in the place."""
 
 
-async def views(session: Session, *, database: Database = None) -> None:
+async def views(session: Session, *, database: Database = None, at: At = None) -> None:
     """List every version of every view, with position, size and state.
 
     "behind" counts events. Where a version is being built, the command looks twice, a second apart,
@@ -36,6 +43,8 @@ async def views(session: Session, *, database: Database = None) -> None:
     their runners have told it; --database looks into one. Of views in directories it knows only
     those whose runs fail.
     """
+    if at is not None:
+        raise InvalidInputError("--at", NO_PAST)
     async with session.open_store() as store:
         place = await place_at(store, database)
         look, before = await _look(store, place), None

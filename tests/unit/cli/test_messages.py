@@ -11,9 +11,9 @@ import pytest
 from support.commands import REPOSITORY
 
 from eventstore.cli.messages import operator_text
-from eventstore.cli.times import LONGEST, parse_duration, parse_time, shifted
 from eventstore.errors import ConflictError, HistoryGoneError, InvalidInputError
 from eventstore.errors.values import error_values
+from eventstore.system.time_text import LONGEST, parse_duration, parse_time, shifted
 
 
 @pytest.mark.parametrize(
