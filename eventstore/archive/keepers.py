@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MANIFESTS: Final = "eventstore.commands"
 """The entry point group that names manifests; see :mod:`eventstore.cli.manifest`."""
 
+OWN: Final = EntryPoint("ruletide", "log", "eventstore.cli.log_manifest:MANIFEST")
+"""What the log itself needs: the dead letters of outboxes."""
+
 CHUNK: Final = 500
 """Events that are handed to a keeper at once."""
 
@@ -47,11 +50,32 @@ def served_by(keep: Keep) -> frozenset[str]:
     return getattr(keep, "serves", frozenset())
 
 
+def reading_on(category: str) -> Callable[[K], K]:
+    """Say of a policy that it is given the rest of a category too, beyond what goes.
+
+    What it keeps of events that go then depends on what became of them. Used as a decorator.
+    """
+
+    def mark(keep: K) -> K:
+        keep.reads_on = category  # type: ignore[attr-defined]
+        return keep
+
+    return mark
+
+
+Rest: TypeAlias = Callable[[str], Iterable[Event]]
+"""Reads the events of a category that stay in the log."""
+
+
+def _no_rest(_: str) -> Iterable[Event]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What the views of all packages, and of the program that trims, need of trimmed events."""
 
-    keep: Keep
+    keepers: Sequence[Keep]
     served: frozenset[str]
     """The views that can be computed again from what is kept."""
     undeclared: tuple[str, ...]
@@ -66,7 +90,7 @@ def read_needs(own: Keep | None) -> Needs:
     keepers: list[Keep] = [] if own is None else [own]
     served: set[str] = set()
     undeclared: list[str] = []
-    for entry in sorted(find_entry_points(MANIFESTS)):
+    for entry in [OWN, *sorted(find_entry_points(MANIFESTS))]:
         manifest = _load_manifest(entry)
         # A keeper keeps what all views of its package need.
         (served.update if manifest.keepers else undeclared.extend)(
@@ -75,7 +99,7 @@ def read_needs(own: Keep | None) -> Needs:
         keepers += [import_path(entry.distribution, one.path) for one in manifest.keepers]
     keepers = list(dict.fromkeys(keepers))
     served.update(chain.from_iterable(map(served_by, keepers)))
-    return Needs(keep_for_all(keepers), frozenset(served), tuple(undeclared))
+    return Needs(keepers, frozenset(served), tuple(undeclared))
 
 
 def _load_manifest(entry: EntryPoint) -> Any:
@@ -90,22 +114,21 @@ def _load_manifest(entry: EntryPoint) -> Any:
     return manifest
 
 
-def keep_for_all(keepers: Sequence[Keep]) -> Keep:
+def keep_for_all(keepers: Sequence[Keep], rest: Rest = _no_rest) -> Keep:
     """Return one policy that keeps what any of ``keepers`` wants.
 
     Each runs in a thread of its own, because each reads the events at its own pace; no more than
-    two chunks of events wait for any of them. The first error of a keeper is raised.
+    two chunks of events wait for any of them. The first error of a keeper is raised. Those that
+    are :func:`reading_on` are given what ``rest`` reads, after the events that go.
     """
 
     def keep(events: Iterable[Event]) -> Iterable[int]:
-        if len(keepers) == 1:
-            return keepers[0](events)
         readers = [_KeeperThread(keeper) for keeper in keepers]
         try:
-            source = iter(events)
-            while chunk := list(islice(source, CHUNK)):
-                for reader in readers:
-                    reader.chunks.put(chunk)
+            _hand_out(events, readers)
+            for reader in readers:
+                if reader.reads_on:
+                    _hand_out(rest(reader.reads_on), [reader])
         finally:
             for reader in readers:
                 reader.chunks.put(None)
@@ -115,6 +138,13 @@ def keep_for_all(keepers: Sequence[Keep]) -> Keep:
     return keep
 
 
+def _hand_out(events: Iterable[Event], readers: Sequence[_KeeperThread]) -> None:
+    source = iter(events)
+    while chunk := list(islice(source, CHUNK)):
+        for reader in readers:
+            reader.chunks.put(chunk)
+
+
 class _KeeperThread(threading.Thread):
     """Runs one keeper over the chunks that are put into ``chunks``; ``None`` ends them."""
 
@@ -122,6 +152,7 @@ class _KeeperThread(threading.Thread):
         super().__init__(daemon=True)
         self.chunks: Queue[list[Event] | None] = Queue(maxsize=2)
         self._keeper = keeper
+        self.reads_on: str = getattr(keeper, "reads_on", "")
         self._kept: set[int] = set()
         self._error: Exception | None = None
         self._ended = False

@@ -18,12 +18,12 @@ import msgspec
 
 from eventstore.archive.export import content_bytes, describe_prefix, export_records
 from eventstore.archive.file_format import ArchiveWriter
-from eventstore.archive.keepers import Keep, Needs, read_needs
+from eventstore.archive.keepers import Keep, Needs, keep_for_all, read_needs
 from eventstore.archive.targets import check_target
 from eventstore.errors import InvalidInputError, ViewNotKeptError
 from eventstore.log.clock import from_microseconds, time_ahead, to_microseconds
 from eventstore.log.events import Event, NewEvent, StreamWrite
-from eventstore.log.operations import TRIMS, Append, Trim
+from eventstore.log.operations import TRIMS, Append, Query, Trim
 from eventstore.log.records import EventRecord, KeptRecord
 from eventstore.log.tags import TAGS
 from eventstore.log.trim_notices import VIEWS
@@ -31,7 +31,7 @@ from eventstore.log.validation import OWN_STREAMS
 from eventstore.system.safe_files import permissions, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from os import PathLike
 
     from eventstore.archive.progress import Progress
@@ -130,11 +130,11 @@ def prepare_trim(
     last = from_microseconds(describe_prefix(log, head, cut).recorded_us).isoformat()
     if request.dry_run:
         with Path(os.devnull).open("wb") as nothing:
-            keep, _ = _archive(log, head, cut, nothing, needs.keep, lift, progress)
+            keep, _ = _archive(log, head, cut, nothing, needs.keepers, lift, progress)
         planned = Trimmed(cut.position + 1, events, len(keep), str(archive))
         return None, msgspec.structs.replace(planned, recorded_at=last, ahead_seconds=ahead)
     with writing(archive, mode=permissions(log.path)) as file:
-        keep, checksum = _archive(log, head, cut, file, needs.keep, lift, progress)
+        keep, checksum = _archive(log, head, cut, file, needs.keepers, lift, progress)
     done = Trimmed(
         cut.position + 1,
         events,
@@ -178,28 +178,50 @@ def _archive(
     head: Head,
     cut: Cursor,
     file: IO[bytes],
-    keep: Keep,
+    keepers: Sequence[Keep],
     lift: Callable[[Event], Event],
     progress: Progress,
 ) -> tuple[list[int], str]:
-    """Write the archive while the policy looks at what goes into it."""
+    """Write the archive while the policies look at what goes into it."""
     writer = ArchiveWriter(file)
     own: list[int] = []
+    earlier: set[int] = set()
 
     def archived_events() -> Iterator[Event]:
         records = export_records(log, describe_prefix(log, head, cut), (), progress)
         for record in records:
             writer.write(record, content_bytes(record))
             if isinstance(record, EventRecord | KeptRecord):
+                if record.position < head.first_position:
+                    earlier.add(record.position)
                 if record.stream.startswith(OWN_CATEGORIES) or record.stream in OWN_STREAMS:
                     own.append(record.position)
                 yield lift(_event(record))
 
+    def rest(category: str) -> Iterator[Event]:
+        return map(lift, _read_rest(log, cut, category))
+
     events = archived_events()
-    wanted = set(keep(events))
+    wanted = {
+        position
+        for position in keep_for_all(keepers, rest)(events)
+        if head.first_position <= position <= cut.position or position in earlier
+    }
     for _ in events:
         pass  # A policy may stop early; the archive needs the rest.
     return sorted(wanted.union(own)), writer.finish()
+
+
+def _read_rest(log: MovableLog, cut: Cursor, category: str) -> Iterator[Event]:
+    """Read the events of a category that stay, up to the head."""
+    query = Query(after=cut.position, streams=category, expect=cut)
+    while True:
+        page = log.page(query)
+        yield from page.events
+        if page.through.position >= page.head.position:
+            return
+        through = page.through
+        query = msgspec.structs.replace(query, after=through.position, expect=through)
 
 
 def _event(record: EventRecord | KeptRecord) -> Event:

@@ -40,6 +40,11 @@ def outbox_stream(consumer: str) -> str:
     return CATEGORY + _OUTBOX + rejection_stream(consumer).removeprefix(CATEGORY)
 
 
+def rejections_beside(stream: str) -> str:
+    """Return the stream of rejections of the consumer that a stream of the category belongs to."""
+    return CATEGORY + stream.removeprefix(CATEGORY).removeprefix(_OUTBOX)
+
+
 def is_rejection(event: Event) -> bool:
     """Whether an event is a consumer's rejection."""
     return event.type == CHANGE_REJECTED and event.stream.startswith(CATEGORY)

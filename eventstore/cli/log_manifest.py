@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from eventstore.cli.manifest import Command, EventLines, Manifest
+from eventstore.cli.manifest import Command, EventLines, Keeper, Manifest
 
 MANIFEST: Final = Manifest(
     title="The log",
@@ -64,6 +64,11 @@ MANIFEST: Final = Manifest(
             "Deliver again what an outbox has given up.",
             "eventstore.cli.outbox:retry",
         ),
+        Command(
+            "outbox drop",
+            "Take what an outbox has given up off the list.",
+            "eventstore.cli.outbox:drop",
+        ),
         Command("serve", "Serve the log over HTTP.", "eventstore.cli.serve:serve", interrupted=0),
         Command("tokens", "List who may do what over HTTP.", "eventstore.cli.serve:tokens"),
         Command("tokens list", "List who may do what over HTTP.", "eventstore.cli.serve:tokens"),
@@ -96,4 +101,5 @@ MANIFEST: Final = Manifest(
         EventLines(("EventRedacted",), "eventstore.cli.event_lines:describe_redaction"),
         EventLines(("MomentTagged",), "eventstore.cli.moments:describe", "tag/"),
     ),
+    keepers=(Keeper("eventstore.outbox.trim_policy:keep_letters"),),
 )

@@ -12,7 +12,7 @@ from eventstore.cli.options import By, WaitForLog, user_name
 from eventstore.cli.session import Session
 from eventstore.cli.times import show_time
 from eventstore.errors import InvalidInputError
-from eventstore.outbox import Outbox, read_dead_letters, request_retry
+from eventstore.outbox import Outbox, drop_dead_letters, read_dead_letters, request_retry
 from eventstore.outbox.webhook import Webhook
 
 COLUMNS = ("position", "stream", "failed", "reason")
@@ -94,22 +94,48 @@ async def letters(session: Session, name: Name) -> int:
     return 1 if found else 0
 
 
+Positions = Annotated[
+    list[int] | None, typer.Argument(help="The positions of the events; or --all.")
+]
+Every = Annotated[bool, typer.Option("--all", help="All that it has given up.")]
+
+
 async def retry(
     session: Session,
     name: Name,
-    positions: Annotated[
-        list[int] | None, typer.Argument(help="The positions of the events; or --all.")
-    ] = None,
+    positions: Positions = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="All that it has given up.")] = False,
+    every: Every = False,
     by: By = None,
 ) -> None:
     """Have an outbox deliver again what it has given up: at once where it runs."""
-    if bool(positions) == every:
-        raise InvalidInputError("positions", "name some of 'outbox letters', or give --all")
+    _check_named(positions, every=every)
     async with session.open_store() as store:
         asked = await request_retry(store, name, positions or None, by=user_name(by))
     session.output.value(
         {"name": name, "positions": [letter.position for letter in asked]},
         f"{len(asked)} to be delivered again by outbox {name}",
     )
+
+
+async def drop(
+    session: Session,
+    name: Name,
+    positions: Positions = None,
+    *,
+    every: Every = False,
+    by: By = None,
+) -> None:
+    """Take what an outbox has given up off the list; a trim then keeps nothing for it."""
+    _check_named(positions, every=every)
+    async with session.open_store() as store:
+        dropped = await drop_dead_letters(store, name, positions or None, by=user_name(by))
+    session.output.value(
+        {"name": name, "positions": [letter.position for letter in dropped]},
+        f"{len(dropped)} are dropped from the list of outbox {name}",
+    )
+
+
+def _check_named(positions: list[int] | None, *, every: bool) -> None:
+    if bool(positions) == every:
+        raise InvalidInputError("positions", "name some of 'outbox letters', or give --all")

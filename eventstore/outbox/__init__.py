@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from eventstore.outbox._delivery import RetryLaterError, UndeliverableError
-from eventstore.outbox.letters import DeadLetter, read_dead_letters, request_retry
+from eventstore.outbox.letters import (
+    DeadLetter,
+    drop_dead_letters,
+    read_dead_letters,
+    request_retry,
+)
 from eventstore.outbox.outbox import Outbox
 
 __all__ = [
@@ -11,6 +16,7 @@ __all__ = [
     "Outbox",
     "RetryLaterError",
     "UndeliverableError",
+    "drop_dead_letters",
     "read_dead_letters",
     "request_retry",
 ]

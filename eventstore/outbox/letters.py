@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from eventstore.changes.rejections import CATEGORY, CHANGE_REJECTED, outbox_stream, rejection_stream
+from eventstore.changes.rejections import (
+    CATEGORY,
+    CHANGE_REJECTED,
+    outbox_stream,
+    rejection_stream,
+    rejections_beside,
+)
 from eventstore.errors import InvalidInputError, UnknownConsumerError
 from eventstore.log.events import OLDEST, NewEvent, StreamWrite
 
@@ -26,6 +32,7 @@ log = logging.getLogger(__name__)
 
 RETRY_REQUESTED: Final = "RetryRequested"
 LETTER_DELIVERED: Final = "LetterDelivered"
+LETTERS_DROPPED: Final = "LettersDropped"
 DELIVERY_FAILED: Final = "DeliveryFailed"
 
 
@@ -49,7 +56,7 @@ class _Rejected(msgspec.Struct):
     reason: str
 
 
-class _Requested(msgspec.Struct):
+class _Positions(msgspec.Struct):
     positions: list[int]
 
 
@@ -59,18 +66,22 @@ class _Outcome(msgspec.Struct):
 
 
 class Letters:
-    """The fold of one outbox's rejections, requests and outcomes, in the order of the log.
+    """The fold of one consumer's rejections, requests and outcomes, in the order of the log.
 
-    :attr:`dead` has the letters by the position of the event.
+    ``stream`` is the one of its rejections. :attr:`dead` has the letters by the position of the
+    event.
     """
 
-    def __init__(self, outbox: str) -> None:
+    def __init__(self, stream: str) -> None:
         self.dead: dict[int, DeadLetter] = {}
-        self._streams = (rejection_stream(outbox), outbox_stream(outbox))
+        self._stream = stream
+        self._records: dict[int, dict[str, int]] = {}
+        """Of each letter, also of those that are none any more, its last record of each kind."""
+        self._last: int | None = None
 
     def apply(self, event: Event) -> None:
         """Apply an event; others', and those that an import brought in another shape, are not."""
-        if event.stream not in self._streams or event.redacted:
+        if rejections_beside(event.stream) != self._stream or event.redacted:
             return
         try:
             self._apply(event)
@@ -80,32 +91,52 @@ class Letters:
     def _apply(self, event: Event) -> None:
         if event.type == CHANGE_REJECTED:
             rejected = msgspec.convert(event.data, _Rejected)
-            at = rejected.position
+            at = self._last = rejected.position
             self.dead[at] = DeadLetter(at, rejected.stream, rejected.reason, event.recorded_at)
+            self._records[at] = {CHANGE_REJECTED: event.position}
         elif event.type == RETRY_REQUESTED:
-            for position in msgspec.convert(event.data, _Requested).positions:
-                self._change(position, retrying=True)
+            for position in msgspec.convert(event.data, _Positions).positions:
+                self._change(event, position, retrying=True)
         elif event.type == LETTER_DELIVERED:
-            self.dead.pop(msgspec.convert(event.data, _Outcome).position, None)
+            self._end(event, msgspec.convert(event.data, _Outcome).position)
+        elif event.type == LETTERS_DROPPED:
+            for position in msgspec.convert(event.data, _Positions).positions:
+                self._end(event, position)
         elif event.type == DELIVERY_FAILED:
             failed = msgspec.convert(event.data, _Outcome)
             self._change(
+                event,
                 failed.position,
                 reason=failed.reason,
                 failed_at=event.recorded_at,
                 retrying=False,
             )
 
-    def _change(self, position: int, **values: Any) -> None:
+    def _change(self, event: Event, position: int, **values: Any) -> None:
         letter = self.dead.get(position)
         if letter is not None:
             self.dead[position] = msgspec.structs.replace(letter, **values)
+            self._records[position][event.type] = event.position
+
+    def _end(self, event: Event, position: int) -> None:
+        if self.dead.pop(position, None) is not None:
+            self._records[position][event.type] = event.position
+
+    def needed(self) -> set[int]:
+        """Return the positions of the events from which the same letters are computed.
+
+        They are, of each letter, its event and its records, and those of the last rejection.
+        """
+        positions = set(self.dead)
+        for at in [*self.dead, *([] if self._last is None else [self._last])]:
+            positions.update(self._records[at].values())
+        return positions
 
 
 async def fold_letters(store: EventStore, outbox: str, until: int | None = None) -> Letters:
     """Return the dead letters of an outbox as of the position ``until``; default the head."""
-    letters = Letters(outbox)
-    async for event in store.read(after=OLDEST, until=until, streams=CATEGORY):
+    letters = Letters(rejection_stream(outbox))
+    async for event in store.read(after=OLDEST, until=until, streams=CATEGORY, kept=True):
         letters.apply(event)
     return letters
 
@@ -130,6 +161,23 @@ async def request_retry(
     appends nothing where there are none. Raises InvalidInputError for a position without a dead
     letter, and UnknownConsumerError.
     """
+    return await _append_about(store, outbox, RETRY_REQUESTED, positions, by)
+
+
+async def drop_dead_letters(
+    store: EventStore, outbox: str, positions: Iterable[int] | None = None, *, by: str = ""
+) -> list[DeadLetter]:
+    """Take dead letters off the list for good: those at ``positions``, or all of them.
+
+    The next trim keeps nothing for them. Returns and raises what :func:`request_retry` does.
+    """
+    return await _append_about(store, outbox, LETTERS_DROPPED, positions, by)
+
+
+async def _append_about(
+    store: EventStore, outbox: str, type_: str, positions: Iterable[int] | None, by: str
+) -> list[DeadLetter]:
+    """Append an event about dead letters; return these."""
     dead = {letter.position: letter for letter in await read_dead_letters(store, outbox)}
     wanted = list(dead if positions is None else dict.fromkeys(positions))
     for position in wanted:
@@ -138,7 +186,7 @@ async def request_retry(
             raise InvalidInputError(f"position {position}", reason)
     if wanted:
         data = {"consumer": outbox, "positions": wanted, "by": by}
-        await append_outcome(store, outbox, RETRY_REQUESTED, data)
+        await append_outcome(store, outbox, type_, data)
     return [dead[position] for position in wanted]
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import anyio
 
 from eventstore.changes.rejections import CATEGORY, outbox_stream, rejection_stream
-from eventstore.errors import HistoryGoneError
 from eventstore.log.events import OLDEST
 from eventstore.log.validation import check_excluded_streams
 from eventstore.outbox._delivery import Delivery
@@ -21,6 +20,7 @@ from eventstore.outbox.letters import (
     DeadLetter,
     Letters,
     append_outcome,
+    drop_dead_letters,
     fold_letters,
     read_dead_letters,
     request_retry,
@@ -145,18 +145,23 @@ class Outbox(Unpicklable):
         """
         return await request_retry(self._store, self._name, positions or None, by=by)
 
+    async def drop(self, *positions: int, by: str = "") -> list[DeadLetter]:
+        """Take the dead letters at ``positions`` off the list; without any, all of them.
+
+        Raises InvalidInputError for a position without a dead letter.
+        """
+        return await drop_dead_letters(self._store, self._name, positions or None, by=by)
+
     async def record(self, type_: str, data: dict[str, Any]) -> None:
         """Append what became of a dead letter; tried again while the database is away."""
         data = {"consumer": self._name, **data}
         await retry(partial(append_outcome, self._store, self._name, type_, data), math.inf)
 
     async def read_again(self, position: int) -> Event | None:
-        """Return the event at a position; None where it was trimmed."""
-        try:
-            async for event in self._store.read(after=position - 1, until=position):
-                return event
-        except HistoryGoneError:
-            log.info("outbox %r: the event at %d was trimmed", self._name, position)
+        """Return the event at a position; None where a trim has not kept it."""
+        async for event in self._store.read(after=position - 1, until=position, kept=True):
+            return event
+        log.info("outbox %r: the event at %d was trimmed", self._name, position)
         return None
 
     def follow_letters(self, start: Cursor) -> Subscription:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.changes.rejections import rejection_stream
 from eventstore.log.clock import from_microseconds, time_ahead
-from eventstore.store._reader import read_range, read_stream
+from eventstore.log.operations import Query
+from eventstore.store._reader import read_range
 
 if TYPE_CHECKING:
     from eventstore.changes.feed import ChangeFeed
@@ -121,6 +122,7 @@ def seconds_between(earlier_us: int, now_us: int) -> float:
 
 
 async def _last_rejection(log: LogReader, consumer: str) -> Event | None:
-    async for event in read_stream(log, rejection_stream(consumer), backwards=True, limit=1):
+    matching = Query(streams=rejection_stream(consumer), kept=True, oldest=True)
+    async for event in read_range(log, matching=matching, backwards=True, limit=1):
         return event
     return None

@@ -19,7 +19,7 @@ from support.totals import Totals, read_table, read_totals
 
 from eventstore import EventStore, HistoryGoneError, NewEvent, ViewNotKeptError
 from eventstore.archive import keepers, trim
-from eventstore.archive.keepers import Needs, keep_for_all, serving
+from eventstore.archive.keepers import Needs, serving
 from eventstore.cli.manifest import Keeper, Manifest, Rebuild
 from eventstore.system.entry_points import EntryPoint, find_entry_points
 from projections import Fold, FoldRunner, ProjectionRunner, handles
@@ -190,7 +190,7 @@ async def test_a_new_version_is_built_and_swapped_on_a_trimmed_log(
 
 async def trim_as_before(store: EventStore, archive: Path) -> None:
     """Trim as versions did that kept nothing but rules."""
-    needs = Needs(keep_for_all([keep_rules]), frozenset({"rules", "registry"}), ())
+    needs = Needs([keep_rules], frozenset({"rules", "registry"}), ())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trim, "read_needs", lambda _: needs)
         patch.setattr(trim, "VIEWS", "other")
