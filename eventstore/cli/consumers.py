@@ -132,7 +132,7 @@ async def wait(
     ] = None,
     view: Annotated[
         list[str] | None,
-        typer.Option(help="Wait for this view in the log's database; may be given again."),
+        typer.Option(help="Wait for this view; may be given again."),
     ] = None,
     timeout: Annotated[
         float,
@@ -146,8 +146,9 @@ async def wait(
 ) -> None:
     """Wait until every consumer has processed a change; status 1 if one rejects it or is late.
 
-    Views that a runner follows in the log's database are waited for as consumers are. Where some
-    are named, these are all. One that is named and not known yet is waited for.
+    Views that a runner follows are waited for as consumers are, those in other databases as their
+    runners tell the log. Where some are named, these are all. One that is named and not known is
+    waited for too.
     """
     async with session.open_store() as store:
         if position is None:

@@ -76,31 +76,40 @@ class HistoryHeldError(EventStoreError):
     """A trim would remove events that a named consumer has not done; nothing was trimmed.
 
     ``consumer`` is the slowest one, ``position`` how far it has come. With ``projection`` it is
-    a projection of that name in the log's database, which another program keeps.
+    a projection of that name, which another program keeps: in the log's database, or in ``place``.
     """
 
     def __init__(
-        self, consumer: str, position: int, last: int, *, projection: bool = False
+        self,
+        consumer: str,
+        position: int,
+        last: int,
+        *,
+        projection: bool = False,
+        place: str = "",
     ) -> None:
-        advice = (
-            "run the program that keeps the projection first, which brings it up"
-            if projection
-            else "remove the consumer if it is gone for good (eventstore consumers remove)"
-        )
+        advice = "remove the consumer if it is gone for good (eventstore consumers remove)"
+        if projection:
+            advice = "run the program that keeps the projection first, which brings it up"
+        if place:
+            advice += f"; if it is gone for good: eventstore views drop {consumer} --forget"
+        kind = "projection" if projection else "consumer"
+        where = f" in {place}" if place else ""
         super().__init__(
-            f"{'projection' if projection else 'consumer'} {consumer!r} is at position {position} "
-            f"and has not seen the events up to {last}: trim before {position + 1} at most, "
-            f"force it (--force), or {advice}"
+            f"{kind} {consumer!r}{where} is at position {position} and has not seen "
+            f"the events up to {last}: trim before {position + 1} at most, force it (--force), or "
+            f"{advice}"
         )
         self.consumer = consumer
         self.position = position
+        self.place = place
 
 
 class ViewNotKeptError(EventStoreError):
     """A trim would leave a view that cannot be computed again; nothing was trimmed.
 
-    ``view`` is its name: a projection in the log's database, a fold with a snapshot there, or one
-    that an installed package offers to rebuild.
+    ``view`` is its name: a projection in the log's database or, as its runner has told the log, in
+    another one, a fold with a snapshot, or one that an installed package offers to rebuild.
     """
 
     def __init__(self, view: str, reason: str = "nothing says which events it needs") -> None:

@@ -144,7 +144,7 @@ class IntegrityPage(msgspec.Struct, frozen=True):
 
 
 class ViewState(msgspec.Struct, frozen=True):
-    """A table projection in the log's database: how far it has come, and where it has failed."""
+    """A table projection: how far it has come, and where it has failed."""
 
     name: str
     version: int
@@ -155,6 +155,8 @@ class ViewState(msgspec.Struct, frozen=True):
     failed_us: int | None = None
     followed: bool = False
     """Whether a runner has owned it; of an inline projection none has."""
+    place: str = ""
+    """The other database that it is in, without a password; empty for the log's own."""
 
 
 class ToldView(msgspec.Struct, frozen=True):

@@ -74,7 +74,7 @@ def trim(driver: Driver, head: Head, operation: Trim) -> None:
     check_cursor(driver, head, cursor=cut)
     if not operation.force:
         check_held(driver, cut.position, operation.served)
-        check_kept(driver, cut.position, {*operation.served, *operation.forgone})
+        check_kept(driver, cut.position, operation.served, operation.forgone)
     driver.run("UPDATE head SET first_position = ?, base_hash = ?", (cut.position + 1, cut.hash))
     _keep(driver, head, operation)
     for start in range(head.first_position - 1, cut.position, BATCH):

@@ -342,7 +342,7 @@ class SqlBackend(BuildsByHand, ABC):
 
         def check(driver: Driver) -> None:
             _trimming.check_held(driver, last, brought_up.union(served))
-            check_kept(driver, last, {*served, *forgone})
+            check_kept(driver, last, served, forgone)
 
         self._read(check)
 

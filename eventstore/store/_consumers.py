@@ -93,8 +93,9 @@ class Consumers:
     ) -> list[ConsumerState]:
         """Return once named consumers and views have done everything up to ``position``.
 
-        ``views`` are table projections in the log's database. Where neither are named, these are
-        all consumers that the log knows, and all views that a runner follows; one that is removed
+        ``views`` are table projections: in the log's database, and those in others of which their
+        runners tell the log, every 5 s while they go on. Where neither are named, these are all
+        consumers that the log knows, and all views that a runner follows; one that is removed
         meanwhile is not waited for. Returns the consumers. A consumer's checkpoint is stored within
         200 ms, or at once by ``ack(flush=True)``. Raises ChangeRejectedError as soon as one of them
         has rejected an event of the commit at ``position``, ProjectionError where a view has

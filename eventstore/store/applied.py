@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from eventstore.changes.rejections import CHANGE_REJECTED, is_rejection
 from eventstore.errors import ChangeRejectedError, NotAppliedError, ProjectionError
 from eventstore.log.operations import Query
+from eventstore.log.told_views import live_views
 from eventstore.log.validation import check_names, check_seconds, check_until
 from eventstore.store._reader import read_range
 
@@ -109,7 +110,7 @@ class _Consumers:
 
 
 class _Views:
-    """Views that are waited for; all that a runner follows for ``None``."""
+    """Views that are waited for; all that a runner follows, in any database, for ``None``."""
 
     def __init__(self, log: LogReader, position: int, wanted: list[str] | None) -> None:
         self._log, self._position, self._wanted = log, position, wanted
@@ -119,7 +120,8 @@ class _Views:
         """Return whether each has done it; raise ProjectionError where one has stopped before."""
         if self._wanted == []:
             return True
-        self.states = [one for one in await self._log.views() if self._is_wanted(one)]
+        known = [*await self._log.views(), *live_views(await self._log.told_views())]
+        self.states = [one for one in known if self._is_wanted(one)]
         for view in self.states:
             if view.failed_at is not None and view.position < view.failed_at <= self._position:
                 raise ProjectionError(view.name, view.failed_at, str(view.reason))
@@ -130,10 +132,14 @@ class _Views:
 
     def behind(self) -> dict[str, int | None]:
         """Return where those are that have not done it."""
-        reached = {view.name: view.position for view in self.states}
-        names = list(reached) if self._wanted is None else self._wanted
-        late = [name for name in names if reached.get(name, -1) < self._position]
-        return {f"view {name}": reached.get(name) for name in late}
+        late: dict[str, int | None] = {
+            f"view {view.name}{f' in {view.place}' if view.place else ''}": view.position
+            for view in self.states
+            if view.position < self._position
+        }
+        known = {view.name for view in self.states}
+        unknown = [f"view {name}" for name in self._wanted or () if name not in known]
+        return late | dict.fromkeys(unknown)
 
 
 async def _first_of_commit(log: LogReader, position: int) -> int:

@@ -17,7 +17,13 @@ from support.logs import LASTING, LOG_URLS
 from support.memories import some as memory
 from support.totals import Totals, read_table, read_totals
 
-from eventstore import EventStore, HistoryGoneError, NewEvent, ViewNotKeptError
+from eventstore import (
+    EventStore,
+    HistoryGoneError,
+    HistoryHeldError,
+    NewEvent,
+    ViewNotKeptError,
+)
 from eventstore.archive import keepers, trim
 from eventstore.archive.keepers import Needs, serving
 from eventstore.cli.manifest import Keeper, Manifest, Rebuild
@@ -31,6 +37,7 @@ from projections.registry import Registry, RegistryTables
 from projections.registry.tables import bot_table
 from projections.rules.trim_policy import keep_rules
 from projections.sql import SqlCopy, SqlStorage
+from projections.tables.places import forget_elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -256,6 +263,37 @@ async def test_a_program_keeps_for_its_own_view_and_others_are_named(tmp_path: P
         with pytest.raises(HistoryGoneError, match="archive"):
             await ProjectionRunner(store, KeptTotals().at(other)).rebuild()
         assert read_totals(other) == expected
+
+
+@pytest.mark.anyio
+@pytest.mark.promise("moving")
+async def test_a_view_in_another_database_holds_a_trim_and_is_named(tmp_path: Path) -> None:
+    other = f"sqlite:///{tmp_path}/other.db"
+    async with EventStore.open(f"sqlite:///{tmp_path}/events.db") as store:
+        for number in range(4):
+            await store.append(f"n/{number % 2}", [NewEvent("Counted", number)])
+            if number == 1:
+                await ProjectionRunner(store, KeptTotals().at(other)).catch_up()
+        with pytest.raises(
+            HistoryHeldError, match=r"position 2 .*views drop totals --forget"
+        ) as held:
+            await store.trim(4, archive=tmp_path / "a", forgo_rebuild=["totals"])
+        assert (held.value.consumer, held.value.place) == ("totals", other)
+        await ProjectionRunner(store, KeptTotals().at(other)).catch_up()
+        with pytest.raises(
+            ViewNotKeptError, match=r"'totals' .* it is in sqlite.*other\.db"
+        ) as refused:
+            await store.trim(4, archive=tmp_path / "a")
+        assert (refused.value.view, (tmp_path / "a").exists()) == ("totals", False)
+        # One that is served by kept events needs not even be up.
+        await store.append("n/1", [NewEvent("Counted", 7)])
+        await store.trim(5, archive=tmp_path / "a", keep=keep_counted)
+        await ProjectionRunner(store, KeptTotals().at(other)).catch_up()
+        assert read_totals(other) == {"n/0": 0 + 2, "n/1": 1 + 3 + 7}
+        await store.trim(6, archive=tmp_path / "b", forgo_rebuild=["totals"])
+        await store.append("n/1", [NewEvent("Counted", 1)])
+        assert await forget_elsewhere(store, "totals")
+        await store.trim(8, archive=tmp_path / "c")
 
 
 def install(monkeypatch: pytest.MonkeyPatch, manifest: Manifest) -> None:

@@ -106,6 +106,35 @@ async def test_views_of_the_log_are_waited_for_like_consumers(
             await store.wait_applied(5, views=names, timeout=DEADLINE)
 
 
+@pytest.mark.parametrize("names", [None, ["totals"]])
+async def test_views_in_other_databases_are_waited_for_like_consumers(
+    tmp_path: Path, names: list[str] | None
+) -> None:
+    log, target = f"sqlite:///{tmp_path}/log.db", f"sqlite:///{tmp_path}/target.db"
+    async with EventStore.open(log) as store:
+        await append_numbers(store, 3)
+        await project(log, target, Totals())
+        assert await store.wait_applied(3, views=names, timeout=0) == []
+        await store.append("n/1", [NewEvent("Counted", 1)])
+        with pytest.raises(NotAppliedError) as late:
+            await store.wait_applied(4, views=names, timeout=0)
+        assert late.value.behind == {f"view totals in {target}": 3}
+        assert await store.wait_applied(4, consumers=[], timeout=0) == []
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ProjectionRunner(store, Totals().at(target)).catch_up)
+            await store.wait_applied(4, views=names, timeout=DEADLINE)
+        # One of that name in the log's database is waited for as well.
+        await project(log, log, Totals())
+        await store.append("n/1", [NewEvent("Bad", 1)])
+        with pytest.raises(NotAppliedError) as late:
+            await store.wait_applied(5, views=names, timeout=0)
+        assert late.value.behind == {"view totals": 4, f"view totals in {target}": 4}
+        with pytest.raises(ProjectionError):
+            await project(log, target, Totals())
+        with pytest.raises(ProjectionError, match="position 5"):
+            await store.wait_applied(5, views=names, timeout=DEADLINE)
+
+
 async def test_an_inline_view_is_waited_for_by_name_only(log: str) -> None:
     async with EventStore.open(log, inline=[Totals()]):
         pass
