@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Routes,
         StatusSection,
         View,
+        ViewRebuild,
     )
     from eventstore.system.entry_points import EntryPoint
 
@@ -77,6 +78,7 @@ class Contributions:
     log_checks: list[Contribution[LogCheck]] = field(default_factory=list)
     routes: list[Contribution[Routes]] = field(default_factory=list)
     views: dict[str, Contribution[View]] = field(default_factory=dict)
+    view_rebuilds: list[Contribution[ViewRebuild]] = field(default_factory=list)
     history_categories: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -102,6 +104,7 @@ class Contributions:
         self.routes += [of(routes) for routes in manifest.routes]
         for view in manifest.views:
             self._put(self.views, view.name, of(view), "the view")
+        self.view_rebuilds += [of(one) for one in manifest.view_rebuilds]
         self.history_categories += manifest.history_categories
 
     def _put_section(

@@ -197,7 +197,7 @@ class Routes:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A table projection that ``views build``, ``swap`` and ``retry`` know by its name.
+    """A table projection that ``rebuild`` and ``views build``, ``swap``, ``retry`` know by name.
 
     ``path`` names its class, a function that makes it, or the projection itself. ``upcasters``
     names the :class:`~eventstore.Upcasters` that the package opens its log with.
@@ -212,6 +212,19 @@ class View:
         _check_path(self.path)
         if self.upcasters:
             _check_path(self.upcasters)
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRebuild:
+    """How ``rebuild NAME`` computes a :class:`View` of any manifest again.
+
+    ``path`` names an async function as that of a :class:`Rebuild`, which is given the name too.
+    """
+
+    path: str
+
+    def __post_init__(self) -> None:
+        _check_path(self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +245,7 @@ class Manifest:
     log_checks: tuple[LogCheck, ...] = ()
     routes: tuple[Routes, ...] = ()
     views: tuple[View, ...] = ()
+    view_rebuilds: tuple[ViewRebuild, ...] = ()
     history_categories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -251,6 +265,7 @@ _KINDS: Final = {
     "log_checks": LogCheck,
     "routes": Routes,
     "views": View,
+    "view_rebuilds": ViewRebuild,
     "history_categories": str,
 }
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -14,7 +16,6 @@ from eventstore.cli.session import Session
 from eventstore.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from eventstore.cli.contributions import Contribution
     from eventstore.cli.manifest import Rebuild
 
 
@@ -34,9 +35,13 @@ class Rebuilt:
     position: int
 
 
+Work: TypeAlias = Callable[[Session, Target], Awaitable[Rebuilt]]
+"""Computes one projection again."""
+
+
 def names() -> list[str]:
     """Return the names of the projections that the installed packages can rebuild."""
-    return list(contributions().rebuilds)
+    return list(dict.fromkeys([*contributions().rebuilds, *contributions().views]))
 
 
 async def rebuild(
@@ -56,25 +61,34 @@ async def rebuild(
     ] = None,
 ) -> None:
     """Compute a projection again from the first event; the old one serves until then."""
-    found = contributions().rebuilds.get(name)
-    if found is None:
-        known = ", ".join(names())
-        raise InvalidInputError(f"view {name!r}", f"is not known; known are {known}")
-    _check_usage(found, to, database)
-    work = found.load(found.item.path)
-    rebuilt: Rebuilt = await work(session, Target(to, database))
+    work = _find(name, to, database)
+    rebuilt = await work(session, Target(to, database))
     session.output.value(
         {"view": name, "place": without_secrets(rebuilt.place), "position": rebuilt.position},
         f"{name} in {rebuilt.place} is rebuilt, at position {rebuilt.position}",
     )
 
 
-def _check_usage(found: Contribution[Rebuild], to: Path | None, database: str | None) -> None:
-    """Refuse a place that the projection cannot be in, as wrong usage."""
-    item = found.item
-    if not item.database and (to is None or database is not None):
-        raise typer.BadParameter(f"the view {item.name!r} needs --to DIR, and no --database")
-    if not item.directory and to is not None:
-        raise typer.BadParameter(f"the view {item.name!r} is in a database: give --database URL")
+def _find(name: str, to: Path | None, database: str | None) -> Work:
+    """Return what computes a projection again; refuse a place in which it cannot be."""
+    found, view = contributions().rebuilds.get(name), contributions().views.get(name)
+    any_view = next(iter(contributions().view_rebuilds), None)
+    if found is not None:
+        _check_usage(name, found.item, to, database)
+        work: Work = found.load(found.item.path)
+        return work
+    if view is None or any_view is None:
+        known = ", ".join(names())
+        raise InvalidInputError(f"view {name!r}", f"is not known; known are {known}")
+    _check_usage(name, None, to, database)
+    return partial(any_view.load(any_view.item.path), name=name)
+
+
+def _check_usage(name: str, item: Rebuild | None, to: Path | None, database: str | None) -> None:
+    """Refuse a place that the projection cannot be in, as wrong usage; any other is in tables."""
+    if item is not None and not item.database and (to is None or database is not None):
+        raise typer.BadParameter(f"the view {name!r} needs --to DIR, and no --database")
+    if to is not None and (item is None or not item.directory):
+        raise typer.BadParameter(f"the view {name!r} is in a database: give --database URL")
     if to is not None and database is not None:
         raise typer.BadParameter("files and tables are two views: give --to or --database")

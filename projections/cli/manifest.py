@@ -15,6 +15,7 @@ from eventstore.cli.manifest import (
     Routes,
     StatusSection,
     View,
+    ViewRebuild,
 )
 
 MANIFEST: Final = Manifest(
@@ -141,5 +142,6 @@ MANIFEST: Final = Manifest(
         View("registry", "projections.registry.tables:RegistryTables"),
         View("rules", "projections.rules.tables:RuleTables"),
     ),
+    view_rebuilds=(ViewRebuild("projections.cli.rebuilds:view"),),
     history_categories=("rule/", "rule-state/"),
 )

@@ -8,9 +8,12 @@ import anyio
 
 from eventstore.cli.rebuild import Rebuilt
 from eventstore.errors import InvalidInputError
+from projections.cli.view_definitions import load_upcasters, load_view
+from projections.cli.view_places import find_view
 from projections.runner import ProjectionRunner
 
 if TYPE_CHECKING:
+    from eventstore import EventStore
     from eventstore.cli.rebuild import Target
     from eventstore.cli.session import Session
     from projections.protocol import Projection
@@ -20,13 +23,19 @@ if TYPE_CHECKING:
 async def rebuild_projection(session: Session, projection: Projection, place: str) -> Rebuilt:
     """Rebuild any projection with a progress bar; the old one stays if this is interrupted."""
     async with session.open_store() as store:
-        with session.output.progress(f"rebuilding {projection.name}") as progress:
-            runner = ProjectionRunner(store, projection, progress=progress)
-            try:
-                reached = await runner.rebuild()
-            except anyio.get_cancelled_exc_class():
-                session.output.note(f"interrupted: {place} stays as it was")
-                raise
+        return await _rebuild(session, store, projection, place)
+
+
+async def _rebuild(
+    session: Session, store: EventStore, projection: Projection, place: str
+) -> Rebuilt:
+    with session.output.progress(f"rebuilding {projection.name}") as progress:
+        runner = ProjectionRunner(store, projection, progress=progress)
+        try:
+            reached = await runner.rebuild()
+        except anyio.get_cancelled_exc_class():
+            session.output.note(f"interrupted: {place} stays as it was")
+            raise
     return Rebuilt(place, reached.position)
 
 
@@ -34,6 +43,17 @@ async def rebuild_tables(session: Session, target: Target, tables: TableProjecti
     """Rebuild any table projection in the target's database, or in the log's own."""
     followed = tables.at(target.database or session.settings.url)
     return await rebuild_projection(session, followed, followed.place)
+
+
+async def view(session: Session, target: Target, name: str) -> Rebuilt:
+    """Rebuild a view of any manifest: in the target's database, or where the log knows it to be."""
+    tables, lift = load_view(name, None), load_upcasters(name, None, None)
+    async with session.open_store(upcasters=lift) as store:
+        url = target.database
+        if url is None:
+            url = (await find_view(store, name, None, new=True)).url or session.settings.url
+        followed = tables.at(url)
+        return await _rebuild(session, store, followed, followed.place)
 
 
 async def directory(session: Session, target: Target) -> Rebuilt:

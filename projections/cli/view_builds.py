@@ -10,13 +10,13 @@ import anyio
 import typer
 
 from eventstore.cli.consumers import show_age
-from eventstore.cli.options import Yes
+from eventstore.cli.options import Yes, parse_seconds
 from eventstore.cli.session import Session
 from eventstore.errors import EventStoreError, InvalidInputError
 from projections.cli.view_definitions import From, Name, Upcast, load_upcasters, load_view
 from projections.cli.view_places import Database, find_view, unknown_view
 from projections.tables.dropping import drop_view
-from projections.tables.places import forget_elsewhere, place_at
+from projections.tables.places import SWAP_WAIT, forget_elsewhere, place_at
 from projections.tables.retrying import retry_set_aside
 from projections.tables.view_facts import read_views
 
@@ -28,6 +28,16 @@ if TYPE_CHECKING:
 
 REPORT_SECONDS: Final = 5.0
 """Time between two lines of progress on stderr."""
+
+
+Wait = Annotated[
+    float,
+    typer.Option(
+        parser=parse_seconds,
+        metavar="SECONDS",
+        help="On PostgreSQL: give up after others have held the tables for so long.",
+    ),
+]
 
 
 async def build(
@@ -70,13 +80,14 @@ async def swap(
     from_: From = None,
     database: Database = None,
     upcasters: Upcast = None,
+    wait: Wait = SWAP_WAIT,
 ) -> None:
     """Make a new version of a view the live one, in one transaction, once it is built."""
     projection, lift = load_view(name, from_), load_upcasters(name, from_, upcasters)
     async with session.open_store(upcasters=lift) as store:
         place = await find_view(store, name, database)
         async with _telling(place, name):
-            swapped = await place.swap(projection)
+            swapped = await place.swap(projection, wait=wait)
     version = projection.version
     session.output.value(
         {"view": name, "version": version, "swapped": swapped},
@@ -130,6 +141,7 @@ async def drop(
             help="Let the log forget a view in another database, and leave that database alone.",
         ),
     ] = False,
+    wait: Wait = SWAP_WAIT,
     yes: Yes = False,
 ) -> None:
     """Remove a view with its tables, or a version that is built beside the live one.
@@ -146,7 +158,7 @@ async def drop(
             session.output.ask(f"{what} and its tables would be removed. Remove them?")
         place = await find_view(store, name, database)
         async with _telling(place, name):
-            dropped = await drop_view(store, name, version, place=place)
+            dropped = await drop_view(store, name, version, place=place, wait=wait)
         if not dropped:
             raise unknown_view(what, await place.query(read_views), place.name)
     session.output.value({"view": name, "version": version}, f"{what} is removed")

@@ -28,16 +28,18 @@ Database = Annotated[
 ]
 
 
-async def find_view(store: EventStore, name: str, database: str | None) -> ViewPlace:
+async def find_view(
+    store: EventStore, name: str, database: str | None, *, new: bool = False
+) -> ViewPlace:
     """Return where a view is: in the database that is named, in the log's, or as the log knows.
 
-    Raises InvalidInputError where no such view is there.
+    Raises InvalidInputError where no such view is there; with ``new`` that is where it is to be.
     """
     place = await place_at(store, database)
     views = await place.query(read_views)
     if database is None and name not in {view.name for view in views}:
         place, views = await _find_elsewhere(store, name, views)
-    if name not in {view.name for view in views}:
+    if not new and name not in {view.name for view in views}:
         raise unknown_view(f"view {name!r}", views, place.name)
     return place
 

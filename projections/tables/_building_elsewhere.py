@@ -18,6 +18,7 @@ from eventstore.errors import (
     TakenOverError,
 )
 from eventstore.log.inline_projection import BuildGoneError
+from eventstore.storage.held_wait import HeldError
 from projections.protocol import OutdatedViewError
 from projections.tables.elsewhere import read_facts
 
@@ -34,15 +35,12 @@ if TYPE_CHECKING:
 
     Rest = Callable[[Cursor, Cursor], Sequence[Event]]
 
-SWAP_SECONDS: Final = 0.05
-"""How long the first tries to swap wait for readers of the old tables."""
-
 CLEARED_ROWS: Final = 1_000
 """Rows that one transaction takes out of a table that was replaced, on SQLite."""
 
 
-class NotSwappedError(EventStoreError):
-    """Readers hold the old version, or the build is too far behind: the swap is tried again."""
+class TooFarBehindError(EventStoreError):
+    """The build is further behind the live version than a swap applies: it is tried again."""
 
 
 class BuildElsewhere:
@@ -135,8 +133,8 @@ class BuildElsewhere:
     def swap(self, seconds: float, rest: Rest) -> None:
         """Put the build in the live version's place.
 
-        ``rest`` gives the events between two cursors. Raises NotSwappedError where readers hold
-        the old tables for longer than ``seconds``.
+        ``rest`` gives the events between two cursors. Raises HeldError where readers hold the old
+        tables for longer than ``seconds``.
         """
         with self._database.transaction() as connection:
             self._database.lock_setup(connection)
@@ -148,7 +146,7 @@ class BuildElsewhere:
                     self._at = at
                     self._apply(connection, rest(at, live), live)
             if not build.swap(seconds):
-                raise NotSwappedError(f"readers hold the tables of {self.name!r}")
+                raise HeldError(build.holders)
 
     def clear(self) -> None:
         """Remove what is left of older versions, some rows at a time."""

@@ -14,14 +14,15 @@ import anyio
 from eventstore.errors import StorageError
 from eventstore.log.inline_projection import BuildGoneError
 from eventstore.log.operations import Query
+from eventstore.log.validation import check_seconds
+from eventstore.storage.held_wait import HeldError, HeldWait
 from projections.elsewhere import read_elsewhere
 from projections.protocol import OutdatedViewError
 from projections.runner import ProjectionRunner
 from projections.tables._building_elsewhere import (
     FAILS,
-    SWAP_SECONDS,
     BuildElsewhere,
-    NotSwappedError,
+    TooFarBehindError,
 )
 from projections.tables.backends import make_database
 from projections.tables.elsewhere import (
@@ -32,8 +33,6 @@ from projections.tables.elsewhere import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sqlalchemy import Connection
 
     from eventstore import Cursor, Event, EventStore
@@ -44,10 +43,10 @@ T = TypeVar("T")
 Progress = Callable[[int, int], None]
 
 REST_EVENTS: Final = 2_000
-"""Events that the swap may apply itself, at the most."""
+"""Events that the first try to swap may apply itself, each next one twice as many."""
 
-SWAP_TRIES: Final = 10
-"""Tries to swap after which each waits for readers twice as long."""
+SWAP_WAIT: Final = 30.0
+"""Seconds that a swap waits for those who hold the tables of the live version."""
 
 
 class ViewPlace(Protocol):
@@ -55,6 +54,8 @@ class ViewPlace(Protocol):
 
     name: str
     """Names it in messages, without a password; empty for the log's own."""
+    url: str
+    """Where it is; empty for the log's own."""
 
     async def query(self, function: Callable[[Connection], T]) -> T:
         """Return what ``function(connection)`` reads, in one transaction."""
@@ -65,8 +66,11 @@ class ViewPlace(Protocol):
     async def build(self, projection: TableProjection, progress: Progress) -> bool:
         """Build a version beside the live one, up to the head; return whether there is one."""
 
-    async def swap(self, projection: TableProjection) -> bool:
-        """Put a version in the live one's place; return whether that was another one."""
+    async def swap(self, projection: TableProjection, *, wait: float = SWAP_WAIT) -> bool:
+        """Put a version in the live one's place; return whether that was another one.
+
+        Raises ProjectionHeldError on PostgreSQL where others hold the tables for ``wait`` seconds.
+        """
 
     async def tell(self, name: str) -> None:
         """Let the log know how a projection is now, where its own database does not say it."""
@@ -75,7 +79,7 @@ class ViewPlace(Protocol):
 class LogPlace:
     """The log's own database; see :class:`ViewPlace`."""
 
-    name = ""
+    name = url = ""
 
     def __init__(self, store: EventStore) -> None:
         self._store = store
@@ -92,9 +96,9 @@ class LogPlace:
         """Build a version beside the live one."""
         return await self._store.build_view(projection, progress=progress)
 
-    async def swap(self, projection: TableProjection) -> bool:
+    async def swap(self, projection: TableProjection, *, wait: float = SWAP_WAIT) -> bool:
         """Put a version in the live one's place."""
-        return await self._store.swap_view(projection)
+        return await self._store.swap_view(projection, wait=wait)
 
     async def tell(self, name: str) -> None:
         """Do nothing: the log's database knows it."""
@@ -105,7 +109,7 @@ class OtherPlace:
 
     def __init__(self, store: EventStore, url: str) -> None:
         self._store = store
-        self._url = url
+        self.url = url
         self.name = make_database(url).url
 
     async def query(self, function: Callable[[Connection], T]) -> T:
@@ -129,7 +133,7 @@ class OtherPlace:
 
     async def build(self, projection: TableProjection, progress: Progress | None = None) -> bool:
         """Build a version beside the live one: what is built stays where this is cancelled."""
-        view = BuildElsewhere(projection, make_database(self._url))
+        view = BuildElsewhere(projection, make_database(self.url))
         while await self._is_needed(view):
             try:
                 await ProjectionRunner(self._store, view, progress=progress).catch_up()
@@ -141,14 +145,15 @@ class OtherPlace:
             return True
         return False
 
-    async def swap(self, projection: TableProjection) -> bool:
+    async def swap(self, projection: TableProjection, *, wait: float = SWAP_WAIT) -> bool:
         """Build what is missing, and put the version in the live one's place."""
-        view, swapped = BuildElsewhere(projection, make_database(self._url)), False
+        view, swapped = BuildElsewhere(projection, make_database(self.url)), False
+        held = HeldWait(projection.name, check_seconds("wait", wait, zero=True))
         while await self._is_needed(view):
             swapped = True
             try:
                 async with ProjectionRunner(self._store, view).held() as advance:
-                    await self._swap(view, advance)
+                    await self._swap(view, advance, held)
             except BuildGoneError:
                 continue
             except FAILS:
@@ -156,33 +161,39 @@ class OtherPlace:
                 raise
         return swapped
 
-    async def _swap(self, view: BuildElsewhere, advance: Callable[[], Any]) -> None:
-        tries = 0
+    async def _swap(self, view: BuildElsewhere, advance: Callable[[], Any], held: HeldWait) -> None:
+        most = REST_EVENTS
         while True:
             await advance()
-            seconds = SWAP_SECONDS * 2 ** (tries // SWAP_TRIES)
             try:
-                await anyio.to_thread.run_sync(view.swap, seconds, self._rest)
-            except (NotSwappedError, OutdatedViewError):
-                tries += 1
-                await anyio.sleep(4 * seconds)
+                rest = partial(self._rest, most)
+                await anyio.to_thread.run_sync(view.swap, held.patience, rest)
+            except HeldError as error:
+                await anyio.sleep(held.pause(error.pids))
+            except TooFarBehindError:
+                most *= 2
+            except OutdatedViewError:
+                pass  # It is redacted: the next step computes the build again.
             else:
                 await anyio.to_thread.run_sync(view.clear)
                 return
 
-    def _rest(self, at: Cursor, until: Cursor) -> Sequence[Event]:
+    def _rest(self, most: int, at: Cursor, until: Cursor) -> list[Event]:
         """Read the events between two cursors, in the thread that swaps."""
-        query = Query(
-            after=at.position,
-            until=until.position,
-            limit=REST_EVENTS,
-            whole_commits=True,
-            expect=at,
-        )
-        page = anyio.from_thread.run(self._store.feed.page, query)
-        if page.through != until:
-            raise NotSwappedError(f"the build is more than {REST_EVENTS} events behind")
-        events: Sequence[Event] = page.events
+        if until.position - at.position > most:
+            raise TooFarBehindError(f"the build is more than {most} events behind")
+        events: list[Event] = []
+        while at != until:
+            query = Query(
+                after=at.position,
+                until=until.position,
+                limit=most,
+                whole_commits=True,
+                expect=at,
+            )
+            page = anyio.from_thread.run(self._store.feed.page, query)
+            events += page.events
+            at = page.through
         return events
 
     async def tell(self, name: str) -> None:
@@ -202,7 +213,7 @@ class OtherPlace:
 
     async def _in_thread(self, function: Callable[[Database], T]) -> T:
         def run() -> T:
-            database = make_database(self._url)
+            database = make_database(self.url)
             database.open()
             try:
                 return function(database)

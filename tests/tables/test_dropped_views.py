@@ -24,8 +24,11 @@ from eventstore import EventStore, NewEvent, ProjectionHeldError, ProjectionTabl
 from projections import ProjectionRunner
 from projections.tables.checkpoints import set_aside_table
 from projections.tables.dropping import drop_view
+from projections.tables.places import place_at
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from support.postgres import Server
 
 pytestmark = [
@@ -137,3 +140,25 @@ async def test_a_swap_and_a_drop_name_the_reader_that_they_wait_for(postgres: Se
         assert await drop_view(store, "totals", wait=0)
     engine.dispose()
     assert read_totals(log) == {}
+
+
+@pytest.mark.slow
+async def test_a_swap_in_another_database_names_the_reader_that_it_waits_for(
+    postgres: Server, tmp_path: Path
+) -> None:
+    target = postgres.fresh_schema()
+    engine = reader_of(target)
+    async with EventStore.open(f"sqlite:///{tmp_path}/log.db") as store:
+        rows = await append_numbers(store, 9)
+        await ProjectionRunner(store, Totals().at(target)).catch_up()
+        place = await place_at(store, target)
+        with engine.connect() as reader:
+            pid = reader.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            assert len(reader.execute(select(counts)).all()) == len(rows)
+            with pytest.raises(ProjectionHeldError, match="'totals'") as caught:
+                await place.swap(DoubledTotals(), wait=0.2)
+            assert caught.value.pids == (pid,)
+            assert read_totals(target) == rows
+        assert await place.swap(DoubledTotals())
+        assert read_totals(target) == {key: 2 * total for key, total in rows.items()}
+    engine.dispose()

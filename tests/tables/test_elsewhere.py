@@ -24,6 +24,7 @@ from projections import ProjectionRunner
 from projections import elsewhere as told_of
 from projections.cli.projection_status import elsewhere
 from projections.elsewhere import read_elsewhere
+from projections.tables import places
 from projections.tables.dropping import drop_view
 from projections.tables.elsewhere import elsewhere_table
 from projections.tables.places import OtherPlace, forget_elsewhere, place_at
@@ -175,7 +176,10 @@ async def test_a_next_version_is_built_and_swapped_elsewhere(log: str, target: s
 
 
 @pytest.mark.slow
-async def test_a_swap_beside_a_live_run_never_takes_rows_back(log: str, target: str) -> None:
+async def test_a_swap_beside_a_live_run_never_takes_rows_back(
+    log: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "REST_EVENTS", 1)
     seen: list[int] = []
     async with EventStore.open(log) as store, EventStore.open(log) as writer:
         await append_numbers(store, 10)

@@ -90,6 +90,8 @@ def test_what_cannot_be_built_or_dropped_is_one_line(run: Run, tmp_path: Path) -
     assert "is no TableProjection" in refused(run, *totals, "--from", "json:JSONDecoder")
     assert "is no TableProjection" in refused(run, *totals, "--from", "json:__name__")
     assert "is the view 'totals'" in refused(run, "views", "swap", "sums", "--from", NEWER)
+    assert "--wait" in run("views", "swap", "totals", "--wait", "-1").stderr
+    assert "--wait" in run("views", "drop", "totals", "--wait", "soon").stderr
     assert "there are totals" in refused(run, "views", "build", "rules")
     assert "of version 9 of totals: is not in" in refused(run, "views", "drop", "totals@9")
     assert "view 'x@y'" in refused(run, "views", "drop", "x@y")
@@ -103,6 +105,12 @@ def test_a_view_of_a_manifest_is_known_by_its_name(
     old = read_totals(url)
     assert run("views", "swap", "totals").returncode == 0
     assert read_totals(url) == {key: 6 * total for key, total in old.items()}
+    twice = read_totals(url)
+    run("append", "n/1", "Counted", "7")
+    assert read_totals(url) == twice, "no program with the view has appended"
+    assert run("rebuild", "totals").stdout.endswith(" is rebuilt, at position 6\n")
+    assert read_totals(url) == twice | {"n/1": twice["n/1"] + 3 * 2 * 7}
+    assert run("rebuild", "totals", "--to", "files").returncode == 2
     other = View("totals", "support.totals:nothing")
     monkeypatch.setitem(contributions().views, "totals", Contribution(other, "acme", "Totals"))
     said = refused(run, "views", "swap", "totals")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import anyio
 import pytest
@@ -12,6 +13,8 @@ from support.commands import refused
 from support.totals import Totals, append_numbers, read_totals
 
 from eventstore import EventStore, NewEvent, ProjectionError
+from eventstore.cli.contributions import Contribution, contributions
+from eventstore.cli.manifest import View
 from projections import ProjectionRunner
 
 if TYPE_CHECKING:
@@ -75,7 +78,9 @@ def test_a_view_elsewhere_is_listed_with_its_lag_and_its_poison(
     assert (entry["name"], entry["failed_at"], entry["place"]) == ("totals", 6, target)
 
 
-def test_a_version_elsewhere_is_built_swapped_and_dropped(run: Run, url: str, target: str) -> None:
+def test_a_version_elsewhere_is_built_swapped_and_dropped(
+    run: Run, url: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = anyio.run(fill, url, target)
     done = run("views", "build", "totals", *NEWER)
     assert (done.returncode, done.stderr) == (0, "")
@@ -86,6 +91,10 @@ def test_a_version_elsewhere_is_built_swapped_and_dropped(run: Run, url: str, ta
     assert read_totals(target) == {key: 2 * total for key, total in old.items()}
     assert listed(run) == [(2, "live", 0, target)]
     assert run("views", "retry", "totals", *NEWER).returncode == 0
+    one = Contribution(View("totals", NEWER[1]), "acme", "Totals")
+    monkeypatch.setitem(contributions().views, "totals", one)
+    done = run("rebuild", "totals", "--json")
+    assert unquote(json.loads(done.stdout)["place"]) == target
     assert run("views", "drop", "totals", "--yes").stdout == "view totals is removed\n"
     assert (listed(run), read_totals(target)) == ([], {})
     assert "is in no other database" in refused(run, "views", "drop", "totals", "--forget")
