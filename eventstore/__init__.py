@@ -41,6 +41,7 @@ from eventstore.errors import (
     UpcastError,
     ViewNotKeptError,
     WrongLoopError,
+    WrongPageError,
 )
 from eventstore.system.lazy_exports import lazy_exports
 
@@ -113,6 +114,7 @@ __all__ = [
     "Upcasters",
     "ViewNotKeptError",
     "WrongLoopError",
+    "WrongPageError",
 ]
 
 if not TYPE_CHECKING:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         Operation,
         Page,
         Query,
+        SealedPage,
         SlowConsumers,
         StreamState,
         ToldView,
@@ -84,6 +85,9 @@ class FollowedLog(LogReader, Protocol):
 
     def saw(self, cursor: Cursor) -> None:
         """Take note of a head that was read, in the event loop."""
+
+    async def sealed_page(self, query: Query) -> SealedPage:
+        """Read one page as it is stored, with what its hash chain is computed from."""
 
     async def write(self, operation: Operation) -> Any:
         """Carry out an operation; return its outcome, once that is durable, or raise its error."""

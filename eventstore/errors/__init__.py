@@ -30,6 +30,7 @@ from eventstore.errors._projections import ProjectionTableError as ProjectionTab
 from eventstore.errors._projections import ProjectionVersionError as ProjectionVersionError
 from eventstore.errors._remote import AccessDeniedError as AccessDeniedError
 from eventstore.errors._remote import NotServedError as NotServedError
+from eventstore.errors._remote import WrongPageError as WrongPageError
 from eventstore.errors._root import ConfigError as ConfigError
 from eventstore.errors._root import EventStoreError as EventStoreError
 from eventstore.errors._root import InvalidInputError as InvalidInputError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eventstore.errors._root import EventStoreError
+from eventstore.errors._storage import StorageError
 
 
 class AccessDeniedError(EventStoreError):
@@ -31,3 +32,21 @@ class NotServedError(EventStoreError):
         )
         self.where = where
         self.what = what
+
+
+class WrongPageError(StorageError):
+    """A server answered with a page that is not what the log holds; none of its events is given.
+
+    It leaves out, repeats or reorders events, is of another place or another log, or does not
+    continue the hash chain. ``where`` is the server, ``position`` the event at which it shows.
+    Asking again does not help: run 'eventstore verify' where the log is, and look at what lies
+    between.
+    """
+
+    def __init__(self, where: str, position: int, what: str) -> None:
+        super().__init__(
+            where,
+            f"answered with a wrong page: at position {position} {what}; 'eventstore verify' "
+            "where the log is says whether the log or what lies between has changed it",
+        )
+        self.position = position

@@ -110,6 +110,34 @@ class Page(msgspec.Struct, frozen=True):
     """Those of the query's consumers (name, epoch) that have a new owner, with its name."""
 
 
+Seal: TypeAlias = "tuple[bytes, bytes]"
+"""An event's salt, empty where the event was redacted, and the digest of its content."""
+
+
+class SealedPage(NamedTuple):
+    """A page as it is stored, with what its hash chain is computed from.
+
+    ``before`` is the chain's hash before the first event. ``seals`` has one for each event of a
+    page that is whole (:func:`is_whole`), and none for another one.
+    """
+
+    page: Page
+    before: bytes
+    seals: list[Seal]
+
+
+def is_whole(query: Query, head: Head) -> bool:
+    """Whether a page has every event of its range: forwards, unfiltered, above what was trimmed."""
+    after = start_of(query, head)
+    return not (query.filtered or query.backwards) and after >= head.first_position - 1
+
+
+def start_of(query: Query, head: Head) -> int:
+    """Return the position after which a query forwards begins, as the head says."""
+    oldest = 0 if query.kept else head.first_position - 1
+    return oldest if query.oldest else query.after
+
+
 class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     """An event's row as a whole: the event, and what the hash chain needs of its content.
 

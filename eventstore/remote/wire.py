@@ -27,6 +27,8 @@ from eventstore.log.operations import (
     Head,
     Page,
     Query,
+    Seal,
+    SealedPage,
 )
 
 T = TypeVar("T")
@@ -113,7 +115,12 @@ Read: TypeAlias = ReadHead | ReadPage | ReadStreams | ReadState
 
 
 class PageAnswer(msgspec.Struct, frozen=True):
-    """A page, as :class:`eventstore.log.operations.Page`."""
+    """A page, as :class:`eventstore.log.operations.Page`, with what its hash chain is checked by.
+
+    ``before`` is the chain's hash before the first event, ``seals`` is for each event the salt,
+    empty where the event was redacted, and the digest of its content. A page of a reading that
+    filters has none.
+    """
 
     events: list[Event]
     through: Cursor
@@ -121,18 +128,27 @@ class PageAnswer(msgspec.Struct, frozen=True):
     floor: int
     ends: dict[int, bytes]
     lost: list[tuple[str, int, str]]
+    before: bytes = b""
+    seals: list[Seal] = []
 
     @classmethod
-    def of(cls, page: Page) -> PageAnswer:
+    def of(cls, sealed: SealedPage) -> PageAnswer:
         """Return a page as it travels."""
+        page = sealed.page
         lost = [(name, epoch, owner) for (name, epoch), owner in page.lost.items()]
         events, ends = list(page.events), dict(page.ends)
-        return cls(events, page.through, page.head, page.floor, ends, lost)
+        return cls(
+            events, page.through, page.head, page.floor, ends, lost, sealed.before, sealed.seals
+        )
 
     def page(self) -> Page:
         """Return what was sent."""
         lost = {(name, epoch): owner for name, epoch, owner in self.lost}
         return Page(self.events, self.through, self.head, self.floor, self.ends, lost)
+
+    def sealed(self) -> SealedPage:
+        """Return what was sent, with what it is checked by."""
+        return SealedPage(self.page(), self.before, self.seals)
 
 
 class SlowestAnswer(msgspec.Struct, frozen=True):

@@ -40,6 +40,8 @@ class Gateway:
         self.metrics = Metrics()
         self.access = Access(store, self._end_revoked, anonymous_read=anonymous_read)
         self.reads = SharedReads(store.feed.page)
+        self.sealed_reads = SharedReads(store.feed.log.sealed_page)
+        """Reads for stores by URL, which check what they get."""
         self.waits = SharedWaits(self.reads, self.subscribe, page_body)
         self._stopping = False
         self._followers: set[Follower] = set()

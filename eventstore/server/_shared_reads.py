@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import anyio
 import msgspec
@@ -27,37 +27,39 @@ if TYPE_CHECKING:
     from eventstore.log.operations import Page, Query
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
-class _Read:
+class _Read(Generic[T]):
     """One read, and what came of it."""
 
     def __init__(self) -> None:
         self.done = anyio.Event()
-        self.page: Page | None = None
+        self.page: T | None = None
         self.error: Exception = HttpError(503, "the server stops: ask again", {"retry-after": "1"})
 
-    def result(self) -> Page:
+    def result(self) -> T:
         """Return the page; raise an error of the caller's own."""
         if self.page is None:
             raise copy.copy(self.error) from self.error
         return self.page
 
 
-class SharedReads:
+class SharedReads(Generic[T]):
     """Reads pages by ``read``: at most one at a time for each query, and one that is to follow."""
 
-    def __init__(self, read: Callable[[Query], Awaitable[Page]]) -> None:
+    def __init__(self, read: Callable[[Query], Awaitable[T]]) -> None:
         self._read = read
         self._turns: dict[Query, anyio.Lock] = {}
-        self._next: dict[Query, _Read] = {}
+        self._next: dict[Query, _Read[T]] = {}
 
-    async def page(self, query: Query) -> Page:
+    async def page(self, query: Query) -> T:
         """Return the page of a read that begins after this call. Raises what ``read`` raises."""
         if (other := self._next.get(query)) is not None:
             await other.done.wait()
             return other.result()
-        own = self._next[query] = _Read()
+        own: _Read[T] = _Read()
+        self._next[query] = own
         turn = self._turns.setdefault(query, anyio.Lock())
         try:
             with anyio.CancelScope(shield=True):  # Others wait for it.
@@ -96,7 +98,7 @@ class SharedWaits:
 
     def __init__(
         self,
-        reads: SharedReads,
+        reads: SharedReads[Page],
         subscribe: Callable[[Query, Cursor], Subscription],
         encode: Callable[[Page], bytes],
     ) -> None:

@@ -68,7 +68,7 @@ async def _read(gateway: Gateway, request: Request, token: Token, asked: wire.Re
             if asked.until is None or asked.until > asked.after:
                 gateway.access.require_streams(request, "read", asked.streams)
             # Otherwise it asks for a place, and no event is in it.
-            return wire.PageAnswer.of(await gateway.reads.page(_checked(asked)))
+            return wire.PageAnswer.of(await gateway.sealed_reads.page(_checked(asked)))
         case wire.ReadStreams(prefix, after, limit):
             gateway.access.require_streams(request, "read", prefix or None)
             return await log.stream_states(prefix, after, limit)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from eventstore.errors import StorageError, StoreClosedError
 from eventstore.log.events import Cursor
 from eventstore.storage.reading import read_told_views, read_views
+from eventstore.storage.sealed_pages import read_sealed_page
 from eventstore.system.owners import LoopGuard
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         Page,
         Query,
         Redact,
+        SealedPage,
         SlowConsumers,
         StreamState,
         ToldView,
@@ -135,6 +137,12 @@ class LogAccess:
         page = await self.run(self._read_page, query)
         self.saw(page.head.cursor)
         return page
+
+    async def sealed_page(self, query: Query) -> SealedPage:
+        """Read one page as it is stored, with what its hash chain is computed from."""
+        sealed: SealedPage = await self.run(self.backend.read, partial(read_sealed_page, query))
+        self.saw(sealed.page.head.cursor)
+        return sealed
 
     def page_here(self, query: Query) -> Page:
         """Read one page in the calling thread, which may be any one; :meth:`saw` is not called."""

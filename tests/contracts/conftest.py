@@ -37,6 +37,7 @@ def anyio_backend(runner: str) -> str:
 
 
 NOT_SERVED = {
+    "backend": "query_is_of_one_moment",
     "beside": "query transact transaction",
     "clock_set_ahead": "time_that_no_event trim_by_time",
     "consumer_life": "holds_back_neither below_the_first_position",

@@ -18,7 +18,7 @@ INTENDED = {
     "HistoryGoneError", "HistoryHeldError", "InvalidInputError", "LimitExceededError", "NoLogError",
     "NotAppliedError", "NotEmptyError", "NotServedError", "ProjectionError",
     "StorageError", "StoreClosedError",
-    "TakenOverError", "UnknownConsumerError", "UpcastError", "WrongLoopError",
+    "TakenOverError", "UnknownConsumerError", "UpcastError", "WrongLoopError", "WrongPageError",
     "FileChangedError", "LinkedFileError", "LogReplacedError",
     "ProjectionGoneError", "ProjectionHeldError", "ProjectionTableError", "ProjectionVersionError",
     "QueryTimeoutError", "EventTypes", "EventDataError", "ViewNotKeptError",

@@ -20,6 +20,9 @@ from eventstore import (
     StreamWrite,
 )
 from eventstore.log.operations import Acknowledge, OpenConsumer, RewindConsumer
+from eventstore.storage.http._not_served import NotServed
+from eventstore.storage.http.backend import HttpBackend
+from eventstore.storage.protocols import MovableLog
 from projections.rules.tables import RuleTables
 
 if TYPE_CHECKING:
@@ -39,6 +42,8 @@ CALLS: dict[str, Callable[[EventStore, Path], Awaitable[Any]]] = {
     "query": lambda store, _: store.query(lambda connection, head: head.position),
     "transact": lambda store, _: store.transact(),
     "renew_incarnation": lambda store, _: store.renew_incarnation(),
+    "build_view": lambda store, _: store.build_view(RuleTables()),
+    "swap_view": lambda store, _: store.swap_view(RuleTables()),
 }
 
 
@@ -51,6 +56,30 @@ async def test_what_servers_do_not_offer_is_refused(served: Served, tmp_path: Pa
             assert served.url not in str(refused.value)
         assert (await store.append("a/1", some(1))).version == 1
     assert not list(tmp_path.iterdir())
+
+
+async def test_what_would_fill_the_log_of_a_server_is_refused(
+    served: Served, tmp_path: Path
+) -> None:
+    exported, copy = tmp_path / "log.export", tmp_path / "copy.db"
+    async with EventStore.open(f"sqlite:///{tmp_path}/own.db") as own:
+        await own.append("a/1", some(1))
+        await own.export(exported)
+        await own.backup(copy)
+    async with EventStore.open(served.url) as store:
+        before = await store.head()
+        for call in (store.import_from(exported), EventStore.restore(copy, served.url)):
+            with pytest.raises(NotServedError) as refused:
+                await call
+            assert refused.value.where == store.url
+        assert await store.head() == before
+
+
+def test_whatever_a_backend_does_a_server_offers_or_refuses() -> None:
+    asked = {name for name in dir(MovableLog) if not name.startswith("_")}
+    own = {name for kind in (HttpBackend, NotServed) for name in vars(kind)}
+    assert asked - own <= {"url"}
+    assert not {name for name in vars(NotServed) if name[0] != "_"} & set(vars(HttpBackend))
 
 
 async def test_projections_inline_are_refused_before_anything_is_asked(served: Served) -> None:

@@ -31,6 +31,7 @@ from eventstore.remote import wire
 from eventstore.remote.connection import Connection
 from eventstore.remote.problems import error_of_problem
 from eventstore.storage.http._not_served import NotServed
+from eventstore.storage.http._page_checks import check_page
 from eventstore.storage.reading import read_told_views, read_views
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class HttpBackend(NotServed):
                 "open a store by URL without them"
             )
         self._identity: wire.Identity | None = None
+        self._newest: Head | None = None
+        """The head that the server has told last."""
 
     def watch_waits(self, check: Callable[[], None]) -> None:
         """Do nothing: what waits for a turn to write is the server."""
@@ -90,7 +93,9 @@ class HttpBackend(NotServed):
         self._connection.close()
 
     def _identify(self) -> wire.Identity:
-        return self._connection.read(wire.ReadHead(), wire.Identity)
+        identity = self._connection.read(wire.ReadHead(), wire.Identity)
+        self._newest = identity.head
+        return identity
 
     def head(self) -> Head:
         """Return the committed head."""
@@ -102,12 +107,13 @@ class HttpBackend(NotServed):
         return self._identity.head, self._identity.incarnation
 
     def page(self, query: Query) -> Page:
-        """Read one page; raise StorageError for one that does not follow its query."""
+        """Read one page; raise WrongPageError for one that is not what the log holds."""
         query = msgspec.structs.replace(query, limit=min(query.limit, PAGE_EVENTS))
-        asked = wire.asked_by(query)
-        page = self._connection.read(asked, wire.PageAnswer).page()
-        check_page(self.url, query, page)
-        return page
+        known = self._newest
+        sealed = self._connection.read(wire.asked_by(query), wire.PageAnswer).sealed()
+        check_page(self.url, query, sealed, known)
+        self._newest = sealed.page.head
+        return sealed.page
 
     def consumers(self, names: Sequence[str] | None = None) -> list[ConsumerState]:
         """Return named consumers, by name."""
@@ -233,20 +239,3 @@ def _sent(operation: Operation) -> wire.Sent | None:
         case Acknowledge(name, epoch, cursor):
             return wire.SentAck(name, epoch, cursor)
     return None
-
-
-def check_page(where: str, query: Query, page: Page) -> None:
-    """Raise StorageError for a page that leaves out, repeats or adds events that can be told.
-
-    Of a read that filters, that nothing which matches was left out is the server's word.
-    """
-    positions = [event.position for event in page.events]
-    ordered = sorted(set(positions), reverse=query.backwards) == positions
-    expect = query.expect
-    if expect is not None and expect.log_id != page.through.log_id:
-        ordered = False
-    if not ordered or not all(query.matches(event) for event in page.events):
-        raise StorageError(where, "answered with events that were not asked for")
-    plain = not (query.filtered or query.backwards or query.kept or query.oldest)
-    if plain and positions != list(range(query.after + 1, page.through.position + 1)):
-        raise StorageError(where, "answered with a page that leaves out events")
