@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from eventstore import EventStore
+from eventstore.cli.serve import contributed_routes
 from eventstore.server import serving
 from eventstore.server.app import make_app
 from eventstore.server.settings import ServerSettings
@@ -90,7 +91,9 @@ class Served:
                 with serving.listen(address, encrypted=False, behind_proxy=False) as listening:
                     self.port = listening.getsockname()[1]
                     self.url = f"http://{secret}@{HOST}:{self.port}"
-                    app = make_app(self.store, settings=ServerSettings(max_body=MAX_BODY))
+                    settings = ServerSettings(max_body=MAX_BODY)
+                    routes = contributed_routes(self.store)
+                    app = make_app(self.store, settings=settings, routes=routes)
                     self.gateway: Gateway = app.state.gateway
                     if not self.with_token:
                         self.gateway.access.identify = lambda _: ANYONE
