@@ -9,6 +9,7 @@ from eventstore.system.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from projections.rules.factory import SharedRuleStore, get_rule_store
     from projections.rules.given_states import RuleStateLike
+    from projections.rules.kept_rules import KeptRules, keep_rules
     from projections.rules.model import CompiledRule, RuleChange, RuleState
     from projections.rules.protocol import RuleStoreProtocol
     from projections.rules.replica import ReadOnlyError, RuleReplica
@@ -26,6 +27,7 @@ __all__ = [
     "CompiledRule",
     "FeedError",
     "GitLockError",
+    "KeptRules",
     "ReadOnlyError",
     "ReplicaFileError",
     "RuleChange",
@@ -42,6 +44,7 @@ __all__ = [
     "SourceNameError",
     "SyncReport",
     "get_rule_store",
+    "keep_rules",
     "rename_source",
     "sync_together",
 ]
@@ -53,6 +56,8 @@ if not TYPE_CHECKING:
         __all__,
         {
             "CompiledRule": "projections.rules.model",
+            "KeptRules": "projections.rules.kept_rules",
+            "keep_rules": "projections.rules.kept_rules",
             "FeedError": "projections.rules.replica_file",
             "GitLockError": "projections.rules.sources.git_lock",
             "ReplicaFileError": "projections.rules.replica_file",
