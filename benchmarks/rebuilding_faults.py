@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 BATCH: Final = 65_536
 """Events that a runner applies to the tables of rules at once."""
 
+BATCH_CPU_SECONDS: Final = 0.4
+"""The processor time that takes, about."""
+
 TABLES: Final = (rule_table, rejection_table, state_table)
 WINDOW_SECONDS: Final = 4.0
 TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -55,18 +58,21 @@ def digest(url: str) -> str:
 def resume(url: str, target: str, events: int, kills: int) -> list[int]:
     """Compute the tables and kill that at random places; return how far each process came.
 
-    Each kill waits until the tables are past a place, and then for a part of a batch.
+    Each kill waits until the tables are past a place, and then for a part of the processor time
+    that a batch takes.
     """
     chance = random.Random(7)
     last = max(0, events - 3 * BATCH)
-    reached, seconds = [], 0.5
+    reached: list[int] = []
     for place in sorted(chance.randrange(last + 1) for _ in range(kills)):
         with start("resume", url, target) as process:
             assert process.stdout is not None
-            at, began = 0, time.monotonic()
+            at = 0
             while at < place and (line := process.stdout.readline().split())[:1] == ["at"]:
-                at, seconds, began = int(line[1]), time.monotonic() - began, time.monotonic()
-            time.sleep(chance.uniform(0, seconds))
+                at = int(line[1])
+            until = cpu_seconds(process.pid) + chance.uniform(0, BATCH_CPU_SECONDS)
+            while process.poll() is None and cpu_seconds(process.pid) < until:
+                time.sleep(0.002)
             process.send_signal(signal.SIGKILL)
             rest = [int(line.split()[1]) for line in process.stdout if line.startswith("at")]
         if process.returncode != -signal.SIGKILL:
@@ -79,14 +85,19 @@ def resume(url: str, target: str, events: int, kills: int) -> list[int]:
     return reached
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has used, dead or alive, until it is waited for."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
 @contextmanager
 def beside(role: str, url: str, target: object) -> Iterator[Callable[[], float]]:
     """Run a process until it is killed; give what returns its processor time so far."""
     with start(role, url, target) as process:
 
         def cpu() -> float:
-            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / TICKS
+            return cpu_seconds(process.pid)
 
         try:
             while cpu() < 1.0:  # It has started, and is at work.

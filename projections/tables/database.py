@@ -65,6 +65,10 @@ class Database(Protocol):
     one_writer: bool
     """Whether one transaction at a time writes to it, a whole rebuild being one."""
 
+    @property
+    def identity(self) -> object:
+        """Which file it is, in a transaction; ``None`` for a server."""
+
     def reach(self, schema: str) -> str:
         """Return a URL that names it and a schema from any directory, without user and password."""
 

@@ -127,6 +127,7 @@ class FollowedTables:
         self._stored = 0
         self._failed = False
         self._at: Cursor | None = None
+        self._owned_in: object = None
         self._rebuilt: Cursor | None = None
         self._rebuild: Rebuild | None = None
 
@@ -274,8 +275,9 @@ class FollowedTables:
         c = projection_table.c
         found = select(c.epoch).where(c.name == self.name).with_for_update()
         epoch: int = connection.execute(found).scalar_one()
-        # A row that no runner has claimed is in a new file: the old one was removed.
-        if epoch and self._epoch not in {0, epoch}:
+        # Epochs are counted in one file: in another one, a copy or a new one, ours says nothing.
+        owned, self._owned_in = self._owned_in, self._database.identity
+        if epoch and owned == self._owned_in and self._epoch not in {0, epoch}:
             raise TakenOverError(f"projection {self.name}", "a newer runner")
         connection.execute(
             update(projection_table).where(c.name == self.name).values(epoch=epoch + 1)

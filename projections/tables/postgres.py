@@ -56,6 +56,7 @@ class PostgresDatabase:
 
     identifier_bytes: int | None = MAX_IDENTIFIER_BYTES
     one_writer = False
+    identity: object = None
 
     def __init__(self, url: str | SecretUrl) -> None:
         connection_info(url)  # Names what is wrong with a URL at once.

@@ -52,6 +52,11 @@ class SqliteDatabase:
         """Return a URL that names the file from any directory."""
         return f"sqlite:///{quote(str(self._path))}"
 
+    @property
+    def identity(self) -> object:
+        """Which file was at the path at the first transaction since it was opened."""
+        return None if self._files is None else self._files.main
+
     def open(self) -> None:
         """Make ready to connect."""
         with translate_errors(str(self._path)):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.commands import Run, Running, runner
+from support.file_systems import mounted
 from support.journalled import journal_small_ones, lines_in
 from support.rule_log import LOG_ID, Change, RuleLog, expected_files
 from support.waiting import wait_until
@@ -31,13 +32,8 @@ RULE = "rule_id: {0}\nrule_version: 1\nenabled: true\ndescription: {1}\n"
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """Give a file system of 256 KiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(place)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("this user may not mount a file system")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    with mounted(tmp_path / "disk", "256k") as place:
+        yield place
 
 
 @pytest.fixture

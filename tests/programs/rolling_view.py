@@ -2,12 +2,14 @@
 
 Arguments: URL of the log, URL of the tables' database or ``inline``, version, what to do about a
 newer version. ``append N`` appends so many commits and says ``appended``; ``storm`` appends
-until the process is killed.
+until the process is killed. Each error is a line on stdout, its type, and one on stderr, which has
+all warnings too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -28,13 +30,19 @@ async def append(store: EventStore, stream: str, count: int) -> None:
         await store.append(stream, [NewEvent("Counted", number % 7 + 1)])
 
 
+def tell(error: EventStoreError) -> None:
+    """Say what went wrong."""
+    logging.error("%s: %s", type(error).__name__, error)  # noqa: LOG015 - no part of a package
+    say(type(error).__name__)
+
+
 async def follow(store: EventStore, runner: ProjectionRunner) -> None:
     """Keep the projection, and say how that ends."""
     say("following", (await store.head()).position)
     try:
         await runner.run()
     except EventStoreError as error:
-        say(type(error).__name__)
+        tell(error)
 
 
 async def main(url: str, place: str, version: str, on_newer: OnNewerView) -> None:
@@ -55,14 +63,15 @@ async def main(url: str, place: str, version: str, on_newer: OnNewerView) -> Non
                     await append(store, f"n/{version}", int(*count))
                     say("appended")
                 except EventStoreError as error:
-                    say(type(error).__name__)
+                    tell(error)
             if task is not None:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
     except EventStoreError as error:
-        say(type(error).__name__)
+        tell(error)
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     run(main)

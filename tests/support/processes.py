@@ -9,7 +9,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from support import forked
 from support.waiting import wait_until
@@ -43,9 +43,12 @@ def run(program: str, *arguments: object, **settings: Any) -> subprocess.Complet
 
 
 @contextmanager
-def child(program: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+def child(
+    program: str, *arguments: object, stderr: IO[bytes] | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """Run a program with pipes for its lines; kill it at the end."""
-    process = start(program, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": stderr}
+    process = start(program, *arguments, text=True, **pipes)
     try:
         yield process
     finally:

@@ -12,7 +12,7 @@ from support.totals import Totals, append_numbers, project, read_totals
 from support.waiting import eventually
 
 from eventstore import EventStore
-from eventstore.errors import FileChangedError
+from eventstore.errors import FileChangedError, TakenOverError
 from eventstore.log.operations import Query
 from projections import ProjectionRunner
 
@@ -74,3 +74,26 @@ async def test_a_runner_fills_a_new_file_where_its_view_was_removed(
         expected = {name: 2 * total for name, total in more.items()}
         await eventually(reached, 60)
         tasks.cancel_scope.cancel()
+
+
+@pytest.mark.promise("projection")
+async def test_a_file_that_comes_back_is_no_sign_of_another_runner(
+    tmp_path: Path, url: str
+) -> None:
+    view, away = tmp_path / "view.db", tmp_path / "away.db"
+    async with EventStore.open(url, notify="none") as store:
+        log_id = (await store.head()).log_id
+    tables = Totals().at(f"sqlite:///{view}")
+    for _ in range(2):
+        tables.open(log_id)
+        tables.close()
+    view.rename(away)
+    tables.reopen(log_id)
+    tables.close()
+    away.rename(view)
+    tables.reopen(log_id)
+    rival = Totals().at(f"sqlite:///{view}")
+    rival.open(log_id)
+    rival.close()
+    with pytest.raises(TakenOverError):
+        tables.reopen(log_id)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.exc import SQLAlchemyError
+from support.file_systems import filled, mounted
 from support.logs import LOG_URLS
 from support.many_totals import other_totals, read_count, run_sql
 from support.postgres import shared_server
@@ -65,25 +65,8 @@ def folder(_: str, place: Path) -> Iterator[None]:
 @contextmanager
 def full(_: str, place: Path) -> Iterator[None]:
     """Fill the file system."""
-    filler = place.with_name("filler")
-    with suppress(OSError), filler.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
-    yield
-    filler.unlink()
-
-
-@contextmanager
-def mounted(place: Path) -> Iterator[None]:
-    """Mount a file system of 1 MiB."""
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("this user may not mount a file system")
-    try:
+    with filled(place.parent):
         yield
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 @contextmanager

@@ -1,8 +1,12 @@
-"""Rolling deployments: two versions of one projection in processes on one log, and kills."""
+"""Rolling deployments: two versions of one projection in processes on one log, and kills.
+
+Each line that a process writes to stderr has to be one that its part in the deployment explains.
+"""
 
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -20,23 +24,40 @@ from projections.tables.checkpoints import projection_table
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.promise("projection"),
     pytest.mark.slow,
+    pytest.mark.timeout(900),
     pytest.mark.parametrize("anyio_backend", ["asyncio"]),
 ]
 
 HISTORY = 600
 """Events before the first process: enough for many steps of a new version."""
 
+STEPS_ASIDE = "projection 'totals' is of version 2, this program computes version 1: run the newer "
+EXPLAINED = {
+    "inline": (
+        rf"v1 WARNING eventstore\.log\.inline_view {STEPS_ASIDE}.*; this process appends without.*",
+        rf"v1 ERROR root ProjectionVersionError: {STEPS_ASIDE}.*",
+    ),
+    "followed": (
+        rf"v1 ERROR root ProjectionVersionError: {STEPS_ASIDE}.*",
+        r"v[12] ERROR root TakenOverError: 'projection totals' was taken over by a newer runner.*",
+    ),
+}
+"""What processes may write to stderr, by where the view is kept, after the process's version."""
+
 
 class Rollout:
     """A log with a history, the projection's place, and the processes that come and go."""
 
-    def __init__(self, log: str, place: str, stack: ExitStack) -> None:
-        self.log, self.place, self._stack = log, place, stack
+    def __init__(self, log: str, place: str, outputs: Path) -> None:
+        self.log, self.place, self._outputs = log, place, outputs
+        self._stack = ExitStack()
+        outputs.mkdir()
 
     @property
     def database(self) -> str:
@@ -45,8 +66,19 @@ class Rollout:
 
     def start(self, version: int, on_newer: str = "skip") -> subprocess.Popen[str]:
         """Start a process of one version."""
-        program = child("rolling_view", self.log, self.place, version, on_newer)
+        number = len(list(self._outputs.iterdir()))
+        stderr = self._stack.enter_context((self._outputs / f"{number}-v{version}").open("wb"))
+        program = child("rolling_view", self.log, self.place, version, on_newer, stderr=stderr)
         return self._stack.enter_context(program)
+
+    def close(self) -> list[str]:
+        """End all processes; return each line that they wrote to stderr."""
+        self._stack.close()
+        return [
+            f"{path.name.partition('-')[2]} {line}"
+            for path in sorted(self._outputs.iterdir())
+            for line in path.read_text().splitlines()
+        ]
 
     def opened(self, version: int) -> subprocess.Popen[str]:
         """Start a process, and wait until it is open."""
@@ -82,13 +114,28 @@ class Rollout:
             return (await store.head()).position
 
     async def reaches(self, version: int) -> None:
-        """Wait until the tables are of this version and at the head; each look checks the rows."""
+        """Wait until the tables are of this version and at the head; fail once they stand still.
 
-        async def there() -> bool:
-            found = await self.stored()
-            return found == (version, await self.head())
+        Each look checks the rows.
+        """
+        head, found = await self.head(), await self.stored()
+        while found != (version, head):
+            before = found
 
-        await eventually(there, within=120)
+            async def moved() -> bool:
+                return self._moment() != before  # noqa: B023 - it is awaited within the turn
+
+            await eventually(moved, within=300)
+            head, found = await self.head(), await self.stored()
+
+    def _moment(self) -> tuple[int, int]:
+        """Return version and position of the tables."""
+        engine = reader_of(self.database)
+        with engine.connect() as connection:
+            c = projection_table.c
+            version, position = connection.execute(select(c.version, c.position)).one()
+        engine.dispose()
+        return version, position or 0
 
 
 def tell(process: subprocess.Popen[str], line: str) -> None:
@@ -107,7 +154,9 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.fixture(params=["inline", "followed"])
-async def rollout(request: pytest.FixtureRequest, log: str, target: str) -> AsyncIterator[Rollout]:
+async def rollout(
+    request: pytest.FixtureRequest, log: str, target: str, tmp_path: Path
+) -> AsyncIterator[Rollout]:
     """Give a log with a history that the projection has come to, in its first version."""
     inline = request.param == "inline"
     async with EventStore.open(log, inline=[Totals()] if inline else []) as store:
@@ -115,8 +164,13 @@ async def rollout(request: pytest.FixtureRequest, log: str, target: str) -> Asyn
             await store.append(f"n/{number % 4}", [NewEvent("Counted", n) for n in range(50)])
         if not inline:
             await ProjectionRunner(store, Totals().at(target)).catch_up()
-    with ExitStack() as stack:
-        yield Rollout(log, "inline" if inline else target, stack)
+    rolling = Rollout(log, "inline" if inline else target, tmp_path / "stderr")
+    try:
+        yield rolling
+    finally:
+        said = rolling.close()
+    explained = "|".join(EXPLAINED[request.param])
+    assert [line for line in said if not re.fullmatch(explained, line)] == []
 
 
 async def test_old_and_new_append_in_turn(rollout: Rollout) -> None:

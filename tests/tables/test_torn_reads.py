@@ -37,16 +37,21 @@ pytestmark = [
 ]
 
 SOAK = (pytest.mark.soak, pytest.mark.timeout(3600))
+PACE = 1e-5
 READERS = ("query", "query", "sql", "sql")
 
 
-async def write(store: EventStore, number: int) -> None:
-    """Append commits of one to three events without an end."""
+async def write(store: EventStore, number: int, pace: float = 0.0) -> None:
+    """Append commits of one to three events without an end, with so many seconds per event before.
+
+    A writer that is slower the longer the log is appends about as much beside each build.
+    """
     commits = 0
     while True:
         commits += 1
         events = [NewEvent("Counted", None) for _ in range(commits % 3 + 1)]
-        await store.append(f"n/{(commits + number) % 5}", events)
+        done = await store.append(f"n/{(commits + number) % 5}", events)
+        await anyio.sleep(pace * done.position)
 
 
 async def swap_under_load(log: str, swaps: int) -> int:
@@ -56,7 +61,7 @@ async def swap_under_load(log: str, swaps: int) -> int:
             EventStore.open(log, inline=[Parts(version - 1)], notify="none") as old,
             anyio.create_task_group() as tasks,
         ):
-            tasks.start_soon(write, old, version)
+            tasks.start_soon(write, old, version, PACE)
             async with EventStore.open(log, inline=[Parts(version)], notify="none") as new:
                 with anyio.move_on_after(0.2):
                     await write(new, version)

@@ -45,6 +45,11 @@ class LogFiles:
         self._wal, self._shm = self._raw_path + b"-wal", self._raw_path + b"-shm"
         self._companions: dict[bytes, FileIdentity] = {}
 
+    @property
+    def main(self) -> FileIdentity | None:
+        """Which file was at the path."""
+        return self._main
+
     def check(self) -> None:
         """Raise FileChangedError once another file, or none, is where one of them was."""
         self._check_main()
