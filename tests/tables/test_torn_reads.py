@@ -37,11 +37,11 @@ pytestmark = [
 ]
 
 SOAK = (pytest.mark.soak, pytest.mark.timeout(3600))
-PACE = 1e-5
+PAUSE_PER_EVENT = 1e-5
 READERS = ("query", "query", "sql", "sql")
 
 
-async def write(store: EventStore, number: int, pace: float = 0.0) -> None:
+async def write(store: EventStore, number: int, pause: float = 0.0) -> None:
     """Append commits of one to three events without an end, with so many seconds per event before.
 
     A writer that is slower the longer the log is appends about as much beside each build.
@@ -51,7 +51,7 @@ async def write(store: EventStore, number: int, pace: float = 0.0) -> None:
         commits += 1
         events = [NewEvent("Counted", None) for _ in range(commits % 3 + 1)]
         done = await store.append(f"n/{(commits + number) % 5}", events)
-        await anyio.sleep(pace * done.position)
+        await anyio.sleep(pause * done.position)
 
 
 async def swap_under_load(log: str, swaps: int) -> int:
@@ -61,7 +61,7 @@ async def swap_under_load(log: str, swaps: int) -> int:
             EventStore.open(log, inline=[Parts(version - 1)], notify="none") as old,
             anyio.create_task_group() as tasks,
         ):
-            tasks.start_soon(write, old, version, PACE)
+            tasks.start_soon(write, old, version, PAUSE_PER_EVENT)
             async with EventStore.open(log, inline=[Parts(version)], notify="none") as new:
                 with anyio.move_on_after(0.2):
                     await write(new, version)
@@ -83,7 +83,7 @@ def end(reader: subprocess.Popen[str]) -> list[str]:
     [
         pytest.param("postgresql", 2, 0.01, marks=pytest.mark.slow),
         pytest.param("sqlite", 15, 0.001, marks=SOAK),
-        pytest.param("postgresql", 15, 0.001, marks=SOAK),
+        pytest.param("postgresql", 15, 0.005, marks=SOAK),
     ],
 )
 async def test_four_readers_see_one_version_at_one_position(
