@@ -22,6 +22,7 @@ from eventstore.system.secret_url import SecretUrl, show_place
 from eventstore.system.time_text import parse_duration, parse_time, shifted
 
 if TYPE_CHECKING:
+    from eventstore.server.issuer import Issuer
     from eventstore.server.routes import Route
     from eventstore.store.event_store import EventStore
 
@@ -44,6 +45,8 @@ async def serve(
     anonymous_read: Annotated[
         bool, typer.Option("--anonymous-read", help="Anyone may read, without a token.")
     ] = False,
+    oidc_issuer: serve_options.OidcIssuer = None,
+    oidc_audience: serve_options.OidcAudience = None,
     page_max_age: serve_options.PageMaxAge = DEFAULTS.page_max_age,
     shared_pages: serve_options.SharedPages = DEFAULTS.shared_pages,
     max_body: serve_options.MaxBody = DEFAULTS.max_body,
@@ -89,6 +92,7 @@ async def serve(
         host, port = opened.getsockname()[:2]
         place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         url = f"{'https' if encrypted else 'http'}://{place}"
+        issuer = _issuer(oidc_issuer, oidc_audience)
         async with session.open_store(create=True) as store:
 
             def ready() -> None:
@@ -100,12 +104,24 @@ async def serve(
                     anonymous_read=anonymous_read,
                     settings=settings,
                     routes=contributed_routes(store),
+                    issuer=issuer,
                 ),
                 opened,
                 certificate=tls_cert,
                 key=tls_key,
                 ready=ready,
             )
+
+
+def _issuer(url: str | None, audience: str | None) -> Issuer | None:
+    """Return who signs tokens beside those of the log; None without one."""
+    if (url is None) != (audience is None):
+        raise ConfigError("--oidc-issuer and --oidc-audience go together")
+    if url is None or audience is None:
+        return None
+    with needs_extra("oidc", "tokens of an issuer"):
+        from eventstore.server.issuer import Issuer  # noqa: PLC0415 - an extra
+    return Issuer(url, audience)
 
 
 async def create(

@@ -6,6 +6,12 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+OidcIssuer: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="URL", help="Who signs further tokens (OpenID Connect).")
+]
+OidcAudience: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="NAME", help="This server's name in those tokens.")
+]
 PageMaxAge: TypeAlias = Annotated[
     int, typer.Option(metavar="SECONDS", help="How long caches may keep pages.")
 ]

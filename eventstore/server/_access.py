@@ -10,7 +10,7 @@ import anyio
 from eventstore.errors import EventStoreError
 from eventstore.log.validation import TOKENS
 from eventstore.server._problems import HttpError
-from eventstore.server.tokens import Token, read_tokens
+from eventstore.server.tokens import IssuedToken, Token, read_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskStatus
     from starlette.requests import HTTPConnection
 
+    from eventstore.server.issuer import Issuer
     from eventstore.server.tokens import Scope, TokenBook
     from eventstore.store.event_store import EventStore
 
@@ -30,7 +31,7 @@ ANYONE: Final = Token("(anyone)", "", frozenset({"read"}))
 class Access:
     """The tokens in force, followed as the log tells of them.
 
-    ``on_change`` is called after each change.
+    ``on_change`` is called after each change. ``issuer`` signs further ones.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class Access:
         on_change: Callable[[], Awaitable[None]],
         *,
         anonymous_read: bool,
+        issuer: Issuer | None = None,
     ) -> None:
         self._store = store
+        self._issuer = issuer
         self._on_change = on_change
         self._anonymous_read = anonymous_read
         self._book: TokenBook | None = None
@@ -66,6 +69,11 @@ class Access:
             self._book = None
             with anyio.CancelScope(shield=True):
                 await self._on_change()
+
+    async def follow_issuer(self) -> None:
+        """Keep up with the keys of the issuer, if there is one, until cancelled."""
+        if self._issuer is not None:
+            await self._issuer.follow(self._on_change)
 
     def check(self) -> None:
         """Raise HttpError 503 where tokens are not known: start the server again."""
@@ -96,13 +104,19 @@ class Access:
         if scheme.lower() != "bearer":
             return ANYONE if self._anonymous_read and not scheme else None
         self.check()
-        return self._book.find(secret.strip(), self._store.clock()) if self._book else None
+        secret, now = secret.strip(), self._store.clock()
+        if self._issuer is not None and secret.count(".") == 2:
+            return self._issuer.identify(secret, now)  # Tokens of the log have no dot.
+        return self._book.find(secret, now) if self._book else None
 
     def holds(self, token: Token) -> bool:
         """Whether a token that was found before is still in force."""
         if token is ANYONE:
             return True
-        return self._book is not None and self._book.holds(token, self._store.clock())
+        now = self._store.clock()
+        if self._issuer is not None and isinstance(token, IssuedToken):
+            return self._issuer.holds(token, now)
+        return self._book is not None and self._book.holds(token, now)
 
 
 CHALLENGE: Final = {"www-authenticate": 'Bearer realm="eventstore"'}

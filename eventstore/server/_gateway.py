@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from eventstore.changes.subscription import Subscription
     from eventstore.log.events import Cursor, Special
+    from eventstore.server.issuer import Issuer
     from eventstore.server.settings import ServerSettings
     from eventstore.server.tokens import Token
     from eventstore.store.event_store import EventStore
@@ -32,13 +33,18 @@ class Gateway:
     """The routes' common state, in one event loop."""
 
     def __init__(
-        self, store: EventStore, settings: ServerSettings, *, anonymous_read: bool
+        self,
+        store: EventStore,
+        settings: ServerSettings,
+        *,
+        anonymous_read: bool,
+        issuer: Issuer | None = None,
     ) -> None:
         self.store = store
         self.settings = settings
         self.limits = Limits(settings, anyio.current_time)
         self.metrics = Metrics()
-        self.access = Access(store, self._end_revoked, anonymous_read=anonymous_read)
+        self.access = Access(store, self._end_revoked, anonymous_read=anonymous_read, issuer=issuer)
         self.reads = SharedReads(store.feed.page)
         self.sealed_reads = SharedReads(store.feed.log.sealed_page)
         """Reads for stores by URL, which check what they get."""

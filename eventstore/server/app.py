@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from eventstore.server.issuer import Issuer
     from eventstore.server.settings import ServerSettings
     from eventstore.store.event_store import EventStore
 
@@ -48,14 +49,16 @@ def make_app(
     anonymous_read: bool = False,
     settings: ServerSettings = DEFAULTS,
     routes: Iterable[Route] = (),
+    issuer: Issuer | None = None,
 ) -> Starlette:
     """Return the application for an open store; it serves within its lifespan alone.
 
     ``anonymous_read`` opens reading to all requests; every write needs a token. ``routes`` are
-    those of other packages, beside the log's own. Raises ConfigError for one that is there twice.
+    those of other packages, beside the log's own; ``issuer`` signs tokens beside those of the log.
+    Raises ConfigError for one that is there twice.
     """
     every = check_routes([*OWN_ROUTES, *routes])
-    gateway = Gateway(store, settings, anonymous_read=anonymous_read)
+    gateway = Gateway(store, settings, anonymous_read=anonymous_read, issuer=issuer)
     app = Starlette(
         routes=[
             Mapped(route.path, partial(_handle, gateway, route), methods=[route.method])
@@ -76,6 +79,7 @@ async def _lifespan(gateway: Gateway, _app: Starlette) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
         gateway.waits.start(tasks)
         await tasks.start(gateway.access.follow)
+        tasks.start_soon(gateway.access.follow_issuer)
         yield
         await gateway.stop()
         tasks.cancel_scope.cancel()

@@ -82,6 +82,15 @@ class Token(_Created, frozen=True):
         )
 
 
+class IssuedToken(Token, frozen=True):
+    """What a token of an issuer allows; the log knows nothing of it.
+
+    ``key_id`` names the key that has signed it.
+    """
+
+    key_id: str = ""
+
+
 class _Revoked(msgspec.Struct):
     name: str
 
