@@ -18,6 +18,8 @@ Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 class SqlCursor(ABC):
     """Executes statements and gives their rows."""
 
+    __slots__ = ()
+
     arraysize = 1
     """The default of :meth:`fetchmany`."""
 

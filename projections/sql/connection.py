@@ -67,7 +67,7 @@ class SqlConnection(ABC):
 
         Does nothing outside a transaction. Where it fails the transaction is rolled back.
         """
-        self._check_open()
+        self.check_usable()
         if not self.in_transaction:
             return
         with self._ending():
@@ -89,7 +89,7 @@ class SqlConnection(ABC):
 
     def rollback(self) -> None:
         """Roll the transaction back; the connection stays usable."""
-        self._check_open()
+        self.check_usable()
         self._roll_back()
 
     @abstractmethod
@@ -122,7 +122,8 @@ class SqlConnection(ABC):
         if self.forked:
             raise ForkedError("the connection of a SQL storage")
 
-    def _check_open(self) -> None:
+    def check_usable(self) -> None:
+        """Raise ForkedError in a forked child, ProgrammingError where it is closed."""
         if self.forked:
             self.check_process()
         if self._closed:

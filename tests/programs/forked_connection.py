@@ -45,6 +45,15 @@ def child(connection: SqlConnection) -> None:
     say("child: not refused", left)
 
 
+def is_refused(use: Callable[[], object]) -> bool:
+    """Return whether a forked child may not do this."""
+    try:
+        use()
+    except ForkedError:
+        return True
+    return False
+
+
 def main() -> None:
     """Fork in a transaction, and commit it in the parent."""
     with SqlStorage(sys.argv[1], notify="none") as storage:
@@ -52,17 +61,24 @@ def main() -> None:
             Path(name, "1.sql").write_text(TABLE)
             storage.apply_migrations(Path(name))
         with storage.connection() as connection, storage.connection() as reader:
-            rows = reader.execute("SELECT 1 UNION ALL SELECT 2")
+            query = "SELECT 1 UNION ALL SELECT 2"
+            reader.execute(query).fetchall()
+            rows = reader.execute(query)
             next(rows)
             connection.executemany(INSERT, [(n, "x" * 1000) for n in range(ROWS)])
             pid = os.fork()
             if pid == 0:
                 child(connection)
                 if storage.backend_name == "sqlite":
-                    try:
-                        next(rows)
-                    except ForkedError:
-                        say("rows refused")
+                    ways: tuple[Callable[[], object], ...] = (
+                        lambda: next(rows),
+                        lambda: list(rows),
+                        rows.fetchone,
+                        rows.fetchmany,
+                        rows.fetchall,
+                        lambda: reader.execute(query),
+                    )
+                    say("rows refused", sum(map(is_refused, ways)))
                 sys.exit(7)
             say("status", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
             connection.execute(INSERT, (ROWS, "last"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.sql_statements import SQLITE_REFUSED
@@ -15,6 +15,8 @@ from projections.sql._identifiers import RESERVED
 from projections.sql.sqlite.connection import SqliteConnection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from support.sql_tables import Migrations
 
 INSERT = "INSERT INTO person (id, name, note) VALUES (?, ?, ?)"
@@ -66,6 +68,56 @@ def test_a_cursor_with_rows_left_gives_those_of_its_next_statement(people: SqlSt
     with people.connection() as c:
         rows = c.execute("SELECT id FROM person ORDER BY id").fetchall()
         assert [row["id"] for row in rows] == [1, 2, 3, 10, 11, 20, 21, 30]
+
+
+@pytest.mark.parametrize("ending", ["begin", "commit", "rollback", "close", "reads"])
+def test_rows_that_are_left_are_the_same_in_each_way_to_read_them(
+    people: SqlStorage, ending: str
+) -> None:
+    with people.connection() as c:
+        c.executemany(INSERT, [(number, str(number), None) for number in range(9)])
+    query = "SELECT id FROM person ORDER BY id"
+    with people.connection() as c:
+        if ending in {"commit", "rollback"}:
+            c.execute(INSERT, (20, "20", None))
+        kept = [c.execute(query) for _ in range(5)]
+        assert [next(cursor)["id"] for cursor in kept] == [0] * 5
+        kept[4].close()
+        for _ in range(2_500 if ending == "reads" else 0):  # Those that are gone are forgotten.
+            c.execute("SELECT 1")
+        if ending in {"commit", "rollback", "close"}:
+            getattr(c, ending)()
+        else:
+            c.execute("DELETE FROM person")
+        ways: list[Iterable[Any]] = [
+            kept[0],
+            kept[1].fetchall(),
+            kept[2].fetchmany(20),
+            iter(kept[3].fetchone, None),
+        ]
+        expected = [*range(1, 9), *([20] if ending in {"commit", "rollback"} else [])]
+        assert [[row["id"] for row in rows] for rows in ways] == [
+            [] if ending == "close" else expected
+        ] * 4
+        assert kept[4].fetchall() == []
+
+
+def test_a_statement_that_is_known_to_read_is_judged_anew_with_the_schema(
+    people: SqlStorage, migrations: Migrations
+) -> None:
+    query = "SELECT * FROM person"
+    with people.connection() as c:
+        assert [list(c.execute(query)) for _ in range(3)] == [[], [], []]
+        people.apply_migrations(migrations.write("2", "ALTER TABLE person RENAME TO someone;"))
+        with pytest.raises(sqlite3.OperationalError, match="no such table"):
+            c.execute(query)
+        with pytest.raises(sqlite3.ProgrammingError, match="bindings"):
+            c.execute("SELECT * FROM someone WHERE id = ?")
+        c.execute("INSERT INTO someone (id, name) VALUES (1, 'ana')")
+        assert c.in_transaction
+        assert c.execute("SELECT count(*) FROM someone").fetchone()[0] == 1
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        c.execute("SELECT count(*) FROM someone")
 
 
 def _add(storage: SqlStorage, number: int) -> None:

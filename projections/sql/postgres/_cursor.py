@@ -40,9 +40,10 @@ class OneStatementCursor(psycopg.RawCursor[Any]):
         super()._execute_send(*arguments, **options | {"force_extended": True})
 
 
-def execute_one(raw: Any, query: str, values: Sequence[Any] = ()) -> OneStatementCursor:
+def execute_one(raw: Any, query: str, values: Sequence[Any] = ()) -> psycopg.RawCursor[Any]:
     """Execute one statement with numbered parameters on a driver's connection."""
-    cursor = OneStatementCursor(raw)
+    # With values it is sent so by the driver's own cursor too.
+    cursor = psycopg.RawCursor(raw) if values else OneStatementCursor(raw)
     cursor.execute(query.encode(), values)
     return cursor
 
@@ -131,7 +132,9 @@ class PostgresCursor(SqlCursor):
 
 def _check(count: int, parameters: object) -> tuple[Any, ...]:
     """Return the parameters; raise ProgrammingError unless there is one for each ``?``."""
-    if isinstance(parameters, Mapping) or not isinstance(parameters, Sequence):
+    if type(parameters) is not tuple and (
+        isinstance(parameters, Mapping) or not isinstance(parameters, Sequence)
+    ):
         raise sqlite3.ProgrammingError("give the parameters as a sequence, one for each ?")
     if len(parameters) != count:
         raise sqlite3.ProgrammingError(

@@ -83,7 +83,7 @@ class PostgresConnection(SqlConnection):
 
     def cursor(self) -> PostgresCursor:
         """Return a cursor."""
-        self._check_open()
+        self.check_usable()
         return PostgresCursor(self)
 
     @contextmanager
@@ -111,7 +111,7 @@ class PostgresConnection(SqlConnection):
         ``call(driver's connection)``, ``None`` for a BEGIN or COMMIT. Raises SqlRefusedError for
         statements whose effects would not be recorded.
         """
-        self._check_open()
+        self.check_usable()
         try:
             verdict = self._judge(sql, query)
         except DefinitionRefusedError as refused:
@@ -123,11 +123,12 @@ class PostgresConnection(SqlConnection):
             return None
         if not self.in_transaction and verdict.kind in {"read", "empty"}:
             try:
-                with translated_errors(psycopg.errors.ReadOnlySqlTransaction):
-                    return call(self._transaction.raw)
+                return call(self._transaction.raw)
             except psycopg.errors.ReadOnlySqlTransaction:
                 # A function that writes, a row lock or a sequence: it needs a transaction.
                 log.debug("%.80s writes", sql)
+            except psycopg.Error as error:
+                raise to_sqlite_error(error) from error
         try:
             return self._run_in_transaction(verdict, call)
         except psycopg.Error as error:

@@ -17,6 +17,10 @@ MAX_IDLE: Final = 8
 """Connections that stay open while no caller uses them."""
 
 
+KNOWN_READS: Final = 128
+"""Statements of which it is remembered that they read: as many as the driver keeps compiled."""
+
+
 class PooledConnection:
     """A connection with its authorizer and its known statements."""
 
@@ -26,10 +30,18 @@ class PooledConnection:
         self.authorizer.mode = Mode.READ
         self.known_writes: set[str] = set()
         """Statements that need a transaction; the driver keeps them compiled."""
+        self.known_reads: dict[str, str] = {}
+        """Statements that need none, with the texts that they run as."""
         self.customised = False
         """True once a caller has given it settings or functions."""
         transaction.raw.row_factory = sqlite3.Row
         transaction.raw.set_authorizer(self.authorizer)
+
+    def know_read(self, sql: str, text: str) -> None:
+        """Note a statement that only reads; of many, the first are forgotten."""
+        if len(self.known_reads) >= KNOWN_READS:
+            self.known_reads.clear()
+        self.known_reads[sql] = text
 
     @property
     def is_reusable(self) -> bool:

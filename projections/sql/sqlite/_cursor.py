@@ -1,14 +1,14 @@
-"""A cursor on SQLite."""
+"""A cursor on SQLite: the driver's own, which stays one until the transaction begins or ends."""
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING, Any, Protocol
 
 from projections.sql._cursor import SqlCursor
 from projections.sql.sqlite._statements import split_script
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable, Iterator
     from typing import Self
 
@@ -18,100 +18,132 @@ if TYPE_CHECKING:
 class StatementRunner(Protocol):
     """The connection that runs a cursor's statements."""
 
+    known_reads: dict[str, str]
+    """Statements that only read, with the texts that they run as; none once nothing may run."""
+
     def run(self, call: Callable[..., Any], sql: str, *arguments: Any) -> bool:
         """Run a statement by ``call(sql, *arguments)``; return True if it writes."""
+
+    def run_after(
+        self, error: sqlite3.DatabaseError, call: Callable[..., Any], sql: str, *arguments: Any
+    ) -> bool:
+        """Deal with a statement that failed without :meth:`run`, as that would have done."""
 
     def add_reader(self, cursor: SqliteCursor) -> None:
         """Remember a cursor that may have rows left."""
 
-    forked: bool
-    """True in a forked child of the process that opened it."""
+    def check_usable(self) -> None:
+        """Raise ForkedError in a forked child, ProgrammingError where it is closed."""
 
     def check_process(self) -> None:
         """Raise ForkedError in a forked child."""
 
 
-class SqliteCursor(SqlCursor):
-    """See :class:`SqlCursor`. Rows of a query are read as they are asked for."""
+class SqliteCursor(sqlite3.Cursor, SqlCursor):
+    """See :class:`SqlCursor`. Rows of a query are read as they are asked for, by the driver.
 
-    def __init__(self, connection: StatementRunner, raw: sqlite3.Cursor) -> None:
-        self.connection = connection
-        self._raw = raw
-        self._buffer: Iterator[Any] | None = None
+    A cursor whose rows are read already is a :class:`BufferedCursor`. In a forked child it is a
+    :class:`ForkedCursor`: the driver's methods have nothing around them that could look.
+    """
 
-    def execute(self, sql: str, parameters: Parameters = (), /) -> Self:
+    __slots__ = ("_rows", "connection")
+
+    connection: StatementRunner  # type: ignore[assignment]
+    _rows: Iterator[Any]
+
+    def execute(  # type: ignore[override]
+        self, sql: str, parameters: Parameters = (), /
+    ) -> Self:
         """Execute one statement, which may give rows."""
-        # Rows that are left of the statement before are read, and dropped, where this one begins a
-        # transaction.
-        self._buffer, connection = None, self.connection
-        if connection.run(self._raw.execute, sql, parameters):
-            # RETURNING: SQLite commits no transaction while such a statement has rows left.
-            self._buffer = iter(self._raw.fetchall())
-        else:
-            self._buffer = None
-            connection.add_reader(self)
+        connection = self.connection
+        known = connection.known_reads.get(sql)
+        if known is None:
+            connection.check_usable()
+            self._forget()
+            return self._take(connection.run(super().execute, sql, parameters))
+        self._forget()
+        try:
+            super().execute(known, parameters)
+        except sqlite3.DatabaseError as error:
+            return self.go_on(error, sql, parameters)
+        connection.add_reader(self)
         return self
 
-    def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> Self:
-        """Execute one statement once for each set of parameters."""
-        self._buffer = None
-        self.connection.run(self._raw.executemany, sql, parameters)
-        self._buffer = iter(())
+    def go_on(self, error: sqlite3.DatabaseError, sql: str, parameters: Parameters) -> Self:
+        """Deal with the error of a statement that is known to read, as with another's."""
+        return self._take(self.connection.run_after(error, super().execute, sql, parameters))
+
+    def _take(self, writes: bool) -> Self:
+        if writes:
+            # RETURNING: SQLite commits no transaction while such a statement has rows left.
+            self._become_buffered(super().fetchall())
+        else:
+            # Rows of the statement before were read where this one has begun a transaction.
+            self._forget()
+            self.connection.add_reader(self)
         return self
+
+    def executemany(  # type: ignore[override]
+        self, sql: str, parameters: Iterable[Parameters], /
+    ) -> Self:
+        """Execute one statement once for each set of parameters."""
+        self.connection.check_usable()
+        self._forget()
+        self.connection.run(super().executemany, sql, parameters)
+        self._become_buffered(())
+        return self
+
+    executescript = SqlCursor.executescript
 
     def _split(self, script: str) -> Iterator[str]:
         return split_script(script)
 
     def _forget(self) -> None:
-        self._buffer = None
+        # The driver's own rows are those of the next statement.
+        self.__class__ = SqliteCursor
 
     def buffer(self) -> None:
         """Read the rows that are left, before the transaction begins or ends."""
-        if self._buffer is None:
-            self._buffer = iter(self._raw.fetchall())
+        self._become_buffered(super().fetchall())
 
-    def __next__(self) -> Any:
-        if self._buffer is not None:
-            return next(self._buffer)
-        return next(self._left())
+    def _become_buffered(self, rows: Iterable[Any]) -> None:
+        self._rows = iter(rows)
+        self.__class__ = BufferedCursor
 
-    def fetchone(self) -> Any:
-        """Return the next row, ``None`` where there is none."""
-        return super().fetchone() if self._buffer is not None else self._left().fetchone()
-
-    def fetchmany(self, size: int | None = None) -> list[Any]:
-        """Return up to ``size`` (default :attr:`arraysize`) rows."""
-        if self._buffer is not None:
-            return super().fetchmany(size)
-        return self._left().fetchmany(self.arraysize if size is None else size)
-
-    def fetchall(self) -> list[Any]:
-        """Return the rows that are left."""
-        if self._buffer is not None or self.connection.forked:
-            return super().fetchall()
-        return self._raw.fetchall()
-
-    def _left(self) -> sqlite3.Cursor:
-        if self.connection.forked:
-            self.connection.check_process()
-        return self._raw
-
-    @property
-    def description(self) -> Any:
-        """The columns of a query, as DB-API has them; ``None`` for other statements."""
-        return self._raw.description
-
-    @property
-    def rowcount(self) -> int:
-        """The number of rows that the last statement changed; -1 for a query."""
-        return self._raw.rowcount
-
-    @property
-    def lastrowid(self) -> int | None:
-        """The number of the row that was inserted last."""
-        return self._raw.lastrowid
+    def after_fork(self) -> None:
+        """Read no more in a forked child: the file's connection is the parent's."""
+        self.__class__ = ForkedCursor
 
     def close(self) -> None:
         """Drop the rows that are left."""
-        self._raw.close()
-        self._buffer = iter(())
+        super().close()
+        self._become_buffered(())
+
+
+class BufferedCursor(SqliteCursor):
+    """A cursor whose rows were read before the transaction began or ended."""
+
+    __slots__ = ()
+
+    def __next__(self) -> Any:
+        return next(self._rows)
+
+    fetchone = SqlCursor.fetchone
+    fetchmany = SqlCursor.fetchmany
+    fetchall = SqlCursor.fetchall
+
+    def buffer(self) -> None:
+        """Do nothing."""
+
+
+class ForkedCursor(SqliteCursor):
+    """A cursor of the parent in a forked child, with rows left: they are the parent's."""
+
+    __slots__ = ()
+
+    def __next__(self) -> Any:
+        self.connection.check_process()
+
+    fetchone = SqlCursor.fetchone
+    fetchmany = SqlCursor.fetchmany
+    fetchall = SqlCursor.fetchall
