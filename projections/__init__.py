@@ -8,6 +8,7 @@ from eventstore.system.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from projections.aggregates import Aggregate, Aggregates
+    from projections.fold_view import FoldView
     from projections.folds import Fold, FoldRunner
     from projections.handlers import handles
     from projections.protocol import OutdatedViewError, Projection, ProjectionBusyError
@@ -22,6 +23,7 @@ __all__ = [
     "DirectoryProjection",
     "Fold",
     "FoldRunner",
+    "FoldView",
     "OutdatedViewError",
     "Projection",
     "ProjectionBusyError",
@@ -43,6 +45,7 @@ if not TYPE_CHECKING:
             "DirectoryProjection": "projections.rules.directory",
             "Fold": "projections.folds",
             "FoldRunner": "projections.folds",
+            "FoldView": "projections.fold_view",
             "OutdatedViewError": "projections.protocol",
             "Projection": "projections.protocol",
             "ProjectionBusyError": "projections.protocol",

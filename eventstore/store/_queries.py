@@ -79,13 +79,22 @@ class Queries:
         log.check_thread()
         if brief and (rows := log.backend.look_briefly(view, queries)) is not None:
             return rows
+        return self._run_here(lambda limit: log.backend.look(view, queries, limit))
+
+    def run_here(self, function: Callable[[Any, Head], T]) -> T:
+        """Return ``function(connection, head)`` in the calling thread, whichever that is."""
+        self._log.check_thread()
+        return self._run_here(lambda limit: self._log.backend.query(function, limit))
+
+    def _run_here(self, query: Callable[[QueryLimit], T]) -> T:
+        log = self._log
         limit = QueryLimit(log.url, QUERY_SECONDS)
         self._running.add(limit)
         try:
             if not self._threads.acquire(timeout=QUERY_SECONDS):
                 raise limit.timeout()
             try:
-                return log.backend.look(view, queries, limit)
+                return query(limit)
             finally:
                 self._threads.release()
         except StorageError:

@@ -6,21 +6,24 @@ does not cross to the event loop and back, and does not wait for what that is bu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventstore.log.events import ANY, StreamWrite
 from eventstore.log.operations import Transact
 from eventstore.log.validation import check_append
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from eventstore.log.events import Appended, Expected, NewEvent
+    from eventstore.log.operations import Head
     from eventstore.storage.driver import Query as Statement
     from eventstore.storage.driver import ViewRows
     from eventstore.store._log_access import LogAccess
     from eventstore.store._queries import Queries
     from eventstore.store._writer import Writer
+
+T = TypeVar("T")
 
 
 class ThreadCalls:
@@ -50,8 +53,21 @@ class ThreadCalls:
 
     def bring_up(self) -> None:
         """Bring the inline projections to the head."""
+        self.transact(_do_nothing)
+
+    def head(self) -> Head:
+        """Return where the log begins and ends."""
         self._log.check_thread()
-        self._writer.perform(Transact(_do_nothing))
+        return self._log.backend.head()
+
+    def query(self, function: Callable[[Any, Head], T]) -> T:
+        """Return ``function(connection, head)``; see :meth:`eventstore.EventStore.query`."""
+        return self._queries.run_here(function)
+
+    def transact(self, function: Callable[[Any], None]) -> None:
+        """Call ``function(connection)``; see :meth:`eventstore.EventStore.transact`."""
+        self._log.check_thread()
+        self._writer.perform(Transact(function))
 
 
 def _do_nothing(_connection: Any) -> None:

@@ -18,6 +18,8 @@ from projections.tables.columns import ByteOrder, keys, required
 from projections.tables.upsert import Upsert
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Connection
 
     from eventstore import EventStore
@@ -60,6 +62,18 @@ class Snapshots:
 
     async def read(self, stream: str = "") -> Snapshot | None:
         """Return the snapshot, or ``None`` where there is none that is whole."""
+        return await self._store.query(self.finding(stream))
+
+    async def save(self, snapshot: Snapshot, stream: str = "") -> None:
+        """Store a snapshot in the place of an earlier one, of an earlier version too."""
+        await self._store.transact(self.saving(snapshot, stream))
+
+    async def drop(self, stream: str = "") -> None:
+        """Remove the snapshots of all versions: they hold what was redacted since."""
+        await self._store.transact(self.dropping(stream))
+
+    def finding(self, stream: str = "") -> Callable[[Connection, object], Snapshot | None]:
+        """Return what reads the snapshot, as the function of a query."""
         c = snapshot_table.c
         mine = (c.name == self._name) & (c.stream == stream) & (c.version == self._version)
 
@@ -76,10 +90,10 @@ class Snapshots:
             log.warning("the snapshot of %s was changed; it is not used", self._name)
             return None
 
-        return await self._store.query(find)
+        return find
 
-    async def save(self, snapshot: Snapshot, stream: str = "") -> None:
-        """Store a snapshot in the place of an earlier one, of an earlier version too."""
+    def saving(self, snapshot: Snapshot, stream: str = "") -> Callable[[Connection], None]:
+        """Return what stores a snapshot, as the function of a transaction."""
         c = snapshot_table.c
         row = {
             "name": self._name,
@@ -100,10 +114,10 @@ class Snapshots:
             connection.execute(snapshot_table.delete().where(earlier))
             _UPSERT.execute(connection, row)
 
-        await self._store.transact(write)
+        return write
 
-    async def drop(self, stream: str = "") -> None:
-        """Remove the snapshots of all versions: they hold what was redacted since."""
+    def dropping(self, stream: str = "") -> Callable[[Connection], None]:
+        """Return what removes the snapshots of all versions, as the function of a transaction."""
         c = snapshot_table.c
         mine = (c.name == self._name) & (c.stream == stream)
 
@@ -112,7 +126,7 @@ class Snapshots:
                 _tables.create_all(connection)
             connection.execute(snapshot_table.delete().where(mine))
 
-        await self._store.transact(remove)
+        return remove
 
     def _digest(self, stream: str, snapshot: Snapshot) -> bytes:
         cursor = snapshot.cursor

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from eventstore.errors import ConfigError
 from eventstore.log.events import NewEvent, StreamWrite
 from eventstore.sync import EventStore
 from eventstore.testing.clock import FakeClock
+from projections.folds import Fold
+from projections.sync import FoldRunner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
     from eventstore.log.clock import Clock
     from projections.tables.projection import TableProjection
+
+S = TypeVar("S")
 
 History: TypeAlias = "Iterable[StreamWrite | tuple[str, NewEvent | Sequence[NewEvent]]]"
 """Events with their streams, in order; each item is a commit."""
@@ -41,18 +45,35 @@ class Given:
         self._writes = writes
         self._clock = clock
 
-    def then(self, projection: TableProjection, rows: Rows) -> None:
+    @overload
+    def then(self, projection: Fold[S], rows: S) -> None: ...
+
+    @overload
+    def then(self, projection: TableProjection, rows: Rows) -> None: ...
+
+    def then(self, projection: TableProjection | Fold[Any], rows: Any) -> None:
         """Fail unless the projection then has exactly these rows, in any order.
 
         It is inline, in a log in memory, and gets each event within the append of it. ``rows`` are
-        dictionaries of all columns: of its one table, or by the name of each table. Raises what an
-        append raises: ProjectionError where a handler fails.
+        dictionaries of all columns: of its one table, or by the name of each table. Of a fold they
+        are its state. Raises ProjectionError where a handler fails.
         """
+        if isinstance(projection, Fold):
+            state = self.state(projection)
+            assert state == rows, f"fold {projection.name!r} is {state!r}, not {rows!r}"  # noqa: S101
+            return
         wanted = _by_table(projection, rows)
         found = self.rows(projection)
         for table in sorted(found):
             there, expected = (in_order(of.get(table, ())) for of in (found, wanted))
             assert there == expected, f"table {table!r} has {there}, not {expected}"  # noqa: S101
+
+    def state(self, fold: Fold[S]) -> S:
+        """Return the state that a fold then has."""
+        with EventStore.open("memory://", clock=self._clock, notify="none") as store:
+            for write in self._writes:
+                store.append_many([write])
+            return FoldRunner(store, fold).catch_up()
 
     def rows(self, projection: TableProjection) -> dict[str, list[dict[str, Any]]]:
         """Return the rows that a projection then has, by table."""

@@ -9,7 +9,7 @@ from sqlalchemy import Column, Integer, MetaData, String, Table
 from support.totals import Totals
 
 from eventstore import ConfigError, NewEvent, ProjectionError, StreamWrite
-from projections import TableProjection, handles, upsert
+from projections import Fold, TableProjection, handles, upsert
 from projections.testing import History, given
 
 if TYPE_CHECKING:
@@ -30,6 +30,17 @@ class Both(TableProjection):
         at = int(event.recorded_at.timestamp())
         upsert(connection, one, {"key": event.stream}, {"at": at})
         upsert(connection, two, {"key": data}, {})
+
+
+class Sums(Fold[dict[str, int]]):
+    name, version = "sums", 1
+
+    def initial(self) -> dict[str, int]:
+        return {}
+
+    @handles("Counted")
+    def counted(self, state: dict[str, int], event: Event, data: int) -> dict[str, int]:
+        return state | {event.stream: state.get(event.stream, 0) + data}
 
 
 COUNTED: History = [
@@ -57,6 +68,13 @@ def test_the_rows_of_one_table_are_compared_in_any_order() -> None:
 def test_other_rows_fail_and_are_shown(rows: list[dict[str, Any]]) -> None:
     with pytest.raises(AssertionError, match=r"'counts' has \[\{'key': 'n/1', 'total': 5\}, "):
         given(COUNTED).then(Totals(), rows)
+
+
+def test_the_state_of_a_fold_is_compared() -> None:
+    given(COUNTED).then(Sums(), {"n/1": 5, "n/2": 5})
+    given([]).then(Sums(), {})
+    with pytest.raises(AssertionError, match=r"fold 'sums' is \{'n/1': 5, 'n/2': 5\}, not \{\}"):
+        given(COUNTED).then(Sums(), {})
 
 
 def test_the_rows_of_several_tables_are_given_by_name() -> None:
