@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from eventstore.changes._consumers import ConsumerOwnership
 from eventstore.changes._page_cache import PageCache
@@ -18,7 +19,7 @@ from eventstore.system.event_loop import Inbox, Signal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eventstore.changes.protocol import FollowedLog
+    from eventstore.changes.protocol import FollowedLog, Follower
     from eventstore.log.events import Event, StreamWrite
     from eventstore.log.operations import CommitBatch, Page, Query
     from eventstore.notify.protocol import Notifier
@@ -65,6 +66,8 @@ class ChangeFeed:
         self.consumers = ConsumerOwnership(log, owner, self.changed)
         self.on_wake_up: Callable[[], None] | None = None
         """Called after each wake-up of the notifier, in its thread."""
+        self.following: WeakSet[Follower] = WeakSet()
+        """The subscriptions that are open."""
         self._notifier = notifier
         self._lift = lift
         self._listening = False

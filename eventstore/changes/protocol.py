@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ToldView,
         ViewState,
     )
+    from eventstore.log.write_counts import WriteCounts
     from eventstore.system.owners import LoopGuard
     from eventstore.system.waiting import Waiting
 
@@ -66,6 +67,17 @@ class LogWriter(Protocol):
 
     def forget(self, name: str, epoch: int) -> None:
         """Drop the progress noted under this epoch."""
+
+    def count(self) -> WriteCounts:
+        """Return the counts of appends, which begin with the first call."""
+
+
+class Follower(Protocol):
+    """A subscription, as the change feed knows it."""
+
+    @property
+    def position(self) -> int:
+        """The position that it has come to."""
 
 
 class FollowedLog(LogReader, Protocol):

@@ -239,6 +239,7 @@ class Subscription(AsyncContext):
         if self._closed:
             return
         self._closed = True
+        self._feed.following.discard(self)
         self._pages.close()
         try:
             if self._done is not None and not self._feed.log.closed:
@@ -276,6 +277,7 @@ class Subscription(AsyncContext):
             )
         self._cursor, self._log_id = start, start.log_id
         self._opened = True
+        self._feed.following.add(self)
 
     async def _resolve(self) -> Cursor:
         """Return the cursor of the position after which the subscription was asked to begin."""

@@ -16,11 +16,14 @@ from eventstore.cli.manifest import GROUP, Manifest
 from eventstore.system.entry_points import find_entry_points, import_path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from eventstore.cli.manifest import (
         Checkpoints,
         Command,
         EventLines,
         LogCheck,
+        MetricsGroup,
         Rebuild,
         Routes,
         StatusSection,
@@ -77,6 +80,7 @@ class Contributions:
     checkpoints: dict[str, Contribution[Checkpoints]] = field(default_factory=dict)
     log_checks: list[Contribution[LogCheck]] = field(default_factory=list)
     routes: list[Contribution[Routes]] = field(default_factory=list)
+    metrics: dict[str, Contribution[MetricsGroup]] = field(default_factory=dict)
     views: dict[str, Contribution[View]] = field(default_factory=dict)
     view_rebuilds: list[Contribution[ViewRebuild]] = field(default_factory=list)
     history_categories: list[str] = field(default_factory=list)
@@ -88,22 +92,20 @@ class Contributions:
         def of(item: T) -> Contribution[T]:
             return Contribution(item, distribution, manifest.title)
 
-        for command in manifest.commands:
-            self._put(self.commands, command.name, of(command), "the command")
+        self._put_all(self.commands, map(of, manifest.commands), "the command")
         for lines in manifest.event_lines:
             for name in lines.types:
                 self._put(self.event_lines, (name, lines.streams), of(lines), "the event type")
         for section in manifest.status_sections:
             self._put_section(section, of(section))
-        for rebuild in manifest.rebuilds:
-            self._put(self.rebuilds, rebuild.name, of(rebuild), "the projection")
+        self._put_all(self.rebuilds, map(of, manifest.rebuilds), "the projection")
         for checkpoints in manifest.checkpoints:
             for scheme in checkpoints.schemes:
                 self._put(self.checkpoints, scheme, of(checkpoints), "the scheme")
         self.log_checks += [of(check) for check in manifest.log_checks]
         self.routes += [of(routes) for routes in manifest.routes]
-        for view in manifest.views:
-            self._put(self.views, view.name, of(view), "the view")
+        self._put_all(self.metrics, map(of, manifest.metrics), "the metrics")
+        self._put_all(self.views, map(of, manifest.views), "the view")
         self.view_rebuilds += [of(one) for one in manifest.view_rebuilds]
         self.history_categories += manifest.history_categories
 
@@ -118,6 +120,12 @@ class Contributions:
             )
         else:
             self._put(self.status_sections, section.name, contribution, "the section of status")
+
+    def _put_all(
+        self, table: dict[str, Contribution[T]], new: Iterable[Contribution[T]], what: str
+    ) -> None:
+        for one in new:
+            self._put(table, one.item.name, one, what)  # type: ignore[attr-defined]
 
     def _put(
         self, table: dict[Any, Contribution[T]], key: object, new: Contribution[T], what: str

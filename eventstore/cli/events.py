@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from eventstore.cli.event_lines import show_event
+from eventstore.cli.metrics import Address, MetricsEndpoint, Open
 from eventstore.cli.options import WaitForLog
 from eventstore.cli.session import Session
 from eventstore.cli.stream_keys import Stream, read_named
@@ -59,12 +60,15 @@ async def tail(
     kept: Kept = False,
     skip_gone: SkipGone = False,
     wait_for_log: WaitForLog = 0.0,
+    metrics: Address = None,
+    metrics_open: Open = False,
 ) -> None:
     """Print events as they are appended; a named consumer resumes where it left off."""
     if skip_gone and (consumer is None or kept):
         raise typer.BadParameter("--skip-gone goes with --consumer NAME, and not with --kept")
+    endpoint = MetricsEndpoint(session, metrics, open_to_all=metrics_open)
     await session.wait_for_log(wait_for_log)
-    async with session.open_store() as store:
+    async with endpoint, session.open_store() as store, endpoint.serving(store):
         if skip_gone and consumer is not None:
             await store.skip_gone(consumer)
         changes = store.subscribe_changes(

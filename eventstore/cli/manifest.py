@@ -196,6 +196,22 @@ class Routes:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsGroup:
+    """What ``/metrics`` shows besides: ``path`` names an async function that reads metrics.
+
+    It is given the open :class:`~eventstore.EventStore`, and returns a sequence of
+    :class:`~eventstore.metrics.model.Metric`. It is called each time the metrics are read.
+    """
+
+    name: str
+    path: str
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        _check_path(self.path)
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """A table projection that ``rebuild`` and ``views build``, ``swap``, ``retry`` know by name.
 
@@ -244,6 +260,7 @@ class Manifest:
     keepers: tuple[Keeper, ...] = ()
     log_checks: tuple[LogCheck, ...] = ()
     routes: tuple[Routes, ...] = ()
+    metrics: tuple[MetricsGroup, ...] = ()
     views: tuple[View, ...] = ()
     view_rebuilds: tuple[ViewRebuild, ...] = ()
     history_categories: tuple[str, ...] = ()
@@ -264,6 +281,7 @@ _KINDS: Final = {
     "keepers": Keeper,
     "log_checks": LogCheck,
     "routes": Routes,
+    "metrics": MetricsGroup,
     "views": View,
     "view_rebuilds": ViewRebuild,
     "history_categories": str,

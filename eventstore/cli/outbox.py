@@ -8,6 +8,7 @@ import typer
 
 from eventstore.cli import output
 from eventstore.cli.events import ExcludeStreams, ExcludeTypes, Streams, Types
+from eventstore.cli.metrics import Address, MetricsEndpoint, Open
 from eventstore.cli.options import By, WaitForLog, user_name
 from eventstore.cli.session import Session
 from eventstore.cli.times import show_time
@@ -40,6 +41,8 @@ async def run(
     ] = 16,
     once: Annotated[bool, typer.Option("--once", help="End at the head.")] = False,
     wait_for_log: WaitForLog = 0.0,
+    metrics: Address = None,
+    metrics_open: Open = False,
 ) -> None:
     """Deliver each event to a webhook until it has arrived, in the order of its stream.
 
@@ -52,8 +55,14 @@ async def run(
         raise InvalidInputError("webhook", "give its URL with --to, or in outbox.webhook_url")
     secret = given.webhook_secret or None
     output.hide_secrets((to,), (secret,) if secret else ())
+    endpoint = MetricsEndpoint(session, metrics, open_to_all=metrics_open)
     await session.wait_for_log(wait_for_log)
-    async with session.open_store() as store, Webhook(to, secret=secret) as webhook:
+    async with (
+        endpoint,
+        session.open_store() as store,
+        endpoint.serving(store),
+        Webhook(to, secret=secret) as webhook,
+    ):
         outbox = Outbox(
             store,
             name,

@@ -10,6 +10,7 @@ import typer
 
 from eventstore.cli import serve_options
 from eventstore.cli.contributions import contributions
+from eventstore.cli.metrics import contributed_collectors
 from eventstore.cli.options import By, user_name
 from eventstore.cli.session import Session
 from eventstore.cli.times import now, show_time
@@ -18,6 +19,7 @@ from eventstore.log.clock import from_microseconds
 from eventstore.server.settings import DEFAULTS, ServerSettings
 from eventstore.server.tokens import Token, create_token, read_tokens, revoke_token
 from eventstore.system.extras import needs_extra
+from eventstore.system.listening import place_of
 from eventstore.system.secret_url import SecretUrl, show_place
 from eventstore.system.time_text import parse_duration, parse_time, shifted
 
@@ -89,9 +91,7 @@ async def serve(
     )
     # Before the log is opened: an address that cannot be used begins none.
     with serving.listen(listen, encrypted=encrypted, behind_proxy=behind_proxy) as opened:
-        host, port = opened.getsockname()[:2]
-        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        url = f"{'https' if encrypted else 'http'}://{place}"
+        url = f"{'https' if encrypted else 'http'}://{place_of(opened)}"
         issuer = _issuer(oidc_issuer, oidc_audience)
         async with session.open_store(create=True) as store:
 
@@ -105,6 +105,7 @@ async def serve(
                     settings=settings,
                     routes=contributed_routes(store),
                     issuer=issuer,
+                    collectors=contributed_collectors(),
                 ),
                 opened,
                 certificate=tls_cert,

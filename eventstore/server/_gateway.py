@@ -12,17 +12,18 @@ from eventstore.log.operations import Query
 from eventstore.server._access import ANYONE, Access
 from eventstore.server._cursors import page_body
 from eventstore.server._limits import Limits
-from eventstore.server._metrics import Metrics
+from eventstore.server._metrics import ServerMetrics
 from eventstore.server._problems import HttpError
 from eventstore.server._shared_reads import SharedReads, SharedWaits
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from starlette.requests import HTTPConnection
 
     from eventstore.changes.subscription import Subscription
     from eventstore.log.events import Cursor, Special
+    from eventstore.metrics.model import Collector
     from eventstore.server.issuer import Issuer
     from eventstore.server.settings import ServerSettings
     from eventstore.server.tokens import Token
@@ -39,11 +40,12 @@ class Gateway:
         *,
         anonymous_read: bool,
         issuer: Issuer | None = None,
+        collectors: Mapping[str, Collector] | None = None,
     ) -> None:
         self.store = store
         self.settings = settings
         self.limits = Limits(settings, anyio.current_time)
-        self.metrics = Metrics()
+        self.metrics = ServerMetrics(store, collectors or {})
         self.access = Access(store, self._end_revoked, anonymous_read=anonymous_read, issuer=issuer)
         self.reads = SharedReads(store.feed.page)
         self.sealed_reads = SharedReads(store.feed.log.sealed_page)

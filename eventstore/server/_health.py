@@ -33,7 +33,8 @@ async def get_metrics(gateway: Gateway, request: Request) -> Response:
     host = request.client.host if request.client is not None else ""
     if gateway.settings.behind_proxy or host not in _LOOPBACK:
         gateway.access.require_streams(request, "read", None)
-    body, media_type = await gateway.metrics.text(gateway.store, gateway.followers)
+    gateway.metrics.streams = gateway.followers
+    body, media_type = await gateway.metrics.text()
     return Response(body, headers={**NO_STORE, "content-type": media_type})
 
 

@@ -1,73 +1,78 @@
-"""Numbers of the log, its consumers and the requests, for Prometheus.
+"""Metrics of one server: those of its store, and counts of its requests.
 
-Labels are routes and names of consumers, never what a request says: a client cannot make series.
+Labels are methods, routes and statuses, never what a request says: a client cannot make series.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from eventstore.errors import ConfigError
+from eventstore.metrics.model import Distribution, Metric, single
+from eventstore.metrics.registry import Metrics
 from eventstore.server._problems import HttpError
+from eventstore.system.distribution import SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eventstore.metrics.model import Collector
     from eventstore.store.event_store import EventStore
 
-SHOWN_CONSUMERS: Final = 100
-"""Consumers with a series of their own, those that are furthest behind."""
+REQUEST_SERIES: Final = 1_000
+"""Series of requests that are shown: routes, and the statuses that they have answered with."""
 
 
-class Metrics:
-    """Counters of one server, which uses prometheus-client where that is installed."""
+class ServerMetrics:
+    """Counts of one server's requests, and the metrics of its store and of ``collectors``."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: EventStore, collectors: Mapping[str, Collector]) -> None:
+        self._requests: Counter[tuple[str, str, str]] = Counter()
+        self._seconds: dict[tuple[str, str], Distribution] = {}
+        self.streams = 0
+        """Live streams and waiting requests now."""
         try:
-            import prometheus_client  # noqa: PLC0415 - an extra
-        except ImportError:
-            self._library: Any = None
-            return
-        self._library = library = prometheus_client
-        self._registry = library.CollectorRegistry()
-        labels = ("method", "route", "status")
-        self._requests = library.Counter(
-            "eventstore_requests", "Requests answered.", labels, registry=self._registry
-        )
-        self._seconds = library.Histogram(
-            "eventstore_request_seconds",
-            "Seconds from a request to the beginning of its answer.",
-            ("method", "route"),
-            registry=self._registry,
-        )
+            self._metrics = Metrics(store, {**collectors, "requests": self.read})
+        except ConfigError as error:
+            self._missing: ConfigError | None = error
+        else:
+            self._missing = None
 
     def answered(self, method: str, route: str, status: int, begun: float) -> None:
         """Count a request that began at a time of ``perf_counter``."""
-        if self._library is not None:
-            self._requests.labels(method, route, str(status)).inc()
-            self._seconds.labels(method, route).observe(perf_counter() - begun)
+        self._requests[method, route, str(status)] += 1
+        seconds = self._seconds.get((method, route))
+        if seconds is None:
+            seconds = self._seconds[method, route] = Distribution(SECONDS)
+        seconds.add(perf_counter() - begun)
 
-    async def text(self, store: EventStore, followers: int) -> tuple[bytes, str]:
+    async def read(self, _store: EventStore) -> list[Metric]:
+        """Return the counts of requests; see Collector."""
+        labels = ("method", "route", "status")
+        return [
+            Metric(
+                "eventstore_requests_total",
+                "Requests answered.",
+                "counter",
+                labels,
+                self._requests.most_common(),
+                REQUEST_SERIES,
+            ),
+            Metric(
+                "eventstore_request_seconds",
+                "Seconds from a request to the beginning of its answer.",
+                "histogram",
+                labels[:2],
+                list(self._seconds.items()),
+                REQUEST_SERIES,
+            ),
+            single("eventstore_streams_open", "Live streams and waiting requests.", self.streams),
+        ]
+
+    async def text(self) -> tuple[bytes, str]:
         """Return all numbers as they are now, with their media type; HttpError 501 without them."""
-        if self._library is None:
-            raise HttpError(
-                501, "metrics need the extra 'metrics': pip install 'ruletide[metrics]'"
-            )
-        library = self._library
-        now = library.CollectorRegistry()
-
-        def gauge(name: str, help_: str, *labels: str) -> Any:
-            return library.Gauge(f"eventstore_{name}", help_, labels, registry=now)
-
-        status = await store.status(consumers=SHOWN_CONSUMERS)
-        gauge("log_position", "Position of the newest event.").set(status["position"])
-        gauge("log_first_position", "Position of the oldest event that is there.").set(
-            status["first_position"]
-        )
-        gauge("streams_open", "Live streams and waiting requests.").set(followers)
-        lag = gauge("consumer_lag_events", "Events that a consumer has not done.", "consumer")
-        for consumer in status["consumers"]:
-            lag.labels(consumer["name"]).set(consumer["lag"])
-        view_lag = gauge("view_lag_events", "Events that a view does not show.", "view")
-        for view in status["views"]:
-            view_lag.labels(view["name"]).set(view["lag"])
-        body = library.generate_latest(now) + library.generate_latest(self._registry)
-        return body, library.CONTENT_TYPE_LATEST
+        if self._missing is not None:
+            raise HttpError(501, str(self._missing))
+        return await self._metrics.text(), self._metrics.media_type

@@ -23,12 +23,13 @@ from eventstore.server.routes import Route, check_routes
 from eventstore.server.settings import DEFAULTS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from eventstore.metrics.model import Collector
     from eventstore.server.issuer import Issuer
     from eventstore.server.settings import ServerSettings
     from eventstore.store.event_store import EventStore
@@ -50,15 +51,18 @@ def make_app(
     settings: ServerSettings = DEFAULTS,
     routes: Iterable[Route] = (),
     issuer: Issuer | None = None,
+    collectors: Mapping[str, Collector] | None = None,
 ) -> Starlette:
     """Return the application for an open store; it serves within its lifespan alone.
 
-    ``anonymous_read`` opens reading to all requests; every write needs a token. ``routes`` are
-    those of other packages, beside the log's own; ``issuer`` signs tokens beside those of the log.
-    Raises ConfigError for one that is there twice.
+    ``anonymous_read`` opens reading to all requests; every write needs a token. ``routes`` and
+    ``collectors`` of metrics are those of other packages, beside the log's own; ``issuer`` signs
+    tokens beside those of the log. Raises ConfigError for a route that is there twice.
     """
     every = check_routes([*OWN_ROUTES, *routes])
-    gateway = Gateway(store, settings, anonymous_read=anonymous_read, issuer=issuer)
+    gateway = Gateway(
+        store, settings, anonymous_read=anonymous_read, issuer=issuer, collectors=collectors
+    )
     app = Starlette(
         routes=[
             Mapped(route.path, partial(_handle, gateway, route), methods=[route.method])

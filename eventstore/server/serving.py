@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
-import socket
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 import anyio
 import uvicorn
 
-from eventstore.errors import ConfigError
 from eventstore.server._connection import Connection
+from eventstore.system import listening
 
 if TYPE_CHECKING:
     import asyncio
+    import socket
     from collections.abc import Awaitable, Callable, Generator
     from pathlib import Path
 
@@ -27,9 +26,6 @@ GRACE_SECONDS: Final = 10
 KEEP_ALIVE_SECONDS: Final = 75
 """Seconds that a connection without a request stays open."""
 
-BACKLOG: Final = 2_048
-"""Connections that wait to be taken, at the most."""
-
 
 def listen(address: str, *, encrypted: bool, behind_proxy: bool) -> socket.socket:
     """Return a socket that listens at ``HOST:PORT``; port 0 is any.
@@ -37,35 +33,18 @@ def listen(address: str, *, encrypted: bool, behind_proxy: bool) -> socket.socke
     Raises ConfigError for an address that cannot be used, and for one that other hosts reach while
     the connection is neither encrypted nor a proxy's: tokens would be read on the way.
     """
-    host, colon, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or int(port) > 65_535:
-        raise ConfigError(f"--listen {address!r:.60}: give HOST:PORT, such as 127.0.0.1:8080")
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(
-            host, int(port), type=socket.SOCK_STREAM
-        )[0]
-    except OSError as error:
-        raise ConfigError(f"--listen {address}: {error.strerror}") from error
-    if not (encrypted or behind_proxy or ipaddress.ip_address(place[0]).is_loopback):
-        raise ConfigError(
-            f"--listen {address}: other hosts reach it, and tokens would travel in clear: "
-            "give --tls-cert and --tls-key, or --behind-proxy where a proxy encrypts"
-        )
-    opened = socket.socket(family, kind, protocol)
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind(place)
-        opened.listen(BACKLOG)
-    except OSError as error:
-        opened.close()
-        raise ConfigError(f"--listen {address}: {error.strerror}") from error
-    return opened
+    reason = (
+        "and tokens would travel in clear: "
+        "give --tls-cert and --tls-key, or --behind-proxy where a proxy encrypts"
+    )
+    return listening.listen(
+        "--listen", address, refuse_others="" if encrypted or behind_proxy else reason
+    )
 
 
 async def serve(
     app: Starlette,
-    listening: socket.socket,
+    opened: socket.socket,
     *,
     certificate: Path | None = None,
     key: Path | None = None,
@@ -96,7 +75,7 @@ async def serve(
 
     async def run() -> None:
         with anyio.CancelScope(shield=True):
-            await server.serve(sockets=[listening])
+            await server.serve(sockets=[opened])
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run)

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 class Submission(Pending[Any]):
     """An operation of a task; its caller is told in the event loop."""
 
-    __slots__ = ("operation",)
+    __slots__ = ("begun", "operation")
 
     def __init__(self, operation: Operation) -> None:
         super().__init__()
         self.operation = operation
+        self.begun = 0.0
+        """When it was called, by ``perf_counter``, where the writer counts."""
 
     def begins(self) -> bool:
         """Whether to carry it out: True unless its caller has cancelled."""

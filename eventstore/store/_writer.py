@@ -28,6 +28,7 @@ from eventstore.errors import (
 )
 from eventstore.log.events import Appended
 from eventstore.log.operations import Acknowledge
+from eventstore.log.write_counts import WriteCounts
 from eventstore.store._submission import LaterSubmission, Note, Submission, ThreadSubmission
 from eventstore.store._write_queue import WriteQueue
 from eventstore.system.file_lock import LockCancelledError
@@ -52,6 +53,7 @@ class Writer:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._counts: WriteCounts | None = None
         self._batch: CommitBatch | None = None
         self._lock = threading.RLock()
         self._ready = threading.Condition(self._lock)
@@ -87,6 +89,12 @@ class Writer:
         self._wants_batch = wants_batch
         self._backend.watch_waits(self._check_wanted)
 
+    def count(self) -> WriteCounts:
+        """Return the counts of appends, which begin with the first call."""
+        if self._counts is None:
+            self._counts = WriteCounts()
+        return self._counts
+
     def perform(self, operation: Operation) -> Any:
         """Carry an operation out in the calling thread, or wait for the thread that does.
 
@@ -95,6 +103,8 @@ class Writer:
         are carried out again by another leader.
         """
         mine = ThreadSubmission(operation)
+        if self._counts is not None:
+            mine.begun = time.perf_counter()
         group: list[Submission] | None = None
         with self._lock:
             self._check_open()
@@ -117,6 +127,8 @@ class Writer:
     def submit(self, operation: Operation) -> Submission:
         """Queue an operation of the event loop."""
         submission = Submission(operation)
+        if self._counts is not None:
+            submission.begun = time.perf_counter()
         with self._lock:
             self._check_open()
             self._queue.add(submission)
@@ -289,6 +301,7 @@ class Writer:
             if isinstance(one, Note) and _fails_all(error):
                 self._note_again(one.operation)
             one.fail(error)
+        self._count(group, [error] * len(group))
         self._tell(group, leader)
 
     def _complete(
@@ -302,7 +315,12 @@ class Writer:
                 one.fail(outcome)
             else:
                 one.complete(outcome)
+        self._count(group, outcomes)
         self._tell(group, leader)
+
+    def _count(self, group: Sequence[Submission], outcomes: Sequence[object]) -> None:
+        if self._counts is not None:
+            self._counts.add(group, outcomes)
 
     def _tell(self, group: Sequence[Submission], leader: ThreadSubmission | None) -> None:
         """Tell callers that their operations are settled: threads at once, others together."""

@@ -11,6 +11,7 @@ from eventstore.cli.manifest import (
     Keeper,
     LogCheck,
     Manifest,
+    MetricsGroup,
     Rebuild,
     Routes,
     StatusSection,
@@ -135,6 +136,10 @@ MANIFEST: Final = Manifest(
     routes=(
         Routes("projections.rules.http_routes:rule_routes"),
         Routes("projections.tables.http_routes:view_routes"),
+    ),
+    metrics=(
+        MetricsGroup("sources", "projections.cli.metrics:source_metrics"),
+        MetricsGroup("projections", "projections.cli.metrics:projection_metrics"),
     ),
     views=(
         View("journal", "projections.journal.tables:JournalTables"),
