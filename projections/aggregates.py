@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from eventstore.errors import (
     ConfigError,
@@ -17,9 +18,10 @@ from eventstore.log.redaction import REDACTIONS, read_redaction
 from projections.tables.snapshots import Snapshot, Snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
 
     from eventstore import Appended, EventStore
+    from eventstore.log.operations import StreamState
     from projections.folds import Fold
 
 S = TypeVar("S")
@@ -70,6 +72,9 @@ class Aggregates(Generic[S]):
                 reason = f"events of {stream!r} were trimmed; a snapshot has to be newer than that"
                 raise HistoryGoneError(0, last.position, reason)
             state, version, since = self._fold.after(state, last), last.version, since + 1
+        if last is None and await self._lacks(stream, version):
+            reason = f"the last events of {stream!r} were trimmed, and no snapshot has them"
+            raise HistoryGoneError(0, (await self._store.head()).first_position, reason)
         if last is not None and self._every is not None and since >= self._every:
             head = await self._store.head()
             cursor = Cursor(head.log_id, last.position, last.hash)
@@ -99,6 +104,18 @@ class Aggregates(Generic[S]):
             except ConflictError:
                 if attempts <= 0:
                     raise
+
+    async def _lacks(self, stream: str, version: int) -> bool:
+        """Return whether events of a stream after a version were trimmed, up to its last one."""
+        if (await self._store.head()).first_position == 1:
+            return False
+        found = self._store.streams(stream)
+        async with aclosing(cast("AsyncGenerator[StreamState]", found)) as streams:
+            first = await anext(streams, None)  # In the order of names: the stream itself.
+        if first is None or first.name != stream or first.version <= version:
+            return False
+        later = self._store.read_stream(stream, after_version=version)
+        return not [event async for event in later]  # Some may have been appended meanwhile.
 
     def _new(self, event: Any) -> NewEvent:
         if isinstance(event, NewEvent):

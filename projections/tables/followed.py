@@ -138,14 +138,17 @@ class FollowedTables:
     async def at_least(self, cursor: Cursor, *, timeout: float = 30.0) -> None:
         """Return once readers see the event at ``cursor``, which a runner in any process applies.
 
-        For reading one's own writes: ``await view.at_least(done.cursor)``. Raises ProjectionError
+        For reading one's own writes: ``await view.at_least(done.cursor)``. Tables of an older
+        version do not count; an event that was set aside does. Raises ProjectionError
         where the projection has stopped at an event before, HistoryDivergedError where it was
         computed from another log, and NotAppliedError, a TimeoutError, after ``timeout`` seconds.
         """
         timeout = check_seconds("timeout", timeout, zero=True)
-        at = self._at
-        if at is None or at.log_id != cursor.log_id or at.position < cursor.position:
-            await wait_at_least(make_database(self._url), self.name, cursor, timeout)
+        at = None if self.outdated else self._at
+        known = at is not None and at.log_id == cursor.log_id and at.position > cursor.position
+        if not known and at != cursor:
+            database, version = make_database(self._url), self._projection.version
+            await wait_at_least(database, self.name, version, cursor, timeout)
 
     def open(self, log_id: str) -> Cursor | None:
         """Own the projection; return its checkpoint, ``None`` where it has to begin."""

@@ -21,6 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from eventstore import Cursor, Event, EventStore, NewEvent
 from projections import ProjectionRunner, TableProjection
+from projections.tables.upsert import increment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +88,24 @@ class DoubledTotals(Totals):
         """Add the number twice."""
         super().handle(connection, event)
         super().handle(connection, event)
+
+
+class WideTotals(TableProjection):
+    """The next version of the projection, with another first column."""
+
+    name, version = "totals", 2
+    table = Table(
+        "counts",
+        MetaData(),
+        Column("added", Integer),
+        Column("key", String, primary_key=True),
+        Column("total", Integer),
+    )
+    metadata: ClassVar[MetaData] = table.metadata
+
+    def handle(self, connection: Connection, event: Event) -> None:
+        """Add the event's number."""
+        increment(connection, self.table, {"key": event.stream}, {"total": event.data})
 
 
 def reader_of(url: str) -> Engine:

@@ -136,6 +136,11 @@ async def test_a_trimmed_beginning_is_missed_unless_a_snapshot_has_it(
     assert await halls.load("1") == Aggregate(2, 2)
     with pytest.raises(HistoryGoneError, match="events of 'hall/1' were trimmed"):
         await Aggregates(store, Hall(), "hall").load("1")
+    await store.trim(3, archive=tmp_path / "all")
+    assert await halls.load("1") == Aggregate(2, 2)
+    with pytest.raises(HistoryGoneError, match="the last events of 'hall/1' were trimmed"):
+        await Aggregates(store, Hall(), "hall").load("1")
+    assert await Aggregates(store, Hall(), "hall").load("2") == Aggregate(10, 0)
 
 
 def test_a_snapshot_is_made_of_some_events() -> None:

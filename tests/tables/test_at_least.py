@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from support.totals import Totals, append_numbers, project, read_totals
+from support.totals import DoubledTotals, Totals, append_numbers, project, read_totals
 from support.waiting import DEADLINE
 
 from eventstore import (
@@ -53,6 +53,26 @@ async def test_the_runners_own_view_answers_without_its_database(
         await ProjectionRunner(store, view).catch_up()
         monkeypatch.setattr("projections.tables.followed.wait_at_least", None)
         await view.at_least(done.cursor, timeout=0)
+
+
+async def test_what_older_tables_show_and_what_another_history_has_is_not_seen(
+    log: str, target: str
+) -> None:
+    async with EventStore.open(log) as store:
+        done = await store.append("n/1", [NewEvent("Counted", 1)])
+        await project(log, target, Totals())
+        newer = DoubledTotals().at(target)
+        with pytest.raises(NotAppliedError, match="view totals is at 1"):
+            await newer.at_least(done.cursor, timeout=0)
+        newer.open(done.cursor.log_id)
+        with pytest.raises(NotAppliedError):
+            await newer.at_least(done.cursor, timeout=0)
+        newer.close()
+        await project(log, target, DoubledTotals())
+        await Totals().at(target).at_least(done.cursor, timeout=0)
+        other = Cursor(done.cursor.log_id, done.position, b"other")
+        with pytest.raises(HistoryDivergedError):
+            await Totals().at(target).at_least(other, timeout=0)
 
 
 async def test_what_is_waited_for_in_vain_is_named(log: str, target: str) -> None:

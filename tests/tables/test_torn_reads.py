@@ -14,7 +14,7 @@ from sqlalchemy import select, text
 from support.builds import with_old_version
 from support.parts import Parts
 from support.processes import child, lines
-from support.totals import TimesTotals, counts, reader_of
+from support.totals import TimesTotals, WideTotals, counts, reader_of
 from support.waiting import until
 
 from eventstore import EventStore, NewEvent
@@ -125,6 +125,30 @@ async def test_a_query_between_whose_statements_a_swap_comes_is_asked_again(
     async with EventStore.open(log, notify="none") as store:
         assert await store.query(ask) == {key: 2 * total for key, total in old.items()}
     assert seen == [1, 2]
+
+
+@pytest.mark.slow
+async def test_a_query_that_each_connection_has_prepared_finds_the_columns_of_a_new_version(
+    postgres: Server,
+) -> None:
+    log = postgres.fresh_schema()
+    await with_old_version(log)
+    found: set[tuple[str, ...]] = set()
+
+    def ask(connection: Connection, _head: Head) -> None:
+        found.add(tuple(connection.execute(text("SELECT * FROM counts")).keys()))
+
+    async def ask_often(store: EventStore) -> None:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(40):
+                tasks.start_soon(store.query, ask)
+
+    async with EventStore.open(log, notify="none") as store:
+        await ask_often(store)
+        async with EventStore.open(log, inline=[WideTotals()], notify="none"):
+            found.clear()
+            await ask_often(store)
+    assert found == {("added", "key", "total")}
 
 
 @pytest.mark.slow

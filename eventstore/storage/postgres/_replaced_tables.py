@@ -34,7 +34,7 @@ _REPLACED: Final = (
 
 
 class ReplacedError(StorageError):
-    """Tables were replaced while they were read: the same query gives one version whole."""
+    """Tables were replaced since they were read: the same query gives one version whole."""
 
     def __init__(self, where: str) -> None:
         reason = "tables of a projection were replaced while they were read: ask again"

@@ -244,6 +244,19 @@ def is_lost(error: BaseException | None) -> bool:
     )
 
 
+def has_outdated_plan(error: BaseException | None) -> bool:
+    """Return whether a session keeps a statement prepared for columns that a table had before.
+
+    The statement fails in that session from then on. The error has no code of its own, and its text
+    depends on the server's language.
+    """
+    cause = getattr(error, "orig", error)
+    return (
+        isinstance(cause, psycopg.errors.FeatureNotSupported)
+        and cause.diag.source_function == "RevalidateCachedQuery"
+    )
+
+
 def is_timeout(error: BaseException | None) -> bool:
     """Return whether one of the server's limits on time ended the statement."""
     return isinstance(error, _TIMEOUTS)

@@ -11,7 +11,14 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from eventstore.errors import StorageError
-from eventstore.storage.postgres.connection import connect, connection_info, is_lost, is_timeout
+from eventstore.storage.postgres._replaced_tables import ReplacedError
+from eventstore.storage.postgres.connection import (
+    connect,
+    connection_info,
+    has_outdated_plan,
+    is_lost,
+    is_timeout,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +52,8 @@ def translate_errors(where: str) -> Iterator[None]:
         yield
     except (psycopg.Error, SQLAlchemyError, OSError, LookupError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
+        if has_outdated_plan(cause):
+            raise ReplacedError(where) from error
         reason = " ".join(str(cause).split()) or type(cause).__name__
         raise StorageError(
             where,
@@ -81,6 +90,9 @@ def make_engine(url: str | SecretUrl, watchdog: Watchdog, **pooling: Any) -> Eng
 def roll_back(connection: Connection, raw: Any, error: BaseException) -> None:
     """End the transaction, or the connection where that is not possible any more."""
     if raw.closed or is_lost(error):
+        return
+    if has_outdated_plan(error):
+        raw.close()
         return
     try:
         raw.rollback()
