@@ -8,7 +8,7 @@ RUN groupadd --system --gid 10001 ruletide \
 COPY pyproject.toml README.md LICENSE /tmp/source/
 COPY eventstore /tmp/source/eventstore
 COPY projections /tmp/source/projections
-RUN pip install --no-cache-dir '/tmp/source[postgres,redis]' && rm -r /tmp/source
+RUN pip install --no-cache-dir '/tmp/source[postgres,redis,server,metrics]' && rm -r /tmp/source
 
 # By number, so that an orchestrator sees that it is not root.
 USER 10001:10001

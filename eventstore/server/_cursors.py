@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     from eventstore.log.operations import Page
 
 
-def encode_cursor(cursor: Cursor) -> str:
-    """Return a cursor as a word that is safe in URLs and headers."""
-    return base64.urlsafe_b64encode(str(cursor).encode()).decode().rstrip("=")
+def encode_cursor(cursor: Cursor, mark: int | None = None) -> str:
+    """Return a cursor as a word that is safe in URLs and headers.
+
+    A ``mark`` makes another word of the same cursor: a client that goes on with it asks for a URL
+    that no cache has an answer for.
+    """
+    word = base64.urlsafe_b64encode(str(cursor).encode()).decode().rstrip("=")
+    return word if mark is None else f"{word}.{mark:x}"
 
 
 def decode_cursor(text: str) -> Cursor | Special:
@@ -30,7 +35,10 @@ def decode_cursor(text: str) -> Cursor | Special:
     if text == "end":
         return END
     try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        word, dot, mark = text.partition(".")
+        if dot:
+            int(mark, 16)
+        raw = base64.b64decode(word + "=" * (-len(word) % 4), altchars=b"-_", validate=True)
         return Cursor.parse(raw.decode())
     except (ValueError, InvalidInputError) as error:
         raise InvalidInputError(f"cursor {text!r:.60}", "is none that this server gave") from error
@@ -57,11 +65,11 @@ def event_values(event: Event) -> dict[str, Any]:
     return values
 
 
-def page_body(page: Page) -> bytes:
+def page_body(page: Page, mark: int | None = None) -> bytes:
     """Return a page as JSON: its events, the cursor after them, whether there are more."""
     values: dict[str, Any] = {
         "events": [event_values(event) for event in page.events],
-        "cursor": encode_cursor(page.through),
+        "cursor": encode_cursor(page.through, mark),
         "caught_up": page.through.position >= page.head.position,
     }
     return msgspec.json.encode(values)

@@ -33,6 +33,9 @@ LARGEST_PAGE: Final = 1_024
 LONGEST_WAIT: Final = 60.0
 """Seconds that a request waits for an event, at the most."""
 
+SHARED: Final = {"cache-control": "public, max-age=1"}
+"""What an answer behind a cursor says to a proxy where requests wait as one."""
+
 
 async def get_log(gateway: Gateway, request: Request) -> Response:
     """Answer with the log's id and ends, the cursor of its head, and how its pages are named."""
@@ -60,14 +63,16 @@ async def get_events(gateway: Gateway, request: Request) -> Response:
     query = msgspec.structs.replace(query, limit=max(1, limit))
     after = read_after(request)
     wait = read_number(request, "wait", 0.0, LONGEST_WAIT)
+    shared = gateway.settings.shared_pages and wait > 0 and isinstance(after, Cursor)
     page = await _read_page(gateway, query, after)
-    body = page_body(page)
-    if not page.events and wait:
-        found = await _wait_for_page(gateway, request, token, query, page.through, wait)
+    body = page_body(page) if page.events else None
+    if body is None and wait:
+        body = await _wait_for_page(gateway, request, token, query, page.through, wait)
         # What was read for all that wait is for those whose token is still in force.
         gateway.access.require_streams(request, "read", query.streams)
-        body = found or body
-    return Response(body, headers=NO_STORE, media_type="application/json")
+    # With the same cursor as before, clients would be given this answer again, at once.
+    body = body or page_body(page, mark=gateway.store.clock() if shared else None)
+    return Response(body, headers=SHARED if shared else NO_STORE, media_type="application/json")
 
 
 async def _read_page(gateway: Gateway, query: Query, after: Cursor | Special) -> Page:

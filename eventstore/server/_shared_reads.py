@@ -112,10 +112,11 @@ class SharedWaits:
         """Begin: subscriptions run in this task group."""
         self._tasks = tasks
 
-    async def answer(self, query: Query, after: Cursor) -> bytes:
+    async def answer(self, query: Query, after: Cursor) -> bytes | None:
         """Return the answer once there is an event after a cursor at which a read found none.
 
-        Where the subscription has failed, a read of the caller's own says why, or finds nothing.
+        Where the subscription has failed, a read of the caller's own says why, or finds nothing:
+        that is None.
         """
         failed = False
         while True:
@@ -125,7 +126,7 @@ class SharedWaits:
                 return wait.body
             page = await self._reads.page(_at(query, after))
             if page.events or failed:
-                return self._encode(page)
+                return self._encode(page) if page.events else None
             failed = wait is not None and found is None
             after = page.through
 

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 WORKERS = ["worker-1", "worker-2", "worker-3"]
-SERVICES = ["postgres", "redis", "master", *WORKERS]
+EDGE = ["gateway", "nginx", "caddy"]
+SERVICES = ["postgres", "redis", "master", *WORKERS, *EDGE]
 TEXT = (REPOSITORY / compose.FILE).read_text()
 EDITED = "encoded_powershell.yml"
 
@@ -170,6 +171,23 @@ def test_what_a_worker_may_not_do_is_one_line(stack: Stack, project: Path) -> No
 def test_a_worker_holds_two_sessions_of_the_database(stack: Stack) -> None:
     count = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'worker'"
     stack.until(lambda: stack.server.execute(count) == [(2 * len(WORKERS),)], *WORKERS)
+
+
+def test_the_gateway_serves_the_log_with_the_rights_of_the_master(stack: Stack) -> None:
+    stack.start("gateway")
+    stack.await_health("gateway")
+    stack.down("gateway")
+    assert stack["gateway"].check().returncode != 0
+
+
+def test_only_what_is_asked_for_by_a_profile_listens_beyond_the_containers(
+    told: dict[str, Any],
+) -> None:
+    for name, service in told["services"].items():
+        assert bool(service.get("profiles")) == (name in EDGE)
+        published = [port for port in service.get("ports", ()) if "127.0.0.1:" not in port]
+        assert not published
+        assert ("ports" in service) == (name in {"nginx", "caddy"})
 
 
 def test_a_wait_for_a_service_that_has_ended_fails_at_once_and_says_why(tmp_path: Path) -> None:

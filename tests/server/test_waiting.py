@@ -11,7 +11,9 @@ from support.logs import some
 from support.waiting import until
 
 from eventstore import EventStore, NewEvent
+from eventstore.errors import InvalidInputError
 from eventstore.log.operations import Query
+from eventstore.server._cursors import decode_cursor, encode_cursor
 from eventstore.server._gateway import Gateway
 from eventstore.server.settings import DEFAULTS
 from eventstore.server.tokens import revoke_token
@@ -57,6 +59,7 @@ class Reads:
         """Read, and wait where there is nothing, as the route does."""
         page = await self.page(query, after)
         body = await self.gateway.waits.answer(query, page.through)
+        assert body is not None
         self.answers.append([event["data"] for event in msgspec.json.decode(body)["events"]])
 
     @property
@@ -217,3 +220,13 @@ async def test_a_revoked_token_is_told_so_while_the_others_wait_on(server: Serve
             assert (revoked[0].status_code, kept) == (401, [])
             await server.store.append("a/1", some(1))
         assert (kept[0].status_code, len(kept[0].json()["events"])) == (200, 1)
+
+
+async def test_a_marked_cursor_is_the_same_place_by_another_word(reads: Reads) -> None:
+    cursor = (await reads.store.head()).cursor
+    words = {encode_cursor(cursor), encode_cursor(cursor, 1), encode_cursor(cursor, 2)}
+    assert len(words) == 3
+    assert {decode_cursor(word) for word in words} == {cursor}
+    for wrong in ("", "x", "1.2"):
+        with pytest.raises(InvalidInputError):
+            decode_cursor(f"{encode_cursor(cursor)}.{wrong}")

@@ -218,9 +218,10 @@ def programs(directory: Path, **extra: str) -> dict[str, str]:
         found = shutil.which(name, path=path)
         assert found, f"{name} is needed to run the compose file's commands"
         (directory / name).symlink_to(found)
-    command = directory / "eventstore"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m eventstore.cli "$@"\n')
-    command.chmod(0o755)
+    for name, module in {"eventstore": "-m eventstore.cli", "python": ""}.items():
+        command = directory / name
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
+        command.chmod(0o755)
     return {
         "PATH": f"{directory}{os.pathsep}{os.defpath}",
         "PYTHONPATH": str(REPOSITORY),

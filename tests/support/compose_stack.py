@@ -25,7 +25,11 @@ class Stack:
         self.server = server
         self.started: set[str] = set()
         self.redis_port = free_port()
-        ports = {"postgres": ("5432", server.port), "redis": ("6379", self.redis_port)}
+        ports = {
+            "postgres": ("5432", server.port),
+            "redis": ("6379", self.redis_port),
+            "gateway": ("8080", free_port()),
+        }
         # Nothing that arrives was looked for within an hour: it was woken by Redis.
         variables = compose.programs(project / "bin", EVENTSTORE_POLL_SECONDS="3600")
         self.services = {

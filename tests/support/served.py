@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 EVERYTHING: Final = ("read", "append", "ack")
 
-MAX_BODY: Final = 64 * 1024 * 1024
-"""Bytes of a body: contracts append as much as a log takes."""
+SETTINGS: Final = ServerSettings(max_body=64 * 1024 * 1024)
+"""Contracts append as much as a log takes."""
 
 ANYONE: Final = Token("test", "", frozenset(EVERYTHING))
 
@@ -43,6 +43,7 @@ class Served:
     log: str
     options: dict[str, Any]
     with_token: bool
+    settings: ServerSettings
     url: str = ""
     port: int = 0
     ready: threading.Event = field(default_factory=threading.Event)
@@ -91,9 +92,8 @@ class Served:
                 with serving.listen(address, encrypted=False, behind_proxy=False) as listening:
                     self.port = listening.getsockname()[1]
                     self.url = f"http://{secret}@{HOST}:{self.port}"
-                    settings = ServerSettings(max_body=MAX_BODY)
                     routes = contributed_routes(self.store)
-                    app = make_app(self.store, settings=settings, routes=routes)
+                    app = make_app(self.store, settings=self.settings, routes=routes)
                     self.gateway: Gateway = app.state.gateway
                     if not self.with_token:
                         self.gateway.access.identify = lambda _: ANYONE
@@ -103,10 +103,15 @@ class Served:
 
 @contextmanager
 def serving_log(
-    log: str, *, with_token: bool = True, port: int = 0, **options: Any
+    log: str,
+    *,
+    with_token: bool = True,
+    port: int = 0,
+    settings: ServerSettings = SETTINGS,
+    **options: Any,
 ) -> Iterator[Served]:
     """Serve a log for the block, at a port of its own or at this one."""
-    served = Served(log, options, with_token, port=port)
+    served = Served(log, options, with_token, settings, port=port)
     thread = threading.Thread(target=served.work, name="server under test", daemon=True)
     thread.start()
     try:
