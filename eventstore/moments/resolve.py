@@ -125,17 +125,29 @@ async def _end_of_commit(store: EventStore, head: Head, position: int) -> int:
     """Return a position, or where the commit begins that it lies within."""
     if position in {0, head.first_position - 1, head.position}:
         return position
+    before, end = await commit_at(store, position)
+    return end if end == position else before
+
+
+async def commit_at(store: EventStore, position: int) -> tuple[int, int]:
+    """Return the positions before and at the end of the commit of the event at a position.
+
+    Raises FutureMomentError and HistoryGoneError where there is no such event.
+    """
+    head = await store.head()
+    if position > head.position:
+        raise FutureMomentError(str(position), head.position)
+    if position < head.first_position:
+        raise HistoryGoneError(position, head.first_position, GONE)
     commit = (await _event_at(store, position)).commit
-    if commit == position:
-        return position
-    low, high = head.first_position - 1, position
+    low, high = head.first_position - 1, position - 1
     while low < high:  # Commits follow one another: find the last event of an earlier one.
         middle = (low + high + 1) // 2
         if (await _event_at(store, middle)).commit < commit:
             low = middle
         else:
             high = middle - 1
-    return low
+    return low, commit
 
 
 async def _event_at(store: EventStore, position: int) -> Event:

@@ -35,6 +35,10 @@ def _origin(event: Event) -> str:
     parts = []
     if by := event.metadata.get("by"):
         parts.append(f"by {by}")
+    if "reverted_to" in event.metadata:
+        reason = event.metadata.get("reason")
+        to = f"reverted to {event.metadata['reverted_to']}"
+        parts.append(f"{to}: {reason}" if reason else to)
     git = event.metadata.get("git")
     if isinstance(git, dict):
         if git.get("uncommitted"):

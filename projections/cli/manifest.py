@@ -85,6 +85,12 @@ MANIFEST: Final = Manifest(
             "Show who wrote each line of a rule, when and why.",
             "projections.cli.blame:blame",
         ),
+        Command(
+            "revert",
+            "Restore a rule, a source or a stream as it was.",
+            "projections.cli.reverts:revert",
+        ),
+        Command("undo", "Undo one commit of the log.", "projections.cli.reverts:undo"),
         Command("state", "Set the operational state of a rule.", "projections.cli.rules:state"),
     ),
     event_lines=(

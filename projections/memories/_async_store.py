@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventstore.errors import ConflictError
+from eventstore.moments.resolve import resolve_moment
 from eventstore.system.retry import retry, retry_here
 from projections.memories import queries
 from projections.memories.events import (
@@ -13,12 +14,15 @@ from projections.memories.events import (
     MEMORY_DELETED,
     MEMORY_STORED,
     TYPES,
+    memory_stream,
     read_change,
 )
 from projections.memories.files import MemoryFiles
+from projections.memories.revert import plan_memory
 from projections.memories.tables import MemoryTables
 from projections.seams.past import check_position_is_known, check_time_is_known
 from projections.seams.projected_store import ProjectedStore
+from projections.seams.reverting import revert_metadata
 
 if TYPE_CHECKING:
     import os
@@ -134,6 +138,18 @@ class AsyncMemoryStore(ProjectedStore):
         if when is not None:
             await check_time_is_known(self.log, when)
         return [memories[memory_id] for memory_id in sorted(memories)]
+
+    async def revert(
+        self, memory_id: str, to: int | datetime | str, reason: str, by: str | None
+    ) -> bool:
+        """Restore a memory as it was at a moment; True where something differed."""
+        moment = await resolve_moment(self.log, to)
+        metadata = revert_metadata(moment.position, by or self._by or self.log.owner, reason)
+        stream = memory_stream(memory_id)
+        write = await plan_memory(self.log, stream, moment.position, metadata)
+        if write is not None:
+            await self.write_files(await self.log.append_many([write]))
+        return write is not None
 
     async def subscribe(self, after: int | Cursor | None) -> Changes[MemoryChange]:
         """Follow changes, redactions among them."""

@@ -136,6 +136,24 @@ class MemoryStore(BlockingContext):
             raise InvalidInputError(f"at={at}", "must be a position or an aware time")
         return self._background.run(partial(AsyncMemoryStore.memories_at, at=at))
 
+    def revert(
+        self,
+        memory_id: str,
+        to: int | datetime | str,
+        *,
+        reason: str = "",
+        by: str | None = None,
+    ) -> bool:
+        """Restore a memory as it was at a moment; True where something differed.
+
+        One event stores it as it was then, or deletes it where it was not stored. ``to`` is a
+        moment (:mod:`eventstore.moments`). Raises MomentError, HistoryGoneError where a trim
+        removed what stood then, ConflictError where it changes meanwhile.
+        """
+        return self._background.run(
+            partial(AsyncMemoryStore.revert, memory_id=memory_id, to=to, reason=reason, by=by)
+        )
+
     def subscribe_changes(
         self, *, after: int | Cursor | None = None
     ) -> BackgroundChanges[MemoryChange]:

@@ -11,6 +11,7 @@ from eventstore.errors import ConflictError, InvalidInputError
 from eventstore.limits import MAX_COMMIT_EVENTS
 from eventstore.log.clock import from_microseconds
 from eventstore.log.events import StreamWrite
+from eventstore.moments.resolve import resolve_moment
 from projections.registry._lists import RegistryLists
 from projections.registry.events import (
     BOT_DEACTIVATED,
@@ -27,12 +28,15 @@ from projections.registry.listing import Listing
 from projections.registry.model import Registration, check_status
 from projections.registry.queries import registrations as queries
 from projections.registry.queries.registrations import Row
+from projections.registry.revert import plan_registration
 from projections.registry.tables import RegistryTables
 from projections.seams.checks import check_whole_number, copy_object
 from projections.seams.past import check_position_is_known
+from projections.seams.reverting import revert_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from eventstore import Cursor, EventStore
     from projections.registry.model import RegistryChange, Status
@@ -185,6 +189,23 @@ class Registry(RegistryLists):
         found = registration_as_of(await self.history(bot_id), position)
         await check_position_is_known(self.log, position)
         return found
+
+    async def revert(
+        self, bot_id: str, to: int | datetime | str, *, reason: str = "", by: str | None = None
+    ) -> bool:
+        """Restore a registration as it was at a moment; True where something differed.
+
+        One event registers it as it was then, or unregisters it where it was not registered.
+        ``to`` is a moment (:mod:`eventstore.moments`). Raises MomentError, HistoryGoneError where
+        a trim removed what stood then, ConflictError where it changes meanwhile.
+        """
+        moment = await resolve_moment(self.log, to)
+        metadata = revert_metadata(moment.position, by or self._by or self.log.owner, reason)
+        stream = bot_stream(bot_id)
+        write = await plan_registration(self.log, stream, moment.position, metadata)
+        if write is not None:
+            await self.log.append_many([write])
+        return write is not None
 
     async def _find(self, bot_id: str) -> Row | None:
         try:

@@ -32,6 +32,11 @@ class RulesAt(NamedTuple):
             if isinstance(says := self.versions[stream].says, Defined)
         }
 
+    def definition(self, rule_id: str) -> Defined | None:
+        """Return the definition of one rule; None where it did not stand."""
+        version = self.versions.get(RULES + rule_id)
+        return version.says if version is not None and isinstance(version.says, Defined) else None
+
     def state(self, rule_id: str) -> RuleState:
         """Return the state that was set last; one that has ended since is as it was set."""
         version = self.versions.get(STATES + rule_id)

@@ -10,6 +10,7 @@ import anyio
 from eventstore.log.clock import from_microseconds
 from eventstore.log.events import NewEvent
 from eventstore.log.names import check_stream
+from eventstore.moments.resolve import resolve_moment
 from eventstore.system.owners import Unpicklable
 from projections.rules._rule_changes import Held, RuleChanges, RuleCommits
 from projections.rules._rule_index import TYPES, RuleIndex
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from eventstore import Cursor, Event, EventStore, Subscription
     from eventstore.log.events import JSON
+    from projections.rules.differences import RuleDifference
     from projections.rules.given_states import RuleStateLike
     from projections.rules.rule_types import RuleTypes
 
@@ -112,6 +114,29 @@ class RuleStore(Unpicklable):
         checked = check_state(state, set_by, self._now())
         data: JSON = {"rule_id": stream.removeprefix(STATES), "state": encode_state(checked)}
         await self._store.append(stream, [NewEvent(RULE_STATE_SET, data)])
+
+    async def revert(
+        self, target: str, to: int | datetime | str, *, by: str, reason: str = ""
+    ) -> list[RuleDifference]:
+        """Restore a rule, all rules of a source, or a stream, as of a moment; return what differed.
+
+        ``target`` is the id of a rule, the name of a source, ``rule/ID`` or ``rule-state/ID``;
+        ``to`` a moment (:mod:`eventstore.moments`). One commit of ordinary events says it, with
+        ``by`` and ``reason`` in their metadata; nothing is appended where all is as it was. The
+        states of rules stay, but for a state's stream. A master that looks at the files again
+        takes their word. Raises MomentError, RevertError for what cannot be restored,
+        SourceFollowedError while a master follows the source, ConflictError where it changes
+        meanwhile.
+        """
+        from projections.rules.revert import check_unfollowed, plan_revert  # noqa: PLC0415 - rare
+
+        moment = await resolve_moment(self._store, to)
+        by = check_text("by", by)
+        plan = await plan_revert(self._store, target, moment.position, by=by, reason=reason)
+        await check_unfollowed(self._store, repr(target), plan)
+        if plan.writes:
+            await self._store.append_many(plan.writes)
+        return plan.differences
 
     def subscribe_changes(self) -> RuleChanges:
         """Follow changes of definitions and states: one item per logged change, in order.

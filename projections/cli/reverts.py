@@ -1,0 +1,163 @@
+"""``revert`` and ``undo``: the way back, by ordinary events."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+import typer
+
+from eventstore.cli.moments import MOMENT
+from eventstore.cli.options import By, Yes, user_name
+from eventstore.cli.session import Session
+from eventstore.cli.stream_keys import find_key
+from eventstore.moments.resolve import resolve_moment
+from projections.cli.diffs import show_differences
+from projections.rules.events import RULES, STATES
+from projections.rules.revert import check_unfollowed
+from projections.rules.sources.put_back import check_files, put_back
+from projections.seams.reverting import RevertError
+from projections.undo import plan_target, plan_undo
+
+if TYPE_CHECKING:
+    from eventstore import EventStore
+    from projections.rules.revert import Plan
+
+Reason = Annotated[str, typer.Option(help="Why, for the metadata of the events.")]
+Write = Annotated[
+    bool, typer.Option("--write", help="Also put the files back in the directory of the source.")
+]
+Directory = Annotated[
+    Path | None,
+    typer.Option(help="With --write: the source's directory; default the source's name."),
+]
+
+
+async def revert(
+    session: Session,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RULE|SOURCE|STREAM",
+            help="A rule's id, a source's name, or a stream (rule-state/R1, bot/B1, memory/M1).",
+        ),
+    ],
+    *,
+    to: Annotated[str, typer.Option(metavar="MOMENT", help=f"As of {MOMENT}.")],
+    reason: Reason = "",
+    by: By = None,
+    write: Write = False,
+    directory: Directory = None,
+    yes: Yes = False,
+) -> None:
+    """Restore a rule, all rules of a source, or a stream, as of a moment: one commit of events.
+
+    The states of rules stay, unless the stream of a state is named.
+    """
+    async with session.open_store() as store:
+        moment = await resolve_moment(store, to)
+        if "/" not in target:
+            target = await find_key(store, (RULES, STATES), target)
+        plan = await plan_target(store, target, moment.position, by=user_name(by), reason=reason)
+        if not plan.writes:
+            text = f"nothing to revert: {target} is as it was at {moment}"
+            session.output.value({"target": target, "position": None, "events": 0}, text)
+            return
+        way = _Way(session, store, target, write=write, directory=directory, yes=yes)
+        await way.go(plan, f"Revert {target} to {moment}?")
+
+
+async def undo(
+    session: Session,
+    position: Annotated[int, typer.Argument(min=1, help="A position within the commit.")],
+    *,
+    reason: Reason = "",
+    by: By = None,
+    write: Write = False,
+    directory: Directory = None,
+    yes: Yes = False,
+) -> None:
+    """Undo one commit: restore what stood before it, where nothing of it has changed since."""
+    async with session.open_store() as store:
+        plan = await plan_undo(store, position, by=user_name(by), reason=reason)
+        target = f"the commit at position {position}"
+        if not plan.writes:
+            text = f"nothing to undo: {target} changed nothing that stands"
+            session.output.value({"target": target, "position": None, "events": 0}, text)
+            return
+        way = _Way(session, store, target, write=write, directory=directory, yes=yes)
+        await way.go(plan, f"Undo {target}?")
+
+
+class _Way:
+    """Shows a plan, asks, appends it, and puts files back."""
+
+    def __init__(
+        self,
+        session: Session,
+        store: EventStore,
+        target: str,
+        *,
+        write: bool,
+        directory: Path | None,
+        yes: bool,
+    ) -> None:
+        if directory is not None and not write:
+            raise typer.BadParameter("--directory goes with --write")
+        self._session = session
+        self._store = store
+        self._target = target
+        self._write = write
+        self._directory = directory
+        self._yes = yes
+
+    async def go(self, plan: Plan, question: str) -> None:
+        """Do what is planned, after showing it; ``question`` is asked on a terminal."""
+        output = self._session.output
+        if not self._write:
+            await check_unfollowed(self._store, self._target, plan)
+        places = self._places(plan) if self._write else {}
+        for root, source in places.items():
+            await anyio.to_thread.run_sync(check_files, root, plan.files[source])
+        if not output.json:
+            show_differences(output, plan.differences)
+        if not self._yes and output.can_ask:
+            output.ask(question)
+        done = await self._store.append_many(plan.writes)
+        written = 0
+        for root, source in places.items():
+            written += await anyio.to_thread.run_sync(partial(put_back, root, plan.files[source]))
+        events = len(plan.writes)
+        files = f", {written} files written" if places else ""
+        output.value(
+            {
+                "target": self._target,
+                "position": done.position,
+                "events": events,
+                "files": written,
+            },
+            f"{self._target}: restored by {events} event{'' if events == 1 else 's'}, "
+            f"position {done.position}{files}",
+        )
+        if plan.files and not places:
+            sources = ", ".join(sorted(plan.files))
+            output.note(
+                f"note: the next sync of {sources} takes the word of the files: put them back too "
+                "(--write)"
+            )
+
+    def _places(self, plan: Plan) -> dict[Path, str]:
+        """Return the directory of each source whose files are put back."""
+        if self._directory is not None and len(plan.files) > 1:
+            named = ", ".join(sorted(plan.files))
+            raise RevertError(self._target, f"--directory is one, and these are several: {named}")
+        found = {}
+        for source in plan.files:
+            root = self._directory or Path(source)
+            if not root.is_absolute() and self._directory is None:
+                reason = f"source {source!r} is not named by its directory: give --directory"
+                raise RevertError(self._target, reason)
+            found[root.absolute()] = source
+        return found
