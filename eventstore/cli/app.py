@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from itertools import pairwise
 from typing import Annotated, Any, Final
 
 import typer
@@ -14,7 +15,7 @@ from eventstore.cli import output
 from eventstore.cli.contributions import DISTRIBUTION, contributions
 from eventstore.cli.lazy_commands import HELP_NAMES, CommandGroup
 from eventstore.cli.messages import usage_text
-from eventstore.cli.options import USAGE_ERROR, Config, Json, Options, Url, Utc, Verbose
+from eventstore.cli.options import USAGE_ERROR, Config, Json, LogFormat, Options, Url, Utc, Verbose
 from eventstore.cli.outcome import conclude
 from eventstore.cli.plain_values import take_plain_values
 from eventstore.config import given_variables, secret_variables
@@ -42,6 +43,7 @@ def common(
     config: Config = None,
     verbose: Verbose = False,
     utc: Utc = False,
+    log_format: LogFormat = None,
     show_version: Annotated[
         bool, typer.Option("--version", help="Print the version and end.")
     ] = False,
@@ -52,7 +54,7 @@ def common(
         raise typer.Exit
     if context.invoked_subcommand is None:
         context.fail("Missing command.")
-    context.obj = Options(url, json, config, verbose, utc)
+    context.obj = Options(url, json, config, verbose, utc, log_format)
 
 
 def _version() -> str:
@@ -67,7 +69,7 @@ def run_program() -> None:
     options = _words(sys.argv[1:])
     output.hide_secrets([*sys.argv[1:], *given_variables()], secret_variables())
     json, verbose = "--json" in options, bool(options & {"-v", "--verbose"})
-    output.show_log_records(verbose=verbose, json=json)
+    output.show_log_records(verbose=verbose, json=json, log_format=_log_format(sys.argv[1:]))
     try:
         if f"_{PROGRAM.upper()}_COMPLETE" not in os.environ:
             for warning in contributions().warnings:
@@ -84,6 +86,15 @@ def _words(arguments: list[str]) -> set[str]:
     """Return the arguments that may be options: how errors are shown is needed before parsing."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     return set(arguments[:end])
+
+
+def _log_format(arguments: list[str]) -> str | None:
+    """Return what an argument says that may be the option: what is not read yet may fail."""
+    words = " ".join(arguments).replace("--log-format=", "--log-format ").split(" ")
+    for option, value in pairwise(words):
+        if option == "--log-format" and value in {"text", "json"}:
+            return value
+    return None
 
 
 def _status(*, json: bool) -> int:

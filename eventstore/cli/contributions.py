@@ -45,6 +45,7 @@ STATUS_OPTIONS: Final = frozenset(
         "--json",
         "--verbose",
         "--utc",
+        "--log-format",
         "--help",
     }
 )

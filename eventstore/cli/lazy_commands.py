@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from eventstore.cli.contributions import contributions
-from eventstore.cli.options import Json, Url, Utc, Verbose
+from eventstore.cli.options import Json, LogFormat, Url, Utc, Verbose
 from eventstore.cli.plain_values import take_plain_values
 from eventstore.errors import ConfigError
 
@@ -208,6 +208,7 @@ def _common(function: Callable[..., object]) -> list[inspect.Parameter]:
             ("json", False, Json),
             ("verbose", False, Verbose),
             ("utc", False, Utc),
+            ("log_format", None, LogFormat),
         )
         if name in {"url", "json"} or name not in own
     ]

@@ -6,7 +6,7 @@ import getpass
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -29,6 +29,10 @@ Verbose = Annotated[
     typer.Option(
         "--verbose", "-v", help="Say more on stderr; show the traceback of a fault of the program."
     ),
+]
+LogFormat = Annotated[
+    Literal["text", "json"] | None,
+    typer.Option("--log-format", help="All of stderr as text, or as JSON, one object a line."),
 ]
 Utc = Annotated[
     bool, typer.Option("--utc", help="Print times in UTC, not in the zone of this computer.")
@@ -75,6 +79,7 @@ class Options:
     config: Path | None = None
     verbose: bool = False
     utc: bool = False
+    log_format: str | None = None
 
     def override(self, **given: object) -> Options:
         """Return these options with what was given after the command's name."""

@@ -22,6 +22,7 @@ from json import dumps as json_escapes
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from eventstore.cli import signals
+from eventstore.cli.log_lines import log_end_of_thread, make_record, record_values
 from eventstore.cli.standard_streams import (
     PIPE_BYTES,
     InterruptibleInput,
@@ -136,8 +137,10 @@ class Output:
             _write(sys.stdout, escape(conceal(text)))
 
     def note(self, text: str) -> None:
-        """Print a line for people on stderr, beside the output proper; nothing with ``--json``."""
-        if not self.json:
+        """Print a line on stderr beside the output proper; with ``--json`` only as a log record."""
+        if (handler := _handler()).whole:
+            handler.emit(make_record(logging.INFO, text))
+        elif not self.json:
             _write_aside(_shown(text))
 
     def facts(self, facts: Iterable[tuple[str, object]]) -> None:
@@ -249,7 +252,9 @@ def write_error(text: str) -> None:
 
 def write_failure(error: BaseException, text: str, *, json: bool) -> None:
     """Print why a command failed: a line for people, or with ``json`` an object on one line."""
-    if json:
+    if (handler := _handler()).whole:
+        handler.emit(make_record(logging.ERROR, text, error))
+    elif json:
         _write_aside(to_json(_secrets.conceal_all(error_values(error, text))).decode())
     else:
         write_error(text)
@@ -257,9 +262,7 @@ def write_failure(error: BaseException, text: str, *, json: bool) -> None:
 
 def write_warning(text: str) -> None:
     """Print a line on stderr about something that does not stop the command."""
-    record = logging.LogRecord("eventstore", logging.WARNING, __file__, 0, "%s", (text,), None)
-    ours = (one for one in logging.getLogger().handlers if isinstance(one, _LogHandler))
-    next(ours, _LogHandler(json=False)).emit(record)
+    _handler().emit(make_record(logging.WARNING, text))
 
 
 def write_usage(text: str) -> None:
@@ -298,12 +301,13 @@ def flush() -> None:
 class _LogHandler(logging.Handler):
     """Log records on stderr: time, level and message in one line, a traceback line by line.
 
-    With ``json`` each record is an object on one line.
+    With ``json`` each record is an object on one line. ``whole`` says that all else is one too.
     """
 
-    def __init__(self, *, json: bool) -> None:
+    def __init__(self, *, json: bool = False, whole: bool = False) -> None:
         super().__init__()
         self._json = json
+        self.whole = whole
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -321,29 +325,29 @@ class _LogHandler(logging.Handler):
         return lines
 
     def _json_line(self, record: logging.LogRecord) -> str:
-        values = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            values["traceback"] = logging.Formatter().formatException(record.exc_info)
-        return to_json(_secrets.conceal_all(values)).decode()
+        return to_json(_secrets.conceal_all(record_values(record))).decode()
 
 
-def show_log_records(*, verbose: bool, json: bool = False) -> None:
-    """Print log records on stderr: warnings, and with ``verbose`` what informs."""
+def _handler() -> _LogHandler:
+    """Return the handler that is installed, or a plain one."""
+    ours = (one for one in logging.getLogger().handlers if isinstance(one, _LogHandler))
+    return next(ours, _LogHandler())
+
+
+def show_log_records(*, verbose: bool, json: bool = False, log_format: str | None = None) -> None:
+    """Print log records on stderr: warnings, and with ``verbose`` what informs.
+
+    With the ``log_format`` ``"json"`` they are JSON, and so is all else on stderr; without one
+    they are with ``json``.
+    """
+    whole = log_format == "json"
+    handler = _LogHandler(json=whole or (json and log_format is None), whole=whole)
     level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, handlers=[_LogHandler(json=json)], force=True)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     # psycopg warns of what it ignores on the way to an error, which is reported all the same.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
     logging.captureWarnings(capture=True)
-    threading.excepthook = _log_end_of_thread
-
-
-def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
-    logging.getLogger("eventstore").error("a thread has ended: %r", ended.exc_value)
+    threading.excepthook = log_end_of_thread
 
 
 def _shown(text: str) -> str:

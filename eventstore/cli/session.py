@@ -98,7 +98,9 @@ def run(
     ends, with status 0; any other ends with 130 or 143. :func:`~eventstore.cli.outcome.conclude`
     says what errors become; wrong usage is raised.
     """
-    output.show_log_records(verbose=options.verbose, json=options.json)
+    output.show_log_records(
+        verbose=options.verbose, json=options.json, log_format=options.log_format
+    )
     print_in_utc(utc=options.utc)
     results: list[int | None] = []
     started = time.monotonic()
