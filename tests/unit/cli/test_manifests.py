@@ -13,6 +13,7 @@ from eventstore.cli.lazy_commands import make_command
 from eventstore.cli.manifest import ManifestError
 from eventstore.errors import ConfigError
 from eventstore.log.redaction import EVENT_REDACTED
+from eventstore.log.tags import MOMENT_TAGGED
 from projections.rules import events as rule_events
 
 
@@ -32,7 +33,7 @@ def test_manifests_name_the_event_types_and_streams_that_are_written() -> None:
     types = {value for name, value in vars(rule_events).items() if name in {
         "RULE_DEFINED", "RULE_REMOVED", "RULE_REJECTED", "REJECTION_ENDED", "RULE_STATE_SET",
         "RULE_STATE_EXPIRED", "SOURCE_RENAMED"}}  # fmt: skip
-    assert ours == types | {EVENT_REDACTED}
+    assert ours == types | {EVENT_REDACTED, MOMENT_TAGGED}
     assert contributions().history_categories == [rule_events.RULES, rule_events.STATES]
 
 
