@@ -32,6 +32,13 @@ from benchmarks.seam_calls import journal_calls, registry_calls
 from benchmarks.seam_journal import journal_postgres, journal_sqlite
 from benchmarks.seam_memories import memories
 from benchmarks.seam_registry import registry
+from benchmarks.serving import (
+    served_appends,
+    served_idle,
+    served_many,
+    served_pages,
+    served_waking,
+)
 from benchmarks.sql import sql_postgres, sql_sqlite
 from benchmarks.starting import starting
 from benchmarks.transports import transports
@@ -57,6 +64,11 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "silencing": silencing,
     "states": states,
     "memory": memory,
+    "served-appends": served_appends,
+    "served-waking": served_waking,
+    "served-pages": served_pages,
+    "served-many": served_many,
+    "served-idle": served_idle,
     "pg-singles": pg_singles,
     "pg-batches": pg_batches,
     "pg-concurrent": pg_concurrent,

@@ -23,6 +23,7 @@ import psycopg
 import redis
 from watchfiles import watch
 
+from benchmarks.serving_child import server
 from eventstore import END, EventStore
 from eventstore.system import tree_watch
 from eventstore.system.directory_watch import CHECK_MS, STEP_MS
@@ -177,6 +178,7 @@ ASYNC_ROLES: Final[dict[str, Callable[..., Awaitable[None]]]] = {
     "follower": follower,
     "engine": engine,
     "crowd": crowd,
+    "server": server,
 }
 ROLES: Final[dict[str, Callable[..., None]]] = {
     "watcher": watcher,

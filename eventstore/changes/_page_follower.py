@@ -7,6 +7,8 @@ import math
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from eventstore.changes._poll_schedule import AFTER_OWN_READ
+from eventstore.changes._poll_turn import TRUST
 from eventstore.errors import StorageError
 from eventstore.system.backoff import Backoff
 
@@ -34,6 +36,7 @@ class PageFollower:
         self._wake_ups_seen = 0
         self._was_woken = False
         self._wake = feed.how.event()
+        self._took_over = False
         self._closed = False
         self.give_up_at: float | None = None
         """When a wait without an event ends the iteration, on the monotonic clock."""
@@ -97,19 +100,48 @@ class PageFollower:
 
     async def wait(self, position: int) -> None:
         """Return once a subscription at ``position`` has a reason to read: a change or a poll."""
-        tail, changed = self._feed.tail, self._feed.changed
-        self._wake = self._feed.how.event()
+        turn = self._feed.poll_turn
+        self._wake, self._took_over = self._feed.how.event(), False
         self._feed.waiting.set()
-        while True:
-            self._was_woken = await changed.wait(
-                self._wake_ups_seen, min(tail.schedule.remaining(), self._left()), self._wake
-            )
-            if self._closed or (not self._was_woken and self._left() <= 0):
-                raise StopAsyncIteration
-            seen = changed.count
-            if tail.needs_read(position):
-                return
-            self._wake_ups_seen = seen
+        turn.join(self, self._take_over)
+        try:
+            while not await self._has_reason(position):
+                continue
+        finally:
+            turn.leave(self)
+
+    async def _has_reason(self, position: int) -> bool:
+        """Wait once; return whether there is a reason to read."""
+        tail, changed = self._feed.tail, self._feed.changed
+        self._was_woken = await changed.wait(
+            self._wake_ups_seen, min(self._until_poll(), self._left()), self._wake
+        )
+        if self._closed or (not self._was_woken and self._left() <= 0):
+            raise StopAsyncIteration
+        seen = changed.count
+        if self._took_over and seen == self._wake_ups_seen:
+            # The one that had the turn may be reading now.
+            self._wake = self._feed.how.event()
+            return False
+        if tail.needs_read(position):
+            return True
+        self._wake_ups_seen = seen
+        return False
+
+    def _until_poll(self) -> float:
+        """Return the seconds until a poll that is this one's: the next one only in its turn."""
+        if not self._feed.poll_turn.has(self):
+            return TRUST * self._feed.poll
+        remaining = self._feed.tail.schedule.remaining()
+        if self._took_over:
+            self._took_over = False
+            return remaining or AFTER_OWN_READ[0] * self._feed.poll
+        return remaining
+
+    def _take_over(self) -> None:
+        """Wake up for the next poll, as the one that has the turn now."""
+        self._took_over = True
+        self._wake.set()
 
     def _left(self) -> float:
         """Return the seconds until the iteration is given up."""

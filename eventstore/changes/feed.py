@@ -10,6 +10,7 @@ from weakref import WeakSet
 from eventstore.changes._consumers import ConsumerOwnership
 from eventstore.changes._page_cache import PageCache
 from eventstore.changes._poll_schedule import PollSchedule
+from eventstore.changes._poll_turn import PollTurn
 from eventstore.changes._tail_buffer import TailBuffer
 from eventstore.changes.rejections import CATEGORY
 from eventstore.log.validation import check_append
@@ -40,6 +41,8 @@ class ChangeFeed:
     """The newest events, for subscriptions that have caught up."""
     pages: PageCache
     """Pages that subscriptions which are behind have read."""
+    poll_turn: PollTurn
+    """Says which of the subscriptions that wait wakes for the next poll."""
 
     def __init__(
         self,
@@ -93,6 +96,7 @@ class ChangeFeed:
             self.how,
         )
         self.pages = PageCache(self.log.page, waiting=self.how)
+        self.poll_turn = PollTurn()
 
     def listen(self) -> None:
         """Begin to listen for commits of other processes, once; raise StoreClosedError if closed.
