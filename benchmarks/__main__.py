@@ -24,7 +24,7 @@ from benchmarks.latency import saving, waking
 from benchmarks.measure import Row, Setting
 from benchmarks.old_transaction import pg_old_transaction
 from benchmarks.postgres import pg_batches, pg_concurrent, pg_reading, pg_singles, pg_waking
-from benchmarks.publishing import definitions, publishing
+from benchmarks.publishing import definitions, publishing, publishing_10000
 from benchmarks.reading import reading
 from benchmarks.rule_states import states
 from benchmarks.rules import memory, silencing, swapping, syncing
@@ -60,6 +60,7 @@ BENCHMARKS: Final[dict[str, Callable[[Setting], Awaitable[list[Row]]]]] = {
     "syncing": syncing,
     "swapping": swapping,
     "publishing": publishing,
+    "publishing-10000": publishing_10000,
     "definitions": definitions,
     "silencing": silencing,
     "states": states,

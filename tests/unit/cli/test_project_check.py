@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from support.commands import Run
 
-FILES = {"a.yml": "1", "d/b.yml": "2", "d/c.yml": "3", "strange\u202e \\ é.yml": "4", "e.yml": "5"}
+STRANGE = "strange\u202e \\ é.yml"
+FILES = {"a.yml": "1", "d/b.yml": "2", "d/c.yml": "3", STRANGE: "4", "e.yml": "5"}
 
 
 @pytest.fixture
@@ -65,6 +66,9 @@ def test_each_kind_of_drift_is_a_line_and_nothing_is_touched(
     (live / "e.yml").chmod(0o755)
     os.close(os.open(bytes(live) + b"/new\xff.yml", os.O_CREAT))
     (live / "empty").mkdir()
+    (live / STRANGE).unlink()
+    (live / STRANGE / "inside").mkdir(parents=True)
+    (live / STRANGE / "inside/new.yml").touch()
     before = state_of(tmp_path)
     done = run("--json", "project", "live", "--check")
     *found, totals = [json.loads(line) for line in done.stdout.splitlines()]
@@ -75,13 +79,32 @@ def test_each_kind_of_drift_is_a_line_and_nothing_is_touched(
         ("live/e.yml", "mode"),
         ("live/empty/", "extra"),
         ("live/new\\udcff.yml", "extra"),
+        (f"live/{STRANGE}", "type"),
     ]
-    assert totals == {"directory": "live", "position": 5, "files": 5, "drift": 6}
+    assert totals == {"directory": "live", "position": 5, "files": 5, "drift": 7}
     assert (done.returncode, done.stderr) == (1, "")
     assert state_of(tmp_path) == before
     done = run("project", "live", "--check")
     assert done.stdout.startswith("live/a.yml: changed: is not what the log says\n")
-    assert done.stderr == "6 paths differ from the log at position 5\n"
+    assert done.stderr == "7 paths differ from the log at position 5\n"
+
+
+def test_what_is_in_the_place_of_a_folder_is_not_looked_through(
+    run: Run, live: Path, tmp_path: Path
+) -> None:
+    (live / "d").rename(tmp_path / "elsewhere")
+    (live / "d").symlink_to(tmp_path / "elsewhere")
+    before = state_of(tmp_path)
+    done = run("project", "live", "--check")
+    assert (done.returncode, done.stdout.splitlines()) == (
+        1,
+        [
+            "live/d: extra: is not in the log",
+            "live/d/b.yml: missing: is missing",
+            "live/d/c.yml: missing: is missing",
+        ],
+    )
+    assert state_of(tmp_path) == before
 
 
 def test_a_manifest_that_was_changed_with_its_file_hides_nothing(run: Run, live: Path) -> None:
