@@ -16,6 +16,8 @@ from projections.tables._builds import Build
 from projections.tables.checkpoints import own_schema_only
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
 
     from projections.tables._builds import Built
@@ -64,6 +66,28 @@ _UNMOVABLE: Final = text(
     "AND objid = c.oid AND deptype IN ('a', 'i')))"
 )
 """Finds what would stay behind when the tables move: functions, types, sequences of no table."""
+
+
+def lock_tables(
+    connection: Connection, names: Sequence[str], seconds: float
+) -> Sequence[int] | None:
+    """Lock tables, by their quoted names, until the transaction ends; give up after so long.
+
+    Returns the server's processes that hold them, ``None`` where they are locked.
+    """
+    run = connection.exec_driver_sql
+    limit = run("SHOW lock_timeout").scalar_one()
+    run("SAVEPOINT projection_lock")
+    run(f"SET LOCAL lock_timeout = {max(1, int(1000 * seconds))}")
+    try:
+        run(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE")
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", "") != _NO_LOCK:
+            raise
+        run("ROLLBACK TO SAVEPOINT projection_lock")
+        return list(connection.execute(_HOLDERS, {"tables": list(names)}).scalars())
+    run(f"SET LOCAL lock_timeout = '{limit}'")
+    return None
 
 
 class PostgresBuild(Build):
@@ -117,19 +141,9 @@ class PostgresBuild(Build):
         names = [f"{quote(self._own)}.{quote(name)}" for name in self._ledger.present()]
         if not names:
             return True
-        limit = self._connection.exec_driver_sql("SHOW lock_timeout").scalar_one()
-        self._run("SAVEPOINT projection_lock")
-        self._run(f"SET LOCAL lock_timeout = {max(1, int(1000 * seconds))}")
-        try:
-            self._run(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE")
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", "") != _NO_LOCK:
-                raise
-            self._run("ROLLBACK TO SAVEPOINT projection_lock")
-            self.holders = list(self._connection.execute(_HOLDERS, {"tables": names}).scalars())
-            return False
-        self._run(f"SET LOCAL lock_timeout = '{limit}'")
-        return True
+        holders = lock_tables(self._connection, names, seconds)
+        self.holders = holders or ()
+        return holders is None
 
     def _replace(self) -> None:
         self._ledger.drop()

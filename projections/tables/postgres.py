@@ -11,6 +11,7 @@ drops the old tables, and readers wait while the rows are copied.
 from __future__ import annotations
 
 import re
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -19,11 +20,15 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from eventstore.limits import MAX_IDENTIFIER_BYTES
+from eventstore.storage.held_wait import HeldError, HeldWait
 from eventstore.storage.postgres.connection import SETTINGS, connection_info, is_lost
 from eventstore.storage.postgres.engine import LOCK_SCHEMA, make_engine, roll_back, translate_errors
 from eventstore.storage.postgres.watchdog import Watchdog
 from eventstore.system.secret_url import SecretUrl
+from projections.tables._builds_postgres import lock_tables
+from projections.tables.checkpoints import own_schema, own_schema_only
 from projections.tables.hidden import take_over_hidden
+from projections.tables.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,6 +50,9 @@ _RAISE_IDLE_LIMIT: Final = text(
 
 SWAP_SECONDS: Final = 3600.0
 """How long replacing the old tables by the rebuilt ones may take."""
+
+HELD_SECONDS: Final = 30.0
+"""How long it waits for those who hold the tables of an older version."""
 
 
 class PostgresDatabase:
@@ -154,6 +162,15 @@ class _TemporaryTables:
             yield self._connection
 
     def finish(self) -> None:
+        """Replace the old tables; raise ProjectionHeldError where others hold them for too long."""
+        held = HeldWait(self._projection.name, HELD_SECONDS)
+        try:
+            while not self._finish(held):
+                pass
+        finally:
+            self.abandon()
+
+    def _finish(self, held: HeldWait) -> bool:
         connection = self._connection
         try:
             with self._database.within(connection, SWAP_SECONDS):
@@ -161,9 +178,25 @@ class _TemporaryTables:
                 self._run("SET LOCAL idle_in_transaction_session_timeout = 0")
                 self._database.lock_setup(connection)
                 self._check(connection)
+                self._lock_old(held.patience)
                 take_over_hidden(connection, self._projection)
-        finally:
-            self.abandon()
+        except HeldError as error:
+            time.sleep(held.pause(error.pids))
+            return False
+        return True
+
+    def _lock_old(self, seconds: float) -> None:
+        """Lock the tables of an older version, which are dropped; those that stay need no lock."""
+        connection = self._connection
+        if not self._projection.outdated(connection):
+            return
+        own, quote = own_schema(connection), connection.dialect.identifier_preparer.quote
+        with own_schema_only(connection, own):
+            ledger = Ledger(connection, self._projection.name, self._projection.version, ())
+            names = [f"{quote(own)}.{quote(name)}" for name in ledger.present()]
+        holders = lock_tables(connection, names, seconds) if names else None
+        if holders is not None:
+            raise HeldError(holders)
 
     def abandon(self) -> None:
         with suppress(SQLAlchemyError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -11,6 +12,7 @@ from support.many_totals import run_sql
 from support.totals import (
     DoubledTotals,
     NotedTotals,
+    TimesTotals,
     Totals,
     append_numbers,
     counts,
@@ -144,8 +146,9 @@ async def test_a_swap_and_a_drop_name_the_reader_that_they_wait_for(postgres: Se
 
 @pytest.mark.slow
 async def test_a_swap_in_another_database_names_the_reader_that_it_waits_for(
-    postgres: Server, tmp_path: Path
+    postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("projections.tables.postgres.HELD_SECONDS", 0.2)
     target = postgres.fresh_schema()
     engine = reader_of(target)
     async with EventStore.open(f"sqlite:///{tmp_path}/log.db") as store:
@@ -155,10 +158,15 @@ async def test_a_swap_in_another_database_names_the_reader_that_it_waits_for(
         with engine.connect() as reader:
             pid = reader.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
             assert len(reader.execute(select(counts)).all()) == len(rows)
-            with pytest.raises(ProjectionHeldError, match="'totals'") as caught:
-                await place.swap(DoubledTotals(), wait=0.2)
-            assert caught.value.pids == (pid,)
-            assert read_totals(target) == rows
+            newer = ProjectionRunner(store, DoubledTotals().at(target))
+            for change in (partial(place.swap, DoubledTotals(), wait=0.2), newer.catch_up):
+                with pytest.raises(ProjectionHeldError, match="'totals'") as caught:
+                    await change()
+                assert caught.value.pids == (pid,)
+                assert read_totals(target) == rows
         assert await place.swap(DoubledTotals())
         assert read_totals(target) == {key: 2 * total for key, total in rows.items()}
+        third = TimesTotals(3).at(target)
+        await ProjectionRunner(store, third).catch_up()
+        assert read_totals(target) == {key: 3 * total for key, total in rows.items()}
     engine.dispose()
