@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from eventstore.errors import EventStoreError, NotServedError
+from eventstore.errors import AccessDeniedError, EventStoreError, NotServedError
 from eventstore.metrics.model import Distribution, Metric, single
 from eventstore.metrics.store_metrics import consumer_metrics, log_metrics, process_metrics
 from eventstore.system.extras import needs_extra
@@ -74,9 +74,9 @@ class Metrics:
                 new = {metric.name: self._family(metric) for metric in metrics}
                 if taken := new.keys() & families.keys():
                     raise ValueError(f"another collector has {sorted(taken)}")  # noqa: TRY301
-            except NotServedError:
-                continue  # A store by URL: its server has these metrics.
             except Exception as error:
+                if _is_the_servers(error):
+                    continue
                 failed[name] = True
                 self._say(name, error)
                 continue
@@ -143,6 +143,13 @@ def about_collecting(failed: Mapping[str, bool], left_out: int) -> list[Metric]:
             left_out,
         ),
     ]
+
+
+def _is_the_servers(error: Exception) -> bool:
+    """Whether a store by URL may not read this: its server shows these metrics."""
+    return isinstance(error, NotServedError) or (
+        isinstance(error, AccessDeniedError) and error.status == 403
+    )
 
 
 def _bound(bound: float) -> str:
