@@ -238,8 +238,8 @@ class ViewRun:
             page = await self._store.feed.page(Query(after=0, until=0, kept=True))
             cursor = page.through
             await self._write([], cursor)
-        else:
-            # Also where nothing is left to apply: a log restored from a copy ends earlier.
+        elif cursor.position >= target:
+            # Nothing is left to apply: a log restored from a copy ends earlier.
             at = cursor.position
             await self._store.feed.page(Query(after=at, until=at, limit=1, expect=cursor))
         while cursor.position < target:

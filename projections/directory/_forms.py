@@ -29,6 +29,7 @@ class Form:
         *,
         atomic: bool | None,
         fsync: bool,
+        names_later: bool = False,
         names: Mapping[str, str] | None,
         grace_seconds: float,
     ) -> None:
@@ -40,6 +41,7 @@ class Form:
         self._name = name
         self._atomic = atomic
         self._fsync = fsync
+        self._names_later = names_later
         self._names = names
         self._grace = grace_seconds
 
@@ -63,7 +65,12 @@ class Form:
         if lies_in_generations(real):
             reason = f"leads to a generation of an atomic directory, {real}: name that directory"
             raise StorageError(str(self._root), reason)
-        tree = SafeTree(make_root(self._root), fsync=self._fsync, names=self._names)
+        tree = SafeTree(
+            make_root(self._root),
+            fsync=self._fsync,
+            names_later=self._names_later,
+            names=self._names,
+        )
         try:
             check_owner(tree, self._name)
             tree.take_over(lambda content: is_of(content, self._name))

@@ -124,7 +124,8 @@ class Publisher:
         self.files, self.announced, self._added = files, {}, set()
         self.manifest, self.companion = manifest, companion or self.companion
         small = sum(map(len, files.values())) < SMALL_BYTES
-        self._appendable = self._journalled and not small
+        # A line that nothing forces to the disk takes less than the smallest manifest.
+        self._appendable = self._journalled and (self._tree.names_later or not small)
 
     def _line(
         self, manifest: Manifest, companion: Companion | None, touched: Collection[str]
@@ -166,7 +167,7 @@ class Publisher:
             journal = start + next_line(start, line)
             if len(journal) > JOURNAL_BYTES:
                 return False
-            self._tree.write_private(JOURNAL, journal)
+            self._tree.write_private(JOURNAL, journal, synced=not self._tree.names_later)
             self._whole_at = time.monotonic() + WHOLE_SECONDS
         else:
             added = next_line(journal, line)

@@ -71,9 +71,10 @@ class SafeTree:
 
     Methods raise OSError where the system fails. Directories below stay open until
     :meth:`release`. With ``fsync`` false nothing is forced to the disk: for tests, and for
-    trees that are cheaper to rebuild than to keep. ``names`` gives the projection's own files in
-    the root other names on disk. With ``read_only`` its files are made so that no program may
-    write into them: they may have names in other trees.
+    trees that are cheaper to rebuild than to keep. With ``names_later`` a file's content is, and
+    its name with the next private file that is ``synced``. ``names`` gives the projection's own
+    files in the root other names on disk. With ``read_only`` its files are made so that no program
+    may write into them: they may have names in other trees.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class SafeTree:
         root: Path,
         *,
         fsync: bool = True,
+        names_later: bool = False,
         names: Mapping[str, str] | None = None,
         read_only: bool = False,
     ) -> None:
@@ -88,6 +90,7 @@ class SafeTree:
             raise ConfigError("a directory projection needs a POSIX system")
         self._path = Path(os.path.realpath(root))
         self._fsync = fsync
+        self._names_later = names_later
         self._mode = READ_ONLY if read_only else DEFAULT_MODE
         self._names = names or {}
         self._root = os.open(self._path, _DIRECTORY)
@@ -227,6 +230,11 @@ class SafeTree:
             link(self._root, staged, descriptor, name)
         self.touch(path)
 
+    @property
+    def names_later(self) -> bool:
+        """Whether names reach the disk with the next private file that is synced only."""
+        return self._names_later
+
     def write_private(self, name: str, content: bytes, *, synced: bool = True) -> None:
         """Replace one of the projection's own files in the root, at once and durably.
 
@@ -269,6 +277,7 @@ class SafeTree:
     def append(self, name: str, content: bytes, *, size: int) -> bool:
         """Add to one of the projection's own files in the root, durably, after :meth:`sync`.
 
+        With ``names_later`` it is not durable, and what it names may not be.
         Returns False where the file is not as it was left: ``size`` bytes long, with no other name.
         """
         path = raw(self._names.get(name, name))
@@ -283,11 +292,12 @@ class SafeTree:
             # Another name may be that of a backup's file, which must not change.
             if (status.st_size, status.st_nlink) != (size, 1):
                 return False
-            self.sync()
+            if not self._names_later:
+                self.sync()
             rest = memoryview(content)
             while rest:
                 rest = rest[file.write(rest) :]
-            if self._fsync:
+            if self._fsync and not self._names_later:
                 os.fsync(descriptor)
         return True
 

@@ -112,7 +112,8 @@ def update(
             seen.remember(path, tree.lstat(path), sha256(writes[path]).hexdigest())
     _remove(tree, [path for path in removes if path not in first])
     seen.forget(removes)
-    tree.sync(root=False)
+    if not tree.names_later:
+        tree.sync(root=False)
     return obstructed
 
 

@@ -65,6 +65,11 @@ class DirectoryProjection:
     With ``journal``, a commit is published as a line of ``.eventstore-journal``, and the manifest
     is written whole a second later: see :meth:`compact`.
 
+    With ``names_later`` as well, a file's content is on the disk before its name replaces the one
+    before, and names and lines of the journal are there with the next whole manifest. So a loss of
+    power leaves each file as it was or as it is to be, and what is missing is written when the
+    directory is next opened. A process that is killed loses nothing.
+
     ``private_names`` gives the projection's own files other names on disk, the manifest's first:
     for programs that take each ``*.json`` for theirs. A directory with the usual names is renamed
     when it is opened.
@@ -82,6 +87,7 @@ class DirectoryProjection:
         name: str = "directory",
         on_error: Literal["set_aside", "stop"] = "set_aside",
         fsync: bool = True,
+        names_later: bool = False,
         private_names: Mapping[str, str] | None = None,
         journal: bool = False,
         atomic: bool | None = None,
@@ -100,6 +106,7 @@ class DirectoryProjection:
             name,
             atomic=atomic,
             fsync=fsync,
+            names_later=names_later,
             names=private_names,
             grace_seconds=grace_seconds,
         )

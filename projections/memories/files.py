@@ -91,6 +91,7 @@ def memory_directory(root: str | os.PathLike[str]) -> DirectoryProjection:
         files=_MemoryContent(memory_file),
         private_names=PRIVATE_NAMES,
         journal=True,
+        names_later=True,
     )
 
 

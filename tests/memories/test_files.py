@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import random
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,8 +69,6 @@ def test_what_was_changed_or_removed_is_back_at_the_next_opening(files: Place, r
 
 
 def test_a_directory_that_was_removed_is_made_again(files: Place, root: Path) -> None:
-    import shutil
-
     with files.open() as memories:
         memories.store(some("a"))
         memories.delete("a")
@@ -140,6 +140,46 @@ def test_one_memory_is_published_by_a_line_and_not_by_the_whole_manifest(
     with files.open() as memories:
         memories.count()
         assert files.files().keys() == {"a", "b", "c"}
+
+
+@pytest.mark.promise("memories")
+def test_whichever_names_and_lines_a_loss_of_power_takes_the_next_opening_brings_back(
+    files: Place, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projections.directory._publisher.SMALL_BYTES", 0)
+    monkeypatch.setattr("projections.directory._publisher.WHOLE_SECONDS", 3600.0)
+    monkeypatch.setattr("projections.memories.files.HOLD_SECONDS", 3600.0)
+    with files.open() as memories:
+        for memory_id in "abc":
+            memories.store(some(memory_id, "old"))
+    with files.open() as memories:
+        memories.count()
+        before = contents(root)
+        for memory_id in "adbe":
+            memories.store(some(memory_id, "new"))
+        after = contents(root)
+    assert before[".eventstore-manifest"] == after[".eventstore-manifest"]
+    lines = after.pop(".eventstore-journal")
+    changed = {name for name in after if before.get(name) != after[name] and name[0] != "."}
+    assert changed == {"a.json", "b.json", "d.json", "e.json"}
+    for seed in range(8):
+        dice = random.Random(seed)
+        lost = {name for name in changed if dice.random() < 0.5}
+        left = {**after, **{name: before.get(name) for name in lost}}
+        left[".eventstore-journal"] = lines[: dice.randint(0, len(lines))]
+        shutil.rmtree(root)
+        root.mkdir()
+        for name, content in left.items():
+            if content is not None:
+                (root / name).write_bytes(content)
+        with files.open() as memories:
+            assert memories.list_ids() == list("abcde")
+            found = {key: one["content"] for key, one in files.files().items()}
+            assert found == dict.fromkeys("abde", "new") | {"c": "old"}, (seed, lost)
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in root.iterdir()}
 
 
 def test_the_directory_of_another_projection_is_left_alone(files: Place, root: Path) -> None:
