@@ -91,6 +91,8 @@ MANIFEST: Final = Manifest(
             "projections.cli.reverts:revert",
         ),
         Command("undo", "Undo one commit of the log.", "projections.cli.reverts:undo"),
+        Command("hold", "Hold the rules at a moment.", "projections.cli.holds:hold"),
+        Command("release", "Let held rules go.", "projections.cli.holds:release"),
         Command("state", "Set the operational state of a rule.", "projections.cli.rules:state"),
     ),
     event_lines=(
@@ -100,10 +102,13 @@ MANIFEST: Final = Manifest(
         EventLines(("RejectionEnded",), "projections.cli.event_lines:rejection_end", "source/"),
         EventLines(("SourceRenamed",), "projections.cli.event_lines:source_renamed", "source/"),
         EventLines(("RuleStateSet",), "projections.cli.event_lines:state", "rule-state/"),
+        EventLines(("RulesHeld",), "projections.cli.holds:held_line", "rule-hold/"),
+        EventLines(("RulesReleased",), "projections.cli.holds:released_line", "rule-hold/"),
         EventLines(("RuleStateExpired",), "projections.cli.event_lines:expiry", "rule-state/"),
     ),
     status_sections=(
         StatusSection("rules", "projections.cli.source_status:rules"),
+        StatusSection("holds", "projections.cli.holds:holds"),
         StatusSection(
             "sources",
             "projections.cli.source_status:sources",

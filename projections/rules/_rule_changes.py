@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from eventstore.errors import InvalidInputError
@@ -54,8 +55,12 @@ class RuleChanges(_Following):
         super().__init__(changes_of, subscription)
         self._given: Event | None = None
         self._commit = 0
+        # A hold that begins or ends is many changes; they are given out before the next event.
+        self._more: deque[RuleChange] = deque()
 
     async def __anext__(self) -> RuleChange:
+        if self._more:
+            return self._more.popleft()
         while True:
             if self._taken is None:
                 event = await anext(self.subscription)
@@ -65,6 +70,7 @@ class RuleChanges(_Following):
             self._given, self._reached = self._taken.events[0], self._taken.until
             self._commit, self._taken = self._given.commit, None
             if changes:
+                self._more.extend(changes[1:])
                 return changes[0]
 
     async def reject(self, reason: str) -> None:

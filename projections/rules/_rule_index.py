@@ -9,8 +9,17 @@ import msgspec
 from eventstore.errors import HistoryGoneError
 from eventstore.log.operations import Query
 from eventstore.log.redaction import EVENT_REDACTED, read_redaction
-from projections.rules.events import RULE_DEFINED, RULE_REMOVED, RULES, STATE_TYPES, STATES
+from projections.rules.events import (
+    HOLD,
+    HOLD_TYPES,
+    RULE_DEFINED,
+    RULE_REMOVED,
+    RULES,
+    STATE_TYPES,
+    STATES,
+)
 from projections.rules.fold import Defined, StateSet, read_erasure, read_event
+from projections.rules.holds import Holds
 from projections.rules.last_good import is_good, is_in_force
 
 if TYPE_CHECKING:
@@ -21,7 +30,7 @@ if TYPE_CHECKING:
     from eventstore.log.redaction import Redaction
     from projections.rules.model import RuleState
 
-TYPES: Final = frozenset({RULE_DEFINED, RULE_REMOVED, *STATE_TYPES, EVENT_REDACTED})
+TYPES: Final = frozenset({RULE_DEFINED, RULE_REMOVED, *STATE_TYPES, *HOLD_TYPES, EVENT_REDACTED})
 """The types of events that change a rule or its state."""
 
 FEW: Final = 64
@@ -41,6 +50,8 @@ class RuleIndex:
         self._store = store
         self._good: dict[str, Event] = {}
         self._cursor: Cursor | None = None
+        self.holds = Holds()
+        """The holds that were begun and ended up to the latest refresh."""
 
     async def refresh(self) -> Cursor:
         """Take in what was appended since the last time; return where that ended."""
@@ -63,6 +74,11 @@ class RuleIndex:
         self._cursor = head.cursor
         return head.cursor
 
+    @property
+    def position(self) -> int:
+        """The position that it is up to date with; 0 before the first refresh."""
+        return 0 if self._cursor is None else self._cursor.position
+
     async def _next_page(self, cursor: Cursor) -> Page | None:
         """Return the head with the first events after a cursor; ``None`` where they are gone."""
         query = Query(after=cursor.position, expect=cursor, limit=FEW)
@@ -74,6 +90,8 @@ class RuleIndex:
     def _note(self, event: Event, latest: dict[str, Event]) -> None:
         if (redaction := read_redaction(event)) is not None:
             self._erase(redaction)
+        elif event.stream == HOLD:
+            self.holds.apply(event)
         else:
             latest[event.stream] = event
 
@@ -90,6 +108,8 @@ class RuleIndex:
                 continue
             if (redaction := read_redaction(event)) is not None:
                 self._erase(redaction)
+            elif event.stream == HOLD:
+                self.holds.apply(event)
             elif is_good(event):
                 self._good[event.stream] = event
         self._cursor = until

@@ -23,6 +23,9 @@ type               stream                  data
 ``RuleStateSet``   ``rule-state/ID``       ``rule_id, state``
 ``RuleStateExpired``  ``rule-state/ID``    ``rule_id, state`` (the default), ``ended``, the
                                            position of the state that has ended
+``RulesHeld``      ``rule-hold/all``       ``position``, whose rules stay in force; ``by``,
+                                           ``reason``
+``RulesReleased``  ``rule-hold/all``       ``by``, ``reason``
 =================  ======================  ==============================================
 """
 
@@ -44,6 +47,9 @@ FILES_IGNORED: Final = "FilesIgnored"
 RULE_STATE_SET: Final = "RuleStateSet"
 RULE_STATE_EXPIRED: Final = "RuleStateExpired"
 
+RULES_HELD: Final = "RulesHeld"
+RULES_RELEASED: Final = "RulesReleased"
+
 SOURCE_TYPES: Final = (
     RULE_DEFINED,
     RULE_REMOVED,
@@ -57,9 +63,15 @@ SOURCE_TYPES: Final = (
 STATE_TYPES: Final = (RULE_STATE_SET, RULE_STATE_EXPIRED)
 """What is appended of the states of rules."""
 
+HOLD_TYPES: Final = (RULES_HELD, RULES_RELEASED)
+"""What an operator appends to hold the rules of a fleet as of a moment, and to let them go."""
+
 RULES: Final = "rule/"
 STATES: Final = "rule-state/"
 SOURCES: Final = "source/"
+HOLDS: Final = "rule-hold/"
+HOLD: Final = "rule-hold/all"
+"""The stream whose last event says whether the rules are held."""
 
 
 def encode_content(content: bytes) -> dict[str, str]:

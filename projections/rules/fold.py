@@ -5,11 +5,13 @@ the expiry of states and the trim policy all derive from :func:`read_event`, and
 :mod:`projections.rules.last_good` for what it means in the order of the log.
 
 - The stream says which rule or source an event is about: ``rule/ID``, ``rule-state/ID``,
-  ``source/NAME``. The same types in other streams say nothing about rules.
+  ``source/NAME``; ``rule-hold/all`` is about all. The same types in other streams say nothing
+  about rules.
 - A definition is usable as a whole or not at all: it needs a path, the compiled rule, and the
   file's content or the stream whose definition carries it. A removal needs no data.
 - A redacted definition counts as a removal, a redacted state as the default. A redacted
-  rejection, its end, a renaming of a source or a count of ignored files counts as never recorded.
+  rejection, its end, a renaming of a source, a count of ignored files or a hold counts as never
+  recorded.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from eventstore.log.names import check_stream
 from eventstore.log.redaction import read_redaction
 from projections.rules.events import (
     FILES_IGNORED,
+    HOLD_TYPES,
+    HOLDS,
     REJECTION_ENDED,
     RULE_DEFINED,
     RULE_REJECTED,
@@ -31,6 +35,8 @@ from projections.rules.events import (
     RULE_STATE_EXPIRED,
     RULE_STATE_SET,
     RULES,
+    RULES_HELD,
+    RULES_RELEASED,
     SOURCE_RENAMED,
     SOURCE_TYPES,
     SOURCES,
@@ -133,6 +139,18 @@ class FilesIgnored(NamedTuple):
     number: int
 
 
+class HoldBegun(NamedTuple):
+    """From here on rule stores stay at the rules of ``position``; states go through."""
+
+    position: int
+    by: str
+    reason: str
+
+
+class HoldEnded(NamedTuple):
+    """From here on rule stores follow the rules again."""
+
+
 class Unusable(NamedTuple):
     """An event of rules whose data cannot be read, and why: what stood before it stands."""
 
@@ -161,6 +179,8 @@ Meaning: TypeAlias = (
     | RejectionEnded
     | SourceRenamed
     | FilesIgnored
+    | HoldBegun
+    | HoldEnded
     | Unusable
     | Erased
 )
@@ -168,7 +188,7 @@ Meaning: TypeAlias = (
 Standing: TypeAlias = Defined | Removed | StateSet | StateErased
 """What can be in force for a rule or for its state; see :mod:`projections.rules.last_good`."""
 
-EVENT_TYPES: Final = frozenset({*SOURCE_TYPES, *STATE_TYPES})
+EVENT_TYPES: Final = frozenset({*SOURCE_TYPES, *STATE_TYPES, *HOLD_TYPES})
 
 
 class _DefinitionData(msgspec.Struct):
@@ -204,6 +224,12 @@ class _RenameData(msgspec.Struct):
     to: str
 
 
+class _HoldData(msgspec.Struct):
+    position: Annotated[int, msgspec.Meta(ge=0)]
+    by: str = ""
+    reason: str = ""
+
+
 class _IgnoredData(msgspec.Struct):
     ignored: Annotated[int, msgspec.Meta(ge=0)]
 
@@ -212,6 +238,7 @@ _DEFINITIONS: Final = msgspec.json.Decoder(_DefinitionData)
 _STATES: Final = msgspec.json.Decoder(_StateData)
 _REJECTIONS: Final = msgspec.json.Decoder(_RejectionData)
 _RENAMES: Final = msgspec.json.Decoder(_RenameData)
+_HOLDS: Final = msgspec.json.Decoder(_HoldData)
 _IGNORED: Final = msgspec.json.Decoder(_IgnoredData)
 
 
@@ -245,7 +272,7 @@ def read_erasure(redaction: Redaction) -> Erased:
 
 def _say_instead(stream: str, type_: str) -> Removed | StateErased | None:
     category, _, key = stream.partition("/")
-    if (category, type_) not in _READERS or stream.startswith(SOURCES):
+    if (category, type_) not in _READERS or stream.startswith((SOURCES, HOLDS)):
         return None
     return Removed(key) if stream.startswith(RULES) else StateErased(key)
 
@@ -296,6 +323,15 @@ def _read_ignored(source: str, _: str, raw: bytes) -> FilesIgnored:
     return FilesIgnored(source, _IGNORED.decode(raw).ignored)
 
 
+def _read_hold(_: str, __: str, raw: bytes) -> HoldBegun:
+    data = _HOLDS.decode(raw)
+    return HoldBegun(data.position, data.by, data.reason)
+
+
+def _read_release(_: str, __: str, ___: bytes) -> HoldEnded:
+    return HoldEnded()
+
+
 _READERS: Final[dict[tuple[str, str], Callable[[str, str, bytes], Meaning]]] = {
     (RULES[:-1], RULE_DEFINED): _read_definition,
     (RULES[:-1], RULE_REMOVED): _read_removal,
@@ -303,6 +339,8 @@ _READERS: Final[dict[tuple[str, str], Callable[[str, str, bytes], Meaning]]] = {
     (SOURCES[:-1], REJECTION_ENDED): _read_end,
     (SOURCES[:-1], SOURCE_RENAMED): _read_rename,
     (SOURCES[:-1], FILES_IGNORED): _read_ignored,
+    (HOLDS[:-1], RULES_HELD): _read_hold,
+    (HOLDS[:-1], RULES_RELEASED): _read_release,
     (STATES[:-1], RULE_STATE_SET): _read_state,
     (STATES[:-1], RULE_STATE_EXPIRED): _read_state,
 }

@@ -12,12 +12,15 @@ from eventstore.log.events import NewEvent
 from eventstore.log.names import check_stream
 from eventstore.moments.resolve import resolve_moment
 from eventstore.system.owners import Unpicklable
+from projections.rules._held_rules import HeldRules
 from projections.rules._rule_changes import Held, RuleChanges, RuleCommits
 from projections.rules._rule_index import TYPES, RuleIndex
-from projections.rules.events import RULE_STATE_SET, STATES
+from projections.rules.events import HOLD, RULE_STATE_SET, STATES
 from projections.rules.fold import (
     Defined,
     Erased,
+    HoldBegun,
+    HoldEnded,
     Meaning,
     Removed,
     StateErased,
@@ -37,6 +40,7 @@ from projections.rules.rule_types import check_types
 from projections.seams.checks import check_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from eventstore import Cursor, Event, EventStore, Subscription
@@ -48,6 +52,9 @@ if TYPE_CHECKING:
 PINNED_LOADS: Final = 64
 """Loads remembered for subscriptions to start from. Past it the newest are forgotten,
 which costs a later subscriber repeats and never a miss."""
+
+
+_HELD_BACK: Final = (Defined, Removed, HoldBegun, HoldEnded)
 
 
 class RuleStore(Unpicklable):
@@ -71,6 +78,7 @@ class RuleStore(Unpicklable):
         self._consumer = consumer
         self._types = check_types(types)
         self._index = RuleIndex(store)
+        self._held = HeldRules(store)
         self._refreshing = anyio.Lock()
         self._loads: deque[Cursor] = deque()
         self._started: Cursor | None = None
@@ -78,18 +86,25 @@ class RuleStore(Unpicklable):
     async def load_compiled(self) -> list[CompiledRule]:
         """Return every rule that stands, by id, with its current state stamped on.
 
-        The next ``subscribe_changes`` starts from what this saw.
+        While the rules are held, it returns those of the moment at which they are held. The next
+        ``subscribe_changes`` starts from what this saw.
         """
         self._store.check_open()
         async with self._refreshing:
             cursor = await self._index.refresh()
             rules = [
                 definition.compiled(self._state_of(definition.rule_id))
-                for definition in self._index.definitions()
+                for definition in await self._definitions()
             ]
         if len(self._loads) < PINNED_LOADS:
             self._loads.append(cursor)
         return self._types.build_rules(rules)
+
+    async def _definitions(self) -> Iterable[Defined]:
+        held = self._index.holds.now
+        if held is None:
+            return self._index.definitions()
+        return (await self._held.at(held)).definitions().values()
 
     async def get_state(self, rule_id: str) -> RuleState:
         """Return a rule's current state: the default for an unknown id or an expired state."""
@@ -144,7 +159,8 @@ class RuleStore(Unpicklable):
         Starts at the oldest load that no subscription has started from yet, without one at
         the latest position that this program has seen; repeats are possible, misses are
         not. A removed rule comes as a definition with neither ``applies_to`` nor
-        ``emits``. An exception in the caller's own code ends nothing: iterate again.
+        ``emits``. While the rules are held, only states come; where a hold begins or ends, the
+        rules that differ by it. An exception in the caller's own code ends nothing: iterate again.
         """
         return RuleChanges(self._changes_of, self._subscribe())
 
@@ -155,10 +171,11 @@ class RuleStore(Unpicklable):
     async def change_of(self, event: Event) -> RuleChange | None:
         """Return what a logged event means for an engine; ``None`` for nothing.
 
-        A definition carries the rule's current state.
+        A definition carries the rule's current state. What begins or ends a hold is several
+        changes, which only subscriptions give: None.
         """
         changes = await self._changes_of(Held([event], None, None, begins=True))
-        return changes[0] if changes else None
+        return changes[0] if changes and event.stream != HOLD else None
 
     async def _changes_of(self, held: Held) -> list[RuleChange]:
         """Return what events mean for an engine.
@@ -171,10 +188,15 @@ class RuleStore(Unpicklable):
         async with self._refreshing:
             if held.after is not None and held.until is not None:
                 self._index.hold(held.events, held.after, held.until)
-            if held.begins and any(isinstance(meaning, Defined) for meaning in says):
+            defines = held.begins and any(isinstance(meaning, Defined) for meaning in says)
+            # Whether the rules were held there decides what other events of rules mean.
+            behind = self._index.position < held.events[-1].position
+            if defines or (behind and any(isinstance(one, _HELD_BACK) for one in says)):
                 await self._index.refresh()
-            changes = [self._change(meaning) for meaning in says]
-        return self._types.build_commit([change for change in changes if change is not None])
+            changes: list[RuleChange] = []
+            for event, meaning in zip(held.events, says, strict=True):
+                changes += await self._change(event, meaning)
+        return self._types.build_commit(changes)
 
     async def _meaning(self, event: Event) -> Meaning | None:
         says: Meaning | None = read_event(event)
@@ -183,17 +205,30 @@ class RuleStore(Unpicklable):
             return None if good_since else says.instead
         return says
 
-    def _change(self, says: Meaning | None) -> RuleChange | None:
+    async def _change(self, event: Event, says: Meaning | None) -> list[RuleChange]:
         match says:
-            case Defined(rule_id=rule_id):
-                return RuleChange("definition", rule_id, says.compiled(self._state_of(rule_id)))
-            case Removed(rule_id):
-                return RuleChange("definition", rule_id, removed_rule(rule_id))
             case StateSet(rule_id, state):
-                return RuleChange("state", rule_id, state)
+                return [RuleChange("state", rule_id, state)]
             case StateErased(rule_id):
-                return RuleChange("state", rule_id, RuleState())
-        return None
+                return [RuleChange("state", rule_id, RuleState())]
+            case Defined() | Removed() if self._index.holds.at(event.position) is None:
+                return [self._definition(says.rule_id, says if isinstance(says, Defined) else None)]
+            case HoldBegun() | HoldEnded():
+                return await self._hold_changes(event.position)
+        return []
+
+    def _definition(self, rule_id: str, rule: Defined | None) -> RuleChange:
+        new = removed_rule(rule_id) if rule is None else rule.compiled(self._state_of(rule_id))
+        return RuleChange("definition", rule_id, new)
+
+    async def _hold_changes(self, position: int) -> list[RuleChange]:
+        """Return what changes by the event that begins or ends a hold."""
+        before, after = (self._index.holds.at(at) for at in (position - 1, position))
+        if before == after:
+            return []
+        start = position - 1 if before is None else before
+        end = position if after is None else after
+        return [self._definition(*one) for one in await self._held.changes(start, end)]
 
     async def _has_good_between(self, stream: str, after: int, until: int) -> bool:
         """Return whether a stream has a good event in the range ``(after, until]``."""

@@ -13,8 +13,16 @@ from typing import TYPE_CHECKING, Final
 from eventstore.archive.keepers import serving
 from projections.directory.file_changes import fold
 from projections.directory.path_claims import Claims
-from projections.rules.events import RULE_DEFINED, RULE_REMOVED, RULES, SOURCES, STATES
-from projections.rules.fold import FilesIgnored, Rejected, RejectionEnded, SourceRenamed, read_event
+from projections.rules.events import HOLDS, RULE_DEFINED, RULE_REMOVED, RULES, SOURCES, STATES
+from projections.rules.fold import (
+    FilesIgnored,
+    HoldBegun,
+    HoldEnded,
+    Rejected,
+    RejectionEnded,
+    SourceRenamed,
+    read_event,
+)
 from projections.rules.last_good import LastGood
 from projections.rules.rule_files import RULE_FILES
 
@@ -34,7 +42,7 @@ def keep_rules(events: Iterable[Event]) -> Iterable[int]:
     for _, commit in groupby(events, key=lambda event: event.commit):
         changes = []
         for event in commit:
-            if event.stream.startswith((RULES, STATES, SOURCES)):
+            if event.stream.startswith((RULES, STATES, SOURCES, HOLDS)):
                 latest.add(event)
             if event.stream.startswith(RULES) and event.type in _FILE_TYPES:
                 changes.append(event)
@@ -55,6 +63,7 @@ class _Latest:
         self._rejections: dict[tuple[str, str], list[int]] = {}
         self._renames: list[int] = []
         self._ignored: dict[str, int] = {}
+        self._holds: dict[str, int] = {}
         # The log keeps their redactions, and projections look for what those are about.
         self._redacted: list[int] = []
 
@@ -65,6 +74,9 @@ class _Latest:
             self._redacted.append(event.position)
         if event.stream.startswith(SOURCES):
             self._add_rejection(event)
+        elif event.stream.startswith(HOLDS):
+            if isinstance(read_event(event), HoldBegun | HoldEnded):
+                self._holds[event.stream] = event.position
         else:
             self._good.apply(event)
 
@@ -90,7 +102,8 @@ class _Latest:
         """Return the positions to keep."""
         good = (version.position for version in self._good.versions.values())
         rejections = chain.from_iterable(self._rejections.values())
-        kept = *good, *rejections, *self._renames, *self._ignored.values(), *self._redacted
+        named = *self._renames, *self._ignored.values(), *self._holds.values()
+        kept = *good, *rejections, *named, *self._redacted
         return {*self._last.values(), *kept}
 
 

@@ -32,7 +32,7 @@ def test_manifests_name_the_event_types_and_streams_that_are_written() -> None:
     ours = {type_ for type_, _ in contributions().event_lines}
     types = {value for name, value in vars(rule_events).items() if name in {
         "RULE_DEFINED", "RULE_REMOVED", "RULE_REJECTED", "REJECTION_ENDED", "RULE_STATE_SET",
-        "RULE_STATE_EXPIRED", "SOURCE_RENAMED"}}  # fmt: skip
+        "RULE_STATE_EXPIRED", "SOURCE_RENAMED", "RULES_HELD", "RULES_RELEASED"}}  # fmt: skip
     assert ours == types | {EVENT_REDACTED, MOMENT_TAGGED}
     assert contributions().history_categories == [rule_events.RULES, rule_events.STATES]
 
