@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from eventstore import Event
+from eventstore.outbox.trim_policy import keep_letters
 from projections.journal.trim_policy import keep_journal
 from projections.memories.trim_policy import keep_memories
 from projections.registry.trim_policy import keep_registry
@@ -70,6 +71,15 @@ def row(_: int) -> tuple[str, str, Any]:
     return "sql/main", "RowsChanged", {"part": 1, "changes": []}
 
 
+def letter(number: int) -> tuple[str, str, Any]:
+    """Give an event up, and deliver it all the same, but for one in ten."""
+    if number % 2 == 0:
+        data = {"position": number + 1, "stream": "order/1", "reason": "answered 400"}
+        return "consumer/o", "ChangeRejected", data
+    failed = {"position": number, "reason": "answered 400"}
+    return "consumer/~outbox/o", "DeliveryFailed" if number % 20 == 1 else "LetterDelivered", failed
+
+
 def events(make: Callable[[int], tuple[str, str, Any]]) -> Iterator[Event]:
     for position in range(1, COUNT + 1):
         stream, type_, data = make(position - 1)
@@ -84,6 +94,7 @@ def test_what_is_kept_and_how_long_it_takes() -> None:
         ("rules", keep_rules, rule), ("registry", keep_registry, bot),
         ("memories", keep_memories, memory), ("journal: entries", keep_journal, entry),
         ("journal: assignments", keep_journal, assignment), ("sql", keep_sql, row),
+        ("letters", keep_letters, letter),
     ]  # fmt: skip
     for name, keep, make in kinds:
         found = list(events(make))
