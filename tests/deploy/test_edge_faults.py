@@ -53,6 +53,7 @@ class Fleet:
         self.edge = stack.enter_context(at_edge(proxy, self.network.port, directory))
         self.seen: list[list[int]] = [[] for _ in range(FOLLOWERS)]
         self.secret, self.tokens, self.appended = "", 0, 0
+        self.store: EventStore = EventStore.open(self.log)
 
     def serve(self) -> None:
         words = ("serve", "--listen", f"{HOST}:{self.port}", "--behind-proxy", "--shared-pages")
@@ -172,7 +173,8 @@ class Fleet:
         await anyio.to_thread.run_sync(self.kill)
         await self.store.aclose()
         for file in self.directory.glob("eventstore.db*"):
-            file.unlink()
+            if file.is_file():
+                file.unlink()
         done = run("restore", copy)
         assert done.returncode == 0, done.stderr
         self.store = EventStore.open(self.log)
@@ -203,7 +205,6 @@ async def messages(live: httpx.Response) -> AsyncIterator[dict[str, str]]:
 
 async def follow_through(fleet: Fleet, faults: tuple[Any, ...]) -> None:
     async with AsyncExitStack() as stack:
-        fleet.store = EventStore.open(fleet.log)
         await fleet.store.__aenter__()
         stack.push_async_callback(lambda: fleet.store.aclose())  # noqa: PLW0108 - it is replaced
         await fleet.new_token()
