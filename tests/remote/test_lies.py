@@ -135,6 +135,7 @@ async def page_of_another_log() -> wire.PageAnswer:
         return wire.PageAnswer.of(await store.feed.log.sealed_page(Query()))
 
 
+@pytest.mark.slow
 async def test_what_a_page_that_filters_leaves_out_is_the_servers_word(served: Served) -> None:
     async with EventStore.open(served.url) as store:
         await store.append("a/1", some(3))
@@ -143,6 +144,7 @@ async def test_what_a_page_that_filters_leaves_out_is_the_servers_word(served: S
             assert data([event async for event in store.read(streams="a/")]) == [1, 2]
 
 
+@pytest.mark.slow
 async def test_a_redaction_keeps_the_chain_of_what_is_read() -> None:
     with serving_log("memory://", with_token=False) as served:
         async with EventStore.open(served.url) as store:

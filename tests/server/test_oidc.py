@@ -77,6 +77,7 @@ async def test_keys_are_fetched_rotated_and_withdrawn(
     assert (await ask(server, second)).status_code == 200
 
 
+@pytest.mark.slow
 async def test_scopes_and_streams_are_held_and_the_name_is_told(
     publishing: PublishingIssuer, server: Server
 ) -> None:
@@ -99,6 +100,7 @@ async def test_scopes_and_streams_are_held_and_the_name_is_told(
         assert (await own.get("/v1/events?streams=a/")).status_code == 200
 
 
+@pytest.mark.slow
 async def test_without_the_issuer_its_tokens_are_refused_and_those_of_the_log_are_not() -> None:
     with an_issuer() as publishing:
         publishing.down = True
