@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Counted(Protocol):
-    """An operation, and when it was called by ``perf_counter``: 0 where that is not known."""
+    """An operation, and when it was called, by ``perf_counter``: 0 where counting began later."""
 
     operation: Operation
     begun: float
@@ -44,24 +44,26 @@ class WriteCounts:
 
     def add(self, group: Sequence[Counted], outcomes: Sequence[object]) -> None:
         """Count the appends of a group with their outcomes."""
-        now, add = perf_counter(), self.seconds.add
-        stored = 0
+        taken: list[float] = []
+        events, now = 0, perf_counter()
         for one, outcome in zip(group, outcomes, strict=True):
             operation = one.operation
-            if not isinstance(operation, Append):
-                continue
-            if isinstance(outcome, Appended):
-                if outcome.duplicate:
-                    self.duplicates += 1
-                    continue
-                stored += 1
-                self.events += operation.events
-                if one.begun:
-                    add(now - one.begun)
-            elif isinstance(outcome, ConflictError | DuplicateEventError):
-                self.conflicts += 1
-            else:
-                self.failures += 1
-        if stored:
-            self.appends += stored
-            self.groups.add(stored)
+            if operation.__class__ is Append:
+                if outcome.__class__ is Appended and not outcome.duplicate:
+                    events += operation.events
+                    taken.append(now - (one.begun or now))
+                else:
+                    self._add_other(outcome)
+        if taken:
+            self.appends += len(taken)
+            self.events += events
+            self.groups.add(len(taken))
+            self.seconds.add_all(taken)
+
+    def _add_other(self, outcome: object) -> None:
+        if isinstance(outcome, Appended):
+            self.duplicates += 1
+        elif isinstance(outcome, ConflictError | DuplicateEventError):
+            self.conflicts += 1
+        else:
+            self.failures += 1

@@ -36,6 +36,13 @@ class Distribution:
         self._counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def add_all(self, values: Sequence[float]) -> None:
+        """Count several values."""
+        bounds, counts = self.bounds, self._counts
+        for value in values:
+            counts[bisect_left(bounds, value)] += 1
+        self.total += sum(values)
+
     def cumulative(self) -> list[tuple[float, int]]:
         """Return for each upper bound, infinity last, how many values are not above it."""
         found, below = [], 0
