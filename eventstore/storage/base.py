@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias, TypeVar
 
 from eventstore.errors import ConfigError, EventStoreError, NoLogError
 from eventstore.log.clock import ClockWatch, checked
@@ -23,6 +23,7 @@ from eventstore.storage import (
 )
 from eventstore.storage._builds_by_hand import BuildsByHand
 from eventstore.storage._inline import REST_EVENTS, ViewBehindError
+from eventstore.storage._looks import Looks
 from eventstore.storage._step_size import STEP_SECONDS
 from eventstore.storage._stream_cache import StreamCache
 from eventstore.storage.kept_views import check_kept
@@ -52,10 +53,8 @@ if TYPE_CHECKING:
     )
     from eventstore.log.records import KeptRecord, Record, StreamRecord
     from eventstore.storage._view_builds import HiddenTables
-    from eventstore.storage.driver import Driver, ViewRows
-    from eventstore.storage.driver import Query as Statement
+    from eventstore.storage.driver import Driver
     from eventstore.storage.protocols import LockHolder, NamedLock
-    from eventstore.storage.query_limit import QueryLimit
     from eventstore.storage.user_transaction import AppendIn, UserTransaction
 
     _Batches: TypeAlias = list[CommitBatch] | None
@@ -67,7 +66,7 @@ LIMITS: Final = (REST_EVENTS, 10 * REST_EVENTS)
 and in its second attempt. A third one has no limit, so that other writers cannot starve it."""
 
 
-class SqlBackend(BuildsByHand, ABC):
+class SqlBackend(BuildsByHand, Looks, ABC):
     """A log in a database; :class:`eventstore.storage.protocols.Backend` says what is promised."""
 
     dialect: ClassVar[str]
@@ -158,36 +157,6 @@ class SqlBackend(BuildsByHand, ABC):
     def page(self, query: Query) -> Page:
         """Read one page from one snapshot."""
         return self._read(lambda driver: pages.read_page(driver, query))
-
-    def query(self, function: Callable[[Any, Head], T], limit: QueryLimit) -> T:
-        """Return ``function(connection, head)`` from one snapshot, ended by ``limit``."""
-
-        def ask(driver: Driver) -> T:
-            head, connection = reading.read_head(driver), driver.connection
-            with limit.between_statements(connection):
-                return function(connection, head)
-
-        return limit.within(partial(self._query, ask, limit))
-
-    @abstractmethod
-    def _query(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
-        """Call ``function`` in a snapshot, on a connection for queries."""
-
-    def look(self, view: str, queries: Sequence[Statement], limit: QueryLimit) -> ViewRows:
-        """Return the rows of queries of this package's own, with head and checkpoint."""
-        return limit.within(partial(self._look, lambda driver: driver.look(view, queries), limit))
-
-    def look_briefly(
-        self,
-        view: str,  # noqa: ARG002
-        queries: Sequence[Statement],  # noqa: ARG002
-    ) -> ViewRows | None:
-        """Return ``None``: the answer of a server is waited for."""
-        return None
-
-    @abstractmethod
-    def _look(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
-        """Call ``function``, which changes no setting of the connection, in a snapshot."""
 
     def consumers(self, names: Sequence[str] | None = None) -> list[ConsumerState]:
         """Return named consumers, by name: all of them, or those of ``names``."""

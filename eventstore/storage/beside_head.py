@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from eventstore.log.events import Cursor
+from eventstore.storage.driver import ViewRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 HEAD: Final = "log_id, position, hash"
 """The head's columns; where a database knows one, the row's place comes after them."""
+
+_NOTHING: Final[Query] = ("SELECT 1 WHERE false", ())
 
 _BESIDE: Final = 7
 """Columns of the head and its place, of the checkpoint, and whether there is a row."""
@@ -57,6 +60,24 @@ def _joined(head: str, sql: str) -> str:
         "LEFT JOIN projection p ON p.name = ? "
         f"LEFT JOIN (SELECT 1 AS there, r.* FROM ({sql}) r) q ON 1 = 1"
     )
+
+
+def ask_view(head: str, view: str, queries: Sequence[Query]) -> list[Query]:
+    """Return the statements of one snapshot; the first has head and checkpoint.
+
+    It also has the rows of the first query, where they have no order.
+    """
+    if queries and may_be_beside(queries[0]):
+        return [ask_beside(head, view, queries[0]), *queries[1:]]
+    return [ask_beside(head, view, _NOTHING), *queries]
+
+
+def rows_of(
+    beside: Beside, queries: Sequence[Query], others: Sequence[list[tuple[Any, ...]]]
+) -> ViewRows:
+    """Return the rows of each query, given those of the other statements of :func:`ask_view`."""
+    rows = [*others] if len(others) == len(queries) else [beside.rows, *others]
+    return ViewRows(beside.head, beside.version, beside.position, rows)
 
 
 def read_beside(found: Sequence[tuple[Any, ...]]) -> Beside:

@@ -142,6 +142,15 @@ class Backend(IntegrityReader, Protocol):
     def look_briefly(self, view: str, queries: Sequence[Statement]) -> ViewRows | None:
         """Return what :meth:`look` returns, without a wait; ``None`` where that takes one."""
 
+    async def look_in_loop(
+        self, view: str, queries: Sequence[Statement], seconds: float
+    ) -> ViewRows | None:
+        """Return what :meth:`look` returns, in an event loop, without a thread; or ``None``.
+
+        It is ``None`` too where the database fails: a thread says why. Other tasks run meanwhile,
+        where it takes longer than a millisecond. Raises QueryTimeoutError after so many seconds.
+        """
+
     def stored(self, after: int, limit: int) -> list[StoredEvent]:
         """Return the rows that follow ``after``, in position order, from one snapshot.
 

@@ -65,9 +65,9 @@ class Queries:
         """
         backend = self._log.backend
         self._log.check_open()  # Before the first wait: that needs the store's own event loop.
-        if brief and await self._log.how.give_way():
-            self._log.check_open()
-            if (rows := backend.look_briefly(view, queries)) is not None:
+        if brief and self._log.how.in_loop:
+            rows = await backend.look_in_loop(view, queries, timeout)
+            if rows is not None:
                 return make(rows)
         return await self._run(lambda limit: make(backend.look(view, queries, limit)), timeout)
 

@@ -53,6 +53,14 @@ def loop_caller() -> Call:
     return call
 
 
+def task_id() -> int:
+    """Return what tells the current task from others that run: anyio's id, without its facts."""
+    try:
+        return id(asyncio.current_task())
+    except RuntimeError:
+        return anyio.get_current_task().id
+
+
 class _Thread(threading.local):
     """What is known in a thread of :func:`run_to_end`."""
 
@@ -156,6 +164,8 @@ def _run_into(
 class LoopWaiting:
     """Waits in the event loop that runs the coroutines, asyncio's or trio's."""
 
+    in_loop = True
+
     def start(self) -> None:
         """Limit the blocking calls of the store, and note the loop."""
         self._native = current_token().native_token
@@ -198,11 +208,6 @@ class LoopWaiting:
             await event.wait()
             return True
         return False
-
-    async def give_way(self) -> bool:
-        """Let other tasks run; return True."""
-        await checkpoint()
-        return True
 
     async def sleep(self, seconds: float) -> None:
         """Return after so many seconds."""

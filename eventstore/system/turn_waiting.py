@@ -61,6 +61,8 @@ class _TurnLock:
 class TurnWaiting:
     """Waits by blocking the calling thread, which gives up its turn meanwhile."""
 
+    in_loop = False
+
     def __init__(self) -> None:
         self._turn = threading.RLock()
         fork_hooks.track(self)
@@ -131,10 +133,6 @@ class TurnWaiting:
         """Return True once ``event`` is set, False after so many seconds."""
         assert isinstance(event, _TurnEvent)  # noqa: S101 - there are no others here
         return await event.wait(seconds)
-
-    async def give_way(self) -> bool:
-        """Return False: each caller has a thread."""
-        return False
 
     async def sleep(self, seconds: float) -> None:
         """Return after so many seconds."""

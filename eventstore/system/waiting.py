@@ -47,6 +47,9 @@ class Worker(Protocol[W_contra]):
 class Waiting(Protocol):
     """Waits for what the coroutines of a store wait for."""
 
+    in_loop: bool
+    """Whether coroutines run in an event loop, which one that blocks would keep from others."""
+
     def start(self) -> None:
         """Begin, where the store is opened."""
 
@@ -75,9 +78,6 @@ class Waiting(Protocol):
 
     async def wait(self, event: WaitEvent, seconds: float) -> bool:
         """Return True once ``event`` is set, False after so many seconds."""
-
-    async def give_way(self) -> bool:
-        """Let other tasks run; return whether the caller is one, of an event loop."""
 
     async def sleep(self, seconds: float) -> None:
         """Return after so many seconds."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import anyio
+from eventstore.system.event_loop import task_id
 
 if TYPE_CHECKING:
     from eventstore.log.clock import Clock
@@ -72,7 +72,7 @@ class Pages:
         """
         if offset == 0 or question.limit == 0 or offset % question.limit:
             return None
-        for task in (anyio.get_current_task().id, 0):
+        for task in (task_id(), 0):
             anchor = self._anchors.get((question, task))
             if anchor is not None and self._continues(anchor, offset):
                 return anchor
@@ -104,7 +104,7 @@ class Pages:
             last=found.last,
             end=anchor.end if count == question.limit else offset + count,
         )
-        for task in (anyio.get_current_task().id, 0):
+        for task in (task_id(), 0):
             self._anchors[question, task] = anchor
             self._anchors.move_to_end((question, task))
         while len(self._anchors) > 2 * CACHED:

@@ -8,7 +8,7 @@ import msgspec
 
 from eventstore.log.clock import from_microseconds
 from eventstore.system.keywords import shows
-from projections.registry.events import BOTS, Registered, read_bot_id
+from projections.registry.events import BOTS, read_bot_id
 from projections.registry.listing import ListOptions, listing_of, read_batch_size
 from projections.registry.model import stored_registration
 from projections.registry.queries import registrations as queries
@@ -150,14 +150,17 @@ class RegistryLists(ProjectedStore):
 
     def _registrations(self, rows: Iterable[Row]) -> list[Registration]:
         """Return what rows hold; they are plain tuples as good as :class:`Row`."""
-        decode, newest, made = _BODY.decode, self._access_times.newest, []
+        decode, fresh, made = _BODY.decode, self._access_times.fresh, []
         for key, status, text, created_us, updated_us, accessed_us, _ in rows:
             body = decode(text)
             created = updated = accessed = from_microseconds(created_us)
             if updated_us != created_us:
                 updated = from_microseconds(updated_us)
+            at = accessed_us or 0
+            if key in fresh:
+                at = max(at, fresh.get(key, 0))
             # An access before the creation was one of an earlier registration with this id.
-            if (at := newest(key, accessed_us)) is not None and at > created_us:
+            if at > created_us:
                 accessed = from_microseconds(at)
             made.append(
                 stored_registration(
@@ -171,4 +174,12 @@ def _first_value(rows: Sequence[Any]) -> Any:
     return rows[0][0]
 
 
-_BODY: Final = msgspec.json.Decoder(Registered)
+class _Body(msgspec.Struct, gc=False):
+    """What a row's body has beside its columns; it was checked before it was stored."""
+
+    bot_id: str
+    config: dict[str, Any]
+    metadata: dict[str, Any]
+
+
+_BODY: Final = msgspec.json.Decoder(_Body)

@@ -82,7 +82,8 @@ class AccessTimes:
         self._store = store
         self._kind = kind
         self._lock = threading.Lock()
-        self._fresh: dict[str, int] = {}
+        self.fresh: dict[str, int] = {}
+        """The times that were recorded here, by key; only read elsewhere. See :meth:`newest`."""
         self._unwritten: set[str] = set()
         self._stored: deque[tuple[float, str, int]] = deque()
         self._pending = False
@@ -91,14 +92,14 @@ class AccessTimes:
         """Record that the key was accessed now, or at a time; return it, in microseconds."""
         now: int = self._store.clock() if at is None else at
         with self._lock:
-            now = self._fresh[key] = max(now, self._fresh.get(key, 0))
+            now = self.fresh[key] = max(now, self.fresh.get(key, 0))
             self._unwritten.add(key)
         self._write_soon()
         return now
 
     def newest(self, key: str, stored: int | None) -> int | None:
         """Return the newer of the stored time and the one recorded here, or ``None``."""
-        fresh = self._fresh.get(key)
+        fresh = self.fresh.get(key)
         if fresh is None or (stored is not None and stored > fresh):
             return stored
         return fresh
@@ -106,14 +107,14 @@ class AccessTimes:
     def forget(self, key: str) -> None:
         """Drop the time that is recorded here."""
         with self._lock:
-            self._fresh.pop(key, None)
+            self.fresh.pop(key, None)
             self._unwritten.discard(key)
 
     async def flush(self) -> None:
         """Store the times that are recorded here and not stored yet, for a query to see them."""
         if self._unwritten:
             with self._lock:
-                times = {key: self._fresh[key] for key in self._unwritten}
+                times = {key: self.fresh[key] for key in self._unwritten}
             await self._store.transact(lambda connection: self._write(connection, times))
 
     def _write_soon(self) -> None:
@@ -125,7 +126,7 @@ class AccessTimes:
 
         def write(connection: Connection) -> None:
             with self._lock:
-                written.update((key, self._fresh[key]) for key in self._unwritten)
+                written.update((key, self.fresh[key]) for key in self._unwritten)
             self._write(connection, written)
 
         def done(future: Future[None]) -> None:
@@ -148,13 +149,13 @@ class AccessTimes:
         """Mark what was written, and drop old cache entries; the caller holds the lock."""
         now = time.monotonic()
         for key, at in written.items():
-            if self._fresh.get(key) == at:
+            if self.fresh.get(key) == at:
                 self._unwritten.discard(key)
                 self._stored.append((now, key, at))
         while self._stored and self._stored[0][0] < now - CACHE_SECONDS:
             _, key, at = self._stored.popleft()
-            if self._fresh.get(key) == at:
-                del self._fresh[key]
+            if self.fresh.get(key) == at:
+                del self.fresh[key]
 
     def _write(self, connection: Connection, times: dict[str, int]) -> None:
         rows = [{"kind": self._kind, "key": key, "at_us": at} for key, at in times.items()]

@@ -7,6 +7,7 @@ each database, and a call only gives its values.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -29,10 +30,22 @@ MOST_STATED: Final = 16
 """Events of a commit whose statements are sent one by one; more are applied many at once."""
 
 
+MOST_WRITTEN: Final = 1_000
+"""Largest limit that is part of a statement's text."""
+
+_CUT: Final = re.compile(r"\s+LIMIT \?::BIGINT OFFSET \?::BIGINT$")
+
+
 class _Compiled(NamedTuple):
     sql: str
     names: tuple[str, ...]
     fixed: dict[str, Any]
+    uncut: str
+    """The SQL without LIMIT and OFFSET, on a server; empty where it has none.
+
+    For a limit that is not known yet a server plans a tenth of all rows, and for one that is
+    known anew at each call. So a small one is written into the text.
+    """
 
     def values(self, given: Mapping[str, Any]) -> list[Any]:
         """Return the values of the marks, in their order."""
@@ -55,14 +68,20 @@ class Statement:
     def ask(self, dialect: str, **values: Any) -> tuple[str, list[Any]]:
         """Return SQL with ``?`` parameters and their values."""
         compiled = self._known.get(dialect) or self._compile(dialect)
-        return compiled.sql, compiled.values(values)
+        found = compiled.values(values)
+        if compiled.uncut and not found[-1] and found[-2] <= MOST_WRITTEN:
+            return f"{compiled.uncut} LIMIT {found[-2]:d}", found[:-2]
+        return compiled.sql, found
 
     def _compile(self, dialect: str) -> _Compiled:
         clause = self._clause
         if not isinstance(clause, CompilerElement):
             clause = clause[dialect]
         compiled: Any = clause.compile(dialect=_DIALECTS[dialect])
-        found = _Compiled(compiled.string, tuple(compiled.positiontup or ()), dict(compiled.params))
+        sql, names = compiled.string, tuple(compiled.positiontup or ())
+        cut = _CUT.search(sql) if dialect == "postgresql" else None
+        uncut = sql[: cut.start()] if cut else ""
+        found = _Compiled(sql, names, dict(compiled.params), uncut)
         self._known[dialect] = found
         return found
 

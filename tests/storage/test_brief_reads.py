@@ -6,7 +6,9 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from eventstore.errors import FileChangedError
 from eventstore.storage.sqlite._brief_reads import BriefReads
@@ -103,6 +105,25 @@ async def test_a_lock_is_not_waited_for(registry: Registry, tmp_path: Path) -> N
     assert found is not None
     assert found.rows == [[("a",)]]
     reads.close()
+
+
+async def test_other_tasks_run_beside_a_task_that_reads_without_a_pause(registry: Registry) -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(other)
+        reads = 0
+        while turns < 3:
+            await registry.get_config("a")
+            reads += 1
+            assert reads < 50_000
+        tasks.cancel_scope.cancel()
 
 
 async def test_it_writes_nothing(registry: Registry) -> None:

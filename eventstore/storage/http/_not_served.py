@@ -24,7 +24,7 @@ class NotServed:
 
     integrity_page = kept_rows = faults = _refused("verification")
     query = _refused("queries of its database")
-    look = look_briefly = _refused("the tables of projections")
+    look = look_briefly = look_in_loop = _refused("the tables of projections")
     build_view = swap_view = _refused("building projections")
     outline = streams = kept = hashes = stored = _refused("exports")
     load = _refused("imports")

@@ -12,13 +12,12 @@ from psycopg.pq import TransactionStatus
 
 from eventstore.log.operations import Head
 from eventstore.storage import incarnation
-from eventstore.storage.beside_head import HEAD as HEAD_BESIDE
-from eventstore.storage.beside_head import ask_beside, may_be_beside, read_beside
 from eventstore.storage.catalog import TABLES, as_catalog
-from eventstore.storage.driver import MOVE_HEAD, Driver, ViewRows
+from eventstore.storage.driver import MOVE_HEAD, Driver
 from eventstore.storage.postgres._catalog import QUERIES, read_pattern
 from eventstore.storage.postgres._head import page_of, select_head, update_head
 from eventstore.storage.postgres._replaced_tables import ReplacedError, replaced
+from eventstore.storage.postgres._view_rows import ask_view, read_view
 from eventstore.storage.postgres.engine import LOCK_SCHEMA
 from eventstore.storage.qualified import qualify
 from eventstore.storage.reading import HEAD
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from eventstore.storage.driver import Query
+    from eventstore.storage.driver import Query, ViewRows
     from eventstore.storage.postgres.connection import Session
     from eventstore.storage.postgres.watchdog import Limit
 
@@ -37,7 +36,6 @@ COPY_ROWS: Final = 8
 
 
 _LISTED: Final = "= ANY(?)"
-_NOTHING: Final[Query] = ("SELECT 1 WHERE false", ())
 
 
 @cache
@@ -188,31 +186,18 @@ class PostgresDriver(Driver):
 
     def look(self, view: str, queries: Sequence[Query]) -> ViewRows:
         """Return all rows of queries, with head and checkpoint, and commit, in one exchange."""
-        first = queries[0] if queries and may_be_beside(queries[0]) else _NOTHING
-        others = queries if first is _NOTHING else queries[1:]
         with self._pipeline():
-            beside = self._send(*self._beside(view, first))
-            cursors = [self._send(*query) for query in others]
+            cursors = [self._send(*query) for query in ask_view(self._raw, view, queries)]
             gone = self._send(*replaced(self._raw, view))
             self._send("COMMIT", ())
         if gone.fetchall():
             raise ReplacedError("")
-        found = self._read_beside(beside.fetchall())
-        rows = [cursor.fetchall() for cursor in cursors]
-        return found._replace(rows=rows if first is _NOTHING else [*found.rows, *rows])
+        return read_view(self._raw, queries, [cursor.fetchall() for cursor in cursors])
 
     def look_alone(self, view: str, query: Query) -> ViewRows:
         """Return the rows of a query with head and checkpoint, by one statement."""
-        return self._read_beside(self.rows(*self._beside(view, query)))
-
-    def _beside(self, view: str, query: Query) -> Query:
-        head = select_head(HEAD_BESIDE, self._raw.head_page, lock=False)
-        return ask_beside(head, view, query)
-
-    def _read_beside(self, rows: list[tuple[Any, ...]]) -> ViewRows:
-        found = read_beside(rows)
-        self._raw.head_page = page_of(found.place)
-        return ViewRows(found.head, found.version, found.position, [found.rows])
+        (asked,) = ask_view(self._raw, view, [query])
+        return read_view(self._raw, [query], [self.rows(*asked)])
 
     def move_head(self, position: int, recorded_us: int, hash_: bytes) -> None:
         """Write the head row, which is locked, no later than the next statement."""

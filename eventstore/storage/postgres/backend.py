@@ -27,16 +27,17 @@ from eventstore.storage.postgres._advisory_lock import SessionLock, read_held
 from eventstore.storage.postgres._driver import PostgresDriver
 from eventstore.storage.postgres._facts import read_facts
 from eventstore.storage.postgres._hidden_tables import PostgresHiddenTables
+from eventstore.storage.postgres._loop_reads import LoopReads
 from eventstore.storage.postgres._replaced_tables import ReplacedError, unreplaced
 from eventstore.storage.postgres._session_reset import reset_between_callers
 from eventstore.storage.postgres._short_read import may_be_short, read_short
 from eventstore.storage.postgres._single_statement import SingleStatement
 from eventstore.storage.postgres.connection import GRACE_SECONDS as PATIENCE_SECONDS
-from eventstore.storage.postgres.connection import connection_info, is_lost
+from eventstore.storage.postgres.connection import connect, connection_info, is_lost
 from eventstore.storage.postgres.engine import make_engine, roll_back, translate_errors
 from eventstore.storage.postgres.user_transaction import PostgresUserTransaction
 from eventstore.storage.postgres.watchdog import Watchdog
-from eventstore.storage.query_limit import GRACE_SECONDS
+from eventstore.storage.query_limit import GRACE_SECONDS, QueryLimit
 from eventstore.system.secret_url import SecretUrl
 
 if TYPE_CHECKING:
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from eventstore.storage.postgres.connection import Session
     from eventstore.storage.postgres.watchdog import Limit
     from eventstore.storage.protocols import LockHolder, NamedLock
-    from eventstore.storage.query_limit import QueryLimit
     from eventstore.storage.user_transaction import UserTransaction
 
 T = TypeVar("T")
@@ -92,15 +92,13 @@ class PostgresBackend(SqlBackend):
         self._watchdog = Watchdog()
         self._engine = make_engine(url, self._watchdog)
         # As many as callers ask for: what limits them is the server.
-        self._user_engine = make_engine(
-            url, self._watchdog, pool_size=USER_CONNECTIONS, max_overflow=-1
-        )
+        many = partial(make_engine, url, self._watchdog, max_overflow=-1)
+        self._user_engine = many(pool_size=USER_CONNECTIONS)
         reset_between_callers(self._user_engine, self._watchdog)
-        self._query_engine = make_engine(
-            url, self._watchdog, pool_size=QUERY_THREADS, max_overflow=-1
-        )
+        self._query_engine = many(pool_size=QUERY_THREADS)
         for engine in (self._engine, self._query_engine):
             event.listen(engine, "checkout", self._drop_old)
+        self._loop_reads = LoopReads(partial(connect, self._info, self._watchdog), self._watchdog)
         self._writer: Connection | None = None
         self._writer_lock = threading.Lock()
         self._asks_ahead = True
@@ -140,6 +138,7 @@ class PostgresBackend(SqlBackend):
     def close(self) -> None:
         """Release every connection; one that is being used goes once it has been."""
         self._closed = True
+        self._loop_reads.close()
         if self._writer_lock.acquire(blocking=False):
             with self._writer_ends():
                 pass
@@ -316,6 +315,12 @@ class PostgresBackend(SqlBackend):
             return super().look(view, queries, limit)
         alone = partial(self._look_alone, view, queries[0], limit)
         return limit.within(partial(self._twice, alone, limit))
+
+    async def look_in_loop(
+        self, view: str, queries: Sequence[Statement], seconds: float
+    ) -> ViewRows | None:
+        """Return the rows of queries; the event loop waits for the answer."""
+        return await self._loop_reads.look(view, queries, QueryLimit(self._where, seconds))
 
     def _look_alone(self, view: str, query: Statement, limit: QueryLimit) -> ViewRows:
         with (

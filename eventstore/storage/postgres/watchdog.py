@@ -93,10 +93,11 @@ class Watchdog:
                 now = time.monotonic()
                 for limit in self._running:
                     if now >= limit.deadline:
-                        _shut_down(limit.file)
+                        shut_down(limit.file)
             self._thread = None
 
 
-def _shut_down(file: int) -> None:
+def shut_down(file: int) -> None:
+    """End the connection of a socket, for everyone who has it."""
     with suppress(OSError), socket.socket(fileno=os.dup(file)) as connection:
         connection.shutdown(socket.SHUT_RDWR)

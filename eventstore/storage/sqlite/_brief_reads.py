@@ -12,8 +12,7 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING, Final
 
-from eventstore.storage.beside_head import HEAD, ask_beside, may_be_beside, read_beside
-from eventstore.storage.driver import ViewRows
+from eventstore.storage.beside_head import HEAD, ask_view, read_beside, rows_of
 from eventstore.storage.sqlite._driver import SqliteDriver
 from eventstore.storage.sqlite.connection import SqliteConnection, connect
 from eventstore.system.owners import keep_for_ever
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from eventstore.storage.driver import Query
+    from eventstore.storage.driver import Query, ViewRows
     from eventstore.storage.sqlite.file_identity import LogFiles
 
 _HEAD: Final = f"SELECT {HEAD}, NULL AS place FROM head"  # noqa: S608 - our own names
@@ -76,18 +75,18 @@ class BriefReads:
             files.check()
         driver = self._driver or self._connect()
         self._calls = 0
-        if len(queries) == 1 and may_be_beside(queries[0]):
-            found = read_beside(driver.rows(*ask_beside(_HEAD, view, queries[0])))
-            rows = ViewRows(found.head, found.version, found.position, [found.rows])
-        else:
+        first, *others = ask_view(_HEAD, view, queries)
+        if others:
             driver.run("BEGIN")
-            try:
-                rows = driver.look(view, queries)
-            finally:
+        try:
+            beside = read_beside(driver.rows(*first))
+            found = [driver.rows(*query) for query in others]
+        finally:
+            if others:
                 driver.run("ROLLBACK")
         if files is not None:
             files.attach()
-        return rows
+        return rows_of(beside, queries, found)
 
     def _connect(self) -> SqliteDriver:
         connection = connect(self._path, 0)

@@ -104,7 +104,7 @@ def find_position(dialect: str, entry_id: str) -> Query:
 def read_entry(row: Sequence[Any]) -> dict[str, Any]:
     """Return an entry as callers get it."""
     _, _, entry_id, ts, emoji, agent, message, meta, raw_line, more = row
-    if "\1" in f"{entry_id}{ts}{emoji}{agent}{message}{raw_line}":
+    if "\1" in message or "\1" in raw_line or "\1" in f"{entry_id}{ts}{emoji}{agent}":
         entry_id, ts, message, raw_line = map(from_column, (entry_id, ts, message, raw_line))
         emoji, agent = optional_from_column(emoji), optional_from_column(agent)
     entry = {
@@ -159,14 +159,22 @@ def page(
         part = Part(anchor.as_of)
         if anchor.next_offset == offset and anchor.last is not None:
             part, offset = Part(anchor.as_of, anchor.last), 0
-    statement = _paged(shape_of(search), shape_of_part(part), dialect)
-    found = [
-        _STATE.ask(dialect, project=to_column(search.project)),
-        statement.ask(dialect, limit=limit, offset=offset, **values_of(search, part)),
-    ]
+    found = [*_asked(dialect, search, limit, offset, part)]
     if with_total and (anchor is None or anchor.total < 0):
         found.append(count(dialect, search, Part(part.as_of)))
     return found
+
+
+@lru_cache(SHAPES)
+def _asked(
+    dialect: str, search: Search, limit: int, offset: int, part: Part
+) -> tuple[Query, Query]:
+    """Ask for the project and for entries: programs ask the same again and again."""
+    statement = _paged(shape_of(search), shape_of_part(part), dialect)
+    return (
+        _STATE.ask(dialect, project=to_column(search.project)),
+        statement.ask(dialect, limit=limit, offset=offset, **values_of(search, part)),
+    )
 
 
 @lru_cache(SHAPES)
