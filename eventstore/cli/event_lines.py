@@ -77,13 +77,37 @@ def _meaning(event: Event) -> str:
 
 def _described(event: Event) -> tuple[str, str] | None:
     """Return the verb and the rest of the line from a manifest that knows the type."""
+    contribution = _find(event)
+    return None if contribution is None else _call(contribution, event)
+
+
+def _find(event: Event) -> Contribution[EventLines] | None:
+    """Return what a manifest has for an event's type, in its stream, its category or anywhere."""
     found = contributions().event_lines
     category = event.stream.partition("/")[0] + "/"
     for streams in (event.stream, category, ""):
-        if (contribution := found.get((event.type, streams))) is None:
-            continue
-        return _call(contribution, event)
+        if (contribution := found.get((event.type, streams))) is not None:
+            return contribution
     return None
+
+
+def has_diff(event: Event) -> bool:
+    """Whether a manifest says how an event differs from the one before."""
+    found = _find(event)
+    return found is not None and bool(found.item.diff)
+
+
+def diff_of(before: Event | None, event: Event) -> list[str]:
+    """Return the unified diff of an event to the one before; empty where no manifest has one."""
+    found = _find(event)
+    if found is None or not found.item.diff:
+        return []
+    try:
+        return [str(line) for line in found.load(found.item.diff)(before, event)]
+    except (Exception, SystemExit) as error:
+        origin = f"distribution {found.distribution!r}: {found.item.diff}"
+        write_warning(f"{origin}: event {event.position} is shown without its diff: {error!r}")
+        return []
 
 
 def _call(contribution: Contribution[EventLines], event: Event) -> tuple[str, str] | None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from eventstore.cli.event_lines import show_event
+from eventstore.cli.diff_styles import styled_diff
+from eventstore.cli.event_lines import diff_of, has_diff, show_event
 from eventstore.cli.metrics import Address, MetricsEndpoint, Open
 from eventstore.cli.options import WaitForLog
 from eventstore.cli.session import Session
 from eventstore.cli.stream_keys import Stream, read_named
 from eventstore.errors import HistoryGoneError
 from eventstore.log.events import OLDEST
+
+if TYPE_CHECKING:
+    from eventstore.log.events import Event
 
 _ADVICE: Final = (
     "--kept goes on with what was kept of them, and for a named consumer --skip-gone passes "
@@ -89,8 +93,24 @@ async def tail(
                 raise HistoryGoneError(gone.after, gone.first_position, _ADVICE) from gone
 
 
-async def history(session: Session, stream: Stream) -> None:
+async def history(
+    session: Session,
+    stream: Stream,
+    *,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Show what each change did to the file of a rule.")
+    ] = False,
+) -> None:
     """Show all events of one stream, in order."""
     events = await read_named(session, stream, "'eventstore tail' shows all")
+    last: dict[str, Event] = {}
     for event in sorted(events, key=lambda event: event.position):
-        show_event(session.output, event)
+        if not diff:
+            show_event(session.output, event)
+            continue
+        lines = diff_of(last.get(event.stream), event)
+        if has_diff(event):
+            last[event.stream] = event
+        show_event(session.output, event, diff=lines)
+        if lines:
+            session.output.styled(styled_diff(lines))

@@ -65,16 +65,21 @@ class EventLines:
 
     ``path`` names a function that is given the :class:`~eventstore.Event`, whose data is
     readable and not redacted, and returns a verb and the rest of the line, or ``None`` for the
-    general form. ``streams`` restricts it to one category (``"order/"``) or stream.
+    general form. ``streams`` restricts it to one category (``"order/"``) or stream. ``diff`` names
+    a function for ``history --diff``: given the last such event of the stream, or ``None``, and the
+    event, it returns the lines of a unified diff.
     """
 
     types: tuple[str, ...]
     path: str
     streams: str = ""
+    diff: str = ""
 
     def __post_init__(self) -> None:
         _check_texts("types", self.types)
         _check_path(self.path)
+        if self.diff:
+            _check_path(self.diff)
 
 
 @dataclass(frozen=True, slots=True)

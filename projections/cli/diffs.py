@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from eventstore.cli.diff_styles import styled_diff
 from eventstore.cli.moments import MOMENT
 from eventstore.cli.session import Session
 from eventstore.cli.stream_keys import find_key
@@ -18,14 +19,11 @@ from projections.rules.model import encode_state
 from projections.rules.rules_at import read_rules_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from eventstore.cli.output import Output
     from eventstore.moments.resolve import Moment
     from projections.rules.differences import RuleDifference
-
-STYLES: Final = (("@@", "cyan"), ("---", "bold"), ("+++", "bold"), ("-", "red"), ("+", "green"))
-"""Styles of the lines of a diff, by how they begin."""
 
 
 async def diff(
@@ -65,12 +63,6 @@ def show_differences(
         shown.add(one.paths)
         if lines:
             output.styled(styled_diff(lines))
-
-
-def styled_diff(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield the lines of a unified diff with the styles they have on a terminal."""
-    for line in lines:
-        yield line, next((style for start, style in STYLES if line.startswith(start)), "")
 
 
 def summary(found: Sequence[RuleDifference], before: Moment, after: Moment) -> str:

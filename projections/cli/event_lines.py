@@ -54,6 +54,22 @@ def _rule(data: dict[str, Any]) -> str:
     return f"{data.get('rule_id')}  {data.get('path')}{moved}"
 
 
+def file_diff(before: Event | None, event: Event) -> list[str]:
+    """Return what an event did to the file of its rule; of the rules of one file, one has it."""
+    # Every command that prints events imports this module.
+    from projections.rules.differences import diff_contents  # noqa: PLC0415
+    from projections.rules.fold import Defined, read_event  # noqa: PLC0415
+
+    old, new = (None if one is None else read_event(one) for one in (before, event))
+    was, now = (one if isinstance(one, Defined) else None for one in (old, new))
+    return diff_contents(
+        was.content if was else None,
+        now.content if now else None,
+        was.path if was else None,
+        now.path if now else None,
+    )
+
+
 def rejection(event: Event) -> Line | None:
     """Describe a file that is no valid rule."""
     data = _data(event)

@@ -19,6 +19,8 @@ from eventstore.cli.manifest import (
     ViewRebuild,
 )
 
+FILE_DIFF: Final = "projections.cli.event_lines:file_diff"
+
 MANIFEST: Final = Manifest(
     title="Rules and projections",
     commands=(
@@ -96,8 +98,8 @@ MANIFEST: Final = Manifest(
         Command("state", "Set the operational state of a rule.", "projections.cli.rules:state"),
     ),
     event_lines=(
-        EventLines(("RuleDefined",), "projections.cli.event_lines:definition", "rule/"),
-        EventLines(("RuleRemoved",), "projections.cli.event_lines:removal", "rule/"),
+        EventLines(("RuleDefined",), "projections.cli.event_lines:definition", "rule/", FILE_DIFF),
+        EventLines(("RuleRemoved",), "projections.cli.event_lines:removal", "rule/", FILE_DIFF),
         EventLines(("RuleRejected",), "projections.cli.event_lines:rejection", "source/"),
         EventLines(("RejectionEnded",), "projections.cli.event_lines:rejection_end", "source/"),
         EventLines(("SourceRenamed",), "projections.cli.event_lines:source_renamed", "source/"),

@@ -73,6 +73,19 @@ def test_rules_and_their_files_are_shown_as_of_a_moment(run: Run, tmp_path: Path
 
 
 @pytest.mark.usefixtures("edited")
+def test_history_shows_what_each_change_did_to_the_file(run: Run) -> None:
+    shown = run("history", "R1", "--diff").stdout
+    assert "--- /dev/null\n+++ b/1.yml\n" in shown
+    assert "-name: first\n+name: second\n" in shown
+    assert OVERRIDE not in shown
+    found = values(run, "history", "rule/R3", "--diff")
+    assert [one["type"] for one in found] == ["RuleDefined", "RuleRemoved"]
+    assert found[1]["diff"][:2] == ["--- a/3.yml", "+++ /dev/null"]
+    assert "-name: first" in found[1]["diff"]
+    assert "name: first" not in run("history", "rule/R3").stdout
+
+
+@pytest.mark.usefixtures("edited")
 def test_blame_says_who_brought_each_line(run: Run) -> None:
     lines = values(run, "blame", "R1")
     assert {line["text"]: line["who"] for line in lines} == {
