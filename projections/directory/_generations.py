@@ -19,7 +19,7 @@ from eventstore.system.safe_files import sync
 from projections.directory._atomic_link import AtomicLink, generation_number
 from projections.directory._opening import OWNER, check_owner, write_owner
 from projections.directory._safe_tree import SafeTree
-from projections.directory._tree_writer import private_names
+from projections.directory._tree_writer import own_files
 from projections.directory.manifest import MANIFEST, ManifestError, published
 from projections.directory.path_claims import PRIVATE
 
@@ -46,10 +46,11 @@ now: Callable[[], float] = time.time
 
 
 class _Earlier(NamedTuple):
-    """An earlier generation: since when, and which files it has, if that is known."""
+    """An earlier generation: since when, and which files it has with which inodes, if known."""
 
     since: float
-    files: Mapping[str, Entry] | None
+    files: Mapping[str, Entry] | None = None
+    inodes: Mapping[str, int] | None = None
 
 
 class _AlteredError(Exception):
@@ -121,7 +122,7 @@ class Generations:
             sync(self._link.home)
         self._link.switch(self._last)
         before, self._number, self.is_published = self._number, self._last, True
-        self._earlier[before] = _Earlier(now(), None)
+        self._earlier[before] = _Earlier(now())
         if self._fsync:
             self._link.sync()
 
@@ -134,8 +135,13 @@ class Generations:
         before = max(self._earlier)
         with suppress(OSError):
             (self._link.home / str(before) / SUPERSEDED).touch()
+        found = None
+        with suppress(OSError, StorageError):
+            found = own_files(live.tree, live.manifest.files)
         live.tree.close()
-        self._earlier[before] = _Earlier(self._earlier[before].since, live.manifest.files)
+        if found is not None:
+            since = self._earlier[before].since
+            self._earlier[before] = _Earlier(since, live.manifest.files, found[0])
         self.expire()
 
     def drop(self, live: LiveTree) -> None:
@@ -179,7 +185,7 @@ class Generations:
         else:
             old = self._link.home / str(spare)
             has = self._earlier[spare].files or {}
-            private = _private_names(old, has)
+            private = _private_names(old, self._earlier[spare].inodes or {})
             old.rename(new)
             del self._earlier[spare]
         self._last += 1
@@ -220,7 +226,7 @@ class Generations:
             elif number is not None and number > self._number > 0:
                 self._remove_whole(number)
             elif number is not None and number != self._number:
-                self._earlier[number] = _Earlier(self._since(number), None)
+                self._earlier[number] = _Earlier(self._since(number))
 
     def _since(self, number: int) -> float:
         mark = self._link.home / str(number) / SUPERSEDED
@@ -255,19 +261,23 @@ class Generations:
         del self._earlier[number]
 
 
-def _private_names(generation: Path, files: Mapping[str, Entry]) -> list[str]:
-    """Return the projection's own files; raise _AlteredError where others than ``files`` are."""
+def _private_names(generation: Path, inodes: Mapping[str, int]) -> list[str]:
+    """Return the projection's own files; raise _AlteredError where it has not just these inodes.
+
+    A file that another program has replaced has another one; what it writes into a file is found
+    in the generation that is shown, which shares it.
+    """
     try:
         tree = SafeTree(generation, fsync=False)
     except OSError as error:
         raise _AlteredError from error
     try:
-        private = private_names(tree, files)
+        found = own_files(tree, inodes)
     finally:
         tree.close()
-    if private is None:
+    if found is None or found[0] != inodes:
         raise _AlteredError
-    return private
+    return found[1]
 
 
 def _empty(tree: SafeTree, where: str) -> None:

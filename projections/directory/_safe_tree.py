@@ -355,10 +355,11 @@ class SafeTree:
         with os.scandir(descriptor) as found:
             return [(prefix + e.name, e.is_dir(follow_symlinks=False)) for e in found]
 
-    def names(self, path: str = "") -> list[str]:
-        """Return the paths in a directory."""
-        found = os.listdir(self._directory(path))  # noqa: PTH208 - a descriptor
-        return [f"{path}/{name}" for name in found] if path else found
+    def listing(self, path: str = "") -> list[tuple[str, int, bool]]:
+        """Return the paths in a directory, each with its inode and whether it is a directory."""
+        prefix = f"{path}/" if path else ""
+        with os.scandir(self._directory(path)) as found:
+            return [(prefix + e.name, e.inode(), e.is_dir(follow_symlinks=False)) for e in found]
 
     def _directory(self, path: str, *, create: bool = False) -> int:
         if not path:

@@ -179,24 +179,24 @@ def strangers(tree: SafeTree, ours: Collection[str]) -> list[str]:
     return sorted(found)
 
 
-def private_names(tree: SafeTree, ours: Collection[str]) -> list[str] | None:
-    """Return the projection's own files in the root; None where not just ``ours`` are beside them.
+def own_files(tree: SafeTree, ours: Collection[str]) -> tuple[dict[str, int], list[str]] | None:
+    """Return the inodes of ``ours``, and the projection's private files; None where others are.
 
     What the files hold is not looked at.
     """
-    found, private, todo = 0, [], [""]
+    inodes: dict[str, int] = {}
+    private, todo = [], [""]
     while todo:
-        for path in tree.names(todo.pop()):
-            if path in ours:
-                found += 1
+        for path, inode, is_directory in tree.listing(todo.pop()):
+            if is_directory:
+                todo.append(path)
+            elif path in ours:
+                inodes[path] = inode
             elif path.startswith(PRIVATE):
                 private.append(path)
             else:
-                status = tree.lstat(path)
-                if status is None or not stat.S_ISDIR(status.st_mode):
-                    return None
-                todo.append(path)
-    return private if found == len(ours) else None
+                return None
+    return (inodes, private) if len(inodes) == len(ours) else None
 
 
 def _strange_below(tree: SafeTree, ours: Collection[str], path: str) -> str | None:

@@ -86,6 +86,23 @@ def test_an_earlier_generation_goes_after_its_grace_or_becomes_the_next(
     assert generations(root) == [root.resolve().name]
 
 
+@pytest.mark.parametrize("theirs", ["write_text", "symlink_to"])
+def test_an_earlier_generation_whose_file_was_replaced_does_not_become_the_next(
+    theirs: str,
+    log: RuleLog,
+    filled: DirectoryProjection,
+    root: Path,
+    clock: Time,
+) -> None:
+    log.commit_into(filled, Change("R1", "a.yml", b"new"))
+    earlier = AtomicLink(root).home / generations(root)[-2]
+    (earlier / "d/b.yml").unlink()
+    getattr(earlier / "d/b.yml", theirs)("theirs")
+    clock.seconds += 10
+    log.commit_into(filled, Change("R1", "a.yml", b"newer"))
+    assert read_tree(root, attempts=1) == (log.cursor(), expected_files(log.commits))
+
+
 @pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
 def test_any_commits_and_restarts_end_in_what_the_model_says(
     links: bool, root: Path, clock: Time, monkeypatch: pytest.MonkeyPatch
