@@ -90,6 +90,13 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """Drive the console in Chromium; ``npm install --prefix tests/browser`` brings axe."""
+    install(session, "test", "browser")
+    session.run("pytest", "-q", "-m", "browser", "tests/browser", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure; benchmarks to run may be named after ``--``."""
     install(session, "test,bench")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from eventstore.cli.manifest import Command, EventLines, Keeper, Manifest
+from eventstore.cli.manifest import Command, EventLines, Keeper, Manifest, Routes
 
 MANIFEST: Final = Manifest(
     title="The log",
@@ -102,4 +102,5 @@ MANIFEST: Final = Manifest(
         EventLines(("MomentTagged",), "eventstore.cli.moments:describe", "tag/"),
     ),
     keepers=(Keeper("eventstore.outbox.trim_policy:keep_letters"),),
+    routes=(Routes("eventstore.cli.status_route:status_routes"),),
 )

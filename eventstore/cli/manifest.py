@@ -191,10 +191,12 @@ class Routes:
     """What ``serve`` answers besides: ``path`` names a function that returns routes.
 
     It is given the open :class:`~eventstore.EventStore`, and returns a sequence of
-    :class:`~eventstore.server.routes.Route`.
+    :class:`~eventstore.server.routes.Route`. With ``name`` those routes are left out by the option
+    ``--no-NAME`` of ``serve``, if it has that option.
     """
 
     path: str
+    name: str = ""
 
     def __post_init__(self) -> None:
         _check_path(self.path)

@@ -24,6 +24,8 @@ from eventstore.system.secret_url import SecretUrl, show_place
 from eventstore.system.time_text import parse_duration, parse_time, shifted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from eventstore.server.issuer import Issuer
     from eventstore.server.routes import Route
     from eventstore.store.event_store import EventStore
@@ -49,6 +51,9 @@ async def serve(
     ] = False,
     oidc_issuer: serve_options.OidcIssuer = None,
     oidc_audience: serve_options.OidcAudience = None,
+    console: Annotated[
+        bool, typer.Option("--console/--no-console", help="Show the console to browsers, at /.")
+    ] = True,
     page_max_age: serve_options.PageMaxAge = DEFAULTS.page_max_age,
     shared_pages: serve_options.SharedPages = DEFAULTS.shared_pages,
     max_body: serve_options.MaxBody = DEFAULTS.max_body,
@@ -103,7 +108,7 @@ async def serve(
                     store,
                     anonymous_read=anonymous_read,
                     settings=settings,
-                    routes=contributed_routes(store),
+                    routes=contributed_routes(store, without=() if console else ("console",)),
                     issuer=issuer,
                     collectors=contributed_collectors(),
                 ),
@@ -180,11 +185,12 @@ async def revoke(
     session.output.value({"name": name}, f"token {name} is revoked")
 
 
-def contributed_routes(store: EventStore) -> list[Route]:
-    """Return the routes that the installed packages add."""
+def contributed_routes(store: EventStore, *, without: Sequence[str] = ()) -> list[Route]:
+    """Return the routes that the installed packages add, but for those of these names."""
     found: list[Route] = []
     for one in contributions().routes:
-        found += one.load(one.item.path)(store)
+        if one.item.name not in without or not one.item.name:
+            found += one.load(one.item.path)(store)
     return found
 
 

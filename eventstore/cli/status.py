@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import os
-import socket
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import anyio
 import typer
 
 from eventstore.cli.consumers import show_age
@@ -15,21 +12,26 @@ from eventstore.cli.contributions import contributions
 from eventstore.cli.options import parse_seconds
 from eventstore.cli.output import to_json, write_warning
 from eventstore.cli.session import Session
+from eventstore.cli.status_report import (
+    WITHIN_SECONDS,
+    consumer_faults,
+    listen,
+    read_entries,
+    read_report,
+    show_lag,
+    view_line,
+)
 from eventstore.cli.times import show_stored_time
-from eventstore.errors import ConfigError, EventStoreError
+from eventstore.errors import EventStoreError
 from eventstore.log.validation import check_names
 from eventstore.store.status import SEARCHED_CONSUMERS, SHOWN_CONSUMERS, describe_consumer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from eventstore.cli.contributions import Contribution
-    from eventstore.cli.manifest import StatusEntry, StatusSection
     from eventstore.cli.output import Output
+    from eventstore.cli.status_report import StatusReport
     from eventstore.store.event_store import EventStore
-
-LISTEN_SECONDS: Final = 6.0
-"""How long ``status`` waits for the notifier's server to answer: longer than that may take."""
 
 CHECK: Final = "check_"
 """Begins the parameters of sections' options, so that they meet none of the command's own."""
@@ -57,7 +59,7 @@ async def status(
             metavar="SECONDS",
             help="How many seconds a checked consumer may be behind.",
         ),
-    ] = 30.0,
+    ] = WITHIN_SECONDS,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="End with 1 where anything that is shown is not well."),
@@ -111,23 +113,12 @@ async def _show(
     session: Session, store: EventStore, within: float, limit: int | None, among: int | None
 ) -> list[str]:
     """Show what an operator asks first; return what is wrong, which ``--strict`` judges."""
-    await _listen(store)
-    facts = await store.status(consumers=limit, among=among)
-    faults = [f"the notifier: {facts['trouble']}"] if facts.get("trouble") else []
-    sections: dict[str, Sequence[StatusEntry]] = {}
-    for section in contributions().status_sections.values():
-        try:
-            sections[section.item.name] = await _entries(section, store)
-        except EventStoreError as error:
-            faults.append(f"section {section.item.name!r} of status: {error}")
-            write_warning(faults[-1])
-    for consumer in facts["consumers"]:
-        faults += _consumer_faults(consumer, within)
-    faults += [_view_line(view) for view in facts["views"] if view["failed_at"] is not None]
-    for name, entries in sections.items():
-        faults += [f"{name} {entry.name!r}: {entry.fault}" for entry in entries if entry.fault]
-    _print(session.output, facts, sections)
-    return faults
+    await listen(store)
+    report = await read_report(store, within=within, limit=limit, among=among)
+    for fault in report.broken:
+        write_warning(fault)
+    _print(session.output, report)
+    return report.faults
 
 
 def _print_log(output: Output, facts: dict[str, Any]) -> None:
@@ -143,18 +134,14 @@ def _print_log(output: Output, facts: dict[str, Any]) -> None:
         )
 
 
-def _print(
-    output: Output, facts: dict[str, Any], sections: Mapping[str, Sequence[StatusEntry]]
-) -> None:
-    consumers, views = facts.pop("consumers"), facts.pop("views")
+def _print(output: Output, report: StatusReport) -> None:
     if output.json:
-        facts |= {"consumers": consumers, "views": views}
-        for name, entries in sections.items():
-            facts.setdefault(name, [entry.values for entry in entries])
-        output.value(facts, None)
+        output.value(report.values(), None)
         return
+    facts = dict(report.facts)
+    consumers, views = facts.pop("consumers"), facts.pop("views")
     _print_log(output, facts)
-    for line in (*map(_view_line, views), *map(_consumer_line, consumers)):
+    for line in (*map(view_line, views), *map(_consumer_line, consumers)):
         output.line(line)
     if facts.get("more_consumers"):
         output.line(
@@ -163,26 +150,9 @@ def _print(
         )
     elif (more := facts["consumer_count"] - len(consumers)) > 0:
         output.line(f"and {more} consumers that are not further behind: 'eventstore consumers'")
-    for entries in sections.values():
+    for entries in report.sections.values():
         for entry in entries:
             output.line(entry.line)
-
-
-async def _entries(
-    section: Contribution[StatusSection], store: EventStore
-) -> Sequence[StatusEntry]:
-    """Ask a section for its entries; raise ConfigError where its code fails."""
-    read = section.load(section.item.path)
-    try:
-        entries: Sequence[StatusEntry] = await read(store)
-    except EventStoreError:
-        raise
-    except Exception as error:
-        raise ConfigError(
-            f"distribution {section.distribution!r}: {section.item.path}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    return entries
 
 
 async def _check_consumers(
@@ -201,7 +171,7 @@ async def _check_consumers(
             continue
         consumer = await describe_consumer(store.feed.log, state, head, store.clock())
         session.output.value(consumer, _consumer_line(consumer))
-        faults += _consumer_faults(consumer, within)
+        faults += consumer_faults(consumer, within)
     return faults
 
 
@@ -213,7 +183,7 @@ async def _check_sections(
     for key, names in wanted.items():
         section = contributions().status_sections[key]
         what = section.item.check_option.removeprefix("--")
-        entries = {entry.name: entry for entry in await _entries(section, store)}
+        entries = {entry.name: entry for entry in await read_entries(section, store)}
         for name in names:
             if (entry := entries.get(name)) is None:
                 faults.append(f"{what} {name!r} {section.item.missing}")
@@ -221,54 +191,6 @@ async def _check_sections(
             session.output.value(entry.values, entry.line)
             faults += [f"{what} {name!r}: {entry.fault}"] if entry.fault else []
     return faults
-
-
-async def _listen(store: EventStore) -> None:
-    """Return once it is known whether this store can be woken, or after a while."""
-    store.feed.listen()
-    with anyio.move_on_after(LISTEN_SECONDS):
-        while not _is_decided(store.feed.notifier_facts()):  # noqa: ASYNC110
-            await anyio.sleep(0.01)  # The notifier's thread has no event to wait for.
-
-
-def _is_decided(facts: dict[str, str | int]) -> bool:
-    return bool(facts.get("listening", True)) or "trouble" in facts
-
-
-def _consumer_faults(consumer: dict[str, Any], within: float) -> list[str]:
-    faults = []
-    if _is_gone(consumer["owner"]):
-        faults.append(f"consumer {consumer['name']!r}: its process {consumer['owner']} is gone")
-    if consumer["lag"] and consumer["lag_seconds"] > within:
-        faults.append(f"consumer {consumer['name']!r} is {_lag(consumer)}")
-    return faults
-
-
-def _is_gone(owner: str) -> bool:
-    """Return whether an owner, ``HOST:PID``, was on this host and is not there any more."""
-    host, _, pid = owner.rpartition(":")
-    if host != socket.gethostname() or not pid.isdecimal():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # Another user's process, and alive.
-        return False
-    return False
-
-
-def _view_line(view: dict[str, Any]) -> str:
-    lag = f"{view['lag']} behind" if view["lag"] else "up to date"
-    newer = "; newer than this program's: left alone" if view["newer_than_here"] else ""
-    failed = ""
-    if view["failed_at"] is not None:
-        failed = (
-            f"; failed at position {view['failed_at']} {view['failed_seconds_ago']} s ago: "
-            f"{view['failure']}"
-        )
-    where = f"version {view['version']}, position {view['position']}, {lag}"
-    return f"view {view['name']}: {where}{newer}{failed}"
 
 
 def _consumer_line(consumer: dict[str, Any]) -> str:
@@ -279,12 +201,6 @@ def _consumer_line(consumer: dict[str, Any]) -> str:
     elif consumer["rejections"]:
         rejected = f"; {consumer['rejections']} rejected, last {to_json(last).decode()}"
     return (
-        f"consumer {consumer['name']}: position {consumer['position']}, {_lag(consumer)}, "
+        f"consumer {consumer['name']}: position {consumer['position']}, {show_lag(consumer)}, "
         f"seen {consumer['seen_seconds_ago']} s ago, {consumer['owner']}{rejected}"
     )
-
-
-def _lag(consumer: dict[str, Any]) -> str:
-    if not consumer["lag"]:
-        return "up to date"
-    return f"{consumer['lag']} behind, by {consumer['lag_seconds']} s"

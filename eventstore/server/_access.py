@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+COOKIE: Final = "eventstore_session"
+"""The name of the cookie that has a browser's token."""
+
+_READING: Final = frozenset({"GET", "HEAD"})
+
 ANYONE: Final = Token("(anyone)", "", frozenset({"read"}))
 """Who asks without a token, where reading is open to all."""
 
@@ -98,13 +103,26 @@ class Access:
             raise HttpError(403, f"this token is for {own} only: name one of them by streams=")
         return token
 
-    def identify(self, request: HTTPConnection) -> Token | None:
-        """Return the token of a request that is in force; None where there is none."""
+    def identify(self, request: HTTPConnection, *, cookies: bool = True) -> Token | None:
+        """Return the token of a request that is in force; None where there is none.
+
+        It is that of ``Authorization``, or without that header the one of a browser's cookie.
+        Raises HttpError 403 where a page of another site makes a browser send the cookie.
+        """
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            return ANYONE if self._anonymous_read and not scheme else None
+        if scheme:
+            return self.find(secret.strip()) if scheme.lower() == "bearer" else None
+        found = None
+        if cookies and (kept := request.cookies.get(COOKIE)):
+            if request.scope["method"] not in _READING and not is_own_page(request):
+                raise HttpError(403, "a page of another site asks for this change")
+            found = self.find(kept)
+        return found or (ANYONE if self._anonymous_read else None)
+
+    def find(self, secret: str) -> Token | None:
+        """Return the token with this secret that is in force; None where there is none."""
         self.check()
-        secret, now = secret.strip(), self._store.clock()
+        now = self._store.clock()
         if self._issuer is not None and secret.count(".") == 2:
             return self._issuer.identify(secret, now)  # Tokens of the log have no dot.
         return self._book.find(secret, now) if self._book else None
@@ -117,6 +135,20 @@ class Access:
         if self._issuer is not None and isinstance(token, IssuedToken):
             return self._issuer.holds(token, now)
         return self._book is not None and self._book.holds(token, now)
+
+
+def is_own_page(request: HTTPConnection) -> bool:
+    """Whether a page of this server sent a request, as the browser itself says it.
+
+    Browsers set ``Sec-Fetch-Site`` for this host and for encrypted connections; older ones and
+    other connections have ``Origin``, which is compared with the host that was asked. No page can
+    set either (Fetch standard, forbidden request headers).
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("origin", "")
+    return bool(origin) and origin.partition("://")[2] == request.headers.get("host")
 
 
 CHALLENGE: Final = {"www-authenticate": 'Bearer realm="eventstore"'}

@@ -35,8 +35,11 @@ _ALLOWED: Final = {
 
 
 async def get_auth(gateway: Gateway, request: Request) -> Response:
-    """Answer 204 where the token is in force, and where a page's streams are among its own."""
-    if gateway.access.identify(request) is None:
+    """Answer 204 where the token is in force, and where a page's streams are among its own.
+
+    Cookies do not count: proxies keep the answer for an ``Authorization``.
+    """
+    if gateway.access.identify(request, cookies=False) is None:
         raise HttpError(401, "give a token: Authorization: Bearer …", CHALLENGE)
     path, _, query = _target(request).partition("?")
     if path.startswith(_CACHED):

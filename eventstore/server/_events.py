@@ -9,7 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from eventstore.log.events import END, OLDEST, Cursor
-from eventstore.server._cursors import encode_cursor, page_body
+from eventstore.server._cursors import encode_cursor, event_values, page_body
 from eventstore.server._pages import PAGE_SIZE, read_generation
 from eventstore.server._requests import (
     FILTERS,
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 LARGEST_PAGE: Final = 1_024
 """Events of a page, at the most."""
+
+DEFAULT_LAST: Final = 100
+"""Events that ``/v1/events/last`` answers with, unless it is told how many."""
 
 LONGEST_WAIT: Final = 60.0
 """Seconds that a request waits for an event, at the most."""
@@ -75,6 +78,25 @@ async def get_events(gateway: Gateway, request: Request) -> Response:
     return Response(body, headers=SHARED if shared else NO_STORE, media_type="application/json")
 
 
+async def get_last(gateway: Gateway, request: Request) -> Response:
+    """Answer with the newest events that match, the oldest first, and the cursor of the head."""
+    query = read_filter(request)
+    gateway.access.require_streams(request, "read", query.streams)
+    limit = max(1, int(read_number(request, "limit", DEFAULT_LAST, LARGEST_PAGE)))
+    head = await gateway.store.head()
+    reader = gateway.store.read(
+        until=head.cursor,
+        streams=query.streams,
+        types=query.types,
+        exclude_streams=query.exclude_streams,
+        exclude_types=query.exclude_types,
+        backwards=True,
+        limit=limit,
+    )
+    events = [event_values(event) async for event in reader]
+    return json_answer({"events": events[::-1], "cursor": encode_cursor(head.cursor)})
+
+
 async def _read_page(gateway: Gateway, query: Query, after: Cursor | Special) -> Page:
     if after is END:
         after = (await gateway.store.head()).cursor
@@ -115,6 +137,13 @@ ROUTES: Final = (
         "/v1/events",
         get_events,
         parameters=("after", "streams", "limit", "wait"),
+        repeated=FILTERS,
+    ),
+    Route(
+        "GET",
+        "/v1/events/last",
+        get_last,
+        parameters=("streams", "limit"),
         repeated=FILTERS,
     ),
 )

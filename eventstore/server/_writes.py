@@ -26,6 +26,7 @@ from eventstore.server._requests import (
     read_number,
 )
 from eventstore.server.routes import Route, json_answer
+from eventstore.store.status import seconds_between
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -97,6 +98,27 @@ async def post_stream(gateway: Gateway, request: Request) -> Response:
         "cursor": encode_cursor(done.cursor),
     }
     return json_answer(values, 200 if done.duplicate else 201)
+
+
+async def get_consumers(gateway: Gateway, request: Request) -> Response:
+    """Answer with every named consumer, those that are furthest behind first."""
+    gateway.access.require_streams(request, "read", None)
+    store = gateway.store
+    head, now = await store.head(), store.clock()
+    states = sorted(
+        await store.feed.log.consumers(), key=lambda state: (state.cursor.position, state.name)
+    )
+    found = [
+        {
+            "name": state.name,
+            "position": state.cursor.position,
+            "lag": max(0, head.position - state.cursor.position),
+            "owner": state.owner,
+            "seen_seconds_ago": seconds_between(state.seen_us, now),
+        }
+        for state in states
+    ]
+    return json_answer({"position": head.position, "consumers": found})
 
 
 async def get_consumer(gateway: Gateway, request: Request) -> Response:
@@ -176,6 +198,7 @@ def _state(state: ConsumerState) -> dict[str, Any]:
 
 ROUTES: Final = (
     Route("POST", "/v1/streams/{stream}", post_stream, "append", body=AppendBody),
+    Route("GET", "/v1/consumers", get_consumers),
     Route("GET", "/v1/consumers/{name}", get_consumer),
     Route("PUT", "/v1/consumers/{name}", put_consumer, "ack", body=OpenBody),
     Route("DELETE", "/v1/consumers/{name}", delete_consumer, "ack"),

@@ -15,7 +15,17 @@ from starlette.middleware import Middleware
 from starlette.routing import Route as Mapped
 
 from eventstore.errors import InvalidInputError
-from eventstore.server import _auth, _events, _health, _live, _openapi, _pages, _store, _writes
+from eventstore.server import (
+    _auth,
+    _events,
+    _health,
+    _live,
+    _openapi,
+    _pages,
+    _sessions,
+    _store,
+    _writes,
+)
 from eventstore.server._gateway import Gateway
 from eventstore.server._problems import HttpError, answer
 from eventstore.server._requests import check_parameters
@@ -39,6 +49,7 @@ log = logging.getLogger(__name__)
 SECURITY: Final = {
     "x-content-type-options": "nosniff",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
 }
 """Headers of each answer."""
@@ -98,7 +109,7 @@ async def _handle(gateway: Gateway, route: Route, request: Request) -> Response:
             response = await route.handler(gateway, request)
     except Exception as error:
         response = answer(error)
-    response.headers.update(SECURITY)
+    _secure(response)
     gateway.metrics.answered(route.method, route.path, response.status_code, begun)
     milliseconds = 1_000 * (perf_counter() - begun)
     log.info("%s %s %d %.1f ms", route.method, route.path, response.status_code, milliseconds)
@@ -143,8 +154,13 @@ async def _no_route(_request: Request, error: Exception) -> Response:
     known = {404: "there is nothing here", 405: "this path takes another method"}
     headers = getattr(error, "headers", None)
     response = answer(HttpError(status, known.get(status, "this is no request"), headers))
-    response.headers.update(SECURITY)
+    _secure(response)
     return response
+
+
+def _secure(response: Response) -> None:
+    for name, value in SECURITY.items():
+        response.headers.setdefault(name, value)  # A page of the console has a policy of its own.
 
 
 OWN_ROUTES: Final = (
@@ -153,6 +169,7 @@ OWN_ROUTES: Final = (
     *_live.ROUTES,
     *_pages.ROUTES,
     *_auth.ROUTES,
+    *_sessions.ROUTES,
     *_openapi.ROUTES,
     *_writes.ROUTES,
     *_store.ROUTES,

@@ -149,6 +149,7 @@ MANIFEST: Final = Manifest(
     routes=(
         Routes("projections.rules.http_routes:rule_routes"),
         Routes("projections.tables.http_routes:view_routes"),
+        Routes("projections.console.routes:console_routes", name="console"),
     ),
     metrics=(
         MetricsGroup("sources", "projections.cli.metrics:source_metrics"),

@@ -13,12 +13,18 @@ import pytest
 from support.commands import command, environment, runner
 from support.network import free_port
 
-PAGE = Path(__file__).parents[2] / "docs" / "server.md"
+PAGES = Path(__file__).parents[2] / "docs"
+SAID = {
+    "server.md": ("ready", '"version":1', '"data":{"total": 12}', ": connected", "is revoked"),
+    "console.md": ("<!doctype html>",),
+}
 
 
 @pytest.mark.slow
-def test_the_session_of_the_documentation_works(tmp_path: Path) -> None:
-    block = re.search(r"<!-- server session -->\n```bash\n(.*?)```", PAGE.read_text(), re.DOTALL)
+@pytest.mark.parametrize("page", SAID)
+def test_the_session_of_the_documentation_works(tmp_path: Path, page: str) -> None:
+    text = (PAGES / page).read_text()
+    block = re.search(r"<!-- server session -->\n```bash\n(.*?)```", text, re.DOTALL)
     assert block is not None
     script = block[1].replace("8080", str(free_port()))
     program = tmp_path / "bin" / "eventstore"
@@ -35,7 +41,7 @@ def test_the_session_of_the_documentation_works(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done
-    for said in ("ready", '"version":1', '"data":{"total": 12}', ": connected", "is revoked"):
+    for said in SAID[page]:
         assert said in done.stdout.replace('{"total":12}', '{"total": 12}'), done
 
 

@@ -1,0 +1,1 @@
+"""The console: pages that ``eventstore serve`` shows to a browser."""

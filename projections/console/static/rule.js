@@ -1,0 +1,114 @@
+// One rule: what it is, its state and who may change it, its file, its history.
+
+import { ask, rulePath } from "./api.js";
+import { facts, fill, h, tell, time } from "./dom.js";
+import { badge } from "./rules.js";
+
+/** Show a rule that stands, or what is left of one that was removed. */
+export async function showRule(view, { allows, given, signal }) {
+  const [rule, log] = await Promise.all([
+    ask("GET", rulePath(given), { signal }).catch((error) => {
+      if (error.status === 404) return null;
+      throw error;
+    }),
+    ask("GET", rulePath(given, "/history"), { signal }),
+  ]);
+  const history = log.history.toReversed();
+  const last = history.find((entry) => entry.kind === "defined");
+  fill(view,
+    h("p", {}, h("a", { href: "#/rules" }, "All rules")),
+    h("h1", {}, given),
+    rule === null ? h("p", { class: "card bad" }, last ? "This rule was removed." : "No rule of this id was ever defined.") : about(rule),
+    rule && (await stateCard(rule, allows("state"), signal, () => showRule(view, { allows, given, signal }))),
+    last && file(given, last, signal),
+    history.length ? past(given, history) : null);
+}
+
+function about(rule) {
+  return h("section", { class: "card" }, h("h2", {}, rule.name),
+    rule.description ? h("p", {}, rule.description) : null,
+    facts([
+      ["State", stateText(rule.state)],
+      ["Revision", String(rule.revision)],
+      ["Version", String(rule.rule_version)],
+      ["Defined", time(rule.defined_at)],
+      ["Source", rule.source],
+      ["Path", rule.path],
+      ["Format", rule.format],
+      ["Applies to", rule.applies_to.join(", ")],
+      ["Techniques", rule.emits.map((one) => `${one.sub_technique_id ?? one.technique_id} (${one.tactic}, ${one.confidence})`).join("; ")],
+      ["SHA-256", h("code", {}, rule.sha256)],
+    ]));
+}
+
+function stateText(state) {
+  const said = [badge(state.state)];
+  if (state.confidence_max !== null && state.confidence_max !== undefined) said.push(` up to ${state.confidence_max}`);
+  if (state.set_by) said.push(` by ${state.set_by}`);
+  if (state.reason) said.push(`: ${state.reason}`);
+  if (state.expires_at) said.push(", until ", time(state.expires_at));
+  return h("span", {}, said);
+}
+
+async function stateCard(rule, may, signal, again) {
+  if (!may) return null;
+  const { state, version } = await ask("GET", rulePath(rule.rule_id, "/state"), { signal });
+  const wanted = h("select", { id: "wanted" }, ["enabled", "disabled", "clipped"].map((one) => h("option", { value: one }, one)));
+  wanted.value = state.state === "enabled" ? "disabled" : "enabled";
+  const most = h("input", { id: "most", type: "number", min: 0, max: 1, step: "any" });
+  const reason = h("input", { id: "reason", type: "text", required: true, maxlength: 500 });
+  const hours = h("input", { id: "hours", type: "number", min: 0, step: "any", placeholder: "no end" });
+  const limit = h("div", {}, h("label", { for: "most" }, "Confidence at most"), most);
+  const update = () => { limit.hidden = wanted.value !== "clipped"; most.required = !limit.hidden; };
+  wanted.addEventListener("change", update);
+  update();
+
+  async function submit(event) {
+    event.preventDefault();
+    const body = { state: wanted.value, reason: reason.value, expected: version === 0 ? "no-stream" : version };
+    if (!limit.hidden) body.confidence_max = Number(most.value);
+    if (hours.value) body.expires_at = new Date(Date.now() + Number(hours.value) * 3600000).toISOString();
+    try {
+      const done = await ask("PUT", rulePath(rule.rule_id, "/state"), { body });
+      tell(`${rule.rule_id} is ${wanted.value} from position ${done.position} on.`);
+    } catch (error) {
+      tell(error.title === "ConflictError" ? "Somebody else has changed the state meanwhile; nothing was done." : error.message, "bad");
+    }
+    await again();
+  }
+
+  return h("form", { class: "card", submit }, h("h2", {}, "Switch"),
+    h("div", { class: "filters" },
+      h("div", {}, h("label", { for: "wanted" }, "State"), wanted), limit,
+      h("div", {}, h("label", { for: "reason" }, "Reason"), reason),
+      h("div", {}, h("label", { for: "hours" }, "Hours until it ends"), hours)),
+    h("button", { type: "submit" }, "Set the state"));
+}
+
+function file(id, entry, signal) {
+  const body = h("pre", { tabindex: 0 }, "…");
+  const shown = h("details", {
+    class: "card",
+    toggle: async () => {
+      if (!shown.open || shown.dataset.read) return;
+      shown.dataset.read = "yes";
+      const found = await ask("GET", rulePath(id, `/revisions/${entry.revision}`), { signal });
+      body.textContent = found.content ?? "(its bytes are no text)";
+    },
+  }, h("summary", {}, "The rule's file"), body);
+  return shown;
+}
+
+function past(id, history) {
+  return h("section", { class: "card" }, h("h2", {}, "History"),
+    h("ol", { class: "past" }, history.map((entry) => h("li", {},
+      h("span", { class: "hint" }, `position ${entry.position} · `, time(entry.recorded_at)), h("br"), said(entry)))));
+}
+
+function said(entry) {
+  switch (entry.kind) {
+    case "defined": return `defined, revision ${entry.revision}, from ${entry.path}`;
+    case "state": case "expired": return h("span", {}, entry.kind === "expired" ? "the state ended: " : "state ", stateText(entry.state));
+    default: return entry.kind;
+  }
+}

@@ -1,0 +1,1 @@
+"""The console in headless Chromium, which drives it as a reader would."""

@@ -1,0 +1,200 @@
+"""Every page of the console, and every act, as a reader sees and does them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from eventstore import NewEvent
+
+if TYPE_CHECKING:
+    from browser.pages import Console
+
+HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
+
+
+def test_a_wrong_token_is_refused_and_a_right_one_signs_in_until_the_reader_leaves(
+    console: Console,
+) -> None:
+    console.expect("401")
+    console.open()
+    console.find("#token").send_keys("wrong")
+    console.press("Sign in")
+    console.until(lambda: "no such token" in console.text("[role=alert]"))
+    assert not console.find("#pages").is_displayed()
+    console.sign_in("read")
+    console.until(lambda: "Everything that is checked is well." in console.text())
+    assert console.texts("nav a") == ["Overview", "Rules", "Timeline", "Fleet"]
+    assert console.script("return document.cookie") == ""
+    assert (
+        console.script("return Object.keys(localStorage).concat(Object.keys(sessionStorage))") == []
+    )
+    console.press("Sign out")
+    console.find("#token")
+    console.open("rules")
+    assert console.find("#token").is_displayed()
+
+
+def test_the_overview_says_what_is_not_well_and_keeps_up(console: Console) -> None:
+    console.sign_in()
+    console.until(lambda: "Position\n1" in console.text())
+    console.define("r1")
+    console.append("source/s", NewEvent("RuleRejected", {"source": "s", "path": "bad.yml",
+        "sha256": "0" * 64, "reason": "it is not YAML"}))  # fmt: skip
+    console.until(lambda: "Position\n3" in console.text())
+    console.until(lambda: "it is not YAML" in console.text(".card.bad"))
+
+
+def test_rules_are_found_by_words_state_source_and_tactic(console: Console) -> None:
+    emits = [{"technique_id": "T1", "sub_technique_id": None, "tactic": "impact", "confidence": 1}]
+    console.define("apple", "pear", name="Fruit")
+    console.define("nail", name="Iron", source="other", emits=emits)
+    console.append("rule-state/pear", NewEvent("RuleStateSet", {
+        "rule_id": "pear", "state": {"state": "disabled", "set_by": "ana"}}))  # fmt: skip
+    console.sign_in()
+    console.open("rules")
+
+    def shown() -> list[str]:
+        return console.texts(".rows a")
+
+    console.until(lambda: shown() == ["apple", "nail", "pear"])
+    console.write("#words", "FRUIT a")
+    console.until(lambda: shown() == ["apple", "pear"])
+    assert console.text("[role=status]") == "2 of 3 rules"
+    console.choose("#state", "disabled")
+    console.until(lambda: shown() == ["pear"])
+    console.choose("#state", "")
+    console.write("#words", "i")
+    console.choose("#tactic", "impact")
+    console.until(lambda: shown() == ["nail"])
+    console.choose("#source", "s")
+    console.until(lambda: shown() == [])
+
+
+def test_a_rule_shows_its_file_and_its_history_also_when_it_is_removed(console: Console) -> None:
+    console.expect("404")
+    console.define("r/1 %", name="First")
+    console.define("r/1 %", name="Second")
+    console.sign_in()
+    console.open_rule("r/1 %")
+    assert console.text("h2") == "Second"
+    console.find("summary").click()
+    console.until(lambda: console.text("pre") == "rule_id: r/1 %")
+    assert len(console.all(".past li")) == 2
+    removal = {"rule_id": "r/1 %", "path": "r.yml", "source": "s"}
+    console.append("rule/r/1 %", NewEvent("RuleRemoved", removal))
+    console.open_rule("r/1 %")
+    assert console.text(".card.bad") == "This rule was removed."
+    assert console.text(".past li").endswith("removed")
+    console.open_rule("never")
+    assert "ever defined" in console.text(".card.bad")
+
+
+def test_a_switch_takes_effect_by_the_tokens_name_and_shows(console: Console) -> None:
+    console.define("r1")
+    console.sign_in("read", "state")
+    console.open_rule("r1")
+    console.choose("#wanted", "clipped")
+    console.write("#most", "0.25")
+    console.write("#reason", "it fires too often")
+    console.write("#hours", "2")
+    console.press("Set the state")
+    console.until(lambda: "clipped up to 0.25 by op: it fires too often" in console.text(".facts"))
+    assert "r1 is clipped from position" in console.text("#news")
+
+    async def last() -> Any:
+        return [event async for event in console.store.read(backwards=True)][0]  # noqa: RUF015
+
+    event = console.run(last)
+    assert event.stream == "rule-state/r1"
+    assert event.data["state"]["set_by"] == "op"
+    assert event.data["state"]["expires_at"]
+
+
+def test_of_two_who_switch_at_once_the_second_is_told(console: Console) -> None:
+    console.expect("409")
+    console.define("r1")
+    console.sign_in("read", "state")
+    console.open_rule("r1")
+    console.append("rule-state/r1", NewEvent("RuleStateSet", {
+        "rule_id": "r1", "state": {"state": "disabled", "set_by": "ben"}}))  # fmt: skip
+    console.write("#reason", "mine")
+    console.press("Set the state")
+    console.until(lambda: "nothing was done" in console.text("#news"))
+    console.until(lambda: "by ben" in console.text(".facts"))
+
+
+def test_who_may_only_read_sees_no_switch(console: Console) -> None:
+    console.define("r1")
+    console.sign_in("read")
+    console.open_rule("r1")
+    assert [one.text for one in console.all("button")] == ["Sign out"]
+
+
+def test_the_timeline_shows_what_was_and_what_comes_and_may_be_held(console: Console) -> None:
+    console.append("a/1", NewEvent("Happened", {"n": 1}))
+    console.sign_in()
+    console.open("timeline")
+    console.until(lambda: console.text(".filters [role=status]") == "live")
+    console.until(lambda: len(console.all(".events li")) == 2)
+    console.append("a/1", NewEvent("Happened", {"n": 2}))
+    console.until(lambda: "a/1" in console.text(".events li"))
+    console.press("Hold")
+    console.append("b/1", NewEvent("Other", {"n": 3}))
+    console.append("b/1", NewEvent("Last", {"n": 4}))
+    assert len(console.all(".events li")) == 3
+    console.press("Hold")
+    console.until(lambda: "Last" in console.text(".events li"))
+    console.all(".events summary")[0].click()
+    console.until(lambda: '"n": 4' in console.text(".events pre"))
+    console.write("#streams", "a/")
+    console.press("Follow")
+    console.until(lambda: len(console.all(".events li")) == 2)
+
+
+def test_the_fleet_shows_those_that_are_behind_first(console: Console) -> None:
+    console.append("a/1", *[NewEvent("Happened", n) for n in range(5)])
+
+    async def come_to(name: str, position: int) -> None:
+        async with console.store.subscribe_changes(consumer=name) as changes:
+            async for event in changes:
+                if event.position == position:
+                    await changes.ack()
+                    return
+
+    console.run(come_to, "fast", 5)
+    console.run(come_to, "slow", 2)
+    console.sign_in()
+    console.open("fleet")
+    console.until(lambda: console.texts(".rows [role=cell]")[:1] == ["slow"])
+    assert console.text("[role=status]") == "2 consumers, 2 behind"  # The token is an event, too.
+    assert len(console.all(".squares .behind")) == 2
+    console.write("#words", "fast")
+    console.until(lambda: console.texts(".rows [role=cell]")[:1] == ["fast"])
+
+
+@pytest.mark.parametrize("page", ["overview", "rules", "rules/RULE", "timeline", "fleet"])
+def test_what_is_in_the_log_is_text_and_nothing_else(console: Console, page: str) -> None:
+    rule = f"r{HOSTILE}"
+    console.define(rule, name=HOSTILE, description=HOSTILE, source=HOSTILE)
+    console.append(f"rule-state/{rule}", NewEvent("RuleStateSet", {"rule_id": rule, "state": {
+        "state": "disabled", "set_by": HOSTILE, "reason": HOSTILE}}))  # fmt: skip
+    console.append(f"a/{HOSTILE}", NewEvent(HOSTILE, HOSTILE))
+    console.append("source/s", NewEvent("RuleRejected", {"source": HOSTILE, "path": HOSTILE,
+        "sha256": "0" * 64, "reason": HOSTILE}))  # fmt: skip
+
+    async def come() -> None:
+        async with console.store.subscribe_changes(consumer=HOSTILE[:60]) as changes:
+            await anext(changes)
+            await changes.ack()
+
+    console.run(come)
+    console.sign_in("read", "state")
+    if page == "rules/RULE":
+        console.open_rule(rule)
+    else:
+        console.open(page)
+    console.until(lambda: "<img src=x" in console.text())
+    assert console.all("main img, main script") == []
+    assert "taken" not in console.script("return document.title").replace(HOSTILE, "")
