@@ -116,7 +116,7 @@ async def test_a_redacted_removal_still_removes(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.promise("redaction")
 @pytest.mark.parametrize(
-    "seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 12))]
+    "seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(3, 12))]
 )
 async def test_views_that_follow_equal_views_that_are_rebuilt(tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)
