@@ -18,9 +18,11 @@ from projections.seams.log_urls import absolute_url, url_beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from datetime import datetime
 
     from eventstore import Event
     from eventstore.config import Settings
+    from projections.rules.differences import RuleDifference
     from projections.rules.given_states import RuleStateLike
     from projections.rules.model import CompiledRule, RuleChange, RuleState
     from projections.rules.rule_types import RuleTypes
@@ -73,6 +75,17 @@ class SharedRuleStore:
         """
         return await self._service.call(
             lambda service: service.rules.set_state(rule_id, state, set_by)
+        )
+
+    async def revert(
+        self, target: str, to: int | datetime | str, *, by: str, reason: str = ""
+    ) -> list[RuleDifference]:
+        """Restore a rule, a source or a stream as of a moment.
+
+        Does and raises what :meth:`RuleStore.revert <projections.rules.RuleStore.revert>` does.
+        """
+        return await self._service.call(
+            lambda service: service.rules.revert(target, to, by=by, reason=reason)
         )
 
     async def change_of(self, event: Event) -> RuleChange | None:

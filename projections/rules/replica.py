@@ -40,6 +40,7 @@ from projections.rules.store import PINNED_LOADS
 
 if TYPE_CHECKING:
     import os
+    from datetime import datetime
 
     from eventstore.log.clock import Clock
     from projections.rules._replica_fold import Change
@@ -136,6 +137,17 @@ class RuleReplica(Unpicklable):
 
     async def set_state(self, rule_id: str, state: RuleStateLike, set_by: str) -> NoReturn:  # noqa: ARG002
         """Raise ReadOnlyError: states are set where the log is."""
+        raise ReadOnlyError(str(self.root))
+
+    async def revert(
+        self,
+        target: str,  # noqa: ARG002
+        to: int | datetime | str,  # noqa: ARG002
+        *,
+        by: str,  # noqa: ARG002
+        reason: str = "",  # noqa: ARG002
+    ) -> NoReturn:
+        """Raise ReadOnlyError: rules are reverted where the log is."""
         raise ReadOnlyError(str(self.root))
 
     def subscribe_changes(self) -> ReplicaChanges:
