@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from eventstore.storage.driver import Query, ViewRows
     from eventstore.storage.postgres._prepared import Encoded
     from eventstore.storage.postgres.connection import Session
-    from eventstore.storage.postgres.watchdog import Watchdog
     from eventstore.storage.query_limit import QueryLimit
 
 log = logging.getLogger(__name__)
@@ -59,9 +58,8 @@ class LoopReads:
     :meth:`close` in any thread.
     """
 
-    def __init__(self, connect: Callable[[], Session], watchdog: Watchdog) -> None:
+    def __init__(self, connect: Callable[[], Session]) -> None:
         self._connect = connect
-        self._watchdog = watchdog
         self._lock = threading.Lock()
         self._count = 0
         self._idle: list[PreparedStatements] = []
@@ -76,22 +74,21 @@ class LoopReads:
 
         Raises QueryTimeoutError.
         """
+        with anyio.move_on_after(limit.left):
+            return await self._look(view, queries)
+        raise limit.timeout()
+
+    async def _look(self, view: str, queries: Sequence[Query]) -> ViewRows | None:
         one = await self._take()
         if one is None:
             return None
         try:
-            # It takes a third of what a cancel scope takes, and costs a read that is late its
-            # connection, which is of no more use then anyway.
-            with self._watchdog.limit(one.session, limit.left):
-                found = await self._ask(one, view, queries)
+            found = await self._ask(one, view, queries)
         except (psycopg.Error, OSError, LookupError) as error:
-            late = limit.is_over()
-            self._drop(one, running=late)
-            if late:
-                raise limit.timeout() from error
             log.debug("a read is asked again in a thread: %s", error)
+            self._drop(one)
             return None
-        except BaseException:  # The caller is cancelled.
+        except BaseException:  # The caller is cancelled, or it takes too long.
             self._drop(one, running=True)
             raise
         self._give_back(one)

@@ -98,7 +98,7 @@ class PostgresBackend(SqlBackend):
         self._query_engine = many(pool_size=QUERY_THREADS)
         for engine in (self._engine, self._query_engine):
             event.listen(engine, "checkout", self._drop_old)
-        self._loop_reads = LoopReads(partial(connect, self._info, self._watchdog), self._watchdog)
+        self._loop_reads = LoopReads(partial(connect, self._info, self._watchdog))
         self._writer: Connection | None = None
         self._writer_lock = threading.Lock()
         self._asks_ahead = True
