@@ -16,15 +16,12 @@ import psycopg
 
 from benchmarks.measure import Contestant, Row, Setting, measure, rate_rows
 from benchmarks.postgres import server
+from benchmarks.sql_million import INSERT, TABLE
 from projections.sql import SqlStorage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-TABLE: Final = (
-    "CREATE TABLE item (id INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE, amount REAL, note TEXT)"
-)
-INSERT: Final = "INSERT INTO item VALUES (?, ?, ?, ?)"
 SIZES: Final = (1, 1_000)
 PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
 Rows: TypeAlias = "list[tuple[Any, ...]]"

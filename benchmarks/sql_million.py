@@ -15,9 +15,12 @@ import time
 from pathlib import Path
 from typing import Final
 
-from benchmarks.sql import INSERT, TABLE
 from projections.sql import SqlStorage
 
+TABLE: Final = (
+    "CREATE TABLE item (id INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE, amount REAL, note TEXT)"
+)
+INSERT: Final = "INSERT INTO item VALUES (?, ?, ?, ?)"
 BATCH: Final = 10_000
 LATER: Final = {"update": "UPDATE item SET amount = amount + 1", "delete": "DELETE FROM item"}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -68,6 +70,20 @@ def test_a_cursor_with_rows_left_gives_those_of_its_next_statement(people: SqlSt
     with people.connection() as c:
         rows = c.execute("SELECT id FROM person ORDER BY id").fetchall()
         assert [row["id"] for row in rows] == [1, 2, 3, 10, 11, 20, 21, 30]
+
+
+def test_a_storage_connects_without_sqlalchemy_and_has_its_functions(url: str) -> None:
+    program = """
+import sys
+from projections.sql import SqlStorage
+with SqlStorage(sys.argv[1], notify="none") as storage, storage.connection() as c:
+    query = "SELECT 'abc' REGEXP 'b', NULL REGEXP 'b', 'abc' REGEXP '^b', floor(1.5)"
+    print(*c.execute(query).fetchone(), "sqlalchemy" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, url], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("1 None 0 1 False\n", "")
 
 
 @pytest.mark.parametrize("ending", ["begin", "commit", "rollback", "close", "reads"])

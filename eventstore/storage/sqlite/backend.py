@@ -22,7 +22,7 @@ from eventstore.storage.sqlite import _file_copy
 from eventstore.storage.sqlite._brief_reads import BriefReads
 from eventstore.storage.sqlite._driver import SqliteDriver
 from eventstore.storage.sqlite._hidden_tables import SqliteHiddenTables
-from eventstore.storage.sqlite._user_engines import UserEngines
+from eventstore.storage.sqlite._user_connections import UserConnections
 from eventstore.storage.sqlite._write_connection import scrub, write_on
 from eventstore.storage.sqlite.connection import (
     USE_WAL,
@@ -83,7 +83,7 @@ class SqliteBackend(SqlBackend):
         self.url = str(SecretUrl.of(url))
         self.path = database_path(url)
         self._brief: BriefReads | None = None
-        self._shared: list[ConnectionPool | UserEngines | BriefReads] = []
+        self._shared: list[ConnectionPool | UserConnections | BriefReads] = []
         if self.path is not None:
             self._use_file(self.path)
         self._turn: WriteTurn | None = None
@@ -98,7 +98,7 @@ class SqliteBackend(SqlBackend):
     def _use_file(self, path: Path) -> None:
         """Make ready to connect to a file."""
         self.path = path
-        self._readers, self._users = ConnectionPool(path), UserEngines(path)
+        self._readers, self._users = ConnectionPool(path), UserConnections(path)
         self._brief = BriefReads(path, lambda: self._files)
         self._shared = [self._readers, self._users, self._brief]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Engine, create_engine, event
-from sqlalchemy.pool import NullPool
 
 from eventstore.storage.sqlite._connection_upon import refuse_nul
 from eventstore.storage.sqlite.connection import (
@@ -22,24 +21,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def make_engine(
-    path: Path, *, pooled: bool = True, wal: bool = True, size: int = READ_CONNECTIONS + 1
-) -> Engine:
-    """Make an engine that leaves BEGIN and COMMIT to its users, and perhaps keeps connections.
+def make_engine(path: Path, *, wal: bool = True, size: int = READ_CONNECTIONS + 1) -> Engine:
+    """Make an engine that leaves BEGIN and COMMIT to its users, and keeps connections: ``size``.
 
-    ``size`` is how many it keeps.
     With ``wal`` each connection switches the file to a write-ahead log, where it has none yet.
     Like PostgreSQL it refuses texts with NUL characters, so that projections are the same on both.
     """
     check_usable()
-    pooling: dict[str, Any] = (
-        {"pool_size": size, "max_overflow": -1} if pooled else {"poolclass": NullPool}
-    )
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         isolation_level="AUTOCOMMIT",
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-        **pooling,
+        pool_size=size,
+        max_overflow=-1,
     )
 
     @event.listens_for(engine, "do_connect")
