@@ -21,7 +21,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from eventstore import Cursor, Event, EventStore, NewEvent
 from projections import ProjectionRunner, TableProjection
-from projections.tables.upsert import increment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,6 +104,8 @@ class WideTotals(TableProjection):
 
     def handle(self, connection: Connection, event: Event) -> None:
         """Add the event's number."""
+        from projections.tables.upsert import increment  # The released version has it not.
+
         increment(connection, self.table, {"key": event.stream}, {"total": event.data})
 
 
