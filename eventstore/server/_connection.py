@@ -26,6 +26,8 @@ class Connection(H11Protocol):
 
     def __init__(self, settings: ServerSettings, **given: Any) -> None:
         super().__init__(**given)
+        # Whatever handlers a program gives to uvicorn's logger: its lines have queries in them.
+        self.access_log = False
         self._settings = settings
         self._phase: tuple[str, object] = ("", None)
         self._reading: asyncio.TimerHandle | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import logging
 import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -199,9 +200,12 @@ async def ask(server: Server, request: bytes) -> bytes:
 
 
 async def test_each_attack_is_refused_and_changes_nothing(
-    target: Target, caplog: pytest.LogCaptureFixture
+    target: Target, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert len(ATTACKS) >= 50
+    caplog.set_level(logging.INFO)
+    # As a program may have it.
+    monkeypatch.setattr(logging.getLogger("uvicorn.access"), "handlers", [caplog.handler])
     server = target.server
     head = (await server.store.head()).position
     for name, attack in ATTACKS.items():
@@ -217,6 +221,7 @@ async def test_each_attack_is_refused_and_changes_nothing(
     assert await server.store.consumers() == []
     assert not any(secret in caplog.text for secret in target.words.values())
     assert "fault of the program" not in caplog.text
+    assert "GET /v1/log 401" in caplog.text
 
 
 async def test_the_same_requests_without_an_attack_are_answered(target: Target) -> None:

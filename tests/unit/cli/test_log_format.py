@@ -69,10 +69,11 @@ def test_no_record_of_any_level_has_a_secret(
 ) -> None:
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)  # Given back at the end.
     monkeypatch.setattr(output, "_secrets", Secrets())
     output.hide_secrets((url,), ("KEYOFALOG",))
     output.show_log_records(verbose=True, log_format="json")
-    monkeypatch.setattr(root, "level", logging.DEBUG)
+    root.setLevel(logging.DEBUG)
     levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
     error = StorageError(url, f"the password TOPSECRET of {url} is refused: KEYOFALOG")
     for level in levels:
