@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,11 @@ from eventstore.cli.times import show_time
 from eventstore.errors import InvalidInputError
 from eventstore.outbox import Outbox, drop_dead_letters, read_dead_letters, request_retry
 from eventstore.outbox.webhook import Webhook
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from eventstore.outbox.letters import DeadLetter
 
 COLUMNS = ("position", "stream", "failed", "reason")
 
@@ -118,13 +123,8 @@ async def retry(
     by: By = None,
 ) -> None:
     """Have an outbox deliver again what it has given up: at once where it runs."""
-    _check_named(positions, every=every)
-    async with session.open_store() as store:
-        asked = await request_retry(store, name, positions or None, by=user_name(by))
-    session.output.value(
-        {"name": name, "positions": [letter.position for letter in asked]},
-        f"{len(asked)} to be delivered again by outbox {name}",
-    )
+    said = "to be delivered again by outbox"
+    await _settle(session, name, positions, request_retry, said, every=every, by=by)
 
 
 async def drop(
@@ -136,12 +136,27 @@ async def drop(
     by: By = None,
 ) -> None:
     """Take what an outbox has given up off the list; a trim then keeps nothing for it."""
+    said = "dropped from the list of outbox"
+    await _settle(session, name, positions, drop_dead_letters, said, every=every, by=by)
+
+
+async def _settle(
+    session: Session,
+    name: str,
+    positions: list[int] | None,
+    act: Callable[..., Awaitable[Sequence[DeadLetter]]],
+    said: str,
+    *,
+    every: bool,
+    by: str | None,
+) -> None:
+    """Do something with the letters of these positions, or with all of them, and say with which."""
     _check_named(positions, every=every)
     async with session.open_store() as store:
-        dropped = await drop_dead_letters(store, name, positions or None, by=user_name(by))
+        letters = await act(store, name, positions or None, by=user_name(by))
     session.output.value(
-        {"name": name, "positions": [letter.position for letter in dropped]},
-        f"{len(dropped)} are dropped from the list of outbox {name}",
+        {"name": name, "positions": [letter.position for letter in letters]},
+        f"{len(letters)} {said} {name}",
     )
 
 
