@@ -124,7 +124,7 @@ async def retry(
 ) -> None:
     """Have an outbox deliver again what it has given up: at once where it runs."""
     said = "to be delivered again by outbox"
-    await _settle(session, name, positions, request_retry, said, every=every, by=by)
+    await _act_on_letters(session, name, positions, request_retry, said, every=every, by=by)
 
 
 async def drop(
@@ -137,10 +137,10 @@ async def drop(
 ) -> None:
     """Take what an outbox has given up off the list; a trim then keeps nothing for it."""
     said = "dropped from the list of outbox"
-    await _settle(session, name, positions, drop_dead_letters, said, every=every, by=by)
+    await _act_on_letters(session, name, positions, drop_dead_letters, said, every=every, by=by)
 
 
-async def _settle(
+async def _act_on_letters(
     session: Session,
     name: str,
     positions: list[int] | None,
