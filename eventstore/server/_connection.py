@@ -26,7 +26,7 @@ class Connection(H11Protocol):
 
     def __init__(self, settings: ServerSettings, **given: Any) -> None:
         super().__init__(**given)
-        # Whatever handlers a program gives to uvicorn's logger: its lines have queries in them.
+        # Off also where a program gives uvicorn's logger a handler: uvicorn's lines have queries.
         self.access_log = False
         self._settings = settings
         self._phase: tuple[str, object] = ("", None)

@@ -15,6 +15,7 @@ from eventstore.errors import ConfigError, EventStoreError
 from eventstore.server._problems import HttpError
 from eventstore.server.issued_tokens import RefusedTokenError, read_keys, read_token
 from eventstore.system.backoff import Backoff
+from eventstore.system.http_url import read_http_url
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -171,16 +172,23 @@ async def _get(client: httpx.AsyncClient, url: str) -> bytes:
 
 
 def _checked(url: str) -> str:
-    """Return an address that nobody on the way can answer for; raise ConfigError."""
+    """Return a URL that is encrypted, or of this host; raise ConfigError, which quotes none of it.
+
+    What stands before the host, or what makes it no URL, may be a secret.
+    """
     try:
-        parsed = httpx.URL(url)
-        local = parsed.host == "localhost" or ipaddress.ip_address(parsed.host).is_loopback
-    except httpx.InvalidURL as error:
-        raise ConfigError(f"the issuer {url!r:.100}: is no URL") from error
-    except ValueError:
-        local = False
-    if parsed.scheme != "https" and not (parsed.scheme == "http" and local):
-        raise ConfigError(f"the issuer {url!r:.100}: give https://; http:// is for this host")
+        parsed = read_http_url(url)
+    except ValueError as error:
+        raise ConfigError(f"the URL of an issuer: {error}") from None
     if parsed.userinfo or parsed.query or parsed.fragment or not parsed.host:
-        raise ConfigError(f"the issuer {url!r:.100}: give https://HOST and a path alone")
+        raise ConfigError("the URL of an issuer: give https://HOST and a path alone")
+    if parsed.scheme != "https" and not (parsed.scheme == "http" and _is_here(parsed.host)):
+        raise ConfigError("the URL of an issuer: give https://; http:// is for this host")
     return url
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

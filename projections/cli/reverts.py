@@ -65,8 +65,10 @@ async def revert(
             text = f"nothing to revert: {target} is as it was at {moment}"
             session.output.value({"target": target, "position": None, "events": 0}, text)
             return
-        way = _Way(session, store, target, write=write, directory=directory, yes=yes)
-        await way.go(plan, f"Revert {target} to {moment}?")
+        restoration = _Restoration(
+            session, store, target, write=write, directory=directory, yes=yes
+        )
+        await restoration.go(plan, f"Revert {target} to {moment}?")
 
 
 async def undo(
@@ -87,11 +89,13 @@ async def undo(
             text = f"nothing to undo: {target} changed nothing that stands"
             session.output.value({"target": target, "position": None, "events": 0}, text)
             return
-        way = _Way(session, store, target, write=write, directory=directory, yes=yes)
-        await way.go(plan, f"Undo {target}?")
+        restoration = _Restoration(
+            session, store, target, write=write, directory=directory, yes=yes
+        )
+        await restoration.go(plan, f"Undo {target}?")
 
 
-class _Way:
+class _Restoration:
     """Shows a plan, asks, appends it, and puts files back."""
 
     def __init__(

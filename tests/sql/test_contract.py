@@ -386,24 +386,3 @@ def test_a_schema_with_nothing_but_a_function_is_no_place_for_a_copy() -> None:
         with pytest.raises(ConfigError, match="holds 'mine'"):
             SqlCopy(there).open("some log")
         raw.execute("SELECT mine()")
-
-
-@pytest.mark.slow
-def test_a_copy_that_was_closed_is_free_before_its_server_sees_the_connection_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    there = shared_server().fresh_schema()
-    first, second = SqlCopy(there), SqlCopy(there)
-    first.open("some log")
-    late: list[psycopg.Connection] = []
-
-    def stay_open(connection: psycopg.Connection) -> None:
-        late.append(connection)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(psycopg.Connection, "close", stay_open)
-        first.close()
-    assert len(late) == 1
-    second.open("some log")
-    second.close()
-    late[0].close()

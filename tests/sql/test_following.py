@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import anyio
+import psycopg
 import pytest
+from support.postgres import shared_server
 from support.sql_tables import PEOPLE, assert_computed, changes, dump_file, read_log
 from support.waiting import DEADLINE
 
@@ -157,3 +159,24 @@ def test_what_no_commit_can_hold_is_refused_and_leaves_nothing(
     monkeypatch.undo()
     add(people, 1)
     assert len(changes(url)) == 1
+
+
+@pytest.mark.slow
+def test_a_copy_that_was_closed_is_free_before_its_server_sees_the_connection_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = shared_server().fresh_schema()
+    first, second = SqlCopy(there), SqlCopy(there)
+    first.open("some log")
+    late: list[psycopg.Connection] = []
+
+    def stay_open(connection: psycopg.Connection) -> None:
+        late.append(connection)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(psycopg.Connection, "close", stay_open)
+        first.close()
+    assert len(late) == 1
+    second.open("some log")
+    second.close()
+    late[0].close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import traceback
 from functools import cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -219,11 +220,14 @@ def test_a_key_that_is_withdrawn_ends_its_tokens_and_unknown_ones_ask_rarely() -
 @pytest.mark.parametrize(
     "url",
     ["http://login.example", "ftp://127.0.0.1", "https://", "https://a@login.example", "login",
-     "https://login.example?x=1", "https://login.example#x", "http://[::1", "http://127.0.0.1.evil"],
+     "https://login.example?x=1", "https://login.example#x", "http://[::1", "http://127.0.0.1.evil",
+     "https://u:TOPSECRET@login.example", "http://u:TOPSECRET@login.example",
+     "https://login.example:TOPSECRET", "https://login.example:99999"],
 )  # fmt: skip
 def test_an_issuer_that_others_could_answer_for_is_refused(url: str) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError) as refused:
         Issuer(url, AUDIENCE)
+    assert "TOPSECRET" not in "".join(traceback.format_exception(refused.value, limit=0))
 
 
 def test_the_options_of_an_issuer_go_together() -> None:
