@@ -28,6 +28,7 @@ from support.master import (
 from support.waiting import eventually, until
 
 from eventstore import EventStore
+from eventstore.system.directory_watch import Watcher
 from projections.rules import RuleSync, SyncReport
 from projections.rules.sources._source_reader import SourceReader
 from projections.rules.sources.debounce import DebounceTimes
@@ -387,9 +388,17 @@ async def test_a_slow_writer_converges_on_the_final_content(
         assert (await changes_of(store, root, "A"))[2:] == []
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["paths-told", "no-path-told"])
 @pytest.mark.parametrize("gap", ["empty", "half", "gone"])
 async def test_a_file_that_is_whole_again_need_not_wait_as_long_as_half_of_one(
-    store: EventStore, root: Path, looks: Looks, gap: str
+    store: EventStore,
+    root: Path,
+    looks: Looks,
+    gap: str,
+    told: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if not told:  # As while a watch begins, and where there is no inotify.
+        monkeypatch.setattr(Watcher, "take", lambda _: None)
     times = DebounceTimes(whole=0.01, incomplete=3600, longest=7200)
     await is_written_once(store, root, looks, gap, times)

@@ -78,7 +78,6 @@ class DirectoryLook:
         self._lock: GitLock | None = None
         self._took, self._hints = 0.0, 0
         self._named = False
-        self._is_told = False
         self._counts = False
         self._failure: SourceError | None = None
         self._handover = False
@@ -134,12 +133,13 @@ class DirectoryLook:
         return max(wait, LOCK_POLL_SECONDS) if wait > 0 and self._lock is not None else wait
 
     async def pause(self, seconds: float) -> None:
-        """Wait so long for rest; end early after a change that can be looked at by itself.
+        """Wait so long for rest; end early after a change, while a master follows.
 
-        What was half a file is whole then, and rests for a shorter time.
+        What was half a file is whole then, and rests for a shorter time. No wait is shorter than
+        the look before took: where changes never end, looking takes half of the time at most.
         """
         least = max(self._times.whole, self._took)
-        if self.watch is None or not self._is_told or seconds <= least:
+        if self.watch is None or seconds <= least:
             await anyio.sleep(seconds)
             return
         await anyio.sleep(least)
@@ -218,7 +218,7 @@ class DirectoryLook:
         changed = None
         if self.watch is not None:
             self._hints, changed = self.watch.count, self.watch.take()
-        began, self._is_told = time.monotonic(), changed is not None
+        began = time.monotonic()
         changed = None if self.at_everything else changed
         self._compare(changed)
         if self._failure is not None and self._lock is None:
