@@ -17,7 +17,9 @@ USAGE_ERROR: Final[Any] = typer.BadParameter.__mro__[2]
 
 Url = Annotated[
     str | None,
-    typer.Option(help="The log: sqlite:///FILE or postgresql://HOST/DB. Also EVENTSTORE_URL."),
+    typer.Option(
+        help="The log: sqlite:///FILE, postgresql://HOST/DB or https://HOST. Also EVENTSTORE_URL."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one value a line.")]
 Config = Annotated[
