@@ -73,6 +73,15 @@ class OutboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     webhook_secret: str = ""
 
 
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The section ``[metrics]``: who reads what ``--metrics`` shows, and by which certificate."""
+
+    token: str = ""
+    token_file: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings."""
 
@@ -91,6 +100,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rules: RuleSettings = RuleSettings()
     projection: ProjectionSettings = ProjectionSettings()
     outbox: OutboxSettings = OutboxSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @property
     def notify_keys(self) -> tuple[str, ...]:
@@ -173,8 +183,8 @@ def secret_variables(environ: Mapping[str, str] | None = None) -> list[str]:
     """Return the values of variables that are secret as a whole: keys, and libpq's password."""
     environ = os.environ if environ is None else environ
     accepted = environ.get(f"{PREFIX}NOTIFY_ACCEPTED_KEYS", "").split(",")
-    words = [environ.get(f"{PREFIX}NOTIFY_KEY", ""), environ.get("PGPASSWORD", ""), *accepted]
-    return [word.strip() for word in words]
+    names = (f"{PREFIX}NOTIFY_KEY", f"{PREFIX}METRICS_TOKEN", "PGPASSWORD")
+    return [word.strip() for word in (*(environ.get(name, "") for name in names), *accepted)]
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:

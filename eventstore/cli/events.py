@@ -8,7 +8,7 @@ import typer
 
 from eventstore.cli.diff_styles import styled_diff
 from eventstore.cli.event_lines import diff_of, has_diff, show_event
-from eventstore.cli.metrics import Address, MetricsEndpoint, Open
+from eventstore.cli.metrics import Address, MetricsEndpoint
 from eventstore.cli.options import WaitForLog
 from eventstore.cli.session import Session
 from eventstore.cli.stream_keys import Stream, read_named
@@ -65,12 +65,11 @@ async def tail(
     skip_gone: SkipGone = False,
     wait_for_log: WaitForLog = 0.0,
     metrics: Address = None,
-    metrics_open: Open = False,
 ) -> None:
     """Print events as they are appended; a named consumer resumes where it left off."""
     if skip_gone and (consumer is None or kept):
         raise typer.BadParameter("--skip-gone goes with --consumer NAME, and not with --kept")
-    endpoint = MetricsEndpoint(session, metrics, open_to_all=metrics_open)
+    endpoint = MetricsEndpoint(session, metrics)
     await session.wait_for_log(wait_for_log)
     async with endpoint, session.open_store() as store, endpoint.serving(store):
         if skip_gone and consumer is not None:

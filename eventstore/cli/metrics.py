@@ -25,14 +25,10 @@ Address = Annotated[
         "--metrics", metavar="HOST:PORT", help="Show metrics for Prometheus at /metrics there."
     ),
 ]
-Open = Annotated[
-    bool,
-    typer.Option("--metrics-open", help="With --metrics: other hosts may read them, unencrypted."),
-]
 
 _REFUSED: Final = (
-    "and everyone there could read the metrics: give --metrics-open where they may, or listen on "
-    "127.0.0.1"
+    "and everyone there could read the metrics: give EVENTSTORE_METRICS_TOKEN or "
+    "EVENTSTORE_METRICS_TOKEN_FILE, or listen on 127.0.0.1"
 )
 
 
@@ -47,10 +43,9 @@ class MetricsEndpoint:
     Entering raises ConfigError for an address that cannot be used. Without one it does nothing.
     """
 
-    def __init__(self, session: Session, address: str | None, *, open_to_all: bool) -> None:
+    def __init__(self, session: Session, address: str | None) -> None:
         self._session = session
         self._address = address
-        self._open_to_all = open_to_all
         self._undo = ExitStack()
 
     async def __aenter__(self) -> Self:
@@ -58,7 +53,10 @@ class MetricsEndpoint:
             return self
         with needs_extra("metrics", "--metrics"):
             import prometheus_client  # noqa: F401, PLC0415 - before a log is made
-        refused = "" if self._open_to_all else _REFUSED
+        from eventstore.metrics.guard import Guard  # noqa: PLC0415 - only where it is asked for
+
+        self._guard = Guard.of(self._session.settings.metrics)
+        refused = "" if self._guard.token else _REFUSED
         self._opened = self._undo.enter_context(
             listen("--metrics", self._address, refuse_others=refused)
         )
@@ -77,8 +75,9 @@ class MetricsEndpoint:
         from eventstore.metrics.registry import Metrics  # noqa: PLC0415
 
         metrics = Metrics(store, contributed_collectors())
-        self._session.output.note(f"metrics are at http://{place_of(self._opened)}/metrics")
+        scheme = "http" if self._guard.tls is None else "https"
+        self._session.output.note(f"metrics are at {scheme}://{place_of(self._opened)}/metrics")
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(serve_metrics, self._opened, metrics)
+            tasks.start_soon(serve_metrics, self._opened, metrics, self._guard)
             yield
             tasks.cancel_scope.cancel()

@@ -8,7 +8,7 @@ import typer
 
 from eventstore.cli import output
 from eventstore.cli.events import ExcludeStreams, ExcludeTypes, Streams, Types
-from eventstore.cli.metrics import Address, MetricsEndpoint, Open
+from eventstore.cli.metrics import Address, MetricsEndpoint
 from eventstore.cli.options import By, WaitForLog, user_name
 from eventstore.cli.session import Session
 from eventstore.cli.times import show_time
@@ -47,7 +47,6 @@ async def run(
     once: Annotated[bool, typer.Option("--once", help="End at the head.")] = False,
     wait_for_log: WaitForLog = 0.0,
     metrics: Address = None,
-    metrics_open: Open = False,
 ) -> None:
     """Deliver each event to a webhook until it has arrived, in the order of its stream.
 
@@ -60,7 +59,7 @@ async def run(
         raise InvalidInputError("webhook", "give its URL with --to, or in outbox.webhook_url")
     secret = given.webhook_secret or None
     output.hide_secrets((to,), (secret,) if secret else ())
-    endpoint = MetricsEndpoint(session, metrics, open_to_all=metrics_open)
+    endpoint = MetricsEndpoint(session, metrics)
     await session.wait_for_log(wait_for_log)
     async with (
         endpoint,

@@ -108,7 +108,8 @@ def run(
         settings = load_settings(options.config)
         if options.url is not None:
             settings = msgspec.structs.replace(settings, url=options.url)
-        output.hide_secrets((settings.url, settings.notify), settings.notify_keys)
+        words = (*settings.notify_keys, settings.metrics.token)
+        output.hide_secrets((settings.url, settings.notify), words)
         log.info("the log is %s", show_place(settings.url))
         session = Session(settings, Output(options.json))
         anyio.run(_until_interrupted, command, session, results)

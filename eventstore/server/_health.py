@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import PlainTextResponse, Response
 
 from eventstore.server.routes import NO_STORE, Route
+from eventstore.system.listening import is_this_host
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from eventstore.server._gateway import Gateway
-
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 
 
 async def get_health(_gateway: Gateway, _request: Request) -> Response:
@@ -31,7 +30,7 @@ async def get_ready(gateway: Gateway, _request: Request) -> Response:
 async def get_metrics(gateway: Gateway, request: Request) -> Response:
     """Answer with the numbers of the log and of the server, as text for Prometheus."""
     host = request.client.host if request.client is not None else ""
-    if gateway.settings.behind_proxy or host not in _LOOPBACK:
+    if gateway.settings.behind_proxy or not is_this_host(host):
         gateway.access.require_streams(request, "read", None)
     gateway.metrics.streams = gateway.followers
     body, media_type = await gateway.metrics.text()

@@ -28,7 +28,7 @@ def listen(option: str, address: str, *, refuse_others: str = "") -> socket.sock
         )[0]
     except OSError as error:
         raise ConfigError(f"{option} {address}: {error.strerror}") from error
-    if refuse_others and not ipaddress.ip_address(place[0]).is_loopback:
+    if refuse_others and not is_this_host(place[0]):
         raise ConfigError(f"{option} {address}: other hosts reach it, {refuse_others}")
     opened = socket.socket(family, kind, protocol)
     try:
@@ -39,6 +39,14 @@ def listen(option: str, address: str, *, refuse_others: str = "") -> socket.sock
         opened.close()
         raise ConfigError(f"{option} {address}: {error.strerror}") from error
     return opened
+
+
+def is_this_host(address: str | int) -> bool:
+    """Whether an address, of a socket or of a client, is reached from this host alone."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def place_of(opened: socket.socket) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eventstore.cli.metrics import Address, MetricsEndpoint, Open
+from eventstore.cli.metrics import Address, MetricsEndpoint
 from eventstore.cli.moments import At
 from eventstore.cli.options import WaitForLog
 from eventstore.cli.output import without_secrets
@@ -42,7 +42,6 @@ async def project(
     ] = False,
     wait_for_log: WaitForLog = 0.0,
     metrics: Address = None,
-    metrics_open: Open = False,
 ) -> int:
     """Turn events into files: once, as of a moment, or until interrupted.
 
@@ -51,7 +50,7 @@ async def project(
     if check and (once or at is not None or atomic is not None):
         raise typer.BadParameter("--check goes without --once, --at and --atomic")
     output = session.output
-    endpoint = MetricsEndpoint(session, metrics, open_to_all=metrics_open)
+    endpoint = MetricsEndpoint(session, metrics)
     await session.wait_for_log(wait_for_log)
     async with endpoint, session.open_store() as store, endpoint.serving(store):
         if check:

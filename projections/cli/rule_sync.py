@@ -11,7 +11,7 @@ import anyio
 import typer
 
 from eventstore.cli.event_lines import show_event
-from eventstore.cli.metrics import Address, MetricsEndpoint, Open
+from eventstore.cli.metrics import Address, MetricsEndpoint
 from eventstore.cli.session import Session
 from projections.cli.directory import Atomic, directory_runner
 from projections.cli.rejected_lines import show_rejected
@@ -49,7 +49,6 @@ async def up(
     allow_empty: AllowEmpty = False,
     by: By = None,
     metrics: Address = None,
-    metrics_open: Open = False,
 ) -> None:
     """Do the main job: follow a directory of rules, project it, print each change."""
     if to is None and atomic is not None:
@@ -59,7 +58,7 @@ async def up(
     master = rule_sync(
         session, opening, rules, format=format, source=source, allow_empty=allow_empty, by=by
     )
-    endpoint = MetricsEndpoint(session, metrics, open_to_all=metrics_open)
+    endpoint = MetricsEndpoint(session, metrics)
     async with endpoint, opening as store, endpoint.serving(store):
         start = (await store.head()).cursor
         session.output.line(f"{store.url} at position {start.position}: following {rules}")
@@ -110,7 +109,6 @@ async def sync(
     ignored: Ignored = False,
     by: By = None,
     metrics: Address = None,
-    metrics_open: Open = False,
 ) -> int:
     """Turn the rule files of a directory into events, once or until interrupted.
 
@@ -128,7 +126,7 @@ async def sync(
     ]
     if once:
         await _check_before_a_log_is_made(session, directory)
-    endpoint = MetricsEndpoint(session, metrics, open_to_all=metrics_open)
+    endpoint = MetricsEndpoint(session, metrics)
     async with endpoint, opening as store, endpoint.serving(store):
         if once:
             found = await sync_together(masters)

@@ -10,6 +10,7 @@ import json
 import signal
 import subprocess
 from contextlib import AsyncExitStack, ExitStack, suppress
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 FOLLOWERS: Final = 20
+ROUNDS: Final = 20
+"""Rounds of all faults in the long run."""
 PATIENCE: Final = 200
 """Seconds without progress of any follower: more than a request waits at a proxy."""
 
@@ -87,7 +90,17 @@ class Fleet:
                 while sum(map(len, self.seen)) == total:  # noqa: ASYNC110
                     await anyio.sleep(0.02)
             total = sum(map(len, self.seen))
+        assert self.counts() == {"missed": 0, "repeated": 0, "disordered": 0}
         assert self.seen == [list(range(self.appended))] * FOLLOWERS
+
+    def counts(self) -> dict[str, int]:
+        """Return what followers have not seen, seen again, and seen before an older event."""
+        seen = self.seen
+        return {
+            "missed": sum(self.appended - len(set(one)) for one in seen),
+            "repeated": sum(len(one) - len(set(one)) for one in seen),
+            "disordered": sum(a > b for one in seen for a, b in pairwise(one)),
+        }
 
     @property
     def bearer(self) -> dict[str, str]:
@@ -238,5 +251,9 @@ async def test_many_faults_beneath_a_proxy_lose_and_repeat_nothing(
     proxy: str, tmp_path: Path
 ) -> None:
     with ExitStack() as stack:
-        fleet = Fleet(tmp_path, proxy, stack)
-        await follow_through(fleet, (*Fleet.QUICK, Fleet.log_restored) * 20)
+        fleet, faults = Fleet(tmp_path, proxy, stack), (*Fleet.QUICK, Fleet.log_restored)
+        await follow_through(fleet, faults * ROUNDS)
+        print(
+            f"\n{proxy}: {ROUNDS} rounds of {len(faults)} faults, {FOLLOWERS} followers of "
+            f"{fleet.appended} events each: {fleet.counts()}"
+        )
