@@ -31,6 +31,7 @@ from eventstore.errors import (
     UnknownConsumerError,
 )
 from eventstore.errors.values import error_values
+from eventstore.moments.errors import MomentError, UnknownMomentError
 from eventstore.system.secret_text import conceal
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ _STATUS: Final = (
     (ConsumerRemovedError, 410),
     (TakenOverError, 409),
     (UnknownConsumerError, 404),
+    (UnknownMomentError, 404),
+    (MomentError, 400),
     (NotAppliedError, 504),
     (LimitExceededError, 413),
     (InvalidInputError, 400),

@@ -33,7 +33,7 @@ async def blame(
         rule_id = await find_key(store, (RULES,), rule.removeprefix(RULES))
         lines = await blame_rule(store, rule_id, moment.position)
     for line in lines:
-        session.output.value({**line._asdict(), "at": line.at.isoformat()}, _line(line))
+        session.output.value(line.values(), _line(line))
 
 
 def _line(line: BlamedLine) -> str:

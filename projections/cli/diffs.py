@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,7 +15,6 @@ from eventstore.errors import InvalidInputError
 from eventstore.moments.resolve import resolve_moment
 from projections.rules.differences import KINDS, compare_rules, count_lines
 from projections.rules.events import RULES, STATES
-from projections.rules.model import encode_state
 from projections.rules.rules_at import read_rules_at
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def show_differences(
     shown: set[tuple[str | None, str | None]] = set()
     for one in found:
         lines = one.diff()
-        output.value(_values(one, lines, stat=stat), None)
+        output.value(one.values(lines, stat=stat), None)
         output.styled([(_headline(one, lines), "bold")])
         if stat or (one.paths in shown and one.kind != "state"):
             continue  # Of the rules of one file the first shows its diff.
@@ -83,22 +82,3 @@ def _headline(one: RuleDifference, lines: list[str]) -> str:
     path = f"{was} -> {now}" if was and now and was != now else now or was
     added, removed = count_lines(lines)
     return f"{one.kind:<8} {one.rule_id}  {path}  +{added} -{removed}"
-
-
-def _values(one: RuleDifference, lines: list[str], *, stat: bool) -> dict[str, Any]:
-    was, now = one.paths
-    added, removed = count_lines(lines)
-    values: dict[str, Any] = {"kind": one.kind, "rule_id": one.rule_id}
-    if one.state_after is not None and one.state_before is not None:
-        values |= {
-            "before": encode_state(one.state_before),
-            "after": encode_state(one.state_after),
-        }
-    else:
-        values |= {
-            "path_before": was,
-            "path_after": now,
-            "lines_added": added,
-            "lines_removed": removed,
-        }
-    return values if stat else {**values, "diff": lines}

@@ -148,6 +148,7 @@ MANIFEST: Final = Manifest(
     log_checks=(LogCheck("projections.sql.check:check_events"),),
     routes=(
         Routes("projections.rules.http_routes:rule_routes"),
+        Routes("projections.rules.http_travel:travel_routes"),
         Routes("projections.tables.http_routes:view_routes"),
         Routes("projections.console.routes:console_routes", name="console"),
     ),

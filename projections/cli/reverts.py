@@ -145,12 +145,8 @@ class _Restoration:
             f"{self._target}: restored by {events} event{'' if events == 1 else 's'}, "
             f"position {done.position}{files}",
         )
-        if plan.files and not places:
-            sources = ", ".join(sorted(plan.files))
-            output.note(
-                f"note: the next sync of {sources} takes the word of the files: put them back too "
-                "(--write)"
-            )
+        if (note := plan.note()) and not places:
+            output.note(f"note: {note}: put them back too (--write)")
 
     def _places(self, plan: Plan) -> dict[Path, str]:
         """Return the directory of each source whose files are put back."""

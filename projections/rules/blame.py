@@ -31,6 +31,10 @@ class BlamedLine(NamedTuple):
     why: str | None
     commit: str | None
 
+    def values(self) -> dict[str, object]:
+        """Return it as JSON."""
+        return {**self._asdict(), "at": self.at.isoformat()}
+
 
 async def blame_rule(store: EventStore, rule_id: str, until: int) -> list[BlamedLine]:
     """Return the lines of a rule's file as of a position, each with the event that brought it.

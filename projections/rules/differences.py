@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import unified_diff
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from projections.rules.model import encode_state
 
@@ -45,6 +45,24 @@ class RuleDifference(NamedTuple):
         if self.state_before is not None and self.state_after is not None:
             return _diff_states(self.rule_id, self.state_before, self.state_after)
         return diff_contents(self.content_before, self.content_after, *self.paths)
+
+    def values(self, lines: list[str], *, stat: bool = False) -> dict[str, Any]:
+        """Return it as JSON, with ``lines``, what :meth:`diff` gave; ``stat`` only counts them."""
+        values: dict[str, Any] = {"kind": self.kind, "rule_id": self.rule_id}
+        if self.state_after is not None and self.state_before is not None:
+            values |= {
+                "before": encode_state(self.state_before),
+                "after": encode_state(self.state_after),
+            }
+        else:
+            (was, now), (added, removed) = self.paths, count_lines(lines)
+            values |= {
+                "path_before": was,
+                "path_after": now,
+                "lines_added": added,
+                "lines_removed": removed,
+            }
+        return values if stat else {**values, "diff": lines}
 
 
 def compare_rules(before: RulesAt, after: RulesAt) -> list[RuleDifference]:

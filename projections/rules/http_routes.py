@@ -28,6 +28,7 @@ from projections.rules.events import (
     RULE_STATE_SET,
     RULES,
     SOURCE_TYPES,
+    SOURCES,
     STATE_TYPES,
     STATES,
     encode_content,
@@ -35,6 +36,7 @@ from projections.rules.events import (
 from projections.rules.fold import Defined, Removed, StateSet, read_event
 from projections.rules.given_states import check_state
 from projections.rules.model import RuleState, StateName, encode_rule, encode_state
+from projections.rules.standing_rules import read_rejections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,12 +66,31 @@ def rule_routes(store: EventStore) -> list[Route]:
     one = "/v1/rules/{id}"
     return [
         Route("GET", "/v1/rules", rules.get_rules),
+        Route("GET", "/v1/rejections", get_rejections),
         Route("GET", one, rules.get_rule),
         Route("GET", f"{one}/history", rules.get_history, parameters=("after", "limit")),
         Route("GET", f"{one}/revisions/{{revision}}", rules.get_revision),
         Route("GET", f"{one}/state", rules.get_state),
         Route("PUT", f"{one}/state", rules.put_state, "state", body=StateBody),
     ]
+
+
+async def get_rejections(gateway: Gateway, request: Request) -> Response:
+    """Answer with the files that are rejected now, by source and path."""
+    gateway.access.require_streams(request, "read", SOURCES)
+    found = [
+        {
+            "source": source,
+            "path": path,
+            "line": one.line,
+            "reason": one.reason,
+            "since": one.since.isoformat(),
+            "position": one.position,
+        }
+        for source, files in sorted((await read_rejections(gateway.store)).items())
+        for path, one in sorted(files.items())
+    ]
+    return tagged(request, {"rejections": found})
 
 
 class _RuleRoutes:
@@ -95,7 +116,7 @@ class _RuleRoutes:
 
     async def get_rule(self, gateway: Gateway, request: Request) -> Response:
         """Answer with a rule that stands, and its state."""
-        rule_id = _require_rule(gateway, request)
+        rule_id = require_rule(gateway, request)
         async with self._refreshing:
             cursor = await self._index.refresh()
             known = self._index.definition(rule_id)
@@ -106,7 +127,7 @@ class _RuleRoutes:
 
     async def get_history(self, gateway: Gateway, request: Request) -> Response:
         """Answer with what was logged of a rule and its state, oldest first, after a position."""
-        rule_id = _require_rule(gateway, request)
+        rule_id = require_rule(gateway, request)
         after = int(read_number(request, "after", 0, 2.0**53))
         limit = max(1, int(read_number(request, "limit", LARGEST_HISTORY, LARGEST_HISTORY)))
         events: list[Event] = []
@@ -124,11 +145,8 @@ class _RuleRoutes:
 
     async def get_revision(self, gateway: Gateway, request: Request) -> Response:
         """Answer with one definition of a rule, the rule's file included, by its revision."""
-        rule_id = _require_rule(gateway, request)
-        text = request.path_params["revision"]
-        if not (text.isascii() and text.isdecimal() and len(text) < 16):
-            raise HttpError(404, f"{text!r:.40} is no revision")
-        revision = int(text)
+        rule_id = require_rule(gateway, request)
+        revision = read_revision(request)
         reader = self._store.read(streams=RULES + rule_id, types=SOURCE_TYPES, kept=True)
         async for event in reader:
             if event.version == revision:
@@ -139,7 +157,7 @@ class _RuleRoutes:
 
     async def get_state(self, gateway: Gateway, request: Request) -> Response:
         """Answer with a rule's state and its version; the default where none was set."""
-        rule_id = _require_rule(gateway, request)
+        rule_id = require_rule(gateway, request)
         async with self._refreshing:
             cursor = await self._index.refresh()
             state = self._state(rule_id)
@@ -186,11 +204,20 @@ class _RuleRoutes:
         return 0
 
 
-def _require_rule(gateway: Gateway, request: Request) -> str:
+def require_rule(gateway: Gateway, request: Request) -> str:
+    """Return the rule's id; raise HttpError 403 for a token that may not read its streams."""
     rule_id: str = request.path_params["id"]
     for category in (RULES, STATES):
         gateway.access.require_streams(request, "read", check_stream(category + rule_id))
     return rule_id
+
+
+def read_revision(request: Request) -> int:
+    """Return the revision of a path; raise HttpError 404 for what is none."""
+    text: str = request.path_params["revision"]
+    if not (text.isascii() and text.isdecimal() and len(text) < 16):
+        raise HttpError(404, f"{text!r:.40} is no revision")
+    return int(text)
 
 
 def _at(cursor: Cursor) -> Mapping[str, str]:

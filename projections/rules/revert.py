@@ -60,6 +60,11 @@ class Plan(NamedTuple):
     differences: list[RuleDifference]
     files: dict[str, dict[str, bytes | None]]
 
+    def note(self) -> str:
+        """Return what follows where the files are not put back; empty where there are none."""
+        sources = ", ".join(sorted(self.files))
+        return f"the next sync of {sources} takes the word of the files" if sources else ""
+
 
 NOTHING: Final = Plan([], [], {})
 

@@ -47,10 +47,11 @@ class Console:
         """Append events."""
         self.run(self.store.append, stream, list(events))
 
-    def define(self, *ids: str, **fields: Any) -> None:
+    def define(self, *ids: str, content: str = "", **fields: Any) -> None:
         """Define rules."""
         for one in ids:
-            data = definition_data(one, f"{one}.yml", f"rule_id: {one}\n".encode(), **fields)
+            text = content or f"rule_id: {one}\n"
+            data = definition_data(one, f"{one}.yml", text.encode(), **fields)
             self.append(f"rule/{one}", NewEvent("RuleDefined", data))
 
     def token(self, *scopes: str, name: str = "op", streams: Iterable[str] = ()) -> str:
@@ -112,6 +113,10 @@ class Console:
     def press(self, label: str) -> None:
         """Press the button with a label."""
         self.until(lambda: [one for one in self.all("button") if one.text == label])[0].click()
+
+    def unfold(self, summary: str) -> None:
+        """Open the first fold with this summary."""
+        self.until(lambda: [one for one in self.all("summary") if one.text == summary])[0].click()
 
     def script(self, code: str, *args: Any) -> Any:
         """Return what a script gives."""

@@ -72,6 +72,23 @@ def test_rules_are_found_by_words_state_source_and_tactic(console: Console) -> N
     console.until(lambda: shown() == [])
 
 
+def test_rules_whose_file_is_rejected_are_found_and_files_without_a_rule_are_listed(
+    console: Console,
+) -> None:
+    console.define("good", "late")
+    for path in ("late.yml", "never.yml"):
+        console.append("source/s", NewEvent("RuleRejected", {"source": "s", "path": path,
+            "sha256": "0" * 64, "reason": "it is not YAML"}))  # fmt: skip
+    console.sign_in()
+    console.open("rules")
+    console.until(lambda: console.texts(".rows a") == ["good", "late"])
+    assert console.texts(".card.bad li") == ["s: never.yml: it is not YAML"]
+    console.choose("#file", "rejected")
+    console.until(lambda: console.texts(".rows a") == ["late"])
+    console.open_rule("late")
+    assert "it is not YAML" in console.text(".card.bad")
+
+
 def test_a_rule_shows_its_file_and_its_history_also_when_it_is_removed(console: Console) -> None:
     console.expect("404")
     console.define("r/1 %", name="First")
@@ -174,7 +191,9 @@ def test_the_fleet_shows_those_that_are_behind_first(console: Console) -> None:
     console.until(lambda: console.texts(".rows [role=cell]")[:1] == ["fast"])
 
 
-@pytest.mark.parametrize("page", ["overview", "rules", "rules/RULE", "timeline", "fleet"])
+@pytest.mark.parametrize(
+    "page", ["overview", "rules", "rules/RULE", "timeline", "timeline/compare/0/now", "fleet"]
+)
 def test_what_is_in_the_log_is_text_and_nothing_else(console: Console, page: str) -> None:
     rule = f"r{HOSTILE}"
     console.define(rule, name=HOSTILE, description=HOSTILE, source=HOSTILE)

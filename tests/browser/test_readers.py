@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from browser.pages import Console
 
 AXE: Final = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
-PAGES: Final = ("overview", "rules", "rules/r1", "timeline", "fleet")
+PAGES: Final = ("overview", "rules", "rules/r1", "timeline", "timeline/compare/0/now", "fleet")
 
 RUN_AXE: Final = """
 const done = arguments[arguments.length - 1];
@@ -36,7 +36,7 @@ def filled(console: Console) -> Console:
             await changes.ack()
 
     console.run(come)
-    console.sign_in("read", "state")
+    console.sign_in("read", "state", "append")
     return console
 
 
@@ -47,9 +47,17 @@ def show(console: Console, page: str) -> None:
         "overview": ".facts",
         "rules": ".rows a",
         "timeline": ".events li",
+        "timeline/compare/0/now": ".revert",
         "fleet": ".rows .row",
     }
-    console.find(wanted.get(page, ".past li"))
+    if "compare" in page:
+        console.find(".differences summary").click()
+        console.find(".differences button").click()
+    if page == "rules/r1":
+        console.unfold("Who wrote each line")
+        console.unfold("What it changed")
+        console.find("td code")
+    console.find(wanted.get(page, ".past .diff"))
 
 
 @pytest.fixture
@@ -112,7 +120,7 @@ def test_the_keyboard_reaches_and_does_everything(filled: Console) -> None:
     filled.find(".rows a")
     filled.until(lambda: filled.script("return document.activeElement.id") == "view")
     assert press(Keys.TAB).get_attribute("id") == "words"
-    press("r", "1", Keys.TAB, Keys.TAB, Keys.TAB, Keys.TAB)  # The list can be scrolled by keys.
+    press("r", "1", *[Keys.TAB] * 5)  # The list can be scrolled by keys.
     assert filled.script("return document.activeElement.className") == "long"
     assert press(Keys.TAB).text == "r1"
     press(Keys.ENTER)

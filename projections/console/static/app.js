@@ -1,6 +1,7 @@
 // The console: which page is shown, and who is signed in.
 
 import { ask } from "./api.js";
+import { showCompare } from "./compare.js";
 import { fill, h, tell } from "./dom.js";
 import { showFleet } from "./fleet.js";
 import { showOverview } from "./overview.js";
@@ -15,6 +16,9 @@ const PAGES = [
   ["timeline", "Timeline", showTimeline],
   ["fleet", "Fleet", showFleet],
 ];
+
+/** What is shown for a page with more in its address. */
+const PARTS = { rules: showRule, timeline: showCompare };
 
 const view = document.getElementById("view");
 const pages = document.getElementById("pages");
@@ -38,12 +42,13 @@ async function show() {
     if (link.dataset.page === page[0]) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  const given = rest.map(decodeURIComponent).join("/");
-  const open = page[0] === "rules" && given ? showRule : page[2];
+  const parts = rest.map(decodeURIComponent);
+  const given = parts.join("/");
+  const open = (given && PARTS[page[0]]) || page[2];
   document.title = `${given || page[1]} · Eventstore`;
   const signal = shown.signal;
   try {
-    await open(view, { allows, given, signal });
+    await open(view, { allows, given, parts, signal });
     if (!signal.aborted) view.focus({ preventScroll: true });
   } catch (error) {
     fail(error, signal);

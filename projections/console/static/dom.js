@@ -47,6 +47,34 @@ export function table(caption, columns, rows) {
       h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, cell)))))));
 }
 
+/** Return a fold whose body is what `load` gives once it is opened; one that failed is loaded again. */
+export function lazy(summary, load, set = {}) {
+  const body = h("div", { "aria-live": "polite" });
+  let read = false;
+  const shown = h("details", {
+    ...set,
+    toggle: async () => {
+      if (!shown.open || read) return;
+      read = true;
+      try {
+        fill(body, await load());
+      } catch (error) {
+        read = false;
+        if (error.name !== "AbortError") fill(body, h("p", { class: "bad" }, error.message));
+      }
+    },
+  }, h("summary", {}, summary), body);
+  return shown;
+}
+
+/** Return a unified diff, or another text, by lines; its marks tell what its colours do. */
+export function diff(lines) {
+  if (!lines.length) return h("p", { class: "hint" }, "No line of the file differs.");
+  const kinds = { "+": "added", "-": "removed", "@": "place" };
+  return h("pre", { class: "diff", tabindex: 0 }, lines.map((line, at) =>
+    h("span", { class: at < 2 ? "place" : kinds[line[0]] }, `${line}\n`)));
+}
+
 /** Return a moment as the reader's own time, with the exact one as its title. */
 export function time(iso) {
   if (!iso) return "";

@@ -1,27 +1,32 @@
 // One rule: what it is, its state and who may change it, its file, its history.
 
 import { ask, rulePath } from "./api.js";
-import { facts, fill, h, tell, time } from "./dom.js";
-import { badge } from "./rules.js";
+import { diff, facts, fill, h, lazy, table, tell, time } from "./dom.js";
+import { badge, rejectionsOf } from "./rules.js";
 
 /** Show a rule that stands, or what is left of one that was removed. */
 export async function showRule(view, { allows, given, signal }) {
-  const [rule, log] = await Promise.all([
+  const [rule, past, { rejections }] = await Promise.all([
     ask("GET", rulePath(given), { signal }).catch((error) => {
       if (error.status === 404) return null;
       throw error;
     }),
-    ask("GET", rulePath(given, "/history"), { signal }),
+    historyOf(given, signal),
+    rejectionsOf(signal),
   ]);
-  const history = log.history.toReversed();
+  const history = past.toReversed();
+  const rejected = rule && rejections.find((one) => one.source === rule.source && one.path === rule.path);
   const last = history.find((entry) => entry.kind === "defined");
   fill(view,
     h("p", {}, h("a", { href: "#/rules" }, "All rules")),
     h("h1", {}, given),
     rule === null ? h("p", { class: "card bad" }, last ? "This rule was removed." : "No rule of this id was ever defined.") : about(rule),
+    rejected && h("p", { class: "card bad" }, `Its file is rejected, and this is the last good version: ${rejected.reason}`),
     rule && (await stateCard(rule, allows("state"), signal, () => showRule(view, { allows, given, signal }))),
     last && file(given, last, signal),
-    history.length ? past(given, history) : null);
+    rule && blame(given, signal),
+    versions(given, history.filter((entry) => entry.kind === "defined"), signal),
+    history.length ? pastOf(given, history, signal) : null);
 }
 
 function about(rule) {
@@ -86,23 +91,70 @@ async function stateCard(rule, may, signal, again) {
 }
 
 function file(id, entry, signal) {
-  const body = h("pre", { tabindex: 0 }, "…");
-  const shown = h("details", {
-    class: "card",
-    toggle: async () => {
-      if (!shown.open || shown.dataset.read) return;
-      shown.dataset.read = "yes";
-      const found = await ask("GET", rulePath(id, `/revisions/${entry.revision}`), { signal });
-      body.textContent = found.content ?? "(its bytes are no text)";
-    },
-  }, h("summary", {}, "The rule's file"), body);
-  return shown;
+  return lazy("The rule's file", async () => {
+    const found = await ask("GET", rulePath(id, `/revisions/${entry.revision}`), { signal });
+    return h("pre", { tabindex: 0 }, found.content ?? "(its bytes are no text, or another rule of the file carries them)");
+  }, { class: "card" });
 }
 
-function past(id, history) {
+function blame(id, signal) {
+  return lazy("Who wrote each line", async () => {
+    const { lines } = await ask("GET", rulePath(id, "/blame"), { signal });
+    return table("Lines of the file", ["Line", "Text", "Who", "Why", "When", "Position", "Commit"], lines.map((line) => [
+      String(line.number), h("code", {}, line.text), line.who ?? "", line.why ?? "", time(line.at),
+      String(line.position), h("code", {}, (line.commit ?? "").slice(0, 8)),
+    ]));
+  }, { class: "card" });
+}
+
+/** Any two versions of a rule compared. */
+function versions(id, entries, signal) {
+  if (entries.length < 2) return null;
+  const shown = h("div", { "aria-live": "polite" });
+  const choice = (name, at) => {
+    const field = h("select", { id: name }, entries.map((one) => h("option", { value: one.revision }, `revision ${one.revision}`)));
+    field.selectedIndex = at;
+    return field;
+  };
+  const [old, now] = [choice("old", 1), choice("new", 0)];
+
+  async function submit(event) {
+    event.preventDefault();
+    try {
+      const found = await ask("GET", rulePath(id, `/revisions/${now.value}/diff`), { query: { since: old.value }, signal });
+      fill(shown, diff(found.diff));
+    } catch (error) {
+      if (error.name !== "AbortError") tell(error.message, "bad");
+    }
+  }
+
+  return h("form", { class: "card", submit }, h("h2", {}, "Compare versions"),
+    h("div", { class: "filters" },
+      h("div", {}, h("label", { for: "old" }, "From"), old),
+      h("div", {}, h("label", { for: "new" }, "To"), now),
+      h("button", { type: "submit" }, "Compare")),
+    shown);
+}
+
+/** Everything that was logged of a rule, oldest first. */
+async function historyOf(id, signal) {
+  const found = [];
+  for (let after = 0; ;) {
+    const page = await ask("GET", rulePath(id, "/history"), { query: { after }, signal });
+    if (!page.history.length) return found;
+    found.push(...page.history);
+    after = page.after;
+  }
+}
+
+function pastOf(id, history, signal) {
   return h("section", { class: "card" }, h("h2", {}, "History"),
     h("ol", { class: "past" }, history.map((entry) => h("li", {},
-      h("span", { class: "hint" }, `position ${entry.position} · `, time(entry.recorded_at)), h("br"), said(entry)))));
+      h("span", { class: "hint" }, `position ${entry.position} · `, time(entry.recorded_at)), h("br"), said(entry),
+      entry.kind === "defined" ? lazy("What it changed", async () => {
+        const found = await ask("GET", rulePath(id, `/revisions/${entry.revision}/diff`), { signal });
+        return diff(found.diff);
+      }) : null))));
 }
 
 function said(entry) {

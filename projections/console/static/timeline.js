@@ -1,7 +1,7 @@
 // Timeline: events as they are appended, the newest first.
 
 import { ask, follow } from "./api.js";
-import { fill, h, number, time } from "./dom.js";
+import { fill, h, lazy, number, time } from "./dom.js";
 
 const MOST = 500;
 
@@ -54,19 +54,17 @@ export async function showTimeline(view, { signal }) {
       h("div", {}, h("label", { for: "streams" }, "Stream or category"), streams),
       h("div", {}, h("label", { for: "types" }, "Type"), types),
       h("button", { type: "submit" }, "Follow"), hold, state),
+    h("p", {}, h("a", { href: "#/timeline/compare" }, "Compare two moments")),
     list);
   await begin();
 }
 
 function line(event) {
-  const shown = h("details", {
-    toggle: () => {
-      if (!shown.open || shown.dataset.read) return;
-      shown.dataset.read = "yes";
-      const what = event.redacted ? "(redacted)" : event.data === undefined ? "(bytes)" : JSON.stringify(event.data, null, 2);
-      shown.append(h("pre", { tabindex: 0 }, `${what}\n\n${JSON.stringify(event.metadata ?? {}, null, 2)}`));
-    },
-  }, h("summary", {}, h("span", { class: "position" }, number(event.position)), " ", h("strong", {}, event.type), " ",
-    h("span", {}, event.stream), " ", time(event.recorded_at)));
-  return h("li", {}, shown);
+  const said = [h("span", { class: "position" }, number(event.position)), " ", h("strong", {}, event.type), " ",
+    h("span", {}, event.stream), " ", time(event.recorded_at)];
+  return h("li", {}, lazy(said, () => {
+    const what = event.redacted ? "(redacted)" : event.data === undefined ? "(bytes)" : JSON.stringify(event.data, null, 2);
+    return [h("pre", { tabindex: 0 }, `${what}\n\n${JSON.stringify(event.metadata ?? {}, null, 2)}`),
+      h("a", { href: `#/timeline/compare/${event.position}/now` }, "What has changed since")];
+  }));
 }
