@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -30,18 +31,6 @@ After = Annotated[
 Consumer = Annotated[
     str | None, typer.Option(help="Store the position under this name, and resume there.")
 ]
-Streams = Annotated[
-    str | None, typer.Option(help="Only a category (rule/) or one stream (rule/R1).")
-]
-Types = Annotated[
-    list[str] | None, typer.Option(help="Only events of this type; may be given again.")
-]
-ExcludeStreams = Annotated[
-    list[str] | None, typer.Option(help="Not this category or stream; may be given again.")
-]
-ExcludeTypes = Annotated[
-    list[str] | None, typer.Option(help="No events of this type; may be given again.")
-]
 NoFollow = Annotated[bool, typer.Option("--no-follow", help="End at the head.")]
 Kept = Annotated[
     bool, typer.Option("--kept", help="Where history was trimmed, go on with what was kept of it.")
@@ -51,15 +40,30 @@ SkipGone = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events of the log a command is for."""
+
+    streams: Annotated[
+        str | None, typer.Option(help="Only a category (rule/) or one stream (rule/R1).")
+    ] = None
+    types: Annotated[
+        list[str] | None, typer.Option(help="Only events of this type; may be given again.")
+    ] = None
+    exclude_streams: Annotated[
+        list[str] | None, typer.Option(help="Not this category or stream; may be given again.")
+    ] = None
+    exclude_types: Annotated[
+        list[str] | None, typer.Option(help="No events of this type; may be given again.")
+    ] = None
+
+
 async def tail(
     session: Session,
     *,
     after: After = None,
     consumer: Consumer = None,
-    streams: Streams = None,
-    types: Types = None,
-    exclude_streams: ExcludeStreams = None,
-    exclude_types: ExcludeTypes = None,
+    events: EventFilter,
     no_follow: NoFollow = False,
     kept: Kept = False,
     skip_gone: SkipGone = False,
@@ -76,10 +80,7 @@ async def tail(
             await store.skip_gone(consumer)
         changes = store.subscribe_changes(
             after=OLDEST if after is None else after,
-            streams=streams,
-            types=types,
-            exclude_streams=exclude_streams,
-            exclude_types=exclude_types,
+            **asdict(events),
             consumer=consumer,
             follow=not no_follow,
             kept=kept,

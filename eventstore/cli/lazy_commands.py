@@ -12,12 +12,13 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from eventstore.cli.contributions import contributions
+from eventstore.cli.option_groups import regroup, ungroup
 from eventstore.cli.options import Json, LogFormat, Url, Utc, Verbose
 from eventstore.cli.plain_values import take_plain_values
 from eventstore.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from eventstore.cli.contributions import Contribution
     from eventstore.cli.manifest import Command
@@ -162,7 +163,9 @@ def _callback(
     function: Callable[..., Awaitable[int | None]], declared: Command
 ) -> Callable[..., None]:
     """Return what typer calls: ``function`` within a session, with the common options added."""
-    common = _common(function)
+    own = _own_parameters(function)
+    parameters = ungroup(own)
+    common = _common({one.name for one in parameters})
 
     def callback(context: typer.Context, **values: Any) -> None:
         # A command needs the event loop; help and completion do not.
@@ -175,14 +178,17 @@ def _callback(
             return
         status = run(
             options,
-            lambda session: function(session, **values),
+            lambda session: function(session, **regroup(own, values)),
             follows=not declared.interrupted and not _ends_by_itself(declared, values),
         )
         raise typer.Exit(status)
 
-    parameters = _parameters(function, common)
-    callback.__annotations__ = {one.name: one.annotation for one in parameters}
-    callback.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    context = inspect.Parameter(
+        "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+    )
+    shown = [context, *parameters, *common]
+    callback.__annotations__ = {one.name: one.annotation for one in shown}
+    callback.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     return callback
 
 
@@ -194,13 +200,12 @@ def _ends_by_itself(declared: Command, values: Mapping[str, object]) -> bool:
     return any(value is not None and value is not False for value in given)
 
 
-def _common(function: Callable[..., object]) -> list[inspect.Parameter]:
-    """Return the options that every command takes.
+def _common(own: Collection[str]) -> list[inspect.Parameter]:
+    """Return the options that every command takes, beside its ``own``.
 
     A command of another package may have a --verbose or --utc of its own, never another log.
     """
     keyword = inspect.Parameter.KEYWORD_ONLY
-    own = inspect.signature(function).parameters
     return [
         inspect.Parameter(name, keyword, default=default, annotation=annotation)
         for name, default, annotation in (
@@ -214,14 +219,8 @@ def _common(function: Callable[..., object]) -> list[inspect.Parameter]:
     ]
 
 
-def _parameters(
-    function: Callable[..., object], common: Sequence[inspect.Parameter]
-) -> list[inspect.Parameter]:
-    """Return the parameters as typer shall see them: without the session, with the common ones."""
+def _own_parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
+    """Return what a command takes beside the session, with its annotations evaluated."""
     _session, *own = inspect.signature(function, eval_str=True).parameters.values()
-    position, keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-    return [
-        inspect.Parameter("context", position, annotation=typer.Context),
-        *(one.replace(kind=keyword) for one in own if one.kind is not one.VAR_KEYWORD),
-        *common,
-    ]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return [one.replace(kind=keyword) for one in own if one.kind is not one.VAR_KEYWORD]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from eventstore.cli import output
-from eventstore.cli.events import ExcludeStreams, ExcludeTypes, Streams, Types
+from eventstore.cli.events import EventFilter
 from eventstore.cli.metrics import Address, MetricsEndpoint
 from eventstore.cli.options import By, WaitForLog, user_name
 from eventstore.cli.session import Session
@@ -34,10 +35,7 @@ async def run(
         str | None,
         typer.Option(metavar="URL", help="The webhook; default the setting outbox.webhook_url."),
     ] = None,
-    streams: Streams = None,
-    types: Types = None,
-    exclude_streams: ExcludeStreams = None,
-    exclude_types: ExcludeTypes = None,
+    events: EventFilter,
     attempts: Annotated[
         int, typer.Option(min=1, help="After so many attempts an event is given up.")
     ] = 12,
@@ -71,12 +69,9 @@ async def run(
             store,
             name,
             webhook,
-            streams=streams,
-            types=types,
-            exclude_streams=exclude_streams,
-            exclude_types=exclude_types,
             attempts=attempts,
             concurrency=concurrency,
+            **asdict(events),
         )
         await outbox.run(follow=not once)
 
@@ -107,58 +102,41 @@ async def letters(session: Session, name: Name) -> int:
     return 1 if found else 0
 
 
-Positions = Annotated[
-    list[int] | None, typer.Argument(help="The positions of the events; or --all.")
-]
-Every = Annotated[bool, typer.Option("--all", help="All that it has given up.")]
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """Which letters of an outbox a command is for, and who decided it."""
+
+    positions: Annotated[
+        list[int] | None, typer.Argument(help="The positions of the events; or --all.")
+    ] = None
+    every: Annotated[bool, typer.Option("--all", help="All that it has given up.")] = False
+    by: By = None
 
 
-async def retry(
-    session: Session,
-    name: Name,
-    positions: Positions = None,
-    *,
-    every: Every = False,
-    by: By = None,
-) -> None:
+async def retry(session: Session, name: Name, which: Letters) -> None:
     """Have an outbox deliver again what it has given up: at once where it runs."""
-    said = "to be delivered again by outbox"
-    await _act_on_letters(session, name, positions, request_retry, said, every=every, by=by)
+    await _act_on_letters(session, name, which, request_retry, "to be delivered again by outbox")
 
 
-async def drop(
-    session: Session,
-    name: Name,
-    positions: Positions = None,
-    *,
-    every: Every = False,
-    by: By = None,
-) -> None:
+async def drop(session: Session, name: Name, which: Letters) -> None:
     """Take what an outbox has given up off the list; a trim then keeps nothing for it."""
     said = "dropped from the list of outbox"
-    await _act_on_letters(session, name, positions, drop_dead_letters, said, every=every, by=by)
+    await _act_on_letters(session, name, which, drop_dead_letters, said)
 
 
 async def _act_on_letters(
     session: Session,
     name: str,
-    positions: list[int] | None,
+    which: Letters,
     act: Callable[..., Awaitable[Sequence[DeadLetter]]],
     said: str,
-    *,
-    every: bool,
-    by: str | None,
 ) -> None:
-    """Do something with the letters of these positions, or with all of them, and say with which."""
-    _check_named(positions, every=every)
+    """Do something with the letters that are named, and say with which."""
+    if bool(which.positions) == which.every:
+        raise InvalidInputError("positions", "name some of 'outbox letters', or give --all")
     async with session.open_store() as store:
-        letters = await act(store, name, positions or None, by=user_name(by))
+        letters = await act(store, name, which.positions or None, by=user_name(which.by))
     session.output.value(
         {"name": name, "positions": [letter.position for letter in letters]},
         f"{len(letters)} {said} {name}",
     )
-
-
-def _check_named(positions: list[int] | None, *, every: bool) -> None:
-    if bool(positions) == every:
-        raise InvalidInputError("positions", "name some of 'outbox letters', or give --all")

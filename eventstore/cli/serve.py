@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,7 +16,6 @@ from eventstore.cli.session import Session
 from eventstore.cli.times import now, show_time
 from eventstore.errors import ConfigError, InvalidInputError
 from eventstore.log.clock import from_microseconds
-from eventstore.server.settings import DEFAULTS, ServerSettings
 from eventstore.server.tokens import Token, create_token, read_tokens, revoke_token
 from eventstore.system.extras import needs_extra
 from eventstore.system.listening import place_of
@@ -39,84 +38,50 @@ async def serve(
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 is any.")
     ] = "127.0.0.1:8080",
-    tls_cert: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The certificate, in PEM.")
-    ] = None,
-    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key, in PEM.")] = None,
-    behind_proxy: Annotated[
-        bool, typer.Option("--behind-proxy", help="A proxy in front encrypts.")
-    ] = False,
+    certificate: serve_options.Certificate,
     anonymous_read: Annotated[
         bool, typer.Option("--anonymous-read", help="Anyone may read, without a token.")
     ] = False,
-    oidc_issuer: serve_options.OidcIssuer = None,
-    oidc_audience: serve_options.OidcAudience = None,
+    signed: serve_options.TokenIssuer,
     console: Annotated[
         bool, typer.Option("--console/--no-console", help="Show the console to browsers, at /.")
     ] = True,
-    page_max_age: serve_options.PageMaxAge = DEFAULTS.page_max_age,
-    shared_pages: serve_options.SharedPages = DEFAULTS.shared_pages,
-    max_body: serve_options.MaxBody = DEFAULTS.max_body,
-    max_headers: serve_options.MaxHeaders = DEFAULTS.max_headers,
-    header_seconds: serve_options.HeaderSeconds = DEFAULTS.header_seconds,
-    body_seconds: serve_options.BodySeconds = DEFAULTS.body_seconds,
-    write_seconds: serve_options.WriteSeconds = DEFAULTS.write_seconds,
-    connections: serve_options.Connections = DEFAULTS.connections,
-    token_requests: serve_options.TokenRequests = DEFAULTS.token_requests,
-    streams: serve_options.Streams = DEFAULTS.streams,
-    token_streams: serve_options.TokenStreams = DEFAULTS.token_streams,
-    rate: serve_options.Rate = DEFAULTS.rate,
+    settings: serve_options.Settings,
 ) -> None:
     """Serve the log over HTTP, to those who have a token."""
     with needs_extra("server", "serving"):
         from eventstore.server import serving  # noqa: PLC0415 - an extra
         from eventstore.server.app import make_app  # noqa: PLC0415
-    if (tls_cert is None) != (tls_key is None):
-        raise ConfigError("--tls-cert and --tls-key go together")
-    if SecretUrl(session.settings.url).scheme in {"http", "https"}:
-        raise ConfigError(
-            f"{show_place(session.settings.url)} is a server already: serve the log by the URL of "
-            "its database"
-        )
-    encrypted = tls_cert is not None
-    settings = ServerSettings(
-        behind_proxy=behind_proxy,
-        page_max_age=page_max_age,
-        shared_pages=shared_pages,
-        max_body=max_body,
-        max_headers=max_headers,
-        header_seconds=header_seconds,
-        body_seconds=body_seconds,
-        write_seconds=write_seconds,
-        connections=connections,
-        token_requests=token_requests,
-        streams=streams,
-        token_streams=token_streams,
-        rate=rate,
-    )
+    _check_no_server(session.settings.url)
+    encrypted = certificate.tls_cert is not None
     # Before the log is opened: an address that cannot be used begins none.
-    with serving.listen(listen, encrypted=encrypted, behind_proxy=behind_proxy) as opened:
+    with serving.listen(listen, encrypted=encrypted, behind_proxy=settings.behind_proxy) as opened:
         url = f"{'https' if encrypted else 'http'}://{place_of(opened)}"
-        issuer = _issuer(oidc_issuer, oidc_audience)
+        issuer = _issuer(signed.oidc_issuer, signed.oidc_audience)
         async with session.open_store(create=True) as store:
-
-            def ready() -> None:
-                session.output.value({"url": url}, f"{show_place(store.url)} is served at {url}")
-
-            await serving.serve(
-                make_app(
-                    store,
-                    anonymous_read=anonymous_read,
-                    settings=settings,
-                    routes=contributed_routes(store, without=() if console else ("console",)),
-                    issuer=issuer,
-                    collectors=contributed_collectors(),
-                ),
-                opened,
-                certificate=tls_cert,
-                key=tls_key,
-                ready=ready,
+            said = f"{show_place(store.url)} is served at {url}"
+            app = make_app(
+                store,
+                anonymous_read=anonymous_read,
+                settings=settings,
+                routes=contributed_routes(store, without=() if console else ("console",)),
+                issuer=issuer,
+                collectors=contributed_collectors(),
             )
+            await serving.serve(
+                app,
+                opened,
+                certificate=certificate.tls_cert,
+                key=certificate.tls_key,
+                ready=partial(session.output.value, {"url": url}, said),
+            )
+
+
+def _check_no_server(url: str) -> None:
+    if SecretUrl(url).scheme in {"http", "https"}:
+        raise ConfigError(
+            f"{show_place(url)} is a server already: serve the log by the URL of its database"
+        )
 
 
 def _issuer(url: str | None, audience: str | None) -> Issuer | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +25,28 @@ if TYPE_CHECKING:
     from eventstore.store.event_store import EventStore
 
 
+@dataclass(frozen=True, slots=True)
+class TrimOptions:
+    """What :meth:`EventStore.trim` is told, beside the place."""
+
+    archive: Annotated[
+        Path | None,
+        typer.Option(help="The archive of the trimmed events; default beside the log's file."),
+    ] = None
+    reason: Annotated[str, typer.Option(help="Why.")] = ""
+    by: By = None
+    forgo_rebuild: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VIEW",
+            help="A view that may be computed again from the archives only; may be given again.",
+        ),
+    ] = None
+    force: Annotated[
+        bool, typer.Option("--force", help="Also what consumers have not seen, and views need.")
+    ] = False
+
+
 async def trim(
     session: Session,
     *,
@@ -32,22 +56,7 @@ async def trim(
             help="A position, a time such as 2026-01-31T12:00+00:00, or an age such as 90d.",
         ),
     ],
-    archive: Annotated[
-        Path | None,
-        typer.Option(help="The archive of the trimmed events; default beside the log's file."),
-    ] = None,
-    reason: Annotated[str, typer.Option(help="Why.")] = "",
-    by: By = None,
-    forgo_rebuild: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="VIEW",
-            help="A view that may be computed again from the archives only; may be given again.",
-        ),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Also what consumers have not seen, and views need.")
-    ] = False,
+    options: TrimOptions,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
@@ -56,28 +65,31 @@ async def trim(
     read_needs(None)  # Where a package cannot be asked, the log is not looked at.
     async with session.open_store() as store:
         await _check_before(store, place, before)
-
-        async def trim(*, dry: bool) -> Trimmed:
-            with session.output.progress("reading" if dry else "archiving") as progress:
-                return await store.trim(
-                    place,
-                    archive=archive,
-                    reason=reason,
-                    by=user_name(by),
-                    forgo_rebuild=forgo_rebuild or (),
-                    force=force,
-                    dry_run=dry,
-                    progress=progress,
-                )
-
+        go = partial(_trim, session, store, place, options)
         if dry_run or (not yes and session.output.can_ask):
-            planned = await trim(dry=True)
+            planned = await go(dry=True)
             if dry_run:
                 _show(session, planned, before, dry=True)
                 return
             if planned.events:
                 session.output.ask(f"{_plan(planned)}. Trim the log?")
-        _show(session, await trim(dry=False), before, dry=False)
+        _show(session, await go(dry=False), before, dry=False)
+
+
+async def _trim(
+    session: Session, store: EventStore, place: int | datetime, options: TrimOptions, *, dry: bool
+) -> Trimmed:
+    with session.output.progress("reading" if dry else "archiving") as progress:
+        return await store.trim(
+            place,
+            archive=options.archive,
+            reason=options.reason,
+            by=user_name(options.by),
+            forgo_rebuild=options.forgo_rebuild or (),
+            force=options.force,
+            dry_run=dry,
+            progress=progress,
+        )
 
 
 def _show(session: Session, done: Trimmed, before: str, *, dry: bool) -> None:

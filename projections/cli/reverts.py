@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,14 +26,26 @@ if TYPE_CHECKING:
     from eventstore import EventStore
     from projections.rules.revert import Plan
 
-Reason = Annotated[str, typer.Option(help="Why, for the metadata of the events.")]
-Write = Annotated[
-    bool, typer.Option("--write", help="Also put the files back in the directory of the source.")
-]
-Directory = Annotated[
-    Path | None,
-    typer.Option(help="With --write: the source's directory; default the source's name."),
-]
+
+@dataclass(frozen=True, slots=True)
+class RevertOptions:
+    """What is said of the events that restore, and whether files are put back too."""
+
+    reason: Annotated[str, typer.Option(help="Why, for the metadata of the events.")] = ""
+    by: By = None
+    write: Annotated[
+        bool,
+        typer.Option("--write", help="Also put the files back in the directory of the source."),
+    ] = False
+    directory: Annotated[
+        Path | None,
+        typer.Option(help="With --write: the source's directory; default the source's name."),
+    ] = None
+    yes: Yes = False
+
+    def __post_init__(self) -> None:
+        if self.directory is not None and not self.write:
+            raise typer.BadParameter("--directory goes with --write")
 
 
 async def revert(
@@ -46,11 +59,7 @@ async def revert(
     ],
     *,
     to: Annotated[str, typer.Option(metavar="MOMENT", help=f"As of {MOMENT}.")],
-    reason: Reason = "",
-    by: By = None,
-    write: Write = False,
-    directory: Directory = None,
-    yes: Yes = False,
+    options: RevertOptions,
 ) -> None:
     """Restore a rule, all rules of a source, or a stream, as of a moment: one commit of events.
 
@@ -60,74 +69,56 @@ async def revert(
         moment = await resolve_moment(store, to)
         if "/" not in target:
             target = await find_key(store, (RULES, STATES), target)
-        plan = await plan_target(store, target, moment.position, by=user_name(by), reason=reason)
-        if not plan.writes:
-            text = f"nothing to revert: {target} is as it was at {moment}"
-            session.output.value({"target": target, "position": None, "events": 0}, text)
-            return
-        restoration = _Restoration(
-            session, store, target, write=write, directory=directory, yes=yes
-        )
-        await restoration.go(plan, f"Revert {target} to {moment}?")
+        by, reason = user_name(options.by), options.reason
+        plan = await plan_target(store, target, moment.position, by=by, reason=reason)
+        restoration = _Restoration(session, store, target, options)
+        nothing = f"nothing to revert: {target} is as it was at {moment}"
+        await restoration.go(plan, f"Revert {target} to {moment}?", nothing)
 
 
 async def undo(
     session: Session,
     position: Annotated[int, typer.Argument(min=1, help="A position within the commit.")],
     *,
-    reason: Reason = "",
-    by: By = None,
-    write: Write = False,
-    directory: Directory = None,
-    yes: Yes = False,
+    options: RevertOptions,
 ) -> None:
     """Undo one commit: restore what stood before it, where nothing of it has changed since."""
     async with session.open_store() as store:
-        plan = await plan_undo(store, position, by=user_name(by), reason=reason)
+        plan = await plan_undo(store, position, by=user_name(options.by), reason=options.reason)
         target = f"the commit at position {position}"
-        if not plan.writes:
-            text = f"nothing to undo: {target} changed nothing that stands"
-            session.output.value({"target": target, "position": None, "events": 0}, text)
-            return
-        restoration = _Restoration(
-            session, store, target, write=write, directory=directory, yes=yes
-        )
-        await restoration.go(plan, f"Undo {target}?")
+        restoration = _Restoration(session, store, target, options)
+        nothing = f"nothing to undo: {target} changed nothing that stands"
+        await restoration.go(plan, f"Undo {target}?", nothing)
 
 
 class _Restoration:
     """Shows a plan, asks, appends it, and puts files back."""
 
     def __init__(
-        self,
-        session: Session,
-        store: EventStore,
-        target: str,
-        *,
-        write: bool,
-        directory: Path | None,
-        yes: bool,
+        self, session: Session, store: EventStore, target: str, options: RevertOptions
     ) -> None:
-        if directory is not None and not write:
-            raise typer.BadParameter("--directory goes with --write")
         self._session = session
         self._store = store
         self._target = target
-        self._write = write
-        self._directory = directory
-        self._yes = yes
+        self._options = options
 
-    async def go(self, plan: Plan, question: str) -> None:
-        """Do what is planned, after showing it; ``question`` is asked on a terminal."""
+    async def go(self, plan: Plan, question: str, nothing: str) -> None:
+        """Do what is planned, after showing it; ``question`` is asked on a terminal.
+
+        ``nothing`` is said where the plan is empty.
+        """
         output = self._session.output
-        if not self._write:
+        if not plan.writes:
+            output.value({"target": self._target, "position": None, "events": 0}, nothing)
+            return
+        if not self._options.write:
             await check_unfollowed(self._store, self._target, plan)
-        places = self._places(plan) if self._write else {}
+        places = self._places(plan) if self._options.write else {}
         for root, source in places.items():
             await anyio.to_thread.run_sync(check_files, root, plan.files[source])
         if not output.json:
             show_differences(output, plan.differences)
-        if not self._yes and output.can_ask:
+        if not self._options.yes and output.can_ask:
             output.ask(question)
         done = await self._store.append_many(plan.writes)
         written = 0
@@ -150,13 +141,13 @@ class _Restoration:
 
     def _places(self, plan: Plan) -> dict[Path, str]:
         """Return the directory of each source whose files are put back."""
-        if self._directory is not None and len(plan.files) > 1:
+        if self._options.directory is not None and len(plan.files) > 1:
             named = ", ".join(sorted(plan.files))
             raise RevertError(self._target, f"--directory is one, and these are several: {named}")
         found = {}
         for source in plan.files:
-            root = self._directory or Path(source)
-            if not root.is_absolute() and self._directory is None:
+            root = self._options.directory or Path(source)
+            if not root.is_absolute() and self._options.directory is None:
                 reason = f"source {source!r} is not named by its directory: give --directory"
                 raise RevertError(self._target, reason)
             found[root.absolute()] = source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,18 +27,25 @@ Format = Annotated[
         autocompletion=lambda: list(known_formats()),
     ),
 ]
-Source = Annotated[
-    str | None,
-    typer.Option(help="The directory's name within the log; default its path."),
-]
 Ignored = Annotated[
     bool,
     typer.Option("--ignored", help="List the files that are ignored by their names, and why."),
 ]
-AllowEmpty = Annotated[
-    bool, typer.Option("--allow-empty", help="An empty directory may remove every rule.")
-]
 By = Annotated[str | None, typer.Option(help="Who does this, for the metadata of the events.")]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """How a directory of rule files is read, and in which name."""
+
+    format: Format = None
+    source: Annotated[
+        str | None, typer.Option(help="The directory's name within the log; default its path.")
+    ] = None
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="An empty directory may remove every rule.")
+    ] = False
+    by: By = None
 
 
 def show_ignored(session: Session, directory: Path, files: Iterable[IgnoredFile]) -> None:
@@ -53,22 +61,18 @@ def rule_sync(
     session: Session,
     store: EventStore,
     directory: Path,
-    *,
-    format: str | None,  # noqa: A002 - the word that users write
-    source: str | None,
-    allow_empty: bool,
-    by: str | None = None,
+    given: SourceOptions,
 ) -> RuleSync:
     """Return the sync of a directory; what no option says is left to the settings."""
     settings = session.settings.rules
     return RuleSync(
         store,
         directory,
-        format=format or settings.format,
-        source=source or settings.source or None,
+        format=given.format or settings.format,
+        source=given.source or settings.source or None,
         max_bytes=settings.max_bytes,
-        allow_empty=allow_empty or settings.allow_empty,
+        allow_empty=given.allow_empty or settings.allow_empty,
         debounce=DebounceTimes(settings.settle_seconds, settings.hasty_settle_seconds),
         rescan_seconds=settings.rescan_seconds,
-        by=by,
+        by=given.by,
     )

@@ -16,11 +16,8 @@ from eventstore.cli.session import Session
 from projections.cli.directory import Atomic, directory_runner
 from projections.cli.rejected_lines import show_rejected
 from projections.cli.rule_options import (
-    AllowEmpty,
-    By,
-    Format,
     Ignored,
-    Source,
+    SourceOptions,
     rule_sync,
     show_ignored,
 )
@@ -44,10 +41,7 @@ async def up(
         typer.Option(help="A directory to keep equal to the log."),
     ] = None,
     atomic: Atomic = None,
-    format: Format = None,  # noqa: A002 - the word that users write
-    source: Source = None,
-    allow_empty: AllowEmpty = False,
-    by: By = None,
+    source: SourceOptions,
     metrics: Address = None,
 ) -> None:
     """Do the main job: follow a directory of rules, project it, print each change."""
@@ -55,9 +49,7 @@ async def up(
         raise typer.BadParameter("--atomic and --no-atomic go with --to")
     opening = session.open_store(create=True)
     # What is wrong with the arguments ends the command before a log is made.
-    master = rule_sync(
-        session, opening, rules, format=format, source=source, allow_empty=allow_empty, by=by
-    )
+    master = rule_sync(session, opening, rules, source)
     endpoint = MetricsEndpoint(session, metrics)
     async with endpoint, opening as store, endpoint.serving(store):
         start = (await store.head()).cursor
@@ -102,28 +94,20 @@ async def sync(
         typer.Argument(help="The directory of rule files; several are several sources."),
     ],
     *,
-    format: Format = None,  # noqa: A002 - the word that users write
     once: Annotated[bool, typer.Option("--once", help="Sync once and end.")] = False,
-    source: Source = None,
-    allow_empty: AllowEmpty = False,
+    source: SourceOptions,
     ignored: Ignored = False,
-    by: By = None,
     metrics: Address = None,
 ) -> int:
     """Turn the rule files of a directory into events, once or until interrupted.
 
     With --once, status 1 where a file is rejected, and several directories are one commit.
     """
-    if len(directory) > 1 and (source or session.settings.rules.source):
+    if len(directory) > 1 and (source.source or session.settings.rules.source):
         raise typer.BadParameter("one source has one directory: leave --source out")
     opening = session.open_store(create=True)
     # What is wrong with the arguments ends the command before a log is made.
-    masters = [
-        rule_sync(
-            session, opening, one, format=format, source=source, allow_empty=allow_empty, by=by
-        )
-        for one in directory
-    ]
+    masters = [rule_sync(session, opening, one, source) for one in directory]
     if once:
         await _check_before_a_log_is_made(session, directory)
     endpoint = MetricsEndpoint(session, metrics)

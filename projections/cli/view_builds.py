@@ -13,7 +13,7 @@ from eventstore.cli.consumers import show_age
 from eventstore.cli.options import Yes, parse_seconds
 from eventstore.cli.session import Session
 from eventstore.errors import EventStoreError, InvalidInputError
-from projections.cli.view_definitions import From, Name, Upcast, load_upcasters, load_view
+from projections.cli.view_definitions import Name, ViewOptions, load_upcasters, load_view
 from projections.cli.view_places import Database, find_view, unknown_view
 from projections.tables.dropping import drop_view
 from projections.tables.places import SWAP_WAIT, forget_elsewhere, place_at
@@ -44,17 +44,14 @@ async def build(
     session: Session,
     name: Name,
     *,
-    from_: From = None,
-    database: Database = None,
-    upcasters: Upcast = None,
+    view: ViewOptions,
 ) -> None:
     """Build a new version of a view beside the live one, up to the head; do not swap it.
 
     What is built stays if this is interrupted, and the next build goes on with it.
     """
-    projection, lift = load_view(name, from_), load_upcasters(name, from_, upcasters)
-    async with session.open_store(upcasters=lift) as store:
-        place = await find_view(store, name, database)
+    projection = load_view(name, view.from_)
+    async with _opened(session, name, view) as (store, place):
         with session.output.progress(f"building {name}") as bar:
             try:
                 async with _telling(place, name):
@@ -77,17 +74,13 @@ async def swap(
     session: Session,
     name: Name,
     *,
-    from_: From = None,
-    database: Database = None,
-    upcasters: Upcast = None,
+    view: ViewOptions,
     wait: Wait = SWAP_WAIT,
 ) -> None:
     """Make a new version of a view the live one, in one transaction, once it is built."""
-    projection, lift = load_view(name, from_), load_upcasters(name, from_, upcasters)
-    async with session.open_store(upcasters=lift) as store:
-        place = await find_view(store, name, database)
-        async with _telling(place, name):
-            swapped = await place.swap(projection, wait=wait)
+    projection = load_view(name, view.from_)
+    async with _opened(session, name, view) as (_, place), _telling(place, name):
+        swapped = await place.swap(projection, wait=wait)
     version = projection.version
     session.output.value(
         {"view": name, "version": version, "swapped": swapped},
@@ -103,20 +96,16 @@ async def retry(
         list[int] | None,
         typer.Option(help="Only the event at this position; may be given again."),
     ] = None,
-    from_: From = None,
-    database: Database = None,
-    upcasters: Upcast = None,
+    view: ViewOptions,
 ) -> int:
     """Apply events again that a view has set aside; status 1 where one still cannot be applied.
 
     They come after the events that were applied since: where the order matters, raise the view's
     version instead.
     """
-    projection, lift = load_view(name, from_), load_upcasters(name, from_, upcasters)
-    async with session.open_store(upcasters=lift) as store:
-        place = await find_view(store, name, database)
-        async with _telling(place, name):
-            done = await retry_set_aside(store, projection, position, place=place)
+    projection = load_view(name, view.from_)
+    async with _opened(session, name, view) as (store, place), _telling(place, name):
+        done = await retry_set_aside(store, projection, position, place=place)
     left = [{"position": at, "reason": reason} for at, reason in done.left.items()]
     session.output.value(
         {"view": name, "applied": done.applied, "left": left},
@@ -162,6 +151,16 @@ async def drop(
         if not dropped:
             raise unknown_view(what, await place.query(read_views), place.name)
     session.output.value({"view": name, "version": version}, f"{what} is removed")
+
+
+@asynccontextmanager
+async def _opened(
+    session: Session, name: str, view: ViewOptions
+) -> AsyncIterator[tuple[EventStore, ViewPlace]]:
+    """Open the log as the view's program does, and find out where the view is."""
+    lift = load_upcasters(name, view.from_, view.upcasters)
+    async with session.open_store(upcasters=lift) as store:
+        yield store, await find_view(store, name, view.database)
 
 
 @asynccontextmanager

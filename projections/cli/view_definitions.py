@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 
 from eventstore.cli.contributions import contributions
 from eventstore.errors import ConfigError, InvalidInputError
+from projections.cli.view_places import Database
 from projections.tables.projection import TableProjection
 
 
@@ -23,20 +25,25 @@ Name = Annotated[
     str,
     typer.Argument(help="The view, as 'eventstore views' lists it.", autocompletion=view_names),
 ]
-From = Annotated[
-    str | None,
-    typer.Option(
-        "--from",
-        metavar="MODULE:CLASS",
-        help="Where the view is defined, from the working directory on.",
-    ),
-]
-Upcast = Annotated[
-    str | None,
-    typer.Option(
-        "--upcasters", metavar="MODULE:NAME", help="The Upcasters that the program opens it with."
-    ),
-]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewOptions:
+    """Where a view is defined, and where it is."""
+
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODULE:CLASS",
+            help="Where the view is defined, from the working directory on.",
+        ),
+    ] = None
+    database: Database = None
+    upcasters: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:NAME", help="The Upcasters that the program opens it with."),
+    ] = None
 
 
 def load_view(name: str, given: str | None) -> TableProjection:
