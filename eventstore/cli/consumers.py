@@ -34,14 +34,8 @@ async def consumers(session: Session) -> None:
         states.sort(key=lambda state: (state.cursor.position, state.name))
         waiting = await _waiting_since(store, head, states)
         listed = [_describe(state, head, waiting, store.clock()) for state in states]
-    output = session.output
-    if output.json:
-        for values in listed:
-            output.value(values, None)
-    elif listed:
-        output.table(COLUMNS, [_row(values) for values in listed])
-    else:
-        output.line("no consumers: one begins with 'eventstore tail --consumer NAME'")
+    nothing = "no consumers: one begins with 'eventstore tail --consumer NAME'"
+    session.output.listing(listed, dict, COLUMNS, _row, nothing)
 
 
 async def _waiting_since(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from eventstore.cli.contributions import contributions
-from eventstore.cli.output import Output, to_json, write_warning
+from eventstore.cli.json_text import to_json
+from eventstore.cli.output import Output, write_warning
 from eventstore.cli.times import show_time
 from eventstore.errors import EventStoreError
 

@@ -80,26 +80,14 @@ async def letters(session: Session, name: Name) -> int:
     """List what an outbox has given up and not delivered since; status 1 if there is any."""
     async with session.open_store() as store:
         found = await read_dead_letters(store, name)
-    out = session.output
-    if out.json:
-        for letter in found:
-            out.value(letter, None)
-    elif found:
-        out.table(
-            COLUMNS,
-            [
-                (
-                    str(letter.position),
-                    letter.stream,
-                    show_time(letter.failed_at),
-                    f"(to be tried again) {letter.reason}" if letter.retrying else letter.reason,
-                )
-                for letter in found
-            ],
-        )
-    else:
-        out.line(f"outbox {name} has delivered everything that it has come to")
+    nothing = f"outbox {name} has delivered everything that it has come to"
+    session.output.listing(found, lambda letter: letter, COLUMNS, _row, nothing)
     return 1 if found else 0
+
+
+def _row(letter: DeadLetter) -> tuple[str, ...]:
+    reason = f"(to be tried again) {letter.reason}" if letter.retrying else letter.reason
+    return str(letter.position), letter.stream, show_time(letter.failed_at), reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import io
 import logging
-import re
 import shutil
 import sys
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from json import dumps as json_escapes
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 from eventstore.cli import signals
+from eventstore.cli.json_text import to_json
 from eventstore.cli.log_lines import log_end_of_thread, make_record, record_values
 from eventstore.cli.standard_streams import (
     PIPE_BYTES,
@@ -41,6 +40,7 @@ from eventstore.system.secret_text import Secrets, conceal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+T = TypeVar("T")
 
 PIPE_WIDTH: Final = 240
 """Columns of a table that is not printed on a terminal, so that no cell is wrapped."""
@@ -56,8 +56,6 @@ SECRET_WORD: Final = 6
 _secrets: Final = Secrets()
 """What this process was given that no error and no log record may quote."""
 
-_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]")
-
 
 def hide_secrets(given: Iterable[str], words: Iterable[str] = ()) -> None:
     """Keep what is secret out of errors and logs: in texts that may be URLs, and whole words."""
@@ -71,39 +69,6 @@ def hide_secrets(given: Iterable[str], words: Iterable[str] = ()) -> None:
 def without_secrets(value: Any) -> Any:
     """Return values for JSON that a user has named, such as a place, without secrets."""
     return _secrets.conceal_all(value)
-
-
-def to_json(value: Any) -> bytes:
-    """Encode a value as one line of JSON; bytes become base64, other objects their text.
-
-    What would steer a terminal is in JSON's own escapes. JSON cannot hold a lone surrogate, which
-    stands for a byte of a file name that is not UTF-8: it becomes its Python escape.
-    """
-    from msgspec import json  # noqa: PLC0415 - help needs none
-
-    try:
-        encoded = json.encode(value, enc_hook=str)
-    except (UnicodeEncodeError, TypeError):
-        encoded = json.encode(_encodable(value), enc_hook=str)
-    text = encoded.decode()
-    return encoded if text.isprintable() else _UNPRINTABLE.sub(_json_escape, text).encode()
-
-
-def _json_escape(found: re.Match[str]) -> str:
-    character = found[0]
-    return character if character.isprintable() else json_escapes(character)[1:-1]
-
-
-def _encodable(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, dict):
-        return {_encodable(str(key)): _encodable(one) for key, one in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_encodable(one) for one in value]
-    if value is None or isinstance(value, bool | int | float | bytes):
-        return value
-    return _encodable(str(value))
 
 
 def prepare_streams() -> None:
@@ -175,6 +140,23 @@ class Output:
         )
         console.print(table)
         _write(sys.stdout, shown.getvalue().rstrip("\n"))
+
+    def listing(
+        self,
+        found: Sequence[T],
+        values: Callable[[T], object],
+        columns: Sequence[str],
+        row: Callable[[T], Sequence[str]],
+        nothing: str,
+    ) -> None:
+        """Print what was found: each as a value in JSON, or all in a table; ``nothing`` of none."""
+        if self.json:
+            for one in found:
+                self.value(values(one), None)
+        elif found:
+            self.table(columns, [row(one) for one in found])
+        else:
+            self.line(nothing)
 
     def styled(self, lines: Iterable[tuple[str, str]]) -> None:
         """Print lines for people, each with a style of rich's, which only a terminal shows."""

@@ -128,14 +128,8 @@ async def tokens(session: Session) -> None:
     """List the tokens that were not revoked."""
     async with session.open_store() as store:
         book, _ = await read_tokens(store)
-    out, found = session.output, book.all()
-    if out.json:
-        for token in found:
-            out.value(_describe(token), None)
-    elif found:
-        out.table(COLUMNS, [_row(token) for token in found])
-    else:
-        out.line("no tokens: one is made by 'eventstore tokens create NAME --scope read'")
+    nothing = "no tokens: one is made by 'eventstore tokens create NAME --scope read'"
+    session.output.listing(book.all(), _describe, COLUMNS, _row, nothing)
 
 
 async def revoke(

@@ -9,8 +9,9 @@ import typer
 
 from eventstore.cli.consumers import show_age
 from eventstore.cli.contributions import contributions
+from eventstore.cli.json_text import to_json
 from eventstore.cli.options import parse_seconds
-from eventstore.cli.output import to_json, write_warning
+from eventstore.cli.output import write_warning
 from eventstore.cli.session import Session
 from eventstore.cli.status_report import (
     WITHIN_SECONDS,

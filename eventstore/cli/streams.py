@@ -10,8 +10,9 @@ import typer
 
 from eventstore.cli.contributions import contributions
 from eventstore.cli.event_lines import UNREADABLE, describe, show_event
+from eventstore.cli.json_text import to_json
 from eventstore.cli.moments import At
-from eventstore.cli.output import binary_stdin, to_json, write_warning
+from eventstore.cli.output import binary_stdin, write_warning
 from eventstore.cli.session import Session
 from eventstore.cli.stream_keys import Stream, read_named
 from eventstore.cli.times import show_time

@@ -49,16 +49,14 @@ async def rules(
     else:
         async with session.open_store() as store:
             found = await RuleStore(store).load_compiled()
-    output = session.output
-    if output.json:
-        for rule in found:
-            output.value({**encode_rule(rule), "state": encode_state(rule.state)}, None)
-    elif found:
-        output.table(COLUMNS, [_row(rule) for rule in found])
-    elif at is not None:
-        output.line(f"there were no rules at {at}")
-    else:
-        output.line("no rules yet: sync a directory with 'eventstore sync DIR --once'")
+    nothing = "no rules yet: sync a directory with 'eventstore sync DIR --once'"
+    if at is not None:
+        nothing = f"there were no rules at {at}"
+    session.output.listing(found, _values, COLUMNS, _row, nothing)
+
+
+def _values(rule: CompiledRule) -> dict[str, object]:
+    return {**encode_rule(rule), "state": encode_state(rule.state)}
 
 
 def _row(rule: CompiledRule) -> tuple[str, ...]:

@@ -55,15 +55,9 @@ async def views(session: Session, *, database: Database = None, at: At = None) -
         troubles = [one for one in await read_troubles(store) if place.name in {"", one.place}]
         where = place.name or store.url
         listed = describe_views(look, before, troubles, where, told, store.clock())
-    output = session.output
-    if output.json:
-        for values in listed:
-            output.value(values, None)
-    elif listed:
-        output.table(COLUMNS, [row_of(values) for values in listed])
-    else:
-        where = place.name or "the log's database"
-        output.line(f"no views: {where} holds none, and none is known to fail")
+    where = place.name or "the log's database"
+    nothing = f"no views: {where} holds none, and none is known to fail"
+    session.output.listing(listed, dict, COLUMNS, row_of, nothing)
 
 
 async def _look(store: EventStore, place: ViewPlace) -> Look:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from support.commands import REPOSITORY
 
 from eventstore.cli import output
-from eventstore.cli.output import Output, to_json
+from eventstore.cli.json_text import to_json
+from eventstore.cli.output import Output
 from eventstore.system.printable import escape
 
 HOSTILE = {
