@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Unpack, runtime_checkable
+
+from eventstore.system.keywords import shows
+from projections.journal.search import Criteria, by_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
     from pathlib import Path
 
-    from projections.journal.model import MessageMode, Project, ProjectRecord
+    from projections.journal.model import Project, ProjectRecord
 
 
 @runtime_checkable
@@ -112,52 +115,34 @@ class JournalProtocol(Protocol):
     ) -> int:
         """Return the number of entries."""
 
+    @shows(Criteria, by_query)
     async def query_entries(
         self,
         *,
         project: Project,
         limit: int,
-        start: datetime | str | None = None,
-        end: datetime | str | None = None,
-        agents: Iterable[str] | None = None,
-        emojis: Iterable[str] | None = None,
-        message: str | None = None,
-        message_mode: MessageMode = "substring",
-        case_sensitive: bool = False,
-        meta_filters: Mapping[str, Any] | None = None,
         offset: int = 0,
+        **criteria: Unpack[Criteria],
     ) -> list[dict[str, Any]]:
         """Return entries that meet all of these, newest first."""
 
+    @shows(Criteria, by_query)
     async def query_entries_paginated(
         self,
         *,
         project: Project,
         page: int = 1,
         page_size: int = 50,
-        start: datetime | str | None = None,
-        end: datetime | str | None = None,
-        agents: Iterable[str] | None = None,
-        emojis: Iterable[str] | None = None,
-        message: str | None = None,
-        message_mode: MessageMode = "substring",
-        case_sensitive: bool = False,
-        meta_filters: Mapping[str, Any] | None = None,
+        **criteria: Unpack[Criteria],
     ) -> tuple[list[dict[str, Any]], int]:
         """Return a page of those, and the number of entries in all pages."""
 
+    @shows(Criteria, by_query)
     async def count_query_entries(
         self,
         *,
         project: Project,
-        start: datetime | str | None = None,
-        end: datetime | str | None = None,
-        agents: Iterable[str] | None = None,
-        emojis: Iterable[str] | None = None,
-        message: str | None = None,
-        message_mode: MessageMode = "substring",
-        case_sensitive: bool = False,
-        meta_filters: Mapping[str, Any] | None = None,
+        **criteria: Unpack[Criteria],
     ) -> int:
         """Return the number of those."""
 

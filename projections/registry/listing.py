@@ -34,13 +34,18 @@ class Listing(NamedTuple):
     offset: int = 0
 
 
-class ListOptions(TypedDict, total=False):
-    """Filter, order and page of a list; :func:`listing_of` has the defaults."""
+class ListFilter(TypedDict, total=False):
+    """What every registry takes: filter, order and page; :func:`listing_of` has the defaults."""
 
     filter_metadata: Mapping[str, Any] | None
     sort: Any
     limit: int | None
     offset: int | None
+
+
+class ListOptions(ListFilter, total=False):
+    """What :class:`~projections.registry.Registry` takes besides."""
+
     descending: bool
     metadata: Mapping[str, Any] | None
 

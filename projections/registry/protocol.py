@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Unpack, runtime_checkable
+
+from eventstore.system.keywords import shows
+from projections.registry.listing import ListFilter, listing_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -48,34 +51,17 @@ class RegistryProtocol(Protocol):
     async def deactivate(self, bot_id: str) -> bool:
         """Make inactive; True if it is registered."""
 
-    async def list_active(
-        self,
-        *,
-        filter_metadata: Mapping[str, Any] | None = None,
-        sort: Any = None,
-        limit: int | None = None,
-        offset: int | None = None,
-    ) -> list[Registration]:
+    @shows(ListFilter, listing_of)
+    async def list_active(self, **options: Unpack[ListFilter]) -> list[Registration]:
         """Return active ones."""
 
-    async def list_inactive(
-        self,
-        *,
-        filter_metadata: Mapping[str, Any] | None = None,
-        sort: Any = None,
-        limit: int | None = None,
-        offset: int | None = None,
-    ) -> list[Registration]:
+    @shows(ListFilter, listing_of)
+    async def list_inactive(self, **options: Unpack[ListFilter]) -> list[Registration]:
         """Return inactive ones."""
 
+    @shows(ListFilter, listing_of)
     async def list_all(
-        self,
-        *,
-        status: Status | None = None,
-        filter_metadata: Mapping[str, Any] | None = None,
-        sort: Any = None,
-        limit: int | None = None,
-        offset: int | None = None,
+        self, *, status: Status | None = None, **options: Unpack[ListFilter]
     ) -> list[Registration]:
         """Return all."""
 
