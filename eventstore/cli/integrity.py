@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eventstore import Event, EventStore
+    from eventstore.integrity.verify import Progress
 
 
 async def verify(
@@ -57,21 +58,42 @@ async def verify(
         async with session.open_store() as store:
             later = await _redactions(session, store, redactions) if redactions else ()
             with session.output.progress("verifying") as progress:
-                report = await store.verify(anchor=cursor, progress=progress, redactions=later)
-            for check in contributions().log_checks:
-                found += await check.load(check.item.path)(store)
+                report, found = await check_log(store, cursor, progress, later)
             for place in view or ():
                 found += await _check_projections(store, place)
     except StorageError as error:
         if error.transient:
             raise
-        # Too broken to be opened, or to be read to the end.
-        found.append(Finding(None, error.where, error.reason))
+        found.append(Finding(None, error.where, error.reason))  # Too broken to be opened.
     findings = [*(report.findings if report else ()), *found]
     for finding in findings:
         session.output.value({"finding": without_secrets(asdict(finding))}, str(finding))
     _conclude(session, report, len(findings))
     return 1 if findings else 0
+
+
+async def check_log(
+    store: EventStore,
+    anchor: Cursor | None,
+    progress: Progress,
+    redactions: Sequence[Event] = (),
+) -> tuple[Report | None, list[Finding]]:
+    """Verify a log; return the report, and what the checks of packages find besides.
+
+    The report is None where the log is too broken to be read to the end, which a finding says.
+    Raises StorageError where the database cannot be reached.
+    """
+    report: Report | None = None
+    found: list[Finding] = []
+    try:
+        report = await store.verify(anchor=anchor, progress=progress, redactions=redactions)
+        for check in contributions().log_checks:
+            found += await check.load(check.item.path)(store)
+    except StorageError as error:
+        if error.transient:
+            raise
+        found.append(Finding(None, error.where, error.reason))
+    return report, found
 
 
 async def _redactions(session: Session, archive: EventStore, url: str) -> Sequence[Event]:

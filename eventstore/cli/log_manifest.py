@@ -102,5 +102,8 @@ MANIFEST: Final = Manifest(
         EventLines(("MomentTagged",), "eventstore.cli.moments:describe", "tag/"),
     ),
     keepers=(Keeper("eventstore.outbox.trim_policy:keep_letters"),),
-    routes=(Routes("eventstore.cli.status_route:status_routes"),),
+    routes=(
+        Routes("eventstore.cli.status_route:status_routes"),
+        Routes("eventstore.cli.integrity_routes:integrity_routes"),
+    ),
 )

@@ -11,14 +11,16 @@ import anyio
 from eventstore.log.operations import Query
 from eventstore.server._access import ANYONE, Access
 from eventstore.server._cursors import page_body
+from eventstore.server._hour_samples import LastHour
 from eventstore.server._limits import Limits
 from eventstore.server._metrics import ServerMetrics
 from eventstore.server._problems import HttpError
 from eventstore.server._shared_reads import SharedReads, SharedWaits
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 
+    from anyio.abc import TaskGroup
     from starlette.requests import HTTPConnection
 
     from eventstore.changes.subscription import Subscription
@@ -51,8 +53,23 @@ class Gateway:
         self.sealed_reads = SharedReads(store.feed.log.sealed_page)
         """Reads for stores by URL, which check what they get."""
         self.waits = SharedWaits(self.reads, self.subscribe, page_body)
+        self.hour = LastHour(store)
+        self._tasks: TaskGroup | None = None
         self._stopping = False
         self._followers: set[Follower] = set()
+
+    async def start(self, tasks: TaskGroup) -> None:
+        """Begin, once the tokens are known: what follows the log runs in this task group."""
+        self._tasks = tasks
+        self.waits.start(tasks)
+        await tasks.start(self.access.follow)
+        tasks.start_soon(self.access.follow_issuer)
+        tasks.start_soon(self.hour.follow)
+
+    def run_beside(self, job: Callable[[], Coroutine[object, object, None]]) -> None:
+        """Run a job that no request waits for; it is cancelled once the server stops."""
+        assert self._tasks is not None  # noqa: S101 - requests come while the server runs
+        self._tasks.start_soon(job)
 
     @property
     def followers(self) -> int:

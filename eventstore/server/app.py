@@ -19,6 +19,7 @@ from eventstore.server import (
     _auth,
     _events,
     _health,
+    _last_hour,
     _live,
     _openapi,
     _pages,
@@ -92,9 +93,7 @@ def make_app(
 @asynccontextmanager
 async def _lifespan(gateway: Gateway, _app: Starlette) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
-        gateway.waits.start(tasks)
-        await tasks.start(gateway.access.follow)
-        tasks.start_soon(gateway.access.follow_issuer)
+        await gateway.start(tasks)
         yield
         await gateway.stop()
         tasks.cancel_scope.cancel()
@@ -167,6 +166,7 @@ OWN_ROUTES: Final = (
     *_health.ROUTES,
     *_events.ROUTES,
     *_live.ROUTES,
+    *_last_hour.ROUTES,
     *_pages.ROUTES,
     *_auth.ROUTES,
     *_sessions.ROUTES,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eventstore import NewEvent
+from eventstore.server._hour_samples import LastHour
 
 if TYPE_CHECKING:
     from browser.pages import Console
@@ -25,7 +26,7 @@ def test_a_wrong_token_is_refused_and_a_right_one_signs_in_until_the_reader_leav
     assert not console.find("#pages").is_displayed()
     console.sign_in("read")
     console.until(lambda: "Everything that is checked is well." in console.text())
-    assert console.texts("nav a") == ["Overview", "Rules", "Timeline", "Fleet"]
+    assert console.texts("nav a") == ["Overview", "Rules", "Timeline", "Fleet", "Integrity"]
     assert console.script("return document.cookie") == ""
     assert (
         console.script("return Object.keys(localStorage).concat(Object.keys(sessionStorage))") == []
@@ -44,6 +45,20 @@ def test_the_overview_says_what_is_not_well_and_keeps_up(console: Console) -> No
         "sha256": "0" * 64, "reason": "it is not YAML"}))  # fmt: skip
     console.until(lambda: "Position\n3" in console.text())
     console.until(lambda: "it is not YAML" in console.text(".card.bad"))
+
+
+def test_the_overview_plots_the_last_hour_and_says_what_it_does_not_know(console: Console) -> None:
+    hour = console.server.gateway.hour = LastHour(console.store)
+    console.run(hour.take)
+    console.append("a/1", NewEvent("Happened", 1), NewEvent("Happened", 2))
+    console.run(hour.take)
+    console.sign_in()
+    console.until(lambda: len(console.all(".plot polyline")) >= 2)
+    names = [one.get_attribute("aria-label") for one in console.all(".plot svg")]
+    assert names[0].startswith("Head: 2 now, 0 to 2 since")
+    assert "events a second now" in names[1]
+    assert names[2] == "Lag of the slowest consumer: nothing known yet"
+    assert "knows of nothing before" in console.text()
 
 
 def test_rules_are_found_by_words_state_source_and_tactic(console: Console) -> None:
@@ -192,7 +207,8 @@ def test_the_fleet_shows_those_that_are_behind_first(console: Console) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["overview", "rules", "rules/RULE", "timeline", "timeline/compare/0/now", "fleet"]
+    "page",
+    ["overview", "rules", "rules/RULE", "timeline", "timeline/compare/0/now", "fleet", "integrity"],
 )
 def test_what_is_in_the_log_is_text_and_nothing_else(console: Console, page: str) -> None:
     rule = f"r{HOSTILE}"
@@ -200,6 +216,8 @@ def test_what_is_in_the_log_is_text_and_nothing_else(console: Console, page: str
     console.append(f"rule-state/{rule}", NewEvent("RuleStateSet", {"rule_id": rule, "state": {
         "state": "disabled", "set_by": HOSTILE, "reason": HOSTILE}}))  # fmt: skip
     console.append(f"a/{HOSTILE}", NewEvent(HOSTILE, HOSTILE))
+    done = console.run(console.store.append, "b/1", [NewEvent("Happened", 1)])
+    console.run(console.store.redact, done.position, HOSTILE, HOSTILE)
     console.append("source/s", NewEvent("RuleRejected", {"source": HOSTILE, "path": HOSTILE,
         "sha256": "0" * 64, "reason": HOSTILE}))  # fmt: skip
 

@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from browser.pages import Console
 
 AXE: Final = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
-PAGES: Final = ("overview", "rules", "rules/r1", "timeline", "timeline/compare/0/now", "fleet")
+PAGES: Final = (
+    "overview",
+    "rules",
+    "rules/r1",
+    "timeline",
+    "timeline/compare/0/now",
+    "fleet",
+    "integrity",
+)
 
 RUN_AXE: Final = """
 const done = arguments[arguments.length - 1];
@@ -36,7 +44,11 @@ def filled(console: Console) -> Console:
             await changes.ack()
 
     console.run(come)
-    console.sign_in("read", "state", "append")
+    console.append("a/1", NewEvent("Happened", 1))
+    position = console.store.feed.log.newest.position
+    console.run(console.store.redact, position, "asked for", "ana")
+    console.run(console.server.gateway.hour.take)
+    console.sign_in("admin")
     return console
 
 
@@ -49,10 +61,13 @@ def show(console: Console, page: str) -> None:
         "timeline": ".events li",
         "timeline/compare/0/now": ".revert",
         "fleet": ".rows .row",
+        "integrity": ".anchor",
     }
     if "compare" in page:
         console.find(".differences summary").click()
         console.find(".differences button").click()
+    if page == "integrity":
+        console.press("Verify")
     if page == "rules/r1":
         console.unfold("Who wrote each line")
         console.unfold("What it changed")

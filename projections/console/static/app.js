@@ -4,6 +4,7 @@ import { ask } from "./api.js";
 import { showCompare } from "./compare.js";
 import { fill, h, tell } from "./dom.js";
 import { showFleet } from "./fleet.js";
+import { showIntegrity } from "./integrity.js";
 import { showOverview } from "./overview.js";
 import { showRule } from "./rule.js";
 import { showRules } from "./rules.js";
@@ -15,6 +16,7 @@ const PAGES = [
   ["rules", "Rules", showRules],
   ["timeline", "Timeline", showTimeline],
   ["fleet", "Fleet", showFleet],
+  ["integrity", "Integrity", showIntegrity],
 ];
 
 /** What is shown for a page with more in its address. */

@@ -3,6 +3,7 @@
 import { ask } from "./api.js";
 import { duration, facts, fill, h, number, table, time } from "./dom.js";
 import { every } from "./every.js";
+import { hourCard } from "./hour.js";
 
 const SECONDS = 5;
 
@@ -11,13 +12,13 @@ export async function showOverview(view, { signal }) {
   const body = h("div", {});
   fill(view, h("h1", {}, "Overview"), body);
   await every(SECONDS, signal, async () => {
-    const status = await ask("GET", "/v1/status", { signal });
-    fill(body, ...cards(status));
+    const [status, hour] = await Promise.all([ask("GET", "/v1/status", { signal }), ask("GET", "/v1/hour", { signal })]);
+    fill(body, ...cards(status, hour));
   });
 }
 
-function cards({ faults, facts: log, sections }) {
-  return [trouble(faults), head(log), sources(sections.sources ?? []), views(log.views ?? [])].filter(Boolean);
+function cards({ faults, facts: log, sections }, hour) {
+  return [trouble(faults), head(log), hourCard(hour), sources(sections.sources ?? []), views(log.views ?? [])].filter(Boolean);
 }
 
 function trouble(faults) {
