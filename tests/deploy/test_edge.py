@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
 import pytest
-from support.edge import PROXIES, Edge, at_edge, find_program
+from support.edge import IN_A_ROW, PROXIES, Edge, at_edge, find_program
 from support.network import HOST
 from support.served import Served, serving_log
 from support.waiting import eventually, until
@@ -46,23 +47,38 @@ async def append(served: Served, stream: str, *data: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def nginx(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    find_program("nginx")
-    with at_edge("nginx", served.port, tmp_path_factory.mktemp("edge")) as edge:
-        yield edge
-
-
-@pytest.fixture(scope="module")
-def caddy(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    find_program("caddy")
-    with at_edge("caddy", served.port, tmp_path_factory.mktemp("edge")) as edge:
-        yield edge
+def edges(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Edge]]:
+    """Start each edge once, the one of nginx also behind Caddy."""
+    for program in PROXIES:
+        find_program(program)
+    with ExitStack() as stack:
+        directory = tmp_path_factory.mktemp("edge")
+        nginx, caddy = (
+            stack.enter_context(at_edge(name, served.port, directory)) for name in PROXIES
+        )
+        row = stack.enter_context(at_edge("caddy", nginx.port, directory / "row", nginx))
+        yield {"nginx": nginx, "caddy": caddy, IN_A_ROW: row}
 
 
 @pytest.fixture(params=PROXIES)
-def edge(request: pytest.FixtureRequest) -> Edge:
-    found: Edge = request.getfixturevalue(request.param)
-    return found
+def edge(request: pytest.FixtureRequest, edges: dict[str, Edge]) -> Edge:
+    return edges[request.param]
+
+
+@pytest.fixture(params=["nginx", IN_A_ROW])
+def caching(request: pytest.FixtureRequest, edges: dict[str, Edge]) -> Edge:
+    """Give an edge that keeps pages and lets requests wait as one."""
+    return edges[request.param]
+
+
+@pytest.fixture
+def nginx(edges: dict[str, Edge]) -> Edge:
+    return edges["nginx"]
+
+
+@pytest.fixture
+def caddy(edges: dict[str, Edge]) -> Edge:
+    return edges["caddy"]
 
 
 @pytest.fixture
@@ -134,12 +150,14 @@ async def test_events_come_through_at_once(edge: Edge, served: Served) -> None:
 
 
 async def test_a_page_is_asked_for_once(
-    nginx: Edge, served: Served, asked: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+    caching: Edge, served: Served, asked: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(_auth._ALLOWED, "cache-control", LONG)
-    async with client(nginx, served, "pages", "read", streams="order/") as asking:
+    async with client(caching, served, f"pages {caching.name}", "read", streams="order/") as asking:
         generation = (await asking.get("/v1/log")).json()["generation"]
-        page = f"/v1/pages/{generation}/1-1024?streams=order/"
+        # Another URL for each edge: the cache is the same.
+        own = f"streams=order/&exclude_types={caching.name}"
+        page = f"/v1/pages/{generation}/1-1024?{own}"
         async with anyio.create_task_group() as tasks:
             for _ in range(20):
                 tasks.start_soon(asking.get, page)
@@ -148,26 +166,32 @@ async def test_a_page_is_asked_for_once(
         assert asked("/v1/pages/{generation}/{span}") == 1
         assert asked("/v1/auth") == 1
     # What one token has fetched, no other is given without a right of its own.
-    async with client(nginx, served, "elsewhere", "read", streams="live/") as other:
+    async with client(
+        caching, served, f"elsewhere {caching.name}", "read", streams="live/"
+    ) as other:
         assert (await other.get(page)).status_code == 403
         for trick in ("STREAMS=live/", "%73treams=live/", "streams=live/", "streams="):
             for target in (f"{page}&{trick}", page.replace("?", f"?{trick}&")):
                 answer = await other.get(target)
                 assert answer.status_code in {400, 403}, target
-    async with httpx.AsyncClient(base_url=nginx.url, trust_env=False) as stranger:
+    async with httpx.AsyncClient(base_url=caching.url, trust_env=False) as stranger:
         assert (await stranger.get(page)).status_code == 401
     secret = asking.headers["authorization"].split()[1]
+    nginx = caching.behind or caching
     for file in (nginx.directory / "cache").rglob("*"):
         assert not file.is_file() or secret.encode() not in file.read_bytes()
     assert secret not in (nginx.directory / "requests.log").read_text()
+    assert secret not in caching.said()
 
 
 async def test_requests_that_wait_at_the_same_end_are_one_at_the_server(
-    nginx: Edge, served: Served, asked: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+    caching: Edge, served: Served, asked: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_events, "SHARED", {"cache-control": LONG})
     answers: list[list[Any]] = []
-    async with client(nginx, served, "waiting", "read", streams="wait/") as asking:
+    async with client(
+        caching, served, f"waiting {caching.name}", "read", streams="wait/"
+    ) as asking:
         await anyio.to_thread.run_sync(served.run, append(served, "wait/1", "first"))
         start = (await asking.get("/v1/events", params={"streams": "wait/"})).json()["cursor"]
         before = asked("/v1/events")
@@ -202,15 +226,16 @@ async def test_requests_that_wait_at_the_same_end_are_one_at_the_server(
 
 
 async def test_a_revoked_token_reads_the_cache_for_30_s_at_the_most(
-    nginx: Edge, served: Served, monkeypatch: pytest.MonkeyPatch
+    caching: Edge, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The time that the server gives is what nginx keeps to."""
     monkeypatch.setitem(_auth._ALLOWED, "cache-control", "max-age=1")
-    async with client(nginx, served, "short", "read", streams="order/") as asking:
+    name = f"short {caching.name}"
+    async with client(caching, served, name, "read", streams="order/") as asking:
         generation = (await asking.get("/v1/log")).json()["generation"]
         page = f"/v1/pages/{generation}/1-1024?streams=order/"
         assert (await asking.get(page)).status_code == 200
-        await anyio.to_thread.run_sync(served.run, revoke_token(served.store, "short"))
+        await anyio.to_thread.run_sync(served.run, revoke_token(served.store, name))
 
         async def refused() -> bool:
             return bool((await asking.get(page)).status_code == 401)
@@ -228,3 +253,28 @@ async def test_a_request_that_does_not_end_does_not_reach_the_server(
         async with client(nginx, served, "beside", "read") as asking:
             assert (await asking.get("/v1/log")).status_code == 200
         assert (asked("/v1/log"), asked("/v1/streams/{stream}")) == (1, 0)
+
+
+async def test_caddy_asks_what_a_token_grants_before_a_page_and_a_wait(
+    caddy: Edge, served: Served, asked: Callable[..., int]
+) -> None:
+    async with client(caddy, served, "asked", "read", streams="order/") as asking:
+        generation = (await asking.get("/v1/log")).json()["generation"]
+        page = f"/v1/pages/{generation}/1-1024"
+        assert asked("/v1/auth") == 0
+        for count, path in enumerate((page, "/v1/events"), 1):
+            assert (await asking.get(f"{path}?streams=order/")).status_code == 200
+            assert asked("/v1/auth") == count
+        before = asked("/v1/pages/{generation}/{span}")
+        for refused in ("", "?streams=live/", "?streams=order/&streams=live/"):
+            for spoofed in ("x-forwarded-uri", "x-original-uri"):
+                # What a client says of itself is not what the server is asked.
+                own = {spoofed: f"{page}?streams=order/"}
+                assert (await asking.get(page + refused, headers=own)).status_code == 403
+        assert asked("/v1/pages/{generation}/{span}") == before
+        await anyio.to_thread.run_sync(served.run, revoke_token(served.store, "asked"))
+
+        async def refused_now() -> bool:
+            return bool((await asking.get(f"{page}?streams=order/")).status_code == 401)
+
+        await eventually(refused_now)

@@ -17,7 +17,7 @@ import anyio
 import httpx
 import pytest
 from support.commands import command, environment, runner
-from support.edge import PROXIES, at_edge, find_program
+from support.edge import EDGES, at_edge, find_program
 from support.network import HOST, free_port
 from support.proxy import proxied
 
@@ -246,7 +246,7 @@ async def test_faults_beneath_nginx_lose_and_repeat_nothing(tmp_path: Path) -> N
 
 @pytest.mark.soak
 @pytest.mark.timeout(3_600)
-@pytest.mark.parametrize("proxy", PROXIES)
+@pytest.mark.parametrize("proxy", EDGES)
 async def test_many_faults_beneath_a_proxy_lose_and_repeat_nothing(
     proxy: str, tmp_path: Path
 ) -> None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROXIES: Final = ("nginx", "caddy")
+IN_A_ROW: Final = "caddy before nginx"
+EDGES: Final = (*PROXIES, IN_A_ROW)
+"""One proxy, or one that encrypts before one that keeps pages."""
 
 
 def find_program(name: str) -> str:
@@ -32,10 +35,16 @@ def find_program(name: str) -> str:
 
 
 class Edge:
-    """One proxy in front of a server, on a port of its own that it keeps."""
+    """One proxy in front of a server, on a port of its own that it keeps.
 
-    def __init__(self, name: str, upstream: int, directory: Path) -> None:
+    With ``behind`` it hands on to that proxy.
+    """
+
+    def __init__(
+        self, name: str, upstream: int, directory: Path, behind: Edge | None = None
+    ) -> None:
         self.name = name
+        self.behind = behind
         self.program = find_program(name)
         self.port = free_port()
         self.directory = directory
@@ -57,6 +66,7 @@ class Edge:
     def _adapted(self, text: str, upstream: int) -> str:
         places = {
             "gateway:8080": f"{HOST}:{upstream}",
+            "nginx:8080": f"{HOST}:{upstream}",
             "listen 8080;": f"listen {HOST}:{self.port};",
             "{$EDGE_ADDRESS::8080}": f"http://{HOST}:{self.port}",
             "/var/cache/nginx": f"{self.directory}/cache",
@@ -78,7 +88,11 @@ class Edge:
         with (self.directory / "output").open("ab") as output:
             self.process = subprocess.Popen(
                 words,
-                env={"PATH": os.defpath, "HOME": str(self.directory)},
+                env={
+                    "PATH": os.defpath,
+                    "HOME": str(self.directory),
+                    "EDGE_TO": "server" if self.behind is None else self.behind.name,
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -110,9 +124,18 @@ class Edge:
 
 
 @contextmanager
-def at_edge(name: str, upstream: int, directory: Path) -> Iterator[Edge]:
-    """Run a proxy in front of a server's port for the block."""
-    edge = Edge(name, upstream, directory / name)
+def at_edge(
+    name: str, upstream: int, directory: Path, behind: Edge | None = None
+) -> Iterator[Edge]:
+    """Run one of EDGES in front of a server's port for the block."""
+    if name == IN_A_ROW:
+        with (
+            at_edge("nginx", upstream, directory) as nginx,
+            at_edge("caddy", nginx.port, directory, nginx) as caddy,
+        ):
+            yield caddy
+        return
+    edge = Edge(name, upstream, directory / name, behind)
     try:
         edge.start()
         yield edge
