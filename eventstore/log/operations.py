@@ -342,6 +342,10 @@ class CommitBatch(msgspec.Struct, frozen=True):
         return self.events[-1].position
 
 
+Batches: TypeAlias = list[CommitBatch] | None
+"""Where a write tells what it appended; ``None`` where that is not asked."""
+
+
 def ownership_error(name: str, owner: str) -> TakenOverError:
     """Return the error of a subscription whose consumer ``owner`` has now."""
     return ConsumerRemovedError(name, owner) if owner == REMOVED else TakenOverError(name, owner)

@@ -16,6 +16,7 @@ from eventstore.log.events import Appended, Cursor, Event
 from eventstore.log.operations import (
     Acknowledge,
     Append,
+    Batches,
     CommitBatch,
     ConsumerOperation,
     Head,
@@ -64,7 +65,7 @@ def write_group(
     group: Sequence[Operation],
     inline: Sequence[InlineView],
     now_us: int,
-    batches: list[CommitBatch] | None = None,
+    batches: Batches = None,
     cache: StreamCache | None = None,
     watch: ClockWatch | None = None,
     known: KnownLog | None = None,
@@ -86,18 +87,7 @@ def write_group(
         for operation in group
     ]
     writes = [write for step in steps for write in _writes(step)]
-    versions: dict[str, int] = {}
-    stored: dict[bytes, KnownEvent] = {}
-    if writes:
-        versions = cache.begin(driver, head, {write.stream for write in writes})
-        stored = _read_known(driver, writes, cache.largest)
-    plan = Plan(
-        head,
-        versions,
-        stored,
-        lambda commit: _earlier_call(driver, head, commit),
-        now_us,
-    )
+    plan = _begin_plan(driver, head, writes, now_us, cache)
     if Trim in kinds:
         # After the trim the projections could no longer read the events that they lack.
         for view in inline:
@@ -113,12 +103,24 @@ def write_group(
     return [outcome() if callable(outcome) else outcome for outcome in outcomes]
 
 
+def _begin_plan(
+    driver: Driver, head: Head, writes: Sequence[StreamWrite], now_us: int, cache: StreamCache
+) -> Plan:
+    """Return a plan that knows the streams, and the ids, of what is to be written."""
+    versions: dict[str, int] = {}
+    stored: dict[bytes, KnownEvent] = {}
+    if writes:
+        versions = cache.begin(driver, head, {write.stream for write in writes})
+        stored = _read_known(driver, writes, cache.largest)
+    return Plan(head, versions, stored, lambda commit: _earlier_call(driver, head, commit), now_us)
+
+
 def _store_changes(
     driver: Driver,
     plan: Plan,
     inline: Sequence[InlineView],
     head: Head,
-    batches: list[CommitBatch] | None,
+    batches: Batches,
     cache: StreamCache,
 ) -> None:
     """Store what was planned after ``head``, apply it, and add it to ``batches``."""

@@ -5,17 +5,15 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
-from eventstore.errors import ConfigError, EventStoreError, NoLogError
+from eventstore.errors import EventStoreError, NoLogError
 from eventstore.log.clock import ClockWatch, checked
 from eventstore.log.inline_view import InlineView
 from eventstore.storage import (
     _inline_steps,
     _integrity_reads,
-    _trimming,
     _writing,
-    bulk,
     incarnation,
     migrations,
     pages,
@@ -26,19 +24,18 @@ from eventstore.storage._inline import REST_EVENTS, ViewBehindError
 from eventstore.storage._looks import Looks
 from eventstore.storage._step_size import STEP_SECONDS
 from eventstore.storage._stream_cache import StreamCache
-from eventstore.storage.kept_views import check_kept
 from eventstore.storage.user_transaction import append_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from eventstore.log.clock import Clock
-    from eventstore.log.events import Cursor
     from eventstore.log.inline_view import Inline
     from eventstore.log.operations import (
         Append,
+        Batches,
         CommitBatch,
         ConsumerState,
         Head,
@@ -51,13 +48,10 @@ if TYPE_CHECKING:
         StoredEvent,
         StreamState,
     )
-    from eventstore.log.records import KeptRecord, Record, StreamRecord
     from eventstore.storage._view_builds import HiddenTables
     from eventstore.storage.driver import Driver
     from eventstore.storage.protocols import LockHolder, NamedLock
     from eventstore.storage.user_transaction import AppendIn, UserTransaction
-
-    _Batches: TypeAlias = list[CommitBatch] | None
 
 T = TypeVar("T")
 
@@ -70,7 +64,6 @@ class SqlBackend(BuildsByHand, Looks, ABC):
     """A log in a database; :class:`eventstore.storage.protocols.Backend` says what is promised."""
 
     dialect: ClassVar[str]
-    _advice: ClassVar[str] = "use 'eventstore export' and 'eventstore import'"
     _foreign: ClassVar[str] = ""
     """What a database is that has none of the log's tables."""
     step_seconds: float = STEP_SECONDS
@@ -116,12 +109,7 @@ class SqlBackend(BuildsByHand, Looks, ABC):
         return partial(append_in, write=self._write_within, clock=self._clock, batch=batch)
 
     def _write_within(
-        self,
-        driver: Driver,
-        append: Append,
-        cache: StreamCache,
-        now_us: int,
-        batches: list[CommitBatch] | None,
+        self, driver: Driver, append: Append, cache: StreamCache, now_us: int, batches: Batches
     ) -> list[Outcome]:
         """Carry out an append in the transaction that ``driver`` is in, which is a caller's."""
         return _writing.write_group(
@@ -194,14 +182,14 @@ class SqlBackend(BuildsByHand, Looks, ABC):
         self, group: Sequence[Operation], tell: Callable[[CommitBatch], None] | None = None
     ) -> list[Outcome]:
         """Carry out a group in one durable transaction."""
-        batches: _Batches = [] if tell is not None else None
+        batches: Batches = [] if tell is not None else None
         with self._writing:
             outcomes = self._write_group(group, batches)
         if tell is not None and batches:
             tell(batches[-1])
         return outcomes
 
-    def _write_group(self, group: Sequence[Operation], batches: _Batches) -> list[Outcome]:
+    def _write_group(self, group: Sequence[Operation], batches: Batches) -> list[Outcome]:
         """Carry out a group; make anew what was removed of its projections, and repeat it then."""
         try:
             return self._write_in_steps(group, batches)
@@ -209,7 +197,7 @@ class SqlBackend(BuildsByHand, Looks, ABC):
             _inline_steps.mend(self, self._inline, error)
         return self._write_in_steps(group, batches)
 
-    def _write_in_steps(self, group: Sequence[Operation], batches: _Batches) -> list[Outcome]:
+    def _write_in_steps(self, group: Sequence[Operation], batches: Batches) -> list[Outcome]:
         """Carry out a group; first bring up projections that are far behind, beside others."""
         for inline in self._limits:
             try:
@@ -249,53 +237,6 @@ class SqlBackend(BuildsByHand, Looks, ABC):
         """Give a session for temporary tables; ``None`` where there is one session only."""
         return None
 
-    def outline(self) -> tuple[Head, list[ConsumerState]]:
-        """Return the head and all consumers as of one moment."""
-        return self._read(bulk.read_outline)
-
-    def streams(self, after: int, until: int, limit: int) -> list[tuple[int, StreamRecord]]:
-        """Return streams by number, with their versions at a position."""
-        return self._read(lambda driver: bulk.read_streams(driver, after, until, limit))
-
-    def kept(self, after: int, limit: int) -> list[KeptRecord]:
-        """Return the events that trimming has kept."""
-        return self._read(lambda driver: bulk.read_kept(driver, after, limit))
-
-    def load(self, records: Iterable[Record]) -> Head:
-        """Fill an empty log in one durable transaction."""
-        with self._writing:
-            head = self._write(lambda driver: bulk.load(driver, records, self._where))
-            self._prepare_inline()
-            return head
-
-    def backup(
-        self,
-        target: Path,  # noqa: ARG002
-        progress: Callable[[int, int], None],  # noqa: ARG002
-        *,
-        replace: bool,  # noqa: ARG002
-    ) -> int:
-        """Refuse: the log is no file of its own."""
-        raise ConfigError(f"{self._where} is no file to copy: {self._advice}")
-
-    def restore(
-        self,
-        copy: Path,  # noqa: ARG002
-        progress: Callable[[int, int], None],  # noqa: ARG002
-        *,
-        replace: bool,  # noqa: ARG002
-    ) -> int:
-        """Refuse: the log is no file of its own."""
-        raise ConfigError(f"{self._where} is no file to restore: {self._advice}")
-
-    def open_copy(self, copy: Path) -> SqlBackend | None:  # noqa: ARG002
-        """Refuse: the log is no file of its own."""
-        raise ConfigError(f"{self._where} is no file to restore: {self._advice}")
-
-    def cut(self, before: int | None, before_us: int | None) -> Cursor:
-        """Return the end of the last commit that lies wholly before a position, or a time."""
-        return self._read(lambda driver: _trimming.find_cut(driver, before, before_us))
-
     def identify(self) -> tuple[Head, str]:
         """Return the head and the incarnation; refuse from then on to write to another log."""
 
@@ -304,34 +245,6 @@ class SqlBackend(BuildsByHand, Looks, ABC):
             return head, self._known.note(driver, self._where, head.log_id)
 
         return self._read(read)
-
-    def check_held(self, last: int, served: Collection[str], forgone: Collection[str]) -> None:
-        """Raise where a consumer or a view still needs an event up to ``last``."""
-        brought_up = {view.name for view in self._inline} - self.skipped.keys()
-
-        def check(driver: Driver) -> None:
-            _trimming.check_held(driver, last, brought_up.union(served))
-            check_kept(driver, last, served, forgone)
-
-        self._read(check)
-
-    def renew_incarnation(self) -> str:
-        """Give this log a new incarnation, and return it."""
-
-        def renew(driver: Driver) -> str:
-            driver.lock_schema()
-            driver.lock_appends()
-            return incarnation.renew(driver)
-
-        return self._write(renew)
-
-    def now(self) -> int:
-        """Return the time of the log's clock, in microseconds since the epoch."""
-        return self._clock()
-
-    def hashes(self, positions: Sequence[int]) -> list[tuple[int, bytes]]:
-        """Return the chain's hash at events of the log or kept ones, by position."""
-        return self._read(lambda driver: _trimming.read_hashes(driver, positions))
 
     def named_lock(self, name: str) -> NamedLock | None:  # noqa: ARG002
         """Return ``None``: all users of the log are on one host, and lock files there."""

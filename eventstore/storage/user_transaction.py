@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from eventstore.log.clock import Clock
-    from eventstore.log.operations import Append, CommitBatch, Outcome
+    from eventstore.log.operations import Append, Batches, CommitBatch, Outcome
     from eventstore.storage._stream_cache import StreamCache
     from eventstore.storage.driver import Driver
 
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     AppendIn: TypeAlias = Callable[
         [Driver, Append, StreamCache], tuple[Appended, CommitBatch | None]
     ]
-    Write: TypeAlias = Callable[
-        [Driver, Append, StreamCache, int, list[CommitBatch] | None], list[Outcome]
-    ]
+    Write: TypeAlias = Callable[[Driver, Append, StreamCache, int, Batches], list[Outcome]]
 
 
 class UserTransaction(Protocol):
@@ -85,7 +83,7 @@ def append_in(
 
     ``cache`` is that of the connection, which its transactions use one after another.
     """
-    batches: list[CommitBatch] | None = [] if batch else None
+    batches: Batches = [] if batch else None
     (outcome,) = write(driver, append, cache, clock(), batches)
     if isinstance(outcome, EventStoreError):
         raise outcome

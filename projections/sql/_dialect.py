@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eventstore import Appended, NewEvent
     from eventstore.log.clock import Clock
     from eventstore.log.operations import CommitBatch
-    from eventstore.storage.base import SqlBackend
+    from eventstore.storage.movable import MovableSqlBackend
     from eventstore.storage.user_transaction import UserTransaction
     from projections.sql._capture import Capture
     from projections.sql._migrations import MigrationFile, Migrator
@@ -75,11 +75,11 @@ class SqlDialect(ABC):
         """Keep others from changing the schema until the transaction ends."""
 
     @abstractmethod
-    def export_snapshot(self, backend: SqlBackend, target: Path) -> int:
+    def export_snapshot(self, backend: MovableSqlBackend, target: Path) -> int:
         """Write the log and the tables into a file; return their position."""
 
     @abstractmethod
-    def import_snapshot(self, backend: SqlBackend, source: Path) -> int:
+    def import_snapshot(self, backend: MovableSqlBackend, source: Path) -> int:
         """Replace the log and the tables by those of a snapshot; return their position."""
 
     def publish(self, recorded: Recorded | None) -> None:

@@ -12,7 +12,7 @@ from eventstore.log.clock import system_clock
 from eventstore.notify.notifiers import make_notifier
 from eventstore.notify.protocol import LogIdentity
 from eventstore.storage.backends import make_backend
-from eventstore.storage.base import SqlBackend
+from eventstore.storage.movable import MovableSqlBackend
 from eventstore.system.contexts import BlockingContext
 from eventstore.system.owners import ProcessGuard, close_beside, warn_unclosed
 from eventstore.system.secret_url import SecretUrl
@@ -51,7 +51,7 @@ class SqlStorage(BlockingContext):
         clock: Clock = system_clock,
     ) -> None:
         backend = make_backend(url, clock, inline)
-        if not isinstance(backend, SqlBackend) or SecretUrl(url).scheme == "memory":
+        if not isinstance(backend, MovableSqlBackend) or SecretUrl(url).scheme == "memory":
             raise ConfigError(
                 f"{backend.url} cannot keep tables: name a SQLite file or a PostgreSQL"
             )

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from eventstore.log.clock import ClockWatch
     from eventstore.log.events import Appended, Event
-    from eventstore.log.operations import Head, Operation, Outcome
+    from eventstore.log.operations import Batches, Head, Operation, Outcome
     from eventstore.storage._stream_cache import StreamCache
     from eventstore.storage.incarnation import KnownLog
     from eventstore.storage.postgres.connection import Session
@@ -99,7 +99,7 @@ class SingleStatement:
         self._use = use
 
     def write(
-        self, group: Sequence[Operation], now_us: int, batches: list[CommitBatch] | None
+        self, group: Sequence[Operation], now_us: int, batches: Batches
     ) -> list[Outcome] | None:
         """Carry out a group; return ``None`` where that takes a transaction, and nothing is stored.
 

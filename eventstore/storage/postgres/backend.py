@@ -20,8 +20,8 @@ from sqlalchemy.exc import DisconnectionError
 
 from eventstore.errors import StorageError
 from eventstore.limits import QUERY_THREADS
-from eventstore.storage.base import SqlBackend
 from eventstore.storage.beside_head import may_be_beside
+from eventstore.storage.movable import MovableSqlBackend
 from eventstore.storage.postgres import owners
 from eventstore.storage.postgres._advisory_lock import SessionLock, read_held
 from eventstore.storage.postgres._driver import PostgresDriver
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from eventstore.log.clock import Clock
     from eventstore.log.inline_view import Inline
-    from eventstore.log.operations import Append, CommitBatch, Operation, Outcome, Page, Query
+    from eventstore.log.operations import Append, Batches, Operation, Outcome, Page, Query
     from eventstore.storage._stream_cache import StreamCache
     from eventstore.storage.driver import Driver, ViewRows
     from eventstore.storage.driver import Query as Statement
@@ -77,7 +77,7 @@ It also releases the locks that an earlier query has left to the session.
 READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
-class PostgresBackend(SqlBackend):
+class PostgresBackend(MovableSqlBackend):
     """A log on PostgreSQL 13 or newer; see :class:`eventstore.storage.protocols.Backend`."""
 
     dialect = "postgresql"
@@ -163,12 +163,7 @@ class PostgresBackend(SqlBackend):
         return PostgresUserTransaction(connection, self._where, self._watchdog, translate, append)
 
     def _write_within(
-        self,
-        driver: Driver,
-        append: Append,
-        cache: StreamCache,
-        now_us: int,
-        batches: list[CommitBatch] | None,
+        self, driver: Driver, append: Append, cache: StreamCache, now_us: int, batches: Batches
     ) -> list[Outcome]:
         """Carry out an append, by one statement where all that it needs is known."""
         if not self._inline:
@@ -187,9 +182,7 @@ class PostgresBackend(SqlBackend):
         """Return each lock that is held now, by name."""
         return self._read(read_held)
 
-    def _write_group(
-        self, group: Sequence[Operation], batches: list[CommitBatch] | None
-    ) -> list[Outcome]:
+    def _write_group(self, group: Sequence[Operation], batches: Batches) -> list[Outcome]:
         """Carry out a group, by one statement where all that it needs is known."""
         outcomes = None if self._inline else self._single.write(group, self._clock(), batches)
         if outcomes is not None:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from eventstore.errors import ConfigError, NoLogError, StorageError
 from eventstore.log.operations import Redact
-from eventstore.storage.base import SqlBackend
 from eventstore.storage.sqlite import _file_copy
+from eventstore.storage.sqlite._backend_reads import SqliteReads
 from eventstore.storage.sqlite._brief_reads import BriefReads
 from eventstore.storage.sqlite._driver import SqliteDriver
 from eventstore.storage.sqlite._hidden_tables import SqliteHiddenTables
@@ -30,14 +30,12 @@ from eventstore.storage.sqlite.connection import (
     SqliteConnection,
     connect,
     describe_file,
-    interrupting,
-    only_reading,
 )
 from eventstore.storage.sqlite.errors import translate_errors
 from eventstore.storage.sqlite.file_identity import LogFiles, check_alone
 from eventstore.storage.sqlite.forked_files import check_usable
 from eventstore.storage.sqlite.paths import check_present, database_path
-from eventstore.storage.sqlite.read_only import is_read_only, read_unlocked
+from eventstore.storage.sqlite.read_only import is_read_only
 from eventstore.storage.sqlite.user_transaction import SqliteUserTransaction
 from eventstore.storage.sqlite.write_turn import WAIT_SECONDS, WriteTurn
 from eventstore.system.event_loop import check_cancelled
@@ -51,9 +49,7 @@ if TYPE_CHECKING:
     from eventstore.log.clock import Clock
     from eventstore.log.inline_view import Inline
     from eventstore.log.operations import CommitBatch, Operation, Outcome
-    from eventstore.storage.driver import Driver, ViewRows
-    from eventstore.storage.driver import Query as Statement
-    from eventstore.storage.query_limit import QueryLimit
+    from eventstore.storage.driver import Driver
     from eventstore.storage.user_transaction import UserTransaction
 
 log = logging.getLogger(__name__)
@@ -64,7 +60,7 @@ class OlderSchemaError(StorageError):
     """A log that is only read has a schema that would have to be brought up to date first."""
 
 
-class SqliteBackend(SqlBackend):
+class SqliteBackend(SqliteReads):
     """A log on SQLite; see :class:`eventstore.storage.protocols.Backend`."""
 
     dialect = "sqlite"
@@ -297,19 +293,6 @@ class SqliteBackend(SqlBackend):
                 self._unscrubbed = not scrub(self._writer, turn, self._where)
         return outcomes
 
-    @property
-    def _where(self) -> str:
-        return str(self.path) if self.path else self.url
-
-    def _check_files(self) -> None:
-        """Raise FileChangedError once the log's files are not those at its path.
-
-        SQLite would go on with the old ones: appends to them would be lost silently, and a
-        subscription would never see another event.
-        """
-        if self._files is not None:
-            self._files.check()
-
     def _write(self, function: Callable[[Driver], T]) -> T:
         """Hold the turn to write and a transaction; commit at the end, or leave nothing."""
         if self._read_only:
@@ -340,61 +323,3 @@ class SqliteBackend(SqlBackend):
             yield SqliteHiddenTables(
                 connection, turn.hold if turn else nullcontext, self._check_files
             )
-
-    def _read(self, function: Callable[[Driver], T]) -> T:
-        """Call ``function`` in a snapshot."""
-        if not self._read_only or self.path is None:
-            return super()._read(function)
-        with translate_errors(self._where):
-            self._check_files()
-            return read_unlocked(self.path, function)
-
-    def _query(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
-        """Call ``function`` in a snapshot, on a connection for queries."""
-
-        def limited(driver: Driver) -> T:
-            with only_reading(driver.raw), interrupting(driver.raw, limit.is_over):
-                return function(driver)
-
-        if self.path is None:
-            if not self._memory_lock.acquire(timeout=limit.left):
-                raise limit.timeout()
-            try:
-                return self._read(limited)
-            finally:
-                self._memory_lock.release()
-        if self._read_only:
-            return self._read(limited)
-        with self._snapshot(queries=True) as driver:
-            return limited(driver)
-
-    def _look(self, function: Callable[[Driver], T], limit: QueryLimit) -> T:
-        """Call ``function``, which changes no setting of the connection, in a snapshot."""
-        if self.path is None or self._read_only:
-            return self._query(function, limit)
-        with self._snapshot() as driver, interrupting(driver.raw, limit.is_over):
-            return function(driver)
-
-    def look_briefly(self, view: str, queries: Sequence[Statement]) -> ViewRows | None:
-        """Return what :meth:`look` returns where that is there at once; ``None`` where not."""
-        brief = None if self._read_only else self._brief
-        return None if brief is None else brief.look(view, queries)
-
-    @contextmanager
-    def _snapshot(self, *, queries: bool = False) -> Iterator[Driver]:
-        with translate_errors(self._where):
-            if self.path is None:
-                with self._memory_lock:
-                    yield self._writing_driver()
-                return
-            self._check_files()
-            take = self._users.query_connection if queries else self._readers.connection
-            with take() as connection:
-                driver = SqliteDriver(connection)
-                driver.run("BEGIN")
-                try:
-                    yield driver
-                    if self._files is not None:
-                        self._files.attach()
-                finally:
-                    driver.run("ROLLBACK")

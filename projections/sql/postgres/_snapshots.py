@@ -16,11 +16,11 @@ from eventstore.storage import bulk
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from eventstore.storage.base import SqlBackend
+    from eventstore.storage.movable import MovableSqlBackend
     from eventstore.storage.user_transaction import UserTransaction
 
 
-def export_snapshot(backend: SqlBackend, target: Path) -> int:
+def export_snapshot(backend: MovableSqlBackend, target: Path) -> int:
     """Export the log as of one moment; return its last position."""
     return export_to(backend, target, no_progress, replace=True).position
 

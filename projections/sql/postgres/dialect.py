@@ -22,7 +22,7 @@ from projections.sql.postgres.replay import PostgresReplay
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from eventstore.storage.base import SqlBackend
+    from eventstore.storage.movable import MovableSqlBackend
     from eventstore.storage.postgres.user_transaction import PostgresUserTransaction
     from eventstore.storage.user_transaction import UserTransaction
 
@@ -143,11 +143,11 @@ class PostgresDialect(SqlDialect):
         with transaction.reading() as driver:
             driver.lock_schema()
 
-    def export_snapshot(self, backend: SqlBackend, target: Path) -> int:
+    def export_snapshot(self, backend: MovableSqlBackend, target: Path) -> int:
         """Write the log into a file; return its last position."""
         return _snapshots.export_snapshot(backend, target)
 
-    def import_snapshot(self, backend: SqlBackend, source: Path) -> int:
+    def import_snapshot(self, backend: MovableSqlBackend, source: Path) -> int:
         """Fill an empty log from a file, and compute the tables; return their position."""
         with (
             closing(self._open_transaction()) as transaction,

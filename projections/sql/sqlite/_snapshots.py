@@ -19,7 +19,7 @@ from eventstore.storage.sqlite.user_transaction import refuse_nested
 from eventstore.system.safe_files import permissions, writing
 
 if TYPE_CHECKING:
-    from eventstore.storage.base import SqlBackend
+    from eventstore.storage.movable import MovableSqlBackend
 
 FORMAT: Final = "ruletide-sql-snapshot-1"
 MAX_HEADER_BYTES: Final = 1024
@@ -35,7 +35,7 @@ class SnapshotHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
 
 
-def export_snapshot(backend: SqlBackend, target: Path) -> int:
+def export_snapshot(backend: MovableSqlBackend, target: Path) -> int:
     """Copy the log and the tables as of one moment; return their position."""
     with TemporaryDirectory(dir=target.absolute().parent, prefix=".snapshot-") as directory:
         copy = Path(directory) / "copy.db"
@@ -56,7 +56,7 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def import_snapshot(backend: SqlBackend, source: Path) -> int:
+def import_snapshot(backend: MovableSqlBackend, source: Path) -> int:
     """Replace the log and the tables by those of a snapshot, in one transaction.
 
     Returns their position. Raises ArchiveError, and changes nothing, for a file whose size or

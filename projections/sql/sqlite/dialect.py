@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-    from eventstore.storage.base import SqlBackend
+    from eventstore.storage.movable import MovableSqlBackend
     from eventstore.storage.user_transaction import UserTransaction
 
 
@@ -84,10 +84,10 @@ class SqliteDialect(SqlDialect):
     def _lock_schema(self, transaction: UserTransaction) -> None:
         """Do nothing: a transaction that writes has the file for itself."""
 
-    def export_snapshot(self, backend: SqlBackend, target: Path) -> int:
+    def export_snapshot(self, backend: MovableSqlBackend, target: Path) -> int:
         """Write the log and the tables into a file; return their position."""
         return _snapshots.export_snapshot(backend, target)
 
-    def import_snapshot(self, backend: SqlBackend, source: Path) -> int:
+    def import_snapshot(self, backend: MovableSqlBackend, source: Path) -> int:
         """Replace the log and the tables by those of a snapshot; return their position."""
         return _snapshots.import_snapshot(backend, source)
