@@ -6,7 +6,7 @@ from support.consumers import assert_lost, stored
 from support.logs import positions, some
 from support.waiting import DEADLINE, collect, eventually, signalled, take
 
-from eventstore import END, EventStore, InvalidInputError, TakenOverError
+from eventstore import END, EventStore, InvalidInputError, Subscription, TakenOverError
 from eventstore.changes.rejections import rejection_stream
 from eventstore.testing import FakeClock
 
@@ -17,6 +17,13 @@ pytestmark = pytest.mark.anyio
 def stored_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """Store progress only with what is written anyway: its timer may end on a slow machine."""
     monkeypatch.setattr("eventstore.store._write_queue.ACK_SECONDS", 3_600.0)
+
+
+async def following(store: EventStore, count: int, start: int) -> Subscription:
+    """Return a subscription of a consumer that has taken so many events."""
+    subscription = store.subscribe_changes(after=start, consumer="w")
+    await take(subscription, count)
+    return subscription
 
 
 async def test_asking_for_the_next_event_stores_the_one_before_soon(
@@ -32,8 +39,7 @@ async def test_asking_for_the_next_event_stores_the_one_before_soon(
 
 async def test_a_flush_has_stored_the_cursor_when_it_returns(store: EventStore, start: int) -> None:
     done = await store.append("a/1", some(3))
-    subscription = store.subscribe_changes(after=start, consumer="w")
-    await take(subscription, 3)
+    subscription = await following(store, 3, start)
     await subscription.ack(flush=True)
     assert (await stored(store)).cursor == done.cursor
 
@@ -63,8 +69,7 @@ async def test_a_filtered_consumer_on_a_quiet_stream_advances(
 @pytest.mark.usefixtures("stored_late")
 async def test_the_newest_opener_owns_the_name(store: EventStore, start: int) -> None:
     await store.append("a/1", some(2))
-    first = store.subscribe_changes(after=start, consumer="w")
-    await take(first, 2)
+    first = await following(store, 2, start)
     async with store.subscribe_changes(after=start, consumer="w") as second:
         await store.append("a/1", some(1))
         with pytest.raises(TakenOverError) as caught:
@@ -90,10 +95,8 @@ async def test_a_waiting_owner_learns_that_it_lost_the_name(url: str) -> None:
 @pytest.mark.usefixtures("stored_late")
 async def test_a_lost_owner_cannot_move_the_cursor(store: EventStore, start: int) -> None:
     await store.append("a/1", some(3))
-    first = store.subscribe_changes(after=start, consumer="w")
-    await take(first, 3)
-    second = store.subscribe_changes(after=start, consumer="w")
-    await take(second, 1)
+    first = await following(store, 3, start)
+    second = await following(store, 1, start)
     await second.ack(flush=True)
     await assert_lost(first, TakenOverError)
     assert (await stored(store)).cursor.position == start + 1
@@ -103,11 +106,9 @@ async def test_a_lost_owner_s_close_leaves_the_new_one_s_progress(
     store: EventStore, start: int
 ) -> None:
     await store.append("a/1", some(3))
-    first = store.subscribe_changes(after=start, consumer="w")
-    await take(first, 1)
+    first = await following(store, 1, start)
     await first.ack(flush=True)
-    second = store.subscribe_changes(after=start, consumer="w")
-    await take(second, 2)
+    second = await following(store, 2, start)
     await second.ack()
     await first.aclose()
 

@@ -118,13 +118,18 @@ def test_a_directory_of_an_older_version_gets_the_names_of_today(files: Place, r
         assert files.files().keys() == {"a", "b", "d"}
 
 
-def test_one_memory_is_published_by_a_line_and_not_by_the_whole_manifest(
-    files: Place, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Neither because the manifest is small, nor for the time that a busy machine takes.
+@pytest.fixture
+def manifest_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write no whole manifest: neither a small one, nor for the time that a busy machine takes."""
     monkeypatch.setattr("projections.directory._publisher.SMALL_BYTES", 0)
     monkeypatch.setattr("projections.directory._publisher.WHOLE_SECONDS", 3600.0)
     monkeypatch.setattr("projections.memories.files.HOLD_SECONDS", 3600.0)
+
+
+@pytest.mark.usefixtures("manifest_stays")
+def test_one_memory_is_published_by_a_line_and_not_by_the_whole_manifest(
+    files: Place, root: Path
+) -> None:
     with files.open() as memories:
         memories.store(some("a", "first"))  # The directory is written for the first time.
         whole = (root / ".eventstore-manifest").read_bytes()
@@ -143,12 +148,10 @@ def test_one_memory_is_published_by_a_line_and_not_by_the_whole_manifest(
 
 
 @pytest.mark.promise("memories")
+@pytest.mark.usefixtures("manifest_stays")
 def test_whichever_names_and_lines_a_loss_of_power_takes_the_next_opening_brings_back(
-    files: Place, root: Path, monkeypatch: pytest.MonkeyPatch
+    files: Place, root: Path
 ) -> None:
-    monkeypatch.setattr("projections.directory._publisher.SMALL_BYTES", 0)
-    monkeypatch.setattr("projections.directory._publisher.WHOLE_SECONDS", 3600.0)
-    monkeypatch.setattr("projections.memories.files.HOLD_SECONDS", 3600.0)
     with files.open() as memories:
         for memory_id in "abc":
             memories.store(some(memory_id, "old"))

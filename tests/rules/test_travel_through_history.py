@@ -98,11 +98,16 @@ class Git:
         return [numbers[name] for name in found]
 
 
-async def test_rules_and_differences_are_those_of_git(
-    store: EventStore, history: Path, root: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def git(history: Path, tmp_path: Path) -> Git:
+    """Return a repository with the commits of the history."""
     (tmp_path / "git").mkdir()
-    git = Git(tmp_path / "git", history)
+    return Git(tmp_path / "git", history)
+
+
+async def test_rules_and_differences_are_those_of_git(
+    store: EventStore, git: Git, history: Path, root: Path
+) -> None:
     steps = await replay(store, history, root, "raw")
     assert len(git.commits) == len(steps)
     chance = random.Random(20)
@@ -139,10 +144,8 @@ def _of_git(lines: list[str]) -> list[str]:
 
 
 async def test_blame_names_the_commits_that_git_names(
-    store: EventStore, history: Path, root: Path, tmp_path: Path
+    store: EventStore, git: Git, history: Path, root: Path
 ) -> None:
-    (tmp_path / "git").mkdir()
-    git = Git(tmp_path / "git", history)
     steps = await replay(store, history, root, "raw")
     number_of = {step.position: number for number, step in reversed(list(enumerate(steps)))}
     chance, same, lines = random.Random(20), 0, 0

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from anyio.abc import SocketStream
+    from httpx import AsyncClient
 
 pytestmark = pytest.mark.anyio
 
@@ -35,6 +36,24 @@ async def limited(**settings: float) -> AsyncIterator[tuple[Server, str]]:
         secret = await create_token(store, "all", ["admin"])
         async with served(store, settings=ServerSettings(**given)) as server:  # type: ignore[arg-type]
             yield server, secret
+
+
+@asynccontextmanager
+async def client_of(**settings: float) -> AsyncIterator[tuple[Server, AsyncClient]]:
+    """Serve with these limits; give a client with a token of all scopes."""
+    async with (
+        limited(**settings) as (server, secret),
+        server.stranger(authorization=f"Bearer {secret}") as client,
+    ):
+        yield server, client
+
+
+@asynccontextmanager
+async def live(client: AsyncClient) -> AsyncIterator[None]:
+    """Have a live stream of events open."""
+    async with client.stream("GET", "/v1/events/live") as stream:
+        assert stream.status_code == 200
+        yield
 
 
 @asynccontextmanager
@@ -148,12 +167,8 @@ async def test_one_connection_too_many_is_told_to_come_again() -> None:
 
 
 async def test_a_token_has_its_rate_and_its_streams() -> None:
-    async with (
-        limited(rate=0.001) as (server, secret),
-        server.stranger(authorization=f"Bearer {secret}") as client,
-    ):
-        async with client.stream("GET", "/v1/events/live") as stream:
-            assert stream.status_code == 200
+    async with client_of(rate=0.001) as (server, client):
+        async with live(client):
             late = await client.get("/v1/log")
             assert late.status_code == 429
             assert 1 <= int(late.headers["retry-after"]) <= 1_000
@@ -166,15 +181,11 @@ async def test_a_token_has_its_rate_and_its_streams() -> None:
 
 
 async def test_a_token_has_no_more_streams_than_allowed() -> None:
-    async with (
-        limited(token_streams=1) as (server, secret),
-        server.stranger(authorization=f"Bearer {secret}") as client,
-    ):
-        async with client.stream("GET", "/v1/events/live") as stream:
-            assert stream.status_code == 200
+    async with client_of(token_streams=1) as (server, client):
+        async with live(client):
             for path in ("/v1/events/live", "/v1/events?after=end&wait=60"):
                 refused = await client.get(path)
                 assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
         await until(lambda: not server.gateway.followers)
-        async with client.stream("GET", "/v1/events/live") as stream:
-            assert stream.status_code == 200
+        async with live(client):
+            pass

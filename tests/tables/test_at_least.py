@@ -20,6 +20,7 @@ from eventstore import (
 from projections import ProjectionRunner
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
@@ -101,19 +102,26 @@ async def test_waiting_makes_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+async def behind_by_one(
+    store: EventStore, log: str, place: str, names: list[str] | None
+) -> Mapping[str, int | None]:
+    """Return what is waited for once a fourth event follows three that were applied."""
+    await append_numbers(store, 3)
+    await project(log, place, Totals())
+    assert await store.wait_applied(3, views=names, timeout=0) == []
+    await store.append("n/1", [NewEvent("Counted", 1)])
+    with pytest.raises(NotAppliedError) as late:
+        await store.wait_applied(4, views=names, timeout=0)
+    assert await store.wait_applied(4, consumers=[], timeout=0) == []
+    return late.value.behind
+
+
 @pytest.mark.parametrize("names", [None, ["totals"]])
 async def test_views_of_the_log_are_waited_for_like_consumers(
     log: str, names: list[str] | None
 ) -> None:
     async with EventStore.open(log) as store:
-        await append_numbers(store, 3)
-        await project(log, log, Totals())
-        assert await store.wait_applied(3, views=names, timeout=0) == []
-        await store.append("n/1", [NewEvent("Counted", 1)])
-        with pytest.raises(NotAppliedError) as late:
-            await store.wait_applied(4, views=names, timeout=0)
-        assert late.value.behind == {"view totals": 3}
-        assert await store.wait_applied(4, consumers=[], timeout=0) == []
+        assert await behind_by_one(store, log, log, names) == {"view totals": 3}
         with pytest.raises(NotAppliedError, match="view ghost was never seen"):
             await store.wait_applied(1, views=["ghost"], timeout=0)
         async with anyio.create_task_group() as tasks:
@@ -133,14 +141,8 @@ async def test_views_in_other_databases_are_waited_for_like_consumers(
     monkeypatch.setattr("projections.elsewhere.WAIT_SECONDS", 600.0)  # Also on a busy machine.
     log, target = f"sqlite:///{tmp_path}/log.db", f"sqlite:///{tmp_path}/target.db"
     async with EventStore.open(log) as store:
-        await append_numbers(store, 3)
-        await project(log, target, Totals())
-        assert await store.wait_applied(3, views=names, timeout=0) == []
-        await store.append("n/1", [NewEvent("Counted", 1)])
-        with pytest.raises(NotAppliedError) as late:
-            await store.wait_applied(4, views=names, timeout=0)
-        assert late.value.behind == {f"view totals in {target}": 3}
-        assert await store.wait_applied(4, consumers=[], timeout=0) == []
+        behind = await behind_by_one(store, log, target, names)
+        assert behind == {f"view totals in {target}": 3}
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ProjectionRunner(store, Totals().at(target)).catch_up)
             await store.wait_applied(4, views=names, timeout=DEADLINE)
