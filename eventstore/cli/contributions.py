@@ -18,18 +18,7 @@ from eventstore.system.entry_points import find_entry_points, import_path
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from eventstore.cli.manifest import (
-        Checkpoints,
-        Command,
-        EventLines,
-        LogCheck,
-        MetricsGroup,
-        Rebuild,
-        Routes,
-        StatusSection,
-        View,
-        ViewRebuild,
-    )
+    from eventstore.cli import manifest as kinds
     from eventstore.system.entry_points import EntryPoint
 
 DISTRIBUTION: Final = "ruletide"
@@ -74,16 +63,16 @@ class Contribution(Generic[T]):
 class Contributions:
     """Everything that manifests add, each name once, in the order in which it is offered."""
 
-    commands: dict[str, Contribution[Command]] = field(default_factory=dict)
-    event_lines: dict[tuple[str, str], Contribution[EventLines]] = field(default_factory=dict)
-    status_sections: dict[str, Contribution[StatusSection]] = field(default_factory=dict)
-    rebuilds: dict[str, Contribution[Rebuild]] = field(default_factory=dict)
-    checkpoints: dict[str, Contribution[Checkpoints]] = field(default_factory=dict)
-    log_checks: list[Contribution[LogCheck]] = field(default_factory=list)
-    routes: list[Contribution[Routes]] = field(default_factory=list)
-    metrics: dict[str, Contribution[MetricsGroup]] = field(default_factory=dict)
-    views: dict[str, Contribution[View]] = field(default_factory=dict)
-    view_rebuilds: list[Contribution[ViewRebuild]] = field(default_factory=list)
+    commands: dict[str, Contribution[kinds.Command]] = field(default_factory=dict)
+    event_lines: dict[tuple[str, str], Contribution[kinds.EventLines]] = field(default_factory=dict)
+    status_sections: dict[str, Contribution[kinds.StatusSection]] = field(default_factory=dict)
+    rebuilds: dict[str, Contribution[kinds.Rebuild]] = field(default_factory=dict)
+    checkpoints: dict[str, Contribution[kinds.Checkpoints]] = field(default_factory=dict)
+    log_checks: list[Contribution[kinds.LogCheck]] = field(default_factory=list)
+    routes: list[Contribution[kinds.Routes]] = field(default_factory=list)
+    metrics: dict[str, Contribution[kinds.MetricsGroup]] = field(default_factory=dict)
+    views: dict[str, Contribution[kinds.View]] = field(default_factory=dict)
+    view_rebuilds: list[Contribution[kinds.ViewRebuild]] = field(default_factory=list)
     history_categories: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -111,7 +100,7 @@ class Contributions:
         self.history_categories += manifest.history_categories
 
     def _put_section(
-        self, section: StatusSection, contribution: Contribution[StatusSection]
+        self, section: kinds.StatusSection, contribution: Contribution[kinds.StatusSection]
     ) -> None:
         options = {one.item.check_option for one in self.status_sections.values()}
         if section.check_option and section.check_option in options | STATUS_OPTIONS:

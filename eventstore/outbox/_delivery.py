@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
@@ -39,6 +40,7 @@ class RetryLaterError(EventStoreError):
         self.seconds = seconds
 
 
+@dataclass(eq=False)
 class Delivery:
     """Delivers events, each in a number of attempts, as :class:`eventstore.outbox.Outbox` says.
 
@@ -46,43 +48,35 @@ class Delivery:
     function.
     """
 
-    def __init__(
-        self,
-        name: str,
-        function: Deliver,
-        *,
-        attempts: int,
-        concurrency: int,
-        timeout: float,
-        pauses: tuple[float, float],
-        sleep: Callable[[float], Awaitable[None]],
-    ) -> None:
-        for what, count in (("attempts", attempts), ("concurrency", concurrency)):
+    name: str
+    function: Deliver
+    _: KW_ONLY
+    attempts: int
+    concurrency: int
+    timeout: float
+    pauses: tuple[float, float]
+    sleep: Callable[[float], Awaitable[None]]
+    _slots: CapacityLimiter | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        for what, count in (("attempts", self.attempts), ("concurrency", self.concurrency)):
             if type(count) is not int or count < 1:
                 raise InvalidInputError(f"{what}={count!r:.40}", "use an int from 1 on")
         for what, seconds in (
-            ("timeout", timeout),
-            ("first_pause", pauses[0]),
-            ("longest_pause", pauses[1]),
+            ("timeout", self.timeout),
+            ("first_pause", self.pauses[0]),
+            ("longest_pause", self.pauses[1]),
         ):
             check_seconds(what, seconds, zero=what != "timeout")
-        if not callable(function):
-            raise ConfigError(f"outbox {name!r} needs an async function of one event")
-        self._name = name
-        self._function = function
-        self._attempts = attempts
-        self._concurrency = concurrency
-        self._timeout = timeout
-        self._pauses = pauses
-        self._sleep = sleep
-        self._slots: CapacityLimiter | None = None
+        if not callable(self.function):
+            raise ConfigError(f"outbox {self.name!r} needs an async function of one event")
 
     async def deliver(self, event: Event) -> str | None:
         """Deliver an event; return why it is given up, or None once it has arrived.
 
         ``concurrency`` attempts run at the same time; a pause between two takes no such place.
         """
-        backoff = Backoff(*self._pauses)
+        backoff = Backoff(*self.pauses)
         while True:
             try:
                 await self._attempt(event)
@@ -92,21 +86,21 @@ class Delivery:
                 raise  # A fault of the program's own: no event is to blame for it.
             except Exception as error:
                 pause = max(backoff.next(), getattr(error, "seconds", 0.0))
-                if backoff.failures >= self._attempts:
+                if backoff.failures >= self.attempts:
                     return f"after {backoff.failures} attempts: {_text(error)}"
-                log.info("outbox %r: event %d: %s", self._name, event.position, _text(error))
-                await self._sleep(pause)
+                log.info("outbox %r: event %d: %s", self.name, event.position, _text(error))
+                await self.sleep(pause)
             else:
                 return None
 
     async def _attempt(self, event: Event) -> None:
         if self._slots is None:
-            self._slots = anyio.CapacityLimiter(self._concurrency)
+            self._slots = anyio.CapacityLimiter(self.concurrency)
         async with self._slots:
-            with anyio.fail_after(self._timeout):
-                result: Any = self._function(event)
+            with anyio.fail_after(self.timeout):
+                result: Any = self.function(event)
                 if not inspect.isawaitable(result):
-                    raise ConfigError(f"outbox {self._name!r} needs an async function")
+                    raise ConfigError(f"outbox {self.name!r} needs an async function")
                 await result
 
 

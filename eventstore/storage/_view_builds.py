@@ -16,13 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from eventstore.errors import EventStoreError, StorageError
 from eventstore.log.inline_projection import BuildGoneError, can_build, can_rebuild
-from eventstore.storage._inline import (
-    ViewBehindError,
-    apply_page,
-    begin_step,
-    catch_up_inline,
-    read_cursor,
-)
+from eventstore.storage import _inline
 from eventstore.storage._step_size import Progress, StepSize
 from eventstore.storage.held_wait import HeldError, HeldWait
 from eventstore.storage.reading import read_head
@@ -165,7 +159,7 @@ class Building:
                 progress.report(left)
             try:
                 self._place.step(self._finish)
-            except ViewBehindError:
+            except _inline.ViewBehindError:
                 continue
             except HeldError as held:
                 time.sleep(self._held.pause(held.pids))
@@ -191,14 +185,16 @@ class Building:
 
     def _apply(self, driver: Driver) -> int:
         view, size = self._view, self._size
-        head, at = begin_step(driver, view, size.begin)
+        head, at = _inline.begin_step(driver, view, size.begin)
         if at < head.first_position - 1:
             # What trimming has kept has to be applied as a whole, so that a next trim leaves it.
-            catch_up_inline(driver, view, head, whole=True)
+            _inline.catch_up_inline(driver, view, head, whole=True)
             return 0
         if at >= head.position:
             return 0
-        reached, emptied = apply_page(driver, view, head, at, size.events, whole_commits=False)
+        reached, emptied = _inline.apply_page(
+            driver, view, head, at, size.events, whole_commits=False
+        )
         size.adapt(max(1, reached - at))
         return head.position if emptied else head.position - reached
 
@@ -208,7 +204,7 @@ class Building:
         head = read_head(driver, lock=True)
         build = self._projection.build_beside(driver.connection)
         with build.inside():
-            catch_up_inline(driver, self._view.limited(self._size.rest()), head)
+            _inline.catch_up_inline(driver, self._view.limited(self._size.rest()), head)
         if not build.swap(self._held.patience):
             raise HeldError(build.holders)
 
@@ -231,7 +227,7 @@ def _compute_hidden(place: Place, view: InlineView) -> None:
                 progress.report(left)
             try:
                 session.finish(partial(_rest, view, size.rest()), partial(_take_over, projection))
-            except ViewBehindError:
+            except _inline.ViewBehindError:
                 continue
             return
 
@@ -244,15 +240,15 @@ def _create(projection: RebuildableProjection, driver: Driver) -> int:
 def _hidden_step(view: InlineView, size: StepSize, driver: Driver) -> int:
     size.begin()
     head = read_head(driver)
-    cursor = read_cursor(driver, view, 0)
+    cursor = _inline.read_cursor(driver, view, 0)
     at = cursor.position if cursor is not None else 0
     if at < head.first_position - 1:
         # What trimming has kept has to be applied as a whole, so that a next trim leaves it.
-        catch_up_inline(driver, view, head, whole=True)
+        _inline.catch_up_inline(driver, view, head, whole=True)
         return 0
     if at >= head.position:
         return 0
-    reached, emptied = apply_page(driver, view, head, at, HIDDEN_STEP, whole_commits=True)
+    reached, emptied = _inline.apply_page(driver, view, head, at, HIDDEN_STEP, whole_commits=True)
     size.adapt(max(1, reached - at))
     return head.position if emptied else head.position - reached
 
@@ -260,7 +256,7 @@ def _hidden_step(view: InlineView, size: StepSize, driver: Driver) -> int:
 def _rest(view: InlineView, most: int, driver: Driver) -> int:
     driver.lock_schema()
     head = read_head(driver, lock=True)
-    catch_up_inline(driver, view.limited(most), head)
+    _inline.catch_up_inline(driver, view.limited(most), head)
     return 0
 
 
@@ -274,5 +270,5 @@ def _compute_here(view: InlineView, driver: Driver) -> int:
     projection = view.projection
     if can_rebuild(projection) and hasattr(projection, "reset"):
         projection.reset(driver.connection)
-    catch_up_inline(driver, view, head, whole=True)
+    _inline.catch_up_inline(driver, view, head, whole=True)
     return 0

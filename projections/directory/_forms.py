@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,31 +20,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+@dataclass(eq=False, slots=True)
 class Form:
     """How a directory is kept. ``atomic`` asks for a form; None leaves the one that is there."""
 
-    def __init__(
-        self,
-        root: Path,
-        name: str,
-        *,
-        atomic: bool | None,
-        fsync: bool,
-        names_later: bool = False,
-        names: Mapping[str, str] | None,
-        grace_seconds: float,
-    ) -> None:
-        if atomic and names:
+    root: Path
+    name: str
+    _: KW_ONLY
+    atomic: bool | None
+    fsync: bool
+    names_later: bool = False
+    names: Mapping[str, str] | None
+    grace_seconds: float
+
+    def __post_init__(self) -> None:
+        if self.atomic and self.names:
             raise ConfigError("atomic=True goes without private_names")
-        if atomic and root.absolute().name in {"", "..", "."}:
-            raise ConfigError(f"{root}: name the directory itself, to make it atomic")
-        self._root = root
-        self._name = name
-        self._atomic = atomic
-        self._fsync = fsync
-        self._names_later = names_later
-        self._names = names
-        self._grace = grace_seconds
+        if self.atomic and self.root.absolute().name in {"", "..", "."}:
+            raise ConfigError(f"{self.root}: name the directory itself, to make it atomic")
 
     def open(self, log_id: str) -> tuple[SafeTree, Generations | None]:
         """Own the directory, made if it is missing, in the form that is asked for.
@@ -51,41 +45,43 @@ class Form:
         Raises OSError, StorageError, ForeignDirectoryError, and what
         :func:`~projections.directory._opening.load_manifest` raises.
         """
-        link = AtomicLink(self._root)
+        link = AtomicLink(self.root)
         is_atomic = link.number() is not None
-        if self._atomic is False and is_atomic:
-            _make_plain(link, self._name, fsync=self._fsync)
-        elif self._atomic or (self._atomic is None and is_atomic):
+        if self.atomic is False and is_atomic:
+            _make_plain(link, self.name, fsync=self.fsync)
+        elif self.atomic or (self.atomic is None and is_atomic):
             return self._open_generations(link, log_id)
-        self._atomic = False
+        self.atomic = False
         return self._open_plain(), None
 
     def _open_plain(self) -> SafeTree:
-        real = Path(os.path.realpath(self._root))
+        real = Path(os.path.realpath(self.root))
         if lies_in_generations(real):
             reason = f"leads to a generation of an atomic directory, {real}: name that directory"
-            raise StorageError(str(self._root), reason)
+            raise StorageError(str(self.root), reason)
         tree = SafeTree(
-            make_root(self._root),
-            fsync=self._fsync,
-            names_later=self._names_later,
-            names=self._names,
+            make_root(self.root),
+            fsync=self.fsync,
+            names_later=self.names_later,
+            names=self.names,
         )
         try:
-            check_owner(tree, self._name)
-            tree.take_over(lambda content: is_of(content, self._name))
+            check_owner(tree, self.name)
+            tree.take_over(lambda content: is_of(content, self.name))
         except BaseException:
             tree.close()
             raise
         return tree
 
     def _open_generations(self, link: AtomicLink, log_id: str) -> tuple[SafeTree, Generations]:
-        generations = Generations(link, self._name, fsync=self._fsync, grace_seconds=self._grace)
+        generations = Generations(
+            link, self.name, fsync=self.fsync, grace_seconds=self.grace_seconds
+        )
         try:
             if link.number() is None:
                 self._make_atomic(link, log_id)
-            self._atomic = True  # Also once the link is gone.
-            return generations.open(self._name), generations
+            self.atomic = True  # Also once the link is gone.
+            return generations.open(self.name), generations
         except BaseException:
             generations.close()
             raise
@@ -94,16 +90,16 @@ class Form:
         """Make way for the link: a plain directory of this projection becomes a generation."""
         if link.path.is_symlink():
             found = f"is a link to {str(link.path.readlink())!r}, which is no atomic directory"
-            raise ForeignDirectoryError(str(self._root), found)
+            raise ForeignDirectoryError(str(self.root), found)
         if not link.path.exists():
             return
-        tree = SafeTree(make_root(link.path), fsync=self._fsync)
+        tree = SafeTree(make_root(link.path), fsync=self.fsync)
         try:
-            check_owner(tree, self._name)
-            manifest, _ = load_manifest(tree, link.path, self._name, log_id)
+            check_owner(tree, self.name)
+            manifest, _ = load_manifest(tree, link.path, self.name, log_id)
             if others := strangers(tree, manifest.files):
                 found = f"holds {others[0]!r} ({len(others)} in all), which an atomic one cannot"
-                raise ForeignDirectoryError(str(self._root), found)
+                raise ForeignDirectoryError(str(self.root), found)
             if published(tree, str(link.path))[0] is None:
                 with suppress(OSError):
                     link.path.rmdir()  # Nothing is in it.

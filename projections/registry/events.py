@@ -62,6 +62,11 @@ def read_bot_id(stream: str) -> str:
     return read_stream_key(stream.removeprefix(BOTS))
 
 
+def ends_registration(event: Event) -> bool:
+    """Whether an event removes a bot; a registration without its content does so too."""
+    return event.type == BOT_UNREGISTERED or (event.redacted and event.type == BOT_REGISTERED)
+
+
 def read_registered(event: Event) -> Registered | None:
     """Return the registration that an event holds; ``None`` for any other event."""
     if event.type != BOT_REGISTERED or event.raw_data is None:

@@ -21,8 +21,8 @@ from sqlalchemy import (
 from projections.registry.events import (
     BOT_DEACTIVATED,
     BOT_REGISTERED,
-    BOT_UNREGISTERED,
     BOTS,
+    ends_registration,
     read_registered,
 )
 from projections.tables.access_times import ProjectionWithAccessTimes
@@ -124,7 +124,7 @@ def _changes(dialect: str, event: Event) -> list[Query]:
     if not event.stream.startswith(BOTS):
         return []
     key = event.stream.removeprefix(BOTS)
-    if event.type == BOT_UNREGISTERED or (event.redacted and event.type == BOT_REGISTERED):
+    if ends_registration(event):
         return [_REMOVE.ask(dialect, of=key), _REMOVE_METADATA.ask(dialect, of=key)]
     if event.type == BOT_DEACTIVATED:
         return [_DEACTIVATE.ask(dialect, of=key, **_mark(event))]

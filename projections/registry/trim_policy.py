@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from eventstore.archive.keepers import serving
 from projections.registry.events import (
     BOT_DEACTIVATED,
-    BOT_REGISTERED,
-    BOT_UNREGISTERED,
     BOTS,
+    ends_registration,
     read_registered,
 )
 
@@ -37,7 +36,7 @@ def keep_registry(events: Iterable[Event]) -> Iterable[int]:
             continue
         if event.redacted:
             redacted.append(event.position)
-        if event.type == BOT_UNREGISTERED or (event.redacted and event.type == BOT_REGISTERED):
+        if ends_registration(event):
             for known in (first, last, deactivated):
                 known.pop(stream, None)
         elif event.type == BOT_DEACTIVATED and stream in first:

@@ -13,17 +13,9 @@ from sqlalchemy import MetaData, delete, inspect, select
 
 from eventstore.log.validation import check_seconds
 from eventstore.storage.held_wait import HeldError, HeldWait
+from projections.tables import checkpoints
 from projections.tables._builds import SEPARATOR
 from projections.tables.building import make_build
-from projections.tables.checkpoints import (
-    building_table,
-    failure_table,
-    own_schema,
-    own_schema_only,
-    projection_table,
-    redacted_table,
-    set_aside_table,
-)
 from projections.tables.ledger import Ledger
 from projections.tables.places import LogPlace
 
@@ -75,7 +67,7 @@ async def drop_view(
     place = place or LogPlace(store)
 
     def drop(connection: Connection) -> None:
-        with own_schema_only(connection):
+        with checkpoints.own_schema_only(connection):
             found = (
                 _drop(connection, name, held.patience)
                 if version is None
@@ -95,17 +87,17 @@ async def drop_view(
 
 
 def _drop(connection: Connection, name: str, seconds: float) -> bool:
-    has = inspect(connection).get_table_names(schema=own_schema(connection))
-    if projection_table.name not in has:
+    has = inspect(connection).get_table_names(schema=checkpoints.own_schema(connection))
+    if checkpoints.projection_table.name not in has:
         return False
-    c = projection_table.c
+    c = checkpoints.projection_table.c
     found = select(c.version).where(c.name == name).with_for_update()
     version = connection.execute(found).scalar_one_or_none()
     if version is None:
         return False
-    if building_table.name in has:
+    if checkpoints.building_table.name in has:
         for row in connection.execute(
-            select(building_table.c.name, building_table.c.version)
+            select(checkpoints.building_table.c.name, checkpoints.building_table.c.version)
         ).all():
             if row.name.rpartition(SEPARATOR)[0] == name:
                 _build(connection, name, row.version).discard()
@@ -113,10 +105,10 @@ def _drop(connection: Connection, name: str, seconds: float) -> bool:
     if not live.drop_live(seconds):
         raise HeldError(live.holders)
     for table, column in (
-        (projection_table, projection_table.c.name),
-        (failure_table, failure_table.c.name),
-        (set_aside_table, set_aside_table.c.projection),
-        (redacted_table, redacted_table.c.projection),
+        (checkpoints.projection_table, checkpoints.projection_table.c.name),
+        (checkpoints.failure_table, checkpoints.failure_table.c.name),
+        (checkpoints.set_aside_table, checkpoints.set_aside_table.c.projection),
+        (checkpoints.redacted_table, checkpoints.redacted_table.c.projection),
     ):
         if table.name in has:
             connection.execute(delete(table).where(column == name))
@@ -124,9 +116,11 @@ def _drop(connection: Connection, name: str, seconds: float) -> bool:
 
 
 def _drop_build(connection: Connection, name: str, version: int) -> bool:
-    if not inspect(connection).has_table(building_table.name, schema=own_schema(connection)):
+    if not inspect(connection).has_table(
+        checkpoints.building_table.name, schema=checkpoints.own_schema(connection)
+    ):
         return False
-    c = building_table.c
+    c = checkpoints.building_table.c
     found = select(c.name).where(c.name == f"{name}{SEPARATOR}{version}").with_for_update()
     if connection.execute(found).first() is None:
         return False

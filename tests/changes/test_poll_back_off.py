@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from support.logs import positions, some
+from support.tail_readers import with_writer
 from support.waiting import DEADLINE, signalled, take
 
 from eventstore import Cursor, EventStore
@@ -25,10 +26,7 @@ ABSURD = 10**19
 
 @pytest.mark.promise("slow-follower")
 async def test_a_flood_of_absurd_positions_costs_few_reads(lasting_url: str) -> None:
-    async with (
-        EventStore.open(lasting_url, poll=3600) as store,
-        EventStore.open(lasting_url) as writer,
-    ):
+    async with with_writer(lasting_url) as (store, writer):
         subscription = store.subscribe_changes()
         await writer.append("a/1", some(1))
         await take(subscription, 1)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.logs import positions, some
-from support.tail_readers import Reads, caught_up, following, unwoken
+from support.tail_readers import Reads, caught_up, following, unwoken, with_writer
 from support.waiting import signalled, take
 
-from eventstore import EventStore, StorageError
+from eventstore import StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +24,7 @@ async def test_the_thread_that_hears_of_a_change_reads_it(
     lasting_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with (
-        EventStore.open(lasting_url, poll=3600) as store,
-        EventStore.open(lasting_url) as writer,
+        with_writer(lasting_url) as (store, writer),
         store.subscribe_changes() as subscription,
     ):
         read = store._log._read_page

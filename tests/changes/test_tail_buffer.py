@@ -17,6 +17,7 @@ from support.tail_readers import (
     gate,
     take_into,
     unwoken,
+    with_writer,
 )
 from support.waiting import DEADLINE, collect, signalled, take
 
@@ -36,10 +37,7 @@ pytestmark = pytest.mark.anyio
 async def test_a_commit_is_read_once_for_all_subscriptions(
     lasting_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with (
-        EventStore.open(lasting_url, poll=3600) as store,
-        EventStore.open(lasting_url) as writer,
-    ):
+    async with with_writer(lasting_url) as (store, writer):
         received: list[list[int]] = [[] for _ in range(50)]
         subscriptions = [store.subscribe_changes(after=END) for _ in received]
         arrivals = Arrivals()

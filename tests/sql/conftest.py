@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def kind() -> str:
-    """Name the database; a module whose tests run on others names them instead."""
-    return "sqlite"
+def kind(request: pytest.FixtureRequest) -> str:
+    """Name the database: the module's KIND; one whose tests run on several names them instead."""
+    return str(getattr(request.module, "KIND", "sqlite"))
 
 
 @pytest.fixture

@@ -17,13 +17,9 @@ if TYPE_CHECKING:
 
     from support.sql_tables import Migrations
 
+KIND = "postgres"
 TABLE = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT UNIQUE);"
 INSERT = "INSERT INTO item VALUES (?, ?)"
-
-
-@pytest.fixture
-def kind() -> str:
-    return "postgres"
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from projections.sql.postgres._cursor import execute_one
 if TYPE_CHECKING:
     from support.sql_tables import Migrations
 
+KIND = "postgres"
 INSERT = "INSERT INTO person (id, name, note) VALUES (?, ?, ?)"
 PEOPLE = """
 CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT UNIQUE, note TEXT, data JSONB);
@@ -24,11 +25,6 @@ CREATE TABLE child (id BIGSERIAL PRIMARY KEY, person INTEGER REFERENCES person (
 CREATE INDEX person_note ON person (lower(note));
 CREATE VIEW named AS SELECT id, name FROM person WHERE name IS NOT NULL;
 """
-
-
-@pytest.fixture
-def kind() -> str:
-    return "postgres"
 
 
 @pytest.fixture

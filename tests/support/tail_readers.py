@@ -72,6 +72,13 @@ def gate(
 
 
 @asynccontextmanager
+async def with_writer(url: str) -> AsyncIterator[tuple[EventStore, EventStore]]:
+    """Give a store that learns of the appends of a second one by its notifier alone."""
+    async with EventStore.open(url, poll=3600) as store, EventStore.open(url) as writer:
+        yield store, writer
+
+
+@asynccontextmanager
 async def unwoken(url: str, poll: float = 3600) -> AsyncIterator[tuple[EventStore, EventStore]]:
     """Give a store that nothing wakes when the second store appends."""
     async with (

@@ -14,7 +14,7 @@ from projections.tables.statements import Statement
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    Query = tuple[str, list[Any]]
+    from eventstore.storage.driver import Query
 
 
 class SessionRow(NamedTuple):

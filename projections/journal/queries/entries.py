@@ -19,8 +19,7 @@ from projections.journal.queries.entry_select import (
     WHOLE,
     EntrySelect,
     Part,
-    shape_of,
-    shape_of_part,
+    shapes_of,
     values_of,
 )
 from projections.journal.tables import JournalTables
@@ -36,10 +35,9 @@ from projections.tables.statements import Statement
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eventstore.storage.driver import Query
     from projections.journal.paging import Anchor
     from projections.journal.search import Search
-
-    Query = tuple[str, list[Any]]
 
 _LIMIT: Final = bindparam("limit", type_=BigInteger)
 _OFFSET: Final = bindparam("offset", type_=BigInteger)
@@ -126,7 +124,7 @@ def count(dialect: str, search: Search, part: Part = WHOLE) -> Query:
     """Ask for the exact number of entries that a search finds, where no one looks at each."""
     if part == WHOLE and not search.filters:
         return _TOTAL.ask(dialect, project=to_column(search.project))
-    statement = _counted(shape_of(search), shape_of_part(part), dialect)
+    statement = _counted(*shapes_of(search, part), dialect)
     return statement.ask(dialect, **values_of(search, part))
 
 
@@ -170,7 +168,7 @@ def _asked(
     dialect: str, search: Search, limit: int, offset: int, part: Part
 ) -> tuple[Query, Query]:
     """Ask for the project and for entries: programs ask the same again and again."""
-    statement = _paged(shape_of(search), shape_of_part(part), dialect)
+    statement = _paged(*shapes_of(search, part), dialect)
     return (
         _STATE.ask(dialect, project=to_column(search.project)),
         statement.ask(dialect, limit=limit, offset=offset, **values_of(search, part)),

@@ -60,7 +60,12 @@ def values_of(search: Search, part: Part) -> dict[str, Any]:
     return found
 
 
-def shape_of(search: Search) -> Search:
+def shapes_of(search: Search, part: Part) -> tuple[Search, Part]:
+    """Return what a statement depends on, without the values that are asked for."""
+    return _shape_of(search), _shape_of_part(part)
+
+
+def _shape_of(search: Search) -> Search:
     """Return a search without its values."""
     return Search(
         "",
@@ -82,7 +87,7 @@ def shape_of(search: Search) -> Search:
     )
 
 
-def shape_of_part(part: Part) -> Part:
+def _shape_of_part(part: Part) -> Part:
     """Return a part without its values."""
     return Part(None if part.as_of is None else 0, None if part.below is None else (0, 0))
 

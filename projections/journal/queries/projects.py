@@ -17,7 +17,7 @@ from projections.tables.statements import Statement
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    Query = tuple[str, list[Any]]
+    from eventstore.storage.driver import Query
 
 _c: Final = project_table.c
 _PROJECTS: Final = select(

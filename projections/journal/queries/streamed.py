@@ -19,8 +19,7 @@ from projections.journal.queries.entry_select import (
     WHOLE,
     EntrySelect,
     Part,
-    shape_of,
-    shape_of_part,
+    shapes_of,
     values_of,
 )
 from projections.journal.tables import JournalTables
@@ -96,7 +95,7 @@ def read_streamed(
 
 def _matching(connection: Connection, search: Search, part: Part, seconds: float) -> Any:
     c, paths = entry_table.c, search.paths
-    plan = EntrySelect(connection.dialect.name, shape_of(search), shape_of_part(part))
+    plan = EntrySelect(connection.dialect.name, *shapes_of(search, part))
     statement = plan.select([c.ts_us, c.position, c.message, *([c.meta] if paths else [])])
     options = {"stream_results": True, "yield_per": STREAMED}
     values = values_of(search, part)

@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Select
 
+    from eventstore.storage.driver import Query
     from projections.registry.listing import Listing
     from projections.registry.model import Status
-
-    Query = tuple[str, list[Any]]
 
 
 class Row(NamedTuple):

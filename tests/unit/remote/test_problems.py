@@ -7,41 +7,26 @@ import pickle
 import pytest
 
 from eventstore import errors
-from eventstore.errors import (
-    AccessDeniedError,
-    ConflictError,
-    DuplicateEventError,
-    EventStoreError,
-    HistoryDivergedError,
-    HistoryGoneError,
-    LimitExceededError,
-    LogReplacedError,
-    NotAppliedError,
-    StorageError,
-    StoreClosedError,
-    TakenOverError,
-    UnknownConsumerError,
-)
 from eventstore.remote.problems import error_of_answer
 from eventstore.server._problems import HttpError, answer
 
 WHERE = "https://rules.example"
 
 ERRORS = [
-    ConflictError("a/1", "STREAM_EXISTS", 0),
-    DuplicateEventError(["a", "b"], [1, 2], "in part"),
-    HistoryDivergedError(3, 2, "another hash"),
-    HistoryGoneError(3, 7),
-    LimitExceededError("type", 300, 255),
-    LogReplacedError("the server", "a", "", "b", "1"),
-    NotAppliedError(3, {"w1": None, "w2": 2}, 1.5),
-    StorageError("the server", "is full"),
-    TakenOverError("w1", "host:1"),
-    UnknownConsumerError("w1", "w2"),
+    errors.ConflictError("a/1", "STREAM_EXISTS", 0),
+    errors.DuplicateEventError(["a", "b"], [1, 2], "in part"),
+    errors.HistoryDivergedError(3, 2, "another hash"),
+    errors.HistoryGoneError(3, 7),
+    errors.LimitExceededError("type", 300, 255),
+    errors.LogReplacedError("the server", "a", "", "b", "1"),
+    errors.NotAppliedError(3, {"w1": None, "w2": 2}, 1.5),
+    errors.StorageError("the server", "is full"),
+    errors.TakenOverError("w1", "host:1"),
+    errors.UnknownConsumerError("w1", "w2"),
 ]
 
 
-def restored(error: Exception) -> EventStoreError:
+def restored(error: Exception) -> errors.EventStoreError:
     sent = answer(error)
     return error_of_answer(WHERE, sent.status_code, sent.headers["content-type"], bytes(sent.body))
 
@@ -59,20 +44,20 @@ def test_an_error_arrives_with_its_class_its_message_and_its_fields(error: Excep
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_token_that_is_refused_is_an_error_of_its_own(status: int) -> None:
     found = restored(HttpError(status, "this token has not the scope 'append'"))
-    assert isinstance(found, AccessDeniedError)
+    assert isinstance(found, errors.AccessDeniedError)
     assert (found.where, found.status) == (WHERE, status)
 
 
 def test_a_server_that_stops_is_no_store_of_the_caller_that_is_closed() -> None:
-    found = restored(StoreClosedError("the store sqlite:///x is closed"))
-    assert isinstance(found, StorageError)
+    found = restored(errors.StoreClosedError("the store sqlite:///x is closed"))
+    assert isinstance(found, errors.StorageError)
     assert found.transient
 
 
 @pytest.mark.parametrize("status", [502, 503, 504, 429])
 def test_a_proxy_without_its_server_is_asked_again(status: int) -> None:
     found = error_of_answer(WHERE, status, "text/html", b"<html>Bad Gateway</html>")
-    assert isinstance(found, StorageError)
+    assert isinstance(found, errors.StorageError)
     assert found.transient
     assert "html" in str(found)
     assert "<" not in str(found)
@@ -81,14 +66,14 @@ def test_a_proxy_without_its_server_is_asked_again(status: int) -> None:
 @pytest.mark.parametrize("status", [200, 301, 404])
 def test_what_is_no_event_store_is_not_asked_again(status: int) -> None:
     found = error_of_answer(WHERE, status, "text/html; charset=utf-8", b"<html>Welcome</html>")
-    assert isinstance(found, StorageError)
+    assert isinstance(found, errors.StorageError)
     assert not found.transient
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"title": 3}', b'{"fields": []}'])
 def test_a_problem_that_is_none_is_an_error_of_storage(body: bytes) -> None:
     found = error_of_answer(WHERE, 409, "application/problem+json", body)
-    assert isinstance(found, StorageError)
+    assert isinstance(found, errors.StorageError)
 
 
 @pytest.mark.parametrize("title", ["EventStoreError", "object", "__name__", "values", "KeyError"])
