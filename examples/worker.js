@@ -8,10 +8,10 @@ const file = process.argv[2] ?? "worker.json";
 const address = new URL(process.env.EVENTSTORE_URL ?? "http://127.0.0.1:8080");
 const headers = address.username ? { authorization: `Bearer ${address.username}` } : {};
 const base = address.origin + address.pathname.replace(/\/$/, "");
-const types = ["RuleDefined", "RuleRemoved", "RuleStateSet", "RuleStateExpired"].map((type) => ["types", type]);
+const types = ["RuleDefined", "RuleRemoved", "RuleStateSet", "RuleStateExpired", "RulesHeld", "RulesReleased"].map((type) => ["types", type]);
 
 class Refused extends Error {} // Asking again does not help.
-class Reload extends Error {} // The cursor is of another history, or of what was trimmed or redacted.
+class Reload extends Error {} // Another history, something trimmed or redacted, or rules held or released.
 
 async function ask(path) {
   const answer = await fetch(base + path, { headers, redirect: "error", signal: AbortSignal.timeout(90_000) });
@@ -25,10 +25,12 @@ async function ask(path) {
 async function load() { // All rules as they stand, and the cursor to follow them from.
   const { body, cursor } = await ask("/v1/rules");
   console.log(`loaded ${body.rules.length}`);
-  return { cursor, rules: new Map(body.rules.map((rule) => [rule.rule_id, { rule, state: rule.state }])) };
+  return { cursor, held: body.held, rules: new Map(body.rules.map((rule) => [rule.rule_id, { rule, state: rule.state }])) };
 }
 
-function apply(rules, { type, data, position }) {
+function apply(rules, held, { type, data, position }) {
+  if (type === "RulesHeld" || type === "RulesReleased") throw new Reload(`${position} ${type}`);
+  if (held !== null && !type.startsWith("RuleState")) return; // Definitions wait until the rules are released.
   if (data === undefined) throw new Reload(`${position} was redacted`);
   if (type === "RuleRemoved") rules.delete(data.rule_id);
   else rules.set(data.rule_id, { ...rules.get(data.rule_id), ...(type === "RuleDefined" ? { rule: data.rule } : { state: data.state }) });
@@ -36,12 +38,12 @@ function apply(rules, { type, data, position }) {
 }
 
 async function work(state) { // One page: its changes, then the cursor after them.
-  const { cursor, rules } = state ?? (await load());
+  const { cursor, held = null, rules } = state ?? (await load());
   const query = new URLSearchParams([["after", cursor], ["wait", "30"], ...types]);
   const { body } = await ask(`/v1/events?${query}`);
-  for (const event of body.events) apply(rules, event);
-  store({ cursor: body.cursor, rules: [...rules] });
-  return { cursor: body.cursor, rules };
+  for (const event of body.events) apply(rules, held, event);
+  store({ cursor: body.cursor, held, rules: [...rules] });
+  return { cursor: body.cursor, held, rules };
 }
 
 function store(state) { // Under another name first, so that no kill leaves half a file.

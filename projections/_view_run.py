@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from eventstore import Cursor, Event, EventStore, Subscription
     from eventstore.log.operations import Head
     from projections._shared_pages import PageReader
-    from projections.protocol import Healing, Journalled, Projection
+    from projections.protocol import EventFilter, Healing, Journalled, Projection
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -73,6 +73,9 @@ class ViewRun:
         self._progress = progress
         self._heal_seconds = heal_seconds
         self._has_turn = False
+        make_filter = getattr(projection, "event_filter", None)
+        self._filter: EventFilter | None = make_filter and make_filter(store, projection.name)
+        self._rebuilding: int | None = None
         self._batch = max(BATCH_EVENTS, getattr(projection, "batch_events", 0))
         self._limiter = anyio.CapacityLimiter(1)
         self._turn = threading.Lock()
@@ -220,14 +223,18 @@ class ViewRun:
             return await self._rebuild(await self._store.head(), until)
 
     async def _rebuild(self, head: Head, until: int | None) -> Cursor:
-        async with self._write_turn():
-            await self._in_thread(self._projection.begin_rebuild)
-            cursor = await self._apply(head, None, until)
-            if until is None:
-                # Appended meanwhile: readers may have seen it already.
-                cursor = await self._apply(await self._store.head(), cursor, None)
-            await self._in_thread(self._projection.finish_rebuild)
-            return cursor
+        self._rebuilding = head.position if until is None else until
+        try:
+            async with self._write_turn():
+                await self._in_thread(self._projection.begin_rebuild)
+                cursor = await self._apply(head, None, until)
+                if until is None:
+                    # Appended meanwhile: readers may have seen it already.
+                    cursor = await self._apply(await self._store.head(), cursor, None)
+                await self._in_thread(self._projection.finish_rebuild)
+                return cursor
+        finally:
+            self._rebuilding = None
 
     async def _apply(self, head: Head, cursor: Cursor | None, until: int | None) -> Cursor:
         """Apply from ``cursor`` up to ``until``, a batch of whole commits at a time."""
@@ -270,6 +277,8 @@ class ViewRun:
         # A cancelled wait would leave the thread running without its result. One for the turn
         # would lose the events: the subscription has given them out, and goes on after them.
         with anyio.CancelScope(shield=True):
+            if self._filter is not None:
+                events = await self._filter.in_force(events, self._rebuilding)
             async with self._write_turn():
                 await self._in_thread(self._projection.apply, events, cursor)
         if self._elsewhere.is_due:

@@ -32,10 +32,10 @@ class OutdatedViewError(EventStoreError):
     Runners handle it: they rebuild.
     """
 
-    def __init__(self, projection: str, position: int) -> None:
+    def __init__(self, projection: str, position: int, what: str = "was redacted") -> None:
         super().__init__(
             f"projection {projection!r} was computed from the event at position {position}, "
-            "which was redacted: rebuild it"
+            f"which {what}: rebuild it"
         )
         self.projection = projection
         self.position = position
@@ -53,7 +53,8 @@ class Projection(Protocol):
     attribute ``batch_events`` is how many events a runner gives it at once while it catches up,
     where that is more than usual. An attribute ``place`` is what ``status`` calls the directory or
     the database, without a password. With ``one_writer = True`` a runner writes one projection at
-    a time to a place.
+    a time to a place. A function ``event_filter`` of the log and the projection's name gives the
+    :class:`EventFilter` that each ``apply`` comes after.
 
     ``apply`` is all or nothing, cursor included: after a kill the projection is at the old
     cursor or at the new one (a directory repeats idempotent writes until it is at the new
@@ -87,6 +88,17 @@ class Projection(Protocol):
 
     def close(self) -> None:
         """Release the projection. An unfinished rebuild is dropped, and readers see no change."""
+
+
+class EventFilter(Protocol):
+    """What the events of a log mean to a projection that looks at more of the log than them."""
+
+    async def in_force(self, events: Sequence[Event], rebuilding: int | None) -> Sequence[Event]:
+        """Return the events to apply instead of these, in the order of the log.
+
+        ``rebuilding`` is the position up to which the projection is being rebuilt, else None.
+        Raises OutdatedViewError where only a rebuild can give them, never in one.
+        """
 
 
 class Healing(Protocol):

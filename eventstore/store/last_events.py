@@ -5,11 +5,23 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from eventstore.log.operations import Query
 from eventstore.storage import last_events
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from eventstore.log.events import Event
     from eventstore.store.event_store import EventStore
+
+
+async def read_events(store: EventStore, positions: Iterable[int]) -> dict[int, Event]:
+    """Return the events at some positions, also those that a trim has kept, by position."""
+    found: dict[int, Event] = {}
+    for position in positions:
+        query = Query(after=position - 1, until=position, limit=1, kept=True)
+        found |= {event.position: event for event in (await store.feed.page(query)).events}
+    return found
 
 
 async def read_last_events(store: EventStore, category: str, until: int) -> list[Event]:

@@ -73,6 +73,7 @@ class ExpectedFiles:
     def __init__(self, content: DirectoryContent) -> None:
         self.name = "directory check"
         self.from_snapshot = content.from_snapshot
+        self.event_filter = getattr(content, "event_filter", None)
         self.named_by_trims = is_named_by_trims(content)
         self._content = content
         self._claims = Claims()

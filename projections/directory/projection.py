@@ -99,6 +99,7 @@ class DirectoryProjection:
         self.root = Path(root)
         self._content = FunctionContent(files) if callable(files) else files
         self.from_snapshot = self._content.from_snapshot
+        self.event_filter = getattr(self._content, "event_filter", None)
         self.named_by_trims = is_named_by_trims(self._content)
         self._stop = on_error == "stop"
         self._form = Form(

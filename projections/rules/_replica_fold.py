@@ -10,6 +10,7 @@ from projections.directory.content import OutdatedError
 from projections.rules import fold
 from projections.rules.last_good import is_in_force
 from projections.rules.model import ChangeKind, RuleState, encode_rule, encode_state
+from projections.rules.restated import since
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,7 +96,8 @@ class ReplicaFold:
     def _put(
         self, event: Event, kind: ChangeKind, rule_id: str, type_: str, value: msgspec.Raw
     ) -> None:
-        change = Change(event.position, event.commit, event.hash.hex(), kind, rule_id, value)
+        position, hash_ = since(event)
+        change = Change(position, event.commit, hash_.hex(), kind, rule_id, value)
         self.put(type_, change)
 
     def put(self, type_: str, change: Change) -> None:

@@ -116,10 +116,14 @@ class RuleIndex:
 
     def definitions(self) -> Iterator[Defined]:
         """Yield the definition of each rule that stands, by id."""
+        return (rule for _, rule in self.events())
+
+    def events(self) -> Iterator[tuple[Event, Defined]]:
+        """Yield the definition of each rule that stands with its event, by id."""
         for stream in sorted(stream for stream in self._good if stream.startswith(RULES)):
             says = read_event(self._good[stream])
             if isinstance(says, Defined):
-                yield says
+                yield self._good[stream], says
 
     def definition(self, rule_id: str) -> tuple[Event, Defined] | None:
         """Return the definition of a rule that stands, with its event; None where there is none."""

@@ -59,10 +59,36 @@ class Holds:
         found = bisect_right(self._since, position)
         return self._held[found - 1] if found else None
 
+    def __bool__(self) -> bool:
+        """Whether the rules were ever held."""
+        return bool(self._since)
+
+    def last_turn(self, position: int) -> int:
+        """Return where a hold began or ended last, up to a position; 0 for never."""
+        found = bisect_right(self._since, position)
+        return self._since[found - 1] if found else 0
+
+    def forget_gone(self, first: int, until: int) -> None:
+        """Let each hold that ended up to ``until`` be none if its moment was trimmed away.
+
+        ``first`` is the log's first position.
+        """
+        for number, held in enumerate(self._held[:-1]):
+            if held is not None and held < first - 1 and self._since[number + 1] <= until:
+                self._held[number] = None
+
     @property
     def now(self) -> int | None:
         """The position whose rules are in force; None where they are not held."""
         return self._held[-1] if self._held else None
+
+
+async def read_holds(store: EventStore) -> Holds:
+    """Return the holds of a log, as far as it has them."""
+    holds = Holds()
+    async for event in store.read(streams=HOLD, types=HOLD_TYPES, kept=True):
+        holds.apply(event)
+    return holds
 
 
 async def read_hold(store: EventStore) -> Hold | None:

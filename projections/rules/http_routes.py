@@ -23,6 +23,7 @@ from eventstore.server.routes import (
     read_number,
     tagged,
 )
+from projections.rules._held_rules import HeldRules
 from projections.rules._rule_index import RuleIndex
 from projections.rules.events import (
     RULE_STATE_SET,
@@ -99,30 +100,36 @@ class _RuleRoutes:
     def __init__(self, store: EventStore) -> None:
         self._store = store
         self._index = RuleIndex(store)
+        self._held = HeldRules(store)
         self._refreshing = anyio.Lock()
 
     async def get_rules(self, gateway: Gateway, request: Request) -> Response:
-        """Answer with every rule that stands, with its state; events after the cursor change it."""
+        """Answer with every rule in force, with its state; events after the cursor change it.
+
+        ``held`` is the position at whose rules they are held, null where they are not.
+        """
         for category in (RULES, STATES):
             gateway.access.require_streams(request, "read", category)
         async with self._refreshing:
             cursor = await self._index.refresh()
-            found = [
-                self._rule(rule.rule_id, known[0], rule)
-                for rule in self._index.definitions()
-                if (known := self._index.definition(rule.rule_id)) is not None
-            ]
-        return tagged(request, {"rules": found}, _at(cursor))
+            held = self._index.holds.now
+            known = self._index.events() if held is None else await self._held.events(held)
+            found = [self._rule(rule.rule_id, event, rule) for event, rule in known]
+        return tagged(request, {"rules": found, "held": held}, _at(cursor))
 
     async def get_rule(self, gateway: Gateway, request: Request) -> Response:
-        """Answer with a rule that stands, and its state."""
+        """Answer with a rule in force, and its state."""
         rule_id = require_rule(gateway, request)
         async with self._refreshing:
             cursor = await self._index.refresh()
-            known = self._index.definition(rule_id)
+            held = self._index.holds.now
+            if held is None:
+                known = self._index.definition(rule_id)
+            else:
+                known = await self._held.event(held, rule_id)
             if known is None:
                 raise HttpError(404, f"no rule {rule_id!r:.200} stands")
-            values = self._rule(rule_id, *known)
+            values = self._rule(rule_id, *known) | {"held": held}
         return tagged(request, values, _at(cursor))
 
     async def get_history(self, gateway: Gateway, request: Request) -> Response:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from projections.directory.content import FileChange
 from projections.rules.events import RULE_DEFINED
+from projections.rules.events_in_force import EventsInForce
 from projections.rules.fold import Defined, Removed, Unusable, read_erasure, read_event
 from projections.rules.replica_file import REPLICA_FORMAT
 
@@ -32,10 +33,11 @@ def rule_file(event: Event) -> FileChange | None:
 
 
 class RuleFiles:
-    """The content of a directory of rules; see DirectoryContent."""
+    """The content of a directory of rules, which holds honour; see DirectoryContent."""
 
     from_snapshot = True
     companion = REPLICA_FORMAT
+    event_filter = EventsInForce
 
     def file_change(self, event: Event) -> FileChange | None:
         """Return what an event means for the file of its rule; see :func:`rule_file`."""

@@ -95,16 +95,19 @@ async def _last_good(store: EventStore, category: str, until: int) -> dict[str, 
     found = last_good_of(events)
     for event in events:
         if event.stream not in found:
-            found |= await _earlier(store, event.stream, until)
+            good = await read_last_good(store, event.stream, until)
+            found |= {} if good is None else {event.stream: good}
     return {stream: Version(event.position, says) for stream, (event, says) in found.items()}
 
 
-async def _earlier(store: EventStore, stream: str, until: int) -> dict[str, tuple[Event, Standing]]:
-    """Return the last good event of a stream whose last one cannot be used."""
-    async for event in store.read(until=until, streams=stream, backwards=True):
+async def read_last_good(
+    store: EventStore, stream: str, until: int
+) -> tuple[Event, Standing] | None:
+    """Return the last event of a stream that can be in force, up to a position, and its meaning."""
+    async for event in store.read(until=until, streams=stream, backwards=True, kept=True):
         if found := last_good_of([event]):
-            return found
-    return {}
+            return found[stream]
+    return None
 
 
 async def fold_rules(store: EventStore, position: int) -> RulesAt:

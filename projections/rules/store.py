@@ -223,12 +223,8 @@ class RuleStore(Unpicklable):
 
     async def _hold_changes(self, position: int) -> list[RuleChange]:
         """Return what changes by the event that begins or ends a hold."""
-        before, after = (self._index.holds.at(at) for at in (position - 1, position))
-        if before == after:
-            return []
-        start = position - 1 if before is None else before
-        end = position if after is None else after
-        return [self._definition(*one) for one in await self._held.changes(start, end)]
+        changes = await self._held.changes(self._index.holds, position)
+        return [self._definition(one.rule_id, one.rule) for one in changes]
 
     async def _has_good_between(self, stream: str, after: int, until: int) -> bool:
         """Return whether a stream has a good event in the range ``(after, until]``."""

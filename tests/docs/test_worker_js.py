@@ -16,6 +16,7 @@ from support.served import serving_log
 from support.waiting import wait_until
 
 from eventstore import NewEvent
+from projections.rules.holds import hold_rules, release_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +117,28 @@ def test_a_killed_worker_goes_on_and_misses_nothing(
     assert sorted({*told[0], *told[1]}) == expected
     wait_until(lambda: set(worker.stored()) == {"R0", "R1"})
     assert worker.stored()["R0"]["rule"]["rule_version"] == 39
+
+
+def test_a_worker_stays_at_held_rules_until_they_are_released(
+    node: str, stack: ExitStack, tmp_path: Path
+) -> None:
+    served = stack.enter_context(serving_log("memory://"))
+    good = define(served, "R1", 1)
+    worker = stack.enter_context(Worker(node, served, tmp_path / "worker.json"))
+    assert worker.lines(1) == ["loaded 1"]
+    define(served, "R1", 2)
+    assert worker.lines(1)[0].endswith("RuleDefined R1")
+    served.run(hold_rules(served.store, good, by="ana"))
+    assert worker.lines(1) == ["loaded 1"]
+    define(served, "R2", 1)
+    state: Any = {"rule_id": "R1", "state": {"state": "disabled"}}
+    served.run(append(served, "rule-state/R1", NewEvent("RuleStateSet", state)))
+    assert worker.lines(1)[0].endswith("RuleStateSet R1")  # And not R2 before it.
+    wait_until(lambda: worker.stored().get("R1", {}).get("state") == {"state": "disabled"})
+    assert worker.stored().keys() == {"R1"}
+    assert worker.stored()["R1"]["rule"]["rule_version"] == 1
+    served.run(release_rules(served.store, by="ana"))
+    assert worker.lines(1) == ["loaded 2"]
 
 
 def test_a_worker_loads_the_rules_of_another_log(

@@ -13,6 +13,7 @@ from eventstore.server.app import make_app
 from eventstore.server.routes import Route
 from eventstore.testing import FakeClock
 from projections.rules import RuleTables
+from projections.rules.holds import hold_rules, release_rules
 from projections.tables.http_routes import get_views
 from server.conftest import Server, served
 
@@ -28,6 +29,29 @@ HARD = "a/b%2F é/history"
 async def define(store: EventStore, rule_id: str, **rule: Any) -> None:
     data = definition_data(rule_id, f"{rule_id}.yml", b"text", **rule)
     await store.append(f"rule/{rule_id}", [NewEvent("RuleDefined", data)])
+
+
+async def test_the_routes_give_the_rules_at_which_they_are_held(server: Server) -> None:
+    await define(server.store, "R1", rule_version=1)
+    await define(server.store, "R2", rule_version=1)
+    await define(server.store, "R1", rule_version=2)
+    await server.store.append("rule/R2", [NewEvent("RuleRemoved", {})])
+    async with await server.client("read", "state") as client:
+        free = (await get(client)).json()
+        assert (free["held"], [one["rule_version"] for one in free["rules"]]) == (None, [2])
+        await hold_rules(server.store, 2, by="ana")
+        await define(server.store, "R3", rule_version=1)
+        await client.put("/v1/rules/R2/state", json={"state": "disabled"})
+        held = (await get(client)).json()
+        assert held["held"] == 2
+        known = [(one["rule_id"], one["position"], one["revision"]) for one in held["rules"]]
+        assert known == [("R1", 1, 1), ("R2", 2, 1)]
+        assert held["rules"][1]["state"]["state"] == "disabled"
+        for one in held["rules"]:
+            assert (await get(client, one["rule_id"])).json() == one | {"held": 2}
+        assert (await get(client, "R3")).status_code == 404
+        await release_rules(server.store, by="ana")
+        assert [one["rule_id"] for one in (await get(client)).json()["rules"]] == ["R1", "R3"]
 
 
 async def get(client: httpx.AsyncClient, *segments: str, **headers: str) -> httpx.Response:
