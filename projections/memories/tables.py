@@ -31,7 +31,7 @@ from projections.tables.columns import (
     optional,
     required,
 )
-from projections.tables.projection import TableProjection
+from projections.tables.kept_tables import KeptTables
 from projections.tables.upsert import Upsert
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ memory_table: Final = Table(
 """The memories that are stored and not deleted."""
 
 
-class MemoryTables(TableProjection):
+class MemoryTables(KeptTables):
     """The table ``memory``, as the log says.
 
     Inline with ``EventStore.open(url, inline=[MemoryTables()])``, followed in another
@@ -68,13 +68,7 @@ class MemoryTables(TableProjection):
 
     name = "memories"
     metadata: ClassVar[MetaData] = _tables
-    takes_redacted = True
-    from_snapshot = True
-    named_by_trims = True
-
-    def group(self, event: Event) -> str | None:
-        """Apply memories that follow one another together."""
-        return "stored" if event.type == MEMORY_STORED else None
+    grouped = MEMORY_STORED
 
     def handle_group(self, connection: Connection, events: Sequence[Event]) -> None:
         """Store memories."""

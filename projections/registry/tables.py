@@ -79,13 +79,7 @@ class RegistryTables(ProjectionWithAccessTimes):
 
     name = "registry"
     metadata: ClassVar[MetaData] = _tables
-    takes_redacted = True
-    from_snapshot = True
-    named_by_trims = True
-
-    def group(self, event: Event) -> str | None:
-        """Apply registrations that follow one another together."""
-        return "registered" if event.type == BOT_REGISTERED else None
+    grouped = BOT_REGISTERED
 
     def handle_group(self, connection: Connection, events: Sequence[Event]) -> None:
         """Apply registrations."""

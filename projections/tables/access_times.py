@@ -20,7 +20,7 @@ from sqlalchemy import BigInteger, MetaData, Table, delete
 from eventstore.errors import StoreClosedError
 from projections.tables.checkpoints import own_schema_only
 from projections.tables.columns import ByteOrder, keys, required
-from projections.tables.projection import TableProjection
+from projections.tables.kept_tables import KeptTables
 from projections.tables.upsert import Upsert
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def create_access_times(connection: Connection) -> None:
         _tables.create_all(connection)
 
 
-class ProjectionWithAccessTimes(TableProjection):
+class ProjectionWithAccessTimes(KeptTables):
     """Base of the projections that have access times beside them."""
 
     def setup(self, connection: Connection) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.logs import positions, some
-from support.tail_readers import Reads, caught_up, following, unwoken, with_writer
+from support.tail_readers import Reads, before_reads, caught_up, following, unwoken, with_writer
 from support.waiting import signalled, take
 
 from eventstore import StorageError
@@ -15,7 +15,6 @@ from eventstore import StorageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from eventstore.log.operations import Page, Query
 
 pytestmark = pytest.mark.anyio
 
@@ -27,14 +26,8 @@ async def test_the_thread_that_hears_of_a_change_reads_it(
         with_writer(lasting_url) as (store, writer),
         store.subscribe_changes() as subscription,
     ):
-        read = store._log._read_page
         threads: set[str] = set()
-
-        def reading(query: Query) -> Page:
-            threads.add(threading.current_thread().name)
-            return read(query)
-
-        monkeypatch.setattr(store._log, "_read_page", reading)
+        before_reads(store, monkeypatch, lambda: threads.add(threading.current_thread().name))
         # The first ones may be read because the notifier begins, or before anything waits.
         for position in range(1, 50):
             await caught_up(subscription)
@@ -49,16 +42,14 @@ async def test_what_fails_in_that_thread_is_read_by_the_subscription(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with unwoken(f"sqlite:///{path}") as (store, writer), following(store) as arrivals:
-        read = store._log._read_page
-        failures: list[Query] = []
+        failures: list[StorageError] = []
 
-        def failing(query: Query) -> Page:
+        def fail_once() -> None:
             if not failures:
-                failures.append(query)
-                raise StorageError(str(path), "it is away", transient=True)
-            return read(query)
+                failures.append(StorageError(str(path), "it is away", transient=True))
+                raise failures[0]
 
-        monkeypatch.setattr(store._log, "_read_page", failing)
+        before_reads(store, monkeypatch, fail_once)
         await writer.append("a/1", some(1))
         store.feed._hear(1)
         assert len(failures) == 1

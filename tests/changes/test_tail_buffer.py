@@ -12,6 +12,7 @@ from support.tail_readers import (
     Arrivals,
     OneTries,
     Reads,
+    before_reads,
     caught_up,
     following,
     gate,
@@ -29,7 +30,6 @@ from eventstore.system.event_loop import Signal
 
 if TYPE_CHECKING:
     from eventstore import Event
-    from eventstore.log.operations import Page, Query
 
 pytestmark = pytest.mark.anyio
 
@@ -296,14 +296,13 @@ async def test_subscriptions_go_on_once_one_of_them_reads_after_an_outage(
         followers = [store.subscribe_changes(after=END) for _ in range(5)]
         for follower in followers:
             await caught_up(follower)
-        read, away, arrivals = store._log._read_page, True, Arrivals()
+        away, arrivals = True, Arrivals()
 
-        def fail(query: Query) -> Page:
+        def fail() -> None:
             if away:
                 raise StorageError("here", "away", transient=True)
-            return read(query)
 
-        monkeypatch.setattr(store._log, "_read_page", fail)
+        before_reads(store, monkeypatch, fail)
         async with anyio.create_task_group() as tasks:
             for follower in followers:
                 tasks.start_soon(take_into, follower, arrivals)

@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from eventstore.storage.sqlite.write_turn import WriteTurn
 from eventstore.system.file_lock import LockTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 pytestmark = pytest.mark.anyio
 
@@ -54,6 +54,14 @@ def is_waited_for(lock: Path) -> bool:
 def suffix(request: pytest.FixtureRequest) -> str:
     """Which of the two locks is held."""
     return str(request.param)
+
+
+@asynccontextmanager
+async def with_one_event(url: str, write_wait: float) -> AsyncIterator[EventStore]:
+    """Give a store that waits so long for its turn, and has written one event."""
+    async with EventStore.open(url, notify="none", write_wait=write_wait) as store:
+        await store.append("a/1", some(1))
+        yield store
 
 
 async def append_two(url: str) -> None:
@@ -91,8 +99,7 @@ async def test_a_stranger_s_own_lock_of_sqlite_holds_up_no_reader(
 async def test_a_write_ends_with_an_error_that_names_the_holder(
     path: Path, url: str, suffix: str
 ) -> None:
-    async with EventStore.open(url, notify="none", write_wait=0.2) as store:
-        await store.append("a/1", some(1))
+    async with with_one_event(url, 0.2) as store:
         with held(path, suffix) as process:
             with pytest.raises(LockTimeoutError) as caught:
                 await store.append("a/1", some(1))
@@ -106,8 +113,7 @@ async def test_a_write_ends_with_an_error_that_names_the_holder(
 async def test_an_append_that_is_cancelled_and_a_store_that_is_closed_wait_no_longer(
     path: Path, url: str, suffix: str
 ) -> None:
-    async with EventStore.open(url, notify="none", write_wait=600) as other:
-        await other.append("a/1", some(1))
+    async with with_one_event(url, 600) as other:
         with held(path, suffix), anyio.fail_after(DEADLINE):
             with anyio.move_on_after(0.1) as scope:
                 async with EventStore.open(url, notify="none", write_wait=600) as store:

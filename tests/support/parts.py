@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select
+from sqlalchemy import Connection, Integer, MetaData, String, Table, select
 
 from projections import TableProjection
 from projections.tables.checkpoints import projection_table
+from projections.tables.columns import keys, required
 from projections.tables.upsert import increment
 
 if TYPE_CHECKING:
@@ -17,15 +18,15 @@ _tables = MetaData()
 parts = Table(
     "parts",
     _tables,
-    Column("key", String, primary_key=True),
-    Column("version", Integer, primary_key=True),
-    Column("total", Integer, nullable=False),
+    *keys(String, "key"),
+    *keys(Integer, "version"),
+    *required(Integer, "total"),
 )
 whole = Table(
     "whole",
     _tables,
-    Column("version", Integer, primary_key=True),
-    Column("total", Integer, nullable=False),
+    *keys(Integer, "version"),
+    *required(Integer, "total"),
 )
 
 

@@ -17,7 +17,7 @@ from support.spies import note_calls
 from support.waiting import DEADLINE, signalled, take
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     import pytest
 
@@ -55,19 +55,30 @@ async def take_into(subscription: Subscription, arrivals: Arrivals) -> None:
         arrivals.add(position)
 
 
+def before_reads(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]
+) -> None:
+    """Call ``act`` before each page that the store reads; what it raises fails the read."""
+    read = store._log._read_page
+
+    def reading(query: Query) -> Page:
+        act()
+        return read(query)
+
+    monkeypatch.setattr(store._log, "_read_page", reading)
+
+
 def gate(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[threading.Event, threading.Event]:
     """Hold up the next page that the store reads, until the second event is set."""
     reading, go_on = threading.Event(), threading.Event()
-    read = store._log._read_page
 
-    def gated(query: Query) -> Page:
+    def hold_up() -> None:
         reading.set()
         assert go_on.wait(DEADLINE)
-        return read(query)
 
-    monkeypatch.setattr(store._log, "_read_page", gated)
+    before_reads(store, monkeypatch, hold_up)
     return reading, go_on
 
 

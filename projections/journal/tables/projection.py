@@ -64,9 +64,6 @@ class JournalTables(ProjectionWithAccessTimes):
 
     name = "journal"
     metadata: ClassVar[MetaData] = journal_tables
-    takes_redacted = True
-    from_snapshot = True
-    named_by_trims = True
 
     def handle(self, connection: Connection, event: Event) -> None:
         """Apply one event."""
