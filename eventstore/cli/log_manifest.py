@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from eventstore.cli.manifest import Command, EventLines, Keeper, Manifest, Routes
+from eventstore.cli.manifest import Command, EventLines, Keeper, Manifest, Routes, commands_of
 
 MANIFEST: Final = Manifest(
     title="The log",
     commands=(
-        Command("init", "Create an empty log.", "eventstore.cli.streams:init"),
-        Command("append", "Append one event to a stream.", "eventstore.cli.streams:append"),
-        Command("show", "Show what a stream or a rule is now.", "eventstore.cli.streams:show"),
-        Command("streams", "List streams with their versions.", "eventstore.cli.streams:streams"),
+        *commands_of(
+            "eventstore.cli.streams",
+            {
+                "init": "Create an empty log.",
+                "append": "Append one event to a stream.",
+                "show": "Show what a stream or a rule is now.",
+                "streams": "List streams with their versions.",
+            },
+        ),
         Command(
             "tail",
             "Print events as they are appended.",
@@ -27,25 +32,14 @@ MANIFEST: Final = Manifest(
             "Show the log, its notifier and its consumers, or check some of them.",
             "eventstore.cli.status:status",
         ),
-        Command(
-            "wait",
-            "Wait until every consumer has processed a change.",
-            "eventstore.cli.consumers:wait",
-        ),
-        Command(
-            "consumers",
-            "List the named consumers, with how far behind they are.",
-            "eventstore.cli.consumers:consumers",
-        ),
-        Command(
-            "consumers remove",
-            "Remove a consumer that is gone for good.",
-            "eventstore.cli.consumers:remove",
-        ),
-        Command(
-            "consumers rewind",
-            "Give a consumer events again.",
-            "eventstore.cli.consumers:rewind",
+        *commands_of(
+            "eventstore.cli.consumers",
+            {
+                "wait": "Wait until every consumer has processed a change.",
+                "consumers": "List the named consumers, with how far behind they are.",
+                "consumers remove": "Remove a consumer that is gone for good.",
+                "consumers rewind": "Give a consumer events again.",
+            },
         ),
         Command(
             "outbox run",
@@ -54,43 +48,50 @@ MANIFEST: Final = Manifest(
             interrupted=0,
             one_shot=("--once",),
         ),
-        Command(
-            "outbox letters",
-            "List what an outbox has given up.",
-            "eventstore.cli.outbox:letters",
-        ),
-        Command(
-            "outbox retry",
-            "Deliver again what an outbox has given up.",
-            "eventstore.cli.outbox:retry",
-        ),
-        Command(
-            "outbox drop",
-            "Take what an outbox has given up off the list.",
-            "eventstore.cli.outbox:drop",
+        *commands_of(
+            "eventstore.cli.outbox",
+            {
+                "outbox letters": "List what an outbox has given up.",
+                "outbox retry": "Deliver again what an outbox has given up.",
+                "outbox drop": "Take what an outbox has given up off the list.",
+            },
         ),
         Command("serve", "Serve the log over HTTP.", "eventstore.cli.serve:serve", interrupted=0),
         Command("tokens", "List who may do what over HTTP.", "eventstore.cli.serve:tokens"),
         Command("tokens list", "List who may do what over HTTP.", "eventstore.cli.serve:tokens"),
-        Command("tokens create", "Create a token.", "eventstore.cli.serve:create"),
-        Command("tokens revoke", "Revoke a token.", "eventstore.cli.serve:revoke"),
-        Command(
-            "verify",
-            "Check that nothing in the log was changed.",
-            "eventstore.cli.integrity:verify",
+        *commands_of(
+            "eventstore.cli.serve",
+            {
+                "tokens create": "Create a token.",
+                "tokens revoke": "Revoke a token.",
+            },
         ),
-        Command(
-            "redact", "Erase the content of one event for good.", "eventstore.cli.integrity:redact"
+        *commands_of(
+            "eventstore.cli.integrity",
+            {
+                "verify": "Check that nothing in the log was changed.",
+                "redact": "Erase the content of one event for good.",
+            },
         ),
         Command(
             "rebuild",
             "Compute a projection again from the first event.",
             "eventstore.cli.rebuild:rebuild",
         ),
-        Command("export", "Write the whole log into one file.", "eventstore.cli.archives:export"),
-        Command("import", "Fill an empty log from an export.", "eventstore.cli.archives:import_"),
-        Command("backup", "Copy the file of a SQLite log.", "eventstore.cli.backups:backup"),
-        Command("restore", "Put a backup in the log's place.", "eventstore.cli.backups:restore"),
+        *commands_of(
+            "eventstore.cli.archives",
+            {
+                "export": "Write the whole log into one file.",
+                "import": "Fill an empty log from an export.",
+            },
+        ),
+        *commands_of(
+            "eventstore.cli.backups",
+            {
+                "backup": "Copy the file of a SQLite log.",
+                "restore": "Put a backup in the log's place.",
+            },
+        ),
         Command(
             "trim",
             "Archive the oldest events and remove them from the log.",

@@ -13,8 +13,9 @@ use. Later versions add further kinds of contributions as fields with defaults.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from keyword import iskeyword
 from typing import Final
 
 GROUP: Final = "eventstore.commands"
@@ -57,6 +58,18 @@ class Command:
         _check_path(self.path)
         for option in self.one_shot:
             _check_name(option.removeprefix("--"))
+
+
+def commands_of(module: str, helps: Mapping[str, str]) -> tuple[Command, ...]:
+    """Return commands by the line of help of each name: functions of one module.
+
+    A function has the last word of the name, with ``_`` where that is a word of Python's own.
+    """
+    words = {name: name.rpartition(" ")[2] for name in helps}
+    return tuple(
+        Command(name, text, f"{module}:{words[name]}{'_' * iskeyword(words[name])}")
+        for name, text in helps.items()
+    )
 
 
 @dataclass(frozen=True, slots=True)

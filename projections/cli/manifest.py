@@ -17,6 +17,7 @@ from eventstore.cli.manifest import (
     StatusSection,
     View,
     ViewRebuild,
+    commands_of,
 )
 
 FILE_DIFF: Final = "projections.cli.event_lines:file_diff"
@@ -42,12 +43,7 @@ MANIFEST: Final = Manifest(
             "Check rule files as sync would, without a log.",
             "projections.cli.rule_check:check",
         ),
-        Command(
-            "source",
-            "Rename a source of rules.",
-            "projections.cli.sources:source",
-            interrupted=130,
-        ),
+        Command("source", "Rename a source of rules.", "projections.cli.sources:source"),
         Command(
             "project",
             "Turn events into files, now or as of any position.",
@@ -60,25 +56,14 @@ MANIFEST: Final = Manifest(
             "List the views, with version, position, size and state.",
             "projections.cli.views:views",
         ),
-        Command(
-            "views build",
-            "Build a new version of a view beside the live one.",
-            "projections.cli.view_builds:build",
-        ),
-        Command(
-            "views swap",
-            "Make a new version of a view the live one.",
-            "projections.cli.view_builds:swap",
-        ),
-        Command(
-            "views retry",
-            "Apply events again that a view has set aside.",
-            "projections.cli.view_builds:retry",
-        ),
-        Command(
-            "views drop",
-            "Remove a view, or a version that is built.",
-            "projections.cli.view_builds:drop",
+        *commands_of(
+            "projections.cli.view_builds",
+            {
+                "views build": "Build a new version of a view beside the live one.",
+                "views swap": "Make a new version of a view the live one.",
+                "views retry": "Apply events again that a view has set aside.",
+                "views drop": "Remove a view, or a version that is built.",
+            },
         ),
         Command("rules", "List the rules and their states.", "projections.cli.rules:rules"),
         Command("diff", "Show what differs between two moments.", "projections.cli.diffs:diff"),
@@ -87,14 +72,20 @@ MANIFEST: Final = Manifest(
             "Show who wrote each line of a rule, when and why.",
             "projections.cli.blame:blame",
         ),
-        Command(
-            "revert",
-            "Restore a rule, a source or a stream as it was.",
-            "projections.cli.reverts:revert",
+        *commands_of(
+            "projections.cli.reverts",
+            {
+                "revert": "Restore a rule, a source or a stream as it was.",
+                "undo": "Undo one commit of the log.",
+            },
         ),
-        Command("undo", "Undo one commit of the log.", "projections.cli.reverts:undo"),
-        Command("hold", "Hold the rules at a moment.", "projections.cli.holds:hold"),
-        Command("release", "Let held rules go.", "projections.cli.holds:release"),
+        *commands_of(
+            "projections.cli.holds",
+            {
+                "hold": "Hold the rules at a moment.",
+                "release": "Let held rules go.",
+            },
+        ),
         Command("state", "Set the operational state of a rule.", "projections.cli.rules:state"),
     ),
     event_lines=(
