@@ -12,9 +12,10 @@ import json
 import sys
 import time
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -38,7 +39,8 @@ PLACES: Final = 64
 ROUNDS: Final = 300
 
 
-class Log(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Log:
     """One of both logs, open."""
 
     path: Path

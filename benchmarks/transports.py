@@ -6,7 +6,8 @@ import random
 import statistics
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
 
 import anyio
 import psycopg
@@ -28,7 +29,8 @@ TURN: Final = 50
 WINDOW_SECONDS: Final = 20.0
 
 
-class Transport(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Transport:
     """One way to wake: the store that writes, its follower, and the bare thing beside it."""
 
     name: str

@@ -21,8 +21,7 @@ class ProjectionBusyError(EventStoreError):
             f"projection {projection!r} is already kept by {owner}: "
             "stop that one first, or give this one another place"
         )
-        self.projection = projection
-        self.owner = owner
+        self.projection, self.owner = projection, owner
 
 
 class OutdatedViewError(EventStoreError):
@@ -37,8 +36,7 @@ class OutdatedViewError(EventStoreError):
             f"projection {projection!r} was computed from the event at position {position}, "
             f"which {what}: rebuild it"
         )
-        self.projection = projection
-        self.position = position
+        self.projection, self.position = projection, position
 
 
 class Projection(Protocol):

@@ -15,8 +15,7 @@ class TakenOverError(EventStoreError):
 
     def __init__(self, name: str, owner: str) -> None:
         super().__init__(f"{name!r} was taken over by {owner}: only the newest opener goes on")
-        self.name = name
-        self.owner = owner
+        self.name, self.owner = name, owner
 
 
 class ConsumerRemovedError(TakenOverError):
@@ -33,8 +32,7 @@ class UnknownConsumerError(EventStoreError):
     def __init__(self, name: str, nearest: str = "") -> None:
         hint = f"; the nearest known name is {nearest!r}" if nearest else ""
         super().__init__(f"consumer {name!r} is not known{hint}")
-        self.name = name
-        self.nearest = nearest
+        self.name, self.nearest = name, nearest
 
 
 class ChangeRejectedError(EventStoreError):
@@ -42,9 +40,7 @@ class ChangeRejectedError(EventStoreError):
 
     def __init__(self, consumer: str, position: int, reason: str) -> None:
         super().__init__(f"consumer {consumer!r} rejected the event at {position}: {reason}")
-        self.consumer = consumer
-        self.position = position
-        self.reason = reason
+        self.consumer, self.position, self.reason = consumer, position, reason
 
 
 class NotAppliedError(EventStoreError, TimeoutError):

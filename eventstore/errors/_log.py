@@ -22,9 +22,7 @@ class ConflictError(EventStoreError):
             f"stream {stream!r} is at version {actual}, not {expected}: "
             "read it again and decide on what it says now"
         )
-        self.stream = stream
-        self.expected = expected
-        self.actual = actual
+        self.stream, self.expected, self.actual = stream, expected, actual
 
 
 class DuplicateEventError(EventStoreError):
@@ -53,8 +51,7 @@ class HistoryDivergedError(EventStoreError):
             f"position {position} does not belong to this log (its head is {head}): {reason}; "
             "rebuild what follows from position 0, or bring back the log it was made from"
         )
-        self.position = position
-        self.head = head
+        self.position, self.head = position, head
 
 
 class HistoryGoneError(EventStoreError):
@@ -68,8 +65,7 @@ class HistoryGoneError(EventStoreError):
         super().__init__(
             f"events after {after} are asked for, but the log starts at {first_position}: {advice}"
         )
-        self.after = after
-        self.first_position = first_position
+        self.after, self.first_position = after, first_position
 
 
 class HistoryHeldError(EventStoreError):
@@ -100,9 +96,7 @@ class HistoryHeldError(EventStoreError):
             f"the events up to {last}: trim before {position + 1} at most, force it (--force), or "
             f"{advice}"
         )
-        self.consumer = consumer
-        self.position = position
-        self.place = place
+        self.consumer, self.position, self.place = consumer, position, place
 
 
 class ViewNotKeptError(EventStoreError):
@@ -139,9 +133,7 @@ class ArchiveError(EventStoreError):
     def __init__(self, where: str, offset: int | None, reason: str) -> None:
         place = where if offset is None else f"{where}, byte {offset:,}"
         super().__init__(f"{place}: {reason}; nothing of it was taken over")
-        self.where = where
-        self.offset = offset
-        self.reason = reason
+        self.where, self.offset, self.reason = where, offset, reason
 
 
 class NotEmptyError(EventStoreError):
@@ -149,8 +141,7 @@ class NotEmptyError(EventStoreError):
 
     def __init__(self, where: str, found: str, advice: str) -> None:
         super().__init__(f"{where} {found}: {advice}")
-        self.where = where
-        self.found = found
+        self.where, self.found = where, found
 
 
 class UpcastError(EventStoreError):
@@ -165,7 +156,4 @@ class UpcastError(EventStoreError):
             f"upcaster {function} cannot lift the event of type {type!r} at position {position}: "
             f"{reason}; mend the function, the log is as it was"
         )
-        self.function = function
-        self.position = position
-        self.type = type
-        self.reason = reason
+        self.function, self.position, self.type, self.reason = function, position, type, reason

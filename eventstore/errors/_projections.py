@@ -19,9 +19,7 @@ class ProjectionError(EventStoreError):
 
     def __init__(self, projection: str, position: int, reason: str) -> None:
         super().__init__(f"projection {projection!r} stopped at position {position}: {reason}")
-        self.projection = projection
-        self.position = position
-        self.reason = reason
+        self.projection, self.position, self.reason = projection, position, reason
 
 
 class ProjectionVersionError(EventStoreError):
@@ -41,9 +39,7 @@ class ProjectionVersionError(EventStoreError):
             f"projection {projection!r} is of version {stored}, this program computes version "
             f"{mine}: {advice}"
         )
-        self.projection = projection
-        self.mine = mine
-        self.stored = stored
+        self.projection, self.mine, self.stored = projection, mine, stored
 
 
 class ProjectionTableError(ConfigError):
@@ -54,9 +50,7 @@ class ProjectionTableError(ConfigError):
 
     def __init__(self, projection: str, table: str, reason: str) -> None:
         super().__init__(f"table {table!r} of projection {projection!r} {reason}")
-        self.projection = projection
-        self.table = table
-        self.reason = reason
+        self.projection, self.table, self.reason = projection, table, reason
 
 
 class ProjectionGoneError(EventStoreError):
@@ -90,8 +84,7 @@ class ProjectionHeldError(StorageError):
             "pg_terminate_backend ends one), and try again",
             timed_out=True,
         )
-        self.projection = projection
-        self.seconds = seconds
+        self.projection, self.seconds = projection, seconds
         self.pids = tuple(pids)
 
 
@@ -108,6 +101,4 @@ class EventDataError(EventStoreError):
             f"type: {reason}. Lift older shapes with an upcaster, or give new fields a default"
         )
         self.type = type_
-        self.stream = stream
-        self.position = position
-        self.reason = reason
+        self.stream, self.position, self.reason = stream, position, reason

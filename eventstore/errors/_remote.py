@@ -15,9 +15,7 @@ class AccessDeniedError(EventStoreError):
 
     def __init__(self, where: str, status: int, reason: str) -> None:
         super().__init__(f"{where} refuses access ({status}): {reason}")
-        self.where = where
-        self.status = status
-        self.reason = reason
+        self.where, self.status, self.reason = where, status, reason
 
 
 class NotServedError(EventStoreError):
@@ -30,8 +28,7 @@ class NotServedError(EventStoreError):
         super().__init__(
             f"{where} does not offer {what}: open the log by the URL of its database for that"
         )
-        self.where = where
-        self.what = what
+        self.where, self.what = where, what
 
 
 class WrongPageError(StorageError):

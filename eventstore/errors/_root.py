@@ -21,8 +21,7 @@ class InvalidInputError(EventStoreError, ValueError):
 
     def __init__(self, what: str, reason: str) -> None:
         super().__init__(f"{what}: {reason}")
-        self.what = what
-        self.reason = reason
+        self.what, self.reason = what, reason
 
 
 class LimitExceededError(InvalidInputError):
@@ -30,5 +29,4 @@ class LimitExceededError(InvalidInputError):
 
     def __init__(self, what: str, actual: int, limit: int) -> None:
         super().__init__(what, f"{actual:,} is over the limit of {limit:,}")
-        self.actual = actual
-        self.limit = limit
+        self.actual, self.limit = actual, limit

@@ -56,9 +56,7 @@ class FileChangedError(StorageError):
         else:
             reason = f"{what} was {change} while in use: close the store and open it again"
         super().__init__(where, reason)
-        self.file = file
-        self.change = change
-        self.pid = pid
+        self.file, self.change, self.pid = file, change, pid
 
 
 class LogReplacedError(StorageError):
@@ -100,8 +98,7 @@ class LinkedFileError(StorageError):
             f"the file has {links} names, and {other or 'it'} {found}: open it by that name, or "
             "make a copy with 'eventstore backup' instead of a link",
         )
-        self.links = links
-        self.other = other
+        self.links, self.other = links, other
 
 
 class CorruptEventError(StorageError):

@@ -15,8 +15,7 @@ class MomentError(EventStoreError):
 
     def __init__(self, moment: str, reason: str) -> None:
         super().__init__(f"moment {moment!r:.200}: {reason}")
-        self.moment = moment
-        self.reason = reason
+        self.moment, self.reason = moment, reason
 
 
 class UnknownMomentError(MomentError):

@@ -36,8 +36,7 @@ class TagTakenError(EventStoreError):
             f"tag {name!r:.200} is position {position} already: choose another name, or replace "
             "it (replace=True)"
         )
-        self.name = name
-        self.position = position
+        self.name, self.position = name, position
 
 
 class Tag(NamedTuple):

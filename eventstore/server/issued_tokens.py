@@ -49,8 +49,7 @@ class RefusedTokenError(EventStoreError):
 
     def __init__(self, reason: str, *, unknown_key: bool = False) -> None:
         super().__init__(f"a token of the issuer is refused: {reason}")
-        self.reason = reason
-        self.unknown_key = unknown_key
+        self.reason, self.unknown_key = reason, unknown_key
 
 
 class Key(NamedTuple):

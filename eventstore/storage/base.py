@@ -12,15 +12,14 @@ from eventstore.log.clock import ClockWatch, checked
 from eventstore.log.inline_view import InlineView
 from eventstore.storage import (
     _inline_steps,
-    _integrity_reads,
     _writing,
     incarnation,
     migrations,
-    pages,
     reading,
 )
 from eventstore.storage._builds_by_hand import BuildsByHand
 from eventstore.storage._inline import REST_EVENTS, ViewBehindError
+from eventstore.storage._log_reads import LogReads
 from eventstore.storage._looks import Looks
 from eventstore.storage._step_size import STEP_SECONDS
 from eventstore.storage._stream_cache import StreamCache
@@ -37,16 +36,9 @@ if TYPE_CHECKING:
         Append,
         Batches,
         CommitBatch,
-        ConsumerState,
         Head,
-        IntegrityPage,
         Operation,
         Outcome,
-        Page,
-        Query,
-        SlowConsumers,
-        StoredEvent,
-        StreamState,
     )
     from eventstore.storage._view_builds import HiddenTables
     from eventstore.storage.driver import Driver
@@ -60,7 +52,7 @@ LIMITS: Final = (REST_EVENTS, 10 * REST_EVENTS)
 and in its second attempt. A third one has no limit, so that other writers cannot starve it."""
 
 
-class SqlBackend(BuildsByHand, Looks, ABC):
+class SqlBackend(LogReads, BuildsByHand, Looks, ABC):
     """A log in a database; :class:`eventstore.storage.protocols.Backend` says what is promised."""
 
     dialect: ClassVar[str]
@@ -129,55 +121,6 @@ class SqlBackend(BuildsByHand, Looks, ABC):
     def _write(self, function: Callable[[Driver], T]) -> T:
         """Call ``function`` in a transaction that writes: commit, or leave nothing."""
 
-    @abstractmethod
-    def _snapshot(self) -> AbstractContextManager[Driver]:
-        """Give a transaction in which everything that is read belongs together."""
-
-    def _read(self, function: Callable[[Driver], T]) -> T:
-        """Call ``function`` in a snapshot."""
-        with self._snapshot() as driver:
-            return function(driver)
-
-    def head(self) -> Head:
-        """Return the committed head."""
-        return self._read(reading.read_head)
-
-    def page(self, query: Query) -> Page:
-        """Read one page from one snapshot."""
-        return self._read(lambda driver: pages.read_page(driver, query))
-
-    def consumers(self, names: Sequence[str] | None = None) -> list[ConsumerState]:
-        """Return named consumers, by name: all of them, or those of ``names``."""
-        return self._read(lambda driver: reading.read_consumers(driver, names))
-
-    def slowest_consumers(self, limit: int, among: int | None) -> SlowConsumers:
-        """Return those that are furthest behind, of all or of the first ``among`` by name."""
-        return self._read(lambda driver: reading.read_slowest(driver, limit, among))
-
-    def stream_states(self, prefix: str, after: str, limit: int) -> list[StreamState]:
-        """Return the streams whose names begin with ``prefix`` and follow ``after``, by name."""
-        return self._read(lambda driver: reading.read_streams(driver, prefix, after, limit))
-
-    def stored(self, after: int, limit: int) -> list[StoredEvent]:
-        """Return the rows that follow ``after``, as they are."""
-        return self._read(lambda driver: reading.read_stored(driver, after, limit))
-
-    def integrity_page(self, after: int, limit: int, *, side_tables: bool = True) -> IntegrityPage:
-        """Return the rows that follow ``after``, with the side tables once no more follow."""
-        return self._read(
-            lambda driver: _integrity_reads.read_integrity_page(
-                driver, after, limit, side_tables=side_tables
-            )
-        )
-
-    def kept_rows(self, after: int, limit: int) -> list[tuple[StoredEvent, bytes]]:
-        """Return rows that are kept of a trimmed prefix, each with the hash before it."""
-        return self._read(lambda driver: _integrity_reads.read_kept(driver, after, limit))
-
-    def faults(self) -> list[tuple[str, str]]:
-        """Return (where, what) of faults in the database itself."""
-        return self._read(lambda driver: _integrity_reads.find_faults(driver, self.dialect))
-
     def write(
         self, group: Sequence[Operation], tell: Callable[[CommitBatch], None] | None = None
     ) -> list[Outcome]:
@@ -216,10 +159,6 @@ class SqlBackend(BuildsByHand, Looks, ABC):
             except ViewBehindError:
                 _inline_steps.bring_up(self, self._inline)
         raise AssertionError("without a limit no projection is too far behind")
-
-    def read(self, function: Callable[[Driver], T]) -> T:
-        """Return what ``function`` reads in a snapshot, by statements of the driver."""
-        return self._read(function)
 
     @property
     def skipped(self) -> dict[str, int]:

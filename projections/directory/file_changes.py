@@ -40,9 +40,7 @@ class RejectedError(PicklableError):
 
     def __init__(self, position: int, commit: int, reason: str) -> None:
         super().__init__(reason)
-        self.position = position
-        self.commit = commit
-        self.reason = reason
+        self.position, self.commit, self.reason = position, commit, reason
 
 
 def check_path(path: str) -> str:

@@ -40,8 +40,7 @@ class ForeignDirectoryError(EventStoreError):
         super().__init__(
             f"{root} {found}: name an empty or a new directory, or move away what is there"
         )
-        self.root = root
-        self.found = found
+        self.root, self.found = root, found
 
 
 class ManifestError(StorageError):

@@ -138,8 +138,7 @@ class EntryConflictError(EventStoreError):
             f"entry {entry_id!r} is known with another {', '.join(fields)}: "
             "give a new entry a new id"
         )
-        self.entry_id = entry_id
-        self.fields = fields
+        self.entry_id, self.fields = entry_id, fields
 
 
 class ChecksumError(InvalidInputError):
@@ -149,9 +148,7 @@ class ChecksumError(InvalidInputError):
         super().__init__(
             f"entry {entry_id!r}", f"its raw_line has the SHA-256 {actual}, not {expected:.80}"
         )
-        self.entry_id = entry_id
-        self.expected = expected
-        self.actual = actual
+        self.entry_id, self.expected, self.actual = entry_id, expected, actual
 
 
 class PatternError(InvalidInputError):
@@ -174,8 +171,7 @@ class PatternTimeoutError(EventStoreError, TimeoutError):
             f"message {pattern!r:.80}: not done after {seconds:g} s: ask for less (start, end, "
             "agents), use message_mode='substring', or give the journal more regex_seconds"
         )
-        self.pattern = pattern
-        self.seconds = seconds
+        self.pattern, self.seconds = pattern, seconds
 
 
 def project_name(project: Project) -> str:

@@ -46,8 +46,7 @@ class SourceFollowedError(RevertError):
             f"source {source!r} is followed by {owner}, which takes the word of the files: "
             "revert the files too (--write), or end it first",
         )
-        self.source = source
-        self.owner = owner
+        self.source, self.owner = source, owner
 
 
 class Plan(NamedTuple):

@@ -15,8 +15,7 @@ class RevertError(EventStoreError):
 
     def __init__(self, target: str, reason: str) -> None:
         super().__init__(f"{target} cannot be reverted: {reason}")
-        self.target = target
-        self.reason = reason
+        self.target, self.reason = target, reason
 
 
 def revert_metadata(to: int, by: str, reason: str) -> dict[str, JSON]:

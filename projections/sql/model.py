@@ -65,9 +65,7 @@ class SqlRefusedError(EventStoreError):
     def __init__(self, statement: str, reason: str, name: str = "") -> None:
         line = " ".join(statement.split())
         super().__init__(f"{line[:80]!r}: {reason}")
-        self.statement = statement
-        self.reason = reason
-        self.name = name
+        self.statement, self.reason, self.name = statement, reason, name
 
 
 class MigrationError(EventStoreError):
@@ -75,8 +73,7 @@ class MigrationError(EventStoreError):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"migration {name!r}: {reason}")
-        self.name = name
-        self.reason = reason
+        self.name, self.reason = name, reason
 
 
 class ReplayError(EventStoreError):
@@ -84,8 +81,7 @@ class ReplayError(EventStoreError):
 
     def __init__(self, position: int, reason: str) -> None:
         super().__init__(f"the tables cannot be computed past position {position}: {reason}")
-        self.position = position
-        self.reason = reason
+        self.position, self.reason = position, reason
 
 
 class ReservedNameError(ReplayError):

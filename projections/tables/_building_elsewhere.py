@@ -20,6 +20,7 @@ from eventstore.errors import (
 from eventstore.log.inline_projection import BuildGoneError
 from eventstore.storage.held_wait import HeldError
 from projections.protocol import OutdatedViewError
+from projections.tables._tables_in import TablesIn
 from projections.tables.elsewhere import read_facts
 
 if TYPE_CHECKING:
@@ -43,24 +44,15 @@ class TooFarBehindError(EventStoreError):
     """The build is further behind the live version than a swap applies: it is tried again."""
 
 
-class BuildElsewhere:
+class BuildElsewhere(TablesIn["TableProjection"]):
     """The tables that are built, as a :class:`projections.protocol.Projection`.
 
     Its methods raise BuildGoneError where another process has swapped or removed the build.
     """
 
     def __init__(self, projection: TableProjection, database: Database) -> None:
-        self.name = projection.name
-        self.place = database.url
-        self.from_snapshot = projection.from_snapshot
-        self.batch_events = projection.batch_events
-        self._projection = projection
-        self._database = database
+        super().__init__(projection, database)
         self._at: Cursor | None = None
-
-    def check_declaration(self) -> None:
-        """Raise ConfigError for a name, version, tables or methods that cannot be used."""
-        self._projection.check_declaration(self._database.identifier_bytes)
 
     def is_needed(self, log_id: str) -> bool:
         """Whether the live version is an older one, or lacks a table; raise where it is newer."""

@@ -24,6 +24,7 @@ from eventstore.storage.sqlite.paths import database_path
 from eventstore.system.secret_url import SecretUrl
 from projections.protocol import OutdatedViewError
 from projections.tables._at_least import wait_at_least
+from projections.tables._tables_in import TablesIn
 from projections.tables.backends import make_database
 from projections.tables.checkpoints import (
     clear_failure,
@@ -98,7 +99,7 @@ class RunnableTables(Rebuildable, Protocol):
         """Apply whole commits and store ``cursor``."""
 
 
-class FollowedTables:
+class FollowedTables(TablesIn[RunnableTables]):
     """A table projection in a database of its own: a :class:`projections.protocol.Projection`.
 
     The newest opener owns it: an earlier runner gets TakenOverError with its next batch, which
@@ -111,16 +112,10 @@ class FollowedTables:
 
     def __init__(self, projection: RunnableTables, url: str) -> None:
         self._url = SecretUrl.of(url)
-        self._database = make_database(url)
-        self.place = self._database.url
-        """Names the database, without a password."""
+        super().__init__(projection, make_database(url))
         self.one_writer = self._database.one_writer
-        self.name = projection.name
-        self.from_snapshot = projection.from_snapshot
         self.named_by_trims = projection.named_by_trims
-        self.batch_events = projection.batch_events
         self.outdated = False
-        self._projection = projection
         self.replace_newer = False
         """Whether a rebuild may replace tables of a newer version: set before ``open``."""
         self._epoch = 0
@@ -130,10 +125,6 @@ class FollowedTables:
         self._owned_in: object = None
         self._rebuilt: Cursor | None = None
         self._rebuild: Rebuild | None = None
-
-    def check_declaration(self) -> None:
-        """Raise ConfigError for a name, version, tables or methods that cannot be used."""
-        self._projection.check_declaration(self._database.identifier_bytes)
 
     async def at_least(self, cursor: Cursor, *, timeout: float = 30.0) -> None:
         """Return once readers see the event at ``cursor``, which a runner in any process applies.

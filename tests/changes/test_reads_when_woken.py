@@ -22,17 +22,14 @@ pytestmark = pytest.mark.anyio
 async def test_the_thread_that_hears_of_a_change_reads_it(
     lasting_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with (
-        with_writer(lasting_url) as (store, writer),
-        store.subscribe_changes() as subscription,
-    ):
+    async with with_writer(lasting_url) as (store, writer), store.subscribe_changes() as changes:
         threads: set[str] = set()
         before_reads(store, monkeypatch, lambda: threads.add(threading.current_thread().name))
         # The first ones may be read because the notifier begins, or before anything waits.
         for position in range(1, 50):
-            await caught_up(subscription)
+            await caught_up(changes)
             await writer.append("a/1", some(1))
-            assert positions(await take(subscription, 1)) == [position]
+            assert positions(await take(changes, 1)) == [position]
             if threads & {"eventstore-watch", "eventstore-listener"}:
                 return
         pytest.fail(f"only read in {threads}")

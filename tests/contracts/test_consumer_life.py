@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from eventstore import Subscription
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.promise("consumers")]
 
 
 async def names(store: EventStore) -> list[str]:
@@ -49,7 +49,6 @@ async def opened(
     return subscription
 
 
-@pytest.mark.promise("consumers")
 async def test_a_removed_consumer_holds_back_neither_a_trim_nor_a_wait(
     store: EventStore, tmp_path: Path, start: int
 ) -> None:
@@ -74,7 +73,6 @@ async def test_a_removed_consumer_holds_back_neither_a_trim_nor_a_wait(
     assert (await store.trim(start + 4, archive=tmp_path / "two")).first_position == start + 4
 
 
-@pytest.mark.promise("consumers")
 async def test_a_waiting_subscription_learns_that_its_consumer_was_removed(
     url: str,
 ) -> None:
@@ -92,7 +90,6 @@ async def test_a_waiting_subscription_learns_that_its_consumer_was_removed(
         await store.remove_consumer("w")
 
 
-@pytest.mark.promise("consumers")
 async def test_a_late_acknowledgement_does_not_bring_a_removed_consumer_back(
     store: EventStore,
 ) -> None:
@@ -117,7 +114,6 @@ async def test_a_removal_from_another_process_ends_the_owner(lasting_url: str) -
         assert await names(one) == await names(two) == []
 
 
-@pytest.mark.promise("consumers")
 async def test_a_name_that_was_removed_and_begun_anew_is_another_consumer(
     store: EventStore, start: int
 ) -> None:
@@ -179,7 +175,6 @@ async def test_a_name_may_look_like_something_else(
     assert await names(store) == []
 
 
-@pytest.mark.promise("consumers")
 async def test_a_rewound_consumer_gets_the_events_again(store: EventStore, start: int) -> None:
     await store.append("a/1", some(5))
     await (await opened(store, 5, start=start)).aclose()
@@ -204,7 +199,6 @@ async def test_a_consumer_may_be_rewound_to_a_cursor_and_to_where_it_is(
         assert positions(await take(subscription, 1), start) == [1]
 
 
-@pytest.mark.promise("consumers")
 async def test_the_owner_of_a_rewound_consumer_loses_it_and_cannot_undo_the_rewind(
     store: EventStore, start: int
 ) -> None:

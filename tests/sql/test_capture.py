@@ -107,11 +107,14 @@ def test_a_row_that_a_cascade_changes_in_the_midst_of_its_own_change_is_right_in
 
 def test_rows_that_are_replaced_again_are_deleted_once_each(tables: SqlStorage, url: str) -> None:
     with tables.connection() as c:
-        c.execute("INSERT OR IGNORE INTO t VALUES (1, 'z', 0)")
-        c.execute("INSERT OR REPLACE INTO t VALUES (1, 'c', 1)")
-        c.execute("INSERT OR IGNORE INTO t VALUES (1, 'z', 0)")
-        c.execute("DELETE FROM t WHERE id = 1")
-        c.execute("INSERT INTO t VALUES (1, 'd', 1)")
+        for sql in (
+            "INSERT OR IGNORE INTO t VALUES (1, 'z', 0)",
+            "INSERT OR REPLACE INTO t VALUES (1, 'c', 1)",
+            "INSERT OR IGNORE INTO t VALUES (1, 'z', 0)",
+            "DELETE FROM t WHERE id = 1",
+            "INSERT INTO t VALUES (1, 'd', 1)",
+        ):
+            c.execute(sql)
     ops = [(op, (new or old)[1]) for _, op, old, new in changes(url)[1]]
     assert ops == [
         ("delete", "a"), ("insert", "c"), ("delete", "c"), ("insert", "d"),

@@ -17,6 +17,7 @@ from support.builds import (
     live,
     with_old_version,
 )
+from support.marks import ON_ASYNCIO
 from support.processes import child, lines, lines_until_killed
 from support.totals import (
     NotedTotals,
@@ -32,11 +33,7 @@ from eventstore import EventStore, NewEvent, ProjectionError
 from eventstore.sync import EventStore as SyncStore
 from projections.tables.checkpoints import building_table, projection_table
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.promise("projection"),
-    pytest.mark.parametrize("anyio_backend", ["asyncio"]),
-]
+pytestmark = [pytest.mark.anyio, pytest.mark.promise("projection"), ON_ASYNCIO]
 
 
 async def test_a_killed_build_is_gone_on_with_and_becomes_the_table(log: str) -> None:

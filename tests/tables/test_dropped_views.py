@@ -9,6 +9,7 @@ import anyio
 import pytest
 from sqlalchemy import select
 from support.many_totals import run_sql
+from support.marks import ON_ASYNCIO
 from support.totals import (
     DoubledTotals,
     NotedTotals,
@@ -33,11 +34,7 @@ if TYPE_CHECKING:
 
     from support.postgres import Server
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.promise("projection"),
-    pytest.mark.parametrize("anyio_backend", ["asyncio"]),
-]
+pytestmark = [pytest.mark.anyio, pytest.mark.promise("projection"), ON_ASYNCIO]
 
 
 async def added(store: EventStore, rows: dict[str, int]) -> dict[str, int]:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from support.file_systems import filled, mounted
 from support.logs import LOG_URLS
 from support.many_totals import other_totals, read_count, run_sql
+from support.marks import ON_ASYNCIO
 from support.postgres import shared_server
 from support.postgres_programs import give_away
 from support.totals import Totals, read_totals
@@ -29,11 +30,7 @@ if TYPE_CHECKING:
 
     Fault = Callable[[str, Path], AbstractContextManager[None]]
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.promise("projection"),
-    pytest.mark.parametrize("anyio_backend", ["asyncio"]),
-]
+pytestmark = [pytest.mark.anyio, pytest.mark.promise("projection"), ON_ASYNCIO]
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import event as sqlalchemy_event
 from support.builds import bring_up, leftovers, with_old_version
+from support.marks import ON_ASYNCIO
 from support.totals import (
     DoubledTotals,
     TimesTotals,
@@ -40,11 +41,7 @@ from projections.tables._builds_sqlite import SqliteBuild
 if TYPE_CHECKING:
     from support.postgres import Server
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.promise("projection"),
-    pytest.mark.parametrize("anyio_backend", ["asyncio"]),
-]
+pytestmark = [pytest.mark.anyio, pytest.mark.promise("projection"), ON_ASYNCIO]
 
 
 shapes = MetaData()

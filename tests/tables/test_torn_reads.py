@@ -12,6 +12,7 @@ import anyio
 import pytest
 from sqlalchemy import select, text
 from support.builds import with_old_version
+from support.marks import ON_ASYNCIO
 from support.parts import Parts
 from support.processes import child, lines
 from support.totals import TimesTotals, WideTotals, counts, reader_of
@@ -30,11 +31,7 @@ if TYPE_CHECKING:
     from eventstore.log.operations import Head
     from eventstore.storage.driver import ViewRows
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.promise("projection"),
-    pytest.mark.parametrize("anyio_backend", ["asyncio"]),
-]
+pytestmark = [pytest.mark.anyio, pytest.mark.promise("projection"), ON_ASYNCIO]
 
 SOAK = (pytest.mark.soak, pytest.mark.timeout(3600))
 PAUSE_PER_EVENT = 1e-5

@@ -30,6 +30,7 @@ from eventstore import (
     ProjectionVersionError,
 )
 from projections import ProjectionRunner, TableProjection, _view_run
+from projections.tables.columns import required
 
 pytestmark = pytest.mark.anyio
 
@@ -39,7 +40,7 @@ numbered = Table(
     "counts",
     changed,
     Column("id", Integer, primary_key=True),
-    Column("key", String, nullable=False),
+    *required(String, "key"),
     Column("total", Integer, index=True),
 )
 extra = Table("extra", changed, Column("position", Integer, primary_key=True, autoincrement=False))

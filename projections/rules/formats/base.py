@@ -42,9 +42,7 @@ class RuleFormatError(EventStoreError):
     def __init__(self, path: str, reason: str, line: int | None = None) -> None:
         where = path if line is None else f"{path}:{line}"
         super().__init__(f"{where}: {reason}")
-        self.path = path
-        self.reason = reason
-        self.line = line
+        self.path, self.reason, self.line = path, reason, line
 
 
 class Remark(NamedTuple):

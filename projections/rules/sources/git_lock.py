@@ -34,8 +34,7 @@ class GitLockError(SourceError):
             f"git is changing the work tree: {lock} has been there for {age:.0f} s; nothing is "
             f"taken before it is gone or {STALE_SECONDS:.0f} s old (remove it if no git runs)",
         )
-        self.lock = lock
-        self.age = age
+        self.lock, self.age = lock, age
 
 
 @dataclass(frozen=True, slots=True)

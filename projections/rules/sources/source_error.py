@@ -23,8 +23,7 @@ class SourceError(EventStoreError):
 
     def __init__(self, root: Path, reason: str) -> None:
         super().__init__(f"{root}: {reason}")
-        self.root = root
-        self.reason = reason
+        self.root, self.reason = root, reason
 
 
 class SourceMissingError(SourceError):

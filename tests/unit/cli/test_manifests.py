@@ -28,6 +28,14 @@ def test_every_path_of_our_own_manifests_can_be_imported() -> None:
     assert found.warnings == []
 
 
+def test_commands_of_one_module_are_functions_by_the_last_words_of_their_names() -> None:
+    assert manifests.commands_of("a.b", {"order": "x", "order cancel": "y", "import": "z"}) == (
+        manifests.Command("order", "x", "a.b:order"),
+        manifests.Command("order cancel", "y", "a.b:cancel"),
+        manifests.Command("import", "z", "a.b:import_"),
+    )
+
+
 def test_manifests_name_the_event_types_and_streams_that_are_written() -> None:
     ours = {type_ for type_, _ in contributions().event_lines}
     types = {value for name, value in vars(rule_events).items() if name in {
