@@ -14,6 +14,7 @@ import anyio
 from eventstore.errors import HistoryGoneError, StorageError
 from eventstore.log.inline_projection import archive_advice, is_named_by_trims
 from eventstore.log.operations import TRIMS, Query
+from eventstore.log.spans import handling_span
 from eventstore.log.trim_notices import keeps_for
 from eventstore.system.event_loop import run_to_end
 from projections._retries import Retries
@@ -280,7 +281,8 @@ class ViewRun:
             if self._filter is not None:
                 events = await self._filter.in_force(events, self._rebuilding)
             async with self._write_turn():
-                await self._in_thread(self._projection.apply, events, cursor)
+                with handling_span("apply", self.name, events):
+                    await self._in_thread(self._projection.apply, events, cursor)
         if self._elsewhere.is_due:
             await self._elsewhere.tell(self._in_thread)
 

@@ -11,6 +11,7 @@ import msgspec
 
 from eventstore import limits
 from eventstore.changes._ack_window import AckWindow
+from eventstore.changes._handling import Handling
 from eventstore.changes._page_follower import PageFollower
 from eventstore.changes._shards import shard_page
 from eventstore.changes.commits import Commits
@@ -81,6 +82,7 @@ class Subscription(AsyncContext):
             raise InvalidInputError("explicit_ack", reason)
         self._feed = feed
         self._window = AckWindow() if explicit_ack else None
+        self._handling = Handling(consumer) if consumer and not explicit_ack else None
         self._keep = keep  # The store: it is open for as long as this is in use.
         self._consumer = consumer
         self._follow = follow
@@ -134,6 +136,8 @@ class Subscription(AsyncContext):
         event = self._events[self._index]
         self._index += 1
         self._give(Cursor(self._log_id, event.position, event.hash))
+        if self._handling is not None:
+            self._handling.begin((event,))
         return event
 
     def _give(self, cursor: Cursor) -> None:
@@ -184,6 +188,8 @@ class Subscription(AsyncContext):
         digest = last.hash if last.position == commit else self._page.ends[commit]
         cursor = Cursor(self._log_id, commit, digest)
         self._give(cursor)
+        if self._handling is not None:
+            self._handling.begin(events)
         return cursor, events
 
     async def ack(self, one: Event | Cursor | None = None, *, flush: bool = False) -> None:
@@ -239,6 +245,8 @@ class Subscription(AsyncContext):
         if self._closed:
             return
         self._closed = True
+        if self._handling is not None:
+            self._handling.end()
         self._feed.following.discard(self)
         self._pages.close()
         try:
@@ -254,6 +262,8 @@ class Subscription(AsyncContext):
         await self._feed.consumers.store(self._consumer, self._epoch, done)
 
     def _mark_done(self) -> None:
+        if self._handling is not None:
+            self._handling.end()
         done = self._cursor if self._window is None else self._window.reached
         if self._consumer is None or not self._opened or done is None:
             return

@@ -17,6 +17,7 @@ from eventstore.log._exact_json import encode_exact
 from eventstore.log.clock import from_microseconds
 from eventstore.log.event_ids import pack_id, unpack_id
 from eventstore.log.names import check_name, check_type
+from eventstore.system.traces import API, TRACEPARENT, current_traceparent, loaded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +67,10 @@ class NewEvent:
 
     ``id`` identifies the fact: appending an event with a stored id again stores nothing. Give a
     natural key (a text or a UUID); the default is a time-ordered UUIDv7 (RFC 9562).
+
+    Where the program records spans, an event without a given id carries the trace context in which
+    it was made, as ``traceparent`` in its metadata, unless that is there. An event with a given id
+    may be made again in another span, and has to be equal then: it carries what it is given.
     """
 
     __slots__ = ("content", "raw_data", "raw_id", "raw_metadata", "type")
@@ -89,6 +94,8 @@ class NewEvent:
         else:
             self.content, self.raw_data = JSON_CONTENT, encode_exact("data of", type, data)
         self.raw_metadata = b"" if metadata is None else self._encode_metadata(metadata)
+        if API in loaded and id is None and (traceparent := current_traceparent()):
+            self._carry(traceparent)
         if len(self.raw_data) > limits.MAX_EVENT_BYTES:
             raise LimitExceededError(
                 f"data of {type!r}, bytes", len(self.raw_data), limits.MAX_EVENT_BYTES
@@ -106,6 +113,15 @@ class NewEvent:
                 f"metadata of {self.type!r}, bytes", len(encoded), limits.MAX_METADATA_BYTES
             )
         return encoded
+
+    def _carry(self, traceparent: str) -> None:
+        metadata = self.metadata
+        if TRACEPARENT in metadata:
+            return
+        metadata[TRACEPARENT] = traceparent
+        encoded = encode_exact("metadata of", self.type, metadata)
+        if len(encoded) <= limits.MAX_METADATA_BYTES:  # No event is refused for its trace.
+            self.raw_metadata = encoded
 
     @property
     def id(self) -> str:

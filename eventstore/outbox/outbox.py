@@ -11,6 +11,7 @@ import anyio
 
 from eventstore.changes.rejections import CATEGORY, outbox_stream, rejection_stream
 from eventstore.log.events import OLDEST
+from eventstore.log.spans import handling_span
 from eventstore.log.validation import check_excluded_streams
 from eventstore.outbox._delivery import Delivery
 from eventstore.outbox._lanes import Lanes
@@ -27,6 +28,7 @@ from eventstore.outbox.letters import (
 )
 from eventstore.system.owners import Unpicklable
 from eventstore.system.retry import retry
+from eventstore.system.traces import fail_span
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from eventstore.log.events import Cursor, Event, Special
     from eventstore.outbox._delivery import Deliver
     from eventstore.store.event_store import EventStore
+    from eventstore.system.traces import Spanning
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +160,10 @@ class Outbox(Unpicklable):
         data = {"consumer": self._name, **data}
         await retry(partial(append_outcome, self._store, self._name, type_, data), math.inf)
 
+    def delivery_span(self, event: Event) -> Spanning:
+        """Return the span of an event's delivery, pauses between attempts included."""
+        return handling_span("deliver", self._name, [event])
+
     async def read_again(self, position: int) -> Event | None:
         """Return the event at a position; None where a trim has not kept it."""
         async for event in self._store.read(after=position - 1, until=position, kept=True):
@@ -213,8 +220,11 @@ class _Run:
 
     async def _work(self, item: _Item) -> None:
         try:
-            reason = await self._outbox.delivery.deliver(item.event)
-            await self._conclude(item.event, reason)
+            with self._outbox.delivery_span(item.event) as span:
+                reason = await self._outbox.delivery.deliver(item.event)
+                if reason is not None:
+                    fail_span(span, "given_up")
+                await self._conclude(item.event, reason)
             if not item.letter:
                 await self._changes.ack(item.event)
         finally:

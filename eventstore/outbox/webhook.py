@@ -19,6 +19,7 @@ from eventstore.errors import ConfigError
 from eventstore.outbox._delivery import RetryLaterError, UndeliverableError
 from eventstore.system.extras import needs_extra
 from eventstore.system.secret_url import HIDDEN, SecretUrl
+from eventstore.system.traces import add_trace_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,6 +103,7 @@ class Webhook:
             signed = f"{event_id}.{at}.".encode() + body
             digest = hmac.digest(self._key, signed, "sha256")
             headers["webhook-signature"] = f"v1,{base64.b64encode(digest).decode()}"
+        add_trace_headers(headers)
         return headers
 
 

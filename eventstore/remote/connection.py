@@ -13,8 +13,10 @@ import httpx
 from eventstore.errors import ConfigError, StorageError
 from eventstore.remote.problems import error_of_answer
 from eventstore.remote.wire import MAX_ANSWER, MEDIA_TYPE, READ_PATH, decode, encode
+from eventstore.system.http_spans import client_span, note_answer
 from eventstore.system.http_url import read_http_url
 from eventstore.system.secret_url import SecretUrl
+from eventstore.system.traces import add_trace_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +50,7 @@ class Connection:
         self.url = str(secret)
         """Names the server in messages, without the token."""
         base, token = _parse(secret)
+        self._server = base.host, base.port or (80 if base.scheme == "http" else 443)
         headers = {"accept-encoding": "identity", "user-agent": "eventstore"}
         if token:
             headers["authorization"] = f"Bearer {token}"
@@ -83,7 +86,9 @@ class Connection:
 
         Raises StorageError, ``transient`` where the server cannot be reached or does not answer.
         """
-        with self._opened("POST", path, body) as answer:
+        span_of = client_span("POST", path, *self._server)
+        with span_of as span, self._opened("POST", path, body) as answer:
+            note_answer(span, answer.status_code, 400)
             return self._whole(answer)
 
     @contextmanager
@@ -101,6 +106,7 @@ class Connection:
         self, method: str, path: str, body: bytes | None, timeout: httpx.Timeout | None = None
     ) -> Iterator[httpx.Response]:
         headers = {"content-type": MEDIA_TYPE, "accept": MEDIA_TYPE} if body is not None else {}
+        add_trace_headers(headers)
         request = self._client.build_request(method, path, content=body, headers=headers)
         if timeout is not None:
             request.extensions["timeout"] = timeout.as_dict()

@@ -32,6 +32,8 @@ from eventstore.server._problems import HttpError, answer
 from eventstore.server._requests import check_parameters
 from eventstore.server.routes import Route, check_routes
 from eventstore.server.settings import DEFAULTS
+from eventstore.system.http_spans import note_answer, server_span
+from eventstore.system.traces import NO_SPAN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
@@ -54,6 +56,9 @@ SECURITY: Final = {
     "referrer-policy": "no-referrer",
 }
 """Headers of each answer."""
+
+UNTRACED: Final = frozenset(route.path for route in _health.ROUTES)
+"""Paths that are asked all the time, by what watches the server."""
 
 
 def make_app(
@@ -101,13 +106,16 @@ async def _lifespan(gateway: Gateway, _app: Starlette) -> AsyncIterator[None]:
 
 async def _handle(gateway: Gateway, route: Route, request: Request) -> Response:
     begun = perf_counter()
-    try:
-        if route.scopes:
-            response = await _answer(gateway, route, request)
-        else:
-            response = await route.handler(gateway, request)
-    except Exception as error:
-        response = answer(error)
+    traced = route.path not in UNTRACED
+    with server_span(route.method, route.path, request.headers) if traced else NO_SPAN as span:
+        try:
+            if route.scopes:
+                response = await _answer(gateway, route, request)
+            else:
+                response = await route.handler(gateway, request)
+        except Exception as error:
+            response = answer(error)
+        note_answer(span, response.status_code, 500)
     _secure(response)
     gateway.metrics.answered(route.method, route.path, response.status_code, begun)
     milliseconds = 1_000 * (perf_counter() - begun)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventstore.errors import StorageError, StoreClosedError
 from eventstore.log.events import Cursor
+from eventstore.log.spans import append_span, note_appended, note_page, read_span
 from eventstore.storage.reading import read_told_views, read_views
 from eventstore.storage.sealed_pages import read_sealed_page
 from eventstore.system.owners import LoopGuard
@@ -122,25 +123,39 @@ class LogAccess:
 
     async def append(self, operation: Append | Redact | Trim) -> Appended:
         """Queue what appends events; return its result once it is durable."""
-        self.check_open()
-        appended: Appended = await self.how.outcome(self._writer, operation)
+        appended: Appended = await self.write(operation)
+        self.saw(appended.cursor)
+        return appended
+
+    def append_here(self, operation: Append) -> Appended:
+        """Append in the calling thread, which has made sure that the log is open there."""
+        with append_span(operation) as span:
+            appended: Appended = self._writer.perform(operation)
+            note_appended(span, appended)
         self.saw(appended.cursor)
         return appended
 
     async def write(self, operation: Operation) -> Any:
         """Queue an operation; return its outcome once it is durable, or raise its error."""
         self.check_open()
-        return await self.how.outcome(self._writer, operation)
+        with append_span(operation) as span:
+            outcome = await self.how.outcome(self._writer, operation)
+            note_appended(span, outcome)
+        return outcome
 
     async def page(self, query: Query) -> Page:
         """Read one page. Raises HistoryDivergedError, HistoryGoneError and UpcastError."""
-        page = await self.run(self._read_page, query)
+        with read_span(query) as span:
+            page = await self.run(self._read_page, query)
+            note_page(span, page)
         self.saw(page.head.cursor)
         return page
 
     async def sealed_page(self, query: Query) -> SealedPage:
         """Read one page as it is stored, with what its hash chain is computed from."""
-        sealed: SealedPage = await self.run(self.backend.read, partial(read_sealed_page, query))
+        with read_span(query) as span:
+            sealed: SealedPage = await self.run(self.backend.read, partial(read_sealed_page, query))
+            note_page(span, sealed.page)
         self.saw(sealed.page.head.cursor)
         return sealed
 

@@ -8,21 +8,27 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from eventstore.system.pending import Pending
+from eventstore.system.traces import API, NO_SPAN, current_span, find_spans, loaded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
     from eventstore.log.operations import Operation
 
 
 class Submission(Pending[Any]):
     """An operation of a task; its caller is told in the event loop."""
 
-    __slots__ = ("begun", "operation")
+    __slots__ = ("begun", "operation", "span")
 
     def __init__(self, operation: Operation) -> None:
         super().__init__()
         self.operation = operation
         self.begun = 0.0
         """When it was called, by ``perf_counter``, where the writer counts."""
+        self.span = current_span() if API in loaded else None
+        """The span of its caller, where one is recorded."""
 
     def begins(self) -> bool:
         """Whether to carry it out: True unless its caller has cancelled."""
@@ -82,3 +88,10 @@ class Note(Submission):
     """A consumer's checkpoint, which is stored without a caller that waits for it."""
 
     __slots__ = ()
+
+
+def within_callers(group: Sequence[Submission]) -> AbstractContextManager[object]:
+    """Return a block in which requests belong to the spans of the group's callers."""
+    callers = [one.span for one in group if one.span is not None]
+    spans = find_spans() if callers else None
+    return NO_SPAN if spans is None else spans.working_for(callers)

@@ -29,7 +29,13 @@ from eventstore.errors import (
 from eventstore.log.events import Appended
 from eventstore.log.operations import Acknowledge
 from eventstore.log.write_counts import WriteCounts
-from eventstore.store._submission import LaterSubmission, Note, Submission, ThreadSubmission
+from eventstore.store._submission import (
+    LaterSubmission,
+    Note,
+    Submission,
+    ThreadSubmission,
+    within_callers,
+)
 from eventstore.store._write_queue import WriteQueue
 from eventstore.system.file_lock import LockCancelledError
 
@@ -249,7 +255,8 @@ class Writer:
             return
         self._group = group
         try:
-            outcomes, repeated = self._write([one.operation for one in group])
+            with within_callers(group):
+                outcomes, repeated = self._write([one.operation for one in group])
         except BaseException as error:
             if leader is not None and not isinstance(error, Exception):
                 # It concerns the leader's thread: what the others wait for is another one's now.

@@ -121,9 +121,8 @@ class EventStore(ClosingContext):
 
     def append_many(self, writes: Iterable[StreamWrite]) -> Appended:
         """Append to several streams as one commit, or nothing."""
-        appended: Appended = self._log.writer.perform(check_append(writes))
-        self._log.saw(appended.cursor)
-        return appended
+        self._log.check_open()
+        return self._log.append_here(check_append(writes))
 
     @shows(FollowOptions, SharedStore.subscribe_changes)
     def subscribe_changes(

@@ -39,10 +39,7 @@ class ThreadCalls:
     ) -> Appended:
         """Append events to one stream; see :meth:`eventstore.EventStore.append`."""
         self._log.check_thread()
-        write = check_append([StreamWrite(stream, events, expected)])
-        appended: Appended = self._writer.perform(write)
-        self._log.saw(appended.cursor)
-        return appended
+        return self._log.append_here(check_append([StreamWrite(stream, events, expected)]))
 
     def look(self, view: str, queries: Sequence[Statement], *, brief: bool = False) -> ViewRows:
         """Return the rows of queries on an inline projection's tables, all of one snapshot.

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEAVY: Final = {
-    "email", "hypothesis", "pgparse", "psycopg", "pydantic", "pygments", "re2", "redis", "rich",
-    "sigma", "sqlalchemy", "trio", "watchfiles", "yaml",
+    "email", "hypothesis", "opentelemetry", "pgparse", "psycopg", "pydantic", "pygments", "re2",
+    "redis", "rich", "sigma", "sqlalchemy", "trio", "watchfiles", "yaml",
 }  # fmt: skip
 
 NEEDED: Final[dict[str, set[str]]] = {
