@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -168,25 +169,39 @@ class ViewRun:
                     raise
 
     async def _follow(self, subscription: Subscription) -> None:
-        heal_at = anyio.current_time() + self._heal_seconds
+        heal_at = time.monotonic() + self._heal_seconds
         while True:
-            with anyio.CancelScope(deadline=heal_at) as scope:
-                self._compact_soon(scope)
-                async for reached, events in subscription.commits():
-                    await self._write(events, reached)
-                    self._compact_soon(scope)
+            await self._write_each(subscription, heal_at)
             if self._has_journal:
                 with anyio.CancelScope(shield=True):
                     await self._in_thread(cast("Journalled", self._projection).compact)
             if self._elsewhere.is_due:
                 await self._elsewhere.tell(self._in_thread)
-            if anyio.current_time() >= heal_at:
+            if time.monotonic() >= heal_at:
                 await self._heal()
-                heal_at = anyio.current_time() + self._heal_seconds
+                heal_at = time.monotonic() + self._heal_seconds
 
-    def _compact_soon(self, scope: anyio.CancelScope) -> None:
-        if self._has_journal:
-            scope.deadline = min(scope.deadline, anyio.current_time() + COMPACT_SECONDS)
+    async def _write_each(self, subscription: Subscription, until: float) -> None:
+        """Write commits as they come; return at ``until``, or when a journal is to be compacted.
+
+        A read is not cut short: where each took longer than that, none would ever end.
+        """
+        commits = subscription.commits()
+        while True:
+            if self._has_journal:
+                until = min(until, time.monotonic() + COMPACT_SECONDS)
+            subscription.give_up_at(until)
+            try:
+                reached, events = await anext(commits)
+            except StopAsyncIteration:
+                return
+            except StorageError as error:
+                if not error.transient:
+                    raise
+                return  # Following goes on once the log can be read again.
+            await self._write(events, reached)
+            if time.monotonic() >= until:
+                return
 
     @property
     def _has_journal(self) -> bool:

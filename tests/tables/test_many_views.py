@@ -146,6 +146,25 @@ async def test_a_failing_database_of_one_delays_no_other(store: EventStore) -> N
         tasks.cancel_scope.cancel()
 
 
+async def test_a_read_that_takes_longer_than_two_checks_are_apart_is_not_cut_short(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = store.feed.pages.page
+
+    async def slow(query: Query) -> Page:
+        await anyio.sleep(0.03)
+        return await read(query)
+
+    monkeypatch.setattr(store.feed.pages, "page", slow)
+    (view,) = views(None)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ProjectionRunner(store, view, heal_seconds=0.001).run)
+        await until(lambda: view.seen == ALL)
+        await store.append("a/1", some(1))
+        await until(lambda: view.seen == [*ALL, 11])
+        tasks.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("given", [0, 2])
 async def test_a_runner_is_refused_that_has_none_or_one_twice(
     store: EventStore, given: int
