@@ -179,26 +179,28 @@ async def test_a_master_names_a_lock_while_it_stands(five: EventStore, root: Pat
     assert [event.data["rule_id"] for event in await logged(five, "RuleRemoved")] == ["R0"]
 
 
-async def restless(root: Path, name: str = "restless.yml") -> None:
-    """Change a file faster than any rest."""
-    count = 0
-    while True:
-        count += 1
-        fill(root, {name: ttp("X", f"edit {count}")})
-        await anyio.sleep(0.005)
+def never_at_rest(root: Path, monkeypatch: pytest.MonkeyPatch, name: str = "restless.yml") -> None:
+    """Change a file before each look, so that no look finds what the one before has found."""
+    look, times = SourceReader.look, list[str]()
+
+    def changed(self: SourceReader, *given: Any) -> Verdict:
+        times.append("edit")
+        fill(root, {name: ttp("X", " ".join(times))})
+        return look(self, *given)
+
+    monkeypatch.setattr(SourceReader, "look", changed)
 
 
 @pytest.mark.promise("sources")
 async def test_settled_definitions_go_ahead_in_a_tree_that_never_rests(
-    five: EventStore, root: Path
+    five: EventStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = (await five.head()).position
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(restless, root)
+    with monkeypatch.context() as patch:
+        never_at_rest(root, patch)
         deleted(root, 0)
         fill(root, {"new.yml": ttp("N"), "r1.yml": ttp("R1", "second")})
         report = await sync(five, root).sync_once()
-        tasks.cancel_scope.cancel()
     assert report.removed == 0
     assert report.waiting > 0
     said = await told(five, before)
@@ -210,16 +212,15 @@ async def test_settled_definitions_go_ahead_in_a_tree_that_never_rests(
 
 @pytest.mark.promise("sources")
 async def test_both_ends_of_a_move_wait_in_a_tree_that_never_rests(
-    store: EventStore, root: Path
+    store: EventStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(root, {"a.yar": "alpha", "b.yar": "beta"})
     await sync(store, root, format="raw").sync_once()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(restless, root, "restless.txt")
+    with monkeypatch.context() as patch:
+        never_at_rest(root, patch, "restless.txt")
         (root / "a.yar").rename(root / "moved.yar")
         fill(root, {"c.yar": "gamma"})
         await sync(store, root, format="raw").sync_once()
-        tasks.cancel_scope.cancel()
     rules = await standing(store)
     assert "a.yar" in rules
     assert "moved.yar" not in rules
@@ -230,13 +231,11 @@ async def test_both_ends_of_a_move_wait_in_a_tree_that_never_rests(
 
 
 async def test_a_path_waits_for_the_removal_that_gives_it_free(
-    five: EventStore, root: Path
+    five: EventStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(restless, root)
-        fill(root, {"r0.yml": ttp("OTHER")})
-        await sync(five, root).sync_once()
-        tasks.cancel_scope.cancel()
+    never_at_rest(root, monkeypatch)
+    fill(root, {"r0.yml": ttp("OTHER")})
+    await sync(five, root).sync_once()
     rules = await standing(five)
     assert rules["R0"][0] == "r0.yml"
     assert "OTHER" not in rules

@@ -203,7 +203,7 @@ async def test_a_statement_may_take_as_long_as_the_url_says(url: str) -> None:
 async def test_a_group_of_many_statements_may_take_longer_than_one(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventstore.storage.postgres.connection.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("eventstore.storage.postgres.connection.GRACE_SECONDS", 0.0)
     monkeypatch.setattr("eventstore.storage.postgres.watchdog.TICK_SECONDS", 0.05)
 
     class Slow(Hiding):
@@ -213,7 +213,7 @@ async def test_a_group_of_many_statements_may_take_longer_than_one(
     async with EventStore.open(url, notify="none") as store:
         for _ in range(4):
             await store.append("a/1", some(1024))
-    patient = with_settings(url, statement_timeout="500")
+    patient = with_settings(url, statement_timeout="1000")
     # Caught up with at the opening: four pages, each within its time, all of them not.
     async with EventStore.open(patient, notify="none", inline=[Slow()]) as store:
         assert (await store.head()).position == 4096
