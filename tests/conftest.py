@@ -59,6 +59,12 @@ settings.register_profile(
 )
 settings.load_profile("tests")
 
+BY_LOOPS = {"postgres_head", "postgres_loop_reads", "postgres_short_read", "postgres_view_append"}
+"""Tests of PostgreSQL itself in which an event loop waits for answers, and no thread."""
+
+APPENDS = {"append", "append_many", "expected", "idempotency"}
+"""The first contracts that the slow lane shows on PostgreSQL with threads too."""
+
 FURTHER = {"trio", "threads"}
 """What runs tests beside asyncio."""
 
@@ -70,15 +76,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Unit tests are those of tests/unit, and each contract on the log in memory with asyncio. What
     starts no process and no server either, but is more than a unit, is marked ``in_process``: the
     contracts in memory with trio and with the blocking store, and whole commands on a log of their
-    own. Of what runs on both event loops, and with the blocking store, the further runs are
-    left to the slow lane: threads do what they wait for. So are the runs on PostgreSQL of what
-    stands on the contracts (``ON_CONTRACTS``) and of all contracts but the first
-    (``FIRST_CONTRACTS``), and the contracts on a log that was trimmed. An event loop meets a
-    database in threads alone. So what all of these do on PostgreSQL with trio is left to the
-    soak, and of the contracts but the first also the runs on SQLite with trio and on both
-    databases with threads: each contract is run in memory in every way, and on every database
-    with asyncio. A trimmed log on PostgreSQL is left to the soak too, which is left out unless
-    ``-m`` names it. Behind a server those of appends are run with asyncio, the others in the soak.
+    own. Of what runs on both event loops, and with the blocking store, the further runs are left to
+    the slow lane: threads do what they wait for. So are the runs on PostgreSQL of what stands on
+    the contracts (``ON_CONTRACTS``) and of all contracts but the first (``FIRST_CONTRACTS``), and
+    the contracts on a log that was trimmed. An event loop meets a database in threads, but for
+    short answers of PostgreSQL. So what all of these do on PostgreSQL with trio is left to the
+    soak, as are the tests of PostgreSQL itself but those of loops (``BY_LOOPS``); with threads
+    there all contracts but appends (``APPENDS``), and on SQLite with trio and threads all but the
+    first: each contract is run in memory in every way, and on every database with asyncio. A
+    trimmed log on PostgreSQL is left to the soak too, which is left out unless ``-m`` names it.
+    Behind a server those of appends are run with asyncio, the others in the soak.
     """
     for item in items:
         if _is_further_pair(item) or _is_further_served(item):
@@ -157,19 +164,30 @@ def _is_further_pair(item: pytest.Item) -> bool:
     """Tell whether an item pairs a way to run and a database that others pair with others."""
     runners, names = _runners(item), item.name.partition("[")[2].lower()
     parameters = _parameters(item)
-    if "trio" in runners and _stands_on_contracts(item, first=False):
+    place = _place(item.path)
+    if "trio" in runners and (_stands_on_contracts(item, first=False) or _is_by_threads(place)):
         return True
     if parameters.get("past") == "trimmed" and parameters.get("url") == "postgresql":
         return True
-    pairs = ("trio", "sqlite"), ("threads", "sqlite"), ("threads", "postgres")
-    return _is_further_contract(_place(item.path)) and any(
+    if place[0] == "contracts" and "threads" in runners and "postgres" in names:
+        return _subject(place) not in APPENDS
+    pairs = ("trio", "sqlite"), ("threads", "sqlite")
+    return _is_further_contract(place) and any(
         runner in runners and database in names for runner, database in pairs
     )
 
 
+def _is_by_threads(place: tuple[str, ...]) -> bool:
+    subject = _subject(place)
+    return place[0] == "storage" and subject.startswith("postgres") and subject not in BY_LOOPS
+
+
 def _is_further_contract(place: tuple[str, ...]) -> bool:
-    name = place[-1].removeprefix("test_").removesuffix(".py")
-    return place[0] == "contracts" and name not in FIRST_CONTRACTS
+    return place[0] == "contracts" and _subject(place) not in FIRST_CONTRACTS
+
+
+def _subject(place: tuple[str, ...]) -> str:
+    return place[-1].removeprefix("test_").removesuffix(".py")
 
 
 def _is_further_past(item: pytest.Item) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
@@ -109,13 +110,20 @@ def run_here(*words: str, cwd: Path, **variables: str) -> Done:
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-@pytest.fixture
-def here(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a log with a rule, and hostile names in every place of an event."""
-    (tmp_path / "rules").mkdir()
-    (tmp_path / "rules" / "a.yml").write_text("broken: [")
-    anyio.run(fill, f"sqlite:///{tmp_path}/eventstore.db")
-    return tmp_path
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "rules").mkdir()
+    (folder / "rules" / "a.yml").write_text("broken: [")
+    anyio.run(fill, f"sqlite:///{folder}/eventstore.db")
+    return folder
+
+
+@pytest.fixture
+def here(made: Path, tmp_path: Path) -> Path:
+    """Copy what was made."""
+    return shutil.copytree(made, tmp_path, dirs_exist_ok=True)
 
 
 async def fill(url: str) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TIMES: Final = [
     8,
-    pytest.param(60, marks=pytest.mark.slow),
+    pytest.param(40, marks=pytest.mark.slow),
     pytest.param(1_000, marks=pytest.mark.soak),
 ]
 
