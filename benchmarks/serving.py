@@ -6,7 +6,7 @@ import json
 import random
 import statistics
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
@@ -36,11 +36,12 @@ _PATH: Final = f"/v1/streams/{quote(STREAMS[0], safe='')}"
 
 
 class Served(NamedTuple):
-    """A running server, and a bare application of the same process."""
+    """A running server, with a bare application and bare streams in the same process."""
 
     child: Child
     port: int
     bare: int
+    streams: int
     token: str
     url: str
 
@@ -55,8 +56,8 @@ def serving(folder: Path) -> Iterator[Served]:
     """Run both in a process of their own."""
     url = f"sqlite:///{folder / 'served.db'}"
     with Child("server", url) as child:
-        port, bare, token = child.hear()
-        yield Served(child, port, bare, token, url)
+        port, bare, streams, token = child.hear()
+        yield Served(child, port, bare, streams, token, url)
 
 
 async def served_appends(setting: Setting) -> list[Row]:
@@ -178,26 +179,35 @@ async def served_many(setting: Setting) -> list[Row]:
 
     Memory is what the process has grown by, divided by the clients. The clock starts before the
     append; one thread reads all clients, and each has its event at the time of that row. It needs
-    as many open files (``ulimit -n``).
+    as many open files (``ulimit -n``). The floor is a bare asyncio server of the same process: it
+    writes as many bytes to as many sockets, one after another.
     """
     count = setting.scaled(CLIENTS)
     title = f"{count:,} clients of Server-Sent Events"
-    times: dict[str, list[float]] = {"ours, half of them": [], "ours, all of them": []}
+    times: dict[str, list[float]] = {}
     with ExitStack() as stack:
         served = stack.enter_context(serving(setting.folder))
         ours = stack.enter_context(Client(served.port, served.token))
         ours.post(_PATH, body_of(payload(0)))
         before = served.child.private_bytes()
-        live = LiveClients(served.port, served.token, count)
-        stack.callback(live.close)
-        await anyio.sleep(1)
-        each = (served.child.private_bytes() - before) / count / 1e3
-        for number in range(COMMITS):
-            began = time.monotonic_ns()
-            ours.post(_PATH, body_of(payload(number)))
-            arrived = live.receive()
-            times["ours, half of them"].append((arrived[count // 2] - began) / 1e6)
-            times["ours, all of them"].append((arrived[-1] - began) / 1e6)
+        bare = stack.enter_context(Client(served.streams))
+        each = 0.0
+        for name, poster, path, port in (
+            ("ours", ours, _PATH, served.port),
+            ("floor: bare asyncio", bare, "/", served.streams),
+        ):
+            live = LiveClients(port, served.token, count)
+            with closing(live):
+                await anyio.sleep(1)
+                each = each or (served.child.private_bytes() - before) / count / 1e3
+                for number in range(COMMITS):
+                    body = body_of(payload(number))
+                    began = time.monotonic_ns()
+                    poster.post(path, body if poster is ours else b"data: %b\n\n" % body)
+                    arrived = live.receive()
+                    for share, at in (("half", count // 2), ("all", -1)):
+                        taken = (arrived[at] - began) / 1e6
+                        times.setdefault(f"{name}, {share} of them", []).append(taken)
     rows = [
         Row(title, name, "ms", statistics.median(values), max(values))
         for name, values in times.items()

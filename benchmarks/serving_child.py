@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import anyio
 import uvicorn
@@ -30,8 +31,33 @@ SETTINGS: Final = ServerSettings(
 )
 
 
+class BareStreams(asyncio.Protocol):
+    """The floor of live streams: what one connection sends by POST is written to all others."""
+
+    followers: ClassVar[set[asyncio.Transport]] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take a whole request: GET follows."""
+        if data.startswith(b"GET"):
+            self.followers.add(self._transport)
+            self._transport.write(b"HTTP/1.1 200 OK\r\n\r\n: connected\n\n")
+            return
+        self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        body = data.partition(b"\r\n\r\n")[2]
+        for follower in self.followers:
+            follower.write(body)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """End."""
+        self.followers.discard(self._transport)
+
+
 async def server(url: str) -> None:
-    """Serve a log, and a bare application that decodes bodies; say their ports and a token."""
+    """Serve a log, a bare application that decodes bodies, bare streams; say ports and a token."""
 
     pages: dict[int, bytes] = {}
 
@@ -49,6 +75,7 @@ async def server(url: str) -> None:
     async with EventStore.open(url) as store, anyio.create_task_group() as tasks:
         secret = await create_token(store, "benchmark", ["read", "append"])
         bare, ready = _listen(), anyio.Event()
+        streams = await asyncio.get_running_loop().create_server(BareStreams, "127.0.0.1", 0)
         config = uvicorn.Config(
             Starlette(routes=routes), http="h11", log_config=None, access_log=False, lifespan="off"
         )
@@ -58,7 +85,8 @@ async def server(url: str) -> None:
             tasks.start_soon(partial(serving.serve, app, opened, ready=ready.set))
             await ready.wait()
             _say("ready")
-            _say(opened.getsockname()[1], bare.getsockname()[1], secret)
+            floor = streams.sockets[0].getsockname()[1]
+            _say(opened.getsockname()[1], bare.getsockname()[1], floor, secret)
             await anyio.sleep_forever()
 
 

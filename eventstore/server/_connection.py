@@ -28,10 +28,30 @@ class Connection(H11Protocol):
         super().__init__(**given)
         # Off also where a program gives uvicorn's logger a handler: uvicorn's lines have queries.
         self.access_log = False
+        # For the route that writes to many connections itself: see write_part.
+        self.app_state = {**self.app_state, "connection": self}
         self._settings = settings
         self._phase: tuple[str, object] = ("", None)
         self._reading: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing that is sent arrives any more."""
+        return self.transport.is_closing()
+
+    def write_part(self, body: bytes, chunk: bytes) -> bool:
+        """Write a part of the answer that has begun: ``body``, or as HTTP/1.1 has it, ``chunk``.
+
+        Return False, with nothing written, where the client has left too much unread, or is gone.
+        It does what uvicorn does with each part, without a task and a state machine in between,
+        and with bytes that are made once for all clients.
+        """
+        if self.flow.write_paused or self.transport.is_closing():
+            return False
+        older = (self.conn.their_http_version or b"1.0") < b"1.1"
+        self.transport.write(body if older else chunk)
+        return True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin; one connection too many is answered by 503."""

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from eventstore.log.events import END, Cursor
 from eventstore.log.operations import Query
 from eventstore.server._access import ANYONE, Access
+from eventstore.server._broadcasts import Broadcasts
 from eventstore.server._cursors import page_body
 from eventstore.server._hour_samples import LastHour
 from eventstore.server._limits import Limits
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from eventstore.changes.subscription import Subscription
-    from eventstore.log.events import Cursor, Special
+    from eventstore.log.events import Special
     from eventstore.metrics.model import Collector
     from eventstore.server.issuer import Issuer
     from eventstore.server.settings import ServerSettings
@@ -53,6 +55,7 @@ class Gateway:
         self.sealed_reads = SharedReads(store.feed.log.sealed_page)
         """Reads for stores by URL, which check what they get."""
         self.waits = SharedWaits(self.reads, self.subscribe, page_body)
+        self.broadcasts = Broadcasts(self.subscribe)
         self.hour = LastHour(store)
         self._tasks: TaskGroup | None = None
         self._stopping = False
@@ -62,6 +65,7 @@ class Gateway:
         """Begin, once the tokens are known: what follows the log runs in this task group."""
         self._tasks = tasks
         self.waits.start(tasks)
+        self.broadcasts.start(tasks)
         await tasks.start(self.access.follow)
         tasks.start_soon(self.access.follow_issuer)
         tasks.start_soon(self.hour.follow)
@@ -82,14 +86,7 @@ class Gateway:
             return f"token {token.name}"
         return f"address {request.client.host if request.client is not None else ''}"
 
-    def following(
-        self, request: HTTPConnection, token: Token, query: Query, after: Cursor | Special
-    ) -> Following:
-        """Return a subscription that also ends with its token and with the server."""
-        changes = self.subscribe(query, after)
-        return Following(self, token, self.client(request, token), changes)
-
-    def subscribe(self, query: Query, after: Cursor | Special) -> Subscription:
+    def subscribe(self, query: Query, after: Cursor) -> Subscription:
         """Return a subscription to what a query filters."""
         return self.store.subscribe_changes(
             after=after,
@@ -112,6 +109,14 @@ class Gateway:
                 yield
             finally:
                 self.leave(follower)
+
+    async def place_of(self, after: Cursor | Special) -> Cursor:
+        """Return the cursor that a request means, checked as by :meth:`check_history`."""
+        if after is END:
+            return (await self.store.head()).cursor
+        if isinstance(after, Cursor):
+            return await self.check_history(after)
+        return (await self.store.feed.page(Query(after=0, until=0, oldest=True))).through
 
     async def check_history(self, cursor: Cursor) -> Cursor:
         """Return a cursor of this history; raise HistoryDivergedError or HistoryGoneError."""
@@ -156,30 +161,3 @@ class Follower:
     token: Token
     client: str
     end: Callable[[], Awaitable[None]]
-
-
-class Following:
-    """An async context: the subscription of one request."""
-
-    def __init__(self, gateway: Gateway, token: Token, client: str, changes: Subscription) -> None:
-        self._gateway = gateway
-        self._token = token
-        self._client = client
-        self._changes = changes
-
-    @property
-    def in_force(self) -> bool:
-        """Whether the request's token is neither revoked nor expired."""
-        return self._gateway.access.holds(self._token)
-
-    async def __aenter__(self) -> Subscription:
-        self._follower = self._gateway.enter(self._token, self._client, self._changes.aclose)
-        try:
-            return await self._changes.__aenter__()
-        except BaseException:
-            self._gateway.leave(self._follower)
-            raise
-
-    async def __aexit__(self, *_: object) -> None:
-        self._gateway.leave(self._follower)
-        await self._changes.aclose()

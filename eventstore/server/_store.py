@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import anyio
 import msgspec
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from eventstore import limits
 from eventstore.changes.rejections import CATEGORY, CHANGE_REJECTED
@@ -26,29 +26,22 @@ from eventstore.log.operations import (
 )
 from eventstore.log.validation import check_after, check_append, check_cursor_fields, check_filter
 from eventstore.remote import wire
+from eventstore.server._broadcasts import Form
+from eventstore.server._live import LiveStream
 from eventstore.server._problems import HttpError, answer
 from eventstore.server._requests import receive
 from eventstore.server.routes import NO_STORE, Route
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from starlette.requests import Request
 
     from eventstore.changes.protocol import FollowedLog
-    from eventstore.changes.subscription import Subscription
     from eventstore.log.events import Cursor
     from eventstore.log.operations import Operation
-    from eventstore.server._gateway import Following, Gateway
+    from eventstore.server._gateway import Gateway
     from eventstore.server.tokens import Token
 
 T = TypeVar("T")
-
-MAX_AGE: Final = 900.0
-HEARTBEAT: Final = 15.0
-"""Seconds of a stream of positions, and between two signs that it is alive."""
-
-_HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
 async def post_read(gateway: Gateway, request: Request) -> Response:
@@ -194,33 +187,19 @@ def _sent(outcome: Any) -> wire.SentOutcome:
     return wire.SentAppended.of(outcome)
 
 
-async def get_live(gateway: Gateway, request: Request) -> StreamingResponse:
+async def get_live(gateway: Gateway, request: Request) -> LiveStream:
     """Answer with a stream of positions, as Server-Sent Events: a hint that there is more."""
     token = gateway.access.require(request, "read")
-    following = gateway.following(request, token, Query(), END)
-    changes = await following.__aenter__()
-    return StreamingResponse(
-        _positions(following, changes), headers=_HEADERS, media_type="text/event-stream"
-    )
+    cursor = await gateway.place_of(END)
+    begun = _position(cursor)
+    return LiveStream(gateway, request, token, Query(), cursor, _POSITIONS, begun, caught_up=True)
 
 
-async def _positions(following: Following, changes: Subscription) -> AsyncIterator[bytes]:
-    end = anyio.current_time() + MAX_AGE
-    commits = changes.commits()
-    try:
-        yield f"data: {changes.position}\n\n".encode()
-        while (left := end - anyio.current_time()) > 0 and following.in_force:
-            with anyio.move_on_after(min(left, HEARTBEAT)):
-                try:
-                    await anext(commits)
-                except StopAsyncIteration:
-                    return  # The server stops, or the token was revoked.
-            yield f"data: {changes.position}\n\n".encode()
-    except EventStoreError:
-        return  # The client reads, and meets the error there.
-    finally:
-        with anyio.CancelScope(shield=True):
-            await following.__aexit__(None, None, None)
+def _position(cursor: Cursor) -> bytes:
+    return b"data: %d\n\n" % cursor.position
+
+
+_POSITIONS: Final = Form(lambda cursor, _: _position(cursor), _position)
 
 
 async def _read_body(request: Request, shape: type[T]) -> T:

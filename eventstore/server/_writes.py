@@ -11,13 +11,9 @@ from starlette.responses import Response
 
 from eventstore import limits
 from eventstore.errors import InvalidInputError, UnknownConsumerError
-from eventstore.log.events import (
-    END,
-    Cursor,
-    NewEvent,
-)
+from eventstore.log.events import Cursor, NewEvent
 from eventstore.log.names import check_name
-from eventstore.log.operations import Acknowledge, OpenConsumer, Query
+from eventstore.log.operations import Acknowledge, OpenConsumer
 from eventstore.server._cursors import decode_cursor, encode_cursor
 from eventstore.server._requests import (
     ExpectedBody,
@@ -31,7 +27,6 @@ from eventstore.store.status import seconds_between
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from eventstore.log.events import Special
     from eventstore.log.operations import ConsumerState
     from eventstore.server._gateway import Gateway
 
@@ -132,22 +127,13 @@ async def put_consumer(gateway: Gateway, request: Request) -> Response:
     token = gateway.access.require(request, "ack")
     name = check_name("consumer", request.path_params["name"], limits.MAX_CONSUMER_BYTES)
     body = await read_body(request, OpenBody)
-    start = await _start(gateway, decode_cursor(body.after))
+    start = await gateway.place_of(decode_cursor(body.after))
     log, owner = gateway.store.feed.log, f"{token.name} by {gateway.store.owner}"
     try:
         state = await log.write(OpenConsumer(name, owner, None))
     except UnknownConsumerError:
         state = await log.write(OpenConsumer(name, owner, start))
     return json_answer(_state(state))
-
-
-async def _start(gateway: Gateway, after: Cursor | Special) -> Cursor:
-    if after is END:
-        return (await gateway.store.head()).cursor
-    if isinstance(after, Cursor):
-        return await gateway.check_history(after)
-    page = await gateway.store.feed.page(Query(after=0, until=0, oldest=True))
-    return page.through
 
 
 async def delete_consumer(gateway: Gateway, request: Request) -> Response:

@@ -11,7 +11,7 @@ from support.logs import some
 from support.waiting import until
 
 from eventstore import ConfigError, EventStore, InvalidInputError, NewEvent, StorageError
-from eventstore.server import _live, serving
+from eventstore.server import _broadcasts, serving
 from eventstore.server.tokens import (
     UnknownTokenError,
     create_token,
@@ -201,7 +201,7 @@ async def test_a_server_that_stops_ends_those_that_follow(server: Server) -> Non
 async def test_a_live_stream_ends_with_its_token_s_time(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_live, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(_broadcasts, "HEARTBEAT", 0.01)
     async with (
         await server.client("read", name="short") as client,
         client.stream("GET", "/v1/events/live?after=end") as stream,

@@ -13,7 +13,7 @@ from support.logs import some
 from support.waiting import until
 
 from eventstore import EventStore, NewEvent
-from eventstore.server import _live
+from eventstore.server import _broadcasts, _live
 from eventstore.server.settings import ServerSettings
 from server.conftest import Server, served
 
@@ -165,7 +165,7 @@ async def test_a_live_stream_goes_on_where_it_broke_off(server: Server) -> None:
 async def test_a_quiet_stream_says_that_it_is_alive_and_ends_at_its_age(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_live, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(_broadcasts, "HEARTBEAT", 0.01)
     monkeypatch.setattr(_live, "MAX_AGE", 0.2)
     async with await server.client("read") as client:
         answer = await client.get("/v1/events/live", params={"after": "end"})
