@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from eventstore.errors import InvalidInputError
+from eventstore.log.clock import time_text
 from eventstore.log.events import BYTES_CONTENT, END, OLDEST, Cursor, Special
 
 if TYPE_CHECKING:
@@ -44,31 +45,54 @@ def decode_cursor(text: str) -> Cursor | Special:
         raise InvalidInputError(f"cursor {text!r:.60}", "is none that this server gave") from error
 
 
-def event_values(event: Event) -> dict[str, Any]:
-    """Return an event as JSON-ready values, its data as the bytes that are stored."""
-    values: dict[str, Any] = {
-        "position": event.position,
-        "stream": event.stream,
-        "version": event.version,
-        "id": event.id,
-        "type": event.type,
-        "recorded_at": event.recorded_at.isoformat(),
-        "commit": event.commit,
-        "metadata": msgspec.Raw(event.raw_metadata or b"{}"),
-    }
+class EventBody(msgspec.Struct, omit_defaults=True, gc=False):
+    """An event as it is encoded; one of the last three fields is there."""
+
+    position: int
+    stream: str
+    version: int
+    id: str
+    type: str
+    recorded_at: str
+    commit: int
+    metadata: msgspec.Raw
+    redacted: bool = False
+    data_base64: str | msgspec.UnsetType = msgspec.UNSET
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+def event_body(event: Event) -> EventBody:
+    """Return an event to be encoded, its data as the bytes that are stored."""
+    body = EventBody(
+        event.position,
+        event.stream,
+        event.version,
+        event.id,
+        event.type,
+        _time(event),
+        event.commit,
+        msgspec.Raw(event.raw_metadata or b"{}"),
+    )
     if event.raw_data is None:
-        values["redacted"] = True
+        body.redacted = True
     elif event.content == BYTES_CONTENT:
-        values["data_base64"] = base64.b64encode(event.raw_data).decode()
+        body.data_base64 = base64.b64encode(event.raw_data).decode()
     else:
-        values["data"] = msgspec.Raw(event.raw_data)
-    return values
+        body.data = msgspec.Raw(event.raw_data)
+    return body
+
+
+def _time(event: Event) -> str:
+    try:
+        return time_text(event.recorded_us)
+    except (ValueError, OverflowError, OSError):
+        return event.recorded_at.isoformat()  # It raises what says where this was found.
 
 
 def page_body(page: Page, mark: int | None = None) -> bytes:
     """Return a page as JSON: its events, the cursor after them, whether there are more."""
     values: dict[str, Any] = {
-        "events": [event_values(event) for event in page.events],
+        "events": [event_body(event) for event in page.events],
         "cursor": encode_cursor(page.through, mark),
         "caught_up": page.through.position >= page.head.position,
     }

@@ -9,7 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from eventstore.log.events import END, OLDEST, Cursor
-from eventstore.server._cursors import encode_cursor, event_values, page_body
+from eventstore.server._cursors import encode_cursor, event_body, page_body
 from eventstore.server._pages import PAGE_SIZE, read_generation
 from eventstore.server._requests import (
     FILTERS,
@@ -93,7 +93,7 @@ async def get_last(gateway: Gateway, request: Request) -> Response:
         backwards=True,
         limit=limit,
     )
-    events = [event_values(event) async for event in reader]
+    events = [event_body(event) async for event in reader]
     return json_answer({"events": events[::-1], "cursor": encode_cursor(head.cursor)})
 
 

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from eventstore.errors import EventStoreError, StorageError
 from eventstore.log.events import END
 from eventstore.server._broadcasts import Form, Listener
-from eventstore.server._cursors import decode_cursor, encode_cursor, event_values
+from eventstore.server._cursors import decode_cursor, encode_cursor, event_body
 from eventstore.server._problems import problem_body
 from eventstore.server._requests import FILTERS, read_after, read_filter, to_json
 from eventstore.server.routes import Route
@@ -142,7 +142,7 @@ async def _send(send: Send, body: bytes) -> None:
 
 
 def _event(cursor: Cursor, event: Event) -> bytes:
-    data = to_json(event_values(event))
+    data = to_json(event_body(event))
     return b"id: %b\ndata: %b\n\n" % (encode_cursor(cursor).encode(), data)
 
 

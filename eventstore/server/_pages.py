@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from eventstore.log.operations import Query
 from eventstore.log.redaction import REDACTIONS
-from eventstore.server._cursors import encode_cursor, event_values
+from eventstore.server._cursors import encode_cursor, event_body
 from eventstore.server._problems import HttpError
 from eventstore.server._requests import FILTERS, read_filter, to_json
 from eventstore.server.routes import Route
@@ -64,7 +64,7 @@ async def get_page(gateway: Gateway, request: Request) -> Response:
     values = {
         "first": after + 1,
         "last": last,
-        "events": [event_values(event) for event in events],
+        "events": [event_body(event) for event in events],
         "cursor": encode_cursor(cursor),
     }
     return Response(
