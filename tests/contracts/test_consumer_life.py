@@ -11,18 +11,7 @@ from support.consumers import assert_lost, stored
 from support.logs import positions, some
 from support.waiting import DEADLINE, signalled, take
 
-from eventstore import (
-    END,
-    ConsumerRemovedError,
-    Cursor,
-    EventStore,
-    HistoryDivergedError,
-    HistoryGoneError,
-    HistoryHeldError,
-    InvalidInputError,
-    TakenOverError,
-    UnknownConsumerError,
-)
+from eventstore import END, Cursor, EventStore, errors
 from eventstore.log.events import OLDEST, Special
 from eventstore.log.operations import RemoveConsumer
 
@@ -56,7 +45,7 @@ async def test_a_removed_consumer_holds_back_neither_a_trim_nor_a_wait(
     await store.append("a/1", some(1))
     await (await opened(store, 1, "dead", start=start)).aclose()
     await (await opened(store, 4, "alive", start=start)).aclose()
-    with pytest.raises(HistoryHeldError, match="eventstore consumers remove"):
+    with pytest.raises(errors.HistoryHeldError, match="eventstore consumers remove"):
         await store.trim(start + 4, archive=tmp_path / "one")
 
     removed = await store.remove_consumer("dead")
@@ -80,9 +69,9 @@ async def test_a_waiting_subscription_learns_that_its_consumer_was_removed(
         subscription = store.subscribe_changes(consumer="w")
 
         async def follow() -> None:
-            with pytest.raises(ConsumerRemovedError) as caught:
+            with pytest.raises(errors.ConsumerRemovedError) as caught:
                 await take(subscription, 1)
-            assert isinstance(caught.value, TakenOverError)
+            assert isinstance(caught.value, errors.TakenOverError)
             assert str(caught.value) == "consumer 'w' was removed: open it again to begin anew"
 
         tasks.start_soon(follow)
@@ -97,7 +86,7 @@ async def test_a_late_acknowledgement_does_not_bring_a_removed_consumer_back(
     subscription = await opened(store, 1)
     await take(subscription, 1)
     await store.remove_consumer("w")
-    await assert_lost(subscription, ConsumerRemovedError)
+    await assert_lost(subscription, errors.ConsumerRemovedError)
     await store.append("a/1", some(1))
     assert await names(store) == []
 
@@ -108,7 +97,7 @@ async def test_a_removal_from_another_process_ends_the_owner(lasting_url: str) -
         subscription = await opened(one, 1)
         await two.remove_consumer("w")
         await two.append("a/1", some(1))
-        with pytest.raises(ConsumerRemovedError):
+        with pytest.raises(errors.ConsumerRemovedError):
             await take(subscription, 3)
         await subscription.aclose()
         assert await names(one) == await names(two) == []
@@ -122,7 +111,7 @@ async def test_a_name_that_was_removed_and_begun_anew_is_another_consumer(
     await store.remove_consumer("w")
     new = await opened(store, 1, start=start)
     await take(old, 1)  # From the page that it had read before.
-    await assert_lost(old, TakenOverError)
+    await assert_lost(old, errors.TakenOverError)
     assert (await stored(store)).cursor.position == start + 1
     assert positions(await take(new, 1), start) == [2]
 
@@ -144,12 +133,12 @@ async def test_a_name_that_is_not_known_is_an_error_with_the_nearest_one(
     store: EventStore,
 ) -> None:
     for call in (store.remove_consumer("wroker-1"), store.rewind_consumer("wroker-1", to=0)):
-        with pytest.raises(UnknownConsumerError) as caught:
+        with pytest.raises(errors.UnknownConsumerError) as caught:
             await call
         assert (caught.value.name, caught.value.nearest) == ("wroker-1", "")
     for name in ("worker-1", "queue"):
         await (await opened(store, 0, name)).aclose()
-    with pytest.raises(UnknownConsumerError, match="the nearest known name is 'worker-1'"):
+    with pytest.raises(errors.UnknownConsumerError, match="the nearest known name is 'worker-1'"):
         await store.remove_consumer("wroker-1")
     assert await names(store) == ["queue", "worker-1"]
 
@@ -157,9 +146,9 @@ async def test_a_name_that_is_not_known_is_an_error_with_the_nearest_one(
 @pytest.mark.parametrize("name", ["a\x07b", "\x1b[31m", "", "x" * 256, "\ud800", None, 5])
 @pytest.mark.any_past
 async def test_a_name_that_no_consumer_can_have_is_refused(store: EventStore, name: Any) -> None:
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(errors.InvalidInputError):
         await store.remove_consumer(name)
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(errors.InvalidInputError):
         await store.rewind_consumer(name, to=0)
 
 
@@ -207,7 +196,7 @@ async def test_the_owner_of_a_rewound_consumer_loses_it_and_cannot_undo_the_rewi
     await take(subscription, 1)
     await subscription.ack()
     await store.rewind_consumer("w", to=start)
-    await assert_lost(subscription, TakenOverError)
+    await assert_lost(subscription, errors.TakenOverError)
     await store.append("a/1", some(1))
     assert (await stored(store)).cursor.position == start
 
@@ -216,7 +205,7 @@ async def test_the_owner_of_a_rewound_consumer_loses_it_and_cannot_undo_the_rewi
 async def test_a_rewind_does_not_go_forwards(store: EventStore, to: int, start: int) -> None:
     await store.append("a/1", some(3))
     await (await opened(store, 2, start=start)).aclose()
-    with pytest.raises(InvalidInputError, match="a rewind goes back"):
+    with pytest.raises(errors.InvalidInputError, match="a rewind goes back"):
         await store.rewind_consumer("w", to=start + to)
     assert (await stored(store)).cursor.position == start + 2
 
@@ -225,7 +214,7 @@ async def test_a_rewind_does_not_go_forwards(store: EventStore, to: int, start: 
 @pytest.mark.any_past
 async def test_a_rewind_to_no_position_is_refused(store: EventStore, to: Any) -> None:
     await (await opened(store, 0)).aclose()
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(errors.InvalidInputError):
         await store.rewind_consumer("w", to=to)
 
 
@@ -236,7 +225,7 @@ async def test_a_rewind_to_another_history_is_refused(store: EventStore, start: 
         Cursor("another", start + 2, b"x" * 32),
         Cursor(done.cursor.log_id, start + 2, b"x" * 32),
     ):
-        with pytest.raises(HistoryDivergedError):
+        with pytest.raises(errors.HistoryDivergedError):
             await store.rewind_consumer("w", to=other)
     assert (await stored(store)).cursor == done.cursor
 
@@ -249,7 +238,7 @@ async def test_a_rewind_below_the_first_position_says_how_far_it_may_go(
     await (await opened(store, 4, start=start)).aclose()
     await store.trim(start + 3, archive=tmp_path / "archive")
     with pytest.raises(
-        HistoryGoneError, match=f"rewind the consumer to {start + 2} at the earliest"
+        errors.HistoryGoneError, match=f"rewind the consumer to {start + 2} at the earliest"
     ):
         await store.rewind_consumer("w", to=start)
     assert (await store.rewind_consumer("w", to=start + 2)).cursor.position == start + 2
@@ -264,9 +253,9 @@ async def test_a_consumer_below_the_first_position_can_be_moved_on_to_it(
         await store.append("a/1", some(1))
     await (await opened(store, 1, start=start)).aclose()
     await store.trim(start + 4, archive=tmp_path / "archive", force=True)
-    with pytest.raises(HistoryGoneError):
+    with pytest.raises(errors.HistoryGoneError):
         await store.rewind_consumer("w", to=start)
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(errors.InvalidInputError):
         await store.rewind_consumer("w", to=start + 4)
     await store.rewind_consumer("w", to=start + 3)
     async with store.subscribe_changes(after=start, consumer="w") as subscription:
@@ -297,13 +286,13 @@ async def test_opening_and_removing_at_once_leave_a_consumer_or_none(url: str) -
 
         async def open_often() -> None:
             for _ in range(8):
-                with suppress(TakenOverError):
+                with suppress(errors.TakenOverError):
                     async with store.subscribe_changes(consumer="w", follow=False) as subscription:
                         got.extend(positions([event async for event in subscription]))
 
         async def remove_often() -> None:
             for _ in range(12):
-                with suppress(UnknownConsumerError):
+                with suppress(errors.UnknownConsumerError):
                     await store.remove_consumer("w")
 
         async with anyio.create_task_group() as tasks:

@@ -11,13 +11,8 @@ import pytest
 from support.journals import PROJECT, START, checksum, entry, fill, ids
 
 from eventstore import EventStore, InvalidInputError
-from projections.journal import (
-    OUTCOMES,
-    ChecksumError,
-    EntryConflictError,
-    Journal,
-    UnknownProjectError,
-)
+from projections.journal import ChecksumError, EntryConflictError, Journal, UnknownProjectError
+from projections.journal.model import OUTCOMES
 
 pytestmark = pytest.mark.anyio
 
