@@ -135,26 +135,10 @@ def prepare_trim(
         return None, msgspec.structs.replace(planned, recorded_at=last, ahead_seconds=ahead)
     with writing(archive, mode=permissions(log.path)) as file:
         keep, checksum = _archive(log, head, cut, file, needs.keepers, lift, progress)
-    done = Trimmed(
-        cut.position + 1,
-        events,
-        len(keep),
-        str(archive),
-        checksum,
-        last,
-        ahead,
-    )
+    done = Trimmed(cut.position + 1, events, len(keep), str(archive), checksum, last, ahead)
     notice = _notice(log, request, needs, cut, done, keep)
-    operation = Trim(
-        cut,
-        head.first_position,
-        keep,
-        request.force,
-        notice,
-        served=needs.served,
-        forgone=request.forgo_rebuild,
-    )
-    return operation, done
+    told = {"served": needs.served, "forgone": request.forgo_rebuild}
+    return Trim(cut, head.first_position, keep, request.force, notice, **told), done
 
 
 def _check_declared(needs: Needs, forgone: Collection[str]) -> None:

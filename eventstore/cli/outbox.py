@@ -51,19 +51,14 @@ async def run(
     Signed where the environment variable EVENTSTORE_OUTBOX_WEBHOOK_SECRET has a secret. What
     cannot be delivered is listed by 'outbox letters', and tried again by 'outbox retry'.
     """
-    given = session.settings.outbox
-    to = given.webhook_url if to is None else to
-    if not to:
-        raise InvalidInputError("webhook", "give its URL with --to, or in outbox.webhook_url")
-    secret = given.webhook_secret or None
-    output.hide_secrets((to,), (secret,) if secret else ())
+    delivering = _webhook(session, to)
     endpoint = MetricsEndpoint(session, metrics)
     await session.wait_for_log(wait_for_log)
     async with (
         endpoint,
         session.open_store() as store,
         endpoint.serving(store),
-        Webhook(to, secret=secret) as webhook,
+        delivering as webhook,
     ):
         outbox = Outbox(
             store,
@@ -74,6 +69,17 @@ async def run(
             **asdict(events),
         )
         await outbox.run(follow=not once)
+
+
+def _webhook(session: Session, to: str | None) -> Webhook:
+    """Return the webhook of a URL, or of the settings."""
+    given = session.settings.outbox
+    to = given.webhook_url if to is None else to
+    if not to:
+        raise InvalidInputError("webhook", "give its URL with --to, or in outbox.webhook_url")
+    secret = given.webhook_secret or None
+    output.hide_secrets((to,), (secret,) if secret else ())
+    return Webhook(to, secret=secret)
 
 
 async def letters(session: Session, name: Name) -> int:

@@ -168,12 +168,7 @@ async def create_token(
     without a zone.
     """
     check_name("token", name, limits.MAX_CONSUMER_BYTES)
-    wanted = list(dict.fromkeys(scopes))
-    for scope in wanted:
-        if scope not in SCOPES:
-            raise InvalidInputError(f"scope {scope!r:.40}", f"use some of {', '.join(SCOPES)}")
-    if not wanted:
-        raise InvalidInputError("scopes", f"name at least one of {', '.join(SCOPES)}")
+    wanted = _check_scopes(scopes)
     if expires_at is not None and expires_at.tzinfo is None:
         raise InvalidInputError("expires_at", "give a time with its zone")
     secret = secrets.token_urlsafe(SECRET_BYTES)
@@ -195,6 +190,16 @@ async def create_token(
         except ConflictError:
             continue  # Another token was created or revoked meanwhile.
         return secret
+
+
+def _check_scopes(scopes: Iterable[str]) -> list[str]:
+    wanted = list(dict.fromkeys(scopes))
+    for scope in wanted:
+        if scope not in SCOPES:
+            raise InvalidInputError(f"scope {scope!r:.40}", f"use some of {', '.join(SCOPES)}")
+    if not wanted:
+        raise InvalidInputError("scopes", f"name at least one of {', '.join(SCOPES)}")
+    return wanted
 
 
 async def revoke_token(store: EventStore, name: str, *, by: str = "") -> Token:

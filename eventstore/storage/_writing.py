@@ -98,8 +98,7 @@ def write_group(
             watch.look(head.recorded_us, now_us)
         _store_changes(driver, plan, inline, head, batches, cache)
     if Transact in kinds:
-        transactions = [step for step in steps if isinstance(step, Transact)]
-        _transact(driver, transactions, inline, plan.head)
+        _transact(driver, [one for one in steps if isinstance(one, Transact)], inline, plan.head)
     return [outcome() if callable(outcome) else outcome for outcome in outcomes]
 
 

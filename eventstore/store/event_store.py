@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventstore.changes.feed import ChangeFeed
@@ -104,12 +105,9 @@ class EventStore(AsyncContext, Consumers, Maintained):
         """What subscriptions share: for projections and tests rather than for programs."""
         if inline:
             self.feed.on_wake_up = ViewRefresh(self._writer.submit_later).heard
-
-        def make_view(projection: InlineProjection) -> InlineView:
-            checked = check_inline([projection], identifier_bytes=identifier_bytes(url))
-            return InlineView(reads.projections(checked)[0])
-
-        self._maintenance = Maintenance(self._log, self.feed, reads.lift, make_view)
+        self._maintenance = Maintenance(
+            self._log, self.feed, reads.lift, partial(_make_view, reads, url)
+        )
         self.queries = Queries(self._log)
         """Reads of inline projections: for the storage seams rather than for programs."""
         self._lifecycle = Lifecycle(
@@ -349,3 +347,9 @@ class EventStore(AsyncContext, Consumers, Maintained):
         The future gives the outcome. Closing the store carries out what is left.
         """
         return self._log.writer.submit_later(Transact(function))
+
+
+def _make_view(reads: UpcastReads, url: str, projection: InlineProjection) -> InlineView:
+    """Return a projection as an inline view, whose events are upcast."""
+    checked = check_inline([projection], identifier_bytes=identifier_bytes(url))
+    return InlineView(reads.projections(checked)[0])
