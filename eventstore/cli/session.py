@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import msgspec
@@ -49,16 +49,20 @@ class Session:
         # Only the commands that open a log need a database.
         from eventstore.store.event_store import EventStore  # noqa: PLC0415
 
-        settings = self.settings
         return EventStore.open(
-            settings.url,
-            notify=settings.notify,
-            notify_keys=settings.notify_keys,
-            poll=settings.poll_seconds,
-            write_wait=settings.write_wait_seconds,
-            create=create,
-            upcasters=upcasters,
+            self.settings.url, create=create, upcasters=upcasters, **self.store_options
         )
+
+    @property
+    def store_options(self) -> dict[str, Any]:
+        """How the settings say that a log is opened, for EventStore.open and what calls it."""
+        settings = self.settings
+        return {
+            "notify": settings.notify,
+            "notify_keys": settings.notify_keys,
+            "poll": settings.poll_seconds,
+            "write_wait": settings.write_wait_seconds,
+        }
 
     async def has_log(self) -> bool:
         """Return whether there is a log, or what stands in its place."""

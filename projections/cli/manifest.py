@@ -66,6 +66,13 @@ MANIFEST: Final = Manifest(
             },
         ),
         Command("rules", "List the rules and their states.", "projections.cli.rules:rules"),
+        Command(
+            "rules keep",
+            "Keep a copy of the rules on this host, for when the log is away.",
+            "projections.cli.kept:keep",
+            interrupted=0,
+            one_shot=("--check",),
+        ),
         Command("diff", "Show what differs between two moments.", "projections.cli.diffs:diff"),
         Command(
             "blame",
