@@ -114,16 +114,21 @@ class RuleIndex:
                 self._good[event.stream] = event
         self._cursor = until
 
+    def rule_events(self) -> Iterator[Event]:
+        """Yield the last good event of each rule that ever stood, as stored, by id."""
+        for stream in sorted(stream for stream in self._good if stream.startswith(RULES)):
+            yield self._good[stream]
+
     def definitions(self) -> Iterator[Defined]:
         """Yield the definition of each rule that stands, by id."""
         return (rule for _, rule in self.events())
 
     def events(self) -> Iterator[tuple[Event, Defined]]:
         """Yield the definition of each rule that stands with its event, by id."""
-        for stream in sorted(stream for stream in self._good if stream.startswith(RULES)):
-            says = read_event(self._good[stream])
+        for event in self.rule_events():
+            says = read_event(event)
             if isinstance(says, Defined):
-                yield self._good[stream], says
+                yield event, says
 
     def definition(self, rule_id: str) -> tuple[Event, Defined] | None:
         """Return the definition of a rule that stands, with its event; None where there is none."""

@@ -23,6 +23,7 @@ from eventstore.server.routes import (
     read_number,
     tagged,
 )
+from projections.rules._encoded_rules import EncodedRules, definition_values
 from projections.rules._held_rules import HeldRules
 from projections.rules._rule_index import RuleIndex
 from projections.rules.events import (
@@ -36,7 +37,7 @@ from projections.rules.events import (
 )
 from projections.rules.fold import Defined, Removed, StateSet, read_event
 from projections.rules.given_states import check_state
-from projections.rules.model import RuleState, StateName, encode_rule, encode_state
+from projections.rules.model import RuleState, StateName, encode_state
 from projections.rules.standing_rules import read_rejections
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class _RuleRoutes:
         self._index = RuleIndex(store)
         self._held = HeldRules(store)
         self._refreshing = anyio.Lock()
+        self._encoded = EncodedRules(self._index, self._state)
 
     async def get_rules(self, gateway: Gateway, request: Request) -> Response:
         """Answer with every rule in force, with its state; events after the cursor change it.
@@ -113,8 +115,12 @@ class _RuleRoutes:
         async with self._refreshing:
             cursor = await self._index.refresh()
             held = self._index.holds.now
-            known = self._index.events() if held is None else await self._held.events(held)
-            found = [self._rule(rule.rule_id, event, rule) for event, rule in known]
+            found: list[Any]
+            if held is None:
+                found = self._encoded.rules()
+            else:
+                known = await self._held.events(held)
+                found = [self._rule(rule.rule_id, event, rule) for event, rule in known]
         return tagged(request, {"rules": found, "held": held}, _at(cursor))
 
     async def get_rule(self, gateway: Gateway, request: Request) -> Response:
@@ -195,7 +201,7 @@ class _RuleRoutes:
 
     def _rule(self, rule_id: str, event: Event, rule: Defined) -> dict[str, Any]:
         return {
-            **_definition(event, rule),
+            **definition_values(event, rule),
             "state": encode_state(self._state(rule_id)),
         }
 
@@ -231,19 +237,6 @@ def _at(cursor: Cursor) -> Mapping[str, str]:
     return {"eventstore-cursor": encode_cursor(cursor)}
 
 
-def _definition(event: Event, rule: Defined) -> dict[str, Any]:
-    return {
-        **encode_rule(rule.compiled(RuleState())),
-        "revision": event.version,
-        "position": event.position,
-        "defined_at": event.recorded_at.isoformat(),
-        "path": rule.path,
-        "source": rule.source,
-        "format": rule.format,
-        "sha256": rule.sha256,
-    }
-
-
 def _entry(event: Event, *, whole: bool = False) -> dict[str, Any]:
     """Return what one event says, for people and machines; with ``whole`` all of a definition."""
     values: dict[str, Any] = {
@@ -255,7 +248,7 @@ def _entry(event: Event, *, whole: bool = False) -> dict[str, Any]:
     match read_event(event) if event.raw_data is not None else None:
         case Defined() as rule if whole:
             content = {} if rule.content is None else encode_content(rule.content)
-            values |= {"kind": "defined", **_definition(event, rule), **content}
+            values |= {"kind": "defined", **definition_values(event, rule), **content}
         case Defined() as rule:
             version = rule.stored.rule_version
             values |= {"kind": "defined", "rule_version": version, "path": rule.path}

@@ -18,7 +18,7 @@ export async function showOverview(view, { signal }) {
 }
 
 function cards({ faults, facts: log, sections }, hour) {
-  return [trouble(faults), head(log), hourCard(hour), sources(sections.sources ?? []), views(log.views ?? [])].filter(Boolean);
+  return [trouble(faults), hourCard(hour), head(log), sources(sections.sources ?? []), views(log.views ?? [])].filter(Boolean);
 }
 
 function trouble(faults) {
