@@ -62,6 +62,19 @@ settings.load_profile("tests")
 BY_LOOPS = {"postgres_head", "postgres_loop_reads", "postgres_short_read", "postgres_view_append"}
 """Tests of PostgreSQL itself in which an event loop waits for answers, and no thread."""
 
+FILES = {
+    "accounted_files",
+    "commits_of_files",
+    "half_files",
+    "rest",
+    "sigma_files",
+    "strange_names",
+    "sync_rejections",
+    "watch",
+    "watched_roots",
+}
+"""Tests of files of rules: a master reads and appends as those of ``sync`` show on PostgreSQL."""
+
 APPENDS = {"append", "append_many", "expected", "idempotency"}
 """The first contracts that the slow lane shows on PostgreSQL with threads too."""
 
@@ -81,11 +94,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     the contracts (``ON_CONTRACTS``) and of all contracts but the first (``FIRST_CONTRACTS``), and
     the contracts on a log that was trimmed. An event loop meets a database in threads, but for
     short answers of PostgreSQL. So what all of these do on PostgreSQL with trio is left to the
-    soak, as are the tests of PostgreSQL itself but those of loops (``BY_LOOPS``); with threads
-    there all contracts but appends (``APPENDS``), and on SQLite with trio and threads all but the
-    first: each contract is run in memory in every way, and on every database with asyncio. A
-    trimmed log on PostgreSQL is left to the soak too, which is left out unless ``-m`` names it.
-    Behind a server those of appends are run with asyncio, the others in the soak.
+    soak, as are the tests of PostgreSQL itself but those of loops (``BY_LOOPS``), of several
+    processes, and of files of rules in any way (``FILES``); with threads there all contracts but
+    appends (``APPENDS``), and on SQLite with trio and threads all but the first: each contract is
+    run in memory in every way, and on every database with asyncio. A trimmed log on PostgreSQL is
+    left to the soak too, which is left out unless ``-m`` names it. Behind a server those of appends
+    are run with asyncio, the others in the soak.
     """
     for item in items:
         if _is_further_pair(item) or _is_further_served(item):
@@ -165,6 +179,8 @@ def _is_further_pair(item: pytest.Item) -> bool:
     runners, names = _runners(item), item.name.partition("[")[2].lower()
     parameters = _parameters(item)
     place = _place(item.path)
+    if place[0] == "rules" and _subject(place) in FILES and "postgres" in names:
+        return True
     if "trio" in runners and (_stands_on_contracts(item, first=False) or _is_by_threads(place)):
         return True
     if parameters.get("past") == "trimmed" and parameters.get("url") == "postgresql":
@@ -179,7 +195,8 @@ def _is_further_pair(item: pytest.Item) -> bool:
 
 def _is_by_threads(place: tuple[str, ...]) -> bool:
     subject = _subject(place)
-    return place[0] == "storage" and subject.startswith("postgres") and subject not in BY_LOOPS
+    by_threads = subject.startswith("postgres") and subject not in BY_LOOPS
+    return place[0] == "storage" and (by_threads or subject == "processes")
 
 
 def _is_further_contract(place: tuple[str, ...]) -> bool:

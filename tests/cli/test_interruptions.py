@@ -23,13 +23,17 @@ from eventstore import EventStore
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from _pytest.mark.structures import ParameterSet
+
 pytestmark = pytest.mark.timeout(900)
 
-MOMENTS = [
-    pytest.param(2, id="2", marks=pytest.mark.slow),
-    pytest.param(10, id="10", marks=pytest.mark.soak),
-]
-"""Interruptions of each command: two in CI, ten in the long runs."""
+
+def moments(count: int) -> list[ParameterSet]:
+    """Interrupt each command so often in CI, and ten times in the long runs."""
+    return [
+        pytest.param(count, id=f"{count}", marks=pytest.mark.slow),
+        pytest.param(10, id="10", marks=pytest.mark.soak),
+    ]
 
 
 ONE_SHOT = {
@@ -114,15 +118,15 @@ def state_of(cwd: Path) -> dict[str, object]:
 
 
 @pytest.mark.promise("bad-input")
-@pytest.mark.parametrize("moments", MOMENTS)
+@pytest.mark.parametrize("count", moments(1))
 @pytest.mark.parametrize("words", ONE_SHOT.values(), ids=ONE_SHOT.keys())
 def test_an_interrupted_command_says_so_and_leaves_all_or_nothing(
-    prepared: Path, tmp_path: Path, words: list[str], moments: int
+    prepared: Path, tmp_path: Path, words: list[str], count: int
 ) -> None:
     before = state_of(prepared)
     rng = random.Random(" ".join(words))
     total = calls_of(words, shutil.copytree(prepared, tmp_path / "counted"))
-    for round_ in range(moments):
+    for round_ in range(count):
         here = shutil.copytree(prepared, tmp_path / f"round{round_}", ignore=only_data)
         number = rng.choice((2, 15))
         # Most calls are imports: every other signal comes while the command does its work.
@@ -159,13 +163,13 @@ def calls_of(words: list[str], here: Path) -> int:
     return int((here / "calls").read_text())
 
 
-@pytest.mark.parametrize("moments", MOMENTS)
+@pytest.mark.parametrize("count", moments(2))
 @pytest.mark.parametrize("words", FOLLOWERS.values(), ids=FOLLOWERS.keys())
 def test_a_follower_ends_with_0_at_any_moment(
-    prepared: Path, tmp_path: Path, words: list[str], moments: int
+    prepared: Path, tmp_path: Path, words: list[str], count: int
 ) -> None:
     rng = random.Random(" ".join(words))
-    for round_ in range(moments):
+    for round_ in range(count):
         here = shutil.copytree(prepared, tmp_path / f"round{round_}", ignore=only_data)
         # Importing the program alone makes more calls than a follower makes until it waits.
         status, said = interrupt(words, here, rng.randrange(1, 800_000), rng.choice((2, 15)))

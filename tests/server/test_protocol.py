@@ -166,9 +166,12 @@ async def test_a_quiet_stream_says_that_it_is_alive_and_ends_at_its_age(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_broadcasts, "HEARTBEAT", 0.01)
-    monkeypatch.setattr(_live, "MAX_AGE", 0.2)
     async with await server.client("read") as client:
-        answer = await client.get("/v1/events/live", params={"after": "end"})
+        for age in (0.1, 1, 10):  # On a busy machine a stream may be old before it says anything.
+            monkeypatch.setattr(_live, "MAX_AGE", age)
+            answer = await client.get("/v1/events/live", params={"after": "end"})
+            if "alive" in answer.text:
+                break
     assert answer.text.startswith(": connected\n\n: alive\n\n")
 
 
