@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from support.logs import some
-from support.tail_readers import (
-    Arrivals,
-    Reads,
-    before_reads,
-    following,
-    take_into,
-    unwoken,
-    with_writer,
-)
-from support.waiting import signalled, until
+from support.logs import positions, some
+from support.tail_readers import Reads, before_reads, following, unwoken, with_writer
+from support.waiting import signalled, take, until
 
 from eventstore import StorageError
 
@@ -34,14 +26,16 @@ async def test_the_thread_that_hears_of_a_change_reads_it(
     async with with_writer(lasting_url) as (store, writer), store.subscribe_changes() as changes:
         threads: set[str] = set()
         before_reads(store, monkeypatch, lambda: threads.add(threading.current_thread().name))
-        arrivals = Arrivals()
+
+        async def append_once_awaited() -> None:
+            await until(lambda: store.feed.changed.awaited)
+            await writer.append("a/1", some(1))
+
         # The first ones may be read because the notifier begins.
         for position in range(1, 50):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(take_into, changes, arrivals)
-                await until(lambda: store.feed.changed.awaited)
-                await writer.append("a/1", some(1))
-                assert await arrivals.receive() == position
+                tasks.start_soon(append_once_awaited)
+                assert positions(await take(changes, 1)) == [position]
             if threads & {"eventstore-watch", "eventstore-listener"}:
                 return
         pytest.fail(f"only read in {threads}")

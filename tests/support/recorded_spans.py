@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from unittest import mock
 
+import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -45,6 +46,13 @@ def recording(sampler: Sampler = ALWAYS_ON) -> Iterator[Recorded]:
     with mock.patch.object(trace, "_TRACER_PROVIDER", provider):
         yield Recorded(provider)
     provider.shutdown()
+
+
+@pytest.fixture
+def spans() -> Iterator[Recorded]:
+    """Give the spans that a test records."""
+    with recording() as recorded:
+        yield recorded
 
 
 def traceparent(span: Span | ReadableSpan) -> str:

@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 from support.commands import environment
 from support.network import HOST
-from support.recorded_spans import Recorded, links, own, parent, recording, traceparent
+from support.recorded_spans import Recorded, links, own, parent, traceparent
 from support.served import serving_log
 
 from eventstore import EventStore, NewEvent
@@ -30,12 +30,6 @@ WRITE, READ = "POST /v1/store/write", "POST /v1/store/read"
 def anyio_backend() -> str:
     """Uvicorn runs on asyncio alone."""
     return "asyncio"
-
-
-@pytest.fixture
-def spans() -> Iterator[Recorded]:
-    with recording() as recorded:
-        yield recorded
 
 
 @pytest.fixture

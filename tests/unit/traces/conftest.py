@@ -3,24 +3,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.recorded_spans import Recorded, recording
+from support.recorded_spans import spans
 
 from eventstore import EventStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
+
+    from support.recorded_spans import Recorded
+
+__all__ = ["spans"]
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     """Run on asyncio: what is current is kept by context variables, which both loops have."""
     return "asyncio"
-
-
-@pytest.fixture
-def spans() -> Iterator[Recorded]:
-    with recording() as recorded:
-        yield recorded
 
 
 @pytest.fixture
