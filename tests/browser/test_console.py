@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from eventstore import NewEvent
 from eventstore.server._hour_samples import LastHour
+from projections.rules.holds import hold_rules
 
 if TYPE_CHECKING:
     from browser.pages import Console
@@ -85,6 +87,17 @@ def test_rules_are_found_by_words_state_source_and_tactic(console: Console) -> N
     console.until(lambda: shown() == ["nail"])
     console.choose("#source", "s")
     console.until(lambda: shown() == [])
+
+
+def test_rules_that_are_held_are_said_to_be(console: Console) -> None:
+    console.define("r1", name="First")
+    console.run(partial(hold_rules, console.store, 1, by="ana"))
+    console.define("r1", name="Second")
+    console.sign_in()
+    console.until(lambda: "rules are held at position 1 since" in console.text())
+    console.open("rules")
+    console.until(lambda: "these are those of position 1" in console.text(".card.bad"))
+    console.until(lambda: "First" in console.text(".rows"))
 
 
 def test_rules_whose_file_is_rejected_are_found_and_files_without_a_rule_are_listed(

@@ -18,7 +18,10 @@ export async function showOverview(view, { signal }) {
 }
 
 function cards({ faults, facts: log, sections }, hour) {
-  return [trouble(faults), hourCard(hour), head(log), sources(sections.sources ?? []), views(log.views ?? [])].filter(Boolean);
+  return [
+    trouble(faults), lines("Holds", sections.holds ?? []), hourCard(hour), head(log),
+    lines("Sources", sections.sources ?? []), views(log.views ?? []),
+  ].filter(Boolean);
 }
 
 function trouble(faults) {
@@ -45,9 +48,9 @@ function head(log) {
     ]));
 }
 
-function sources(found) {
+function lines(title, found) {
   if (!found.length) return null;
-  return h("section", { class: "card" }, h("h2", {}, "Sources"), h("ul", { class: "plain" }, found.map((one) => h("li", {}, one.line))));
+  return h("section", { class: "card" }, h("h2", {}, title), h("ul", { class: "plain" }, found.map((one) => h("li", {}, one.line))));
 }
 
 function views(found) {

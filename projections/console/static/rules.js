@@ -6,7 +6,7 @@ import { LongTable } from "./rows.js";
 
 /** Show the list; the filters are part of the address, so that a link shows the same. */
 export async function showRules(view, { signal }) {
-  const [{ rules }, { rejections }] = await Promise.all([ask("GET", "/v1/rules", { signal }), rejectionsOf(signal)]);
+  const [{ rules, held }, { rejections }] = await Promise.all([ask("GET", "/v1/rules", { signal }), rejectionsOf(signal)]);
   const rejected = new Map(rejections.map((one) => [fileOf(one), one]));
   const found = rules.map((rule) => ({
     ...rule, rejected: rejected.get(fileOf(rule)), text: `${rule.rule_id}\n${rule.name}\n${rule.path}`.toLowerCase(),
@@ -41,6 +41,7 @@ export async function showRules(view, { signal }) {
 
   const filters = [["words", "Search", words], ["state", "State", state], ["source", "Source", source], ["tactic", "Tactic", tactic], ["file", "File", file]];
   fill(view, h("h1", {}, "Rules"),
+    typeof held === "number" ? h("p", { class: "card bad" }, `Rules are held: these are those of position ${number(held)}.`) : null,
     h("div", { class: "filters" }, filters.map(([id, title, field]) => h("div", {}, h("label", { for: id }, title), field))),
     count, list.element, leftOver([...rejected.values()]));
   filter();
