@@ -55,6 +55,7 @@ class RuleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     settle_seconds: Seconds = 0.01
     hasty_settle_seconds: Seconds = 0.2
     rescan_seconds: Seconds = 5.0
+    report_url: str = ""
 
 
 class ProjectionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -27,6 +27,9 @@ MAX_ID_BYTES: Final = 255
 MAX_CONSUMER_BYTES: Final = 255
 """Longest consumer or projection name, in bytes of UTF-8."""
 
+MAX_REPORT_BYTES: Final = 16 * 1024
+"""Largest record of what a worker tells of itself, in bytes of UTF-8."""
+
 MAX_METADATA_BYTES: Final = 64 * 1024
 """Largest metadata of one event, in bytes of encoded JSON."""
 

@@ -24,6 +24,7 @@ import anyio
 from eventstore import EventStore, EventStoreError
 from projections.rules import (
     CompiledRule,
+    LoadedReporter,
     RuleChange,
     RuleState,
     RuleStore,
@@ -77,24 +78,47 @@ def matches(spec: dict[str, Any], event: dict[str, Any]) -> bool:
         return False  # The field is not there, or of another type.
 
 
+def fault(spec: dict[str, Any]) -> str:
+    """Return why a group or a condition cannot be judged; empty where it can."""
+    try:
+        if "field" not in spec:
+            found = [fault(one) for key, all_ in spec.items() if GROUPS[key] for one in all_]
+            return next(filter(None, found), "")
+        [comparison] = spec.keys() - {"field"}
+        if comparison not in COMPARISONS:
+            return f"{comparison!r} is no comparison"
+        re.compile(spec.get("regex", ""))
+    except (LookupError, TypeError, ValueError, AttributeError, re.error) as error:
+        return repr(error)
+    return ""
+
+
 class Engine:
     """Rules by id, and an index that says which of them an event is offered to."""
 
     def __init__(self, rules: list[CompiledRule]) -> None:
         self.rules: dict[str, CompiledRule] = {}
         self.index: dict[str, set[str]] = defaultdict(set)
+        self.rejected: dict[str, str] = {}
         for rule in rules:
             self.replace(rule)
 
     def replace(self, rule: CompiledRule) -> None:
         """Put a rule in the place of the one with its id; a removed rule leaves none."""
         old = self.rules.pop(rule.rule_id, None)
+        self.rejected.pop(rule.rule_id, None)
         for kind in old.applies_to if old else ():
             self.index[kind].discard(rule.rule_id)
         if not rule.removed:
             self.rules[rule.rule_id] = rule
+            if why := fault(rule.match_spec):
+                self.rejected[rule.rule_id] = why
         for kind in rule.applies_to:
             self.index[kind].add(rule.rule_id)
+
+    def loaded(self) -> list[CompiledRule]:
+        """Return the rules that judge events now."""
+        return [rule for rule_id, rule in self.rules.items() if rule_id not in self.rejected]
 
     def apply(self, change: RuleChange) -> str:
         """Take in one change, and say what it was."""
@@ -130,13 +154,16 @@ class Engine:
                 yield f"finding    {rule_id}  {tactic} {sub or technique} {kept}  {evidence}"
 
 
-async def follow(engine: Engine, changes: AsyncIterator[RuleChange]) -> None:
+async def follow(
+    engine: Engine, changes: AsyncIterator[RuleChange], reporter: LoadedReporter
+) -> None:
     """Keep the engine's rules as they are in the store."""
     async for change in changes:
         print(f"{change.change_kind:<10} {change.rule_id}  {engine.apply(change)}", flush=True)
+        reporter.changed()
 
 
-async def run(url: str | None) -> None:
+async def run(url: str | None, worker: str | None) -> None:
     """Load, then follow while events are judged; end with the events."""
     async with EventStore.open(url) if url else nullcontext() as log:
         # What get_rule_store returns closes itself.
@@ -144,7 +171,16 @@ async def run(url: str | None) -> None:
         engine = Engine(await rules.load_compiled())
         print(f"{len(engine.rules)} rules, {len(engine.index)} kinds of events", flush=True)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(follow, engine, rules.subscribe_changes())
+            reporter = LoadedReporter(
+                rules,
+                engine.loaded,
+                rejected=lambda: engine.rejected,
+                engine="examples/engine.py",
+                version="1",
+                worker=worker,
+            )
+            tasks.start_soon(follow, engine, rules.subscribe_changes(), reporter)
+            tasks.start_soon(reporter.run)  # `eventstore fleet` shows what runs here.
             async for line in anyio.wrap_file(sys.stdin):
                 for found in engine.judge(line):
                     print(found, flush=True)
@@ -154,8 +190,10 @@ async def run(url: str | None) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Judge events by rules that follow their store.")
     parser.add_argument("--url", help="the log; without it the settings choose the store")
+    parser.add_argument("--worker", help="the name by which the fleet knows this engine")
+    options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C just ends it: nothing is lost.
     try:
-        anyio.run(run, parser.parse_args().url)
+        anyio.run(run, options.url, options.worker)
     except EventStoreError as trouble:
         sys.exit(f"error: {trouble}")

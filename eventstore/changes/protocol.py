@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         StreamState,
         ToldView,
         ViewState,
+        WorkerReport,
     )
     from eventstore.log.write_counts import WriteCounts
     from eventstore.system.owners import LoopGuard
@@ -57,6 +58,9 @@ class LogReader(Protocol):
 
     async def told_views(self) -> list[ToldView]:
         """Read what the log was told of table projections in other databases, by name."""
+
+    async def reports(self) -> list[WorkerReport]:
+        """Read what workers have told of themselves, by name."""
 
 
 class LogWriter(Protocol):

@@ -74,6 +74,7 @@ class Contributions:
     views: dict[str, Contribution[kinds.View]] = field(default_factory=dict)
     view_rebuilds: list[Contribution[kinds.ViewRebuild]] = field(default_factory=list)
     history_categories: list[str] = field(default_factory=list)
+    tail_companions: list[Contribution[kinds.TailCompanion]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def add(self, manifest: Manifest, distribution: str) -> None:
@@ -98,6 +99,7 @@ class Contributions:
         self._put_all(self.views, map(of, manifest.views), "the view")
         self.view_rebuilds += [of(one) for one in manifest.view_rebuilds]
         self.history_categories += manifest.history_categories
+        self.tail_companions += [of(one) for one in manifest.tail_companions]
 
     def _put_section(
         self, section: kinds.StatusSection, contribution: Contribution[kinds.StatusSection]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
+import anyio
 import typer
 
+from eventstore.cli.contributions import contributions
 from eventstore.cli.diff_styles import styled_diff
 from eventstore.cli.event_lines import diff_of, has_diff, show_event
 from eventstore.cli.metrics import Address, MetricsEndpoint
@@ -17,7 +20,11 @@ from eventstore.errors import HistoryGoneError
 from eventstore.log.events import OLDEST
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from eventstore.changes.subscription import Subscription
     from eventstore.log.events import Event
+    from eventstore.store.event_store import EventStore
 
 _ADVICE: Final = (
     "--kept goes on with what was kept of them, and for a named consumer --skip-gone passes "
@@ -85,12 +92,35 @@ async def tail(
             follow=not no_follow,
             kept=kept,
         )
-        async with changes:
+        whole = not any(asdict(events).values()) and not no_follow
+        async with changes, _beside(store, changes, consumer if whole else None) as companions:
             try:
                 async for event in changes:
                     show_event(session.output, event)
+                    for companion in companions:
+                        companion.saw(event)
             except HistoryGoneError as gone:
                 raise HistoryGoneError(gone.after, gone.first_position, _ADVICE) from gone
+
+
+@asynccontextmanager
+async def _beside(
+    store: EventStore, changes: Subscription, consumer: str | None
+) -> AsyncIterator[list[Any]]:
+    """Run what packages run beside a named consumer that gets every event."""
+    known = contributions().tail_companions if consumer is not None else []
+    found = [one.load(one.item.path)(store, consumer, changes.position) for one in known]
+    failed: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        for companion in found:
+            tasks.start_soon(companion.run)
+        try:
+            yield found
+        except Exception as error:
+            failed = error  # Raised as it is, and not in a group of the tasks here.
+        tasks.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
 
 
 async def history(

@@ -263,6 +263,21 @@ class ViewRebuild:
         _check_path(self.path)
 
 
+@dataclass(frozen=True, slots=True)
+class TailCompanion:
+    """What runs beside ``tail --consumer NAME`` where it prints every event.
+
+    ``path`` names a class. It is called with the open store, the consumer's name and the position
+    that the consumer is at; its method ``saw`` with each event that was printed. Its async method
+    ``run`` runs until it is cancelled, and raises nothing that should end the command.
+    """
+
+    path: str
+
+    def __post_init__(self) -> None:
+        _check_path(self.path)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """Everything that one package adds; ``title`` heads its commands in ``--help``.
@@ -284,6 +299,7 @@ class Manifest:
     views: tuple[View, ...] = ()
     view_rebuilds: tuple[ViewRebuild, ...] = ()
     history_categories: tuple[str, ...] = ()
+    tail_companions: tuple[TailCompanion, ...] = ()
 
     def __post_init__(self) -> None:
         _check_text("title", self.title)
@@ -305,6 +321,7 @@ _KINDS: Final = {
     "views": View,
     "view_rebuilds": ViewRebuild,
     "history_categories": str,
+    "tail_companions": TailCompanion,
 }
 
 

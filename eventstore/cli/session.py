@@ -113,7 +113,8 @@ def run(
         if options.url is not None:
             settings = msgspec.structs.replace(settings, url=options.url)
         words = (*settings.notify_keys, settings.metrics.token)
-        output.hide_secrets((settings.url, settings.notify), words)
+        urls = (settings.url, settings.notify, settings.rules.report_url)
+        output.hide_secrets(urls, words)
         log.info("the log is %s", show_place(settings.url))
         session = Session(settings, Output(options.json))
         anyio.run(_until_interrupted, command, session, results)

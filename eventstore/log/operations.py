@@ -206,6 +206,14 @@ class ConsumerState(msgspec.Struct, frozen=True):
     seen_us: int
 
 
+class WorkerReport(msgspec.Struct, frozen=True):
+    """What a worker has told of itself, as text, and when, in microseconds since the epoch."""
+
+    name: str
+    told_us: int
+    report: str
+
+
 class SlowConsumers(NamedTuple):
     """The consumers that are furthest behind, of ``number``; ``more`` if others were left out."""
 
@@ -281,6 +289,21 @@ class Acknowledge:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreReport:
+    """Store what a worker tells of itself, in the place of what it told before."""
+
+    name: str
+    report: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveReport:
+    """Remove what a worker has told, if it has."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Trim:
     """Remove the events up to ``cut``, except those at the positions to ``keep``.
 
@@ -326,7 +349,8 @@ class Transact:
 
 
 ConsumerOperation: TypeAlias = OpenConsumer | RemoveConsumer | RewindConsumer | Acknowledge
-Operation: TypeAlias = Append | ConsumerOperation | Trim | Redact | Transact
+ReportOperation: TypeAlias = StoreReport | RemoveReport
+Operation: TypeAlias = Append | ConsumerOperation | ReportOperation | Trim | Redact | Transact
 Outcome: TypeAlias = Appended | ConsumerState | EventStoreError | None
 
 

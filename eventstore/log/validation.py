@@ -189,6 +189,19 @@ def check_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(check_name("consumer", name, limits.MAX_CONSUMER_BYTES) for name in listed)
 
 
+def check_report(report: object) -> str:
+    """Return what a worker tells, a text; raise LimitExceededError for one that is too long."""
+    if not isinstance(report, str) or "\0" in report:
+        raise InvalidInputError("report", "give a text without NUL")
+    try:
+        size = len(report.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidInputError("report", "cannot be written as UTF-8") from error
+    if size > limits.MAX_REPORT_BYTES:
+        raise LimitExceededError("report, bytes", size, limits.MAX_REPORT_BYTES)
+    return report
+
+
 def check_shard(shard: object) -> tuple[int, int] | None:
     """Return a valid ``(index, count)``; ``None`` for everything."""
     if shard is None:

@@ -110,7 +110,11 @@ class ReadToldViews(msgspec.Struct, frozen=True, tag="told-views"):
     """Ask for what the log was told of table projections in other databases."""
 
 
-ReadState: TypeAlias = ReadConsumers | ReadSlowest | ReadViews | ReadToldViews
+class ReadReports(msgspec.Struct, frozen=True, tag="reports"):
+    """Ask for what workers have told of themselves."""
+
+
+ReadState: TypeAlias = ReadConsumers | ReadSlowest | ReadViews | ReadToldViews | ReadReports
 Read: TypeAlias = ReadHead | ReadPage | ReadStreams | ReadState
 
 
@@ -246,7 +250,14 @@ class SentAck(msgspec.Struct, frozen=True, tag="ack"):
     cursor: Cursor
 
 
-Sent: TypeAlias = SentAppend | SentOpen | SentRemove | SentRewind | SentAck
+class SentReport(msgspec.Struct, frozen=True, tag="report"):
+    """Store what a worker tells of itself, or remove it for ``None``; the outcome is None."""
+
+    name: str
+    report: str | None
+
+
+Sent: TypeAlias = SentAppend | SentOpen | SentRemove | SentRewind | SentAck | SentReport
 
 
 class Group(msgspec.Struct, frozen=True):

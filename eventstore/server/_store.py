@@ -22,9 +22,17 @@ from eventstore.log.operations import (
     OpenConsumer,
     Query,
     RemoveConsumer,
+    RemoveReport,
     RewindConsumer,
+    StoreReport,
 )
-from eventstore.log.validation import check_after, check_append, check_cursor_fields, check_filter
+from eventstore.log.validation import (
+    check_after,
+    check_append,
+    check_cursor_fields,
+    check_filter,
+    check_report,
+)
 from eventstore.remote import wire
 from eventstore.server._broadcasts import Form
 from eventstore.server._live import LiveStream
@@ -79,6 +87,8 @@ async def _read_state(log: FollowedLog, asked: wire.ReadState) -> Any:
             return await log.told_views()
         case wire.ReadViews():
             return await log.views()
+        case wire.ReadReports():
+            return await log.reports()
 
 
 def _checked(asked: wire.ReadPage) -> Query:
@@ -151,6 +161,8 @@ async def _operation(gateway: Gateway, request: Request, sent: wire.Sent) -> Ope
         case wire.SentAck(_, epoch, cursor):
             await _check_history(gateway, cursor)
             return Acknowledge(name, epoch, cursor)
+        case wire.SentReport(_, report):
+            return RemoveReport(name) if report is None else StoreReport(name, check_report(report))
 
 
 async def _check_history(gateway: Gateway, cursor: Cursor) -> None:

@@ -9,6 +9,7 @@ from eventstore.errors import HistoryGoneError, InvalidInputError, UnknownConsum
 from eventstore.log.events import Cursor
 from eventstore.log.operations import ConsumerState, OpenConsumer, RemoveConsumer, RewindConsumer
 from eventstore.storage.reading import check_cursor, check_owner, hash_at
+from eventstore.storage.reports import remove_report
 
 if TYPE_CHECKING:
     from eventstore.log.operations import Acknowledge, ConsumerOperation, Head
@@ -84,13 +85,14 @@ def acknowledge(driver: Driver, operation: Acknowledge, now_us: int) -> None:
 
 
 def remove_consumer(driver: Driver, head: Head, operation: RemoveConsumer) -> ConsumerState:
-    """Delete a consumer; return what it was."""
+    """Delete a consumer, and what it has told of itself; return what it was."""
     row = _read(driver, operation.name)
     if row is None:
         if operation.removed is None:
             raise UnknownConsumerError(operation.name)
         return operation.removed
     driver.run("DELETE FROM consumer WHERE name = ?", (operation.name,))
+    remove_report(driver, operation.name)
     position, digest, epoch, owner, seen_us = row
     operation.removed = ConsumerState(
         operation.name, Cursor(head.log_id, position, digest), epoch, owner, seen_us

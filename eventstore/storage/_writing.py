@@ -1,8 +1,8 @@
 """Writing the log's tables: one group of operations within one transaction.
 
 A group that appends takes the head row before it reads anything else, so that nothing read
-here can change before it commits. One that only acknowledges leaves the head alone: a
-hundred followers would otherwise hold up the appends.
+here can change before it commits. One that only acknowledges, or tells of workers, leaves the head
+alone: a hundred followers would otherwise hold up the appends.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from eventstore.log.operations import (
     Operation,
     Outcome,
     Redact,
+    RemoveReport,
+    ReportOperation,
+    StoreReport,
     Transact,
     Trim,
 )
@@ -39,6 +42,7 @@ from eventstore.storage._inline import (
 from eventstore.storage._stream_cache import StreamCache
 from eventstore.storage.driver import ROWS
 from eventstore.storage.reading import read_head
+from eventstore.storage.reports import write_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -54,6 +58,9 @@ _KNOWN = (
     "SELECT e.id, e.position, s.name, e.type, e.commit_position, e.content, e.salt, e.digest "
     "FROM event e JOIN stream s ON s.id = e.stream_id WHERE e.id IN ({})"
 )
+_BESIDE: Final = frozenset({Acknowledge, StoreReport, RemoveReport})
+"""Operations for which the head may move meanwhile."""
+
 _INSERT = (
     "INSERT INTO event (position, stream_id, version, id, type, commit_position, content, "
     "data, metadata, recorded_us, salt, digest, hash) VALUES"
@@ -81,7 +88,7 @@ def write_group(
     if kinds == {Append}:
         ask_checkpoints(driver, inline)
         cache.ask(driver, {write.stream for step in group for write in _writes(step)})
-    head = read_head(driver, lock=kinds != {Acknowledge}, known=known)
+    head = read_head(driver, lock=not kinds <= _BESIDE, known=known)
     steps = [
         _erasure.prepare(driver, head, operation) if isinstance(operation, Redact) else operation
         for operation in group
@@ -157,7 +164,9 @@ def _transact(
         operation.function(driver.connection)
 
 
-_Step: TypeAlias = Append | ConsumerOperation | Trim | Transact | Erasure | EventStoreError
+_Step: TypeAlias = (
+    Append | ConsumerOperation | ReportOperation | Trim | Transact | Erasure | EventStoreError
+)
 """An operation, decided as far as possible before the plan is made."""
 
 
@@ -191,6 +200,8 @@ def _carry_out(
             outcome = plan.add(operation.notice)
         elif isinstance(operation, ConsumerOperation):
             outcome = write_consumer(driver, head, operation, plan.now_us)
+        elif isinstance(operation, ReportOperation):
+            write_report(driver, operation, plan.now_us)
     except EventStoreError as error:
         return error
     return outcome

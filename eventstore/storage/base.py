@@ -16,6 +16,7 @@ from eventstore.storage import (
     incarnation,
     migrations,
     reading,
+    reports,
 )
 from eventstore.storage._builds_by_hand import BuildsByHand
 from eventstore.storage._inline import REST_EVENTS, ViewBehindError
@@ -209,6 +210,7 @@ class SqlBackend(LogReads, BuildsByHand, Looks, ABC):
     def _migrate(self, driver: Driver) -> None:
         driver.lock_schema()
         migrations.apply_missing(driver, self.dialect, self._where, self._clock())
+        reports.make_table(driver)
 
     def _prepare_inline(self) -> None:
         """Make the tables of inline projections, and bring them to the head."""

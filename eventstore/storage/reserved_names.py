@@ -22,7 +22,7 @@ CHECKPOINTS: Final = (
 FUNCTIONS: Final = ("event_appended", "event_kept", "kept_below", "log_refuses")
 """Functions of the log's triggers on PostgreSQL; SQLite has triggers called so."""
 
-_LATE_KEYED: Final = ("log_incarnation", "named_lock", "schema_migrations")
+_LATE_KEYED: Final = ("log_incarnation", "named_lock", "schema_migrations", "worker_report")
 
 LATE_TABLES: Final = (*_LATE_KEYED, "projection_elsewhere", "projection_snapshot", "touched")
 """Tables that are made when they are first needed."""

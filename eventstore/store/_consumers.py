@@ -1,4 +1,4 @@
-"""The named consumers of a store: listed, waited for, removed, rewound."""
+"""The named consumers of a store: listed, waited for, removed, rewound; and what workers tell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from eventstore import limits
 from eventstore.errors import InvalidInputError, UnknownConsumerError
 from eventstore.log.events import Special
 from eventstore.log.names import check_name
-from eventstore.log.validation import check_after
+from eventstore.log.operations import RemoveReport, StoreReport
+from eventstore.log.validation import check_after, check_report
 from eventstore.store.applied import wait_applied
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from eventstore.changes.feed import ChangeFeed
     from eventstore.log.events import Cursor
-    from eventstore.log.operations import ConsumerState
+    from eventstore.log.operations import ConsumerState, WorkerReport
     from eventstore.store._log_access import LogAccess
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,9 @@ class Consumers:
     async def remove_consumer(self, name: str, *, by: str = "") -> ConsumerState:
         """Remove a named consumer; return its last state.
 
-        It no longer holds back a trim or a wait. A subscription that has it open gets
-        ConsumerRemovedError and stores nothing more; who opens the name later begins anew.
+        It no longer holds back a trim or a wait, and what it has told of itself is removed. A
+        subscription that has it open gets ConsumerRemovedError and stores nothing more; who opens
+        the name later begins anew.
         ``by`` is for the program's log. Raises UnknownConsumerError.
         """
         check_name("consumer", name, limits.MAX_CONSUMER_BYTES)
@@ -70,6 +72,24 @@ class Consumers:
         position = state.cursor.position
         log.info("consumer %r was rewound to position %d by %s", name, position, by or self.owner)
         return state
+
+    async def store_report(self, name: str, report: str) -> None:
+        """Store what a worker tells of itself, in the place of what it told before.
+
+        It is kept beside the log, for a week after the last time. Raises LimitExceededError for a
+        text of more than 16 KiB.
+        """
+        check_name("worker", name, limits.MAX_CONSUMER_BYTES)
+        await self._log.write(StoreReport(name, check_report(report)))
+
+    async def forget_report(self, name: str) -> None:
+        """Remove what a worker has told of itself, if it has."""
+        check_name("worker", name, limits.MAX_CONSUMER_BYTES)
+        await self._log.write(RemoveReport(name))
+
+    async def reports(self) -> list[WorkerReport]:
+        """Return what workers have told of themselves, by name."""
+        return await self._log.reports()
 
     async def _unknown(self, name: str) -> UnknownConsumerError:
         names = [state.name for state in await self._log.consumers()]

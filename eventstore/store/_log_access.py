@@ -11,6 +11,7 @@ from eventstore.errors import StorageError, StoreClosedError
 from eventstore.log.events import Cursor
 from eventstore.log.spans import append_span, note_appended, note_page, read_span
 from eventstore.storage.reading import read_told_views, read_views
+from eventstore.storage.reports import read_reports
 from eventstore.storage.sealed_pages import read_sealed_page
 from eventstore.system.owners import LoopGuard
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         ToldView,
         Trim,
         ViewState,
+        WorkerReport,
     )
     from eventstore.storage.protocols import MovableLog
     from eventstore.store._writer import Writer
@@ -182,6 +184,10 @@ class LogAccess:
     async def told_views(self) -> list[ToldView]:
         """Read what the log was told of table projections in other databases, by name."""
         return await self.run(self.backend.read, read_told_views)
+
+    async def reports(self) -> list[WorkerReport]:
+        """Read what workers have told of themselves, by name."""
+        return await self.run(self.backend.read, read_reports)
 
     async def slowest_consumers(self, limit: int, among: int | None) -> SlowConsumers:
         """Read those that are furthest behind, of all or of the first ``among`` by name."""

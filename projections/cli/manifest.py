@@ -15,6 +15,7 @@ from eventstore.cli.manifest import (
     Rebuild,
     Routes,
     StatusSection,
+    TailCompanion,
     View,
     ViewRebuild,
     commands_of,
@@ -147,6 +148,7 @@ MANIFEST: Final = Manifest(
     routes=(
         Routes("projections.rules.http_routes:rule_routes"),
         Routes("projections.rules.http_travel:travel_routes"),
+        Routes("projections.rules.fleet_routes:fleet_routes"),
         Routes("projections.tables.http_routes:view_routes"),
         Routes("projections.console.routes:console_routes", name="console"),
     ),
@@ -162,4 +164,5 @@ MANIFEST: Final = Manifest(
     ),
     view_rebuilds=(ViewRebuild("projections.cli.rebuilds:view"),),
     history_categories=("rule/", "rule-state/"),
+    tail_companions=(TailCompanion("projections.cli.tail_reports:TailReporter"),),
 )

@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from projections.rules.factory import SharedRuleStore, get_rule_store
     from projections.rules.given_states import RuleStateLike
     from projections.rules.kept_rules import KeptRules, keep_rules
+    from projections.rules.loaded_report import LoadedReport
     from projections.rules.model import CompiledRule, RuleChange, RuleState
     from projections.rules.protocol import RuleStoreProtocol
     from projections.rules.replica import ReadOnlyError, RuleReplica
     from projections.rules.replica_file import FeedError, ReplicaFileError
+    from projections.rules.reporter import LoadedReporter
     from projections.rules.rule_types import RuleTypes
     from projections.rules.sources.git_lock import GitLockError
     from projections.rules.sources.renaming import SourceNameError, rename_source
@@ -28,6 +30,8 @@ __all__ = [
     "FeedError",
     "GitLockError",
     "KeptRules",
+    "LoadedReport",
+    "LoadedReporter",
     "ReadOnlyError",
     "ReplicaFileError",
     "RuleChange",
@@ -58,6 +62,8 @@ if not TYPE_CHECKING:
             "CompiledRule": "projections.rules.model",
             "KeptRules": "projections.rules.kept_rules",
             "keep_rules": "projections.rules.kept_rules",
+            "LoadedReport": "projections.rules.loaded_report",
+            "LoadedReporter": "projections.rules.reporter",
             "FeedError": "projections.rules.replica_file",
             "GitLockError": "projections.rules.sources.git_lock",
             "ReplicaFileError": "projections.rules.replica_file",

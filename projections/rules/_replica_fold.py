@@ -64,7 +64,7 @@ class ReplicaFold:
         """
         match fold.read_event(event):
             case fold.Defined(rule_id=rule_id) as rule:
-                value = encode_rule(rule.compiled(RuleState()))
+                value = encode_rule(rule.compiled(RuleState())) | {"sha256": rule.sha256}
                 self._put(event, "definition", rule_id, event.type, _encode(value))
             case fold.Removed(rule_id):
                 self._put(event, "definition", rule_id, event.type, NOTHING)

@@ -130,6 +130,17 @@ class RuleIndex:
             if isinstance(says, Defined):
                 yield event, says
 
+    def standing(self) -> Iterator[tuple[str, int]]:
+        """Yield the id of each rule that stands, with the position of its definition; unread."""
+        for stream, event in self._good.items():
+            if event.type == RULE_DEFINED and event.raw_data is not None:
+                yield stream.removeprefix(RULES), event.position
+
+    def positions(self) -> Iterator[tuple[str, int]]:
+        """Yield each stream of a rule or a state, with the position of its last good event."""
+        for stream, event in self._good.items():
+            yield stream, event.position
+
     def definition(self, rule_id: str) -> tuple[Event, Defined] | None:
         """Return the definition of a rule that stands, with its event; None where there is none."""
         event = self._good.get(RULES + rule_id)

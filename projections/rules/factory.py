@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from eventstore.store.event_store import EventStore
+from projections.rules.loaded import Engine, LoadedRules
 from projections.rules.replica import RuleReplica
 from projections.rules.rule_types import OWN_TYPES, check_types
 from projections.rules.service import RuleService
@@ -17,13 +18,14 @@ from projections.seams.factory import Recipe, StoreFactory
 from projections.seams.log_urls import absolute_url, url_beside
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
     from datetime import datetime
 
     from eventstore import Event
     from eventstore.config import Settings
     from projections.rules.differences import RuleDifference
     from projections.rules.given_states import RuleStateLike
+    from projections.rules.loaded_report import LoadedReport
     from projections.rules.model import CompiledRule, RuleChange, RuleState
     from projections.rules.rule_types import RuleTypes
 
@@ -42,6 +44,7 @@ class SharedRuleStore:
     ) -> None:
         self._service = BackgroundStore(partial(RuleService, make_log, make_sync), "the rule store")
         self._types = OWN_TYPES
+        self._loaded = LoadedRules(OWN_TYPES)
         self._typed: dict[RuleTypes, SharedRuleStore] = {}
 
     def _with_types(self, types: RuleTypes) -> SharedRuleStore:
@@ -50,6 +53,7 @@ class SharedRuleStore:
             return self
         typed = SharedRuleStore.__new__(SharedRuleStore)
         typed._service, typed._types, typed._typed = self._service, types, {}  # noqa: SLF001
+        typed._loaded = LoadedRules(types)  # noqa: SLF001
         return self._typed.setdefault(types, typed)
 
     async def load_compiled(self) -> list[CompiledRule]:
@@ -87,6 +91,28 @@ class SharedRuleStore:
         return await self._service.call(
             lambda service: service.rules.revert(target, to, by=by, reason=reason)
         )
+
+    async def report_loaded(
+        self,
+        loaded: Iterable[Any],
+        *,
+        rejected: Mapping[str, object] | None = None,
+        engine: str = "",
+        version: str = "",
+        worker: str | None = None,
+    ) -> LoadedReport:
+        """Tell the log which rules this worker runs.
+
+        Does and raises what :meth:`RuleStore.report_loaded
+        <projections.rules.RuleStore.report_loaded>` does.
+        """
+        given, reasons = list(loaded), dict(rejected or {})
+
+        async def report(service: RuleService) -> LoadedReport:
+            who = Engine(engine, version, service.owner)
+            return await service.rules._report(self._loaded, given, reasons, who, worker)  # noqa: SLF001
+
+        return await self._service.call(report)
 
     async def change_of(self, event: Event) -> RuleChange | None:
         """Return what a logged event means for an engine; ``None`` for nothing."""
@@ -168,7 +194,8 @@ def _from_directory(settings: Settings) -> Recipe[SharedRuleStore | RuleReplica]
 def _from_replica(settings: Settings) -> Recipe[SharedRuleStore | RuleReplica]:
     root = Path(settings.rules.dir).expanduser().absolute()
     poll = settings.poll_seconds
-    return Recipe(("replica", root), lambda: RuleReplica(root, poll=poll))
+    tell = settings.rules.report_url or None
+    return Recipe(("replica", root), lambda: RuleReplica(root, poll=poll, report_to=tell))
 
 
 _factory: Final = StoreFactory[SharedRuleStore | RuleReplica](

@@ -78,6 +78,11 @@ class Holds:
                 self._held[number] = None
 
     @property
+    def changed(self) -> int:
+        """The position of the event that began or ended a hold last; 0 for none."""
+        return self._since[-1] if self._since else 0
+
+    @property
     def now(self) -> int | None:
         """The position whose rules are in force; None where they are not held."""
         return self._held[-1] if self._held else None

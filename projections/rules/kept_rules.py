@@ -136,7 +136,7 @@ async def keep_rules(
         raise InvalidInputError(f"confirm={confirm!r:.40}", "give seconds above 0")
     path = Path(path)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    kept = KeptRules(path, clock=clock, types=types)
+    kept = KeptRules(path, clock=clock, types=types, report_to=url)
     follower = _Follower(kept, confirm, lambda: EventStore.open(url, create=False, **options))
     failed: Exception | None = None
     async with anyio.create_task_group() as tasks:

@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -26,6 +27,7 @@ from eventstore.system.owners import ProcessGuard, Unpicklable
 from projections.rules._replica_changes import Point, ReplicaChanges, ReplicaCommits, point_of
 from projections.rules._replica_fold import NOTHING
 from projections.rules._replica_reader import ReplicaReader
+from projections.rules._replica_reports import ReplicaReports
 from projections.rules.model import (
     CompiledRule,
     RuleChange,
@@ -40,11 +42,13 @@ from projections.rules.store import PINNED_LOADS
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from eventstore.log.clock import Clock
     from projections.rules._replica_fold import Change
     from projections.rules.given_states import RuleStateLike
+    from projections.rules.loaded_report import LoadedReport
     from projections.rules.replica_file import ReplicaFile
     from projections.rules.rule_types import RuleTypes
 
@@ -70,7 +74,8 @@ class RuleReplica(Unpicklable):
 
     ``root`` is a directory that ``eventstore up --to`` or ``eventstore project`` keeps, or a
     copy of one. It is watched, and read every ``poll`` seconds besides, because shared and
-    copied directories may report no changes. ``types`` are the classes to build. Safe to use from
+    copied directories may report no changes. ``types`` are the classes to build. ``report_to`` is
+    the URL of the log, by a server, that :meth:`report_loaded` tells. Safe to use from
     several tasks and threads, and in several event loops; a forked child gets ForkedError, and
     makes one of its own.
 
@@ -86,6 +91,7 @@ class RuleReplica(Unpicklable):
         poll: float = 1.0,
         clock: Clock = system_clock,
         types: RuleTypes | None = None,
+        report_to: str | None = None,
     ) -> None:
         self._types = check_types(types)
         self._typed: dict[RuleTypes, RuleReplica] = {}
@@ -93,6 +99,7 @@ class RuleReplica(Unpicklable):
         self.poll = poll
         self.trouble = ""
         """Why the file as it is now cannot be used; empty where it can."""
+        self._reports = ReplicaReports(self._types, report_to)
         self._clock = clock
         self._guard = ProcessGuard(f"the replica {root}")
         self._lock = threading.Lock()
@@ -107,7 +114,13 @@ class RuleReplica(Unpicklable):
         """Return a replica of the same directory for callers with classes of their own."""
         if types == self._types:
             return self
-        typed = RuleReplica(self.root, poll=self.poll, clock=self._clock, types=types)
+        typed = RuleReplica(
+            self.root,
+            poll=self.poll,
+            clock=self._clock,
+            types=types,
+            report_to=self._reports.url,
+        )
         return self._typed.setdefault(types, typed)
 
     @property
@@ -149,6 +162,27 @@ class RuleReplica(Unpicklable):
     ) -> NoReturn:
         """Raise ReadOnlyError: rules are reverted where the log is."""
         raise ReadOnlyError(str(self.root))
+
+    async def report_loaded(
+        self,
+        loaded: Iterable[Any],
+        *,
+        rejected: Mapping[str, object] | None = None,
+        engine: str = "",
+        version: str = "",
+        worker: str | None = None,
+    ) -> LoadedReport:
+        """Tell the log at ``report_to`` which rules this worker runs; return what was told.
+
+        They are compared with what the directory has now. The rest is as for
+        :meth:`RuleStore.report_loaded <projections.rules.RuleStore.report_loaded>`. Raises
+        ConfigError without ``report_to``, and what opening and writing the log raise.
+        """
+        file = await self.read()
+        now, who = from_microseconds(self._clock()), (engine, version)
+        state_of = partial(self._state_of, file)
+        reasons = rejected or {}
+        return await self._reports.tell(file, state_of, loaded, reasons, who, worker, now)
 
     def subscribe_changes(self) -> ReplicaChanges:
         """Follow changes of definitions and states: one item per logged change, in order.

@@ -54,6 +54,11 @@ class RuleService:
             await self._log.aclose()
             raise
 
+    @property
+    def owner(self) -> str:
+        """Names this process."""
+        return self._log.owner
+
     async def work(self) -> None:
         """End states whose time has come, and follow the directory, until cancelled."""
         async with anyio.create_task_group() as work:

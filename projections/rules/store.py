@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
@@ -29,6 +30,8 @@ from projections.rules.fold import (
 )
 from projections.rules.given_states import check_state
 from projections.rules.last_good import is_good
+from projections.rules.loaded import Engine, LoadedRules
+from projections.rules.loaded_report import LoadedReport, encode_report
 from projections.rules.model import (
     CompiledRule,
     RuleChange,
@@ -36,11 +39,12 @@ from projections.rules.model import (
     encode_state,
     removed_rule,
 )
+from projections.rules.rule_set import IntendedRules, intended_rule
 from projections.rules.rule_types import check_types
 from projections.seams.checks import check_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from eventstore import Cursor, Event, EventStore, Subscription
@@ -79,6 +83,8 @@ class RuleStore(Unpicklable):
         self._types = check_types(types)
         self._index = RuleIndex(store)
         self._held = HeldRules(store)
+        self._intended = IntendedRules()
+        self._loaded = LoadedRules(self._types)
         self._refreshing = anyio.Lock()
         self._loads: deque[Cursor] = deque()
         self._started: Cursor | None = None
@@ -152,6 +158,48 @@ class RuleStore(Unpicklable):
         if plan.writes:
             await self._store.append_many(plan.writes)
         return plan.differences
+
+    async def report_loaded(
+        self,
+        loaded: Iterable[Any],
+        *,
+        rejected: Mapping[str, object] | None = None,
+        engine: str = "",
+        version: str = "",
+        worker: str | None = None,
+    ) -> LoadedReport:
+        """Tell the log which rules this worker runs; return what was told.
+
+        ``loaded`` are the rules that the engine runs now, as this store handed them out, or only
+        their ids; ``rejected`` gives the reason for each that it cannot run. They are compared with
+        the rules as of the log's head. The record is kept beside the log under ``worker`` (by
+        default the ``consumer``, else ``host:pid``), in the place of an earlier one; ``eventstore
+        fleet`` shows it. Tell it after a change and every 30 s:
+        :class:`~projections.rules.LoadedReporter` does. Raises InvalidInputError for a name that
+        cannot be one and for what is no rule.
+        """
+        who = Engine(engine, version, self._store.owner)
+        return await self._report(self._loaded, loaded, rejected or {}, who, worker)
+
+    async def _report(
+        self,
+        comparison: LoadedRules,
+        loaded: Iterable[Any],
+        rejected: Mapping[str, object],
+        who: Engine,
+        worker: str | None,
+    ) -> LoadedReport:
+        self._store.check_open()
+        async with self._refreshing:
+            await self._index.refresh()
+            now, at = self._now(), self._index.holds.now
+            held = None if at is None else await self._held.at(at)
+            intended = self._intended.of(self._index, held, now)
+            rule_of = partial(intended_rule, self._index, held)
+            report = comparison.report(intended, rule_of, loaded, rejected, who, now)
+        name = worker or self._consumer or self._store.owner
+        await self._store.store_report(name, encode_report(report))
+        return report
 
     def subscribe_changes(self) -> RuleChanges:
         """Follow changes of definitions and states: one item per logged change, in order.

@@ -24,6 +24,7 @@ from projections.rules import (
     RuleTypes,
     SharedRuleStore,
 )
+from projections.rules.loaded_report import decode_report
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -112,6 +113,29 @@ async def test_everything_handed_out_is_of_the_callers_classes(desk: Desk) -> No
         [TheirState], [TheirRule], [TheirRule]
     ]  # fmt: skip
     assert type(await typed.get_state("A")) is type(await typed.get_state("B")) is TheirState
+
+
+async def test_a_worker_tells_what_it_has_loaded(desk: Desk) -> None:
+    for rule_id in "ABC":
+        await desk.edit(rule_id)
+    loaded = {rule.rule_id: rule for rule in await desk.rules.load_compiled()}
+    changes = desk.rules.subscribe_changes()
+    report = await desk.rules.report_loaded(loaded.values(), engine="mine", version="2", worker="w")
+    assert (report.rules, report.differs, report.engine, report.version) == (3, (), "mine", "2")
+    await desk.set_state("A", RuleState("clipped", 0.3), set_by="ana")
+    await desk.edit("B", "second")
+    stale = await desk.rules.report_loaded(loaded.values(), worker="w")
+    assert stale.differs == (("A", "state"), ("B", "content"))
+    for _, rule_id, value in await take(changes, 2):
+        new = value if isinstance(value, CompiledRule) else loaded[rule_id]._replace(state=value)
+        loaded[rule_id] = new
+    del loaded["C"]
+    report = await desk.rules.report_loaded(loaded.values(), rejected={"C": "why"}, worker="w")
+    assert report.differs == (("C", "missing"),)
+    assert report.rejected == (("C", "why"),)
+    assert len({report.hash, stale.hash}) == 2
+    (kept,) = [one for one in await desk.log.reports() if one.name == "w"]
+    assert decode_report(kept.report) == report
 
 
 async def test_loading_stamps_the_current_state_on_each_rule(desk: Desk) -> None:

@@ -13,10 +13,11 @@ import anyio
 import pytest
 from support.commands import REPOSITORY, environment
 from support.master import ttp
-from support.waiting import DEADLINE
+from support.waiting import DEADLINE, eventually
 
 from eventstore import EventStore
 from projections.rules import RuleState, RuleStore
+from projections.rules.fleet import read_fleet, worker_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +96,28 @@ def test_an_event_that_a_rule_describes_is_found(engine: Engine) -> None:
     finding = engine.judge(GUESSING)
     assert finding.startswith("finding    R1008  credential-access T1110.001 ")
     assert "192.0.2.7" in finding
+
+
+def test_what_it_runs_is_known_after_it_was_killed(rules: Path) -> None:
+    (rules / "dns_tunnel_long_labels.yml").write_text(ttp("R1012"))  # no language that it knows
+    engine = Engine(rules.parent, "--worker", "engine-1")
+    url = f"sqlite:///{rules}.eventstore.db"
+
+    async def has(word: str) -> bool:
+        async with EventStore.open(url) as store:
+            found = (await read_fleet(store)).workers
+        return bool(found) and word in str(worker_values(found[0]))
+
+    try:
+        assert engine.line().startswith("16 rules")
+        anyio.run(eventually, lambda: has("R1012"))
+        (rules / "dns_tunnel_long_labels.yml").unlink()
+        assert "removed" in engine.line()
+        anyio.run(eventually, lambda: has("'current'"))
+    finally:
+        engine.process.kill()
+        engine.process.communicate()
+    assert anyio.run(has, "'engine-1'")
 
 
 def test_an_event_that_none_describes_is_not(engine: Engine) -> None:

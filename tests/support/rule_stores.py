@@ -126,7 +126,9 @@ async def _replica(tmp_path: Path, _: pytest.MonkeyPatch) -> AsyncIterator[Desk]
         await runner.catch_up()
         tasks.start_soon(runner.run)
         tasks.start_soon(StateExpiry(log).run)
-        yield Desk(RuleReplica(live), log, tmp_path / "rules", follows=False, url=url)
+        yield Desk(
+            RuleReplica(live, report_to=url), log, tmp_path / "rules", follows=False, url=url
+        )
         tasks.cancel_scope.cancel()
 
 

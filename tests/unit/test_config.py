@@ -21,7 +21,7 @@ def test_the_documented_file_holds_every_setting_with_its_default() -> None:
 def test_the_documented_file_names_every_environment_variable() -> None:
     text = DOCUMENTED.read_text()
     names = [name for name, _ in variables()]
-    assert len(names) == 30
+    assert len(names) == 31
     assert [name for name in names if f"# {name}\n" not in text] == []
 
 

@@ -19,13 +19,16 @@ from eventstore.log.operations import (
     OpenConsumer,
     Redact,
     RemoveConsumer,
+    RemoveReport,
     RewindConsumer,
     SlowConsumers,
+    StoreReport,
     StreamState,
     ToldView,
     Transact,
     Trim,
     ViewState,
+    WorkerReport,
 )
 from eventstore.remote import wire
 from eventstore.remote.connection import Connection
@@ -33,6 +36,7 @@ from eventstore.remote.problems import error_of_problem
 from eventstore.storage.http._not_served import NotServed
 from eventstore.storage.http._page_checks import check_page
 from eventstore.storage.reading import read_told_views, read_views
+from eventstore.storage.reports import read_reports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -130,13 +134,15 @@ class HttpBackend(NotServed):
         return self._connection.read(wire.ReadStreams(prefix, after, limit), list[StreamState])
 
     def read(self, function: Callable[[Any], T]) -> T:
-        """Return the table projections, of the log's database or of others; refuse the rest."""
+        """Return the table projections, or what workers have told; refuse the rest."""
         asked: wire.Read
         shape: Any
         if function is read_views:
             asked, shape = wire.ReadViews(), list[ViewState]
         elif function is read_told_views:
             asked, shape = wire.ReadToldViews(), list[ToldView]
+        elif function is read_reports:
+            asked, shape = wire.ReadReports(), list[WorkerReport]
         else:
             raise NotServedError(self.url, "reads of its database")
         return cast("T", self._connection.read(asked, shape))
@@ -225,17 +231,21 @@ def _parts(group: Sequence[Operation]) -> list[list[Operation]]:
 
 def _sent(operation: Operation) -> wire.Sent | None:
     """Return an operation as it travels; ``None`` for one that servers do not offer."""
+    sent: wire.Sent | None = None
     match operation:
         case Append():
-            return wire.SentAppend.of(operation)
+            sent = wire.SentAppend.of(operation)
         case OpenConsumer(name, owner, start):
-            return wire.SentOpen(name, owner, start)
+            sent = wire.SentOpen(name, owner, start)
         case RemoveConsumer(name=name):
-            return wire.SentRemove(name)
+            sent = wire.SentRemove(name)
         case RewindConsumer(name, to, owner):
-            return wire.SentRewind(
-                name, to if isinstance(to, Cursor) else min(to, wire.LARGEST), owner
-            )
+            place = to if isinstance(to, Cursor) else min(to, wire.LARGEST)
+            sent = wire.SentRewind(name, place, owner)
         case Acknowledge(name, epoch, cursor):
-            return wire.SentAck(name, epoch, cursor)
-    return None
+            sent = wire.SentAck(name, epoch, cursor)
+        case StoreReport(name, report):
+            sent = wire.SentReport(name, report)
+        case RemoveReport(name):
+            sent = wire.SentReport(name, None)
+    return sent
