@@ -12,6 +12,7 @@ from eventstore.errors import InvalidInputError
 from eventstore.log.operations import Query
 from eventstore.store.applied import wait_applied
 from eventstore.store.status import seconds_between
+from eventstore.system.time_text import show_age
 
 if TYPE_CHECKING:
     from eventstore.log.operations import ConsumerState, Head
@@ -76,14 +77,6 @@ def _row(values: dict[str, Any]) -> tuple[str, ...]:
         f"{show_age(values['seen_seconds_ago'])} ago",
         values["owner"],
     )
-
-
-def show_age(seconds: float) -> str:
-    """Return a duration for people, in the largest unit of which it has two: ``90 min``."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{seconds:.1f} s"
 
 
 async def remove(session: Session, name: Name, *, by: By = None) -> None:

@@ -102,7 +102,8 @@ class StatusSection:
     The function is given the open :class:`~eventstore.EventStore` and returns a sequence of
     :class:`StatusEntry`. ``name`` is the section's key with ``--json``. With ``check_option``
     (``"--source"``) a user can require an entry by name: ``status`` then fails if it is missing,
-    for which ``missing`` has the words, or if it has a fault.
+    for which ``missing`` has the words, or if it has a fault. With ``check_all`` the option takes
+    no name: every entry is checked.
     """
 
     name: str
@@ -110,6 +111,7 @@ class StatusSection:
     check_option: str = ""
     check_help: str = ""
     missing: str = "is missing"
+    check_all: bool = False
 
     def __post_init__(self) -> None:
         _check_key(self.name)

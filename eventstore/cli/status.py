@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from eventstore.cli.consumers import show_age
 from eventstore.cli.contributions import contributions
 from eventstore.cli.json_text import to_json
 from eventstore.cli.options import parse_seconds
@@ -26,6 +25,7 @@ from eventstore.cli.times import show_stored_time
 from eventstore.errors import EventStoreError
 from eventstore.log.validation import check_names
 from eventstore.store.status import SEARCHED_CONSUMERS, SHOWN_CONSUMERS, describe_consumer
+from eventstore.system.time_text import show_age
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,7 +69,7 @@ async def status(
         bool,
         typer.Option("--all-consumers", help="Show every consumer, not only the slowest."),
     ] = False,
-    **required: list[str] | None,
+    **required: list[str] | bool | None,
 ) -> None:
     """Show the log, its notifier and its consumers; or check some, status 1 if one is unwell."""
     wanted = {name.removeprefix(CHECK): names for name, names in required.items() if names}
@@ -95,9 +95,9 @@ def _with_checks(function: Any) -> inspect.Signature:
         inspect.Parameter(
             CHECK + section.item.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=None,
+            default=False if section.item.check_all else None,
             annotation=Annotated[
-                list[str] | None,
+                bool if section.item.check_all else list[str] | None,
                 typer.Option(section.item.check_option, help=section.item.check_help),
             ],
         )
@@ -177,7 +177,7 @@ async def _check_consumers(
 
 
 async def _check_sections(
-    session: Session, store: EventStore, wanted: Mapping[str, Sequence[str]]
+    session: Session, store: EventStore, wanted: Mapping[str, Sequence[str] | bool]
 ) -> list[str]:
     """Show the entries that are required by name; return what is wrong with them."""
     faults = []
@@ -185,7 +185,7 @@ async def _check_sections(
         section = contributions().status_sections[key]
         what = section.item.check_option.removeprefix("--")
         entries = {entry.name: entry for entry in await read_entries(section, store)}
-        for name in names:
+        for name in entries if isinstance(names, bool) else names:
             if (entry := entries.get(name)) is None:
                 faults.append(f"{what} {name!r} {section.item.missing}")
                 continue

@@ -12,13 +12,12 @@ import msgspec
 import typer
 
 from eventstore.archive.keepers import read_needs
-from eventstore.cli.consumers import show_age
 from eventstore.cli.options import By, DryRun, Yes, user_name
 from eventstore.cli.output import without_secrets
 from eventstore.cli.session import Session
 from eventstore.cli.times import now, show_stored_time, show_time
 from eventstore.errors import InvalidInputError
-from eventstore.system.time_text import parse_duration, parse_time, shifted
+from eventstore.system.time_text import parse_duration, parse_time, shifted, show_age
 
 if TYPE_CHECKING:
     from eventstore.archive.trim import Trimmed

@@ -45,3 +45,11 @@ def shifted(moment: datetime, by: timedelta) -> datetime | None:
         return moment + by
     except OverflowError:
         return None
+
+
+def show_age(seconds: float) -> str:
+    """Return a duration for people, in the largest unit of which it has two: ``90 min``."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{seconds:.1f} s"

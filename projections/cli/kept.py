@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eventstore.cli.consumers import show_age
 from eventstore.cli.options import parse_seconds
 from eventstore.cli.output import without_secrets
 from eventstore.cli.session import Session
 from eventstore.errors import StorageError
+from eventstore.system.time_text import show_age
 from projections.rules.kept_rules import KeptRules, keep_rules
 from projections.rules.model import RuleState
 

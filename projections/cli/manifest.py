@@ -94,6 +94,13 @@ MANIFEST: Final = Manifest(
                 "release": "Let held rules go.",
             },
         ),
+        *commands_of(
+            "projections.cli.fleet",
+            {
+                "fleet": "Show who has which rules.",
+                "fleet forget": "Forget what a worker has told.",
+            },
+        ),
         Command("state", "Set the operational state of a rule.", "projections.cli.rules:state"),
     ),
     event_lines=(
@@ -121,6 +128,13 @@ MANIFEST: Final = Manifest(
         StatusSection("elsewhere", "projections.cli.projection_status:elsewhere"),
         StatusSection("rejections", "projections.cli.rejection_status:rejections"),
         StatusSection("ignored", "projections.cli.source_status:ignored"),
+        StatusSection(
+            "fleet",
+            "projections.cli.fleet:fleet_status",
+            check_option="--drift",
+            check_help="Check that each worker runs the rules that it should.",
+            check_all=True,
+        ),
     ),
     rebuilds=(
         Rebuild("directory", "projections.cli.rebuilds:directory", directory=True, database=False),

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import anyio
 import typer
 
-from eventstore.cli.consumers import show_age
 from eventstore.cli.options import Yes, parse_seconds
 from eventstore.cli.session import Session
 from eventstore.errors import EventStoreError, InvalidInputError
+from eventstore.system.time_text import show_age
 from projections.cli.view_definitions import Name, ViewOptions, load_upcasters, load_view
 from projections.cli.view_places import Database, find_view, unknown_view
 from projections.tables.dropping import drop_view

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from eventstore.cli.consumers import show_age
+from eventstore.system.time_text import show_age
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

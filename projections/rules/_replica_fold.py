@@ -64,7 +64,8 @@ class ReplicaFold:
         """
         match fold.read_event(event):
             case fold.Defined(rule_id=rule_id) as rule:
-                value = encode_rule(rule.compiled(RuleState())) | {"sha256": rule.sha256}
+                where: dict[str, JSON] = {"sha256": rule.sha256, "position": event.position}
+                value = encode_rule(rule.compiled(RuleState())) | where
                 self._put(event, "definition", rule_id, event.type, _encode(value))
             case fold.Removed(rule_id):
                 self._put(event, "definition", rule_id, event.type, NOTHING)

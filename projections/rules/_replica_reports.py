@@ -28,8 +28,11 @@ NO_WAY: Final = (
 )
 
 
-class _Content(msgspec.Struct):
-    sha256: str | msgspec.UnsetType | None = msgspec.UNSET
+class _Where(msgspec.Struct):
+    """Where a rule was defined, and its file's hash; a replica of an earlier version lacks both."""
+
+    position: int = 0
+    sha256: str | None = None
 
 
 class ReplicaReports:
@@ -38,7 +41,7 @@ class ReplicaReports:
     def __init__(self, types: RuleTypes, url: str | None) -> None:
         self.url = url
         self._loaded = LoadedRules(types)
-        self._known: dict[str, tuple[int, str | None]] = {}
+        self._known: dict[str, tuple[int, _Where]] = {}
 
     async def tell(
         self,
@@ -71,24 +74,24 @@ class ReplicaReports:
     def _intended(
         self, file: ReplicaFile, state_of: Callable[[str], RuleState], now: datetime
     ) -> tuple[Intended, bool]:
-        """Return the replica's set, and whether the replica says the hash of each rule's file."""
+        """Return the replica's set, and whether it says where each rule was defined."""
         known = {
-            rule_id: self._content(rule_id, one)
+            rule_id: self._where(rule_id, one)
             for rule_id, one in file.rules.items()
             if one.value != NOTHING
         }
         self._known = known
         rules = {
-            rule_id: RuleEntry(sha256 or UNKNOWN_SHA, position, state_word(state_of(rule_id), now))
-            for rule_id, (position, sha256) in known.items()
+            rule_id: RuleEntry(
+                where.sha256 or UNKNOWN_SHA, where.position, state_word(state_of(rule_id), now)
+            )
+            for rule_id, (_, where) in known.items()
         }
-        complete = all(sha256 is not None for _, sha256 in known.values())
+        complete = all(where.position for _, where in known.values())
         return Intended(file.position, 0, rules), complete
 
-    def _content(self, rule_id: str, one: Standing) -> tuple[int, str | None]:
-        """Return where a rule was defined and its file's hash; None where an older one wrote it."""
+    def _where(self, rule_id: str, one: Standing) -> tuple[int, _Where]:
         known = self._known.get(rule_id)
         if known is not None and known[0] == one.position:
             return known
-        found = msgspec.json.decode(one.value, type=_Content).sha256
-        return one.position, None if found is msgspec.UNSET else found or UNKNOWN_SHA
+        return one.position, msgspec.json.decode(one.value, type=_Where)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from eventstore.log.clock import from_microseconds
+from eventstore.system.time_text import show_age
 from projections.rules.loaded_report import MOST_NAMED, decode_report
 from projections.rules.seen_rules import read_intended
 
@@ -53,7 +54,7 @@ class Worker(NamedTuple):
 
     def said(self) -> str:
         """Return the verdict as a sentence, without the names of rules."""
-        ago = "" if self.seconds is None else f"{_age(self.seconds)} ago"
+        ago = "" if self.seconds is None else f"{show_age(self.seconds)} ago"
         match self.verdict:
             case "drift":
                 return f"runs other rules than it should, as it said {ago}"
@@ -248,10 +249,3 @@ def intended_values(fleet: Fleet) -> dict[str, Any]:
         "rules": len(intended.rules),
         "held": intended.held,
     }
-
-
-def _age(seconds: float) -> str:
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{seconds:.0f} s"

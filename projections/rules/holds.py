@@ -88,10 +88,10 @@ class Holds:
         return self._held[-1] if self._held else None
 
 
-async def read_holds(store: EventStore) -> Holds:
-    """Return the holds of a log, as far as it has them."""
+async def read_holds(store: EventStore, until: int | None = None) -> Holds:
+    """Return the holds of a log, as far as it has them; those that began up to a position."""
     holds = Holds()
-    async for event in store.read(streams=HOLD, types=HOLD_TYPES, kept=True):
+    async for event in store.read(until=until, streams=HOLD, types=HOLD_TYPES, kept=True):
         holds.apply(event)
     return holds
 

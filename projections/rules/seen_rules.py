@@ -11,9 +11,9 @@ from eventstore.errors import HistoryDivergedError, HistoryGoneError
 from eventstore.log.clock import from_microseconds
 from projections.rules._held_rules import HeldRules
 from projections.rules._rule_index import TYPES
-from projections.rules.events import HOLD, HOLD_TYPES
+from projections.rules.events import HOLD
 from projections.rules.fold import Defined, Erased, Removed, StateErased, StateSet, read_event
-from projections.rules.holds import Holds
+from projections.rules.holds import Holds, read_holds
 from projections.rules.rule_set import Contents, Intended, contents_of, with_states
 from projections.rules.rules_at import read_rules_at
 
@@ -48,10 +48,7 @@ class SeenRules:
             self._positions = {name: one.position for name, one in found.versions.items()}
             self._contents = contents_of(found)
             self._states = {rule_id: found.state(rule_id) for rule_id in found.stateful()}
-        self._holds = Holds()
-        holds = store.read(until=position, streams=HOLD, types=HOLD_TYPES, kept=True)
-        async for event in holds:
-            self._holds.apply(event)
+        self._holds = await read_holds(store, position)
 
     def apply(self, event: Event) -> None:
         """Take in an event, in the order of the log; one that was seen before changes nothing."""

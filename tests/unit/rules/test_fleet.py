@@ -46,12 +46,17 @@ def fleet(*reports: WorkerReport, consumers: int = 0, since: float = 60.0) -> Fl
 @pytest.mark.parametrize(
     ("report", "since", "verdict", "words"),
     [
-        (told("w"), 60, "current", "has the intended rules, as it said 1 s ago"),
+        (told("w"), 60, "current", "has the intended rules, as it said 1.0 s ago"),
         (told("w", hash="0" * 64), 60, "drift", "runs other rules than it should"),
         (told("w", hash="0" * 64), TAKING_SECONDS - 1, "behind", "is taking in"),
         (told("w", hash="0" * 64, position=14), 60, "behind", "is taking in"),
-        (told("w", SILENT_SECONDS - 1), 60, "current", "89 s ago"),
-        (told("w", SILENT_SECONDS + 1), 60, "silent", "says nothing: the last word came 91 s ago"),
+        (told("w", SILENT_SECONDS - 1), 60, "current", "89.0 s ago"),
+        (
+            told("w", SILENT_SECONDS + 1),
+            60,
+            "silent",
+            "nothing: the last word came 91.0 s ago",
+        ),
         (told("w", 400_000), 60, "silent", "came 4 d ago"),
         (told("w", hash=""), 60, "unknown", "does not know the hash"),
         (told("w", hash="", differs=(("A", "content"),), differing=1), 60, "drift", "other rules"),
