@@ -23,7 +23,7 @@ from eventstore import EventStore
 from eventstore.moments.resolve import resolve_moment
 from projections.rules.blame import blame_rule
 from projections.rules.differences import compare_rules
-from projections.rules.rules_at import fold_rules, read_rules_at
+from projections.rules.rules_at import fold_rules, read_changes, read_rules_at
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -56,7 +56,7 @@ async def _run(path: Path, events: int, *, verified: bool) -> None:
         ])  # fmt: skip
 
         async def differ(one: int, other: int) -> None:
-            compare_rules(await read_rules_at(store, one), await read_rules_at(store, other))
+            compare_rules(*await read_changes(store, one, other))
 
         pairs = list(pairwise(moments))
         await _measure("diff of two positions", [partial(differ, *pair) for pair in pairs])

@@ -15,7 +15,7 @@ from eventstore.errors import InvalidInputError
 from eventstore.moments.resolve import resolve_moment
 from projections.rules.differences import KINDS, compare_rules, count_lines
 from projections.rules.events import RULES, STATES
-from projections.rules.rules_at import read_rules_at
+from projections.rules.rules_at import read_changes, read_rules_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,11 @@ async def diff(
     async with session.open_store() as store:
         before, after = [await resolve_moment(store, one) for one in (a, b)]
         rule_id = None if rule is None else await find_key(store, (RULES, STATES), rule)
-        rules = [await read_rules_at(store, one.position) for one in (before, after)]
+        places = before.position, after.position
+        if rule_id is None:
+            rules = await read_changes(store, *places)
+        else:  # Whether it was there at all counts too.
+            rules = await read_rules_at(store, places[0]), await read_rules_at(store, places[1])
     if rule_id is not None and not any(
         category + rule_id in one.versions for one in rules for category in (RULES, STATES)
     ):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from eventstore.errors import HistoryGoneError
 from eventstore.store.last_events import read_events
 from projections.rules.events import RULES
-from projections.rules.rules_at import RulesAt, read_rules_at
+from projections.rules.rules_at import RulesAt, read_changes, read_rules_at
 
 if TYPE_CHECKING:
     from eventstore import Event, EventStore
@@ -42,9 +42,7 @@ class HeldRules:
     async def at(self, position: int) -> RulesAt:
         """Return the rules as of a position; raise HistoryGoneError where a trim removed them."""
         if self._last is None or self._last.position != position:
-            if await self.is_gone(position):
-                first = (await self._store.head()).first_position
-                raise HistoryGoneError(position, first, GONE)
+            await self._check(position)
             self._last = await read_rules_at(self._store, position)
         return self._last
 
@@ -66,6 +64,10 @@ class HeldRules:
             return None
         return (await read_events(self._store, [place]))[place], rule
 
+    async def _check(self, position: int) -> None:
+        if await self.is_gone(position):
+            raise HistoryGoneError(position, (await self._store.head()).first_position, GONE)
+
     async def is_gone(self, position: int) -> bool:
         """Return whether the rules as of a position were trimmed away."""
         return position < (await self._store.head()).first_position - 1
@@ -80,9 +82,13 @@ class HeldRules:
         if before == after:
             return []
         start = position - 1 if before is None else before
+        end = position if after is None else after
         gone = await self.is_gone(start)
-        old = RulesAt(start, {}) if gone else await self.at(start)
-        new = await self.at(position if after is None else after)
+        if gone:
+            old, new = RulesAt(start, {}), await self.at(end)
+        else:
+            await self._check(end)
+            old, new = await read_changes(self._store, start, end)
         found = []
         for stream in sorted(old.versions.keys() | new.versions.keys()):
             rule_id = stream.removeprefix(RULES)

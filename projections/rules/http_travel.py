@@ -30,7 +30,7 @@ from projections.rules.events import RULES, SOURCE_TYPES, STATES
 from projections.rules.fold import Defined, read_event
 from projections.rules.http_routes import read_revision, require_rule
 from projections.rules.revert import check_unfollowed, plan_revert
-from projections.rules.rules_at import read_rules_at
+from projections.rules.rules_at import read_changes
 from projections.seams.reverting import RevertError
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class _Travel:
                 await resolve_moment(store, one)
                 for one in (given.get("a", "0"), given.get("b", "now"))
             ]
-            rules = [await read_rules_at(store, one.position) for one in moments]
+            rules = await read_changes(store, moments[0].position, moments[1].position)
             found = await anyio.to_thread.run_sync(compare_rules, rules[0], rules[1])
             found = [one for one in found if rule_id in {None, one.rule_id}]
             shown = await _values(found[:limit], stat="stat" in given)

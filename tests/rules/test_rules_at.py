@@ -9,10 +9,12 @@ import pytest
 from support.master import ttp
 
 from eventstore import EventStore, NewEvent, StreamWrite
+from eventstore.storage import last_events
+from projections.rules.differences import compare_rules
 from projections.rules.fold import Defined
 from projections.rules.formats import get_format
 from projections.rules.model import RuleState, encode_rule, encode_state
-from projections.rules.rules_at import fold_rules, read_rules_at
+from projections.rules.rules_at import fold_rules, read_changes, read_rules_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,3 +85,34 @@ async def test_what_stood_is_given_as_engines_take_it(store: EventStore) -> None
         "second"
     ]
     assert (await read_rules_at(store, done.position + 2)).compiled() == []
+
+
+@pytest.mark.parametrize(("most", "few"), [(0, 0), (0, 256), (65_536, 256)])
+async def test_what_differs_is_the_same_however_it_is_searched_for(
+    store: EventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, few: int
+) -> None:
+    monkeypatch.setattr(last_events, "MOST", most)
+    monkeypatch.setattr(last_events, "FEW", few)
+    chance = random.Random(most + few)
+    await fill(store, chance, 12)
+    await store.trim(11, archive=tmp_path / "old.export", force=True)
+    head = await store.head()
+    for _ in range(8):
+        one, other = sorted(chance.choices(range(head.first_position - 1, head.position + 1), k=2))
+        whole = await fold_rules(store, one), await fold_rules(store, other)
+        found = await read_changes(store, one, other)
+        assert compare_rules(*found) == compare_rules(*whole), (one, other)
+        assert (await read_rules_at(store, one)).versions == whole[0].versions, one
+
+
+async def test_a_rule_that_has_its_content_from_an_unchanged_one_is_compared_whole(
+    store: EventStore,
+) -> None:
+    carrier = await store.append("rule/R1", [defined("R1", "first")])
+    event = defined("R2", "second").data
+    shared = {key: event[key] for key in event if key != "content"}
+    shared |= {"path": "R1.yml", "content_in": "rule/R1", "rules": 2}
+    done = await store.append("rule/R2", [NewEvent("RuleDefined", shared)])
+    (added,) = compare_rules(*await read_changes(store, carrier.position, done.position))
+    assert (added.kind, added.rule_id) == ("added", "R2")
+    assert added.content_after == ttp("R1", "first").encode()
