@@ -90,5 +90,8 @@ class Database(Protocol):
     def lock_setup(self, connection: Connection) -> None:
         """Keep other connections from creating tables until the transaction ends."""
 
+    def newer_computing(self, connection: Connection, name: str, version: int) -> int | None:
+        """Return which newer version of a projection is being computed now; None for none."""
+
     def rebuild(self, projection: Rebuildable, check: Callable[[Connection], None]) -> Rebuild:
         """Begin to compute a projection again; ``check`` raises once another runner owns it."""

@@ -269,6 +269,11 @@ class FollowedTables(TablesIn[RunnableTables]):
         c = projection_table.c
         found = select(c.epoch).where(c.name == self.name).with_for_update()
         epoch: int = connection.execute(found).scalar_one()
+        mine = self._projection.version
+        newer = self._database.newer_computing(connection, self.name, mine)
+        if newer is not None and not self.replace_newer:
+            # Its session has taken ownership, and would lose what it has computed.
+            raise ProjectionVersionError(self.name, mine, newer)
         # Epochs are counted in one file: in another one, a copy or a new one, ours says nothing.
         owned, self._owned_in = self._owned_in, self._database.identity
         if epoch and owned == self._owned_in and self._epoch not in {0, epoch}:

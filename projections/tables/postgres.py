@@ -26,6 +26,7 @@ from eventstore.storage.postgres.engine import LOCK_SCHEMA, make_engine, roll_ba
 from eventstore.storage.postgres.watchdog import Watchdog
 from eventstore.system.secret_url import SecretUrl
 from projections.tables._builds_postgres import lock_tables
+from projections.tables._computing import newer_computing, tell_computing
 from projections.tables.checkpoints import own_schema, own_schema_only
 from projections.tables.hidden import take_over_hidden
 from projections.tables.ledger import Ledger
@@ -127,6 +128,10 @@ class PostgresDatabase:
         """Keep other sessions, the log's too, from creating tables until the transaction ends."""
         connection.exec_driver_sql(LOCK_SCHEMA)
 
+    def newer_computing(self, connection: Connection, name: str, version: int) -> int | None:
+        """Return which newer version of a projection a session computes now; None for none."""
+        return newer_computing(connection, name, version)
+
     def rebuild(self, projection: Rebuildable, check: Callable[[Connection], None]) -> Rebuild:
         """Begin to compute a projection again, in tables that only this session has."""
         return _TemporaryTables(self, projection, check)
@@ -147,6 +152,8 @@ class _TemporaryTables:
                 self._path = self._ask("SHOW search_path")
                 # Unless it is named, the schema of temporary tables would come first.
                 self._run(f"SET search_path = {self._path}, pg_temp")
+                # Before the check: those who own it afterwards find this.
+                tell_computing(self._connection, projection.name, projection.version)
                 check(self._connection)
                 self._run(f"SET LOCAL search_path = pg_temp, {self._path}")
                 projection.create(self._connection)

@@ -118,6 +118,9 @@ class SqliteDatabase:
     def lock_setup(self, connection: Connection) -> None:
         """Do nothing: SQLite lets one write transaction at a time into a file."""
 
+    def newer_computing(self, connection: Connection, name: str, version: int) -> None:
+        """Return None: others wait until the transaction of a rebuild has ended."""
+
     def rebuild(self, projection: Rebuildable, check: Callable[[Connection], None]) -> Rebuild:
         """Begin to compute a projection again, in a transaction that readers do not see."""
         return _OneTransaction(self, projection, check)

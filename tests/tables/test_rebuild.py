@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from support.totals import (
+    TimesTotals,
     Totals,
     append_numbers,
     read_totals,
@@ -14,7 +15,7 @@ from support.totals import (
 from support.waiting import take
 
 from eventstore import Event, EventStore
-from eventstore.errors import TakenOverError
+from eventstore.errors import ProjectionVersionError, TakenOverError
 from projections import ProjectionRunner
 
 if TYPE_CHECKING:
@@ -101,3 +102,34 @@ async def test_a_newer_runner_ends_a_rebuild_that_goes_on(log: str, target: str,
             old.finish_rebuild()
         old.close()
     assert read_totals(target) == expected
+
+
+async def test_an_older_runner_leaves_a_newer_version_that_is_being_computed(
+    log: str, target: str, kind: str
+) -> None:
+    if kind == "sqlite":
+        pytest.skip("the older runner waits for the newer one: a file has one writer at a time")
+    async with EventStore.open(log) as store:
+        expected = await append_numbers(store)
+        await ProjectionRunner(store, TimesTotals(1).at(target)).catch_up()
+        newer = TimesTotals(2).at(target)
+        ((cursor, events),) = await take(store.subscribe_changes().commits(), 1)
+        newer.open(cursor.log_id)
+        newer.begin_rebuild()
+        for run in (1, 2):
+            with pytest.raises(ProjectionVersionError) as refused:
+                await ProjectionRunner(store, TimesTotals(1).at(target)).catch_up()
+            assert (refused.value.mine, refused.value.stored) == (1, 2), run
+        assert read_totals(target) == expected
+        newer.apply(events, cursor)
+        newer.finish_rebuild()
+        newer.close()
+        await ProjectionRunner(store, TimesTotals(2).at(target)).catch_up()
+        double = {key: 2 * total for key, total in expected.items()}
+        assert read_totals(target) == double
+        dying = TimesTotals(3).at(target)
+        dying.open(cursor.log_id)
+        dying.begin_rebuild()
+        dying.close()  # Its session ends, and with it what it has told.
+        await ProjectionRunner(store, TimesTotals(2).at(target)).catch_up()
+        assert read_totals(target) == double
