@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
 import pytest
-from support.edge import IN_A_ROW, PROXIES, Edge, at_edge, find_program
+from support.edge import IN_A_ROW, PROXIES, Edge, client
 from support.network import HOST
-from support.served import Served, serving_log
 from support.waiting import eventually, until
 
 from eventstore import NewEvent
 from eventstore.server import _auth, _events
-from eventstore.server.settings import ServerSettings
 from eventstore.server.tokens import revoke_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from support.served import Served
 
 pytestmark = [pytest.mark.slow, pytest.mark.anyio]
-
-SETTINGS = ServerSettings(behind_proxy=True, shared_pages=True)
 
 LONG = "public, max-age=600"
 """For what is counted: a busy machine may take longer than answers are kept."""
@@ -35,29 +32,8 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    with serving_log("memory://", settings=SETTINGS) as served:
-        served.run(append(served, "order/1", *range(1_024)))
-        yield served
-
-
 async def append(served: Served, stream: str, *data: Any) -> None:
     await served.store.append(stream, [NewEvent("Placed", one) for one in data])
-
-
-@pytest.fixture(scope="module")
-def edges(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Edge]]:
-    """Start each edge once, the one of nginx also behind Caddy."""
-    for program in PROXIES:
-        find_program(program)
-    with ExitStack() as stack:
-        directory = tmp_path_factory.mktemp("edge")
-        nginx, caddy = (
-            stack.enter_context(at_edge(name, served.port, directory)) for name in PROXIES
-        )
-        row = stack.enter_context(at_edge("caddy", nginx.port, directory / "row", nginx))
-        yield {"nginx": nginx, "caddy": caddy, IN_A_ROW: row}
 
 
 @pytest.fixture(params=PROXIES)
@@ -91,20 +67,6 @@ def asked(served: Served, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]
 
     monkeypatch.setattr(served.gateway.metrics, "answered", answered)
     return lambda route: counts.get(route, 0)
-
-
-def client(edge: Edge, served: Served, name: str, *scopes: str, streams: str = "") -> Any:
-    """Return a client of the proxy with a new token."""
-    url = served.new_url(name, *scopes, streams=(streams,) if streams else ())
-    secret = url.removeprefix("http://").partition("@")[0]
-    limits = httpx.Limits(max_connections=None)
-    return httpx.AsyncClient(
-        base_url=edge.url,
-        headers={"authorization": f"Bearer {secret}"},
-        timeout=120.0,
-        limits=limits,
-        trust_env=False,
-    )
 
 
 async def test_a_name_is_one_segment_through_the_proxy(edge: Edge, served: Served) -> None:

@@ -8,8 +8,9 @@ import signal
 import socket
 import subprocess
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import httpx
 import pytest
 
 from support.commands import REPOSITORY
@@ -19,6 +20,8 @@ from support.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from support.served import Served
 
 PROXIES: Final = ("nginx", "caddy")
 IN_A_ROW: Final = "caddy before nginx"
@@ -121,6 +124,20 @@ class Edge:
         """End it, and start it again."""
         self.stop()
         self.start()
+
+
+def client(edge: Edge, served: Served, name: str, *scopes: str, streams: str = "") -> Any:
+    """Return a client of the proxy with a new token."""
+    url = served.new_url(name, *scopes, streams=(streams,) if streams else ())
+    secret = url.removeprefix("http://").partition("@")[0]
+    limits = httpx.Limits(max_connections=None)
+    return httpx.AsyncClient(
+        base_url=edge.url,
+        headers={"authorization": f"Bearer {secret}"},
+        timeout=120.0,
+        limits=limits,
+        trust_env=False,
+    )
 
 
 @contextmanager
