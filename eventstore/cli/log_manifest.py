@@ -32,6 +32,12 @@ MANIFEST: Final = Manifest(
             "Show the log, its notifier and its consumers, or check some of them.",
             "eventstore.cli.status:status",
         ),
+        Command(
+            "top",
+            "Show the log, its followers and what is not well, kept up to date.",
+            "eventstore.cli.top:top",
+            interrupted=0,
+        ),
         *commands_of(
             "eventstore.cli.consumers",
             {

@@ -106,7 +106,7 @@ class Output:
         if (handler := _handler()).whole:
             handler.emit(make_record(logging.INFO, text))
         elif not self.json:
-            _write_aside(_shown(text))
+            _write_aside(one_line(text))
 
     def facts(self, facts: Iterable[tuple[str, object]]) -> None:
         """Print names and values for people, one pair a line."""
@@ -204,8 +204,13 @@ class Output:
             transient=True,
         )
         with bar:
-            task = bar.add_task(_shown(what), total=None)
+            task = bar.add_task(one_line(what), total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    @property
+    def can_draw(self) -> bool:
+        """Whether there are a screen and a keyboard: a terminal, and it is not JSON."""
+        return not self.json and sys.stdin.isatty() and sys.stdout.isatty()
 
     @property
     def can_ask(self) -> bool:
@@ -214,7 +219,7 @@ class Output:
 
     def ask(self, question: str) -> None:
         """Ask on the terminal; raise DeclinedError unless the answer is yes."""
-        sys.stderr.write(_shown(f"{question} [y/N] "))
+        sys.stderr.write(one_line(f"{question} [y/N] "))
         sys.stderr.flush()
         with signals.interruptible():
             answer = sys.stdin.readline()
@@ -229,7 +234,7 @@ def write_text(text: str) -> None:
 
 def write_error(text: str) -> None:
     """Print the one line on stderr that says why a command failed."""
-    _write_aside(_shown(f"error: {text}"))
+    _write_aside(one_line(f"error: {text}"))
 
 
 def write_failure(error: BaseException, text: str, *, json: bool) -> None:
@@ -296,11 +301,11 @@ class _LogHandler(logging.Handler):
             _write_aside(self._json_line(record) if self._json else self._lines(record))
         except Exception as error:
             # What logging itself would print is neither escaped nor without passwords.
-            _write_aside(_shown(f"a record of {record.name!r} cannot be shown: {error!r}"))
+            _write_aside(one_line(f"a record of {record.name!r} cannot be shown: {error!r}"))
 
     def _lines(self, record: logging.LogRecord) -> str:
         time = show_time(datetime.fromtimestamp(record.created, UTC))
-        lines = f"{time} {record.levelname:<8} {_shown(record.getMessage())}"
+        lines = f"{time} {record.levelname:<8} {one_line(record.getMessage())}"
         if record.exc_info:
             trace = logging.Formatter().formatException(record.exc_info)
             lines = f"{lines}\n{escape_lines(_secrets.conceal(trace))}"
@@ -332,7 +337,8 @@ def show_log_records(*, verbose: bool, json: bool = False, log_format: str | Non
     threading.excepthook = log_end_of_thread
 
 
-def _shown(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return a text as one line for a terminal: escaped, and without secrets."""
     return escape(_secrets.conceal(text))
 
 

@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from eventstore.cli.contributions import contributions
-from eventstore.cli.json_text import to_json
 from eventstore.cli.options import parse_seconds
 from eventstore.cli.output import write_warning
 from eventstore.cli.session import Session
 from eventstore.cli.status_report import (
     WITHIN_SECONDS,
     consumer_faults,
+    consumer_line,
     listen,
+    log_facts,
     read_entries,
     read_report,
-    show_lag,
     view_line,
 )
-from eventstore.cli.times import show_stored_time
 from eventstore.errors import EventStoreError
 from eventstore.log.validation import check_names
 from eventstore.store.status import SEARCHED_CONSUMERS, SHOWN_CONSUMERS, describe_consumer
@@ -124,10 +123,8 @@ async def _show(
 
 def _print_log(output: Output, facts: dict[str, Any]) -> None:
     """Print what the log itself is like."""
-    if facts["last_event_at"] is not None:
-        facts["last_event_at"] = show_stored_time(facts["last_event_at"])
     ahead = facts.pop("recorded_ahead_seconds")
-    output.facts((name, value) for name, value in facts.items() if value is not None)
+    output.facts(log_facts(facts))
     if ahead:
         output.line(
             f"recorded times are {show_age(ahead)} ahead of the clock, which was once set ahead: "
@@ -142,7 +139,7 @@ def _print(output: Output, report: StatusReport) -> None:
     facts = dict(report.facts)
     consumers, views = facts.pop("consumers"), facts.pop("views")
     _print_log(output, facts)
-    for line in (*map(view_line, views), *map(_consumer_line, consumers)):
+    for line in (*map(view_line, views), *map(consumer_line, consumers)):
         output.line(line)
     if facts.get("more_consumers"):
         output.line(
@@ -171,7 +168,7 @@ async def _check_consumers(
             faults.append(f"consumer {name!r} was never seen")
             continue
         consumer = await describe_consumer(store.feed.log, state, head, store.clock())
-        session.output.value(consumer, _consumer_line(consumer))
+        session.output.value(consumer, consumer_line(consumer))
         faults += consumer_faults(consumer, within)
     return faults
 
@@ -192,16 +189,3 @@ async def _check_sections(
             session.output.value(entry.values, entry.line)
             faults += [f"{what} {name!r}: {entry.fault}"] if entry.fault else []
     return faults
-
-
-def _consumer_line(consumer: dict[str, Any]) -> str:
-    last = consumer["last_rejection"]
-    rejected = ""
-    if isinstance(last, dict) and {"position", "reason"} <= last.keys():
-        rejected = f"; {consumer['rejections']} rejected, last {last['position']}: {last['reason']}"
-    elif consumer["rejections"]:
-        rejected = f"; {consumer['rejections']} rejected, last {to_json(last).decode()}"
-    return (
-        f"consumer {consumer['name']}: position {consumer['position']}, {show_lag(consumer)}, "
-        f"seen {consumer['seen_seconds_ago']} s ago, {consumer['owner']}{rejected}"
-    )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from eventstore.cli.contributions import contributions
+from eventstore.cli.json_text import to_json
+from eventstore.cli.times import show_stored_time
 from eventstore.errors import ConfigError, EventStoreError
 
 if TYPE_CHECKING:
@@ -144,3 +146,27 @@ def show_lag(consumer: dict[str, Any]) -> str:
     if not consumer["lag"]:
         return "up to date"
     return f"{consumer['lag']} behind, by {consumer['lag_seconds']} s"
+
+
+def consumer_line(consumer: dict[str, Any]) -> str:
+    """Return a line about a consumer."""
+    last = consumer["last_rejection"]
+    rejected = ""
+    if isinstance(last, dict) and {"position", "reason"} <= last.keys():
+        rejected = f"; {consumer['rejections']} rejected, last {last['position']}: {last['reason']}"
+    elif consumer["rejections"]:
+        rejected = f"; {consumer['rejections']} rejected, last {to_json(last).decode()}"
+    return (
+        f"consumer {consumer['name']}: position {consumer['position']}, {show_lag(consumer)}, "
+        f"seen {consumer['seen_seconds_ago']} s ago, {consumer['owner']}{rejected}"
+    )
+
+
+def log_facts(facts: dict[str, Any]) -> list[tuple[str, object]]:
+    """Return what is said of the log itself: names and values, without those that say nothing."""
+    shown = dict(facts)
+    if shown["last_event_at"] is not None:
+        shown["last_event_at"] = show_stored_time(shown["last_event_at"])
+    if not shown.get("recorded_ahead_seconds"):
+        shown.pop("recorded_ahead_seconds", None)
+    return [(name, value) for name, value in shown.items() if value is not None]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 HEAVY: Final = {
     "email", "hypothesis", "opentelemetry", "pgparse", "psycopg", "pydantic", "pygments", "re2",
-    "redis", "rich", "sigma", "sqlalchemy", "trio", "watchfiles", "yaml",
+    "redis", "rich", "sigma", "sqlalchemy", "textual", "trio", "watchfiles", "yaml",
 }  # fmt: skip
 
 NEEDED: Final[dict[str, set[str]]] = {
