@@ -169,6 +169,7 @@ MANIFEST: Final = Manifest(
     metrics=(
         MetricsGroup("sources", "projections.cli.metrics:source_metrics"),
         MetricsGroup("projections", "projections.cli.metrics:projection_metrics"),
+        MetricsGroup("fleet", "projections.cli.fleet_metrics:fleet_metrics"),
     ),
     views=(
         View("journal", "projections.journal.tables:JournalTables"),

@@ -9,6 +9,7 @@ import pytest
 
 from eventstore import NewEvent
 from eventstore.server._hour_samples import LastHour
+from projections.rules import RuleStore
 from projections.rules.holds import hold_rules
 
 if TYPE_CHECKING:
@@ -200,25 +201,29 @@ def test_the_timeline_shows_what_was_and_what_comes_and_may_be_held(console: Con
     console.until(lambda: len(console.all(".events li")) == 2)
 
 
-def test_the_fleet_shows_those_that_are_behind_first(console: Console) -> None:
-    console.append("a/1", *[NewEvent("Happened", n) for n in range(5)])
+def test_the_fleet_shows_those_first_that_run_other_rules(console: Console) -> None:
+    console.define("r1")
+    rules = RuleStore(console.store)
 
-    async def come_to(name: str, position: int) -> None:
-        async with console.store.subscribe_changes(consumer=name) as changes:
-            async for event in changes:
-                if event.position == position:
-                    await changes.ack()
-                    return
+    async def tell(worker: str, *, whole: bool) -> None:
+        loaded = await rules.load_compiled() if whole else []
+        await rules.report_loaded(loaded, worker=worker, engine="mine", version="7")
 
-    console.run(come_to, "fast", 5)
-    console.run(come_to, "slow", 2)
+    console.run(partial(tell, "good", whole=True))
+    console.run(partial(tell, "poor", whole=False))
     console.sign_in()
     console.open("fleet")
-    console.until(lambda: console.texts(".rows [role=cell]")[:1] == ["slow"])
-    assert console.text("[role=status]") == "2 consumers, 2 behind"  # The token is an event, too.
-    assert len(console.all(".squares .behind")) == 2
-    console.write("#words", "fast")
-    console.until(lambda: console.texts(".rows [role=cell]")[:1] == ["fast"])
+    console.until(lambda: console.texts(".rows [role=cell]")[:1] == ["poor"])
+    assert console.text("[role=status]").startswith("2 workers: 1 ")
+    assert "r1 missing" in console.texts(".rows [role=cell]")[6]
+    assert len(console.all(".squares .current")) == 1
+    console.write("#words", "good")
+    console.until(lambda: console.texts(".rows [role=cell]")[:1] == ["good"])
+    console.open_rule("r1")
+    console.until(lambda: console.text("#who-has [role=status]").startswith("1 of 2 workers"))
+    assert console.texts("#who-has td")[:2] == ["poor", "differs"]
+    console.run(partial(tell, "poor", whole=True))
+    console.until(lambda: console.text("#who-has [role=status]").startswith("2 of 2 workers"))
 
 
 @pytest.mark.parametrize(

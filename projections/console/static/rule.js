@@ -3,6 +3,7 @@
 import { ask, rulePath } from "./api.js";
 import { diff, facts, fill, h, lazy, table, tell, time } from "./dom.js";
 import { badge, rejectionsOf } from "./rules.js";
+import { whoHas } from "./who_has.js";
 
 /** Show a rule that stands, or what is left of one that was removed. */
 export async function showRule(view, { allows, given, signal }) {
@@ -23,6 +24,7 @@ export async function showRule(view, { allows, given, signal }) {
     rule === null ? h("p", { class: "card bad" }, last ? "This rule was removed." : "No rule of this id was ever defined.") : about(rule),
     rejected && h("p", { class: "card bad" }, `Its file is rejected, and this is the last good version: ${rejected.reason}`),
     rule && (await stateCard(rule, allows("state"), signal, () => showRule(view, { allows, given, signal }))),
+    await whoHas(given, signal),
     last && file(given, last, signal),
     rule && blame(given, signal),
     versions(given, history.filter((entry) => entry.kind === "defined"), signal),
