@@ -56,7 +56,7 @@ def typed(process: subprocess.Popen[str], block: str) -> str:
     assert process.stdout is not None
     process.stdin.write(f"{block}\necho; echo END\n")
     process.stdin.flush()
-    said = []
+    said: list[str] = []
     for line in process.stdout:
         if line == "END\n":
             return "".join(said)
