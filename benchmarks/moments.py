@@ -11,6 +11,7 @@ import argparse
 import random
 import statistics
 import time
+from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,7 @@ import anyio
 
 from benchmarks.rule_history import make_history
 from eventstore import EventStore
+from eventstore.moments.errors import UnknownMomentError
 from eventstore.moments.resolve import resolve_moment
 from projections.rules.blame import blame_rule
 from projections.rules.differences import compare_rules
@@ -44,6 +46,12 @@ async def _measure(name: str, works: list[Callable[[], Awaitable[object]]]) -> N
     print(f"{name:<28} {shown}, CPU median {statistics.median(cpu):7.1f} ms")
 
 
+async def _find_none(store: EventStore, commit: str) -> None:
+    """Look for a commit of git that was never synced."""
+    with suppress(UnknownMomentError):
+        await resolve_moment(store, f"git:{commit}")
+
+
 async def _run(path: Path, events: int, *, verified: bool) -> None:
     url = f"sqlite:///{path}"
     make_history(url, events)
@@ -62,6 +70,9 @@ async def _run(path: Path, events: int, *, verified: bool) -> None:
         await _measure("diff of two positions", [partial(differ, *pair) for pair in pairs])
         await _measure("time to position", [
             partial(resolve_moment, store, f"now-{back}d") for back in range(1, SAMPLES)
+        ])  # fmt: skip
+        await _measure("commit of git", [
+            partial(_find_none, store, f"{number:040x}") for number in range(1, 4)
         ])  # fmt: skip
         await _measure("blame of a rule", [
             partial(blame_rule, store, f"R{number:05d}", events)

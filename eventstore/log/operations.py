@@ -53,7 +53,8 @@ class Query(msgspec.Struct, frozen=True):
     the oldest event that is there, of the kept ones with ``kept``.
 
     ``exclude_streams`` are categories and names like ``streams``; what they or ``exclude_types``
-    name does not match.
+    name does not match. With ``in_metadata`` only events whose metadata, as JSON, holds these bytes
+    match; a log behind a server gives the others too.
     """
 
     after: int = 0
@@ -70,15 +71,18 @@ class Query(msgspec.Struct, frozen=True):
     oldest: bool = False
     exclude_streams: tuple[str, ...] = ()
     exclude_types: tuple[str, ...] = ()
+    in_metadata: bytes = b""
 
     @property
     def filtered(self) -> bool:
         """Whether some events may not match."""
         names = self.streams is not None or self.types is not None
-        return names or bool(self.exclude_streams or self.exclude_types)
+        return names or bool(self.exclude_streams or self.exclude_types or self.in_metadata)
 
     def matches(self, event: Event) -> bool:
-        """Whether an event is of the streams and types that are asked for."""
+        """Whether an event is of the streams and types, with the metadata, that are asked for."""
+        if self.in_metadata and self.in_metadata not in (event.raw_metadata or b""):
+            return False
         if self.types is not None and event.type not in self.types:
             return False
         if event.type in self.exclude_types:

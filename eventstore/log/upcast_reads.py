@@ -111,15 +111,15 @@ def _lifted(projection: InlineProjection, upcasters: Upcasters) -> InlineProject
 
 
 def upcast_page(upcasters: Upcasters, read: Callable[[Query], Page], query: Query) -> Page:
-    """Read a page and lift its events; types in a query are types after lifting.
+    """Read a page and lift its events; types and metadata in a query are those after lifting.
 
     An event that cannot be lifted ends the page before it, or before its commit where whole
     commits are asked for. At the beginning of a page its error is raised.
     """
-    if query.types is None and not query.exclude_types:
+    if query.types is None and not query.exclude_types and not query.in_metadata:
         return _lift_events(upcasters, read(query), query)
     types = None if query.types is None else upcasters.stored_types(query.types)
-    stored = msgspec.structs.replace(query, types=types, exclude_types=())
+    stored = msgspec.structs.replace(query, types=types, exclude_types=(), in_metadata=b"")
     return _lift_events(upcasters, read(stored), query)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from eventstore.moments.written import is_hash
+from eventstore.store.metadata_search import read_with_metadata
 
 if TYPE_CHECKING:
     from eventstore.log.events import Event
@@ -20,16 +21,13 @@ async def find_synced(store: EventStore, start: str, head: int) -> dict[str, int
 
     The files of one commit may have come in several commits of the log, and one that is checked
     out again comes again: the position is the last one at which a stream got the commit for the
-    first time. All events up to ``head`` are read.
+    first time. The database searches the metadata of all events up to ``head``.
     """
     first: dict[str, dict[str, int]] = {}
-    needle = start.encode()
-    async for event in store.read(until=head, kept=True):
-        raw = event.raw_metadata
-        if raw and needle in raw:
-            found = synced_commit(event)
-            if found is not None and found.startswith(start):
-                first.setdefault(found, {}).setdefault(event.stream, event.commit)
+    async for event in read_with_metadata(store, start.encode(), head):
+        found = synced_commit(event)
+        if found is not None and found.startswith(start):
+            first.setdefault(found, {}).setdefault(event.stream, event.commit)
     return {found: max(streams.values()) for found, streams in first.items()}
 
 

@@ -61,6 +61,9 @@ class Driver(ABC):
     table_mark: ClassVar[str]
     """An expression that changes once the table of incarnations is made, or at any such change."""
 
+    holds: ClassVar[str]
+    """An expression for whether the bytes in a column, ``{}``, hold those of a parameter."""
+
     def __init__(self, raw: Any) -> None:
         self._raw = raw
         self.keep_alive: Callable[[], None] = _do_nothing

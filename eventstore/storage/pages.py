@@ -70,7 +70,7 @@ def _read_backwards(driver: Driver, head: Head, query: Query, until: int) -> Pag
         after = max(after, last)
         events, full = _fetch(driver, query, after, until, query.limit)
     else:
-        sql, parameters = _filtered(_KEPT, query, after, until)
+        sql, parameters = _filtered(driver, _KEPT, query, after, until)
         statement = _Statement(sql, "e.position DESC", parameters)
         events, full = _collect(driver, statement, query.limit, query.limit)
     floor = events[-1].position - 1 if full else after
@@ -81,14 +81,14 @@ def _read_kept(driver: Driver, head: Head, query: Query) -> Page:
     """Read a page of what trimming has kept; the log itself begins where the last one ends."""
     last = head.first_position - 1
     until = last if query.until is None else min(query.until, last)
-    sql, parameters = _filtered(_KEPT, query, query.after, until)
+    sql, parameters = _filtered(driver, _KEPT, query, query.after, until)
     events, full = _collect(
         driver, _Statement(sql, "e.position", parameters), query.limit, query.limit
     )
     ends: dict[int, bytes] = {}
     if query.whole_commits and events:
         after, commit = events[-1].position, events[-1].commit
-        sql, parameters = _filtered(_KEPT, query, after, min(commit, until))
+        sql, parameters = _filtered(driver, _KEPT, query, after, min(commit, until))
         events += _collect(driver, _Statement(sql, "e.position", parameters), None, None)[0]
         # Where a commit's end is gone, its last event stands for it.
         ends = {event.commit: event.hash for event in events}
@@ -152,7 +152,7 @@ def _statement(driver: Driver, query: Query, after: int, until: int) -> _Stateme
     """Return the query for a range, or ``None`` where the stream does not exist."""
     sql, order = BY_POSITION, "position"
     if query.streams is None or query.streams.endswith("/"):
-        sql, parameters = _filtered(sql, query, after, until)
+        sql, parameters = _filtered(driver, sql, query, after, until)
     else:
         parameters = [after, until]
         found = driver.row("SELECT id, version FROM stream WHERE name = ?", (query.streams,))
@@ -166,13 +166,15 @@ def _statement(driver: Driver, query: Query, after: int, until: int) -> _Stateme
         else:
             sql += " AND +e.stream_id = ?"
             parameters.append(stream_id)
-        sql += _of_types(query, parameters) + _not_excluded(query, parameters)
+        sql += _matching(driver, query, parameters)
     direction = " DESC" if query.backwards else ""
     return _Statement(sql, f"e.{order}{direction}", parameters)
 
 
-def _filtered(sql: str, query: Query, after: int, until: int) -> tuple[str, list[Any]]:
-    """Narrow events in a range of positions to those of a category, a stream, or types."""
+def _filtered(
+    driver: Driver, sql: str, query: Query, after: int, until: int
+) -> tuple[str, list[Any]]:
+    """Narrow events in a range of positions to what a query asks for."""
     parameters: list[Any] = [after, until]
     if query.streams is not None and query.streams.endswith("/"):
         sql += f" AND {_IN_CATEGORY}"
@@ -180,8 +182,15 @@ def _filtered(sql: str, query: Query, after: int, until: int) -> tuple[str, list
     elif query.streams is not None:
         sql += " AND s.name = ?"
         parameters.append(query.streams)
-    sql += _of_types(query, parameters) + _not_excluded(query, parameters)
-    return sql, parameters
+    return sql + _matching(driver, query, parameters), parameters
+
+
+def _matching(driver: Driver, query: Query, parameters: list[Any]) -> str:
+    sql = _of_types(query, parameters) + _not_excluded(query, parameters)
+    if query.in_metadata:
+        sql += f" AND {driver.holds.format('e.metadata')}"
+        parameters.append(query.in_metadata)
+    return sql
 
 
 _IN_CATEGORY: Final = "s.name >= ? AND s.name < ?"

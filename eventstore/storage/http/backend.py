@@ -112,7 +112,8 @@ class HttpBackend(NotServed):
 
     def page(self, query: Query) -> Page:
         """Read one page; raise WrongPageError for one that is not what the log holds."""
-        query = msgspec.structs.replace(query, limit=min(query.limit, PAGE_EVENTS))
+        limit = min(query.limit, PAGE_EVENTS)
+        query = msgspec.structs.replace(query, limit=limit, in_metadata=b"")
         known = self._newest
         sealed = self._connection.read(wire.asked_by(query), wire.PageAnswer).sealed()
         check_page(self.url, query, sealed, known)

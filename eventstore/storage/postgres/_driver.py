@@ -94,6 +94,8 @@ class PostgresDriver(Driver):
         f"pg_catalog.current_schema()), '.{incarnation.TABLE}'))::pg_catalog.oid::pg_catalog.int8"
     )
 
+    holds = "position(? IN {}) > 0"
+
     def __init__(self, connection: Connection, limit: Limit) -> None:
         super().__init__(connection.connection.driver_connection)
         self._connection = connection

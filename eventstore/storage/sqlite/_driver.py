@@ -52,6 +52,8 @@ class SqliteDriver(Driver):
     # The number of the schema, with which SQLite itself knows whether statements are up to date.
     table_mark = "(SELECT schema_version FROM main.pragma_schema_version)"
 
+    holds = "instr({}, ?) > 0"
+
     def __init__(self, connection: SqliteConnection) -> None:
         super().__init__(connection.raw)
         self.session = connection

@@ -31,3 +31,14 @@ def test_only_a_short_stream_is_found_at_once(
     assert all(event.stream.startswith(streams) for event in page.events)
     assert len(page.events) == {"a/1": 2, "a/none": 0, "b/1": 9, "a/": 1}[streams]
     backend.close()
+
+
+def test_only_events_whose_metadata_holds_the_bytes_leave_the_database() -> None:
+    backend = SqliteBackend("memory://", system_clock)
+    backend.open()
+    metadata: list[dict[str, str] | None] = [{"note": "abc"}, None, {"note": "bcd"}]
+    events = [NewEvent("T", "abc", metadata=one) for one in metadata]
+    backend.write([Append((StreamWrite("a/1", events, ANY),), 3, 0)])
+    for query in (Query(in_metadata=b"bc"), Query(in_metadata=b"bc", streams="a/1")):
+        assert [event.position for event in backend.page(query).events] == [1, 3]
+    backend.close()
