@@ -67,6 +67,8 @@ class Listener:
         self.cursor = cursor
         self.problem = b""
         """Why the broadcast has failed."""
+        self.lacked = 0
+        """The position up to which a broadcast had written that could not be joined."""
         self.joined: Broadcast | None = None
         self._in_force = in_force
         self._whole = anyio.CancelScope()
@@ -119,6 +121,9 @@ class Broadcast:
         self._changes = changes
         self._form = form
         self._listeners: set[Listener] = set()
+        self._reading = True
+        self._turn = anyio.Lock(fast_acquire=True)
+        self._written_at = anyio.current_time()
         self.cursor = start
         self.scope = anyio.CancelScope()
 
@@ -135,29 +140,47 @@ class Broadcast:
         if not self._listeners:
             self.scope.cancel()
 
+    def end(self, problem: bytes = b"") -> None:
+        """Let all listeners go: each reads on by itself, unless there is a problem to tell."""
+        self.scope.cancel()
+        for listener in list(self._listeners):
+            listener.problem = problem
+            listener.leave()
+
     async def run(self) -> None:
         """Write what comes until there is no listener."""
+        problem = b""
         try:
             with self.scope:
-                async with self._changes as changes:
+                async with self._changes as changes, anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._beat)
                     await self._follow(changes)
+                    tasks.cancel_scope.cancel()
+        except ExceptionGroup as errors:
+            problem = problem_body(errors.exceptions[0])
         except Exception as error:
             problem = problem_body(error)
-            for listener in list(self._listeners):
-                listener.problem = problem
-                listener.leave()
+        self.end(problem)
 
     async def _follow(self, changes: Subscription) -> None:
-        commits = changes.commits()
-        while True:
-            events: Sequence[Event] = ()
-            with anyio.move_on_after(HEARTBEAT):
-                _, events = await anext(commits)
-            if not events:
-                here = changes.cursor or self.cursor
-                await self._write(Part(0, here, self._form.alive(here)))
+        async for _, events in changes.commits():
+            self._reading = False
             for part in self._parts(events):
                 await self._write(part)
+            self._reading = True
+
+    async def _beat(self) -> None:
+        """Tell all that their stream is alive, after a while without an event.
+
+        It interrupts no read: where each took longer than that, none would ever end.
+        """
+        while True:
+            await anyio.sleep_until(self._written_at + HEARTBEAT)
+            if anyio.current_time() >= self._written_at + HEARTBEAT:
+                if self._reading:
+                    here = self._changes.cursor or self.cursor
+                    await self._write(Part(0, here, self._form.alive(here)))
+                self._written_at = anyio.current_time()
 
     def _parts(self, events: Sequence[Event]) -> Iterator[Part]:
         first, body = 0, b""
@@ -170,12 +193,13 @@ class Broadcast:
                 first, body = 0, b""
 
     async def _write(self, part: Part) -> None:
-        self.cursor = part.last
-        for number, listener in enumerate(list(self._listeners), 1):
-            if listener in self._listeners:
-                listener.write(part)
-            if number % TURN == 0:
-                await checkpoint()
+        async with self._turn:
+            self.cursor, self._written_at = part.last, anyio.current_time()
+            for number, listener in enumerate(list(self._listeners), 1):
+                if listener in self._listeners:
+                    listener.write(part)
+                if number % TURN == 0:
+                    await checkpoint()
 
 
 class Broadcasts:
@@ -191,16 +215,25 @@ class Broadcasts:
         self._tasks = tasks
 
     def join(self, listener: Listener, query: Query, form: Form) -> bool:
-        """Let a listener join the others of a filter; return False where they have more than it."""
+        """Let a listener join the others of a filter; return False where they have more than it.
+
+        It reads on to the head of the log before it asks again. Where it still lacks what they had
+        then, the log has been restored to an earlier state: the broadcast ends, so that each
+        listener reads for itself, which finds that out.
+        """
         cursor = listener.cursor
         key = (query, cursor.log_id, form)
         running = self._running.get(key)
+        if running is not None and cursor.position < listener.lacked:
+            running.end()
         if running is None or running.scope.cancel_called:
             assert self._tasks is not None  # noqa: S101 - requests come while the server runs
             running = Broadcast(self._subscribe(query, cursor), cursor, form)
             self._running[key] = running
             self._tasks.start_soon(self._run, key, running)
-        return running.join(listener)
+        joined = running.join(listener)
+        listener.lacked = 0 if joined else running.cursor.position
+        return joined
 
     async def _run(self, key: tuple[Query, str, Form], running: Broadcast) -> None:
         try:

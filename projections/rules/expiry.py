@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
@@ -56,11 +57,17 @@ class StateExpiry:
         if self._pending:
             soonest = min(pending.due for pending in self._pending.values())
             wait = min(wait, max(0.0, (soonest - self._store.clock()) / 1e6))
-        with anyio.move_on_after(wait):
+        changes.give_up_at(time.monotonic() + wait)  # No read is cut short: none might ever end.
+        try:
             async for event in changes:
                 self._note(event)
                 if changes.caught_up:
                     return
+        except StorageError as error:
+            if not error.transient:
+                raise
+            log.info("states are followed once the log can be read again: %s", error)
+            await anyio.sleep(self._store.feed.poll)
 
     def _note(self, event: Event) -> None:
         known = self._pending.get(event.stream)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from eventstore.log.operations import Page, Query
     from eventstore.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -211,3 +212,21 @@ async def test_a_database_that_is_away_puts_it_off(
         await eventually(ended)
         tasks.cancel_scope.cancel()
     assert left == [0]
+
+
+@pytest.mark.parametrize("log_url", ["memory"], indirect=True)
+async def test_a_read_that_takes_longer_than_a_poll_is_not_cut_short(
+    store: EventStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = store.feed.pages.page
+
+    async def slow(query: Query) -> Page:
+        await anyio.sleep(0.03)
+        return await read(query)
+
+    monkeypatch.setattr(store.feed.pages, "page", slow)
+    monkeypatch.setattr(store.feed, "poll", 0.001)
+    await disable(store, "A", 1)
+    clock.now_us += SECOND
+    async with expiring(store):
+        await ended(store, "A")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+import sqlite3
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -20,6 +21,7 @@ from server.conftest import Server, served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from anyio.abc import SocketStream
 
@@ -178,6 +180,33 @@ async def test_all_are_told_why_a_broadcast_has_failed(
         for client in (one, other):
             await client.end()
             assert b"event: problem" in client.lines
+
+
+async def test_a_log_restored_to_an_earlier_state_ends_old_streams_and_not_new_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a file system's snapshot; the server itself does not look again meanwhile."""
+    url = f"sqlite:///{tmp_path}/log.db"
+    async with EventStore.open(url, poll=3_600.0, notify="none") as store:
+        secret = await create_token(store, "all", ["read"])
+        await store.append("a/1", [NewEvent("Happened", 0)])
+        with (
+            closing(sqlite3.connect(tmp_path / "log.db")) as file,
+            closing(sqlite3.connect(tmp_path / "snapshot.db")) as snapshot,
+        ):
+            file.backup(snapshot)
+            async with served(store) as server:
+                watched = Watched(server, secret, monkeypatch)
+                async with watched.client("&after=end") as old:
+                    await until(lambda: watched.joined == 1)
+                    await watched.append(1)
+                    await old.read(1)
+                    snapshot.backup(file)
+                    async with watched.client("&after=end") as new:
+                        await old.end()
+                        assert b"HistoryDivergedError" in b"".join(old.lines)
+                        assert await new.read(0) == []
+                        await until(lambda: watched.joined == 1)
 
 
 async def test_a_question_for_the_head_alone_has_no_body(server: Server) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
+import anyio
 import pytest
 
 from eventstore.log.events import Cursor
-from eventstore.server._broadcasts import Broadcast, Form, Listener, Part
+from eventstore.log.operations import Query
+from eventstore.server import _broadcasts
+from eventstore.server._broadcasts import Broadcast, Broadcasts, Form, Listener, Part
 
 pytestmark = pytest.mark.anyio
 
@@ -21,10 +24,13 @@ class Connection:
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
+        self.enough = anyio.Event()
 
     def write_part(self, body: bytes, _chunk: bytes) -> bool:
         if not self.full:
             self.written.append(body)
+        if len(self.written) == 3:
+            self.enough.set()
         return not self.full
 
 
@@ -72,3 +78,73 @@ async def test_a_sign_is_written_to_all_and_says_how_far_they_are() -> None:
         _, listener, connection = joined(position, 7)
         listener.write(Part(0, at(9), b": alive"))
         assert (connection.written, listener.cursor) == ([b": alive"], at(max(position, 9)))
+
+
+class Reading:
+    """A subscription whose one read takes until it is let go; how many were begun and cut short."""
+
+    cursor = None
+
+    def __init__(self) -> None:
+        self.begun = self.ended = 0
+        self.go = anyio.Event()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.ended += 1
+
+    def commits(self) -> Self:
+        return self
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        self.begun += 1
+        await self.go.wait()
+        raise OSError("the disk is broken")
+
+
+async def test_signs_interrupt_no_read_and_all_learn_of_its_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_broadcasts, "HEARTBEAT", 0.001)
+    changes: Any = Reading()
+    _, one, connection = joined(7, 7)
+    running = Broadcast(changes, at(7), Form(lambda _, __: b"", lambda _: b"alive"))
+    assert running.join(one)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(running.run)
+        with anyio.fail_after(60):
+            await connection.enough.wait()
+        changes.go.set()
+    assert set(connection.written) == {b"alive"}
+    assert (changes.begun, changes.ended, one.joined, one.cursor) == (1, 1, None, at(7))
+    assert b"a fault of the program" in one.problem
+
+
+async def test_a_log_restored_to_an_earlier_state_ends_what_was_written_together() -> None:
+    opened: list[Cursor] = []
+
+    def subscribe(_: Query, after: Cursor) -> Any:
+        opened.append(after)
+        return Reading()
+
+    async with anyio.create_task_group() as tasks:
+        broadcasts = Broadcasts(subscribe)
+        broadcasts.start(tasks)
+        _, old, _ = joined(9, 10)
+        old.cursor = at(9)
+        assert broadcasts.join(old, Query(), FORM)
+        _, new, _ = joined(5, 7)
+        assert not broadcasts.join(new, Query(), FORM)
+        new.cursor = at(8)  # It may have read before the others were written to.
+        new.lacked = 0
+        assert not broadcasts.join(new, Query(), FORM)
+        assert old.joined
+        assert broadcasts.join(new, Query(), FORM)
+        left: list[Any] = [old.joined, old.problem, *opened]
+        assert left == [None, b"", at(9), at(8)]
+        tasks.cancel_scope.cancel()
