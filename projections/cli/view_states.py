@@ -54,7 +54,7 @@ def _trouble(values: Mapping[str, Any]) -> str:
 
 def _size(values: Mapping[str, Any]) -> str:
     if values["rows"] is None:
-        return "-"
+        return "-" if values["bytes"] is None else show_bytes(values["bytes"])
     rows = f"{values['rows']} row{'' if values['rows'] == 1 else 's'}"
     if values["more_rows"]:
         rows = f"over {rows}"

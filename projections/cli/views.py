@@ -36,12 +36,12 @@ pause: Final = anyio.sleep
 
 
 async def views(session: Session, *, database: Database = None, at: At = None) -> None:
-    """List every version of every view, with position, size and state.
+    """List every version of every view and of every fold, with position, size and state.
 
     "behind" counts events. Where a version is being built, the command looks twice, a second apart,
     and says how long the rest takes at that speed. Of views in other databases the log knows what
     their runners have told it; --database looks into one. Of views in directories it knows only
-    those whose runs fail.
+    those whose runs fail, and of folds their snapshots beside the log.
     """
     if at is not None:
         raise InvalidInputError("--at", NO_PAST)

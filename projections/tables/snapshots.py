@@ -10,12 +10,23 @@ import logging
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sqlalchemy import BigInteger, Integer, LargeBinary, MetaData, String, Table, inspect
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    func,
+    inspect,
+    select,
+)
 
 from eventstore.log.events import Cursor
 from projections.tables.checkpoints import own_schema_only
 from projections.tables.columns import ByteOrder, keys, required
 from projections.tables.upsert import Upsert
+from projections.tables.view_model import SavedFold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +61,19 @@ class Snapshot(NamedTuple):
     cursor: Cursor
     stream_version: int
     state: bytes
+
+
+def read_folds(connection: Connection, log_id: str) -> list[SavedFold]:
+    """Return the snapshot of each version of each fold of a whole log, by name and version."""
+    with own_schema_only(connection):
+        if not inspect(connection).has_table(snapshot_table.name):
+            return []
+        c = snapshot_table.c
+        found = select(
+            c.name, c.version, c.position, func.length(c.state), c.log_id == log_id
+        ).where(c.stream == "")
+        rows = connection.execute(found.order_by(c.name, c.version)).all()
+    return [SavedFold(*row) for row in rows]
 
 
 class Snapshots:

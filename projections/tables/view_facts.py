@@ -22,6 +22,7 @@ from projections.tables.checkpoints import (
     set_aside_table,
 )
 from projections.tables.ledger import ledger_table, read_columns
+from projections.tables.snapshots import read_folds
 from projections.tables.view_model import Look, SetAside, Size, ViewVersion
 
 if TYPE_CHECKING:
@@ -47,10 +48,11 @@ _BYTES: Final = text(
 
 
 async def look_at_views(store: EventStore) -> Look:
-    """Look at the database of an open log."""
+    """Look at the database of an open log: at its views, and at the snapshots of folds."""
 
     def read(connection: Connection, head: Head) -> Look:
-        return Look(head.position, read_views(connection), monotonic())
+        folds = read_folds(connection, head.log_id)
+        return Look(head.position, read_views(connection), monotonic(), folds)
 
     return await store.query(read)
 

@@ -50,12 +50,25 @@ class ViewVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedFold:
+    """The snapshot of one version of a fold: where the next program that has it begins."""
+
+    name: str
+    version: int
+    position: int
+    bytes: int
+    is_of_log: bool
+    """Whether it was computed from the log beside which it is: otherwise it is not used."""
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """What one look at the log's database has found; ``seconds`` are those of a monotonic clock."""
 
     head: int
     views: Sequence[ViewVersion]
     seconds: float
+    folds: Sequence[SavedFold] = ()
 
 
 class ElsewhereView(msgspec.Struct, frozen=True):

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from eventstore.store.status import seconds_between
 from projections.elsewhere import TELL_SECONDS
+from projections.tables.view_model import ViewVersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from projections.tables.view_model import ElsewhereView, Look, ViewVersion
+    from projections.tables.view_model import ElsewhereView, Look, SavedFold
     from projections.troubles import Trouble
 
 State: TypeAlias = Literal[
-    "live", "behind", "stopped", "failing", "diverged", "building", "paused", "built", "left over"
-]
+    "live", "behind", "stopped", "failing", "diverged", "building", "paused", "built", "left over",
+    "saved",
+]  # fmt: skip
 """How a version of a view is.
 
 ``live`` at the head of the log; ``behind`` it; ``stopped`` before an event that cannot be applied;
@@ -23,6 +25,8 @@ State: TypeAlias = Literal[
 
 A version that is built beside the live one is ``building`` while it moves, ``paused`` where it
 does not, ``built`` at the head, and ``left over`` where the live version is as high.
+
+A fold is ``saved``: its state is in the memory of a program, and only its snapshot is known.
 """
 
 Key: TypeAlias = "tuple[str, int, bool]"
@@ -44,7 +48,7 @@ def describe_views(
     elsewhere: Sequence[ElsewhereView] = (),
     now: int = 0,
 ) -> list[dict[str, Any]]:
-    """Return each version of each view, and failing views of other places, as JSON-ready values.
+    """Return views, folds, and failing views of other places, a version each, as JSON-ready values.
 
     ``before`` is an earlier look, from which speeds are known. ``place`` is the log's, as troubles
     name it. ``elsewhere`` are the views of which the log was told, ``now`` is its time.
@@ -57,6 +61,7 @@ def describe_views(
         _describe(view, look.head, live, None if view.is_build else here.get(view.name), speeds)
         for view in look.views
     ]
+    described += [_describe_fold(fold, look.head) for fold in look.folds]
     described += [values for told in elsewhere for values in _told(told, look.head, failing, now)]
     known = {(view.name, place) for view in look.views if not view.is_build}
     known |= {(told.projection, told.place) for told in elsewhere if told.versions}
@@ -86,6 +91,29 @@ def _told(
             "owner": values["owner"] or told.owner,
             "told_seconds_ago": seconds,
         }
+
+
+def _describe_fold(fold: SavedFold, head: int) -> dict[str, Any]:
+    """Describe the snapshot of a fold with the keys of a view."""
+    view = ViewVersion(
+        fold.name,
+        fold.version,
+        fold.position,
+        is_build=False,
+        is_followed=False,
+        failed_at=None,
+        failure=None,
+        set_aside=(),
+        set_aside_count=0,
+        tables=(),
+        size=None,
+    )
+    diverged = fold.position > head or not fold.is_of_log
+    return _describe(view, head, {}, None, {}) | {
+        "state": "diverged" if diverged else "saved",
+        "kept": "fold",
+        "bytes": fold.bytes,
+    }
 
 
 def _speeds(before: Look, after: Look) -> dict[Key, float]:

@@ -13,6 +13,8 @@ from support.waiting import until
 from eventstore import ConfigError, EventStore, EventTypes, HistoryGoneError, ProjectionError
 from eventstore import NewEvent as New
 from projections import Fold, FoldRunner, handles
+from projections.tables.view_facts import look_at_views
+from projections.tables.view_model import SavedFold
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -100,6 +102,8 @@ async def test_a_state_is_resumed_from_its_snapshot(store: EventStore) -> None:
     assert await first.catch_up() == Balances({"a/1": 4, "a/0": 2}, 3)
     assert first.cursor == (await store.head()).cursor
     await first.save()
+    (listed,) = (await look_at_views(store)).folds
+    assert listed == SavedFold("book", 1, 6, len(Book().encode(first.state)), is_of_log=True)
     await pay(store, 4)
     fold = Counting()
     again = FoldRunner(store, fold)

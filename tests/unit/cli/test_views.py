@@ -11,7 +11,7 @@ from sqlalchemy import insert, update
 from support.totals import DoubledTotals, Totals, append_numbers, reader_of
 
 from eventstore import EventStore, NewEvent, ProjectionError
-from projections import ProjectionRunner
+from projections import Fold, FoldRunner, ProjectionRunner
 from projections.cli import views as command
 from projections.cli.view_states import row_of
 from projections.tables import view_facts
@@ -22,7 +22,8 @@ from projections.tables.checkpoints import (
     failure_table,
     projection_table,
 )
-from projections.tables.view_model import Look, SetAside, Size, ViewVersion
+from projections.tables.snapshots import Snapshot, Snapshots
+from projections.tables.view_model import Look, SavedFold, SetAside, Size, ViewVersion
 from projections.tables.view_states import describe_views
 from projections.troubles import Trouble
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.commands import Run
+
+    from eventstore import Event
 
 HOSTILE = "a\x1b[31m\u202e\x9b"
 
@@ -112,6 +115,29 @@ async def fill(url: str, *versions: type[Totals]) -> None:
                 await ProjectionRunner(store, version().at(url)).catch_up()
 
 
+class Seen(Fold[int]):
+    """The number of events."""
+
+    name, version = "seen", 3
+
+    def initial(self) -> int:
+        return 0
+
+    def handle(self, state: int, event: Event) -> int:
+        return state + 1
+
+
+async def save(url: str) -> None:
+    """Store a snapshot of a fold, and one of a stream, which is no fold of the log; go on."""
+    async with EventStore.open(url, notify="none") as store:
+        runner = FoldRunner(store, Seen())
+        assert await runner.catch_up() == 6
+        await runner.save()
+        of_stream = Snapshot((await store.head()).cursor, 1, b"1")
+        await Snapshots(store, "balance", 1).save(of_stream, "n/1")
+        await store.append("n/1", [NewEvent("Bad", 1)])
+
+
 def test_what_is_listed_is_json_and_a_table(run: Run, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/eventstore.db"
     anyio.run(fill, url, Totals)
@@ -180,6 +206,28 @@ def test_a_name_of_the_database_steers_no_terminal(run: Run, tmp_path: Path) -> 
         assert (done.returncode, done.stderr) == (0, "")
         assert not {"\x1b", "\u202e", "\x9b"} & set(done.stdout)
     assert json.loads(done.stdout)["name"] == HOSTILE
+
+
+def test_folds_are_listed_as_their_snapshots_tell(run: Run, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/eventstore.db"
+    anyio.run(fill, url, Totals)
+    anyio.run(save, url)
+    totals, fold = (json.loads(line) for line in run("views", "--json").stdout.splitlines())
+    shown = {key: fold[key] for key in ("name", "version", "state", "kept", "position", "lag")}
+    assert shown == {
+        "name": "seen", "version": 3, "state": "saved", "kept": "fold", "position": 6, "lag": 1,
+    }  # fmt: skip
+    assert fold.keys() == totals.keys()
+    assert run("views").stdout.splitlines()[-1].split() == [
+        "seen", "3", "saved", "6", "1", "1", "bytes", "fold",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("position", "is_of_log"), [(11, True), (10, False)])
+def test_a_snapshot_of_another_log_is_no_saved_one(position: int, *, is_of_log: bool) -> None:
+    fold = SavedFold("seen", 3, position, 1, is_of_log=is_of_log)
+    (values,) = describe_views(Look(10, [], 0.0, [fold]), None, [], "")
+    assert values["state"] == "diverged"
 
 
 @pytest.mark.usefixtures("empty_log")
