@@ -30,6 +30,9 @@ MAX_CONSUMER_BYTES: Final = 255
 MAX_REPORT_BYTES: Final = 16 * 1024
 """Largest record of what a worker tells of itself, in bytes of UTF-8."""
 
+MAX_REPORTS: Final = 20_000
+"""Most workers of which there is such a record; those that are silent for an hour make room."""
+
 MAX_METADATA_BYTES: Final = 64 * 1024
 """Largest metadata of one event, in bytes of encoded JSON."""
 

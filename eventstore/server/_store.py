@@ -73,6 +73,8 @@ async def _read(gateway: Gateway, request: Request, token: Token, asked: wire.Re
         case wire.ReadStreams(prefix, after, limit):
             gateway.access.require_streams(request, "read", prefix or None)
             return await log.stream_states(prefix, after, limit)
+        case wire.ReadToldViews() | wire.ReadReports():  # They may tell of any stream.
+            gateway.access.require_streams(request, "read", None)
     return await _read_state(log, asked)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.logs import some
 
-from eventstore import EventStore, InvalidInputError, LimitExceededError
+from eventstore import EventStore, InvalidInputError, LimitExceededError, limits
 from eventstore.limits import MAX_CONSUMER_BYTES, MAX_REPORT_BYTES
 
 if TYPE_CHECKING:
@@ -56,6 +56,22 @@ async def test_the_records_of_workers_that_are_gone_for_long_are_removed(
     assert sorted(await told(store)) == ["gone", "stays"]
     await store.store_report("new", "{}")
     assert sorted(await told(store)) == ["new", "stays"]
+
+
+async def test_the_number_of_records_is_bounded(
+    store: EventStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of workers that are silent for an hour make room; others are told again as before."""
+    monkeypatch.setattr(limits, "MAX_REPORTS", 3)
+    for name in "abc":
+        await store.store_report(name, "first")
+        clock.advance(timedelta(minutes=20))
+    with pytest.raises(LimitExceededError, match="4 is over the limit of 3"):
+        await store.store_report("d", "first")
+    await store.store_report("c", "second")
+    clock.advance(timedelta(seconds=1))
+    await store.store_report("d", "first")
+    assert await told(store) == {"b": "first", "c": "second", "d": "first"}
 
 
 @pytest.mark.any_past

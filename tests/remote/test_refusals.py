@@ -97,8 +97,9 @@ async def test_a_token_is_held_to_its_scopes_and_streams(served: Served) -> None
             with pytest.raises(AccessDeniedError) as refused:
                 await call
             assert refused.value.status == 403
-        with pytest.raises(AccessDeniedError):
-            await anext(store.read())
+        for everything in (anext(store.read()), store.reports(), store.feed.log.told_views()):
+            with pytest.raises(AccessDeniedError):
+                await everything
 
 
 async def test_a_token_for_some_streams_follows_them(served: Served) -> None:
