@@ -8,6 +8,7 @@ import typer
 
 from eventstore.cli.manifest import StatusEntry
 from eventstore.cli.session import Session
+from eventstore.errors import InvalidInputError
 from eventstore.system.time_text import show_age
 from projections.rules.fleet import (
     BAD,
@@ -56,6 +57,10 @@ async def fleet(
     """
     async with session.open_store() as store:
         found = await read_fleet(store)
+    if rule is not None and not found.knows(rule):
+        raise InvalidInputError(
+            f"rule {rule!r}", "the log never had it: 'eventstore rules' lists the rules"
+        )
     output = session.output
     if not output.json:
         for line in _summary(found):
@@ -82,6 +87,10 @@ async def forget(
 ) -> None:
     """Forget what a worker has told; a consumer of that name stays."""
     async with session.open_store() as store:
+        if worker not in {told.name for told in await store.reports()}:
+            raise InvalidInputError(
+                f"worker {worker!r}", "it has told nothing: 'eventstore fleet' lists the workers"
+            )
         await store.forget_report(worker)
     session.output.value({"worker": worker}, f"worker {worker}: what it has told is forgotten")
 

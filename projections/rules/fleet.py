@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, ge
 
 from eventstore.log.clock import from_microseconds
 from eventstore.system.time_text import show_age
+from projections.rules.events import RULES, STATES
 from projections.rules.loaded_report import MOST_NAMED, decode_report
 from projections.rules.seen_rules import read_intended
 
@@ -83,6 +84,17 @@ class Fleet(NamedTuple):
         for worker in self.workers:
             found[worker.verdict] += 1
         return found
+
+    def knows(self, rule_id: str) -> bool:
+        """Tell whether the log ever had a rule or its state, or a worker names it."""
+        if rule_id in self.intended.rules or any(
+            prefix + rule_id in self.intended.positions for prefix in (RULES, STATES)
+        ):
+            return True
+        reports = [worker.report for worker in self.workers if worker.report is not None]
+        return any(
+            rule_id == named for told in reports for named, _ in (*told.differs, *told.rejected)
+        )
 
 
 async def read_fleet(store: EventStore) -> Fleet:
@@ -184,7 +196,10 @@ class Holding(NamedTuple):
 
 
 def who_has(fleet: Fleet, rule_id: str) -> list[Holding]:
-    """Return for each worker what it has of a rule, those that have it not first."""
+    """Return for each worker what it has of a rule, those that have it not first.
+
+    Of a rule that is not intended a worker "has" what it should where it does not run it.
+    """
     found = [_holding(fleet.intended, worker, rule_id) for worker in fleet.workers]
     order = ("rejected", "differs", "unknown", "has")
     return sorted(found, key=lambda one: (order.index(one.word), one.worker.name))
@@ -204,11 +219,12 @@ def _holding(intended: Intended, worker: Worker, rule_id: str) -> Holding:
         return Holding(worker, "unknown", worker.said())
     complete = worker.differing is not None and worker.differing <= len(worker.differs)
     newest = max(
-        (intended.positions.get(prefix + rule_id, 0) for prefix in ("rule/", "rule-state/")),
+        (intended.positions.get(prefix + rule_id, 0) for prefix in (RULES, STATES)),
         default=0,
     )
     if worker.verdict == "current" or (complete and report.position >= newest):
-        return Holding(worker, "has", "")
+        why = "" if rule_id in intended.rules else "does not run it, as intended"
+        return Holding(worker, "has", why)
     return Holding(worker, "unknown", "it does not say which rules differ")
 
 

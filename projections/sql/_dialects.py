@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from eventstore.system.extras import needs_extra
 from eventstore.system.secret_url import SecretUrl
 from projections.sql.sqlite.copy import SqliteCopy
 from projections.sql.sqlite.dialect import SqliteDialect
@@ -47,6 +48,7 @@ def make_copy(url: str, name: str) -> CopyDatabase:
     """Return the database of a copy, not yet opened."""
     if SecretUrl(url).scheme != _POSTGRES:
         return SqliteCopy(url, name)
-    from projections.sql.postgres.copy import PostgresCopy  # noqa: PLC0415 - optional
+    with needs_extra("postgres", "a copy on PostgreSQL"):
+        from projections.sql.postgres.copy import PostgresCopy  # noqa: PLC0415 - optional
 
     return PostgresCopy(url, name)

@@ -64,6 +64,10 @@ def test_the_fleet_is_listed_those_in_trouble_first(here: Run, tmp_path: Path) -
     who = here("fleet", "--rule", "R1").stdout.splitlines()[3:]
     assert "rejected" in who[0]
     assert (done.returncode, here("fleet", "--strict").returncode) == (0, 1)
+    for words, named in (("--rule", "R0"), "rule 'R0'"), (("forget", "R0"), "worker 'R0'"):
+        refused = here("fleet", *words)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr.startswith(f"error: {named}: ")
 
 
 def test_a_probe_ends_with_1_while_a_worker_drifts(here: Run, tmp_path: Path) -> None:

@@ -126,3 +126,15 @@ def test_who_has_a_rule_is_told_worker_by_worker() -> None:
     }
     assert who_has(found, "B")[0].word == "rejected"
     assert {one.worker.name: one.word for one in who_has(found, "A")}["late"] == "has"
+
+
+def test_a_removed_rule_is_told_from_one_that_a_worker_runs_and_from_one_that_never_was() -> None:
+    found = fleet(
+        told("good"),
+        told("late", hash="0" * 64, differs=(("C", "extra"), ("X", "extra")), differing=2),
+        told("refuses", rejected=(("Y", "why"),), refused=1),
+    )
+    said = {one.worker.name: (one.word, one.why) for one in who_has(found, "C")}
+    assert said["good"] == ("has", "does not run it, as intended")
+    assert said["late"] == ("differs", "extra")
+    assert [found.knows(rule_id) for rule_id in "ABCDXYZ"] == [True] * 6 + [False]

@@ -10,6 +10,7 @@ import pytest
 from eventstore import ConfigError, EventStore
 from eventstore.notify.notifiers import make_notifier
 from eventstore.system.extras import needs_extra
+from projections.sql import SqlCopy
 from projections.tables.backends import make_database
 
 if TYPE_CHECKING:
@@ -55,10 +56,11 @@ def refusal(use: object) -> str:
     [
         (lambda: EventStore.open("postgresql://host/db"), "postgres"),
         (lambda: make_database("postgresql://host/db"), "postgres"),
+        (lambda: SqlCopy("postgresql://host/db"), "postgres"),
         (lambda: make_notifier("redis://host", "memory://", None, [KEY]), "redis"),
         (lambda: make_notifier("postgres", "postgresql://host/db", None), "postgres"),
     ],
-    ids=["log", "projection", "redis notifier", "postgres notifier"],
+    ids=["log", "projection", "copy of tables", "redis notifier", "postgres notifier"],
 )
 def test_the_line_names_the_extra_and_how_to_install_it(use: object, extra: str) -> None:
     line = refusal(use)
