@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Tables = dict[str, Any]
 
 PEOPLE = "CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT UNIQUE, note);"
-_NOT_USERS = {*TABLES, "log_incarnation", "sql_capture", "sql_capture_copy"}
+_NOT_USERS = {*TABLES, "log_incarnation", "sql_capture", "sql_capture_copy", "worker_report"}
 
 
 class _Text(bytes):
