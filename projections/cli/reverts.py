@@ -14,6 +14,7 @@ from eventstore.cli.moments import MOMENT
 from eventstore.cli.options import By, Yes, user_name
 from eventstore.cli.session import Session
 from eventstore.cli.stream_keys import find_key
+from eventstore.errors import EventStoreError
 from eventstore.moments.resolve import resolve_moment
 from projections.cli.diffs import show_differences
 from projections.rules.events import RULES, STATES
@@ -121,11 +122,9 @@ class _Restoration:
         if not self._options.yes and output.can_ask:
             output.ask(question)
         done = await self._store.append_many(plan.writes)
-        written = 0
-        for root, source in places.items():
-            written += await anyio.to_thread.run_sync(partial(put_back, root, plan.files[source]))
+        written = await self._put_back(plan, places, done.position)
         events = len(plan.writes)
-        files = f", {written} files written" if places else ""
+        files = f", {written} file{'' if written == 1 else 's'} written" if places else ""
         output.value(
             {
                 "target": self._target,
@@ -138,6 +137,19 @@ class _Restoration:
         )
         if (note := plan.note()) and not places:
             output.note(f"note: {note}: put them back too (--write)")
+
+    async def _put_back(self, plan: Plan, places: dict[Path, str], position: int) -> int:
+        """Put the files back; where that fails, say that the events are appended all the same."""
+        written = 0
+        try:
+            for root, source in places.items():
+                work = partial(put_back, root, plan.files[source])
+                written += await anyio.to_thread.run_sync(work)
+        except (EventStoreError, OSError):
+            note = f"note: the events are appended, up to position {position}, but not all files"
+            self._session.output.note(f"{note} are written: {plan.note()}")
+            raise
+        return written
 
     def _places(self, plan: Plan) -> dict[Path, str]:
         """Return the directory of each source whose files are put back."""

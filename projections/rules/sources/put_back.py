@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 
 
 def check_files(root: Path, files: Mapping[str, bytes | None]) -> None:
-    """Raise SourceError where the directory is not there, or a path would lead out of it."""
+    """Raise SourceError where the directory is not there, or a path is that of none of its files.
+
+    A path would lead out of it, or is that of a directory.
+    """
     if not root.is_dir():
         raise SourceError(root, "is no directory: its files cannot be written")
     for path in files:
-        _inside(root, path)
+        if _inside(root, path).is_dir():
+            raise SourceError(
+                root, f"{escape_path(path)} is a directory: nothing was written there"
+            )
 
 
 def put_back(root: Path, files: Mapping[str, bytes | None]) -> int:

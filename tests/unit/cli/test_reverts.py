@@ -9,6 +9,8 @@ import pytest
 from support.commands import refused
 from support.master import fill, ttp
 
+from eventstore import StorageError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -47,6 +49,25 @@ def test_a_revert_with_write_puts_the_files_back(run: Run, rules: Path) -> None:
     }  # fmt: skip
     assert "name: first" in (rules / "1.yml").read_text()
     assert json.loads(run("sync", "rules", "--once", "--json").stdout)["position"] is None
+
+
+def test_files_that_cannot_be_written_are_refused_before_or_told_after_the_events(
+    run: Run, rules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "odd" / "1.yml").mkdir(parents=True)
+    words = ("revert", "R1", "--to", "good", "--write")
+    assert "1.yml is a directory" in refused(run, *words, "--directory", "odd")
+    assert "name: bad" in run("show", "R1").stdout  # nothing was appended
+
+    def full(*_: object) -> None:
+        raise StorageError(rules / "1.yml", "No space left on device")
+
+    monkeypatch.setattr("projections.rules.sources.put_back.writing", full)
+    done = run(*words)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "the events are appended, up to position 4, but not all files" in done.stderr
+    assert "the next sync of" in done.stderr
 
 
 def test_undo_takes_one_commit_back(run: Run, rules: Path) -> None:
