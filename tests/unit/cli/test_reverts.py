@@ -60,7 +60,7 @@ def test_files_that_cannot_be_written_are_refused_before_or_told_after_the_event
     assert "name: bad" in run("show", "R1").stdout  # nothing was appended
 
     def full(*_: object) -> None:
-        raise StorageError(rules / "1.yml", "No space left on device")
+        raise StorageError(str(rules / "1.yml"), "No space left on device")
 
     monkeypatch.setattr("projections.rules.sources.put_back.writing", full)
     done = run(*words)
