@@ -173,6 +173,10 @@ class Driver(ABC):
     def has_table(self, name: str) -> bool:
         """Whether there is such a table where the log lives."""
 
+    def may_make_tables(self) -> bool:
+        """Whether tables may be made where the log lives."""
+        return True
+
     @abstractmethod
     def catalog(self) -> dict[str, str]:
         """Return what the database says that the log's tables are made of.

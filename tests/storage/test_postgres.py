@@ -239,6 +239,28 @@ async def test_a_database_that_only_reads_for_a_while_is_written_to_again(
         assert (await store.append("a/1", some(1))).position == 2
 
 
+async def test_a_role_that_may_not_make_tables_appends_to_a_log_without_the_table_of_reports(
+    postgres: Server, url: str
+) -> None:
+    async with EventStore.open(url, notify="none") as store:
+        await store.append("a/1", some(1))
+    schema = url.rpartition("%3D")[2]
+    role = f"plain_{schema}"
+    secret = psycopg.conninfo.conninfo_to_dict(url)["password"]
+    postgres.execute(f"DROP TABLE {schema}.worker_report")
+    postgres.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{secret}'")
+    postgres.execute(f"GRANT USAGE ON SCHEMA {schema} TO {role}")
+    postgres.execute(f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA {schema} TO {role}")
+    async with EventStore.open(url.replace("//tester:", f"//{role}:"), notify="none") as store:
+        assert (await store.append("a/1", some(1))).position == 2
+        with pytest.raises(StorageError, match="permission denied"):
+            await store.store_report("w1", "{}")
+    async with EventStore.open(url, notify="none") as store:
+        found = postgres.execute(f"SELECT to_regclass('{schema}.worker_report') IS NOT NULL")
+        assert found == [(True,)]
+        await store.store_report("w1", "{}")
+
+
 async def test_a_poisoned_append_fails_alone(postgres: Server, url: str) -> None:
     class Picky(Hiding):
         def apply(self, connection: Any, events: Sequence[Event], cursor: Cursor) -> None:

@@ -318,6 +318,12 @@ class PostgresDriver(Driver):
         )
         return found is not None
 
+    def may_make_tables(self) -> bool:
+        """Whether the session's role may make tables in the log's schema."""
+        asked = "SELECT pg_catalog.has_schema_privilege(pg_catalog.current_schema(), 'CREATE')"
+        ((may,),) = self.rows(asked)
+        return bool(may)
+
     def catalog(self) -> dict[str, str]:
         """Return the columns, constraints, indexes and triggers of the log's tables."""
         tables = list(TABLES)
