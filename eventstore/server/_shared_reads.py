@@ -124,9 +124,13 @@ class SharedWaits:
             found = None if wait is None else wait.page
             if wait is not None and found and found.events[0].position > after.position:
                 return wait.body
+            key = (_at(query, None), after.log_id)
+            ahead = self._waits.get(key)
             page = await self._reads.page(_at(query, after))
             if page.events or failed:
                 return self._encode(page) if page.events else None
+            if ahead is not None and page.through.position < ahead.start.position:
+                self._close(key, ahead)  # It began before the log was restored to an earlier state.
             failed = wait is not None and found is None
             after = page.through
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, NamedTuple
 
+import anyio
+
 from eventstore.errors import InvalidInputError
 from projections.rules.differences import lines_of
 from projections.rules.events import RULES
@@ -50,7 +52,9 @@ async def blame_rule(store: EventStore, rule_id: str, until: int) -> list[Blamed
                 content = await content_of(store, event, says)
                 if content is not None:
                     new = lines_of(content)
-                    brought = _carried_over(lines or [], brought, new, event)
+                    brought = await anyio.to_thread.run_sync(
+                        _carried_over, lines or [], brought, new, event
+                    )
                     lines = new
             case Removed():
                 lines, brought = None, []

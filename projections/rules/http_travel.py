@@ -1,7 +1,7 @@
 """``/v1/diff``, ``/v1/revert`` and a rule's past: what differs between moments, and the way back.
 
 All of it is computed by the functions of the command line. One comparison is made at a time, as
-each reads the rules of two moments; diffs are made in a thread.
+each reads the rules of two moments; lines are compared in a thread.
 """
 
 from __future__ import annotations
@@ -61,45 +61,13 @@ def travel_routes(_store: EventStore) -> list[Route]:
     one = "/v1/rules/{id}"
     return [
         Route("GET", "/v1/diff", travel.get_diff, parameters=("a", "b", "rule", "stat", "limit")),
-        Route("GET", f"{one}/blame", get_blame, parameters=("at",)),
-        Route("GET", f"{one}/revisions/{{revision}}/diff", get_change, parameters=("since",)),
+        Route("GET", f"{one}/blame", travel.get_blame, parameters=("at",)),
+        Route(
+            "GET", f"{one}/revisions/{{revision}}/diff", travel.get_change, parameters=("since",)
+        ),
         Route("GET", "/v1/revert", travel.get_revert, parameters=("target", "to")),
         Route("POST", "/v1/revert", travel.post_revert, "append", body=RevertBody),
     ]
-
-
-async def get_blame(gateway: Gateway, request: Request) -> Response:
-    """Answer with each line of a rule's file, and the event that brought it: who, when, why."""
-    rule_id = require_rule(gateway, request)
-    moment = await resolve_moment(gateway.store, request.query_params.get("at", "now"))
-    lines = await blame_rule(gateway.store, rule_id, moment.position)
-    return tagged(
-        request, {"position": moment.position, "lines": [line.values() for line in lines]}
-    )
-
-
-async def get_change(gateway: Gateway, request: Request) -> Response:
-    """Answer with what a revision did to its rule's file, or what differs since another one."""
-    rule_id = require_rule(gateway, request)
-    revision = read_revision(request)
-    since = int(read_number(request, "since", 0, 2.0**53))
-    before: Event | None = None
-    event: Event | None = None
-    reader = gateway.store.read(streams=RULES + rule_id, types=SOURCE_TYPES, kept=True)
-    async for one in reader:
-        if one.version == revision:
-            event = one
-        elif one.version == since if since else one.version < revision:
-            before = one
-    if event is None:
-        raise HttpError(404, f"the rule {rule_id!r:.200} has no revision {revision}")
-    was, now = await _file(gateway.store, before), await _file(gateway.store, event)
-    values = {
-        "revision": revision,
-        "since": 0 if before is None else before.version,
-        "diff": diff_contents(was[1], now[1], was[0], now[0]),
-    }
-    return tagged(request, values)
 
 
 async def _file(store: EventStore, event: Event | None) -> tuple[str | None, bytes | None]:
@@ -111,10 +79,45 @@ async def _file(store: EventStore, event: Event | None) -> tuple[str | None, byt
 
 
 class _Travel:
-    """The handlers that compare all rules of two moments."""
+    """The handlers, and whose turn it is to compare."""
 
     def __init__(self) -> None:
         self._turn = anyio.Lock()
+
+    async def get_blame(self, gateway: Gateway, request: Request) -> Response:
+        """Answer with each line of a rule's file, and the event that brought it: who, when, why."""
+        rule_id = require_rule(gateway, request)
+        moment = await resolve_moment(gateway.store, request.query_params.get("at", "now"))
+        async with self._turn:
+            lines = await blame_rule(gateway.store, rule_id, moment.position)
+        return tagged(
+            request, {"position": moment.position, "lines": [line.values() for line in lines]}
+        )
+
+    async def get_change(self, gateway: Gateway, request: Request) -> Response:
+        """Answer with what a revision did to its rule's file, or what differs since another one."""
+        rule_id = require_rule(gateway, request)
+        revision = read_revision(request)
+        since = int(read_number(request, "since", 0, 2.0**53))
+        before: Event | None = None
+        event: Event | None = None
+        reader = gateway.store.read(streams=RULES + rule_id, types=SOURCE_TYPES, kept=True)
+        async for one in reader:
+            if one.version == revision:
+                event = one
+            elif one.version == since if since else one.version < revision:
+                before = one
+        if event is None:
+            raise HttpError(404, f"the rule {rule_id!r:.200} has no revision {revision}")
+        was, now = await _file(gateway.store, before), await _file(gateway.store, event)
+        async with self._turn:
+            diff = await anyio.to_thread.run_sync(diff_contents, was[1], now[1], was[0], now[0])
+        values = {
+            "revision": revision,
+            "since": 0 if before is None else before.version,
+            "diff": diff,
+        }
+        return tagged(request, values)
 
     async def get_diff(self, gateway: Gateway, request: Request) -> Response:
         """Answer with the rules and states that differ between two moments; ``b`` is now."""

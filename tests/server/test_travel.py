@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.rule_events import definition_data
 
 from eventstore import NewEvent
+from projections.rules import blame, http_travel
 from projections.rules.blame import blame_rule
 from projections.rules.sources.lease import SourceLock
 
@@ -46,6 +48,29 @@ async def test_moments_are_compared_as_the_command_line_compares_them(server: Se
         assert (await client.get("/v1/diff?a=99")).status_code == 400
         unknown = await client.get("/v1/diff?a=tag:none")
         assert (unknown.status_code, unknown.json()["title"]) == (404, "UnknownMomentError")
+
+
+async def test_lines_are_compared_beside_the_event_loop(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where all lines of a large file are the same, that takes seconds."""
+    threads: list[int] = []
+
+    def noting(function: Any) -> Any:
+        def noted(*given: Any, **more: Any) -> Any:
+            threads.append(threading.get_ident())
+            return function(*given, **more)
+
+        return noted
+
+    for place, name in ((blame, "SequenceMatcher"), (http_travel, "diff_contents")):
+        monkeypatch.setattr(place, name, noting(getattr(place, name)))
+    await define(server.store, "R1", b"one\n")
+    async with await server.client("read") as client:
+        assert (await client.get("/v1/rules/R1/blame")).json()["lines"][0]["text"] == "one"
+        assert (await client.get("/v1/rules/R1/revisions/1/diff")).json()["diff"][-1] == "+one"
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
 
 
 async def test_a_revision_is_compared_with_the_one_before_and_with_any(server: Server) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -20,6 +22,7 @@ from eventstore.server.tokens import revoke_token
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     import httpx
 
@@ -166,6 +169,31 @@ async def test_a_read_is_never_older_than_the_request(reads: Reads) -> None:
         go_on.set()
     assert (found[0], sorted(found), calls) == (0, [0, 1, 1, 1, 1, 1], 2)
     assert not reads.gateway.reads._turns
+
+
+async def test_a_log_restored_to_an_earlier_state_is_not_read_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with EventStore.open(f"sqlite:///{tmp_path}/log.db", poll=600.0, notify="none") as store:
+        reads = Reads(store, monkeypatch)
+        early = (await store.head()).cursor
+        with (
+            closing(sqlite3.connect(tmp_path / "log.db")) as file,
+            closing(sqlite3.connect(tmp_path / "snapshot.db")) as snapshot,
+        ):
+            file.backup(snapshot)
+            await store.append("b/1", some(3))
+            late = (await store.head()).cursor
+            async with anyio.create_task_group() as tasks:
+                reads.gateway.waits.start(tasks)
+                tasks.start_soon(reads.wait, ORDERS, late)
+                await until(lambda: reads.waiting == 1)
+                snapshot.backup(file)
+                tasks.start_soon(reads.wait, ORDERS, early)
+                starts = reads.gateway.waits._waits.values()
+                await until(lambda: [wait.start for wait in starts] == [early])
+                assert reads.count < 10
+                tasks.cancel_scope.cancel()
 
 
 async def test_an_error_of_a_shared_read_is_each_request_s_own(reads: Reads) -> None:
