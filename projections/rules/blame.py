@@ -13,6 +13,7 @@ from projections.rules.events import RULES
 from projections.rules.fold import Defined, Removed, read_event
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from eventstore import Event, EventStore
@@ -38,18 +39,21 @@ class BlamedLine(NamedTuple):
         return {**self._asdict(), "at": self.at.isoformat()}
 
 
-async def blame_rule(store: EventStore, rule_id: str, until: int) -> list[BlamedLine]:
+async def blame_rule(
+    store: EventStore, rule_id: str, until: int, *, before_other: Callable[[], object] = bool
+) -> list[BlamedLine]:
     """Return the lines of a rule's file as of a position, each with the event that brought it.
 
     What a trim took away is not there: the oldest version that was kept then brought its lines.
-    Raises InvalidInputError where the rule did not stand then.
+    ``before_other`` is called as by :func:`content_of`. Raises InvalidInputError where the rule did
+    not stand then.
     """
     lines: list[str] | None = None
     brought: list[Event] = []
     async for event in store.read(streams=RULES + rule_id, until=until, kept=True):
         match read_event(event):
             case Defined() as says:
-                content = await content_of(store, event, says)
+                content = await content_of(store, event, says, before_other)
                 if content is not None:
                     new = lines_of(content)
                     brought = await anyio.to_thread.run_sync(
@@ -66,10 +70,13 @@ async def blame_rule(store: EventStore, rule_id: str, until: int) -> list[Blamed
     ]
 
 
-async def content_of(store: EventStore, event: Event, says: Defined) -> bytes | None:
+async def content_of(
+    store: EventStore, event: Event, says: Defined, before_other: Callable[[], object]
+) -> bytes | None:
     """Return the file of a definition; None where another rule has it, and it is gone.
 
     Of the rules of one file the event of one carries the content, in the same commit.
+    ``before_other`` is called before the stream of another rule is read, which the event names.
     """
     if says.content is not None:
         return says.content
@@ -77,6 +84,7 @@ async def content_of(store: EventStore, event: Event, says: Defined) -> bytes | 
     carrier = data.get("content_in") if isinstance(data, dict) else None
     if not isinstance(carrier, str):
         return None
+    before_other()
     found = store.read(streams=carrier, until=event.commit, backwards=True, limit=1, kept=True)
     async for other in found:
         carried = read_event(other)

@@ -80,8 +80,7 @@ def _compare_definitions(before: RulesAt, after: RulesAt) -> Iterator[RuleDiffer
     old_files, new_files = before.contents(), after.contents()
     for rule_id in old.keys() | new.keys():
         was, now = old.get(rule_id), new.get(rule_id)
-        content_was = None if was is None else old_files.get((was.source, was.path))
-        content_now = None if now is None else new_files.get((now.source, now.path))
+        content_was, content_now = _content_of(was, old_files), _content_of(now, new_files)
         kind: DifferenceKind
         if was is None:
             kind = "added"
@@ -94,6 +93,12 @@ def _compare_definitions(before: RulesAt, after: RulesAt) -> Iterator[RuleDiffer
         else:
             continue
         yield RuleDifference(kind, rule_id, was, now, content_was, content_now)
+
+
+def _content_of(says: Defined | None, files: dict[tuple[str | None, str], bytes]) -> bytes | None:
+    if says is None or says.content is not None:
+        return None if says is None else says.content
+    return files.get((says.source, says.path))
 
 
 def _said(state: RuleState) -> dict[str, object]:

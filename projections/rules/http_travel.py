@@ -7,6 +7,7 @@ each reads the rules of two moments; lines are compared in a thread.
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
@@ -70,12 +71,23 @@ def travel_routes(_store: EventStore) -> list[Route]:
     ]
 
 
-async def _file(store: EventStore, event: Event | None) -> tuple[str | None, bytes | None]:
+async def _file(
+    gateway: Gateway, request: Request, event: Event | None
+) -> tuple[str | None, bytes | None]:
     """Return the path and the content that an event gives its rule's file."""
     says = None if event is None or event.raw_data is None else read_event(event)
     if event is None or not isinstance(says, Defined):
         return None, None
-    return says.path, await content_of(store, event, says)
+    other = partial(_require_other, gateway, request)
+    return says.path, await content_of(gateway.store, event, says, other)
+
+
+def _require_other(gateway: Gateway, request: Request) -> None:
+    """Raise HttpError 403 for a token of some rules: a file that another rule has is not shown.
+
+    The event of a rule names the other one, and who may append to a rule may name any.
+    """
+    gateway.access.require_streams(request, "read", RULES)
 
 
 class _Travel:
@@ -89,7 +101,8 @@ class _Travel:
         rule_id = require_rule(gateway, request)
         moment = await resolve_moment(gateway.store, request.query_params.get("at", "now"))
         async with self._turn:
-            lines = await blame_rule(gateway.store, rule_id, moment.position)
+            other = partial(_require_other, gateway, request)
+            lines = await blame_rule(gateway.store, rule_id, moment.position, before_other=other)
         return tagged(
             request, {"position": moment.position, "lines": [line.values() for line in lines]}
         )
@@ -109,7 +122,8 @@ class _Travel:
                 before = one
         if event is None:
             raise HttpError(404, f"the rule {rule_id!r:.200} has no revision {revision}")
-        was, now = await _file(gateway.store, before), await _file(gateway.store, event)
+        was = await _file(gateway, request, before)
+        now = await _file(gateway, request, event)
         async with self._turn:
             diff = await anyio.to_thread.run_sync(diff_contents, was[1], now[1], was[0], now[0])
         values = {
@@ -135,6 +149,10 @@ class _Travel:
             rules = await read_changes(store, moments[0].position, moments[1].position)
             found = await anyio.to_thread.run_sync(compare_rules, rules[0], rules[1])
             found = [one for one in found if rule_id in {None, one.rule_id}]
+            if any(
+                says and says.content is None for one in found for says in (one.before, one.after)
+            ):
+                _require_other(gateway, request)
             shown = await _values(found[:limit], stat="stat" in given)
         counts = Counter(one.kind for one in found)
         values = {

@@ -73,6 +73,26 @@ async def test_lines_are_compared_beside_the_event_loop(
     assert threading.get_ident() not in threads
 
 
+async def test_a_file_of_another_rule_is_for_tokens_of_all_rules(server: Server) -> None:
+    """An event of a rule that may be appended to can name any other rule, or its path."""
+    store, mine = server.store, definition_data("R1", "R2.yml", b"mine\n")
+    await store.append("rule/R1", [NewEvent("RuleDefined", mine)])
+    await define(store, "R2", b"secret\n")
+    named = definition_data("R1", "R2.yml", b"")
+    del named["content"]
+    paths = ("/v1/rules/R1/blame", "/v1/rules/R1/revisions/2/diff", "/v1/diff?rule=R1")
+    async with (
+        await server.client("read", streams=["rule/R1", "rule-state/R1"]) as some,
+        await server.client("read") as every,
+    ):
+        assert "secret" not in (await some.get(paths[2])).text
+        await store.append("rule/R1", [NewEvent("RuleDefined", {**named, "content_in": "rule/R2"})])
+        for path in paths:
+            answer = await some.get(path)
+            assert (answer.status_code, "secret" in answer.text) == (403, False)
+            assert "secret" in (await every.get(path)).text
+
+
 async def test_a_revision_is_compared_with_the_one_before_and_with_any(server: Server) -> None:
     for text in (b"one\n", b"two\n", b"three\n"):
         last = await define(server.store, "R1", text)
