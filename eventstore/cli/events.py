@@ -110,6 +110,8 @@ async def _beside(
     """Run what packages run beside a named consumer that gets every event."""
     known = contributions().tail_companions if consumer is not None else []
     found = [one.load(one.item.path)(store, consumer, changes.position) for one in known]
+    for companion in found:
+        await companion.begin()
     failed: Exception | None = None
     async with anyio.create_task_group() as tasks:
         for companion in found:

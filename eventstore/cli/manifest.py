@@ -270,8 +270,9 @@ class TailCompanion:
     """What runs beside ``tail --consumer NAME`` where it prints every event.
 
     ``path`` names a class. It is called with the open store, the consumer's name and the position
-    that the consumer is at; its method ``saw`` with each event that was printed. Its async method
-    ``run`` runs until it is cancelled, and raises nothing that should end the command.
+    that the consumer is at; its async method ``begin`` before the first event is read, ``saw`` with
+    each that was printed. Its async method ``run`` runs meanwhile until it is cancelled. None of
+    them raises anything that should not end the command.
     """
 
     path: str

@@ -11,8 +11,10 @@ from eventstore.cli.moments import MOMENT
 from eventstore.cli.options import By, user_name
 from eventstore.cli.session import Session
 from eventstore.cli.times import show_time
+from eventstore.errors import InvalidInputError
 from eventstore.moments.resolve import resolve_moment
 from projections.rules.holds import hold_rules, read_hold, release_rules
+from projections.rules.rules_at import read_rules_at
 
 if TYPE_CHECKING:
     from eventstore import Event, EventStore
@@ -25,6 +27,9 @@ async def hold(
     moment: Annotated[str, typer.Argument(help=f"{MOMENT}; by default now.")] = "now",
     *,
     reason: Reason = "",
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Also where no rule stood at that moment.")
+    ] = False,
     by: By = None,
 ) -> None:
     """Hold the rules of all workers at those of a moment, until they are released.
@@ -33,6 +38,9 @@ async def hold(
     """
     async with session.open_store() as store:
         found = await resolve_moment(store, moment)
+        if not allow_empty and not (await read_rules_at(store, found.position)).definitions():
+            reason = "no rule stood then, and all workers would have none: see --allow-empty"
+            raise InvalidInputError(f"moment {found}", reason)
         done = await hold_rules(store, found.position, by=user_name(by), reason=reason)
     session.output.value(
         {"held": found.position, "position": done.position},

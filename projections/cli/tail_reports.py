@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from eventstore.errors import EventStoreError
 from eventstore.log.clock import from_microseconds
 from projections.rules.loaded_report import LoadedReport, encode_report
 from projections.rules.reporter import HEARTBEAT_SECONDS, Heartbeat
@@ -27,6 +29,12 @@ class TailReporter:
         self._waiting: list[Event] = []
         self._position = start
         self._heartbeat = Heartbeat(self._tell, HEARTBEAT_SECONDS)
+
+    async def begin(self) -> None:
+        """Read the rules as of the start; where the log cannot tell them now, :meth:`run` does."""
+        with suppress(EventStoreError):
+            await self._seen.begin(self._store, self._start)
+            self._reading = False
 
     def saw(self, event: Event) -> None:
         """Take note of an event that was printed."""

@@ -184,7 +184,8 @@ class _Follower:
     def _report(self, error: EventStoreError) -> None:
         found = conceal(str(error))
         if found != self._kept.log_trouble:
-            log.warning("%s; the copy of the rules stands", found)
+            is_there = "missing" if self._kept.age is None else "kept"
+            log.warning("%s; the copy of the rules is %s", found, is_there)
         self._kept.log_trouble = found
         if self._kept.age is None and not getattr(error, "transient", False):
             self.error = error

@@ -48,7 +48,7 @@ class SeenRules:
             self._positions = {name: one.position for name, one in found.versions.items()}
             self._contents = contents_of(found)
             self._states = {rule_id: found.state(rule_id) for rule_id in found.stateful()}
-        self._holds = await read_holds(store, position)
+        self._holds = await read_holds(store, position) if position else Holds()
 
     def apply(self, event: Event) -> None:
         """Take in an event, in the order of the log; one that was seen before changes nothing."""

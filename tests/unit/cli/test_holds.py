@@ -29,3 +29,11 @@ def test_rules_are_held_until_they_are_released(run: Run, tmp_path: Path) -> Non
     assert json.loads(run("rules", "--json").stdout)["name"] == "second"
     assert "rules are held" not in run("status").stdout
     assert "are not held" in refused(run, "release")
+
+
+def test_rules_are_held_at_none_only_where_that_is_said(run: Run, tmp_path: Path) -> None:
+    run("init")
+    fill(tmp_path / "rules", {"1.yml": ttp("R1")})
+    run("sync", "rules", "--once")
+    assert "moment 0: no rule stood then" in refused(run, "hold", "0")
+    assert "rules are held at 0" in run("hold", "0", "--allow-empty").stdout
