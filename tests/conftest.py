@@ -73,7 +73,8 @@ FILES = {
     "watch",
     "watched_roots",
 }
-"""Tests of files of rules: a master reads and appends as those of ``sync`` show on PostgreSQL."""
+"""Tests of files of rules: a master reads and appends as those of ``sync`` show on PostgreSQL and
+with trio."""
 
 APPENDS = {"append", "append_many", "expected", "idempotency"}
 """The first contracts that the slow lane shows on PostgreSQL with threads too."""
@@ -95,14 +96,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     the contracts on a log that was trimmed. An event loop meets a database in threads, but for
     short answers of PostgreSQL. So what all of these do on PostgreSQL with trio is left to the
     soak, as are the tests of PostgreSQL itself but those of loops (``BY_LOOPS``), of several
-    processes, and of files of rules in any way (``FILES``); with threads there all contracts but
-    appends (``APPENDS``), and on SQLite with trio and threads all but the first: each contract is
-    run in memory in every way, and on every database with asyncio. A trimmed log on PostgreSQL is
-    left to the soak too, which is left out unless ``-m`` names it. Behind a server those of appends
-    are run with asyncio, the others in the soak.
+    processes, and of files of rules (``FILES``) in any way there and with trio anywhere; with
+    threads on PostgreSQL all contracts but appends (``APPENDS``), and on SQLite with trio and
+    threads all but the first: each contract is run in memory in every way, and on every database
+    with asyncio. A trimmed log on PostgreSQL is left to the soak too, which is left out unless
+    ``-m`` names it. Behind a server those of appends are run with asyncio, the others in the soak.
     """
     for item in items:
-        if _is_further_pair(item) or _is_further_served(item):
+        if _is_further_pair(item) or _is_shown_beside(item) or _is_further_served(item):
             item.add_marker(pytest.mark.soak)
     _leave_out_the_soak(config, items)
     _leave_out(config, items, _is_further_past)
@@ -179,8 +180,6 @@ def _is_further_pair(item: pytest.Item) -> bool:
     runners, names = _runners(item), item.name.partition("[")[2].lower()
     parameters = _parameters(item)
     place = _place(item.path)
-    if place[0] == "rules" and _subject(place) in FILES and "postgres" in names:
-        return True
     if "trio" in runners and (_stands_on_contracts(item, first=False) or _is_by_threads(place)):
         return True
     if parameters.get("past") == "trimmed" and parameters.get("url") == "postgresql":
@@ -191,6 +190,18 @@ def _is_further_pair(item: pytest.Item) -> bool:
     return _is_further_contract(place) and any(
         runner in runners and database in names for runner, database in pairs
     )
+
+
+def _is_shown_beside(item: pytest.Item) -> bool:
+    """Tell whether another run of the same test shows what an item shows."""
+    parameters, place = _parameters(item), _place(item.path)
+    if place[0] == "rules" and _subject(place) in FILES:
+        return "trio" in _runners(item) or "postgres" in item.name.partition("[")[2]
+    if place[-1] == "test_rule_stores.py":  # Signed hints are hints, and more.
+        return "postgresql-redis" in parameters.values()
+    if place[-1] == "test_rolling.py":  # Inline views on SQLite, followed ones on PostgreSQL.
+        return (parameters.get("kind") == "sqlite") is not (parameters.get("rollout") == "inline")
+    return False
 
 
 def _is_by_threads(place: tuple[str, ...]) -> bool:

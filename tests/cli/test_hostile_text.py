@@ -155,6 +155,22 @@ def assert_plain(done: Done, *, is_json: bool) -> None:
             json.loads(line, parse_constant=no_constant)
 
 
+EACH_COMMAND = pytest.mark.parametrize(
+    ("words", "is_json"),
+    [
+        pytest.param(
+            words,
+            is_json,
+            id=f"{' '.join(words)}-{'json' if is_json else 'text'}",
+            marks=pytest.mark.soak if (number + is_json) % 2 else pytest.mark.slow,
+        )
+        for number, words in enumerate(WORDS)
+        for is_json in (False, True)
+    ],
+)
+"""Each command as text or as JSON, by turns; the soak has both of each."""
+
+
 def no_constant(name: str) -> None:
     raise AssertionError(f"{name} is no JSON")
 
@@ -167,9 +183,7 @@ def test_what_the_log_holds_steers_no_terminal(here: Path, command: str, is_json
     assert done.status == 0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("is_json", [False, True], ids=["text", "json"])
-@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+@EACH_COMMAND
 def test_what_is_given_steers_no_terminal(here: Path, words: list[str], is_json: bool) -> None:
     for text in HOSTILE:
         given = [word.replace("{}", text) for word in words]
@@ -189,9 +203,7 @@ URLS = [
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("is_json", [False, True], ids=["text", "json"])
-@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+@EACH_COMMAND
 def test_no_argument_shows_a_password(here: Path, words: list[str], is_json: bool) -> None:
     stored = words[0] in {"append", "state"} or "--source" in words
     for url in URLS:

@@ -34,7 +34,7 @@ async def empty(url: str) -> None:
         pass
 
 
-EACH = pytest.mark.parametrize("each", [3, pytest.param(1, marks=pytest.mark.slow)])
+EACH = pytest.mark.parametrize("each", [3, pytest.param(1, marks=pytest.mark.soak)])
 """Every place where a file is damaged, or every third one."""
 
 
