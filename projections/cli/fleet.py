@@ -96,7 +96,7 @@ async def forget(
 
 
 async def fleet_status(store: EventStore) -> list[StatusEntry]:
-    """Return how many workers have what they should, and those that do not; none of nobody."""
+    """Return how many workers run the intended rules, and which do not; none without reports."""
     if not await store.reports():
         return []
     found = await read_fleet(store)

@@ -1,4 +1,4 @@
-"""Metrics of the fleet: how many workers run which rules, whatever their names."""
+"""Metrics of the fleet: how many workers run the intended rules, without a series per worker."""
 
 from __future__ import annotations
 

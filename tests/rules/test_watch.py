@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from support.logs import positions
+from support.looks import Looks, counted_looks
 from support.master import (
     NEVER,
     QUICK,
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from projections.rules.sources.reconcile import Verdict
-
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("watched_often")]
 
@@ -49,32 +48,7 @@ NEW = ttp("A", "second, and longer than the first")
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> Looks:
     """Count the masters' looks at their directories."""
-    looks = Looks()
-    look = SourceReader.look
-
-    def counted(reader: SourceReader, *args: Any) -> Verdict:
-        found = look(reader, *args)
-        looks.count += 1
-        return found
-
-    monkeypatch.setattr(SourceReader, "look", counted)
-    return looks
-
-
-class Looks:
-    """How often a directory was looked at."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    async def more(self, count: int) -> None:
-        """Return after so many more looks; the first may have begun before."""
-        target = self.count + count
-
-        async def reached() -> bool:
-            return self.count >= target
-
-        await eventually(reached)
+    return counted_looks(monkeypatch)
 
 
 async def changes_of(store: EventStore, root: Path, rule_id: str) -> list[str]:

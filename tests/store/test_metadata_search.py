@@ -104,7 +104,7 @@ async def test_the_database_finds_what_a_look_at_each_event_finds(
         assert COMMITS[3] in await find_synced(store, COMMITS[3], 1000)
         assert await compare(store) > 4
     if kind == "postgresql":
-        return  # Of a log behind a server all events are read, of whatever kind it is.
+        return  # Of a log behind a server all events are read, and then compared.
     with serving_log(url) as served:
         async with EventStore.open(served.url) as store:
             assert await compare(store) > 4
